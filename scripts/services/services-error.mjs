@@ -1,0 +1,4 @@
+/** Something the user can act on: its message is shown alone, without a stack. */
+export class ServicesError extends Error {
+  name = 'ServicesError';
+}

@@ -1,0 +1,165 @@
+// The private servers of one sub-folder of the data folder: PostgreSQL and two Redis roles, each only where the
+// environment does not name one.
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { dataFolder, openSubFolder, readState, writeState } from './data-folder.mjs';
+import { claimFolder } from './folder-lock.mjs';
+import { startPostgres, stopOrphans as stopPostgresOrphans } from './postgres-server.mjs';
+import { findRedis } from './redis-binaries.mjs';
+import { startRedis, stopOrphans as stopRedisOrphans } from './redis-server.mjs';
+import { ServicesError } from './services-error.mjs';
+
+/**
+ * @typedef {object} Services
+ * @property {string} databaseUrl its user owns the database and may create roles
+ * @property {string} redisUrl cache role
+ * @property {string} redisQueueUrl queue role
+ * @property {Promise<Error>} lost settles when a private server ends although nobody stopped it
+ * @property {() => Promise<void>} stop stops the private servers and frees the folder; a second call waits for the first
+ */
+
+/** Somebody else holds the folder. */
+export class FolderInUseError extends ServicesError {
+  name = 'FolderInUseError';
+}
+
+/**
+ * @typedef {object} StartOptions
+ * @property {string} [dataDir] default: COUNTERFOIL_DATA_DIR, else <checkout>/.counterfoil
+ * @property {string} [name] the sub-folder, default `demo`
+ * @property {boolean} [durable] false: data may be lost when the machine (not merely a process) stops
+ * @property {boolean} [fresh] true: delete what the sub-folder holds first
+ * @property {Record<string, string | number | boolean>} [settings] PostgreSQL settings on top of ours
+ * @property {NodeJS.ProcessEnv} [env]
+ * @property {(message: string) => void} [onNotice] told of what takes long
+ */
+
+/**
+ * Starts what the environment does not name. Keeps data from earlier starts; a server that an earlier starter left
+ * running on this folder (because it was killed) is stopped first.
+ * @param {StartOptions} [options]
+ * @returns {Promise<Services>}
+ * @throws {FolderInUseError} another starter lives on this sub-folder
+ * @throws {ServicesError} what the user can do something about
+ */
+export async function startServices({
+  env = process.env,
+  dataDir = dataFolder(env),
+  name = 'demo',
+  durable = true,
+  fresh = false,
+  settings = {},
+  onNotice,
+} = {}) {
+  const given = { databaseUrl: env.DATABASE_URL, redisUrl: env.REDIS_URL, redisQueueUrl: env.REDIS_QUEUE_URL };
+  const { databaseUrl, redisUrl, redisQueueUrl } = given;
+  if (databaseUrl && redisUrl && redisQueueUrl) {
+    return { databaseUrl, redisUrl, redisQueueUrl, lost: new Promise(() => {}), stop: async () => {} };
+  }
+
+  const { folder, release } = await claim(dataDir, name);
+  /** @type {Awaited<ReturnType<typeof startPostgres | typeof startRedis>>[]} */
+  const servers = [];
+  const killAll = () => {
+    for (const server of servers) server.kill();
+  };
+  // A supervisor that leaves without stop() must not leave servers behind.
+  process.once('exit', killAll);
+  let stopping = false;
+  const stopAll = async () => {
+    stopping = true;
+    const outcomes = await Promise.allSettled(servers.map((server) => server.stop()));
+    process.removeListener('exit', killAll);
+    await release();
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed) throw failed.reason;
+  };
+
+  try {
+    if (fresh) await clear(folder);
+    const state = readState(folder);
+    const { password, ports } = state;
+    const program = redisUrl && redisQueueUrl ? undefined : findRedis({ onNotice });
+    /** @param {'cache' | 'queue'} role */
+    const redis = async (role) => {
+      const found = /** @type {import('./redis-binaries.mjs').RedisProgram} */ (await program);
+      return startRedis({ folder, role, durable, password, preferredPort: ports[`redis-${role}`], program: found });
+    };
+    /** @type {Record<string, { given: string | undefined, start: () => Promise<(typeof servers)[number]> }>} */
+    const wanted = {
+      postgres: {
+        given: databaseUrl,
+        start: () => startPostgres({ folder, name, durable, settings, password, preferredPort: ports.postgres }),
+      },
+      'redis-cache': { given: redisUrl, start: () => redis('cache') },
+      'redis-queue': { given: redisQueueUrl, start: () => redis('queue') },
+    };
+    /** @type {Promise<Error>[]} */
+    const losses = [];
+    const urls = await settleAll(
+      Object.entries(wanted).map(async ([service, { given: url, start }]) => {
+        if (url) return url;
+        const server = await start();
+        servers.push(server);
+        ports[service] = server.port;
+        losses.push(server.ended.then((how) => (stopping ? new Promise(() => {}) : lostError(service, folder, how))));
+        return server.url;
+      }),
+    );
+    writeState(folder, state);
+    /** @type {Promise<void> | undefined} */
+    let stopped;
+    const stop = () => {
+      stopped ??= stopAll();
+      return stopped;
+    };
+    return {
+      databaseUrl: String(urls[0]),
+      redisUrl: String(urls[1]),
+      redisQueueUrl: String(urls[2]),
+      lost: Promise.race(losses),
+      stop,
+    };
+  } catch (error) {
+    await stopAll().catch(() => {});
+    throw error;
+  }
+}
+
+/** @param {string} dataDir @param {string} name */
+async function claim(dataDir, name) {
+  const folder = openSubFolder(dataDir, name);
+  const claimed = await claimFolder(folder, `services "${name}"`);
+  if ('release' in claimed) return { folder, release: claimed.release };
+  throw new FolderInUseError(
+    `The data folder ${folder} is in use by ${claimed.heldBy}; stop that one first, or set COUNTERFOIL_DATA_DIR to another folder.`,
+  );
+}
+
+/** Deletes what the folder holds, after stopping servers that were left running on it. @param {string} folder claimed by the caller */
+export async function clear(folder) {
+  await stopLeftovers(folder);
+  for (const entry of readdirSync(folder)) rmSync(join(folder, entry), { recursive: true, force: true });
+}
+
+/** @param {string} folder claimed by the caller */
+export async function stopLeftovers(folder) {
+  await stopPostgresOrphans(join(folder, 'postgres'));
+  for (const role of ['cache', 'queue']) await stopRedisOrphans(join(folder, `redis-${role}`));
+}
+
+/** @param {string} service @param {string} folder @param {string} how */
+function lostError(service, folder, how) {
+  return new ServicesError(
+    `The private ${service} has gone: ${how}. See ${join(folder, `${service}.log`)}, then start again.`,
+  );
+}
+
+/** Like Promise.all, but no start is left under way when one fails. @template T @param {Promise<T>[]} starts @returns {Promise<T[]>} */
+async function settleAll(starts) {
+  const outcomes = await Promise.allSettled(starts);
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  });
+}
