@@ -2,9 +2,10 @@
 // however it ends, so there is no stale lock to judge. Who connects is told who the holder is.
 import { connect, createServer } from 'node:net';
 import { directoryId } from './processes.mjs';
+import { until } from './until.mjs';
 
 const ANSWER_MS = 1_000;
-const CLAIM_TRIES = 5;
+const CLAIM_MS = 5_000;
 
 /** @param {string} folder */
 const socketName = (folder) => `\0counterfoil-folder-${directoryId(folder)}`;
@@ -15,17 +16,17 @@ const socketName = (folder) => `\0counterfoil-folder-${directoryId(folder)}`;
  * @returns {Promise<{ release: () => Promise<void> } | { heldBy: string }>}
  */
 export async function claimFolder(folder, purpose) {
-  for (let tries = 0; tries < CLAIM_TRIES; tries += 1) {
+  const outcome = await until(CLAIM_MS, async () => {
     const name = socketName(folder);
     const server = createServer((socket) => socket.on('error', () => {}).end(`${purpose} (process ${process.pid})`));
     if (await listens(server, name)) {
       server.unref();
-      return { release: () => new Promise((resolve) => server.close(() => resolve())) };
+      return { release: () => /** @type {Promise<void>} */ (new Promise((resolve) => server.close(() => resolve()))) };
     }
     const heldBy = await askHolder(name);
-    if (heldBy !== undefined) return { heldBy };
-  }
-  return { heldBy: 'another process' };
+    return heldBy === undefined ? undefined : { heldBy };
+  });
+  return outcome ?? { heldBy: 'another process' };
 }
 
 /** @param {import('node:net').Server} server @param {string} path @returns {Promise<boolean>} */
@@ -39,18 +40,22 @@ function listens(server, path) {
   });
 }
 
-/** @param {string} path @returns {Promise<string | undefined>} undefined when the holder has just gone */
+/**
+ * A holder that was killed may need a moment to go: it takes the connection and drops it without a word.
+ * @param {string} path @returns {Promise<string | undefined>} undefined when the holder is going or gone
+ */
 function askHolder(path) {
   return new Promise((resolve) => {
     let answer = '';
     const socket = connect({ path });
-    socket.setTimeout(ANSWER_MS, () => socket.destroy());
+    socket.setTimeout(ANSWER_MS, () => {
+      answer ||= 'a process that does not answer';
+      socket.destroy();
+    });
     socket.on('data', (chunk) => {
       answer += chunk;
     });
-    socket.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
-      if (error.code === 'ECONNREFUSED') resolve(undefined);
-    });
-    socket.on('close', () => resolve(answer || 'another process'));
+    socket.on('error', () => {});
+    socket.on('close', () => resolve(answer || undefined));
   });
 }

@@ -29,10 +29,14 @@ export function processFacts(pid) {
   const nameEnd = stat.lastIndexOf(')');
   const fields = stat.slice(nameEnd + 2).split(' ');
   const [state, parentPid] = fields;
-  if (state === 'Z' || state === 'X') return undefined;
+  // A killed process with threads shows as a zombie before its last thread, and with it its sockets and files, is gone.
+  if (state === 'X' || (state === 'Z' && threadCount(pid) <= 1)) return undefined;
   const comm = stat.slice(stat.indexOf('(') + 1, nameEnd);
   return { pid, comm, parentPid: Number(parentPid), uid: owner, startTicks: String(fields[19]) };
 }
+
+/** @param {number} pid */
+const threadCount = (pid) => look(() => readdirSync(`/proc/${pid}/task`).length) ?? 0;
 
 /** @returns {ProcessFacts[]} */
 export function runningProcesses() {
