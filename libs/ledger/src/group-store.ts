@@ -1,0 +1,420 @@
+import pg from 'pg';
+import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
+import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
+import type { NewEvent } from '#outbox/event.js';
+import type { Balance } from './account.js';
+import { type LateSum, lateSums } from './late-sums.js';
+import type { Transaction, TransactionState, TransactionStatus } from './transaction.js';
+
+/**
+ * All SQL of a commit group: two round trips on a connection that only the writer uses (writer.md has the measurements).
+ * Trip 1 opens the transaction, locks the balances in sorted order and, behind the lock, looks up keys and states; trip 2
+ * writes everything in one statement of data-modifying CTEs and commits.
+ */
+
+/** A row that a group touches, keyed by tenant. */
+export interface TenantId {
+  merchantId: bigint;
+  id: bigint;
+}
+
+export interface LockedBalance extends Balance {
+  merchantId: bigint;
+  accountId: bigint;
+}
+
+export interface StoredKey {
+  merchantId: bigint;
+  key: string;
+  requestSha256: Buffer;
+  status: number;
+  transactionId: bigint | null;
+  response: string | null;
+}
+
+export interface StoredState extends TransactionState, TenantId {}
+
+export interface GroupWrites {
+  /** Snowflake, unique per attempt: decides an ambiguous COMMIT. */
+  token: bigint;
+  transactions: { merchantId: bigint; transaction: Transaction }[];
+  balances: { merchantId: bigint; accountId: bigint; balance: Balance }[];
+  states: { merchantId: bigint; transactionId: bigint; expiresAtMs: number | undefined; value: TransactionState }[];
+  keys: StoredKey[];
+  events: NewEvent[];
+}
+
+/**
+ * The planner settings matter: a generic plan made while idempotency_keys was young and empty scans every key of the
+ * merchant, 2 ms a look-up and growing. All are transaction-local.
+ */
+const ENTER_GROUP = {
+  name: 'enter-group',
+  text: `SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('statement_timeout', $2, true),
+    set_config('lock_timeout', $2, true), set_config('idle_in_transaction_session_timeout', $2, true),
+    set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true)`,
+};
+
+/** $1 merchants, $2 accounts, sorted by the caller. Locks row by row in that order: two groups can never deadlock here. */
+const LOCK_BALANCES = {
+  name: 'lock-balances',
+  text: `SELECT b.* FROM unnest($1::bigint[], $2::bigint[]) AS k (merchant_id, account_id)
+  CROSS JOIN LATERAL (
+    SELECT merchant_id, account_id, posted_debits, posted_credits, pending_debits, pending_credits, version,
+           last_transaction_id, closed
+      FROM balances WHERE merchant_id = k.merchant_id AND account_id = k.account_id
+       FOR NO KEY UPDATE) AS b`,
+};
+
+const LOOK_UP_KEYS = {
+  name: 'look-up-keys',
+  text: `SELECT k.merchant_id, k.key, i.request_sha256, i.status, i.transaction_id, i.response
+  FROM unnest($1::bigint[], $2::text[]) AS k (merchant_id, key)
+  CROSS JOIN LATERAL (
+    SELECT request_sha256, status, transaction_id, response
+      FROM idempotency_keys WHERE merchant_id = k.merchant_id AND key = k.key LIMIT 1) AS i`,
+};
+
+const LOOK_UP_STATES = {
+  name: 'look-up-states',
+  text: `SELECT k.merchant_id, k.id, s.status, s.remaining, s.reversed
+  FROM unnest($1::bigint[], $2::bigint[]) AS k (merchant_id, id)
+  CROSS JOIN LATERAL (
+    SELECT status, remaining, reversed
+      FROM transaction_states WHERE merchant_id = k.merchant_id AND transaction_id = k.id LIMIT 1) AS s`,
+};
+
+const WRITE_GROUP = {
+  name: 'write-group',
+  text: `
+WITH posted AS (
+  INSERT INTO transactions (merchant_id, created_at, id, kind, type, amount, currency, external_ref, effective_at, parent_id,
+                            expires_at, description, metadata, legs)
+  SELECT merchant_id, snowflake_time(id), id, kind, type, amount, currency, external_ref, effective_at, parent_id,
+         expires_at, description, metadata::json, legs::bigint[]
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::timestamptz[],
+                $9::bigint[], $10::timestamptz[], $11::text[], $12::text[], $13::text[])
+      AS t (merchant_id, id, kind, type, amount, currency, external_ref, effective_at, parent_id, expires_at, description,
+            metadata, legs)
+), lines AS (
+  INSERT INTO entries (merchant_id, account_id, account_version, transaction_id, direction, currency, posted_amount,
+                       pending_amount, posted_debits, posted_credits, pending_debits, pending_credits, effective_at, type)
+  SELECT * FROM unnest($14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::smallint[], $19::text[], $20::bigint[],
+                       $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::timestamptz[], $27::text[])
+), told AS (
+  INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
+  SELECT merchant_id, type, version, occurred_at, trace_context, data::json
+    FROM unnest($28::bigint[], $29::text[], $30::smallint[], $31::timestamptz[], $32::text[], $33::text[])
+      AS v (merchant_id, type, version, occurred_at, trace_context, data)
+), kept AS (
+  INSERT INTO idempotency_keys (merchant_id, key, request_sha256, status, transaction_id, response)
+  SELECT merchant_id, key, request_sha256, status, transaction_id, response::json
+    FROM unnest($34::bigint[], $35::text[], $36::bytea[], $37::smallint[], $38::bigint[], $39::text[])
+      AS i (merchant_id, key, request_sha256, status, transaction_id, response)
+), fenced AS (
+  INSERT INTO write_fences (token) VALUES ($40::bigint)
+)
+UPDATE balances b
+   SET posted_debits = n.posted_debits, posted_credits = n.posted_credits, pending_debits = n.pending_debits,
+       pending_credits = n.pending_credits, version = n.version, last_transaction_id = n.last_transaction_id, closed = n.closed
+  FROM unnest($41::bigint[], $42::bigint[], $43::bigint[], $44::bigint[], $45::bigint[], $46::bigint[], $47::bigint[],
+              $48::bigint[], $49::boolean[])
+    AS n (merchant_id, account_id, posted_debits, posted_credits, pending_debits, pending_credits, version,
+          last_transaction_id, closed)
+ WHERE b.merchant_id = n.merchant_id AND b.account_id = n.account_id`,
+};
+
+const WRITE_STATES = {
+  name: 'write-states',
+  text: `INSERT INTO transaction_states (merchant_id, transaction_id, status, remaining, reversed, expires_at)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+  ON CONFLICT (merchant_id, transaction_id) DO UPDATE
+    SET status = excluded.status, remaining = excluded.remaining, reversed = excluded.reversed`,
+};
+
+const WRITE_LATE_SUMS = {
+  name: 'write-late-sums',
+  text: `INSERT INTO late_sums AS s (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+  ON CONFLICT (merchant_id, account_id, level, bucket) DO UPDATE
+    SET posted_debits = s.posted_debits + excluded.posted_debits, posted_credits = s.posted_credits + excluded.posted_credits,
+        pending_debits = s.pending_debits + excluded.pending_debits, pending_credits = s.pending_credits + excluded.pending_credits`,
+};
+
+/** One connection of the writer. At most one group is in flight on it. */
+export class GroupConnection {
+  readonly #client: pg.Client;
+  #broken = false;
+
+  private constructor(client: pg.Client) {
+    this.#client = client;
+    // Losing the connection rejects the queries under way; without a listener the event would end the process.
+    client.on('error', () => {
+      this.#broken = true;
+    });
+    client.on('end', () => {
+      this.#broken = true;
+    });
+  }
+
+  static async open(url: string, timeoutMs: number): Promise<GroupConnection> {
+    const client = new pg.Client({
+      ...connectionOptions(url, 'counterfoil-writer'),
+      connectionTimeoutMillis: timeoutMs,
+      pipeline: true,
+    } as pg.ClientConfig);
+    const connection = new GroupConnection(client);
+    await client.connect();
+    return connection;
+  }
+
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /** PostgreSQL's process id of this connection: what `pg_terminate_backend` takes. */
+  get processId(): number | null {
+    return (this.#client as unknown as { processID: number | null }).processID;
+  }
+
+  /** Cuts the connection at once. A transaction whose COMMIT was not sent can then never commit. */
+  destroy(): void {
+    this.#broken = true;
+    (this.#client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+  }
+
+  async close(): Promise<void> {
+    if (this.#broken) return;
+    this.#broken = true;
+    await this.#client.end();
+  }
+
+  /** Trip 1. On an error the transaction is open and failed: call `rollback`. */
+  async begin(group: {
+    merchantIds: readonly bigint[];
+    timeoutMs: number;
+    /** Sorted by (merchantId, id). */
+    accounts: readonly TenantId[];
+    keys: readonly { merchantId: bigint; key: string }[];
+    parents: readonly TenantId[];
+  }): Promise<{ balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] }> {
+    const { accounts, keys, parents } = group;
+    const [, , locked, found, stood] = await this.#pipeline(() => [
+      this.#client.query('BEGIN'),
+      this.#client.query(ENTER_GROUP, [`{${group.merchantIds.join(',')}}`, String(group.timeoutMs)]),
+      this.#client.query(LOCK_BALANCES, [int8Array(accounts.map((a) => a.merchantId)), int8Array(accounts.map((a) => a.id))]),
+      keys.length === 0
+        ? NOTHING
+        : this.#client.query(LOOK_UP_KEYS, [int8Array(keys.map((k) => k.merchantId)), textArray(keys.map((k) => k.key))]),
+      parents.length === 0
+        ? NOTHING
+        : this.#client.query(LOOK_UP_STATES, [int8Array(parents.map((p) => p.merchantId)), int8Array(parents.map((p) => p.id))]),
+    ]);
+    return {
+      balances: (locked?.rows ?? []).map(toBalance),
+      keys: (found?.rows ?? []).map(toKey),
+      states: (stood?.rows ?? []).map(toState),
+    };
+  }
+
+  /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
+  async writeAndCommit(writes: GroupWrites): Promise<void> {
+    const late = lateRows(writes);
+    const statements = await this.#pipeline(
+      () => [
+        writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
+        late.length === 0 ? NOTHING : this.#client.query(WRITE_LATE_SUMS, lateParameters(late)),
+        this.#client.query(WRITE_GROUP, groupParameters(writes)),
+        this.#client.query('COMMIT'),
+      ],
+      (error) => {
+        if (this.#broken || isConnectionLoss(error) || !(error instanceof pg.DatabaseError)) throw new AmbiguousCommit(error);
+      },
+    );
+    const [, , updated, committed] = statements;
+    if (committed?.command !== 'COMMIT') throw new Error(`COMMIT was answered by ${committed?.command}`);
+    if (updated?.rowCount !== writes.balances.length) {
+      throw new Error(`${writes.balances.length} locked balances, but ${updated?.rowCount} were updated`);
+    }
+  }
+
+  async rollback(): Promise<void> {
+    await this.#client.query('ROLLBACK');
+  }
+
+  /** Settles an ambiguous COMMIT: true when the group with this token committed, false when it now never can. */
+  async committed(token: bigint): Promise<boolean> {
+    try {
+      await this.#client.query('INSERT INTO write_fences (token) VALUES ($1)', [token]);
+      return false;
+    } catch (error) {
+      if (error instanceof pg.DatabaseError && error.code === '23505') return true;
+      throw error;
+    }
+  }
+
+  /** Sends the queries as one packet and waits for all of them. */
+  async #pipeline(
+    send: () => Promise<pg.QueryResult>[],
+    onError?: (error: unknown) => void,
+  ): Promise<pg.QueryResult[]> {
+    const { stream } = (this.#client as unknown as { connection: { stream: { cork(): void; uncork(): void } } }).connection;
+    stream.cork();
+    let sent: Promise<pg.QueryResult>[];
+    try {
+      sent = send();
+    } finally {
+      stream.uncork();
+    }
+    try {
+      return await allSettledThenThrow(sent);
+    } catch (error) {
+      onError?.(error);
+      throw error;
+    }
+  }
+}
+
+/** The connection was lost after COMMIT was sent: only the fence token can tell whether it committed. */
+export class AmbiguousCommit extends Error {
+  override name = 'AmbiguousCommit';
+  constructor(cause: unknown) {
+    super('the connection was lost before COMMIT was answered', { cause });
+  }
+}
+
+const NOTHING: Promise<pg.QueryResult> = Promise.resolve({ command: '', rowCount: 0, oid: 0, fields: [], rows: [] });
+
+function toBalance(row: Record<string, unknown>): LockedBalance {
+  return {
+    merchantId: row['merchant_id'] as bigint,
+    accountId: row['account_id'] as bigint,
+    postedDebits: row['posted_debits'] as bigint,
+    postedCredits: row['posted_credits'] as bigint,
+    pendingDebits: row['pending_debits'] as bigint,
+    pendingCredits: row['pending_credits'] as bigint,
+    version: row['version'] as bigint,
+    lastTransactionId: row['last_transaction_id'] as bigint,
+    closed: row['closed'] as boolean,
+  };
+}
+
+function toKey(row: Record<string, unknown>): StoredKey {
+  return {
+    merchantId: row['merchant_id'] as bigint,
+    key: row['key'] as string,
+    requestSha256: row['request_sha256'] as Buffer,
+    status: row['status'] as number,
+    transactionId: row['transaction_id'] as bigint | null,
+    response: row['response'] as string | null,
+  };
+}
+
+function toState(row: Record<string, unknown>): StoredState {
+  return {
+    merchantId: row['merchant_id'] as bigint,
+    id: row['id'] as bigint,
+    status: row['status'] as TransactionStatus,
+    remaining: row['remaining'] as bigint,
+    reversed: row['reversed'] as bigint,
+  };
+}
+
+function lateRows(writes: GroupWrites): (LateSum & { merchantId: bigint })[] {
+  const byMerchant = Map.groupBy(writes.transactions, (written) => written.merchantId);
+  const rows = [...byMerchant].flatMap(([merchantId, written]) =>
+    lateSums(written.map(({ transaction }) => transaction)).map((sum) => ({ ...sum, merchantId })),
+  );
+  // Two groups may share an account only one after the other (its balance is locked), so any order is free of deadlocks.
+  return rows;
+}
+
+function lateParameters(rows: (LateSum & { merchantId: bigint })[]): Buffer[] {
+  return [
+    int8Array(rows.map((row) => row.merchantId)),
+    int8Array(rows.map((row) => row.accountId)),
+    int2Array(rows.map((row) => row.level)),
+    int8Array(rows.map((row) => row.bucket)),
+    int8Array(rows.map((row) => row.postedDebits)),
+    int8Array(rows.map((row) => row.postedCredits)),
+    int8Array(rows.map((row) => row.pendingDebits)),
+    int8Array(rows.map((row) => row.pendingCredits)),
+  ];
+}
+
+function stateParameters(rows: GroupWrites['states']): Buffer[] {
+  // One row per transaction: a later command of the same group overrides an earlier one.
+  const newest = [...new Map(rows.map((row) => [`${row.merchantId}:${row.transactionId}`, row])).values()];
+  return [
+    int8Array(newest.map((row) => row.merchantId)),
+    int8Array(newest.map((row) => row.transactionId)),
+    textArray(newest.map((row) => row.value.status)),
+    int8Array(newest.map((row) => row.value.remaining)),
+    int8Array(newest.map((row) => row.value.reversed)),
+    timestamptzArray(newest.map((row) => row.expiresAtMs)),
+  ];
+}
+
+function groupParameters(writes: GroupWrites): (Buffer | bigint)[] {
+  const { transactions, balances, keys, events } = writes;
+  const lines = transactions.flatMap(({ merchantId, transaction }) =>
+    transaction.entries.map((entry) => ({ merchantId, transaction, entry })),
+  );
+  return [
+    int8Array(transactions.map((t) => t.merchantId)),
+    int8Array(transactions.map((t) => t.transaction.id)),
+    textArray(transactions.map((t) => t.transaction.kind)),
+    textArray(transactions.map((t) => t.transaction.type)),
+    int8Array(transactions.map((t) => t.transaction.amount)),
+    textArray(transactions.map((t) => t.transaction.currency)),
+    textArray(transactions.map((t) => t.transaction.externalRef)),
+    timestamptzArray(transactions.map((t) => t.transaction.effectiveAtMs)),
+    int8Array(transactions.map((t) => t.transaction.parentId)),
+    timestamptzArray(transactions.map((t) => t.transaction.expiresAtMs)),
+    textArray(transactions.map((t) => t.transaction.description)),
+    textArray(transactions.map((t) => t.transaction.metadata)),
+    textArray(transactions.map((t) => legsOf(t.transaction))),
+    int8Array(lines.map((l) => l.merchantId)),
+    int8Array(lines.map((l) => l.entry.accountId)),
+    int8Array(lines.map((l) => l.entry.accountVersion)),
+    int8Array(lines.map((l) => l.transaction.id)),
+    int2Array(lines.map((l) => (l.entry.direction === 'debit' ? 1 : -1))),
+    textArray(lines.map((l) => l.entry.currency)),
+    int8Array(lines.map((l) => l.entry.posted)),
+    int8Array(lines.map((l) => l.entry.pending)),
+    int8Array(lines.map((l) => l.entry.postedDebits)),
+    int8Array(lines.map((l) => l.entry.postedCredits)),
+    int8Array(lines.map((l) => l.entry.pendingDebits)),
+    int8Array(lines.map((l) => l.entry.pendingCredits)),
+    timestamptzArray(lines.map((l) => l.transaction.effectiveAtMs)),
+    textArray(lines.map((l) => l.transaction.type)),
+    int8Array(events.map((e) => e.merchantId)),
+    textArray(events.map((e) => e.type)),
+    int2Array(events.map((e) => e.version)),
+    timestamptzArray(events.map((e) => e.occurredAtMs)),
+    textArray(events.map((e) => e.traceContext)),
+    textArray(events.map((e) => e.data)),
+    int8Array(keys.map((k) => k.merchantId)),
+    textArray(keys.map((k) => k.key)),
+    byteaArray(keys.map((k) => k.requestSha256)),
+    int2Array(keys.map((k) => k.status)),
+    int8Array(keys.map((k) => k.transactionId)),
+    textArray(keys.map((k) => k.response)),
+    writes.token,
+    int8Array(balances.map((b) => b.merchantId)),
+    int8Array(balances.map((b) => b.accountId)),
+    int8Array(balances.map((b) => b.balance.postedDebits)),
+    int8Array(balances.map((b) => b.balance.postedCredits)),
+    int8Array(balances.map((b) => b.balance.pendingDebits)),
+    int8Array(balances.map((b) => b.balance.pendingCredits)),
+    int8Array(balances.map((b) => b.balance.version)),
+    int8Array(balances.map((b) => b.balance.lastTransactionId)),
+    boolArray(balances.map((b) => b.balance.closed)),
+  ];
+}
+
+function legsOf(transaction: Transaction): string {
+  return `{${transaction.entries.map((entry) => `${entry.accountId},${entry.accountVersion}`).join(',')}}`;
+}

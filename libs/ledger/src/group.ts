@@ -1,0 +1,238 @@
+import { PROBLEMS } from '#kernel/problem.js';
+import { type SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { traceIdOf, traceparentOf } from '#platform/tracing.js';
+import type { Account, Balance } from './account.js';
+import { type Accepted, type Book, type Command, type Decision, decide, type Parent, type Refused } from './decide.js';
+import { accountClosedEvent, transactionEvent } from './events.js';
+import type { GroupWrites, LockedBalance, StoredKey, StoredState, TenantId } from './group-store.js';
+import type { Outcome, Refusal, Submission } from './submission.js';
+import type { TransactionState } from './transaction.js';
+
+/**
+ * What one commit group decides, in memory: rows locked in, rows to write out. Command by command; a refusal touches nobody
+ * else's. Has no database and no clock of its own.
+ */
+
+/** Refusals that do not burn an idempotency key: the same request may succeed once the client or the book has changed. */
+const NOT_STORED = new Set(['validation_failed', 'not_found']);
+
+/** The rows that a group has to lock and look up, in the one order that every group uses. */
+export function touchedBy(submissions: readonly Submission[]): {
+  merchantIds: bigint[];
+  accounts: TenantId[];
+  parents: TenantId[];
+  keys: { merchantId: bigint; key: string }[];
+} {
+  const accounts = new Map<bigint, Set<bigint>>();
+  const parents = new Map<bigint, Set<bigint>>();
+  const keys: { merchantId: bigint; key: string }[] = [];
+  for (const { merchantId, idempotency, ...submission } of submissions) {
+    addAll(accounts, merchantId, submission.accounts.keys());
+    addAll(parents, merchantId, submission.parents.keys());
+    if (idempotency) keys.push({ merchantId, key: idempotency.key });
+  }
+  return { merchantIds: [...accounts.keys()], accounts: sorted(accounts), parents: sorted(parents), keys };
+}
+
+function addAll(into: Map<bigint, Set<bigint>>, merchantId: bigint, ids: Iterable<bigint>): void {
+  let set = into.get(merchantId);
+  if (!set) {
+    set = new Set();
+    into.set(merchantId, set);
+  }
+  for (const id of ids) set.add(id);
+}
+
+function sorted(rows: Map<bigint, Set<bigint>>): TenantId[] {
+  return [...rows]
+    .sort(([a], [b]) => compare(a, b))
+    .flatMap(([merchantId, ids]) => [...ids].sort(compare).map((id) => ({ merchantId, id })));
+}
+
+function compare(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+export interface DecidedGroup {
+  outcomes: Outcome[];
+  /** Undefined when nothing is to be written: every request was a replay. */
+  writes: GroupWrites | undefined;
+}
+
+/** Decides every submission against the locked rows. Throws SnowflakeRefused when no id can be issued. */
+export function decideGroup(
+  submissions: readonly Submission[],
+  locked: { balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] },
+  ids: SnowflakeGenerator,
+): DecidedGroup {
+  const books = new Map<bigint, GroupBook>();
+  const bookOf = (merchantId: bigint): GroupBook => {
+    let book = books.get(merchantId);
+    if (!book) {
+      book = new GroupBook();
+      books.set(merchantId, book);
+    }
+    return book;
+  };
+  for (const balance of locked.balances) bookOf(balance.merchantId).balances.set(balance.accountId, balance);
+  for (const state of locked.states) bookOf(state.merchantId).states.set(state.id, state);
+  const stored = new Map(locked.keys.map((key) => [`${key.merchantId}:${key.key}`, key]));
+
+  const writes: GroupWrites = { token: 0n, transactions: [], balances: [], states: [], keys: [], events: [] };
+  const changed = new Map<string, GroupWrites['balances'][number]>();
+  const outcomes = submissions.map((submission): Outcome => {
+    const { merchantId, idempotency } = submission;
+    const known = idempotency && stored.get(`${merchantId}:${idempotency.key}`);
+    if (known) return replay(submission, known);
+    const book = bookOf(merchantId).with(submission);
+    const decisions = decideAll(submission, book, ids);
+    for (const decision of decisions) {
+      if (!decision.accepted) continue;
+      collect(writes, changed, submission, decision, ids);
+    }
+    if (idempotency) keep(writes, submission, idempotency, decisions);
+    return { kind: 'decided', decisions };
+  });
+  writes.balances = [...changed.values()];
+  if (writes.balances.length === 0 && writes.keys.length === 0) return { outcomes, writes: undefined };
+  writes.token = ids.next();
+  return { outcomes, writes };
+}
+
+/** Balances, states and facts of one merchant as the group goes along. */
+class GroupBook implements Book {
+  readonly balances = new Map<bigint, Balance>();
+  readonly states = new Map<bigint, TransactionState>();
+  #submission: Submission | undefined;
+
+  with(submission: Submission): this {
+    this.#submission = submission;
+    return this;
+  }
+
+  account(id: bigint): Account | undefined {
+    return this.#submission?.accounts.get(id);
+  }
+
+  balance(id: bigint): Balance | undefined {
+    return this.balances.get(id);
+  }
+
+  parent(id: bigint): Parent | undefined {
+    const transaction = this.#submission?.parents.get(id);
+    return transaction && { transaction, state: this.states.get(id) };
+  }
+
+  apply(decision: Accepted): void {
+    for (const [id, balance] of decision.balances) this.balances.set(id, balance);
+    if (decision.state) this.states.set(decision.state.transactionId, decision.state.value);
+  }
+}
+
+function decideAll(submission: Submission, book: GroupBook, ids: SnowflakeGenerator): Decision[] {
+  const { commands, mode } = submission;
+  const undo = mode === 'atomic' ? { balances: new Map(book.balances), states: new Map(book.states) } : undefined;
+  const decisions: Decision[] = [];
+  for (const [index, command] of commands.entries()) {
+    const decision = decide(book, command, ids.next(newestTransactionOf(submission, book, command)));
+    if (decision.accepted) {
+      book.apply(decision);
+      decisions.push(decision);
+      continue;
+    }
+    if (!undo) {
+      decisions.push(decision);
+      continue;
+    }
+    restore(book.balances, undo.balances);
+    restore(book.states, undo.states);
+    return [failedAt(decision, index)];
+  }
+  return decisions;
+}
+
+function restore<K, V>(target: Map<K, V>, before: ReadonlyMap<K, V>): void {
+  target.clear();
+  for (const [key, value] of before) target.set(key, value);
+}
+
+/** An atomic batch answers with its first failing problem, `errors[0].path` naming the transaction. */
+function failedAt(refused: Refused, index: number): Refused {
+  const path = `transactions.${index}`;
+  const inner = (refused.errors ?? []).map((error) => ({ ...error, path: `${path}.${error.path}` }));
+  return { ...refused, errors: [{ path, message: refused.detail }, ...inner] };
+}
+
+/** The id that the command's own must exceed, so that ids ascend along every account's versions. */
+function newestTransactionOf(submission: Submission, book: Book, command: Command): bigint {
+  let newest = 0n;
+  const look = (accountId: bigint): void => {
+    const last = book.balance(accountId)?.lastTransactionId ?? 0n;
+    if (last > newest) newest = last;
+  };
+  if (command.kind === 'post') for (const entry of command.entries) look(entry.accountId);
+  else if (command.kind === 'close') look(command.accountId);
+  else for (const entry of submission.parents.get(command.parentId)?.entries ?? []) look(entry.accountId);
+  return newest;
+}
+
+function collect(
+  writes: GroupWrites,
+  changed: Map<string, GroupWrites['balances'][number]>,
+  submission: Submission,
+  decision: Accepted,
+  ids: SnowflakeGenerator,
+): void {
+  const { merchantId, span } = submission;
+  const traceContext = traceparentOf(span);
+  for (const [accountId, balance] of decision.balances) changed.set(`${merchantId}:${accountId}`, { merchantId, accountId, balance });
+  const { transaction, state } = decision;
+  if (state) writes.states.push({ merchantId, ...state });
+  if (transaction) {
+    writes.transactions.push({ merchantId, transaction });
+    writes.events.push(transactionEvent(merchantId, transaction, snowflakeTimeMs(transaction.id), traceContext));
+  } else {
+    for (const accountId of decision.balances.keys()) {
+      writes.events.push(accountClosedEvent(merchantId, accountId, snowflakeTimeMs(ids.next()), traceContext));
+    }
+  }
+}
+
+function keep(
+  writes: GroupWrites,
+  submission: Submission,
+  idempotency: { key: string; requestSha256: Buffer },
+  decisions: readonly Decision[],
+): void {
+  const key = { merchantId: submission.merchantId, ...idempotency };
+  const [first] = decisions;
+  if (!first) throw new Error('a submission without commands');
+  if (submission.mode !== 'independent' && !first.accepted) {
+    if (NOT_STORED.has(first.code)) return;
+    const response = JSON.stringify(refusalOf(first, submission));
+    writes.keys.push({ ...key, status: PROBLEMS[first.code].status, transactionId: null, response });
+  } else if (submission.mode === 'single') {
+    if (!first.accepted || !first.transaction) throw new Error('only postings carry idempotency keys');
+    writes.keys.push({ ...key, status: 201, transactionId: first.transaction.id, response: null });
+  } else {
+    const results = decisions.map((decision) =>
+      decision.accepted ? String(decision.transaction?.id) : refusalOf(decision, submission),
+    );
+    writes.keys.push({ ...key, status: 200, transactionId: null, response: JSON.stringify(results) });
+  }
+}
+
+export function refusalOf(refused: Refused, submission: Submission): Refusal {
+  const traceId = traceIdOf(submission.span);
+  return {
+    code: refused.code,
+    detail: refused.detail,
+    ...(refused.errors && { errors: refused.errors }),
+    ...(traceId && { trace_id: traceId }),
+  };
+}
+
+function replay(submission: Submission, stored: StoredKey): Outcome {
+  if (!submission.idempotency?.requestSha256.equals(stored.requestSha256)) return { kind: 'key_reused' };
+  return { kind: 'replayed', status: stored.status, transactionId: stored.transactionId, response: stored.response };
+}

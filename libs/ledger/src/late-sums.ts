@@ -1,0 +1,72 @@
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { Totals } from './account.js';
+import type { Transaction } from './transaction.js';
+
+/**
+ * Balances at a point in *effective* time, whatever was back-dated, at a cost that does not grow with the history.
+ *
+ * The entries' running totals answer "as recorded by T" (ids ascend along versions). A late entry, effective before it was
+ * recorded, differs from that between its two times: it must count from `effective_at` on, and not a second time from
+ * `created_at` on. So it leaves two signed points, + at effective_at and − at created_at, and the balance at T is the
+ * running total recorded by T plus the sum of all points up to T.
+ *
+ * That prefix sum is kept as a tree of sums over milliseconds, 64 children to a node: 7 levels span 42 bits. A point is
+ * added to one node of each level; a prefix is at most 63 nodes of each level. Points of one entry that fall into the same
+ * node cancel, so an entry that is seconds late touches only the two or three lowest levels.
+ */
+export const LEVELS = 7;
+export const LEVEL_BITS = 6;
+
+export interface LateSum extends Totals {
+  accountId: bigint;
+  level: number;
+  bucket: bigint;
+}
+
+/** What a group of transactions adds to the tree: one row per touched node, nothing where everything was on time. */
+export function lateSums(transactions: readonly Transaction[]): LateSum[] {
+  const nodes = new Map<string, { -readonly [K in keyof LateSum]: LateSum[K] }>();
+  for (const transaction of transactions) {
+    const createdAtMs = snowflakeTimeMs(transaction.id);
+    if (transaction.effectiveAtMs === createdAtMs) continue;
+    const points = [
+      { atMs: BigInt(transaction.effectiveAtMs), sign: 1n },
+      { atMs: BigInt(createdAtMs), sign: -1n },
+    ];
+    for (const entry of transaction.entries) {
+      for (const { atMs, sign } of points) {
+        for (let level = 0; level < LEVELS; level += 1) {
+          const bucket = atMs >> BigInt(LEVEL_BITS * level);
+          const key = `${entry.accountId}:${level}:${bucket}`;
+          let node = nodes.get(key);
+          if (!node) {
+            node = { accountId: entry.accountId, level, bucket, postedDebits: 0n, postedCredits: 0n, pendingDebits: 0n, pendingCredits: 0n };
+            nodes.set(key, node);
+          }
+          if (entry.direction === 'debit') {
+            node.postedDebits += sign * entry.posted;
+            node.pendingDebits += sign * entry.pending;
+          } else {
+            node.postedCredits += sign * entry.posted;
+            node.pendingCredits += sign * entry.pending;
+          }
+        }
+      }
+    }
+  }
+  return [...nodes.values()].filter(
+    (node) =>
+      node.postedDebits !== 0n || node.postedCredits !== 0n || node.pendingDebits !== 0n || node.pendingCredits !== 0n,
+  );
+}
+
+/** `$1` merchant, `$2` account, `$3` the millisecond T: the sums of all points up to and including T, one row. */
+export const LATE_SUM_UNTIL = `
+SELECT coalesce(sum(s.posted_debits), 0)::bigint AS posted_debits, coalesce(sum(s.posted_credits), 0)::bigint AS posted_credits,
+       coalesce(sum(s.pending_debits), 0)::bigint AS pending_debits, coalesce(sum(s.pending_credits), 0)::bigint AS pending_credits
+  FROM generate_series(0, ${LEVELS - 1}) AS level
+  CROSS JOIN LATERAL (
+    SELECT * FROM late_sums
+     WHERE merchant_id = $1 AND account_id = $2 AND late_sums.level = level.level
+       AND bucket >= ((($3::bigint + 1) >> (${LEVEL_BITS} * (level.level + 1))) << ${LEVEL_BITS})
+       AND bucket < (($3::bigint + 1) >> (${LEVEL_BITS} * level.level))) AS s`;

@@ -1,0 +1,175 @@
+import pg from 'pg';
+import { LedgerError } from '#kernel/problem.js';
+import { type Deadline, deadlineExceeded } from './deadline.js';
+
+/** Whose rows a transaction may see: exactly these merchants', or only the list of merchants itself. */
+export type Scope = { merchantIds: readonly bigint[] } | 'platform';
+
+export interface Query {
+  /** Named statements are prepared once per connection. */
+  name?: string;
+  text: string;
+  values?: unknown[];
+}
+
+/** How long a statement may run on after its caller's deadline, so that PostgreSQL and not the socket ends it. */
+const SERVER_GRACE_MS = 50;
+const RETRIABLE = new Set(['40001', '40P01']);
+const UNAVAILABLE_CLASSES = ['08', '53', '57P', '58'];
+const UNAVAILABLE_ERRNOS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOENT', 'EHOSTUNREACH']);
+
+// int8 becomes bigint once, here; timestamptz becomes milliseconds since 1970.
+const types = new pg.TypeOverrides();
+types.setTypeParser(pg.types.builtins.INT8, (text) => BigInt(text));
+types.setTypeParser(pg.types.builtins.TIMESTAMPTZ, (text) => parseTimestamp(text));
+types.setTypeParser(pg.types.builtins.JSON, (text) => text);
+types.setTypeParser(1016, (text) => text.slice(1, -1).split(',').filter((item) => item !== '').map(BigInt)); // int8[]
+
+/** `2026-11-21 17:09:00.123+00` → milliseconds. Connections run with TimeZone UTC and the ISO DateStyle. */
+function parseTimestamp(text: string): number {
+  return Date.parse(`${text.slice(0, 10)}T${text.slice(11).replace('+00', 'Z')}`);
+}
+
+export function connectionOptions(url: string, applicationName: string): pg.ClientConfig {
+  return {
+    connectionString: url,
+    application_name: applicationName,
+    types,
+    keepAlive: true,
+    options: '-c TimeZone=UTC -c DateStyle=ISO -c jit=off',
+  };
+}
+
+/** Settings that bind one transaction to its tenants and its deadline. All are transaction-local: safe behind a pooler. */
+const ENTER = `SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('counterfoil.platform', $2, true),
+  set_config('statement_timeout', $3, true)`;
+
+export function enterScope(scope: Scope, deadline: Deadline): Query {
+  const [merchants, platform] = scope === 'platform' ? ['', 'on'] : [`{${scope.merchantIds.join(',')}}`, ''];
+  const timeoutMs = Math.ceil(deadline.remainingMs) + SERVER_GRACE_MS;
+  return { name: 'enter-scope', text: ENTER, values: [merchants, platform, String(timeoutMs)] };
+}
+
+export interface TransactionClient {
+  query<Row extends pg.QueryResultRow>(query: Query): Promise<pg.QueryResult<Row>>;
+}
+
+/** A bounded pool of connections as the runtime role. Every statement runs in a transaction that names its tenants. */
+export class Database {
+  readonly #pool: pg.Pool;
+
+  constructor(url: string, options: { poolSize: number; connectTimeoutMs: number; applicationName: string }) {
+    this.#pool = new pg.Pool({
+      ...connectionOptions(url, options.applicationName),
+      max: options.poolSize,
+      connectionTimeoutMillis: options.connectTimeoutMs,
+      idleTimeoutMillis: 60_000,
+      pipeline: true,
+    } as pg.PoolConfig);
+    // An idle connection that the server closes must not end the process; the next checkout opens a new one.
+    this.#pool.on('error', () => undefined);
+  }
+
+  /** One read in one round trip: BEGIN, scope, the query and COMMIT are sent together. */
+  async read<Row extends pg.QueryResultRow>(scope: Scope, deadline: Deadline, query: Query): Promise<Row[]> {
+    return this.#withClient(deadline, async (client) => {
+      const begun = client.query('BEGIN READ ONLY');
+      const entered = client.query(enterScope(scope, deadline));
+      const answered = client.query<Row>(query);
+      const committed = client.query('COMMIT');
+      const [, , result] = await allSettledThenThrow([begun, entered, answered, committed]);
+      return (result as pg.QueryResult<Row>).rows;
+    });
+  }
+
+  /** Several statements in one transaction; rolled back when `work` throws. Runs `work` once: retrying is the caller's. */
+  async transaction<T>(scope: Scope, deadline: Deadline, work: (client: TransactionClient) => Promise<T>): Promise<T> {
+    return this.#withClient(deadline, async (client) => {
+      await allSettledThenThrow([client.query('BEGIN'), client.query(enterScope(scope, deadline))]);
+      try {
+        const result = await work(client);
+        const { command } = await client.query('COMMIT');
+        if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`);
+        return result;
+      } catch (error) {
+        await client.query('ROLLBACK').catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  get waiting(): number {
+    return this.#pool.waitingCount;
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+
+  async #withClient<T>(deadline: Deadline, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    if (deadline.expired) throw deadlineExceeded();
+    let client: pg.PoolClient;
+    const checkout = this.#pool.connect();
+    try {
+      client = await deadline.race(checkout);
+    } catch (error) {
+      checkout.then((late) => late.release(), () => undefined);
+      throw translateError(error);
+    }
+    try {
+      const result = await deadline.race(work(client));
+      client.release();
+      return result;
+    } catch (error) {
+      // A connection whose state is unknown is destroyed; one that answered with an SQL error is in order again.
+      client.release(!isSqlError(error) && !(error instanceof LedgerError && error.code !== 'deadline_exceeded'));
+      throw translateError(error);
+    }
+  }
+}
+
+/** Waits for every statement of a pipeline, then throws the first one's error: later ones only repeat 25P02. */
+export async function allSettledThenThrow<T>(pipeline: Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(pipeline);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  return results.map((result) => (result as PromiseFulfilledResult<T>).value);
+}
+
+export function isSqlError(error: unknown): error is pg.DatabaseError {
+  return error instanceof pg.DatabaseError && error.code !== undefined && !isConnectionLoss(error);
+}
+
+/** Serialization failures and deadlocks: the transaction left nothing and may be tried again. */
+export function isRetriable(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && RETRIABLE.has(error.code ?? '');
+}
+
+export function isUniqueViolation(error: unknown, constraint?: string): boolean {
+  return (
+    error instanceof pg.DatabaseError &&
+    error.code === '23505' &&
+    (constraint === undefined || error.constraint === constraint)
+  );
+}
+
+export function isConnectionLoss(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) {
+    return UNAVAILABLE_CLASSES.some((prefix) => (error.code ?? '').startsWith(prefix)) && error.code !== '57014';
+  }
+  if (!(error instanceof Error)) return false;
+  const { code } = error as NodeJS.ErrnoException;
+  return (
+    UNAVAILABLE_ERRNOS.has(code ?? '') ||
+    /Connection terminated|connection error|timeout expired|timeout exceeded when trying to connect|Client was closed/i.test(error.message)
+  );
+}
+
+/** Errors of the database as the contract tells them; what it does not know is returned as it is. */
+export function translateError(error: unknown): unknown {
+  if (error instanceof LedgerError) return error;
+  if (isConnectionLoss(error)) {
+    return new LedgerError('database_unavailable', 'The database cannot be reached.', { retryAfterS: 1, cause: error });
+  }
+  if (error instanceof pg.DatabaseError && error.code === '57014') return deadlineExceeded();
+  return error;
+}

@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config';
+
+const root = import.meta.dirname;
+
+export default defineConfig({
+  resolve: {
+    // package.json "imports" name the compiled files; tests run the sources.
+    alias: [
+      { find: /^#(kernel|platform|outbox|ledger|tenancy)\/(.*)\.js$/, replacement: `${root}/libs/$1/src/$2.ts` },
+      { find: /^#db\/(.*)\.js$/, replacement: `${root}/db/$1.ts` },
+    ],
+  },
+  test: {
+    include: ['apps/**/*.spec.ts', 'libs/**/*.spec.ts', 'test/**/*.test.ts'],
+    globalSetup: ['test/support/services.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    maxWorkers: 2,
+  },
+});
