@@ -1,7 +1,9 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import type { Side, Totals } from './account.js';
+import { int8Array } from '#platform/binary-array.js';
+import type { Balance, Side, Totals } from './account.js';
+import { EFFECTIVE_AT_MAX_AHEAD_MS } from './limits.js';
 import { LATE_SUM_UNTIL } from './late-sums.js';
 
 /** Reads of accounts, balances and statements from the database. */
@@ -127,6 +129,31 @@ export async function getBalance(database: Database, merchantId: bigint, account
   return row && toBalanceRecord(accountId, row);
 }
 
+const READ_BALANCES = `
+SELECT account_id, posted_debits, posted_credits, pending_debits, pending_credits, version, last_transaction_id, closed
+  FROM balances WHERE merchant_id = $1 AND account_id = ANY ($2::bigint[])`;
+
+/** Balances as `decide` reads them, without a lock: for dry runs. */
+export async function readBalances(
+  database: Database,
+  merchantId: bigint,
+  accountIds: readonly bigint[],
+  deadline: Deadline,
+): Promise<Map<bigint, Balance>> {
+  type Row = TotalsRow & { account_id: bigint; version: bigint; last_transaction_id: bigint; closed: boolean };
+  const rows = await database.read<Row>({ merchantIds: [merchantId] }, deadline, {
+    name: 'read-balances',
+    text: READ_BALANCES,
+    values: [merchantId, int8Array(accountIds)],
+  });
+  return new Map(
+    rows.map((row) => [
+      row.account_id,
+      { ...toTotals(row), version: row.version, lastTransactionId: row.last_transaction_id, closed: row.closed },
+    ]),
+  );
+}
+
 /**
  * The balance by effective time: the running totals of the newest entry recorded by T, plus what late entries add (see
  * late-sums.ts). $1 merchant, $2 account, $3 T in milliseconds, $4 the first Snowflake after T. 20 look-ups of one entry
@@ -225,7 +252,12 @@ export function statementOfLines(
                      pending_debits, pending_credits, effective_at, type
                 FROM entries WHERE merchant_id = $1 AND account_id = $2`;
   if (query.beforeVersion !== undefined) text += ` AND account_version < ${put(query.beforeVersion)}`;
-  if (query.effectiveFromMs !== undefined) text += ` AND effective_at >= ${put(new Date(query.effectiveFromMs))}`;
+  if (query.effectiveFromMs !== undefined) {
+    // Nothing recorded before then can be effective since: the scan ends there.
+    const recordedFrom = firstSnowflakeAt(query.effectiveFromMs - EFFECTIVE_AT_MAX_AHEAD_MS);
+    text += ` AND effective_at >= ${put(new Date(query.effectiveFromMs))} AND account_version > (
+      SELECT account_version_before($1, $2, version, ${put(recordedFrom)}) FROM balances WHERE merchant_id = $1 AND account_id = $2)`;
+  }
   if (query.effectiveToMs !== undefined) text += ` AND effective_at < ${put(new Date(query.effectiveToMs))}`;
   text += ` ORDER BY account_version DESC LIMIT ${put(query.limit)}`;
   return { text, values };

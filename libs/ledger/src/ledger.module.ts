@@ -1,0 +1,50 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { Database } from '#platform/postgres.js';
+import { GetAccountHandler, GetBalanceHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
+import { AccountDirectory } from './account-directory.js';
+import { CloseAccountHandler } from './close-account.command.js';
+import { CreateAccountHandler } from './create-account.command.js';
+import { MoveTransactionHandler } from './move-transaction.command.js';
+import { PostBatchHandler } from './post-batch.command.js';
+import { PostTransactionHandler } from './post-transaction.command.js';
+import { PostingDesk } from './posting.js';
+import { GetTransactionsHandler, ListTransactionsHandler } from './transaction.queries.js';
+import { Writer, type WriterOptions } from './writer.js';
+
+const HANDLERS = [
+  PostTransactionHandler,
+  PostBatchHandler,
+  MoveTransactionHandler,
+  CreateAccountHandler,
+  CloseAccountHandler,
+  GetAccountHandler,
+  ListAccountsHandler,
+  GetBalanceHandler,
+  ListStatementHandler,
+  GetTransactionsHandler,
+  ListTransactionsHandler,
+];
+
+/** The ledger's commands and queries. Needs `Database` and `SnowflakeGenerator` from a global module. */
+@Module({})
+export class LedgerModule {
+  static with(options: WriterOptions): DynamicModule {
+    return {
+      module: LedgerModule,
+      imports: [CqrsModule],
+      providers: [
+        ...HANDLERS,
+        { provide: AccountDirectory, useFactory: (database: Database) => new AccountDirectory(database), inject: [Database] },
+        { provide: Writer, useFactory: (ids: SnowflakeGenerator) => new Writer(options, ids), inject: [SnowflakeGenerator] },
+        {
+          provide: PostingDesk,
+          useFactory: (database: Database, directory: AccountDirectory, writer: Writer) => new PostingDesk(database, directory, writer),
+          inject: [Database, AccountDirectory, Writer],
+        },
+      ],
+      exports: [Writer, CqrsModule],
+    };
+  }
+}

@@ -1,0 +1,6 @@
+/** Limits of the contract that the ledger itself relies on. */
+export const MIN_ENTRIES = 2;
+export const MAX_ENTRIES = 100;
+export const MAX_BATCH = 1_000;
+/** How far `effective_at` may lie ahead of this process's clock: room for a client's clock that runs fast. */
+export const EFFECTIVE_AT_MAX_AHEAD_MS = 300_000;

@@ -1,0 +1,39 @@
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import type { RequestContext } from '#platform/request-context.js';
+import { type Idempotency, keyReused, PostingDesk, type PostingReply, type PostingResult, type PostRequest, resultOf } from './posting.js';
+import type { Refusal } from './submission.js';
+
+/** Posts many transactions under one key: `atomic` all or none, `independent` each for itself. All commit together. */
+export class PostBatchCommand extends Command<PostingReply<PostingResult[] | { refusal: Refusal }>> {
+  constructor(
+    readonly context: RequestContext,
+    readonly mode: 'atomic' | 'independent',
+    readonly requests: readonly PostRequest[],
+    readonly idempotency: Idempotency,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(PostBatchCommand)
+export class PostBatchHandler implements ICommandHandler<PostBatchCommand> {
+  constructor(private readonly desk: PostingDesk) {}
+
+  /** A list of results, or the one refusal of an atomic batch or a key. */
+  async execute(command: PostBatchCommand): Promise<PostingReply<PostingResult[] | { refusal: Refusal }>> {
+    const { context, mode, idempotency } = command;
+    const { commands, accounts } = await this.desk.resolve(context, command.requests);
+    const { submission, outcome } = await this.desk.submit(context, { mode, commands, accounts, idempotency });
+    if (outcome.kind === 'key_reused') return { result: { refusal: keyReused(submission) }, replayed: false };
+    if (outcome.kind === 'decided') {
+      const results = outcome.decisions.map((decision) => resultOf(submission, decision));
+      const [first] = results;
+      const failed = mode === 'atomic' && first && 'refusal' in first;
+      return { result: failed ? first : results, replayed: false };
+    }
+    const stored: unknown = JSON.parse(outcome.response ?? '');
+    if (!Array.isArray(stored)) return { result: { refusal: stored as Refusal }, replayed: true };
+    const items = stored.map((item: string | Refusal) => (typeof item === 'string' ? BigInt(item) : item));
+    return { result: await this.desk.recall(context, items), replayed: true };
+  }
+}

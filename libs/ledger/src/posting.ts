@@ -1,0 +1,161 @@
+import type { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import { startChild } from '#platform/tracing.js';
+import type { Account, Side } from './account.js';
+import type { AccountDirectory, AccountRef } from './account-directory.js';
+import type { Command, Decision, EntryRequest, Post } from './decide.js';
+import { refusalOf } from './group.js';
+import type { Outcome, Refusal, Submission } from './submission.js';
+import { loadTransactions } from './transaction-store.js';
+import { initialStatus, type Transaction, type TransactionStatus } from './transaction.js';
+import type { Writer } from './writer.js';
+
+/** A posting as a client asks for it: accounts by id or by code. */
+export interface PostRequest extends Omit<Post, 'kind' | 'entries'> {
+  entries: {
+    account: AccountRef;
+    direction: Side;
+    amount: bigint;
+    currency: string;
+    conditions?: EntryRequest['conditions'];
+  }[];
+}
+
+export interface Idempotency {
+  key: string;
+  requestSha256: Buffer;
+}
+
+/** A transaction with what it takes to show it. */
+export interface Posting {
+  transaction: Transaction;
+  status: TransactionStatus;
+  accounts: ReadonlyMap<bigint, Account>;
+}
+
+export type PostingResult = { posting: Posting } | { refusal: Refusal };
+
+/** `replayed`: an earlier request with the same key was told the same. */
+export interface PostingReply<Result = PostingResult> {
+  result: Result;
+  replayed: boolean;
+}
+
+/** What every money-moving command needs. */
+export class PostingDesk {
+  readonly #database: Database;
+  readonly #directory: AccountDirectory;
+  readonly #writer: Writer;
+
+  constructor(database: Database, directory: AccountDirectory, writer: Writer) {
+    this.#database = database;
+    this.#directory = directory;
+    this.#writer = writer;
+  }
+
+  /** Accounts that do not exist stay out of `accounts`; `decide` refuses their commands, each for itself. */
+  async resolve(context: RequestContext, requests: readonly PostRequest[]): Promise<{ commands: Post[]; accounts: Map<bigint, Account> }> {
+    const refs = requests.flatMap((request) => request.entries.map((entry) => entry.account));
+    const found = await this.#directory.find(context.merchantId, refs, context.deadline);
+    const accounts = new Map<bigint, Account>();
+    for (const account of found) if (account) accounts.set(account.id, account);
+    let next = 0;
+    const commands = requests.map((request): Post => {
+      const entries = request.entries.map(({ account, ...entry }): EntryRequest => {
+        const accountId = found[next++]?.id ?? ('id' in account ? account.id : 0n);
+        return { accountId, ...entry };
+      });
+      return { ...request, kind: 'post', entries };
+    });
+    return { commands, accounts };
+  }
+
+  /** The transaction that a command refers to, and the accounts of its entries. Undefined: no such transaction. */
+  async parent(context: RequestContext, id: bigint): Promise<{ parent: Transaction; accounts: Map<bigint, Account> } | undefined> {
+    const [stored] = await loadTransactions(this.#database, context.merchantId, [id], context.deadline);
+    if (!stored) return undefined;
+    const parent = stored.transaction;
+    return { parent, accounts: await this.accountsOf(context, [parent]) };
+  }
+
+  async accountsOf(context: RequestContext, transactions: readonly Transaction[]): Promise<Map<bigint, Account>> {
+    const ids = new Set(transactions.flatMap((transaction) => transaction.entries.map((entry) => entry.accountId)));
+    const found = await this.#directory.find(context.merchantId, [...ids].map((id) => ({ id })), context.deadline);
+    return new Map(found.flatMap((account) => (account ? [[account.id, account] as const] : [])));
+  }
+
+  async hasAccount(context: RequestContext, id: bigint): Promise<boolean> {
+    const [account] = await this.#directory.find(context.merchantId, [{ id }], context.deadline);
+    return account !== undefined;
+  }
+
+  /** Hands commands to the writer. */
+  async submit(
+    context: RequestContext,
+    request: {
+      mode: Submission['mode'];
+      commands: readonly Command[];
+      accounts: ReadonlyMap<bigint, Account>;
+      parents?: ReadonlyMap<bigint, Transaction>;
+      idempotency: Idempotency | undefined;
+    },
+  ): Promise<{ submission: Submission; outcome: Outcome }> {
+    const span = startChild(context.span, `ledger ${request.commands[0]?.kind ?? ''}`);
+    const submission: Submission = {
+      merchantId: context.merchantId,
+      deadline: context.deadline,
+      parents: new Map(),
+      ...request,
+      span,
+    };
+    try {
+      return { submission, outcome: await this.#writer.submit(submission) };
+    } finally {
+      span.end();
+    }
+  }
+
+  /** The reply to a request of one command. */
+  async replyTo({ submission, outcome }: { submission: Submission; outcome: Outcome }, context: RequestContext): Promise<PostingReply> {
+    if (outcome.kind === 'key_reused') return { result: { refusal: keyReused(submission) }, replayed: false };
+    if (outcome.kind === 'replayed') {
+      const [result] = await this.recall(context, [outcome.transactionId ?? JSON.parse(outcome.response ?? '')]);
+      if (!result) throw new Error(`idempotency key without its transaction ${outcome.transactionId}`);
+      return { result, replayed: true };
+    }
+    const [decision] = outcome.decisions;
+    if (!decision) throw new Error('the writer decided nothing');
+    return { result: resultOf(submission, decision), replayed: false };
+  }
+
+  /** What the writer stored with a key, as it was told then: a transaction in the status that it was born with, or a refusal. */
+  async recall(context: RequestContext, stored: readonly (bigint | Refusal)[]): Promise<PostingResult[]> {
+    const ids = stored.filter((item) => typeof item === 'bigint');
+    const found = ids.length === 0 ? [] : await loadTransactions(this.#database, context.merchantId, ids, context.deadline);
+    const transactions = new Map(found.map(({ transaction }) => [transaction.id, transaction]));
+    const accounts = await this.accountsOf(context, [...transactions.values()]);
+    return stored.map((item) => {
+      if (typeof item !== 'bigint') return { refusal: item };
+      const transaction = transactions.get(item);
+      if (!transaction) throw new Error(`a key names transaction ${item}, which is not there`);
+      return { posting: { transaction, status: initialStatus(transaction.kind), accounts } };
+    });
+  }
+}
+
+export function resultOf(submission: Submission, decision: Decision): PostingResult {
+  if (!decision.accepted) return { refusal: refusalOf(decision, submission) };
+  const { transaction } = decision;
+  if (!transaction) throw new Error('accepted, but no transaction');
+  return { posting: { transaction, status: initialStatus(transaction.kind), accounts: submission.accounts } };
+}
+
+export function keyReused(submission: Submission): Refusal {
+  const refused = {
+    accepted: false as const,
+    code: 'idempotency_key_reused' as const,
+    detail: 'This Idempotency-Key was first sent with another request.',
+    errors: undefined,
+  };
+  return refusalOf(refused, submission);
+}

@@ -1,0 +1,53 @@
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { notFound } from '#kernel/problem.js';
+import { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import { type Posting, PostingDesk } from './posting.js';
+import { listTransactions, loadTransactions, type TransactionFilter, type TransactionSummary } from './transaction-store.js';
+
+/** Whole transactions in the order of their ids; ids that the merchant does not have are left out. */
+export class GetTransactionsQuery extends Query<Posting[]> {
+  constructor(
+    readonly context: RequestContext,
+    readonly ids: readonly bigint[],
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(GetTransactionsQuery)
+export class GetTransactionsHandler implements IQueryHandler<GetTransactionsQuery> {
+  constructor(
+    private readonly database: Database,
+    private readonly desk: PostingDesk,
+  ) {}
+
+  async execute({ context, ids }: GetTransactionsQuery): Promise<Posting[]> {
+    const stored = await loadTransactions(this.database, context.merchantId, ids, context.deadline);
+    const accounts = await this.desk.accountsOf(context, stored.map(({ transaction }) => transaction));
+    return stored.map(({ transaction, state }) => ({ transaction, status: state.status, accounts }));
+  }
+}
+
+export class ListTransactionsQuery extends Query<TransactionSummary[]> {
+  constructor(
+    readonly context: RequestContext,
+    readonly page: { filter: TransactionFilter; beforeId: bigint | undefined; limit: number },
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(ListTransactionsQuery)
+export class ListTransactionsHandler implements IQueryHandler<ListTransactionsQuery> {
+  constructor(
+    private readonly database: Database,
+    private readonly desk: PostingDesk,
+  ) {}
+
+  async execute({ context, page }: ListTransactionsQuery): Promise<TransactionSummary[]> {
+    const { accountId } = page.filter;
+    if (accountId !== undefined && !(await this.desk.hasAccount(context, accountId))) throw notFound('account');
+    return listTransactions(this.database, context.merchantId, page, context.deadline);
+  }
+}
