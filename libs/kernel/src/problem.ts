@@ -68,3 +68,32 @@ export function notFound(what: string): LedgerError {
 export function invalid(path: string, message: string): LedgerError {
   return new LedgerError('validation_failed', `${path}: ${message}`, { errors: [{ path, message }] });
 }
+
+/** An RFC 9457 document with the contract's extra members. */
+export interface ProblemDocument {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: ProblemCode;
+  trace_id?: string;
+  errors?: FieldError[];
+}
+
+export function problemDocument(problem: {
+  code: ProblemCode;
+  detail: string;
+  errors?: FieldError[];
+  trace_id?: string;
+}): ProblemDocument {
+  const { status, title } = PROBLEMS[problem.code];
+  return {
+    type: `https://counterfoil.dev/problems/${problem.code}`,
+    title,
+    status,
+    detail: problem.detail,
+    code: problem.code,
+    ...(problem.trace_id !== undefined && { trace_id: problem.trace_id }),
+    ...(problem.errors !== undefined && { errors: problem.errors }),
+  };
+}

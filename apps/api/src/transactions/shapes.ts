@@ -1,0 +1,250 @@
+import { z } from 'zod';
+import { systemClock } from '#kernel/clock.js';
+import { invalid, problemDocument } from '#kernel/problem.js';
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/limits.js';
+import type { Posting, PostingResult, PostRequest } from '#ledger/posting.js';
+import { entryAmount } from '#ledger/transaction.js';
+import type { TransactionSummary } from '#ledger/transaction-store.js';
+import { accountCodeIn, sideSchema, time, totalsBody } from '../accounts/shapes.js';
+import {
+  amountIn,
+  amountOut,
+  currencyIn,
+  currencyOut,
+  floorIn,
+  idIn,
+  idOut,
+  listOf,
+  listQuery,
+  metadataIn,
+  metadataOut,
+  problem,
+  textIn,
+  timestampIn,
+  timestampOut,
+  versionIn,
+} from '../schemas.js';
+
+const typeIn = z
+  .string('must be a string')
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/, 'must be 1 to 64 letters, digits and _ . : -')
+  .meta({ id: 'TransactionType', description: "The client's own word for what happened.", examples: ['transfer'] });
+
+const statusSchema = z.enum(['posted', 'pending', 'partially_posted', 'voided', 'expired']);
+
+const entryIn = z
+  .strictObject({
+    account_id: idIn.optional(),
+    account_code: accountCodeIn.optional(),
+    direction: sideSchema,
+    amount: amountIn,
+    currency: currencyIn,
+    conditions: z
+      .strictObject({
+        min_available: floorIn.optional().meta({ description: "The account's available balance after the transaction." }),
+        version: versionIn.optional().meta({ description: "The account's version before the transaction." }),
+      })
+      .optional(),
+  })
+  .refine((entry) => (entry.account_id === undefined) !== (entry.account_code === undefined), {
+    message: 'must name its account by account_id or by account_code',
+    path: ['account_id'],
+  })
+  .meta({ id: 'EntryIn' });
+
+export const postTransaction = z
+  .strictObject({
+    type: typeIn,
+    description: textIn(1_000).optional(),
+    effective_at: timestampIn.optional().meta({ description: 'When it happened; default: when it is recorded. May lie in the past.' }),
+    external_ref: textIn(255).optional(),
+    status: z.enum(['posted', 'pending']).default('posted'),
+    expires_at: timestampIn.optional().meta({ description: 'Pending ones only: when what is still held is released.' }),
+    metadata: metadataIn.optional(),
+    entries: z
+      .array(entryIn)
+      .min(MIN_ENTRIES, `must have at least ${MIN_ENTRIES} entries`)
+      .max(MAX_ENTRIES, `must have at most ${MAX_ENTRIES} entries`),
+    dry_run: z.boolean().optional().meta({ description: 'Decide, answer 200 and write nothing.' }),
+  })
+  .meta({ id: 'PostTransaction' });
+
+export const postBatch = z
+  .strictObject({
+    mode: z.enum(['atomic', 'independent']),
+    transactions: z
+      .array(postTransaction)
+      .min(1, 'must have at least 1 transaction')
+      .max(MAX_BATCH, `must have at most ${MAX_BATCH} transactions`),
+  })
+  .meta({ id: 'PostBatch' });
+
+export const postPending = z
+  .strictObject({
+    amount: amountIn.optional().meta({ description: 'Single-amount holds only; default: all that is held.' }),
+    final: z.boolean().default(true).meta({ description: 'Release what remains; false keeps it held for further postings.' }),
+  })
+  .optional()
+  .meta({ id: 'PostPending' });
+
+export const voidPending = z.strictObject({}).optional().meta({ id: 'VoidPending' });
+
+export const reverseTransaction = z
+  .strictObject({ amount: amountIn.optional().meta({ description: 'Default: all that is not reversed yet.' }) })
+  .optional()
+  .meta({ id: 'ReverseTransaction' });
+
+export const transaction = z
+  .looseObject({
+    id: idOut,
+    merchant_id: idOut,
+    type: z.string(),
+    status: statusSchema,
+    description: z.string().nullable(),
+    external_ref: z.string().nullable(),
+    effective_at: timestampOut,
+    created_at: timestampOut,
+    expires_at: timestampOut.nullable(),
+    parent_id: idOut.nullable(),
+    metadata: metadataOut,
+    entries: z.array(
+      z.looseObject({
+        account_id: idOut,
+        account_code: z.string(),
+        direction: sideSchema,
+        amount: amountOut,
+        currency: currencyOut,
+        account_version: z.string(),
+      }),
+    ),
+    balances: z.array(
+      z.looseObject({
+        account_id: idOut,
+        version: z.string(),
+        posted: z.looseObject({ debits: amountOut, credits: amountOut, amount: amountOut }),
+        pending: z.looseObject({ debits: amountOut, credits: amountOut, amount: amountOut }),
+        available: amountOut,
+      }),
+    ),
+  })
+  .meta({ id: 'Transaction' });
+
+export const summary = z
+  .looseObject({
+    id: idOut,
+    type: z.string(),
+    status: statusSchema,
+    amount: amountOut,
+    currency: currencyOut,
+    external_ref: z.string().nullable(),
+    effective_at: timestampOut,
+    created_at: timestampOut,
+    parent_id: idOut.nullable(),
+  })
+  .meta({ id: 'TransactionSummary', description: 'amount is the sum of the debits in the currency of the first entry.' });
+
+export const transactionList = listOf(z.union([transaction, summary]), 'TransactionList');
+
+export const listTransactionsQuery = z.strictObject({
+  ...listQuery,
+  account_id: idIn.optional(),
+  type: typeIn.optional(),
+  status: statusSchema.optional(),
+  external_ref: textIn(255).optional(),
+  created_from: timestampIn.optional().meta({ description: 'Inclusive.' }),
+  created_to: timestampIn.optional().meta({ description: 'Exclusive.' }),
+  effective_from: timestampIn.optional().meta({ description: 'Inclusive.' }),
+  effective_to: timestampIn.optional().meta({ description: 'Exclusive.' }),
+  expand: z.enum(['entries']).optional().meta({ description: 'Whole transactions instead of summaries.' }),
+});
+
+export const batchResults = z
+  .looseObject({
+    results: z.array(z.union([z.looseObject({ status: z.literal(201), transaction }), z.looseObject({ status: z.int(), problem })])),
+  })
+  .meta({ id: 'BatchResults', description: 'One result a transaction, in order.' });
+
+/** Body → command. Throws `validation_failed` for what the schema cannot see. `path` prefixes the field (`transactions.3.`). */
+export function postRequestOf(body: z.output<typeof postTransaction>, path = ''): PostRequest {
+  const nowMs = systemClock.now();
+  const { effective_at: effectiveAtMs, expires_at: expiresAtMs } = body;
+  if (effectiveAtMs !== undefined && (effectiveAtMs < 0 || effectiveAtMs > nowMs + EFFECTIVE_AT_MAX_AHEAD_MS)) {
+    throw invalid(`${path}effective_at`, 'must lie between 1970 and now');
+  }
+  if (expiresAtMs !== undefined) {
+    if (body.status !== 'pending') throw invalid(`${path}expires_at`, 'is for pending transactions only');
+    if (expiresAtMs <= nowMs) throw invalid(`${path}expires_at`, 'must lie in the future');
+  }
+  return {
+    pending: body.status === 'pending',
+    type: body.type,
+    description: body.description,
+    externalRef: body.external_ref,
+    effectiveAtMs,
+    expiresAtMs,
+    metadata: body.metadata && JSON.stringify(body.metadata),
+    entries: body.entries.map((entry) => ({
+      account: entry.account_id === undefined ? { code: entry.account_code ?? '' } : { id: entry.account_id },
+      direction: entry.direction,
+      amount: entry.amount,
+      currency: entry.currency,
+      conditions: entry.conditions && { minAvailable: entry.conditions.min_available, version: entry.conditions.version },
+    })),
+  };
+}
+
+/** `balances` has one line an account, as of this transaction: the totals after its last entry there. */
+export function transactionBody(merchantId: bigint, posting: Posting) {
+  const { transaction, status, accounts } = posting;
+  const balances = new Map<bigint, object>();
+  const entries = transaction.entries.map((entry) => {
+    const account = accounts.get(entry.accountId);
+    if (!account) throw new Error(`entry on account ${entry.accountId}, which is not there`);
+    const version = String(entry.accountVersion);
+    balances.set(entry.accountId, { account_id: String(entry.accountId), version, ...totalsBody(account.normalSide, entry) });
+    return {
+      account_id: String(entry.accountId),
+      account_code: account.code,
+      direction: entry.direction,
+      amount: String(entryAmount(entry)),
+      currency: entry.currency,
+      account_version: version,
+    };
+  });
+  return {
+    id: String(transaction.id),
+    merchant_id: String(merchantId),
+    type: transaction.type,
+    status,
+    description: transaction.description ?? null,
+    external_ref: transaction.externalRef ?? null,
+    effective_at: time(transaction.effectiveAtMs),
+    created_at: time(snowflakeTimeMs(transaction.id)),
+    expires_at: transaction.expiresAtMs === undefined ? null : time(transaction.expiresAtMs),
+    parent_id: transaction.parentId === undefined ? null : String(transaction.parentId),
+    metadata: transaction.metadata === undefined ? {} : (JSON.parse(transaction.metadata) as Record<string, unknown>),
+    entries,
+    balances: [...balances.values()],
+  };
+}
+
+export function summaryBody(summary: TransactionSummary) {
+  return {
+    id: String(summary.id),
+    type: summary.type,
+    status: summary.status,
+    amount: String(summary.amount),
+    currency: summary.currency,
+    external_ref: summary.externalRef,
+    effective_at: time(summary.effectiveAtMs),
+    created_at: time(summary.createdAtMs),
+    parent_id: summary.parentId === null ? null : String(summary.parentId),
+  };
+}
+
+export function batchResultBody(merchantId: bigint, result: PostingResult) {
+  if ('posting' in result) return { status: 201, transaction: transactionBody(merchantId, result.posting) };
+  const document = problemDocument(result.refusal);
+  return { status: document.status, problem: document };
+}
