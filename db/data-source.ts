@@ -1,0 +1,25 @@
+import { DataSource } from 'typeorm';
+import { Ledger1763740000000 } from './migrations/1763740000000-ledger.js';
+
+/** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
+export const MIGRATIONS = [Ledger1763740000000];
+
+export const MIGRATIONS_TABLE = 'schema_migrations';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** A connection as the owner, for migrations alone. `statementTimeoutMs` bounds each statement, a migration's included. */
+export function migrationDataSource(ownerUrl: string, statementTimeoutMs: number): DataSource {
+  return new DataSource({
+    type: 'postgres',
+    url: ownerUrl,
+    applicationName: 'counterfoil-migrate',
+    migrations: MIGRATIONS,
+    migrationsTableName: MIGRATIONS_TABLE,
+    migrationsTransactionMode: 'each',
+    installExtensions: false,
+    connectTimeoutMS: CONNECT_TIMEOUT_MS,
+    poolSize: 1,
+    extra: { statement_timeout: statementTimeoutMs, keepAlive: true },
+  });
+}
