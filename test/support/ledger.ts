@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto';
+import { trace } from '@opentelemetry/api';
+import { systemClock } from '#kernel/clock.js';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { AccountDirectory } from '#ledger/account-directory.js';
+import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
+import { PostingDesk, type PostingReply, type PostRequest } from '#ledger/posting.js';
+import { Writer, type WriterOptions } from '#ledger/writer.js';
+import { Deadline } from '#platform/deadline.js';
+import { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import { PostgresWorkerLease } from '#platform/worker-lease.js';
+import type { TestDatabase } from './database.js';
+
+/** The ledger on a real database, without HTTP: one of these is one process' worth of it. */
+export class TestLedger {
+  private constructor(
+    readonly database: Database,
+    readonly ids: SnowflakeGenerator,
+    readonly writer: Writer,
+    readonly desk: PostingDesk,
+    private readonly lease: PostgresWorkerLease,
+  ) {}
+
+  static async open(on: TestDatabase, options: Partial<WriterOptions> = {}): Promise<TestLedger> {
+    const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 2_000, applicationName: 'test' });
+    const lease = await PostgresWorkerLease.acquire(database);
+    const ids = new SnowflakeGenerator(systemClock, lease);
+    const writer = new Writer(
+      {
+        databaseUrl: on.runtimeUrl,
+        lanes: 2,
+        laneCapacity: 100_000,
+        groupSize: 200,
+        attempts: 5,
+        groupTimeoutMs: 5_000,
+        idempotencyWaitMs: 30_000,
+        ...options,
+      },
+      ids,
+    );
+    return new TestLedger(database, ids, writer, new PostingDesk(database, new AccountDirectory(database), writer), lease);
+  }
+
+  async close(): Promise<void> {
+    await this.writer.close();
+    await this.lease.release();
+    await this.database.close();
+  }
+
+  context(merchantId: bigint, timeoutMs = 60_000): RequestContext {
+    const traceId = randomUUID().replaceAll('-', '');
+    const span = trace.wrapSpanContext({ traceId, spanId: traceId.slice(16), traceFlags: 0 });
+    return { merchantId, deadline: Deadline.after(timeoutMs), span };
+  }
+
+  async createMerchant(): Promise<bigint> {
+    const id = this.ids.next();
+    await this.database.transaction({ merchantIds: [id] }, Deadline.after(5_000), (client) =>
+      client.query({
+        text: `INSERT INTO merchants (id, name, time_zone, settlement_cutoff, currencies, created_at)
+               VALUES ($1, 'Test', 'UTC', '00:00', '{EUR}', snowflake_time($1))`,
+        values: [id],
+      }),
+    );
+    return id;
+  }
+
+  async createAccount(merchantId: bigint, account: Partial<NewAccount> & { code: string }): Promise<bigint> {
+    const id = this.ids.next();
+    await this.database.transaction({ merchantIds: [merchantId] }, Deadline.after(5_000), (client) =>
+      insertAccounts(client, merchantId, [{ id, name: account.code, currency: 'EUR', normalSide: 'credit', minAvailable: null, ...account }]),
+    );
+    return id;
+  }
+
+  /** Posts one request with a key of its own unless one is given. */
+  async post(merchantId: bigint, request: PostRequest, key: string = randomUUID()): Promise<PostingReply> {
+    const context = this.context(merchantId);
+    const { commands, accounts } = await this.desk.resolve(context, [request]);
+    const requestSha256 = Buffer.alloc(32, 1);
+    const submitted = await this.desk.submit(context, { mode: 'single', commands, accounts, idempotency: { key, requestSha256 } });
+    return this.desk.replyTo(submitted, context);
+  }
+}
+
+export function transfer(from: bigint, to: bigint, amount: bigint, more: Partial<PostRequest> = {}): PostRequest {
+  return {
+    type: 'transfer',
+    pending: false,
+    entries: [
+      { account: { id: from }, direction: 'debit', amount, currency: 'EUR' },
+      { account: { id: to }, direction: 'credit', amount, currency: 'EUR' },
+    ],
+    ...more,
+  };
+}
