@@ -1,0 +1,135 @@
+import { Body, Controller, Get, HttpCode, Post, Query } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { z } from 'zod';
+import { GetAccountQuery, GetBalanceQuery, ListAccountsQuery, ListStatementQuery } from '#ledger/account.queries.js';
+import { CloseAccountCommand } from '#ledger/close-account.command.js';
+import { CreateAccountCommand } from '#ledger/create-account.command.js';
+import { cursorScope } from '#platform/cursor.js';
+import type { RequestContext } from '#platform/request-context.js';
+import { Documented } from '../documented.js';
+import { Pages } from '../pages.js';
+import { CurrentContext, PathId } from '../request.js';
+import {
+  account,
+  accountBody,
+  accountList,
+  balance,
+  balanceBody,
+  balanceQuery,
+  createAccount,
+  listAccountsQuery,
+  statement,
+  statementLineBody,
+  statementQuery,
+} from './shapes.js';
+
+@Controller('v1/accounts')
+export class AccountsController {
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+    private readonly pages: Pages,
+  ) {}
+
+  @Post()
+  @Documented({
+    summary: 'Open an account',
+    status: 201,
+    response: account,
+    requestExample: { code: 'wallet:alice', name: 'Alice', currency: 'EUR', normal_side: 'credit', min_available: '0' },
+  })
+  async create(@CurrentContext() context: RequestContext, @Body({ schema: createAccount }) body: z.output<typeof createAccount>) {
+    const id = await this.commands.execute(
+      new CreateAccountCommand(context, {
+        code: body.code,
+        name: body.name,
+        currency: body.currency,
+        normalSide: body.normal_side,
+        minAvailable: body.min_available ?? null,
+        metadata: body.metadata && JSON.stringify(body.metadata),
+      }),
+    );
+    return this.#account(context, id);
+  }
+
+  @Get()
+  @Documented({ summary: 'List accounts, newest first', response: accountList })
+  async list(@CurrentContext() context: RequestContext, @Query({ schema: listAccountsQuery }) query: z.output<typeof listAccountsQuery>) {
+    const { limit, cursor, ...filters } = query;
+    return this.pages.page({
+      scope: cursorScope(context.merchantId, 'accounts', filters),
+      cursor,
+      limit,
+      read: (before, count) =>
+        this.queries.execute(
+          new ListAccountsQuery(context, { codePrefix: filters.code_prefix, currency: filters.currency, beforeId: before, limit: count }),
+        ),
+      position: (record) => record.id,
+      body: (record) => accountBody(context.merchantId, record),
+    });
+  }
+
+  @Get(':id')
+  @Documented({ summary: 'Get an account', response: account, problems: ['not_found'] })
+  get(@CurrentContext() context: RequestContext, @PathId('account') id: bigint) {
+    return this.#account(context, id);
+  }
+
+  @Post(':id/close')
+  @HttpCode(200)
+  @Documented({ summary: 'Close an empty account', response: account, problems: ['not_found', 'invalid_transition'] })
+  async close(@CurrentContext() context: RequestContext, @PathId('account') id: bigint) {
+    await this.commands.execute(new CloseAccountCommand(context, id));
+    return this.#account(context, id);
+  }
+
+  @Get(':id/balance')
+  @Documented({
+    summary: 'Get the balance, now or by effective time',
+    description: 'All consistencies are served from the database at present, and `source` says so.',
+    response: balance,
+    problems: ['not_found'],
+  })
+  async balance(
+    @CurrentContext() context: RequestContext,
+    @PathId('account') id: bigint,
+    @Query({ schema: balanceQuery }) query: z.output<typeof balanceQuery>,
+  ) {
+    return balanceBody(await this.queries.execute(new GetBalanceQuery(context, id, { atMs: query.at, minVersion: query.min_version })));
+  }
+
+  @Get(':id/entries')
+  @Documented({ summary: 'Statement lines, newest first', response: statement, problems: ['not_found'] })
+  async entries(
+    @CurrentContext() context: RequestContext,
+    @PathId('account') id: bigint,
+    @Query({ schema: statementQuery }) query: z.output<typeof statementQuery>,
+  ) {
+    const { limit, cursor, ...filters } = query;
+    let side: 'debit' | 'credit' = 'debit';
+    return this.pages.page({
+      scope: cursorScope(context.merchantId, `accounts/${id}/entries`, filters),
+      cursor,
+      limit,
+      read: async (before, count) => {
+        const { normalSide, lines } = await this.queries.execute(
+          new ListStatementQuery(context, {
+            accountId: id,
+            effectiveFromMs: filters.effective_from,
+            effectiveToMs: filters.effective_to,
+            beforeVersion: before,
+            limit: count,
+          }),
+        );
+        side = normalSide;
+        return lines;
+      },
+      position: (line) => line.accountVersion,
+      body: (line) => statementLineBody(side, line),
+    });
+  }
+
+  async #account(context: RequestContext, id: bigint) {
+    return accountBody(context.merchantId, await this.queries.execute(new GetAccountQuery(context, id)));
+  }
+}

@@ -1,0 +1,214 @@
+import { Body, Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { invalid, notFound, problemDocument } from '#kernel/problem.js';
+import { MoveTransactionCommand } from '#ledger/move-transaction.command.js';
+import { PostBatchCommand } from '#ledger/post-batch.command.js';
+import { PostTransactionCommand } from '#ledger/post-transaction.command.js';
+import type { PostingReply } from '#ledger/posting.js';
+import type { Refusal } from '#ledger/submission.js';
+import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/transaction.queries.js';
+import { cursorScope } from '#platform/cursor.js';
+import type { RequestContext } from '#platform/request-context.js';
+import { Documented } from '../documented.js';
+import { idempotencyOf } from '../idempotency.js';
+import { Pages } from '../pages.js';
+import { CurrentContext, PathId } from '../request.js';
+import {
+  batchResultBody,
+  batchResults,
+  listTransactionsQuery,
+  postBatch,
+  postPending,
+  postRequestOf,
+  postTransaction,
+  reverseTransaction,
+  summaryBody,
+  transaction,
+  transactionBody,
+  transactionList,
+  voidPending,
+} from './shapes.js';
+
+const TRANSFER_EXAMPLE = {
+  type: 'transfer',
+  entries: [
+    { account_code: 'wallet:alice', direction: 'debit', amount: '1250', currency: 'EUR' },
+    { account_code: 'wallet:bob', direction: 'credit', amount: '1250', currency: 'EUR' },
+  ],
+};
+const LEDGER_REFUSES = [
+  'unbalanced_entries',
+  'currency_mismatch',
+  'account_closed',
+  'insufficient_funds',
+  'amount_out_of_range',
+  'condition_failed',
+] as const;
+
+@Controller('v1/transactions')
+export class TransactionsController {
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+    private readonly pages: Pages,
+  ) {}
+
+  @Post()
+  @Documented({
+    summary: 'Post a transaction, or hold it',
+    status: 201,
+    alsoStatus: [200],
+    response: transaction,
+    requestExample: TRANSFER_EXAMPLE,
+    problems: ['not_found', ...LEDGER_REFUSES],
+    idempotent: true,
+  })
+  async create(
+    @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @Body({ schema: postTransaction }) body: z.output<typeof postTransaction>,
+  ) {
+    const idempotency = body.dry_run ? 'dry run' : idempotencyOf(request);
+    const answer = await this.commands.execute(new PostTransactionCommand(context, postRequestOf(body), idempotency));
+    return answerWith(reply, context, answer, body.dry_run ? 200 : 201);
+  }
+
+  @Post('batch')
+  @Documented({
+    summary: 'Post up to 1,000 transactions, all or each for itself',
+    response: batchResults,
+    requestExample: { mode: 'atomic', transactions: [TRANSFER_EXAMPLE] },
+    problems: ['not_found', ...LEDGER_REFUSES],
+    idempotent: true,
+  })
+  async createBatch(
+    @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @Body({ schema: postBatch }) body: z.output<typeof postBatch>,
+  ) {
+    const idempotency = idempotencyOf(request);
+    const requests = body.transactions.map((item, index) => {
+      if (item.dry_run !== undefined) throw invalid(`transactions.${index}.dry_run`, 'is not for batches');
+      return postRequestOf(item, `transactions.${index}.`);
+    });
+    const { result, replayed } = await this.commands.execute(new PostBatchCommand(context, body.mode, requests, idempotency));
+    if (replayed) reply.header('Idempotent-Replayed', 'true');
+    if (!Array.isArray(result)) return refuse(reply, result.refusal);
+    return { results: result.map((item) => batchResultBody(context.merchantId, item)) };
+  }
+
+  @Get()
+  @Documented({ summary: 'List transactions, newest first', response: transactionList, problems: ['not_found'] })
+  async list(
+    @CurrentContext() context: RequestContext,
+    @Query({ schema: listTransactionsQuery }) query: z.output<typeof listTransactionsQuery>,
+  ) {
+    const { limit, cursor, expand, ...filters } = query;
+    const filter = {
+      accountId: filters.account_id,
+      type: filters.type,
+      status: filters.status,
+      externalRef: filters.external_ref,
+      createdFromMs: filters.created_from,
+      createdToMs: filters.created_to,
+      effectiveFromMs: filters.effective_from,
+      effectiveToMs: filters.effective_to,
+    };
+    const page = await this.pages.page({
+      scope: cursorScope(context.merchantId, 'transactions', { ...filters, expand }),
+      cursor,
+      limit,
+      read: (before, count) => this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count })),
+      position: (summary) => summary.id,
+      body: (summary) => summary,
+    });
+    if (expand === undefined) return { ...page, data: page.data.map(summaryBody) };
+    const postings = await this.queries.execute(new GetTransactionsQuery(context, page.data.map((summary) => summary.id)));
+    return { ...page, data: postings.map((posting) => transactionBody(context.merchantId, posting)) };
+  }
+
+  @Get(':id')
+  @Documented({ summary: 'Get a transaction by its id', response: transaction, problems: ['not_found'] })
+  async get(@CurrentContext() context: RequestContext, @PathId('transaction') id: bigint) {
+    const [posting] = await this.queries.execute(new GetTransactionsQuery(context, [id]));
+    if (!posting) throw notFound('transaction');
+    return transactionBody(context.merchantId, posting);
+  }
+
+  @Post(':id/post')
+  @Documented({
+    summary: 'Post a pending transaction, whole or in part',
+    status: 201,
+    response: transaction,
+    requestExample: { amount: '500', final: false },
+    problems: ['not_found', 'not_pending', 'amount_exceeds_remaining', 'account_closed'],
+    idempotent: true,
+  })
+  async post(
+    @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @PathId('transaction') parentId: bigint,
+    @Body({ schema: postPending }) body: z.output<typeof postPending>,
+  ) {
+    const move = { kind: 'capture', parentId, amount: body?.amount, final: body?.final ?? true } as const;
+    return answerWith(reply, context, await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))), 201);
+  }
+
+  @Post(':id/void')
+  @Documented({
+    summary: 'Void what a pending transaction still holds',
+    status: 201,
+    response: transaction,
+    problems: ['not_found', 'not_pending'],
+    idempotent: true,
+  })
+  async void(
+    @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @PathId('transaction') parentId: bigint,
+    @Body({ schema: voidPending }) _body: z.output<typeof voidPending>,
+  ) {
+    const move = { kind: 'void', parentId } as const;
+    return answerWith(reply, context, await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))), 201);
+  }
+
+  @Post(':id/reverse')
+  @Documented({
+    summary: 'Reverse a posted transaction, whole or in part, never more than once in total',
+    status: 201,
+    response: transaction,
+    requestExample: { amount: '500' },
+    problems: ['not_found', 'already_reversed', 'invalid_transition', 'amount_exceeds_remaining', 'insufficient_funds', 'account_closed'],
+    idempotent: true,
+  })
+  async reverse(
+    @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @PathId('transaction') parentId: bigint,
+    @Body({ schema: reverseTransaction }) body: z.output<typeof reverseTransaction>,
+  ) {
+    const move = { kind: 'reverse', parentId, amount: body?.amount } as const;
+    return answerWith(reply, context, await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))), 201);
+  }
+}
+
+/** The transaction, or the refusal as it was first told. */
+function answerWith(reply: FastifyReply, context: RequestContext, { result, replayed }: PostingReply, status: number) {
+  if (replayed) reply.header('Idempotent-Replayed', 'true');
+  if ('refusal' in result) return refuse(reply, result.refusal);
+  reply.status(status);
+  return transactionBody(context.merchantId, result.posting);
+}
+
+function refuse(reply: FastifyReply, refusal: Refusal) {
+  const document = problemDocument(refusal);
+  reply.status(document.status).header('content-type', 'application/problem+json');
+  return document;
+}
