@@ -1,0 +1,54 @@
+import type { Logger } from 'pino';
+
+/** A wait is drawn from interval ± this share, so that many workers do not march in step. */
+const JITTER = 0.2;
+
+/**
+ * Something that a worker does again and again by itself. One round at a time; a failing round is logged and the next one
+ * comes as usual: what it left undone is still due.
+ */
+export class Duty {
+  readonly #name: string;
+  readonly #intervalMs: number;
+  readonly #round: () => Promise<unknown>;
+  readonly #logger: Logger;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(options: { name: string; intervalMs: number; round: () => Promise<unknown>; logger: Logger }) {
+    this.#name = options.name;
+    this.#intervalMs = options.intervalMs;
+    this.#round = options.round;
+    this.#logger = options.logger;
+  }
+
+  start(): this {
+    this.#schedule();
+    return this;
+  }
+
+  /** Resolves when the round in hand, if any, has ended; no further one begins. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return;
+    const waitMs = this.#intervalMs * (1 + JITTER * (2 * Math.random() - 1));
+    this.#timer = setTimeout(() => {
+      this.#running = this.#once();
+    }, waitMs);
+  }
+
+  async #once(): Promise<void> {
+    try {
+      await this.#round();
+    } catch (error) {
+      this.#logger.error({ err: error, duty: this.#name }, 'a round of a duty failed');
+    }
+    this.#schedule();
+  }
+}

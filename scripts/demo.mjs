@@ -1,0 +1,121 @@
+// The demo's merchants, accounts and history, made through the REST API like anybody's. Running it again changes nothing.
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const DAY_MS = 86_400_000;
+
+const MERCHANTS = [
+  { name: 'Nordwind Coffee', time_zone: 'Europe/Berlin', settlement_cutoff: '23:00', currencies: ['EUR'], people: ['alice', 'bob'], unit: 125 },
+  { name: 'Kaito Books', time_zone: 'Asia/Tokyo', settlement_cutoff: '00:00', currencies: ['JPY', 'USD'], people: ['haruto', 'yui'], unit: 380 },
+  { name: 'Dalma Trading', time_zone: 'Asia/Kuwait', settlement_cutoff: '18:30', currencies: ['KWD'], people: ['noor', 'samir'], unit: 1_250 },
+];
+
+/** @typedef {{ id: string, key: string }} DemoMerchant */
+
+/**
+ * @param {{ url: string, operatorKey: string, folder: string }} options folder: where the demo's keys are kept
+ * @returns {Promise<string>} what to try next
+ */
+export async function seedDemo({ url, operatorKey, folder }) {
+  const file = join(folder, 'demo-keys.json');
+  /** @type {Record<string, DemoMerchant>} */
+  const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  /** @type {Map<string, string>} */
+  const existing = new Map();
+  const { data } = await call(url, 'GET', '/v1/merchants?limit=1000', operatorKey);
+  for (const { id, name } of data.toReversed()) existing.set(name, id);
+  for (const { people, unit, ...merchant } of MERCHANTS) {
+    known[merchant.name] = await openMerchant(url, operatorKey, merchant, existing.get(merchant.name), known[merchant.name]);
+    writeFileSync(`${file}.new`, `${JSON.stringify(known, null, 2)}\n`, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+    await seedHistory(url, /** @type {DemoMerchant} */ (known[merchant.name]).key, merchant.currencies[0] ?? '', people, unit);
+  }
+  return banner(url, known);
+}
+
+/**
+ * @param {string} url @param {string} operatorKey @param {{ name: string }} merchant
+ * @param {string | undefined} id of the merchant, if it is there @param {DemoMerchant | undefined} known
+ * @returns {Promise<DemoMerchant>}
+ */
+async function openMerchant(url, operatorKey, merchant, id, known) {
+  if (id === undefined) {
+    const created = await call(url, 'POST', '/v1/merchants', operatorKey, merchant);
+    return { id: created.id, key: created.api_key.secret };
+  }
+  if (known?.id === id) return known;
+  // The database outlived the file with its keys: a secret is shown only once, so the demo gets a new one.
+  const { secret } = await call(url, 'POST', `/v1/merchants/${id}/api_keys`, operatorKey, {});
+  return { id, key: secret };
+}
+
+/** @param {string} url @param {string} key @param {string} currency @param {string[]} people @param {number} unit minor units */
+async function seedHistory(url, key, currency, people, unit) {
+  const [first = '', second = ''] = people.map((person) => `wallet:${person}`);
+  const { data } = await call(url, 'GET', '/v1/accounts?code_prefix=wallet:', key);
+  for (const person of people) {
+    const code = `wallet:${person}`;
+    if (data.some((/** @type {{ code: string }} */ account) => account.code === code)) continue;
+    const name = (person[0] ?? '').toUpperCase() + person.slice(1);
+    await call(url, 'POST', '/v1/accounts', key, { code, name, currency, normal_side: 'credit', min_available: '0' });
+  }
+  const days = (/** @type {number} */ count) => new Date(Math.floor(Date.now() / DAY_MS) * DAY_MS - count * DAY_MS).toISOString();
+  /** @param {string} type @param {string} from @param {string} to @param {number} units @param {object} [more] */
+  const post = (type, from, to, units, more) => {
+    const entry = { amount: String(units * unit), currency };
+    const entries = [
+      { account_code: from, direction: 'debit', ...entry },
+      { account_code: to, direction: 'credit', ...entry },
+    ];
+    return { type, entries, ...more };
+  };
+  const cash = `cash:${currency}`;
+  const payable = `merchant_payable:${currency}`;
+  // Keys make each of these happen once, however often the demo is started within the time that keys are kept; after
+  // that an account with history tells that it has been here.
+  const { data: lines } = await call(url, 'GET', '/v1/transactions?limit=1&external_ref=demo-topup-1', key);
+  if (lines.length > 0) return;
+  await send(post('topup', cash, first, 40, { effective_at: days(3), external_ref: 'demo-topup-1', description: 'Top-up by bank transfer' }));
+  await send(post('topup', cash, second, 16, { effective_at: days(2), external_ref: 'demo-topup-2' }));
+  await send(post('transfer', first, second, 3, { effective_at: days(1), description: 'Lunch' }));
+  await send(post('purchase', second, payable, 5, { external_ref: 'demo-order-1', metadata: { order: '1001' } }));
+  const hold = await send(post('purchase', first, payable, 8, { status: 'pending', description: 'Order 1002, not shipped yet' }));
+  await call(url, 'POST', `/v1/transactions/${hold.id}/post`, key, { amount: String(5 * unit), final: false }, `demo-capture-${hold.id}`);
+
+  /** @param {{ type: string, external_ref?: string }} body */
+  async function send(body) {
+    return call(url, 'POST', '/v1/transactions', key, body, `demo-${body.external_ref ?? body.type}-${currency}`);
+  }
+}
+
+/** @param {string} url @param {string} method @param {string} path @param {string} key @param {unknown} [body] @param {string} [idempotencyKey] */
+async function call(url, method, path, key, body, idempotencyKey) {
+  /** @type {Record<string, string>} */
+  const headers = { authorization: `Bearer ${key}` };
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
+  const response = await fetch(url + path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`the demo's ${method} ${path} was answered ${response.status}: ${text}`);
+  return JSON.parse(text);
+}
+
+/** @param {string} url @param {Record<string, DemoMerchant>} merchants */
+function banner(url, merchants) {
+  const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(16)} merchant ${id}   ${key}`);
+  const key = Object.values(merchants)[0]?.key;
+  return `
+Demo merchants and their API keys:
+${keys.join('\n')}
+
+Try (paste as they are; the first posts 12.50 EUR from Alice to Bob, once, however often you send it):
+
+  export KEY=${key}
+
+  curl -sS ${url}/v1/transactions -H "Authorization: Bearer $KEY" -H "Idempotency-Key: first-try" -H "Content-Type: application/json" -d '{"type":"transfer","entries":[{"account_code":"wallet:alice","direction":"debit","amount":"1250","currency":"EUR"},{"account_code":"wallet:bob","direction":"credit","amount":"1250","currency":"EUR"}]}'
+
+  curl -sS "${url}/v1/accounts?code_prefix=wallet:" -H "Authorization: Bearer $KEY"
+
+  curl -sS "${url}/v1/transactions?limit=5" -H "Authorization: Bearer $KEY"
+`;
+}

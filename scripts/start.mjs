@@ -1,0 +1,131 @@
+// npm start: private servers, build, migrations, API, worker and demo data, with one Ctrl-C to end it all.
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { seedDemo } from './demo.mjs';
+import { portOrNext } from './ports.mjs';
+import { dataFolder, openSubFolder } from './services/data-folder.mjs';
+import { exitWith, onStopRequest } from './services/on-stop-request.mjs';
+import { ServicesError } from './services/services-error.mjs';
+import { startServices } from './services/start-services.mjs';
+import { until } from './services/until.mjs';
+
+const DEFAULT_PORT = 3000;
+const READY_WITHIN_MS = 60_000;
+/** The API's and the worker's own grace (SHUTDOWN_GRACE_MS) ends well before. */
+const KILL_AFTER_MS = 20_000;
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const say = (/** @type {string} */ message) => console.log(`counterfoil: ${message}`);
+
+/** @typedef {{ name: string, process: import('node:child_process').ChildProcess, ended: Promise<string> }} Child */
+
+/** @param {string} name @param {string[]} args @param {NodeJS.ProcessEnv} env @returns {Child} */
+function run(name, args, env) {
+  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const ended = new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
+  });
+  return { name, process: child, ended };
+}
+
+/** @param {string} name @param {string[]} args @param {NodeJS.ProcessEnv} env */
+async function runToEnd(name, args, env) {
+  const how = await run(name, args, env).ended;
+  if (how !== 'code 0') throw new ServicesError(`${name} failed (${how}); what it said is above.`);
+}
+
+/** Compiles apps and libs; incremental, so that a second start takes a second. */
+function build() {
+  const require = createRequire(import.meta.url);
+  return runToEnd('the build', [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], process.env);
+}
+
+/** The platform's key: from the environment, else made once and kept with the data. @param {string} folder */
+function operatorKey(folder) {
+  if (process.env.COUNTERFOIL_OPERATOR_KEY) return process.env.COUNTERFOIL_OPERATOR_KEY;
+  const file = join(folder, 'operator-key');
+  if (!existsSync(file)) writeFileSync(file, `cfo_${randomBytes(24).toString('hex')}\n`, { mode: 0o600 });
+  return readFileSync(file, 'utf8').trim();
+}
+
+/** @param {Child[]} children */
+async function stopAll(children) {
+  for (const { process: child } of children) child.kill('SIGTERM');
+  const timer = setTimeout(() => {
+    for (const { process: child } of children) child.kill('SIGKILL');
+  }, KILL_AFTER_MS);
+  await Promise.all(children.map(({ ended }) => ended));
+  clearTimeout(timer);
+}
+
+/** @param {string} url @param {Child} api */
+async function untilReady(url, api) {
+  let ended = '';
+  api.ended.then((how) => {
+    ended = how;
+  });
+  await until(async () => {
+    if (ended) throw new ServicesError(`the API ended (${ended}) before it was ready; what it said is above.`);
+    const response = await fetch(`${url}/readyz`).catch(() => undefined);
+    return response?.ok ?? false;
+  }, READY_WITHIN_MS);
+}
+
+/** @type {Child[]} */
+const children = [];
+/** @type {Awaited<ReturnType<typeof startServices>> | undefined} */
+let services;
+/** @type {(value: undefined) => void} */
+let stopAsked = () => {};
+/** @type {Promise<undefined>} */
+const asked = new Promise((resolve) => {
+  stopAsked = resolve;
+});
+onStopRequest(() => stopAsked(undefined));
+
+/** @returns {Promise<Error | undefined>} why it ended, undefined when somebody asked */
+async function serve() {
+  say('starting PostgreSQL and Redis, and building (the first time takes a minute)');
+  const [started] = await Promise.all([startServices({ onNotice: say }), build()]);
+  services = started;
+  const folder = openSubFolder(dataFolder(), 'demo');
+  const port = process.env.PORT ? Number(process.env.PORT) : await portOrNext(DEFAULT_PORT);
+  const env = {
+    ...process.env,
+    DATABASE_URL: services.databaseUrl,
+    REDIS_URL: services.redisUrl,
+    REDIS_QUEUE_URL: services.redisQueueUrl,
+    COUNTERFOIL_OPERATOR_KEY: operatorKey(folder),
+    PORT: String(port),
+    LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
+  };
+  await runToEnd('the migration', ['dist/db/migrate-cli.js'], env);
+  const api = run('the API', ['--enable-source-maps', 'dist/apps/api/src/main.js'], env);
+  children.push(api);
+  children.push(run('the worker', ['--enable-source-maps', 'dist/apps/worker/src/main.js'], env));
+  const url = `http://127.0.0.1:${port}`;
+  await untilReady(url, api);
+  say(`ready: ${url}   API documentation: ${url}/docs`);
+  say(`operator key: ${env.COUNTERFOIL_OPERATOR_KEY}`);
+  if (process.env.COUNTERFOIL_DEMO !== '0') console.log(await seedDemo({ url, operatorKey: env.COUNTERFOIL_OPERATOR_KEY, folder }));
+  say('Ctrl-C stops everything; the data stays in .counterfoil (`npm run reset` deletes it).');
+  const child = Promise.race(children.map(({ name, ended }) => ended.then((how) => new ServicesError(`${name} ended (${how}).`))));
+  return Promise.race([child, services.lost]);
+}
+
+try {
+  const why = await Promise.race([asked, serve()]);
+  await stopAll(children);
+  await services?.stop();
+  if (why) exitWith(why);
+  process.exit(0);
+} catch (error) {
+  await stopAll(children);
+  await services?.stop();
+  exitWith(error);
+}
