@@ -4,7 +4,7 @@ const root = import.meta.dirname;
 
 export default defineConfig({
   resolve: {
-    // package.json "imports" name the compiled files; tests run the sources.
+    // package.json "imports" name the compiled files by default; tests run the sources.
     alias: [
       { find: /^#(kernel|platform|outbox|ledger|tenancy)\/(.*)\.js$/, replacement: `${root}/libs/$1/src/$2.ts` },
       { find: /^#db\/(.*)\.js$/, replacement: `${root}/db/$1.ts` },

@@ -30,7 +30,7 @@ export async function seedDemo({ url, operatorKey, folder }) {
     renameSync(`${file}.new`, file);
     await seedHistory(url, /** @type {DemoMerchant} */ (known[merchant.name]).key, merchant.currencies[0] ?? '', people, unit);
   }
-  return banner(url, known);
+  return await banner(url, known);
 }
 
 /**
@@ -101,21 +101,22 @@ async function call(url, method, path, key, body, idempotencyKey) {
 }
 
 /** @param {string} url @param {Record<string, DemoMerchant>} merchants */
-function banner(url, merchants) {
+async function banner(url, merchants) {
   const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(16)} merchant ${id}   ${key}`);
-  const key = Object.values(merchants)[0]?.key;
+  const key = Object.values(merchants)[0]?.key ?? '';
+  const { data } = await call(url, 'GET', '/v1/accounts?code_prefix=wallet:bob', key);
   return `
 Demo merchants and their API keys:
 ${keys.join('\n')}
 
-Try (paste as they are; the first posts 12.50 EUR from Alice to Bob, once, however often you send it):
+Try (paste as they are; the second moves 12.50 EUR from Alice to Bob, once, however often you send it):
 
   export KEY=${key}
 
   curl -sS ${url}/v1/transactions -H "Authorization: Bearer $KEY" -H "Idempotency-Key: first-try" -H "Content-Type: application/json" -d '{"type":"transfer","entries":[{"account_code":"wallet:alice","direction":"debit","amount":"1250","currency":"EUR"},{"account_code":"wallet:bob","direction":"credit","amount":"1250","currency":"EUR"}]}'
 
-  curl -sS "${url}/v1/accounts?code_prefix=wallet:" -H "Authorization: Bearer $KEY"
+  curl -sS ${url}/v1/accounts/${data[0]?.id}/balance -H "Authorization: Bearer $KEY"
 
-  curl -sS "${url}/v1/transactions?limit=5" -H "Authorization: Bearer $KEY"
+  curl -sS "${url}/v1/accounts/${data[0]?.id}/entries?limit=5" -H "Authorization: Bearer $KEY"
 `;
 }

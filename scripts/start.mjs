@@ -69,11 +69,12 @@ async function untilReady(url, api) {
   api.ended.then((how) => {
     ended = how;
   });
-  await until(async () => {
+  const ready = await until(READY_WITHIN_MS, async () => {
     if (ended) throw new ServicesError(`the API ended (${ended}) before it was ready; what it said is above.`);
     const response = await fetch(`${url}/readyz`).catch(() => undefined);
     return response?.ok ?? false;
-  }, READY_WITHIN_MS);
+  });
+  if (!ready) throw new ServicesError(`the API was not ready within ${READY_WITHIN_MS / 1_000} s; ${url}/readyz says why.`);
 }
 
 /** @type {Child[]} */

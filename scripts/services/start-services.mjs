@@ -20,6 +20,7 @@ import { ServicesError } from './services-error.mjs';
 
 /** Somebody else holds the folder. */
 export class FolderInUseError extends ServicesError {
+  /** @override */
   name = 'FolderInUseError';
 }
 

@@ -1,0 +1,43 @@
+/** Imports point one way: apps → capabilities → ledger → outbox → platform → kernel. ARCHITECTURE.md has the table. */
+const ABOVE = {
+  kernel: ['platform', 'outbox', 'ledger', 'tenancy'],
+  platform: ['outbox', 'ledger', 'tenancy'],
+  outbox: ['ledger', 'tenancy'],
+  ledger: ['tenancy'],
+};
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-orphan-import', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    ...Object.entries(ABOVE).map(([from, above]) => ({
+      name: `${from}-imports-downwards`,
+      severity: /** @type {const} */ ('error'),
+      from: { path: `^libs/${from}/` },
+      to: { path: `^libs/(${above.join('|')})/` },
+    })),
+    { name: 'libs-do-not-import-apps', severity: 'error', from: { path: '^libs/' }, to: { path: '^(apps|bench|test)/' } },
+    { name: 'apps-stand-alone', severity: 'error', from: { path: '^apps/([^/]+)/' }, to: { path: '^apps/', pathNot: '^apps/$1/' } },
+    {
+      name: 'kernel-is-pure',
+      severity: 'error',
+      from: { path: '^libs/kernel/', pathNot: '\\.spec\\.ts$' },
+      to: { dependencyTypes: ['core', 'npm'], pathNot: 'dinero\\.js' },
+    },
+    {
+      name: 'only-the-money-path-speaks-pg',
+      severity: 'error',
+      comment: 'SQL lives in stores; controllers and processes go through commands and queries.',
+      from: { path: '^apps/' },
+      to: { path: 'node_modules/(pg|typeorm)/' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)dist/' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['source', 'import', 'node', 'default'] },
+  },
+};
