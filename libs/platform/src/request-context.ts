@@ -1,11 +1,15 @@
 import type { Span } from '@opentelemetry/api';
 import type { Deadline } from './deadline.js';
 
-/** What every command and query is told about the request that it serves. */
-export interface RequestContext {
-  /** The tenant: the key's merchant, or the one that an operator acts for. */
-  readonly merchantId: bigint;
+/** What every command and query of the platform itself is told about the request that it serves. */
+export interface RequestBounds {
   readonly deadline: Deadline;
   /** The request's span; without tracing a no-op that still carries the trace id. */
   readonly span: Span;
+}
+
+/** The same for a request on behalf of one merchant. */
+export interface RequestContext extends RequestBounds {
+  /** The tenant: the key's merchant, or the one that an operator acts for. */
+  readonly merchantId: bigint;
 }

@@ -1,0 +1,88 @@
+import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { systemClock } from '#kernel/clock.js';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { Config } from './config.js';
+import { CursorCodec } from './cursor.js';
+import type { Logger } from './logging.js';
+import { Database } from './postgres.js';
+import { Telemetry } from './telemetry.js';
+import { PostgresWorkerLease } from './worker-lease.js';
+
+/** Injection tokens of what has no class of its own. */
+export const CONFIG = Symbol('Config');
+export const LOGGER = Symbol('Logger');
+
+const CONNECT_RETRIES = 5;
+const CONNECT_RETRY_DELAY_MS = 1_000;
+/** TypeORM serves the slow-changing tables only. */
+const ENTITY_POOL_SIZE = 3;
+
+export interface PlatformOptions {
+  config: Config;
+  logger: Logger;
+  telemetry: Telemetry;
+  /** Which process this is, in logs and in pg_stat_activity. */
+  service: string;
+}
+
+/** What both processes stand on: configuration, PostgreSQL, ids, cursors. Closes them after everything that uses them. */
+@Global()
+@Module({})
+export class PlatformModule implements OnApplicationShutdown {
+  constructor(
+    private readonly database: Database,
+    private readonly lease: PostgresWorkerLease,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly telemetry: Telemetry,
+  ) {}
+
+  static with({ config, logger, telemetry, service }: PlatformOptions): DynamicModule {
+    return {
+      module: PlatformModule,
+      imports: [
+        TypeOrmModule.forRoot({
+          type: 'postgres',
+          url: config.databaseRuntimeUrl,
+          applicationName: `counterfoil-${service}-entities`,
+          autoLoadEntities: true,
+          installExtensions: false,
+          connectTimeoutMS: config.databaseConnectTimeoutMs,
+          poolSize: ENTITY_POOL_SIZE,
+          retryAttempts: CONNECT_RETRIES,
+          retryDelay: CONNECT_RETRY_DELAY_MS,
+          extra: { keepAlive: true, options: '-c TimeZone=UTC' },
+        }),
+      ],
+      providers: [
+        { provide: CONFIG, useValue: config },
+        { provide: LOGGER, useValue: logger },
+        { provide: Telemetry, useValue: telemetry },
+        { provide: CursorCodec, useValue: new CursorCodec(config.cursorSecret) },
+        {
+          provide: Database,
+          useFactory: () =>
+            new Database(config.databaseRuntimeUrl, {
+              poolSize: config.databasePoolSize,
+              connectTimeoutMs: config.databaseConnectTimeoutMs,
+              applicationName: `counterfoil-${service}`,
+            }),
+        },
+        { provide: PostgresWorkerLease, useFactory: (database: Database) => PostgresWorkerLease.acquire(database), inject: [Database] },
+        {
+          provide: SnowflakeGenerator,
+          useFactory: (lease: PostgresWorkerLease) => new SnowflakeGenerator(systemClock, lease, config.idMaxLeadMs),
+          inject: [PostgresWorkerLease],
+        },
+      ],
+      exports: [CONFIG, LOGGER, Telemetry, CursorCodec, Database, PostgresWorkerLease, SnowflakeGenerator],
+    };
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.lease.release();
+    await this.database.close();
+    await this.telemetry.shutdown();
+    this.logger.flush();
+  }
+}

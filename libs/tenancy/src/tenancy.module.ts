@@ -1,0 +1,32 @@
+import { Module } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import type { Config } from '#platform/config.js';
+import { CONFIG } from '#platform/platform.module.js';
+import { Database } from '#platform/postgres.js';
+import { IssueApiKeyHandler, ListApiKeysHandler, RevokeApiKeyHandler } from './api-key.commands.js';
+import { Authenticator } from './authenticator.js';
+import { CreateMerchantHandler } from './create-merchant.command.js';
+import { ApiKey, Merchant } from './merchant.entity.js';
+import { GetMerchantHandler, ListMerchantsHandler } from './merchant.queries.js';
+
+/** Merchants and their keys. Needs PlatformModule. */
+@Module({
+  imports: [CqrsModule, TypeOrmModule.forFeature([Merchant, ApiKey])],
+  providers: [
+    CreateMerchantHandler,
+    IssueApiKeyHandler,
+    RevokeApiKeyHandler,
+    ListApiKeysHandler,
+    GetMerchantHandler,
+    ListMerchantsHandler,
+    {
+      provide: Authenticator,
+      useFactory: (database: Database, config: Config) =>
+        new Authenticator(database, { operatorKeys: config.operatorKeys, cacheMs: config.apiKeyCacheMs }),
+      inject: [Database, CONFIG],
+    },
+  ],
+  exports: [Authenticator],
+})
+export class TenancyModule {}
