@@ -248,7 +248,7 @@ function disownPidFile(data) {
   if (!existsSync(file)) return;
   const [pid, ...rest] = readFileSync(file, 'utf8').split('\n');
   const stranger = processFacts(Number(pid));
-  if (stranger?.comm === 'postgres' && worksIn(stranger.pid, data) && !isOursElsewhere(stranger.pid)) {
+  if (stranger?.comm === 'postgres' && worksIn(stranger.pid, data) && !isOursElsewhere(stranger)) {
     throw new ServicesError(
       `A PostgreSQL that was started by hand (process ${pid}) runs on ${data}; stop it and try again.`,
     );
@@ -261,15 +261,13 @@ function worksIn(pid, data) {
   try {
     return directoryId(`/proc/${pid}/cwd`) === directoryId(data);
   } catch {
-    return isRunningPid(pid);
+    return processFacts(pid) !== undefined;
   }
 }
 
-/** @param {number} pid */
-const isRunningPid = (pid) => processFacts(pid) !== undefined;
-
-/** A server of another checkout that got the pid. @param {number} pid */
-const isOursElsewhere = (pid) => commandLine(pid).some((argument) => argument.startsWith('counterfoil.instance='));
+/** A server of another checkout, or a child of one, that got the pid. @param {import('./processes.mjs').ProcessFacts} facts */
+const isOursElsewhere = ({ pid, parentPid }) =>
+  [pid, parentPid].some((id) => commandLine(id).some((argument) => argument.startsWith('counterfoil.instance=')));
 
 /** @param {number | undefined} preferred */
 async function choosePort(preferred) {
