@@ -83,5 +83,5 @@ async function run(tool, args, where) {
     .filter((line) => /^(E:|Err|dpkg)/.test(line))
     .slice(0, 4)
     .join(' ');
-  throw new Error(`${tool} ${args.at(-1)} failed: ${error?.message ?? (said || `exit code ${code}`)}`);
+  throw new Error(`${tool} failed: ${error?.message ?? (said || `exit code ${code}`)}`);
 }
