@@ -13,6 +13,7 @@ import { askRedis } from '../scripts/services/redis-wire.mjs';
 import { resetData } from '../scripts/services/reset-data.mjs';
 import { startServices } from '../scripts/services/start-services.mjs';
 import { until } from '../scripts/services/until.mjs';
+import { startTestServices } from '../scripts/vitest-services.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
 const SUPERVISOR_LIMIT_MS = 60_000;
@@ -183,6 +184,21 @@ describe('private servers', () => {
     const [one, other] = await Promise.all([start(dataDir), start(newDataDir())]);
     await sql(other.databaseUrl, 'CREATE TABLE only_here (id int)');
     expect(await sql(one.databaseUrl, "SELECT to_regclass('only_here') AS found")).toEqual([{ found: null }]);
+  });
+
+  it('take the next sub-folder for a second test run in the same checkout', async () => {
+    const runs = await Promise.all([1, 2].map(() => startTestServices({ dataDir, env: {} })));
+    for (const run of runs) cleanUps.push(() => run.stop());
+    expect(new Set(runs.map((run) => run.databaseUrl)).size).toBe(2);
+    expect(['test', 'test-2'].map((name) => existsSync(join(dataDir, name, 'postgres')))).toEqual([true, true]);
+  });
+
+  it('say what the log says when a setting is wrong, and free the folder', async () => {
+    const wrong = startServices({ dataDir, env: {}, durable: false, settings: { shared_buffers: 'plenty' } });
+    await expect(wrong).rejects.toThrow(
+      /PostgreSQL did not start: it ended with code 1.*invalid value for parameter "shared_buffers"/s,
+    );
+    await start(dataDir);
   });
 
   it('start over when asked for fresh ones', async () => {

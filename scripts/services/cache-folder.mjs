@@ -1,10 +1,11 @@
 // Where copies of server programs are kept, per user, shared by all checkouts and untouched by `npm run reset`.
 import { randomBytes } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ServicesError } from './services-error.mjs';
 
+const ABANDONED_MS = 3_600_000;
 const OTHERS_MAY_WRITE = 0o022;
 
 /**
@@ -50,6 +51,7 @@ function isUsable(place, shared) {
  * @param {string} folder @param {(fresh: string) => Promise<void> | void} fill
  */
 export async function makeAtomically(folder, fill) {
+  removeAbandoned(folder);
   const fresh = `${folder}.new-${process.pid}-${randomBytes(4).toString('hex')}`;
   try {
     mkdirSync(fresh);
@@ -63,5 +65,15 @@ export async function makeAtomically(folder, fill) {
     }
   } finally {
     rmSync(fresh, { recursive: true, force: true });
+  }
+}
+
+/** What a killed process left half made. @param {string} folder */
+function removeAbandoned(folder) {
+  for (const entry of readdirSync(dirname(folder))) {
+    const path = join(dirname(folder), entry);
+    if (!entry.startsWith(`${basename(folder)}.new-`)) continue;
+    const { mtimeMs } = lstatSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Number.POSITIVE_INFINITY };
+    if (Date.now() - mtimeMs > ABANDONED_MS) rmSync(path, { recursive: true, force: true });
   }
 }

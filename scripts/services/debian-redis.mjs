@@ -64,7 +64,9 @@ async function missingPackages(settings, work) {
   const args = [...options(settings), '-s', '--no-install-recommends', 'install', 'redis-server'];
   const { code, output } = await runProgram('apt-get', args, { cwd: work, env: environment(), limitMs: DOWNLOAD_MS });
   const names = [...output.matchAll(/^Inst (\S+) /gm)].map(([, name]) => String(name));
-  return code === 0 && names.includes('redis-server') ? names : USUAL_PACKAGES;
+  if (code !== 0 || !names.includes('redis-server')) return USUAL_PACKAGES;
+  // The server is a link into redis-tools, which is needed here even where the system has it.
+  return [...new Set([...names, 'redis-tools'])];
 }
 
 /** @param {string[]} settings */
@@ -83,5 +85,5 @@ async function run(tool, args, where) {
     .filter((line) => /^(E:|Err|dpkg)/.test(line))
     .slice(0, 4)
     .join(' ');
-  throw new Error(`${tool} ${args.at(-1)} failed: ${error?.message ?? (said || `exit code ${code}`)}`);
+  throw new Error(`${tool} failed: ${error?.message ?? (said || `exit code ${code}`)}`);
 }

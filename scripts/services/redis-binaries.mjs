@@ -42,7 +42,7 @@ async function fetchInto(unpacked, onNotice) {
         await makeAtomically(folder, unpackDebianRedis);
       } catch (error) {
         throw new ServicesError(
-          `Redis is missing and could not be fetched: ${/** @type {Error} */ (error).message}\n${ADVICE}`,
+          `Redis is missing and could not be fetched, which needs the network once: ${/** @type {Error} */ (error).message}\n${ADVICE}`,
           { cause: error },
         );
       }

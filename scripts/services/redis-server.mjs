@@ -65,8 +65,9 @@ export async function startRedis({ folder, role, durable, password, preferredPor
       };
     }
     await stop(server.identity);
+    reason = failure.reason;
+    if (failure.final) break;
     await stopOrphans(data);
-    reason = failure;
   }
   throw new ServicesError(`Redis (${role}) did not start: ${reason}. See ${logFile}, which ends:\n${logTail(logFile)}`);
 }
@@ -130,7 +131,7 @@ function launch({ data, program, logFile }) {
   return { identity, ended, kill: () => void child.kill('SIGTERM') };
 }
 
-/** @param {{ server: ReturnType<typeof launch>, port: number, password: string }} options @returns {Promise<string | undefined>} what went wrong */
+/** @param {{ server: ReturnType<typeof launch>, port: number, password: string }} options @returns {Promise<{ reason: string, final: boolean } | undefined>} what went wrong */
 async function whyNotReady({ server, port, password }) {
   let last = 'it did not answer';
   const outcome = await until(START_MS, async () => {
@@ -145,6 +146,6 @@ async function whyNotReady({ server, port, password }) {
     return undefined;
   });
   if (outcome === 'ready') return undefined;
-  if (outcome === 'ended') return server.ended;
-  return `it was not ready after ${START_MS / 1000} s (${last})`;
+  if (outcome === 'ended') return { reason: await server.ended, final: false };
+  return { reason: `it was not ready after ${START_MS / 1000} s (${last})`, final: true };
 }
