@@ -1,8 +1,17 @@
 import * as iso4217 from 'dinero.js/currencies';
 
+/**
+ * Ariary and ouguiya divide by five, which dinero.js writes as base 5, exponent 1. ISO 4217 gives them two decimal digits
+ * like the rest of the world's software; taking the 1 for digits would be wrong by a factor of ten.
+ */
+const DIGITS_WHERE_NOT_DECIMAL = 2;
+
 /** ISO 4217 code → number of decimal digits of the minor unit (EUR 2, JPY 0, KWD 3), from dinero.js' maintained table. */
 const EXPONENTS: ReadonlyMap<string, number> = new Map(
-  Object.values(iso4217).map((currency) => [currency.code as string, Number(currency.exponent)]),
+  Object.values(iso4217).map(({ code, base, exponent }) => [
+    code as string,
+    Number(base) === 10 ? Number(exponent) : DIGITS_WHERE_NOT_DECIMAL,
+  ]),
 );
 
 export const CURRENCIES: readonly string[] = [...EXPONENTS.keys()].sort();

@@ -31,9 +31,11 @@ export function parseSnowflake(text: string): bigint | undefined {
   return id <= MAX_ID ? id : undefined;
 }
 
-/** The right to issue ids under one worker id, up to and including one millisecond. */
+/** The right to issue ids under one worker id, between two milliseconds, both included. Either may change at any time. */
 export interface WorkerLease {
   readonly workerId: number;
+  /** Earlier holders' ids under this worker id all lie before it, so that a clock that went back since cannot repeat one. */
+  readonly issuableFromMs: number;
   /** The last wall-clock millisecond that this process may put into an id; 0 once the lease is lost. */
   issuableUntilMs(): number;
 }
@@ -53,8 +55,10 @@ export class SnowflakeGenerator {
   readonly #clock: Clock;
   readonly #lease: WorkerLease;
   readonly #maxLeadMs: number;
+  #lastId = 0n;
   #lastMs = 0;
-  #sequence = 0;
+  #lastWorkerId = 0;
+  #lastSequence = 0;
 
   constructor(clock: Clock, lease: WorkerLease, maxLeadMs = 1_000) {
     this.#clock = clock;
@@ -64,34 +68,32 @@ export class SnowflakeGenerator {
 
   /** A new id, greater than every id this generator issued and greater than `after`. Throws SnowflakeRefused. */
   next(after = 0n): bigint {
+    const { workerId, issuableFromMs } = this.#lease;
     const wallMs = this.#clock.now();
-    const afterMs = after === 0n ? 0 : snowflakeTimeMs(after) + 1;
-    let timeMs = Math.max(wallMs, this.#lastMs, after > this.#lastIssued() ? afterMs : 0);
-    let sequence = timeMs === this.#lastMs ? this.#sequence + 1 : 0;
-    if (sequence >= SEQUENCES_PER_MS) {
-      timeMs += 1;
-      sequence = 0;
+    const foreign = after > this.#lastId;
+    const floorMs = foreign ? snowflakeTimeMs(after) : this.#lastMs;
+    let timeMs = Math.max(wallMs, issuableFromMs, floorMs);
+    let sequence = 0;
+    if (timeMs === floorMs) {
+      // Only ids of our own under one worker id share a millisecond: another worker's bits could make the new id the smaller.
+      const shared = !foreign && workerId === this.#lastWorkerId && this.#lastSequence + 1 < SEQUENCES_PER_MS;
+      if (shared) sequence = this.#lastSequence + 1;
+      else timeMs += 1;
     }
+    if (timeMs <= EPOCH_MS)
+      throw new SnowflakeRefused(`this machine's clock stands at ${new Date(wallMs).toISOString()}`);
     if (timeMs > wallMs + this.#maxLeadMs) {
       throw new SnowflakeRefused(
         `the next id would lie ${timeMs - wallMs} ms ahead of this machine's clock (at most ${this.#maxLeadMs} ms are allowed)`,
       );
     }
     if (timeMs > this.#lease.issuableUntilMs()) {
-      throw new SnowflakeRefused(`the lease on worker id ${this.#lease.workerId} has run out`);
+      throw new SnowflakeRefused(`the lease on worker id ${workerId} has run out`);
     }
     this.#lastMs = timeMs;
-    this.#sequence = sequence;
-    return this.#compose(timeMs, sequence);
-  }
-
-  #lastIssued(): bigint {
-    return this.#lastMs === 0 ? 0n : this.#compose(this.#lastMs, this.#sequence);
-  }
-
-  #compose(timeMs: number, sequence: number): bigint {
-    return (
-      (BigInt(timeMs - EPOCH_MS) << TIME_SHIFT) | (BigInt(this.#lease.workerId) << SEQUENCE_BITS) | BigInt(sequence)
-    );
+    this.#lastWorkerId = workerId;
+    this.#lastSequence = sequence;
+    this.#lastId = (BigInt(timeMs - EPOCH_MS) << TIME_SHIFT) | (BigInt(workerId) << SEQUENCE_BITS) | BigInt(sequence);
+    return this.#lastId;
   }
 }

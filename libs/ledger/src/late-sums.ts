@@ -16,6 +16,8 @@ import type { Transaction } from './transaction.js';
  */
 export const LEVELS = 7;
 export const LEVEL_BITS = 6;
+/** Below every bucket: `-2^63`, quoted because PostgreSQL reads the digits before the sign. */
+const LOWEST_BUCKET = "'-9223372036854775808'::bigint";
 
 export interface LateSum extends Totals {
   accountId: bigint;
@@ -40,7 +42,15 @@ export function lateSums(transactions: readonly Transaction[]): LateSum[] {
           const key = `${entry.accountId}:${level}:${bucket}`;
           let node = nodes.get(key);
           if (!node) {
-            node = { accountId: entry.accountId, level, bucket, postedDebits: 0n, postedCredits: 0n, pendingDebits: 0n, pendingCredits: 0n };
+            node = {
+              accountId: entry.accountId,
+              level,
+              bucket,
+              postedDebits: 0n,
+              postedCredits: 0n,
+              pendingDebits: 0n,
+              pendingCredits: 0n,
+            };
             nodes.set(key, node);
           }
           if (entry.direction === 'debit') {
@@ -60,7 +70,10 @@ export function lateSums(transactions: readonly Transaction[]): LateSum[] {
   );
 }
 
-/** `$1` merchant, `$2` account, `$3` the millisecond T: the sums of all points up to and including T, one row. */
+/**
+ * `$1` merchant, `$2` account, `$3` the millisecond T: the sums of all points up to and including T, one row. The top level
+ * has no lower bound: before 1970 and after May 2109 lie nodes that no parent covers, of 2.2 years each.
+ */
 export const LATE_SUM_UNTIL = `
 SELECT coalesce(sum(s.posted_debits), 0)::bigint AS posted_debits, coalesce(sum(s.posted_credits), 0)::bigint AS posted_credits,
        coalesce(sum(s.pending_debits), 0)::bigint AS pending_debits, coalesce(sum(s.pending_credits), 0)::bigint AS pending_credits
@@ -68,5 +81,6 @@ SELECT coalesce(sum(s.posted_debits), 0)::bigint AS posted_debits, coalesce(sum(
   CROSS JOIN LATERAL (
     SELECT * FROM late_sums
      WHERE merchant_id = $1 AND account_id = $2 AND late_sums.level = level.level
-       AND bucket >= ((($3::bigint + 1) >> (${LEVEL_BITS} * (level.level + 1))) << ${LEVEL_BITS})
+       AND bucket >= CASE level.level WHEN ${LEVELS - 1} THEN ${LOWEST_BUCKET}
+                     ELSE (($3::bigint + 1) >> (${LEVEL_BITS} * (level.level + 1))) << ${LEVEL_BITS} END
        AND bucket < (($3::bigint + 1) >> (${LEVEL_BITS} * level.level))) AS s`;

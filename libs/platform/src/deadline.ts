@@ -36,7 +36,8 @@ export class Deadline {
   async race<T>(work: Promise<T>, onExpiry: () => Error = deadlineExceeded): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const expiry = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(onExpiry()), Math.min(this.remainingMs, MAX_TIMER_MS));
+      // Rounded up: a timer drops fractions, and a caller who was told "too late" must find the deadline expired.
+      timer = setTimeout(() => reject(onExpiry()), Math.min(Math.ceil(this.remainingMs), MAX_TIMER_MS));
     });
     try {
       return await Promise.race([work, expiry]);

@@ -43,6 +43,7 @@ export class PostgresWorkerLease implements WorkerLease {
   readonly #clock: Clock;
   #holder = randomUUID();
   #workerId: number | undefined;
+  #issuableFromMs = 0;
   #issuableUntilMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -63,6 +64,11 @@ export class PostgresWorkerLease implements WorkerLease {
   get workerId(): number {
     if (this.#workerId === undefined) throw new Error('no worker id is leased');
     return this.#workerId;
+  }
+
+  /** CLAIM found all that earlier holders could issue to lie before it. */
+  get issuableFromMs(): number {
+    return this.#issuableFromMs;
   }
 
   issuableUntilMs(): number {
@@ -96,6 +102,7 @@ export class PostgresWorkerLease implements WorkerLease {
       const [row] = await this.#query<{ worker_id: number }>(CLAIM, [this.#holder, new Date(nowMs), LEASE_MS]);
       if (row) {
         this.#workerId = row.worker_id;
+        this.#issuableFromMs = nowMs;
         this.#issuableUntilMs = nowMs + LEASE_MS;
         return;
       }

@@ -1,0 +1,84 @@
+import { EPOCH_MS, firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { type Account, type Balance, EMPTY_BALANCE } from '#ledger/account.js';
+import {
+  type Accepted,
+  type Book,
+  type Command,
+  type Decision,
+  decide,
+  type Parent,
+  type Refused,
+} from '#ledger/decide.js';
+import type { Transaction, TransactionState } from '#ledger/transaction.js';
+
+export const START_MS = EPOCH_MS + 60_000_000_000;
+
+/** One merchant's book in memory. Everything that it hands out or takes in is frozen to the bottom: `decide` may change nothing. */
+export class MemoryBook implements Book {
+  readonly accounts = new Map<bigint, Account>();
+  readonly balances = new Map<bigint, Balance>();
+  readonly transactions = new Map<bigint, Transaction>();
+  readonly states = new Map<bigint, TransactionState>();
+  nowMs = START_MS;
+  #lastId = 0n;
+
+  open(account: Account, balance: Partial<Balance> = {}): Account {
+    this.accounts.set(account.id, deepFreeze(account));
+    this.balances.set(account.id, deepFreeze({ ...EMPTY_BALANCE, ...balance }));
+    return account;
+  }
+
+  account(id: bigint): Account | undefined {
+    return this.accounts.get(id);
+  }
+
+  balance(id: bigint): Balance | undefined {
+    return this.balances.get(id);
+  }
+
+  parent(id: bigint): Parent | undefined {
+    const transaction = this.transactions.get(id);
+    return transaction && deepFreeze({ transaction, state: this.states.get(id) });
+  }
+
+  /** Greater than every earlier one, and of the present millisecond as long as the clock does not go back. */
+  nextId(): bigint {
+    const first = firstSnowflakeAt(this.nowMs);
+    this.#lastId = first > this.#lastId ? first : this.#lastId + 1n;
+    if (snowflakeTimeMs(this.#lastId) !== this.nowMs) throw new Error('too many ids in one millisecond');
+    return this.#lastId;
+  }
+
+  /** What the command would do. Changes nothing. */
+  consider(command: Command): Decision {
+    return decide(this, deepFreeze(command), this.nextId());
+  }
+
+  apply(decision: Accepted): void {
+    for (const [id, balance] of decision.balances) this.balances.set(id, deepFreeze(balance));
+    if (decision.transaction) this.transactions.set(decision.transaction.id, deepFreeze(decision.transaction));
+    if (decision.state) this.states.set(decision.state.transactionId, deepFreeze(decision.state.value));
+  }
+
+  /** Carries the command out; throws when it is refused. */
+  accept(command: Command): Accepted & { transaction: Transaction } {
+    const decision = this.consider(command);
+    if (!decision.accepted) throw new Error(`refused: ${decision.code}: ${decision.detail}`);
+    this.apply(decision);
+    return decision as Accepted & { transaction: Transaction };
+  }
+
+  /** The refusal that the command meets; throws when it is accepted. */
+  refusal(command: Command): Refused {
+    const decision = this.consider(command);
+    if (decision.accepted) throw new Error(`${command.kind} was accepted`);
+    return decision;
+  }
+}
+
+/** Freezes plain objects and arrays to the bottom. Maps stay open: hand out nothing that holds one. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const inner of Object.values(value)) deepFreeze(inner);
+  return Object.freeze(value);
+}
