@@ -1,11 +1,19 @@
 import { applyDecorators, HttpCode, SetMetadata } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import type { z } from 'zod';
 import type { ProblemCode } from '#kernel/problem.js';
+
+/** Whose key a route takes. `merchant`: that merchant's, or an operator's who acts for it. */
+export type Access = 'merchant' | 'operator' | 'public';
 
 /** What the contract says about a route beyond the schemas that validate its `@Body({schema})` and `@Query({schema})`. */
 export interface RouteDocumentation {
   summary: string;
   description?: string;
+  /** Default `merchant`. Held by the `onRequest` hook, before the body is read. */
+  access?: Access;
+  /** Whether bodies may be as large as BATCH_BODY_LIMIT_BYTES. */
+  largeBody?: boolean;
   /** Status of success, which is also what the route answers; default 200. */
   status?: number;
   /** Shape of success, with an `id` in its meta; undefined: no body. */
@@ -13,7 +21,7 @@ export interface RouteDocumentation {
   /** An example of a request body, as sent. */
   requestExample?: unknown;
   responseExample?: unknown;
-  /** Beyond those that every route may answer (see `problemsOf` in openapi.ts). */
+  /** Beyond those that every route may answer (see openapi.ts). */
   problems?: readonly ProblemCode[];
   /** Whether `Idempotency-Key` is required. */
   idempotent?: boolean;
@@ -21,9 +29,30 @@ export interface RouteDocumentation {
   alsoStatus?: readonly number[];
 }
 
-export const DOCUMENTATION = 'counterfoil:documentation';
+/** What the hooks know of a route, as `request.routeOptions.config`. */
+export interface RouteAccess {
+  access?: Access;
+  largeBody?: boolean;
+  takesQuery?: boolean;
+}
 
-/** Documents a route and sets its status of success. A test fails for each route that lacks it. */
+export const DOCUMENTATION = 'counterfoil:documentation';
+/** Nest keeps a handler's parameters under this name: `<type>:<index>` → `{index, data, schema}`. */
+export const ROUTE_ARGUMENTS = '__routeArguments__';
+export const QUERY_ARGUMENT = '4:';
+export const BODY_ARGUMENT = '3:';
+
+/** Documents a route and sets its access and its status of success. A test fails for each route that lacks it. */
 export function Documented(documentation: RouteDocumentation): MethodDecorator {
-  return applyDecorators(HttpCode(documentation.status ?? 200), SetMetadata(DOCUMENTATION, documentation));
+  return (target, key, descriptor) => {
+    // Parameters are decorated before their method, so that their metadata is there.
+    const parameters = Reflect.getMetadata(ROUTE_ARGUMENTS, target.constructor, key) ?? {};
+    const takesQuery = Object.keys(parameters).some((name) => name.startsWith(QUERY_ARGUMENT));
+    const access: RouteAccess = { access: documentation.access ?? 'merchant', largeBody: documentation.largeBody ?? false, takesQuery };
+    applyDecorators(HttpCode(documentation.status ?? 200), SetMetadata(DOCUMENTATION, documentation), RouteConfig(access))(
+      target,
+      key,
+      descriptor,
+    );
+  };
 }

@@ -1,0 +1,110 @@
+import type { Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { LedgerError, problemDocument } from '#kernel/problem.js';
+import type { Config } from '#platform/config.js';
+import { createLogger, type Logger, NestLog } from '#platform/logging.js';
+import { randomHex, Telemetry } from '#platform/telemetry.js';
+import { Authenticator } from '#tenancy/authenticator.js';
+import { AppModule } from './app.module.js';
+import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
+import { serveOpenApi } from './openapi.js';
+import { ProblemFilter } from './problems.js';
+import { SchemaPipe } from './schema.pipe.js';
+import { Shutdown } from './shutdown.js';
+
+const MAX_HEADER_BYTES = 16_384;
+/** Ids are 19 digits; a longer path segment names nothing. */
+const MAX_PARAM_LENGTH = 256;
+
+export interface Api {
+  readonly app: NestFastifyApplication;
+  /** Where it listens, without a slash at the end. */
+  readonly url: string;
+  /** Drains, then closes; within the grace of the configuration. */
+  stop(): Promise<void>;
+}
+
+/** The API, listening. The schema must be there; `/readyz` says whether it is current. */
+export async function startApi(config: Config, parts: { logger?: Logger; telemetry?: Telemetry } = {}): Promise<Api> {
+  const logger = parts.logger ?? createLogger({ level: config.logLevel, service: 'counterfoil-api' });
+  const telemetry =
+    parts.telemetry ??
+    Telemetry.start({ otlpEndpoint: config.otlpEndpoint, sampleRatio: config.traceSampleRatio, serviceName: 'counterfoil-api' });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.with({ config, logger, telemetry, service: 'api' }),
+    adapterOf(config, logger),
+    { logger: new NestLog(logger), abortOnError: false, bodyParser: false },
+  );
+  try {
+    const shutdown = app.get(Shutdown);
+    const fastify = app.getHttpAdapter().getInstance();
+    const server = fastify.server as Server;
+    server.headersTimeout = config.headersTimeoutMs;
+    // How often the two timeouts are looked at; Node's default of 30 s would stretch a shorter one to that.
+    server.requestTimeout = config.bodyTimeoutMs;
+    installLifecycle(fastify as never, { config, logger, telemetry, authenticator: app.get(Authenticator), shutdown });
+    app.useGlobalPipes(new SchemaPipe());
+    app.useGlobalFilters(new ProblemFilter(logger));
+    serveOpenApi(app);
+    await app.listen({ port: config.port, host: config.host });
+    return {
+      app,
+      url: urlOf(config.host, (server.address() as AddressInfo).port),
+      stop: async () => {
+        await shutdown.drain(server, { delayMs: config.shutdownDelayMs, graceMs: config.shutdownGraceMs });
+        await app.close();
+      },
+    };
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+}
+
+function adapterOf(config: Config, logger: Logger): FastifyAdapter {
+  const options = {
+    logger: false,
+    trustProxy: false,
+    bodyLimit: config.bodyLimitBytes,
+    keepAliveTimeout: config.keepAliveTimeoutMs,
+    requestTimeout: config.bodyTimeoutMs,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: config.headersTimeoutMs,
+      requestTimeout: config.bodyTimeoutMs,
+      connectionsCheckingInterval: Math.min(1_000, config.headersTimeoutMs),
+    },
+    frameworkErrors: frameworkErrorHandler(logger),
+    clientErrorHandler: refuseUnreadable,
+  };
+  return new FastifyAdapter(options as never) as FastifyAdapter;
+}
+
+/** What is no HTTP, or comes too slowly, never becomes a request. The bare socket still gets a problem. */
+function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, reason, detail] =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? [408, 'Request Timeout', 'The request was not sent in time.']
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? [431, 'Request Header Fields Too Large', 'The headers are too large.']
+        : [400, 'Bad Request', 'The request is not valid HTTP.'];
+  const { code, message } = new LedgerError('malformed_json', String(detail));
+  const body = JSON.stringify({ ...problemDocument({ code, detail: message, trace_id: randomHex(16) }), status, title: reason });
+  socket.end(
+    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+function urlOf(host: string, port: number): string {
+  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
+  return `http://${name}:${port}`;
+}

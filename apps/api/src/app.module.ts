@@ -1,0 +1,39 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
+import { LedgerModule } from '#ledger/ledger.module.js';
+import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
+import { TenancyModule } from '#tenancy/tenancy.module.js';
+import { AccountsController } from './accounts/accounts.controller.js';
+import { HealthController } from './health.controller.js';
+import { MerchantsController } from './merchants/merchants.controller.js';
+import { Pages } from './pages.js';
+import { Shutdown } from './shutdown.js';
+import { TransactionsController } from './transactions/transactions.controller.js';
+
+export const CONTROLLERS = [HealthController, MerchantsController, AccountsController, TransactionsController];
+
+@Module({})
+export class AppModule {
+  static with(platform: PlatformOptions): DynamicModule {
+    const { config } = platform;
+    return {
+      module: AppModule,
+      imports: [
+        CqrsModule.forRoot(),
+        PlatformModule.with(platform),
+        LedgerModule.with({
+          databaseUrl: config.databaseRuntimeUrl,
+          lanes: config.writerLanes,
+          laneCapacity: config.writerLaneCapacity,
+          groupSize: config.writerGroupSize,
+          attempts: config.writerAttempts,
+          groupTimeoutMs: config.writerGroupTimeoutMs,
+          idempotencyWaitMs: config.idempotencyWaitMs,
+        }),
+        TenancyModule,
+      ],
+      controllers: CONTROLLERS,
+      providers: [Pages, Shutdown],
+    };
+  }
+}

@@ -1,0 +1,165 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { invalid, LedgerError, notFound } from '#kernel/problem.js';
+import { parseSnowflake } from '#kernel/snowflake.js';
+import type { Config } from '#platform/config.js';
+import { Deadline } from '#platform/deadline.js';
+import type { Logger } from '#platform/logging.js';
+import type { Telemetry } from '#platform/telemetry.js';
+import { traceIdOf } from '#platform/tracing.js';
+import type { Authenticator, Caller } from '#tenancy/authenticator.js';
+import type { RouteAccess } from './documented.js';
+import { parseJsonBody } from './json-body.js';
+import { sendProblem } from './problems.js';
+import type { Exchange } from './request.js';
+import type { Shutdown } from './shutdown.js';
+
+const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
+export interface LifecycleParts {
+  config: Config;
+  logger: Logger;
+  telemetry: Telemetry;
+  authenticator: Authenticator;
+  shutdown: Shutdown;
+}
+
+/**
+ * What happens to every request outside of its route, in plain Fastify hooks: a Nest guard runs only after the body has been
+ * read, so that a stranger could make us parse megabytes. Hooks call back and are no async functions: a promise less per hook.
+ */
+export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts): void {
+  const { config, logger, telemetry, shutdown } = parts;
+  const routes: { pattern: RegExp; methods: string[] }[] = [];
+
+  fastify.decorateRequest('exchange', null);
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    try {
+      done(null, parseJsonBody(body as Buffer));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+
+  fastify.addHook('onRoute', (route) => {
+    const { largeBody } = (route.config ?? {}) as RouteAccess;
+    route.bodyLimit = largeBody ? config.batchBodyLimitBytes : config.bodyLimitBytes;
+    const methods = Array.isArray(route.method) ? route.method : [route.method];
+    routes.push({ pattern: patternOf(route.url), methods: methods.filter((method) => METHODS.includes(method as never)) });
+  });
+
+  fastify.addHook('onRequest', (request, reply, done) => {
+    shutdown.requestBegan();
+    if (shutdown.isDraining) reply.header('connection', 'close');
+    request.exchange = announce(request);
+    authorise(request, request.exchange, parts.authenticator, done);
+  });
+
+  fastify.addHook('onResponse', (request, reply, done) => {
+    if (request.exchange) {
+      telemetry.endRequest(request.exchange.span, reply.statusCode);
+      logOutcome(logger, request, reply, request.exchange);
+    }
+    shutdown.requestEnded();
+    done();
+  });
+
+  // Nest installs its own not-found handler, which ends in ProblemFilter; a hook of that handler comes first.
+  fastify.addHook('preValidation', (request, reply, done) => {
+    if (!request.is404) return done();
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods);
+    if (allowed.length === 0) return done(notFound('route'));
+    const names = [...new Set(allowed)].join(', ');
+    reply.header('allow', names);
+    done(new LedgerError('method_not_allowed', `${path} takes ${names}.`));
+  });
+
+  function announce(request: FastifyRequest): Exchange {
+    const route = request.routeOptions.url ?? '';
+    const { traceparent } = request.headers;
+    const path = request.url.split('?', 1)[0] ?? '';
+    return {
+      startedMs: performance.now(),
+      span: telemetry.startRequest(request.method, route, path, typeof traceparent === 'string' ? traceparent : undefined),
+      deadline: Deadline.after(config.requestDeadlineMs),
+      context: undefined,
+      problem: undefined,
+    };
+  }
+}
+
+type Done = (error?: Error) => void;
+
+function authorise(request: FastifyRequest, exchange: Exchange, authenticator: Authenticator, done: Done): void {
+  const { access, takesQuery } = request.routeOptions.config as RouteAccess;
+  if (access === undefined || access === 'public') return done();
+  const key = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  if (key === undefined) return done(new LedgerError('unauthorized', 'Send an API key: Authorization: Bearer <key>.'));
+  const admit = (caller: Caller | undefined) => {
+    if (!caller) return done(new LedgerError('unauthorized', 'The API key is not valid, or has been revoked.'));
+    const query = request.query as Record<string, unknown>;
+    const unknown = takesQuery ? undefined : Object.keys(query)[0];
+    if (unknown !== undefined) return done(invalid(unknown, 'is not a known query parameter'));
+    if (access === 'operator') {
+      return caller.kind === 'operator' ? done() : done(new LedgerError('forbidden', 'This route is for operators of the platform.'));
+    }
+    actFor(request, exchange, caller, authenticator, done);
+  };
+  const caller = authenticator.authenticate(key, exchange.deadline);
+  if (caller instanceof Promise) caller.then(admit, done);
+  else admit(caller);
+}
+
+/** Finds the merchant on whose behalf the request is, and gives it its context. */
+function actFor(request: FastifyRequest, exchange: Exchange, caller: Caller, authenticator: Authenticator, done: Done): void {
+  const header = request.headers['counterfoil-merchant'];
+  const { deadline, span } = exchange;
+  const admit = (merchantId: bigint) => {
+    exchange.context = { merchantId, deadline, span };
+    span.setAttribute('counterfoil.merchant_id', String(merchantId));
+    done();
+  };
+  if (header === undefined) {
+    if (caller.kind === 'merchant') return admit(caller.merchantId);
+    return done(invalid('Counterfoil-Merchant', 'an operator names the merchant that it acts for in this header'));
+  }
+  const merchantId = typeof header === 'string' ? parseSnowflake(header) : undefined;
+  const isOwn = caller.kind === 'merchant' && caller.merchantId === merchantId;
+  if (merchantId !== undefined && isOwn) return admit(merchantId);
+  if (merchantId === undefined || caller.kind === 'merchant') return done(notFound('merchant'));
+  authenticator.isMerchant(merchantId, deadline).then((exists) => (exists ? admit(merchantId) : done(notFound('merchant'))), done);
+}
+
+function logOutcome(logger: Logger, request: FastifyRequest, reply: FastifyReply, exchange: Exchange): void {
+  if (!logger.isLevelEnabled('info')) return;
+  logger.info(
+    {
+      trace_id: traceIdOf(exchange.span),
+      // The span's id: unlike the trace's it differs when a client repeats a request.
+      request_id: exchange.span.spanContext().spanId,
+      merchant_id: exchange.context && String(exchange.context.merchantId),
+      method: request.method,
+      route: request.routeOptions.url,
+      status: reply.statusCode,
+      code: exchange.problem,
+      duration_ms: Math.round((performance.now() - exchange.startedMs) * 100) / 100,
+    },
+    'request',
+  );
+}
+
+/** `/v1/accounts/:id` → a pattern of its paths. Used for refusals only. */
+function patternOf(url: string): RegExp {
+  const source = url
+    .split('/')
+    .map((segment) => (segment.startsWith(':') ? '[^/]+' : segment.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace('*', '.*')))
+    .join('/');
+  return new RegExp(`^${source}$`);
+}
+
+/** What cannot even be routed, such as %-escapes that are none. */
+export function frameworkErrorHandler(logger: Logger) {
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => sendProblem(logger, error, request, reply);
+}

@@ -1,0 +1,19 @@
+import 'reflect-metadata';
+import { readConfigOrExit } from '#platform/config.js';
+import { endOnSignal } from '#platform/process-end.js';
+import { createLogger } from '#platform/logging.js';
+import { startApi } from './api.js';
+
+const config = readConfigOrExit();
+const logger = createLogger({ level: config.logLevel, service: 'counterfoil-api' });
+
+try {
+  const api = await startApi(config, { logger });
+  logger.info({ url: api.url }, 'listening');
+  // A supervisor that started us with a channel is told where we are.
+  process.send?.({ listening: api.url });
+  endOnSignal(logger, config.shutdownGraceMs, () => api.stop());
+} catch (error) {
+  logger.fatal({ err: error }, 'the API could not start');
+  logger.flush(() => process.exit(1));
+}

@@ -1,0 +1,112 @@
+import { Body, Controller, Delete, Get, Post, Query } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { z } from 'zod';
+import { cursorScope } from '#platform/cursor.js';
+import type { RequestBounds } from '#platform/request-context.js';
+import { IssueApiKeyCommand, ListApiKeysQuery, RevokeApiKeyCommand } from '#tenancy/api-key.commands.js';
+import { CreateMerchantCommand } from '#tenancy/create-merchant.command.js';
+import { GetMerchantQuery, ListMerchantsQuery } from '#tenancy/merchant.queries.js';
+import { Documented } from '../documented.js';
+import { Pages } from '../pages.js';
+import { CurrentBounds, PathId } from '../request.js';
+import {
+  apiKeyBody,
+  apiKeyList,
+  createdMerchant,
+  createdMerchantBody,
+  createMerchant,
+  issuedApiKey,
+  merchant,
+  merchantBody,
+  merchantList,
+  pageQuery,
+} from './shapes.js';
+
+@Controller('v1/merchants')
+export class MerchantsController {
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+    private readonly pages: Pages,
+  ) {}
+
+  @Post()
+  @Documented({
+    summary: 'Open a merchant with its system accounts and its first API key',
+    access: 'operator',
+    status: 201,
+    response: createdMerchant,
+    requestExample: { name: 'Berlin Books', time_zone: 'Europe/Berlin', settlement_cutoff: '23:00', currencies: ['EUR'] },
+  })
+  async create(@CurrentBounds() bounds: RequestBounds, @Body({ schema: createMerchant }) body: z.output<typeof createMerchant>) {
+    const { name, time_zone: timeZone, settlement_cutoff: settlementCutoff, currencies } = body;
+    const command = new CreateMerchantCommand(bounds, { name, timeZone, settlementCutoff, currencies });
+    return createdMerchantBody(await this.commands.execute(command));
+  }
+
+  @Get()
+  @Documented({ summary: 'List merchants, newest first', access: 'operator', response: merchantList })
+  list(@CurrentBounds() bounds: RequestBounds, @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>) {
+    return this.pages.page({
+      scope: cursorScope('platform', 'merchants'),
+      cursor,
+      limit,
+      read: (before, count) => this.queries.execute(new ListMerchantsQuery(bounds, before, count)),
+      position: (record) => record.id,
+      body: merchantBody,
+    });
+  }
+
+  @Get(':id')
+  @Documented({ summary: 'Get a merchant', access: 'operator', response: merchant, problems: ['not_found'] })
+  async get(@CurrentBounds() bounds: RequestBounds, @PathId('merchant') id: bigint) {
+    return merchantBody(await this.queries.execute(new GetMerchantQuery(bounds, id)));
+  }
+
+  @Post(':id/api_keys')
+  @Documented({
+    summary: 'Issue one more API key',
+    access: 'operator',
+    status: 201,
+    response: issuedApiKey,
+    problems: ['not_found'],
+  })
+  async issueKey(@CurrentBounds() bounds: RequestBounds, @PathId('merchant') id: bigint) {
+    const { key, secret } = await this.commands.execute(new IssueApiKeyCommand(bounds, id));
+    return { ...apiKeyBody(key), secret };
+  }
+
+  @Get(':id/api_keys')
+  @Documented({ summary: 'List API keys, newest first, without their secrets', access: 'operator', response: apiKeyList, problems: ['not_found'] })
+  listKeys(
+    @CurrentBounds() bounds: RequestBounds,
+    @PathId('merchant') id: bigint,
+    @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
+  ) {
+    return this.pages.page({
+      scope: cursorScope(id, 'api_keys'),
+      cursor,
+      limit,
+      read: (before, count) => this.queries.execute(new ListApiKeysQuery(bounds, id, before, count)),
+      position: (record) => record.id,
+      body: apiKeyBody,
+    });
+  }
+
+  @Delete(':id/api_keys/:key_id')
+  @Documented({
+    summary: 'Revoke an API key',
+    description: 'Effective at once in this process and within 5 seconds everywhere. Revoking twice is revoking once.',
+    access: 'operator',
+    status: 204,
+    response: undefined,
+    problems: ['not_found'],
+  })
+  async revokeKey(
+    @CurrentBounds() bounds: RequestBounds,
+    @PathId('merchant') id: bigint,
+    @PathId('API key', 'key_id') keyId: bigint,
+  ): Promise<void> {
+    await this.commands.execute(new RevokeApiKeyCommand(bounds, id, keyId));
+  }
+}

@@ -1,0 +1,118 @@
+import { z } from 'zod';
+import type { NewAccount } from '#ledger/account-store.js';
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { ApiKey, Merchant } from '#tenancy/merchant.entity.js';
+import type { CreatedMerchant } from '#tenancy/create-merchant.command.js';
+import { account, accountBody, time } from '../accounts/shapes.js';
+import { currencyIn, currencyOut, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
+
+const MAX_CURRENCIES = 20;
+
+export const createMerchant = z
+  .strictObject({
+    name: textIn(255),
+    time_zone: z
+      .string('must be an IANA time zone')
+      .max(64)
+      .refine(isTimeZone, 'must be an IANA time zone, such as Europe/Berlin')
+      .meta({ description: 'IANA name.', examples: ['Europe/Berlin'] }),
+    settlement_cutoff: z
+      .string('must be a time of day, HH:MM')
+      .regex(/^(?:[01][0-9]|2[0-3]):[0-5][0-9]$/, 'must be a time of day, HH:MM')
+      .meta({ description: 'End of the business day, in the merchant’s time zone.', examples: ['23:00'] }),
+    currencies: z
+      .array(currencyIn)
+      .min(1, 'must name at least one currency')
+      .max(MAX_CURRENCIES, `must name at most ${MAX_CURRENCIES} currencies`)
+      .refine((codes) => new Set(codes).size === codes.length, 'must name each currency once'),
+    // No fee plan exists before fees do (issue 6 of the roadmap), so that none can be named.
+    fee_plan_id: z.never('there is no such fee plan').optional(),
+  })
+  .meta({ id: 'CreateMerchant' });
+
+export const merchant = z
+  .looseObject({
+    id: idOut,
+    name: z.string(),
+    time_zone: z.string(),
+    settlement_cutoff: z.string().regex(/^[0-9]{2}:[0-9]{2}$/),
+    currencies: z.array(currencyOut),
+    created_at: timestampOut,
+  })
+  .meta({ id: 'Merchant' });
+
+const newKey = z.looseObject({
+  id: idOut,
+  secret: z.string().regex(/^cfm_[0-9A-Za-z]{60}$/).meta({ description: 'Shown this once.' }),
+});
+
+export const createdMerchant = merchant
+  .extend({ accounts: z.array(account).meta({ description: 'The system accounts, seven per currency.' }), api_key: newKey })
+  .meta({ id: 'CreatedMerchant' });
+
+export const merchantList = listOf(merchant, 'MerchantList');
+
+export const apiKey = z
+  .looseObject({
+    id: idOut,
+    merchant_id: idOut,
+    hint: z.string().meta({ description: 'Prefix and last digits.', examples: ['cfm_…4kQz'] }),
+    created_at: timestampOut,
+    revoked_at: timestampOut.nullable(),
+  })
+  .meta({ id: 'ApiKey' });
+
+export const issuedApiKey = apiKey.extend({ secret: newKey.shape.secret }).meta({ id: 'IssuedApiKey' });
+
+export const apiKeyList = listOf(apiKey, 'ApiKeyList');
+
+export const pageQuery = z.strictObject(listQuery);
+
+function isTimeZone(name: string): boolean {
+  // Intl also takes offsets such as +02:00, which know no summer time.
+  if (!/^[A-Za-z]/.test(name)) return false;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function merchantBody(record: Merchant) {
+  return {
+    id: String(record.id),
+    name: record.name,
+    time_zone: record.timeZone,
+    settlement_cutoff: record.settlementCutoff.slice(0, 5),
+    currencies: record.currencies,
+    created_at: record.createdAt.toISOString(),
+  };
+}
+
+export function createdMerchantBody(created: CreatedMerchant) {
+  return {
+    id: String(created.id),
+    name: created.name,
+    time_zone: created.timeZone,
+    settlement_cutoff: created.settlementCutoff,
+    currencies: created.currencies,
+    created_at: time(created.createdAtMs),
+    accounts: created.accounts.map((opened) => newAccountBody(created.id, opened)),
+    api_key: { id: String(created.apiKey.id), secret: created.apiKey.secret },
+  };
+}
+
+function newAccountBody(merchantId: bigint, opened: NewAccount) {
+  return accountBody(merchantId, { ...opened, metadata: opened.metadata ?? '{}', closed: false, createdAtMs: snowflakeTimeMs(opened.id) });
+}
+
+export function apiKeyBody(record: ApiKey) {
+  return {
+    id: String(record.id),
+    merchant_id: String(record.merchantId),
+    hint: record.hint,
+    created_at: record.createdAt.toISOString(),
+    revoked_at: record.revokedAt?.toISOString() ?? null,
+  };
+}

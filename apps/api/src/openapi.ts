@@ -1,0 +1,261 @@
+import { RequestMethod } from '@nestjs/common';
+import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { z } from 'zod';
+import { PROBLEMS, type ProblemCode, problemDocument } from '#kernel/problem.js';
+import { CONTROLLERS } from './app.module.js';
+import { BODY_ARGUMENT, DOCUMENTATION, QUERY_ARGUMENT, ROUTE_ARGUMENTS, type RouteDocumentation } from './documented.js';
+import { problem } from './schemas.js';
+
+const JSON_TYPE = 'application/json';
+const PROBLEM_TYPE = 'application/problem+json';
+const EXAMPLE_TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
+
+/** What a route may answer besides what it documents itself. */
+const ALWAYS: readonly ProblemCode[] = ['internal', 'overloaded', 'database_unavailable', 'deadline_exceeded'];
+const WITH_KEY: readonly ProblemCode[] = ['unauthorized', 'validation_failed', 'rate_limited'];
+const WITH_BODY: readonly ProblemCode[] = ['malformed_json', 'unsupported_media_type', 'payload_too_large', 'validation_failed'];
+const WITH_IDEMPOTENCY: readonly ProblemCode[] = [
+  'idempotency_key_required',
+  'idempotency_key_invalid',
+  'idempotency_key_reused',
+  'idempotency_in_flight',
+];
+
+export interface Route {
+  name: string;
+  method: string;
+  /** OpenAPI's form: `/v1/accounts/{id}`. */
+  path: string;
+  documentation: RouteDocumentation | undefined;
+  body: z.ZodType | undefined;
+  query: z.ZodObject | undefined;
+}
+
+type Json = Record<string, unknown>;
+type Controller = new (...parts: never[]) => object;
+
+/** Every route of the controllers, documented or not. */
+export function routesOf(controllers: readonly Controller[]): Route[] {
+  return controllers.flatMap((controller) => {
+    const prefix = String(Reflect.getMetadata(PATH_METADATA, controller) ?? '');
+    return Object.getOwnPropertyNames(controller.prototype).flatMap((name) => {
+      const handler: unknown = Object.getOwnPropertyDescriptor(controller.prototype, name)?.value;
+      if (typeof handler !== 'function') return [];
+      const method: RequestMethod | undefined = Reflect.getMetadata(METHOD_METADATA, handler);
+      if (method === undefined) return [];
+      const parts = `${prefix}/${Reflect.getMetadata(PATH_METADATA, handler) ?? ''}`.split('/').filter((part) => part !== '');
+      const schemas: Record<string, { schema?: z.ZodType }> = Reflect.getMetadata(ROUTE_ARGUMENTS, controller, name) ?? {};
+      const schemaOf = (kind: string) => Object.entries(schemas).find(([key]) => key.startsWith(kind))?.[1].schema;
+      return {
+        name: `${controller.name.replace(/Controller$/, '')}.${name}`,
+        method: RequestMethod[method].toLowerCase(),
+        path: `/${parts.map((part) => part.replace(/^:(.+)$/, '{$1}')).join('/')}`,
+        documentation: Reflect.getMetadata(DOCUMENTATION, handler),
+        body: schemaOf(BODY_ARGUMENT),
+        query: schemaOf(QUERY_ARGUMENT) as z.ZodObject | undefined,
+      };
+    });
+  });
+}
+
+/** The codes that a route may answer, in the order of the contract. */
+export function problemsOf(route: Route): ProblemCode[] {
+  const { access = 'merchant', idempotent = false, problems = [] } = route.documentation ?? {};
+  const codes = new Set<ProblemCode>([...ALWAYS, ...problems]);
+  const add = (more: readonly ProblemCode[]) => {
+    for (const code of more) codes.add(code);
+  };
+  if (access !== 'public') add(WITH_KEY);
+  if (access === 'operator') codes.add('forbidden');
+  if (access === 'merchant') codes.add('not_found');
+  if (route.body) add(WITH_BODY);
+  if (idempotent) add(WITH_IDEMPOTENCY);
+  return (Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => codes.has(code));
+}
+
+/** The OpenAPI 3.1 document, from the schemas that validate. */
+export function openApiDocument(): OpenAPIObject {
+  const components = new Components();
+  const paths: Record<string, Json> = {};
+  for (const route of routesOf(CONTROLLERS)) {
+    if (!route.documentation) continue;
+    paths[route.path] ??= {};
+    (paths[route.path] as Json)[route.method] = operationOf(route, route.documentation, components);
+  }
+  components.add(problem, 'output');
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Counterfoil',
+      version: '0.1.0',
+      description: 'A multi-tenant payments ledger. Money is a count of minor units, as decimal strings in answers.',
+      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+    },
+    servers: [{ url: '/' }],
+    paths,
+    components: {
+      schemas: components.schemas,
+      securitySchemes: {
+        merchant: { type: 'http', scheme: 'bearer', description: "A merchant's key, `cfm_…`." },
+        operator: { type: 'http', scheme: 'bearer', description: "An operator's key, `cfo_…`." },
+      },
+    },
+  } as unknown as OpenAPIObject;
+}
+
+/** `/openapi.json` and Swagger UI at `/docs`. */
+export function serveOpenApi(app: NestFastifyApplication): void {
+  SwaggerModule.setup('docs', app, openApiDocument(), { jsonDocumentUrl: 'openapi.json', raw: ['json'] });
+}
+
+function operationOf(route: Route, documentation: RouteDocumentation, components: Components): Json {
+  const { access = 'merchant', summary, description } = documentation;
+  const [tag] = route.name.split('.');
+  return {
+    operationId: route.name.replace('.', '_'),
+    tags: [tag],
+    summary,
+    ...(description && { description }),
+    ...(access !== 'public' && { security: access === 'operator' ? [{ operator: [] }] : [{ merchant: [] }, { operator: [] }] }),
+    parameters: parametersOf(route, documentation, components),
+    ...(route.body && {
+      requestBody: {
+        required: !route.body.safeParse(undefined).success,
+        content: {
+          [JSON_TYPE]: {
+            schema: components.add(route.body, 'input'),
+            ...(documentation.requestExample !== undefined && { example: documentation.requestExample }),
+          },
+        },
+      },
+    }),
+    responses: { ...successOf(documentation, components), ...problemResponses(problemsOf(route)) },
+  };
+}
+
+function parametersOf(route: Route, { access = 'merchant', idempotent }: RouteDocumentation, components: Components): Json[] {
+  const path = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string', pattern: '^[1-9][0-9]{0,18}$' },
+    example: '251658240000004096',
+  }));
+  const query = Object.entries(route.query?.shape ?? {}).map(([name, schema]) => {
+    const { description, ...inline } = components.inline(schema as z.ZodType, 'input');
+    return {
+      name,
+      in: 'query',
+      required: !(schema as z.ZodType).safeParse(undefined).success,
+      ...(description !== undefined && { description }),
+      schema: inline,
+    };
+  });
+  const headers: Json[] = [];
+  if (idempotent) {
+    headers.push({
+      name: 'Idempotency-Key',
+      in: 'header',
+      required: true,
+      description: 'Unique to the operation. The same key and request give the first answer again, with `Idempotent-Replayed: true`.',
+      schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' },
+      example: 'order-6735-charge',
+    });
+  }
+  if (access === 'merchant') {
+    headers.push({
+      name: 'Counterfoil-Merchant',
+      in: 'header',
+      required: false,
+      description: 'The merchant that an operator acts for.',
+      schema: { type: 'string', pattern: '^[1-9][0-9]{0,18}$' },
+    });
+  }
+  return [...path, ...query, ...headers];
+}
+
+function successOf(documentation: RouteDocumentation, components: Components): Json {
+  const { status = 200, alsoStatus = [], response, responseExample, idempotent } = documentation;
+  const answer = {
+    description: documentation.summary,
+    ...(idempotent && {
+      headers: { 'Idempotent-Replayed': { schema: { type: 'string', const: 'true' }, description: 'On the repeated answer of an earlier request.' } },
+    }),
+    ...(response && {
+      content: {
+        [JSON_TYPE]: { schema: components.add(response, 'output'), ...(responseExample !== undefined && { example: responseExample }) },
+      },
+    }),
+  };
+  return Object.fromEntries([status, ...alsoStatus].map((code) => [String(code), answer]));
+}
+
+/** One response per status, with an example for each of its codes. */
+function problemResponses(codes: readonly ProblemCode[]): Json {
+  const byStatus = Map.groupBy(codes, (code) => PROBLEMS[code].status);
+  return Object.fromEntries(
+    [...byStatus].map(([status, ofStatus]) => [
+      String(status),
+      {
+        description: ofStatus.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
+        content: {
+          [PROBLEM_TYPE]: {
+            schema: {
+              allOf: [{ $ref: '#/components/schemas/Problem' }, { properties: { code: { enum: ofStatus }, status: { const: status } } }],
+            },
+            examples: Object.fromEntries(ofStatus.map((code) => [code, { value: exampleOf(code) }])),
+          },
+        },
+      },
+    ]),
+  );
+}
+
+function exampleOf(code: ProblemCode): Json {
+  const errors = code === 'validation_failed' ? [{ path: 'entries.0.amount', message: 'must be at least 1' }] : undefined;
+  const detail = errors ? 'entries.0.amount: must be at least 1' : `${PROBLEMS[code].title}.`;
+  return { ...problemDocument({ code, detail, trace_id: EXAMPLE_TRACE_ID, ...(errors && { errors }) }) };
+}
+
+/** Gathers the schemas that have an id under `components.schemas` and refers to them. */
+class Components {
+  readonly schemas: Record<string, Json> = {};
+
+  /** A reference to the schema, or the schema itself when it has no id. */
+  add(schema: z.ZodType, io: 'input' | 'output'): Json {
+    const json = this.inline(schema, io);
+    const id = schema.meta()?.id;
+    if (id === undefined) return json;
+    this.#keep(id, json);
+    return { $ref: `#/components/schemas/${id}` };
+  }
+
+  inline(schema: z.ZodType, io: 'input' | 'output'): Json {
+    const { $schema: _, $defs, id: _id, ...json } = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as Json;
+    for (const [id, definition] of Object.entries(($defs ?? {}) as Record<string, Json>)) {
+      this.#keep(id, relocate(definition) as Json);
+    }
+    return relocate(json) as Json;
+  }
+
+  #keep(id: string, json: Json): void {
+    const { id: _, ...definition } = json;
+    const known = this.schemas[id];
+    if (known && JSON.stringify(known) !== JSON.stringify(definition)) throw new Error(`two different schemas have the id ${id}`);
+    this.schemas[id] = definition;
+  }
+}
+
+/** `#/$defs/X` → `#/components/schemas/X`, anywhere inside. */
+function relocate(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(relocate);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key,
+      key === '$ref' && typeof inner === 'string' ? inner.replace('#/$defs/', '#/components/schemas/') : relocate(inner),
+    ]),
+  );
+}

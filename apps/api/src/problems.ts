@@ -1,0 +1,80 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { LedgerError, notFound, problemDocument } from '#kernel/problem.js';
+import { SnowflakeRefused } from '#kernel/snowflake.js';
+import type { Logger } from '#platform/logging.js';
+import { translateError } from '#platform/postgres.js';
+import { randomHex } from '#platform/telemetry.js';
+import { traceIdOf } from '#platform/tracing.js';
+
+const TYPE = 'application/problem+json; charset=utf-8';
+
+/** Fastify's own errors by code, as the contract names them. */
+const FASTIFY_ERRORS: Record<string, () => LedgerError> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new LedgerError('unsupported_media_type', 'Send the body as application/json.'),
+  FST_ERR_CTP_BODY_TOO_LARGE: () => new LedgerError('payload_too_large', 'The body is larger than this route takes.'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new LedgerError('malformed_json', 'The body is not as long as Content-Length says.'),
+  FST_ERR_CTP_EMPTY_JSON_BODY: () => new LedgerError('malformed_json', 'The body is empty.'),
+  FST_ERR_BAD_URL: () => notFound('route'),
+  FST_ERR_MAX_PARAM_LENGTH: () => notFound('resource'),
+};
+const ABORTED = new Set(['ECONNRESET', 'FST_ERR_CTP_INVALID_CONTENT_LENGTH', 'ERR_STREAM_PREMATURE_CLOSE']);
+
+/** What a client is told about anything that was thrown; undefined: a bug of ours, which it is told nothing about. */
+export function refusalOf(error: unknown): LedgerError | undefined {
+  if (error instanceof LedgerError) return error;
+  if (error instanceof SnowflakeRefused) {
+    return new LedgerError('overloaded', 'No ids can be issued at present.', { retryAfterS: 1, cause: error });
+  }
+  const code = (error as { code?: unknown } | undefined)?.code;
+  if (typeof code === 'string' && FASTIFY_ERRORS[code]) return FASTIFY_ERRORS[code]();
+  if (error instanceof HttpException) return ofStatus(error.getStatus());
+  const status = (error as { statusCode?: unknown } | undefined)?.statusCode;
+  if (typeof status === 'number') return ofStatus(status);
+  const translated = translateError(error);
+  return translated instanceof LedgerError ? translated : undefined;
+}
+
+/** Errors of the frameworks that have no code of their own here. */
+function ofStatus(status: number): LedgerError | undefined {
+  if (status === 404) return notFound('route');
+  if (status === 413) return new LedgerError('payload_too_large', 'The body is larger than this route takes.');
+  if (status === 414) return notFound('resource');
+  if (status === 415) return new LedgerError('unsupported_media_type', 'Send the body as application/json.');
+  if (status >= 400 && status < 500) return new LedgerError('malformed_json', 'The request cannot be read.');
+  return undefined;
+}
+
+/** Answers with RFC 9457 whatever was thrown, and logs what is our own fault. */
+export function sendProblem(logger: Logger, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const refusal = refusalOf(error);
+  const { exchange } = request;
+  const traceId = (exchange && traceIdOf(exchange.span)) ?? randomHex(16);
+  const answer = refusal ?? new LedgerError('internal', 'Something went wrong on our side; it has been recorded under the trace_id.');
+  if (exchange) exchange.problem = answer.code;
+  const isAborted = request.raw.destroyed && ABORTED.has(String((error as { code?: unknown } | undefined)?.code));
+  if (!refusal && !isAborted) {
+    exchange?.span.recordException(error instanceof Error ? error : String(error));
+    logger.error({ err: error, trace_id: traceId, route: request.routeOptions?.url, method: request.method }, 'request failed');
+  }
+  if (reply.sent) return;
+  if (answer.code === 'unauthorized') reply.header('www-authenticate', 'Bearer realm="counterfoil"');
+  if (answer.retryAfterS !== undefined) reply.header('retry-after', String(answer.retryAfterS));
+  const { code, message: detail, errors } = answer;
+  const body = problemDocument({ code, detail, trace_id: traceId, ...(errors && { errors }) });
+  reply.code(answer.status).header('content-type', TYPE).send(JSON.stringify(body));
+}
+
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    sendProblem(this.#logger, error, http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>());
+  }
+}

@@ -1,0 +1,52 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import type { Span } from '@opentelemetry/api';
+import { notFound } from '#kernel/problem.js';
+import { parseSnowflake } from '#kernel/snowflake.js';
+import type { Deadline } from '#platform/deadline.js';
+import type { RequestBounds, RequestContext } from '#platform/request-context.js';
+import type { ProblemCode } from '#kernel/problem.js';
+
+/** What the hooks keep about a request from its arrival to its last byte. */
+export interface Exchange extends RequestBounds {
+  readonly startedMs: number;
+  readonly span: Span;
+  readonly deadline: Deadline;
+  /** Set once the caller is known and acts for a merchant. */
+  context: RequestContext | undefined;
+  /** What it was refused with, for the log. */
+  problem: ProblemCode | undefined;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    exchange: Exchange | null;
+  }
+}
+
+function requestOf(host: ExecutionContext): FastifyRequest {
+  return host.switchToHttp().getRequest<FastifyRequest>();
+}
+
+/** The request's tenant, deadline and span. */
+export const CurrentContext = createParamDecorator((_: unknown, host: ExecutionContext): RequestContext => {
+  const context = requestOf(host).exchange?.context;
+  if (!context) throw new Error('a route without a merchant asks for one: is its access right?');
+  return context;
+});
+
+/** The deadline and span of a request of the platform's own. */
+export const CurrentBounds = createParamDecorator((_: unknown, host: ExecutionContext): RequestBounds => {
+  const { exchange } = requestOf(host);
+  if (!exchange) throw new Error('the request was not announced to the onRequest hook');
+  return exchange;
+});
+
+/** A Snowflake of the path. What no id can be is answered as an unknown one: `There is no such <what>.` */
+export function PathId(what: string, parameter = 'id'): ParameterDecorator {
+  return createParamDecorator((_: unknown, host: ExecutionContext): bigint => {
+    const id = parseSnowflake((requestOf(host).params as Record<string, string>)[parameter] ?? '');
+    if (id === undefined) throw notFound(what);
+    return id;
+  })();
+}

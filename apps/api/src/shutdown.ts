@@ -1,0 +1,54 @@
+import { Server as NetServer } from 'node:net';
+import type { Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const POLL_MS = 10;
+/** How long idle keep-alive connections are left open for a request that may be under way in them. */
+const IDLE_LINGER_MS = 1_000;
+
+/** Whether the process is going down, and how many requests it still has in hand. */
+export class Shutdown {
+  #draining = false;
+  #inHand = 0;
+
+  /** From the moment of SIGTERM: `/readyz` is 503, and each answer says `Connection: close`. */
+  get isDraining(): boolean {
+    return this.#draining;
+  }
+
+  get inHand(): number {
+    return this.#inHand;
+  }
+
+  requestBegan(): void {
+    this.#inHand += 1;
+  }
+
+  requestEnded(): void {
+    this.#inHand -= 1;
+  }
+
+  /**
+   * Lets clients go without failing one of their requests: first only the readiness changes, then no new connections are
+   * accepted, and the open ones end with their next answer. Idle ones are closed after a moment rather than at once, since a
+   * request may be on its way in them. Ends by `deadlineMs` (monotonic) whatever is still in hand.
+   */
+  async drain(server: Server, options: { delayMs: number; graceMs: number }): Promise<void> {
+    this.#draining = true;
+    const endMs = performance.now() + options.graceMs;
+    await sleep(Math.min(options.delayMs, options.graceMs));
+    // Not Server.close of http: that one cuts idle connections at once.
+    NetServer.prototype.close.call(server);
+    const lingerEndMs = Math.min(endMs, performance.now() + IDLE_LINGER_MS);
+    while (performance.now() < lingerEndMs && (this.#inHand > 0 || (await connectionsOf(server)) > 0)) await sleep(POLL_MS);
+    server.closeIdleConnections();
+    while (performance.now() < endMs && this.#inHand > 0) await sleep(POLL_MS);
+    server.closeAllConnections();
+  }
+}
+
+function connectionsOf(server: Server): Promise<number> {
+  return new Promise((resolve) => {
+    server.getConnections((error, count) => resolve(error ? 0 : count));
+  });
+}

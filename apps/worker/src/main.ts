@@ -1,0 +1,25 @@
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import { readConfigOrExit } from '#platform/config.js';
+import { createLogger, NestLog } from '#platform/logging.js';
+import { endOnSignal } from '#platform/process-end.js';
+import { Telemetry } from '#platform/telemetry.js';
+import { WorkerModule } from './worker.module.js';
+
+const config = readConfigOrExit();
+const service = 'counterfoil-worker';
+const logger = createLogger({ level: config.logLevel, service });
+const telemetry = Telemetry.start({ otlpEndpoint: config.otlpEndpoint, sampleRatio: config.traceSampleRatio, serviceName: service });
+
+try {
+  const app = await NestFactory.createApplicationContext(WorkerModule.with({ config, logger, telemetry, service: 'worker' }), {
+    logger: new NestLog(logger),
+    abortOnError: false,
+  });
+  logger.info('working');
+  process.send?.({ working: true });
+  endOnSignal(logger, config.shutdownGraceMs, () => app.close());
+} catch (error) {
+  logger.fatal({ err: error }, 'the worker could not start');
+  logger.flush(() => process.exit(1));
+}
