@@ -14,6 +14,8 @@ import type { Exchange } from './request.js';
 import type { Shutdown } from './shutdown.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
+/** What nginx logs for a client that did not wait. */
+const CLIENT_CLOSED_REQUEST = 499;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
 export interface LifecycleParts {
@@ -52,17 +54,16 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
   fastify.addHook('onRequest', (request, reply, done) => {
     shutdown.requestBegan();
     if (shutdown.isDraining) reply.header('connection', 'close');
-    request.exchange = announce(request);
-    authorise(request, request.exchange, parts.authenticator, done);
-  });
-
-  fastify.addHook('onResponse', (request, reply, done) => {
-    if (request.exchange) {
-      telemetry.endRequest(request.exchange.span, reply.statusCode);
-      logOutcome(logger, request, reply, request.exchange);
-    }
-    shutdown.requestEnded();
-    done();
+    const exchange = announce(request);
+    request.exchange = exchange;
+    // Unlike Fastify's onResponse this also comes when the client goes away before its answer.
+    reply.raw.once('close', () => {
+      shutdown.requestEnded();
+      const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
+      telemetry.endRequest(exchange.span, status);
+      logOutcome(logger, request, status, exchange);
+    });
+    authorise(request, exchange, parts.authenticator, done);
   });
 
   // Nest installs its own not-found handler, which ends in ProblemFilter; a hook of that handler comes first.
@@ -132,7 +133,7 @@ function actFor(request: FastifyRequest, exchange: Exchange, caller: Caller, aut
   authenticator.isMerchant(merchantId, deadline).then((exists) => (exists ? admit(merchantId) : done(notFound('merchant'))), done);
 }
 
-function logOutcome(logger: Logger, request: FastifyRequest, reply: FastifyReply, exchange: Exchange): void {
+function logOutcome(logger: Logger, request: FastifyRequest, status: number, exchange: Exchange): void {
   if (!logger.isLevelEnabled('info')) return;
   logger.info(
     {
@@ -142,7 +143,7 @@ function logOutcome(logger: Logger, request: FastifyRequest, reply: FastifyReply
       merchant_id: exchange.context && String(exchange.context.merchantId),
       method: request.method,
       route: request.routeOptions.url,
-      status: reply.statusCode,
+      status,
       code: exchange.problem,
       duration_ms: Math.round((performance.now() - exchange.startedMs) * 100) / 100,
     },

@@ -144,7 +144,7 @@ function parametersOf(route: Route, { access = 'merchant', idempotent }: RouteDo
     example: '251658240000004096',
   }));
   const query = Object.entries(route.query?.shape ?? {}).map(([name, schema]) => {
-    const { description, ...inline } = components.inline(schema as z.ZodType, 'input');
+    const { description, ...inline } = components.add(schema as z.ZodType, 'input');
     return {
       name,
       in: 'query',
@@ -223,16 +223,8 @@ function exampleOf(code: ProblemCode): Json {
 class Components {
   readonly schemas: Record<string, Json> = {};
 
-  /** A reference to the schema, or the schema itself when it has no id. */
+  /** The schema, as a reference when it has an id. */
   add(schema: z.ZodType, io: 'input' | 'output'): Json {
-    const json = this.inline(schema, io);
-    const id = schema.meta()?.id;
-    if (id === undefined) return json;
-    this.#keep(id, json);
-    return { $ref: `#/components/schemas/${id}` };
-  }
-
-  inline(schema: z.ZodType, io: 'input' | 'output'): Json {
     const { $schema: _, $defs, id: _id, ...json } = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as Json;
     for (const [id, definition] of Object.entries(($defs ?? {}) as Record<string, Json>)) {
       this.#keep(id, relocate(definition) as Json);

@@ -79,6 +79,7 @@ export class TransactionsController {
   @Post('batch')
   @Documented({
     summary: 'Post up to 1,000 transactions, all or each for itself',
+    largeBody: true,
     response: batchResults,
     requestExample: { mode: 'atomic', transactions: [TRANSFER_EXAMPLE] },
     problems: ['not_found', ...LEDGER_REFUSES],
