@@ -1,6 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { LedgerModule } from '#ledger/ledger.module.js';
+import { writerOptionsOf } from '#ledger/writer-options.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { TenancyModule } from '#tenancy/tenancy.module.js';
 import { AccountsController } from './accounts/accounts.controller.js';
@@ -21,15 +22,7 @@ export class AppModule {
       imports: [
         CqrsModule.forRoot(),
         PlatformModule.with(platform),
-        LedgerModule.with({
-          databaseUrl: config.databaseRuntimeUrl,
-          lanes: config.writerLanes,
-          laneCapacity: config.writerLaneCapacity,
-          groupSize: config.writerGroupSize,
-          attempts: config.writerAttempts,
-          groupTimeoutMs: config.writerGroupTimeoutMs,
-          idempotencyWaitMs: config.idempotencyWaitMs,
-        }),
+        LedgerModule.with(writerOptionsOf(config)),
         TenancyModule,
       ],
       controllers: CONTROLLERS,

@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type BeforeApplicationShutdown, type DynamicModule, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Database } from '#platform/postgres.js';
@@ -29,7 +29,9 @@ const HANDLERS = [
 
 /** The ledger's commands and queries. Needs `Database` and `SnowflakeGenerator` from a global module. */
 @Module({})
-export class LedgerModule {
+export class LedgerModule implements BeforeApplicationShutdown {
+  constructor(private readonly writer: Writer) {}
+
   static with(options: WriterOptions): DynamicModule {
     return {
       module: LedgerModule,
@@ -46,5 +48,9 @@ export class LedgerModule {
       ],
       exports: [Writer, CqrsModule],
     };
+  }
+  /** After the requests and duties have ended, and before the pools are closed. */
+  beforeApplicationShutdown(): Promise<void> {
+    return this.writer.close();
   }
 }

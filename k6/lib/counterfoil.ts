@@ -1,0 +1,124 @@
+import { check, fail } from 'k6';
+import http, { type RefinedResponse } from 'k6/http';
+import { Counter } from 'k6/metrics';
+
+/** Where the service is and the platform's key; `npm run k6` fills both in from a running `npm start`. */
+export const URL = __ENV['COUNTERFOIL_URL'] || 'http://127.0.0.1:3000';
+const OPERATOR_KEY = __ENV['COUNTERFOIL_OPERATOR_KEY'] || '';
+
+export const acknowledged = new Counter('postings_acknowledged');
+export const verified = new Counter('postings_verified');
+/** Anything that a ledger must never do. Every scenario has the threshold `count==0` on it. */
+export const broken = new Counter('ledger_broken');
+
+export interface Merchant {
+  id: string;
+  key: string;
+}
+
+export interface Transfer {
+  merchant: Merchant;
+  ref: string;
+  from: string;
+  to: string;
+  amount: number;
+}
+
+function headers(key: string, idempotencyKey?: string): Record<string, string> {
+  const base = { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' };
+  return idempotencyKey === undefined ? base : { ...base, 'Idempotency-Key': idempotencyKey };
+}
+
+function expect<T>(response: RefinedResponse<'text'>, status: number, what: string): T {
+  if (response.status !== status) fail(`${what} was answered ${response.status}: ${response.body}`);
+  return response.json() as T;
+}
+
+/** A merchant of this run's own with `wallets` accounts (no floor, so that every order of transfers is legal). */
+export function openMerchant(name: string, wallets: number): Merchant {
+  const body = JSON.stringify({ name, time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] });
+  const answer = http.post(`${URL}/v1/merchants`, body, { headers: headers(OPERATOR_KEY), tags: { name: 'POST /merchants' } });
+  const { id, api_key } = expect<{ id: string; api_key: { secret: string } }>(answer, 201, 'POST /merchants');
+  const key = api_key.secret;
+  for (let n = 0; n < wallets; n += 1) {
+    const account = JSON.stringify({ code: `wallet:${n}`, name: `Wallet ${n}`, currency: 'EUR', normal_side: 'credit' });
+    const opened = http.post(`${URL}/v1/accounts`, account, { headers: headers(key), tags: { name: 'POST /accounts' } });
+    expect(opened, 201, 'POST /accounts');
+  }
+  return { id, key };
+}
+
+/** Sends one transfer. The same transfer has the same key, so it may be sent any number of times. */
+export function postTransfer({ merchant, ref, from, to, amount }: Transfer): RefinedResponse<'text'> {
+  const entry = { amount: String(amount), currency: 'EUR' };
+  const entries = [
+    { account_code: from, direction: 'debit', ...entry },
+    { account_code: to, direction: 'credit', ...entry },
+  ];
+  const body = JSON.stringify({ type: 'transfer', external_ref: ref, entries });
+  return http.post(`${URL}/v1/transactions`, body, { headers: headers(merchant.key, ref), tags: { name: 'POST /transactions' } });
+}
+
+function get<T>(merchant: Merchant, path: string, name: string): T {
+  return expect<T>(http.get(`${URL}${path}`, { headers: headers(merchant.key), tags: { name } }), 200, name);
+}
+
+/** The acknowledged posting is there, once, under the id that was told. */
+export function verifyPosting(merchant: Merchant, ref: string, id: string): void {
+  const { data } = get<{ data: { id: string }[] }>(
+    merchant,
+    `/v1/transactions?external_ref=${encodeURIComponent(ref)}`,
+    'GET /transactions?external_ref',
+  );
+  const isOnce = check(data, { 'an acknowledged posting is there once': (found) => found.length === 1 && found[0]?.id === id });
+  if (isOnce) verified.add(1);
+  else broken.add(1);
+}
+
+interface Balance {
+  version: string;
+  posted: { debits: string; credits: string };
+}
+
+interface Line {
+  direction: string;
+  amount: string;
+  account_version: string;
+}
+
+interface Page<Item> {
+  data: Item[];
+  next_cursor: string | null;
+}
+
+/** All of a merchant's balances sum to zero, and each is the fold of its statement with every version in it once. */
+export function verifyBooks(merchant: Merchant): void {
+  let debits = 0n;
+  let credits = 0n;
+  for (const { id } of all<{ id: string }>(merchant, '/v1/accounts?limit=1000', 'GET /accounts')) {
+    const balance = get<Balance>(merchant, `/v1/accounts/${id}/balance?consistency=strong`, 'GET /balance');
+    debits += BigInt(balance.posted.debits);
+    credits += BigInt(balance.posted.credits);
+    const lines = all<Line>(merchant, `/v1/accounts/${id}/entries?limit=1000`, 'GET /entries');
+    const sum = (direction: string) =>
+      lines.reduce((total, line) => (line.direction === direction ? total + BigInt(line.amount) : total), 0n);
+    const isFold = check(balance, {
+      'a balance is the fold of its statement': ({ posted }) =>
+        String(sum('debit')) === posted.debits && String(sum('credit')) === posted.credits,
+      'a statement has every version once': ({ version }) =>
+        String(lines.length) === version && new Set(lines.map((line) => line.account_version)).size === lines.length,
+    });
+    if (!isFold) broken.add(1);
+  }
+  if (!check(null, { "a merchant's balances sum to zero": () => debits === credits })) broken.add(1);
+}
+
+function all<Item>(merchant: Merchant, path: string, name: string): Item[] {
+  const items: Item[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const page: Page<Item> = get<Page<Item>>(merchant, cursor === '' ? path : `${path}&cursor=${cursor}`, name);
+    items.push(...page.data);
+    cursor = page.next_cursor;
+  }
+  return items;
+}
