@@ -3,7 +3,7 @@ import { invalid } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Database, isUniqueViolation } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { startChild, traceparentOf } from '#platform/tracing.js';
+import { endSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { insertAccounts, type NewAccount } from './account-store.js';
 
 /** Opens an account. Answers its id; a code that is taken is `validation_failed`. */
@@ -35,7 +35,7 @@ export class CreateAccountHandler implements ICommandHandler<CreateAccountComman
       if (isUniqueViolation(error, 'accounts_merchant_id_code_key')) throw invalid('code', 'is the code of another account');
       throw error;
     } finally {
-      span.end();
+      endSpan(span);
     }
     return id;
   }

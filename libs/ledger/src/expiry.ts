@@ -2,7 +2,7 @@ import { CommandBus } from '@nestjs/cqrs';
 import { Deadline } from '#platform/deadline.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { Database } from '#platform/postgres.js';
-import { tracer } from '#platform/tracing.js';
+import { endSpan, spanTime, tracer } from '#platform/tracing.js';
 import { merchantPages } from './merchant-pages.js';
 import { MoveTransactionCommand } from './move-transaction.command.js';
 
@@ -33,14 +33,14 @@ export async function expireDueHolds(database: Database, commands: CommandBus): 
     });
     const results = await Promise.allSettled(
       due.map(async (hold) => {
-        const span = tracer.startSpan('expire hold', { root: true });
+        const span = tracer.startSpan('expire hold', { root: true, startTime: spanTime() });
         try {
           const context = { merchantId: hold.merchant_id, deadline: deadline(), span };
           const move = { kind: 'expire', parentId: hold.transaction_id } as const;
           const { result } = await commands.execute(new MoveTransactionCommand(context, move, undefined));
           return 'posting' in result;
         } finally {
-          span.end();
+          endSpan(span);
         }
       }),
     );

@@ -1,6 +1,6 @@
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { startChild } from '#platform/tracing.js';
+import { endSpan, startChild } from '#platform/tracing.js';
 import type { Account, Side } from './account.js';
 import type { AccountDirectory, AccountRef } from './account-directory.js';
 import type { Command, Decision, EntryRequest, Post } from './decide.js';
@@ -109,9 +109,14 @@ export class PostingDesk {
       span,
     };
     try {
-      return { submission, outcome: await this.#writer.submit(submission) };
+      const outcome = await this.#writer.submit(submission);
+      if (span.isRecording()) span.setAttribute('counterfoil.outcome', summaryOf(outcome));
+      return { submission, outcome };
+    } catch (error) {
+      span.recordException(error as Error);
+      throw error;
     } finally {
-      span.end();
+      endSpan(span);
     }
   }
 
@@ -141,6 +146,14 @@ export class PostingDesk {
       return { posting: { transaction, status: initialStatus(transaction.kind), accounts } };
     });
   }
+}
+
+/** For traces: `accepted`, `replayed`, a refusal's code, or how many of a batch were accepted. */
+function summaryOf(outcome: Outcome): string {
+  if (outcome.kind !== 'decided') return outcome.kind;
+  const [first] = outcome.decisions;
+  if (outcome.decisions.length === 1 && first) return first.accepted ? 'accepted' : first.code;
+  return `${outcome.decisions.filter((decision) => decision.accepted).length} of ${outcome.decisions.length} accepted`;
 }
 
 export function resultOf(submission: Submission, decision: Decision): PostingResult {

@@ -5,7 +5,7 @@ import { LedgerError } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, translateError } from '#platform/postgres.js';
-import { startChild } from '#platform/tracing.js';
+import { endSpan, spanTime, startChild } from '#platform/tracing.js';
 import { decideGroup, touchedBy } from './group.js';
 import { AmbiguousCommit, GroupConnection } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
@@ -29,6 +29,7 @@ export interface WriterOptions {
 
 interface Waiting {
   submission: Submission;
+  /** As `spanTime` tells it. */
   enqueuedAt: number;
   resolve(outcome: Outcome): void;
   reject(error: unknown): void;
@@ -121,7 +122,7 @@ class Lane {
       return Promise.reject(new LedgerError('overloaded', 'Too many postings are waiting.', { retryAfterS: 1 }));
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ submission, enqueuedAt: Date.now(), resolve, reject });
+      this.#queue.push({ submission, enqueuedAt: spanTime(), resolve, reject });
       this.#running ??= this.#run();
     });
   }
@@ -181,7 +182,7 @@ class Lane {
       const touched = touchedBy(submissions);
       const lock = spans.child('lock balances');
       const locked = await this.#onConnection(connection, deadline, connection.begin({ ...touched, timeoutMs: this.#options.groupTimeoutMs }));
-      lock?.end();
+      if (lock) endSpan(lock);
       const { outcomes, writes } = await this.#orRollback(connection, () => decideGroup(submissions, locked, this.#ids));
       if (!writes) {
         await this.#onConnection(connection, deadline, connection.rollback());
@@ -195,7 +196,7 @@ class Lane {
         connection.destroy();
         if (!(await this.#settle(writes.token))) throw new GroupVoided(error);
       }
-      write?.end();
+      if (write) endSpan(write);
       return outcomes;
     } finally {
       spans.end();
@@ -300,7 +301,7 @@ class GroupSpans {
       this.#others = [];
       return;
     }
-    const startedAt = Date.now();
+    const startedAt = spanTime();
     const attributes = { 'counterfoil.group.requests': group.length };
     for (const { submission, enqueuedAt } of traced) {
       startChild(submission.span, 'wait in lane', { startTime: enqueuedAt }).end(startedAt);
@@ -319,7 +320,7 @@ class GroupSpans {
   }
 
   end(): void {
-    this.#leader?.end();
-    for (const span of this.#others) span.end();
+    if (this.#leader) endSpan(this.#leader);
+    for (const span of this.#others) endSpan(span);
   }
 }

@@ -9,7 +9,7 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
-import { tracer } from './tracing.js';
+import { endSpan, spanTime, tracer } from './tracing.js';
 
 const EXPORT_TIMEOUT_MS = 5_000;
 const EXPORT_EVERY_MS = 1_000;
@@ -65,6 +65,7 @@ export class Telemetry {
       `${method} ${route}`,
       {
         kind: SpanKind.SERVER,
+        startTime: spanTime(),
         attributes: { 'http.request.method': method, 'http.route': route, 'url.path': path, 'url.scheme': 'http' },
       },
       parentContext,
@@ -78,7 +79,7 @@ export class Telemetry {
       span.setAttribute('error.type', String(status));
       span.setStatus({ code: SpanStatusCode.ERROR });
     }
-    span.end();
+    endSpan(span);
   }
 
   /** Sends what is waiting. A collector that cannot be reached costs at most EXPORT_TIMEOUT_MS and no error. */

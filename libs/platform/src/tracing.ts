@@ -8,9 +8,21 @@ export const tracer = trace.getTracer('counterfoil');
 
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
+/**
+ * Now, for starts and ends of spans: milliseconds since 1970 with their fractions. OpenTelemetry's own start is a whole
+ * millisecond, and a child would seem to begin before its parent.
+ */
+export function spanTime(): number {
+  return performance.timeOrigin + performance.now();
+}
+
 /** A span below `parent`. Explicit rather than through async context: the writer serves many requests at once. */
 export function startChild(parent: Span, name: string, options: SpanOptions = {}): Span {
-  return tracer.startSpan(name, options, contextOf(parent));
+  return tracer.startSpan(name, { startTime: spanTime(), ...options }, contextOf(parent));
+}
+
+export function endSpan(span: Span): void {
+  span.end(spanTime());
 }
 
 export function contextOf(span: Span): Context {

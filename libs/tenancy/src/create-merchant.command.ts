@@ -3,7 +3,7 @@ import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
 import { Database, type TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { startChild, traceparentOf } from '#platform/tracing.js';
+import { endSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { generateApiKey, hintOf, sha256 } from './api-key.js';
 import { systemAccounts } from './system-accounts.js';
 
@@ -61,7 +61,7 @@ export class CreateMerchantHandler implements ICommandHandler<CreateMerchantComm
         await insertApiKey(client, id, apiKey);
       });
     } finally {
-      span.end();
+      endSpan(span);
     }
     return { ...merchant, id, createdAtMs: snowflakeTimeMs(id), accounts, apiKey };
   }
