@@ -16,7 +16,7 @@ const MAX_LIMIT = 1_000;
 /** PostgreSQL's timestamptz and the Snowflake both hold these years; nothing real lies outside. */
 const OLDEST_TIME_MS = Date.UTC(1900, 0, 1);
 const NEWEST_TIME_MS = Date.UTC(2200, 0, 1);
-const RFC_3339 = /^(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})$/;
+const RFC_3339 = /^(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
 
 /** Digits, or a JSON integer that a double holds exactly. Undefined for anything else. */
 function parseMoney(value: unknown, signed: boolean): bigint | undefined {

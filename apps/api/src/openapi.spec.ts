@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { PROBLEMS, type ProblemCode } from '#kernel/problem.js';
+import { CONTROLLERS } from './app.module.js';
+import { openApiDocument, problemsOf, routesOf } from './openapi.js';
+
+const routes = routesOf(CONTROLLERS);
+const document = JSON.parse(JSON.stringify(openApiDocument()));
+
+describe('the OpenAPI document', () => {
+  it('found the routes', () => expect(routes.length).toBeGreaterThan(15));
+
+  it.each(routes.map((route) => [`${route.method.toUpperCase()} ${route.path}`, route] as const))('documents %s', (_, route) => {
+    expect(route.documentation, 'decorate the route with @Documented').toBeDefined();
+    const operation = document.paths[route.path][route.method];
+    expect(operation.summary).not.toBe('');
+    for (const code of problemsOf(route)) {
+      const { content } = operation.responses[String(PROBLEMS[code].status)];
+      expect(content['application/problem+json'].examples[code].value.code).toBe(code);
+    }
+    const success = Object.entries<{ content?: unknown }>(operation.responses).filter(([status]) => status.startsWith('2'));
+    expect(success.length).toBeGreaterThan(0);
+    if (!operation.responses['204']) for (const [, { content }] of success) expect(content).toBeDefined();
+  });
+
+  it('shows an example that its own schema takes', () => {
+    for (const { body, documentation, path } of routes) {
+      if (!body || documentation?.requestExample === undefined) continue;
+      expect(body.safeParse(documentation.requestExample).error, path).toBeUndefined();
+    }
+  });
+
+  it('has an example for each request that must have a body', () => {
+    for (const { body, documentation, path } of routes) {
+      if (body && !body.safeParse(undefined).success) expect(documentation?.requestExample, path).toBeDefined();
+    }
+  });
+
+  it('refers to nothing that it lacks', () => {
+    const names = [...JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(([, name]) => name as string);
+    expect(names.length).toBeGreaterThan(20);
+    for (const name of names) expect(document.components.schemas, name).toHaveProperty(name);
+    expect(JSON.stringify(document)).not.toContain('$defs');
+  });
+
+  it('names every problem code on some route, but those that none may answer', () => {
+    const documented = new Set(routes.flatMap(problemsOf));
+    // A method that a path lacks is no route of it.
+    const unnamed: ProblemCode[] = ['method_not_allowed'];
+    expect((Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => !documented.has(code))).toEqual(unnamed);
+  });
+});

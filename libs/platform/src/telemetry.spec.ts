@@ -1,0 +1,62 @@
+import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
+import { describe, expect, it } from 'vitest';
+import { parseTraceparent, randomHex, Telemetry } from './telemetry.js';
+import { startChild, traceIdOf } from './tracing.js';
+
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+const PARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
+
+describe('parseTraceparent', () => {
+  it.each([
+    [PARENT, TRACE],
+    [`01-${TRACE}-00f067aa0ba902b7-01-what-the-future-brings`, TRACE],
+    [`ff-${TRACE}-00f067aa0ba902b7-01`, undefined],
+    [`00-${'0'.repeat(32)}-00f067aa0ba902b7-01`, undefined],
+    [`00-${TRACE}-${'0'.repeat(16)}-01`, undefined],
+    [`${PARENT}-more`, undefined],
+    [PARENT.toUpperCase(), undefined],
+    ['', undefined],
+    ['x'.repeat(10_000), undefined],
+  ])('%s', (header, traceId) => {
+    expect(parseTraceparent(header)?.traceId).toBe(traceId);
+  });
+});
+
+describe('Telemetry', () => {
+  it('has a trace id for every request, also when nothing is traced', () => {
+    const off = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
+    const own = off.startRequest('GET', '/', '/', undefined);
+    expect(traceIdOf(own)).toMatch(/^[0-9a-f]{32}$/);
+    expect(own.isRecording()).toBe(false);
+    const callers = off.startRequest('GET', '/', '/', PARENT);
+    expect(traceIdOf(callers)).toBe(TRACE);
+    expect(traceIdOf(startChild(callers, 'child'))).toBe(TRACE);
+  });
+
+  it("continues the caller's trace, and marks only our own failures as errors", async () => {
+    const exporter = new InMemorySpanExporter();
+    const telemetry = Telemetry.start({
+      otlpEndpoint: undefined,
+      sampleRatio: 0,
+      serviceName: 'test',
+      spanProcessor: new SimpleSpanProcessor({ exporter }),
+    });
+    const unsampled = telemetry.startRequest('GET', '/v1/x', '/v1/x', undefined);
+    expect(unsampled.isRecording()).toBe(false);
+    expect(traceIdOf(unsampled)).toMatch(/^[0-9a-f]{32}$/);
+    for (const status of [422, 500]) telemetry.endRequest(telemetry.startRequest('GET', '/v1/x', '/v1/x', PARENT), status);
+    const spans = exporter.getFinishedSpans();
+    expect(spans.map((span) => [span.name, span.spanContext().traceId, span.status.code])).toEqual([
+      ['GET /v1/x', TRACE, 0],
+      ['GET /v1/x', TRACE, 2],
+    ]);
+    await telemetry.shutdown();
+  });
+});
+
+describe('randomHex', () => {
+  it('repeats nothing while its pool is filled again and again', () => {
+    const seen = new Set(Array.from({ length: 5_000 }, () => randomHex(8)));
+    expect(seen.size).toBe(5_000);
+  });
+});

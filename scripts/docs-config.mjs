@@ -1,0 +1,11 @@
+// npm run docs:config: writes docs/configuration.md from the schema of the environment. A test fails when they differ.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { compile, compiled } from './compiled.mjs';
+
+compile();
+const { configurationTable } = await import(pathToFileURL(compiled('libs/platform/src/config.js')).href);
+const docs = join(dirname(dirname(fileURLToPath(import.meta.url))), 'docs');
+mkdirSync(docs, { recursive: true });
+writeFileSync(join(docs, 'configuration.md'), configurationTable());

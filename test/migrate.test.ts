@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { migrate, pendingMigrations, runtimeUrlOf, schemaIsCurrent } from '#db/migrate.js';
+import { Deadline } from '#platform/deadline.js';
+import { Database } from '#platform/postgres.js';
+
+const PROCESSES = 6;
+const DATABASES = 3;
+
+async function asOwner<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+function urlTo(database: string): string {
+  const url = new URL(inject('ownerUrl'));
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+describe('migrate', () => {
+  const names = Array.from({ length: DATABASES }, () => `migrate_${randomBytes(6).toString('hex')}`);
+  beforeAll(() => asOwner(inject('ownerUrl'), async (owner) => {
+    for (const name of names) await owner.query(`CREATE DATABASE ${name}`);
+  }));
+  afterAll(() => asOwner(inject('ownerUrl'), async (owner) => {
+    for (const name of names) await owner.query(`DROP DATABASE ${name} WITH (FORCE)`);
+  }));
+
+  it('says that an empty database is not current, to the owner and to the runtime role', async () => {
+    const url = urlTo(names[0] as string);
+    expect(await pendingMigrations(url)).toEqual(['Ledger1763740000000']);
+    const database = new Database(runtimeUrlOf(url), { poolSize: 1, connectTimeoutMs: 2_000, applicationName: 'test' });
+    expect(await schemaIsCurrent(database)).toBe(false);
+    await database.close();
+  });
+
+  it('runs each migration once when many processes migrate several databases of one server at once', async () => {
+    const runs = names.flatMap((name) => Array.from({ length: PROCESSES }, () => migrate(urlTo(name))));
+    const applied = await Promise.all(runs);
+    expect(applied.flat()).toEqual(Array(DATABASES).fill('Ledger1763740000000'));
+    for (const name of names) expect(await pendingMigrations(urlTo(name))).toEqual([]);
+  });
+
+  it('leaves a role that may neither own, create, bypass nor see', async () => {
+    const url = urlTo(names[0] as string);
+    const [role] = await asOwner(url, async (owner) => {
+      const { rows } = await owner.query(`SELECT * FROM pg_roles WHERE rolname = 'counterfoil_runtime'`);
+      return rows;
+    });
+    expect(role).toMatchObject({ rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolinherit: false });
+    const database = new Database(runtimeUrlOf(url), { poolSize: 1, connectTimeoutMs: 2_000, applicationName: 'test' });
+    expect(await schemaIsCurrent(database)).toBe(true);
+    await expect(
+      database.transaction('platform', Deadline.after(2_000), (client) => client.query({ text: 'CREATE TABLE mine (id int)' })),
+    ).rejects.toMatchObject({ code: '42501' });
+    await database.close();
+  });
+
+  it('refuses a runtime URL of another user', async () => {
+    await expect(migrate(urlTo(names[0] as string), { runtimeUrl: inject('ownerUrl') })).rejects.toThrow(/must be counterfoil_runtime/);
+  });
+
+  it('gives up waiting for somebody else in time', async () => {
+    const url = urlTo(names[1] as string);
+    await asOwner(url, async (owner) => {
+      await owner.query('SELECT pg_advisory_lock(7310868735955755)');
+      await expect(migrate(url, { lockTimeoutMs: 200 })).rejects.toThrow(/lock timeout/);
+    });
+  });
+});

@@ -1,0 +1,161 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startApi, type Api } from '../apps/api/src/api.js';
+import { readConfig } from '#platform/config.js';
+import { callAt, OPERATOR_KEY, startTestApi, type TestApi } from './support/api.js';
+
+let test: TestApi;
+/** A second process, as far as caches go. */
+let other: Api;
+beforeAll(async () => {
+  test = await startTestApi({ API_KEY_CACHE_MS: '1000' });
+  other = await startApi(
+    readConfig({ PORT: '0', LOG_LEVEL: 'error', DATABASE_URL: test.ownerUrl, COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY, API_KEY_CACHE_MS: '1000' }),
+  );
+});
+afterAll(async () => {
+  await other.stop();
+  await test.stop();
+});
+
+const merchant = { name: 'Tokyo Tea', time_zone: 'Asia/Tokyo', settlement_cutoff: '22:30', currencies: ['JPY', 'KWD'] };
+
+describe('merchants', () => {
+  it('open with seven accounts per currency and a key that works', async () => {
+    const { status, body } = await test.call('POST', '/v1/merchants', { body: merchant });
+    expect(status).toBe(201);
+    expect(body).toMatchObject(merchant);
+    expect(body.accounts).toHaveLength(14);
+    const { body: list } = await test.call('GET', '/v1/accounts', { key: body.api_key.secret });
+    expect(new Set(list.data)).toEqual(new Set(body.accounts));
+  });
+
+  it('tell the event log of each of their accounts, in their transaction', async () => {
+    const { id } = await test.createMerchant();
+    const client = new pg.Client({ connectionString: test.ownerUrl });
+    await client.connect();
+    const { rows } = await client.query(
+      `SELECT xid::text, type FROM events WHERE merchant_id = $1`,
+      [id],
+    );
+    await client.end();
+    expect(rows.map((row) => row.type)).toEqual(Array(7).fill('account.created'));
+    expect(new Set(rows.map((row) => row.xid)).size).toBe(1);
+  });
+
+  it.each([
+    ['name', ''],
+    ['name', 'x'.repeat(256)],
+    ['time_zone', 'Mars/Olympus'],
+    ['time_zone', '+02:00'],
+    ['settlement_cutoff', '24:00'],
+    ['settlement_cutoff', '9:00'],
+    ['currencies', []],
+    ['currencies', ['EUR', 'EUR']],
+    ['currencies', Array(21).fill('EUR')],
+    ['currencies', ['XXZ']],
+    ['fee_plan_id', '5'],
+    ['nonsense', 1],
+  ])('refuse %s %j', async (field, value) => {
+    const { status, body } = await test.call('POST', '/v1/merchants', { body: { ...merchant, [field]: value } });
+    expect(status).toBe(422);
+    expect(body.errors[0].path.split('.')[0]).toBe(field);
+  });
+
+  it('are listed in pages, newest first, by cursors that cannot be forged', async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < 3; n += 1) ids.unshift((await test.createMerchant()).id);
+    const first = await test.call('GET', '/v1/merchants?limit=2');
+    expect(first.body.data.map((one: { id: string }) => one.id)).toEqual(ids.slice(0, 2));
+    expect(first.body.has_more).toBe(true);
+    const second = await test.call('GET', `/v1/merchants?limit=1&cursor=${first.body.next_cursor}`);
+    expect(second.body.data[0].id).toBe(ids[2]);
+    const forged = await test.call('GET', `/v1/merchants?cursor=${first.body.next_cursor.replace(/^./, (c: string) => (c === 'A' ? 'B' : 'A'))}`);
+    expect(forged.body.errors[0].path).toBe('cursor');
+  });
+
+  it('are not found when they are not there, whatever the route', async () => {
+    for (const [method, path] of [
+      ['GET', ''],
+      ['GET', '/api_keys'],
+      ['POST', '/api_keys'],
+    ] as const) {
+      for (const id of ['249956523482091520', 'abc', '0', '99999999999999999999']) {
+        const { status, body } = await test.call(method, `/v1/merchants/${id}${path}`);
+        expect([status, body.code]).toEqual([404, 'not_found']);
+      }
+    }
+  });
+});
+
+describe('API keys', () => {
+  it('rotate: a new one works at once, a revoked one stops here at once and elsewhere within its cache time', async () => {
+    const { id, key, keyId } = await test.createMerchant();
+    const asks = (url: string, secret: string) => callAt(url, 'GET', '/v1/accounts', { key: secret }).then((answer) => answer.status);
+    const issued = await test.call('POST', `/v1/merchants/${id}/api_keys`);
+    expect(issued.status).toBe(201);
+    expect(await Promise.all([test.url, other.url].flatMap((url) => [key, issued.body.secret].map((secret) => asks(url, secret))))).toEqual([
+      200, 200, 200, 200,
+    ]);
+
+    const revoked = await test.call('DELETE', `/v1/merchants/${id}/api_keys/${keyId}`);
+    const revokedAt = performance.now();
+    expect(revoked.status).toBe(204);
+    expect(await asks(test.url, key)).toBe(401);
+    while ((await asks(other.url, key)) === 200) expect(performance.now() - revokedAt).toBeLessThan(1_500);
+    expect(await asks(other.url, issued.body.secret)).toBe(200);
+
+    expect((await test.call('DELETE', `/v1/merchants/${id}/api_keys/${keyId}`)).status).toBe(204);
+    const { body: list } = await test.call('GET', `/v1/merchants/${id}/api_keys`);
+    expect(list.data.map((one: { id: string; revoked_at: string | null }) => [one.id, one.revoked_at === null])).toEqual([
+      [issued.body.id, true],
+      [keyId, false],
+    ]);
+    expect(JSON.stringify(list)).not.toContain(key);
+  });
+
+  it('of another merchant are not found', async () => {
+    const [one, two] = [await test.createMerchant(), await test.createMerchant()];
+    expect((await test.call('DELETE', `/v1/merchants/${one.id}/api_keys/${two.keyId}`)).status).toBe(404);
+    expect((await test.call('GET', '/v1/accounts', { key: two.key })).status).toBe(200);
+  });
+
+  it('are stored as digests alone', async () => {
+    const { key } = await test.createMerchant();
+    const client = new pg.Client({ connectionString: test.ownerUrl });
+    await client.connect();
+    const { rows } = await client.query('SELECT api_keys::text AS row FROM api_keys');
+    await client.end();
+    expect(rows.length).toBeGreaterThan(0);
+    for (const { row } of rows) expect(row).not.toContain(key.slice(15, 50));
+  });
+});
+
+describe('whose request it is', () => {
+  it('an operator acts for the merchant that it names', async () => {
+    const { id } = await test.createMerchant();
+    const { status, body } = await test.call('GET', '/v1/accounts', { headers: { 'Counterfoil-Merchant': id } });
+    expect([status, body.data[0].merchant_id]).toEqual([200, id]);
+  });
+
+  it('a merchant cannot act for another, and cannot learn that there is one', async () => {
+    const [one, two] = [await test.createMerchant(), await test.createMerchant()];
+    const foreign = await test.call('GET', '/v1/accounts', { key: one.key, headers: { 'Counterfoil-Merchant': two.id } });
+    const unknown = await test.call('GET', '/v1/accounts', { key: one.key, headers: { 'Counterfoil-Merchant': '249956523482091520' } });
+    expect({ ...foreign.body, trace_id: '' }).toEqual({ ...unknown.body, trace_id: '' });
+    expect(foreign.status).toBe(404);
+    expect((await test.call('GET', '/v1/accounts', { key: one.key, headers: { 'Counterfoil-Merchant': one.id } })).status).toBe(200);
+  });
+});
+
+describe('row-level security', () => {
+  it('shows no row of any table to a transaction that names no tenant', async () => {
+    await test.createMerchant();
+    const client = new pg.Client({ connectionString: test.runtimeUrl });
+    await client.connect();
+    for (const table of ['merchants', 'api_keys', 'accounts', 'balances', 'events', 'idempotency_keys']) {
+      expect((await client.query(`SELECT count(*)::int AS n FROM ${table}`)).rows[0].n, table).toBe(0);
+    }
+    await client.end();
+  });
+});
