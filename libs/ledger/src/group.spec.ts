@@ -329,9 +329,13 @@ describe('an idempotency key', () => {
 
   it('belongs to its merchant alone', () => {
     rows.run(rows.submission([fund(100n)], withKey('k')));
-    const { outcomes } = rows.run(rows.submission([fund(100n)], { merchantId: NEIGHBOUR, ...withKey('k', 'another') }));
-    expect(outcomes.flatMap(verdicts)).toEqual(['accepted']);
+    const { outcomes } = rows.run(
+      rows.submission([fund(100n)], withKey('k')),
+      rows.submission([fund(100n)], { merchantId: NEIGHBOUR, ...withKey('k') }),
+    );
+    expect(outcomes.map((outcome) => outcome.kind)).toEqual(['replayed', 'decided']);
     expect(rows.keys.size).toBe(2);
+    expect([availableOf(MERCHANT), availableOf(NEIGHBOUR)]).toEqual([100n, 100n]);
   });
 
   it('keeps a refusal by the ledger, even when the same request would succeed by now', () => {
