@@ -21,8 +21,10 @@ const ACCOUNTS: readonly Account[] = [
   { id: 4n, code: 'float:EUR', currency: 'EUR', normalSide: 'debit', minAvailable: 0n },
   { id: 5n, code: 'cash:USD', currency: 'USD', normalSide: 'debit', minAvailable: null },
   { id: 6n, code: 'payable:USD', currency: 'USD', normalSide: 'credit', minAvailable: 0n },
+  // Below its floor from the start: money may come in and nothing may go out before there is enough.
+  { id: 7n, code: 'reserve:EUR', currency: 'EUR', normalSide: 'credit', minAvailable: 25n },
 ];
-const EUR = [1n, 2n, 3n, 4n];
+const EUR = [1n, 2n, 3n, 4n, 7n];
 const USD = [5n, 6n];
 const UNKNOWN = 99n;
 
@@ -64,8 +66,8 @@ const target: fc.Arbitrary<Target> = fc.record({
 });
 const transfer = fc.record({
   usd: fc.nat(4).map((n) => n === 0),
-  debit: fc.nat(3),
-  credit: fc.nat(3),
+  debit: fc.nat(4),
+  credit: fc.nat(4),
   amount: smallAmount,
 });
 
@@ -115,7 +117,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       amount: maybe(fc.bigInt({ min: 1n, max: 15n }), 2),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), afterMs, account: fc.nat(6) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), afterMs, account: fc.nat(7) }) },
 );
 const sequences = fc.array(step, { minLength: 10, maxLength: 50, size: 'max' });
 

@@ -90,7 +90,12 @@ export function decideGroup(
       if (!decision.accepted) continue;
       collect(writes, changed, submission, decision, ids);
     }
-    if (idempotency) keep(writes, submission, idempotency, decisions);
+    const kept = idempotency && keyOf(submission, idempotency, decisions);
+    if (kept) {
+      writes.keys.push(kept);
+      // A second request of this group with the key is a replay, too: two rows of one key would fail the whole group.
+      stored.set(`${merchantId}:${kept.key}`, kept);
+    }
     return { kind: 'decided', decisions };
   });
   writes.balances = [...changed.values()];
@@ -185,7 +190,8 @@ function collect(
 ): void {
   const { merchantId, span } = submission;
   const traceContext = traceparentOf(span);
-  for (const [accountId, balance] of decision.balances) changed.set(`${merchantId}:${accountId}`, { merchantId, accountId, balance });
+  for (const [accountId, balance] of decision.balances)
+    changed.set(`${merchantId}:${accountId}`, { merchantId, accountId, balance });
   const { transaction, state } = decision;
   if (state) writes.states.push({ merchantId, ...state });
   if (transaction) {
@@ -198,28 +204,28 @@ function collect(
   }
 }
 
-function keep(
-  writes: GroupWrites,
+/** The row that answers the next request with the key; undefined where the key is not burnt. */
+function keyOf(
   submission: Submission,
   idempotency: { key: string; requestSha256: Buffer },
   decisions: readonly Decision[],
-): void {
+): StoredKey | undefined {
   const key = { merchantId: submission.merchantId, ...idempotency };
   const [first] = decisions;
   if (!first) throw new Error('a submission without commands');
   if (submission.mode !== 'independent' && !first.accepted) {
-    if (NOT_STORED.has(first.code)) return;
+    if (NOT_STORED.has(first.code)) return undefined;
     const response = JSON.stringify(refusalOf(first, submission));
-    writes.keys.push({ ...key, status: PROBLEMS[first.code].status, transactionId: null, response });
-  } else if (submission.mode === 'single') {
-    if (!first.accepted || !first.transaction) throw new Error('only postings carry idempotency keys');
-    writes.keys.push({ ...key, status: 201, transactionId: first.transaction.id, response: null });
-  } else {
-    const results = decisions.map((decision) =>
-      decision.accepted ? String(decision.transaction?.id) : refusalOf(decision, submission),
-    );
-    writes.keys.push({ ...key, status: 200, transactionId: null, response: JSON.stringify(results) });
+    return { ...key, status: PROBLEMS[first.code].status, transactionId: null, response };
   }
+  if (submission.mode === 'single') {
+    if (!first.accepted || !first.transaction) throw new Error('only postings carry idempotency keys');
+    return { ...key, status: 201, transactionId: first.transaction.id, response: null };
+  }
+  const results = decisions.map((decision) =>
+    decision.accepted ? String(decision.transaction?.id) : refusalOf(decision, submission),
+  );
+  return { ...key, status: 200, transactionId: null, response: JSON.stringify(results) };
 }
 
 export function refusalOf(refused: Refused, submission: Submission): Refusal {

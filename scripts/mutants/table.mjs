@@ -1,0 +1,224 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
+
+/**
+ * Planted bugs. Each is one textual change that must make every spec of its own fail: a spec that stays green beside the
+ * bug proves nothing about it. `search` must occur exactly once in the file, white space aside. `specs` may name
+ * `libs/…/*.spec.ts` (pure, under a second) and `test/….test.ts` (brings the private servers up).
+ *
+ * @typedef {{ name: string, file: string, search: string, replace: string, specs: string[] }} Mutant
+ */
+
+const EXAMPLES = 'libs/ledger/src/decide.spec.ts';
+const PROPERTIES = 'libs/ledger/src/decide.property.spec.ts';
+const BOTH = [EXAMPLES, PROPERTIES];
+
+/** @param {string} file @param {string[]} specs @returns {(name: string, search: string, replace: string, only?: string[]) => Mutant} */
+function mutantsOf(file, specs) {
+  return (name, search, replace, only = specs) => ({ name, file, search, replace, specs: only });
+}
+
+const decide = mutantsOf('libs/ledger/src/decide.ts', BOTH);
+const account = mutantsOf('libs/ledger/src/account.ts', BOTH);
+const group = mutantsOf('libs/ledger/src/group.ts', ['libs/ledger/src/group.spec.ts']);
+const late = mutantsOf('libs/ledger/src/late-sums.ts', ['libs/ledger/src/late-sums.spec.ts']);
+const snowflake = mutantsOf('libs/kernel/src/snowflake.ts', ['libs/kernel/src/snowflake.spec.ts']);
+const deadline = mutantsOf('libs/platform/src/deadline.ts', ['libs/platform/src/deadline.spec.ts']);
+const binaryArray = mutantsOf('libs/platform/src/binary-array.ts', ['libs/platform/src/binary-array.spec.ts']);
+
+/** @type {Mutant[]} */
+export const MUTANTS = [
+  decide('floors are not checked', '(checkFloors && findOverdrawn', '(false && findOverdrawn'),
+  decide('a floor lies one lower', 'available >= account.minAvailable ||', 'available >= account.minAvailable - 1n ||'),
+  decide('a floor binds who raises', '|| available >= availableAmount(account.normalSide, before))', ')'),
+  decide(
+    'a floor binds who changes nothing',
+    'available >= availableAmount(account.normalSide, before))',
+    'available > availableAmount(account.normalSide, before))',
+  ),
+  decide('reversals pass floors', "move.id, move.kind === 'reversal')", 'move.id, false)'),
+  decide('versions stay', 'version: before.version + 1n', 'version: before.version'),
+  decide(
+    'the newest transaction is forgotten',
+    'lastTransactionId: id,',
+    'lastTransactionId: before.lastTransactionId,',
+  ),
+  decide(
+    'entries of one account do not see each other',
+    'balances.get(line.accountId) ?? book.balance(line.accountId)',
+    'book.balance(line.accountId)',
+  ),
+  decide('closed accounts take entries', 'if (before.closed) {', 'if (!before) {'),
+  decide('any currency will do', 'account.currency !== line.currency', '!account.currency'),
+  decide('only debits may be too many', 'if (sum !== 0n) {', 'if (sum > 0n) {', [EXAMPLES]),
+  decide(
+    'currencies are summed together',
+    'sums.set(entry.currency, (sums.get(entry.currency)',
+    "sums.set('EUR', (sums.get('EUR')",
+    [EXAMPLES],
+  ),
+  decide('the largest amount is refused', 'line.posted > MAX_AMOUNT ||', 'line.posted >= MAX_AMOUNT ||', [EXAMPLES]),
+  decide('amounts have no upper end', 'line.posted > MAX_AMOUNT || line.pending > MAX_AMOUNT', 'line.posted < 0n'),
+  decide('the last unit of a total is refused', "'postedCredits'] > MAX_TOTAL", "'postedCredits'] >= MAX_TOTAL", [
+    EXAMPLES,
+  ]),
+  decide('pending totals have no upper end', "'pendingCredits'] > MAX_TOTAL", "'pendingCredits'] < 0n", [EXAMPLES]),
+  decide(
+    'a condition on the version looks at it afterwards',
+    'conditions.version !== before.version',
+    'conditions.version !== after.version',
+  ),
+  decide('min_available is exclusive', 'available < conditions.minAvailable', 'available <= conditions.minAvailable'),
+  decide('conditions are ignored', 'if (!conditions) continue;', 'continue;'),
+  decide('final is ignored', 'command.amount === undefined || command.final ? 0n', 'command.amount === undefined ? 0n'),
+  decide('every capture is final', 'command.amount === undefined || command.final ? 0n', 'command.kind ? 0n'),
+  decide(
+    'captures are bounded by the hold, not by what remains',
+    'amount > state.remaining)',
+    'amount > transaction.amount)',
+  ),
+  decide('the last capture is refused', 'amount > state.remaining)', 'amount >= state.remaining)'),
+  decide('a final capture releases only its amount', 'released = state.remaining - remaining', 'released = amount'),
+  decide('a capture posts and still holds', 'pending: single ? -released : -entry.pending', 'pending: 0n'),
+  decide(
+    'a capture is possible at its expiry',
+    'expiresAtMs <= snowflakeTimeMs(id)',
+    'expiresAtMs < snowflakeTimeMs(id)',
+  ),
+  decide(
+    'a hold expires a millisecond late',
+    'expiresAtMs > snowflakeTimeMs(id)',
+    'expiresAtMs >= snowflakeTimeMs(id)',
+  ),
+  decide('a hold without a time expires', 'transaction.expiresAtMs === undefined ||', ''),
+  decide(
+    'a void releases what is captured',
+    'pending: single ? -state.remaining : -entry.pending',
+    'pending: -entry.pending',
+  ),
+  decide(
+    'a part of several amounts is captured',
+    'command.amount !== undefined && !hasSingleAmount(',
+    'false && !hasSingleAmount(',
+  ),
+  decide('a hold in parts is posted at once', "remaining === 0n ? 'posted' : 'partially_posted'", "'posted'"),
+  decide('reversals do not add up', 'reversed: state.reversed + amount', 'reversed: amount'),
+  decide(
+    'reversals are bounded by the whole, not by what is left',
+    'if (amount > left)',
+    'if (amount > transaction.amount)',
+  ),
+  decide('reversals never end', 'if (left === 0n)', 'if (left < 0n)'),
+  decide(
+    'a reversal repeats',
+    "entry.direction === 'debit' ? ('credit' as const) : ('debit' as const)",
+    'entry.direction',
+  ),
+  decide('a part of several amounts is reversed', 'command.amount !== undefined && !single)', 'false)'),
+  decide('a hold is reversed', "if (transaction.kind === 'pending') {", 'if (!transaction) {'),
+  decide('a void is reversed', "if (transaction.kind === 'void' ||", 'if ('),
+  decide('accounts with a balance close', 'if (!isEmpty(balance)) {', 'if (!balance) {'),
+  account('accounts with holds close', 'totals.pendingCredits === 0n', 'true'),
+  account(
+    'announced money is spent, held money is not',
+    "(side === 'debit' ? totals.pendingCredits",
+    "(side === 'credit' ? totals.pendingCredits",
+  ),
+  account(
+    'the normal side is swapped',
+    "return side === 'debit' ? totals.postedDebits - totals.postedCredits",
+    "return side === 'credit' ? totals.postedDebits - totals.postedCredits",
+  ),
+
+  group('an atomic batch is not undone', 'restore(book.balances, undo.balances);', ''),
+  group('an atomic batch leaves holds moved', 'restore(book.states, undo.states);', ''),
+  group('every batch is atomic', "mode === 'atomic' ?", 'mode ?'),
+  group(
+    'a batch does not say where it failed',
+    'errors: [{ path, message: refused.detail }, ...inner]',
+    'errors: inner',
+  ),
+  group(
+    'commands do not see each other',
+    'for (const [id, balance] of decision.balances) this.balances.set(id, balance);',
+    '',
+  ),
+  group(
+    'holds do not move within a group',
+    'if (decision.state) this.states.set(decision.state.transactionId, decision.state.value);',
+    '',
+  ),
+  group(
+    'a key fits any request',
+    'requestSha256.equals(stored.requestSha256)) return',
+    'requestSha256.equals(submission.idempotency.requestSha256)) return',
+  ),
+  group('a key comes twice in one group', 'stored.set(`${merchantId}:${kept.key}`, kept);', ''),
+  group(
+    'a key is looked up without its merchant',
+    'stored.get(`${merchantId}:',
+    'stored.get(`${locked.keys[0]?.merchantId ?? merchantId}:',
+  ),
+  group('every refusal burns its key', 'if (NOT_STORED.has(first.code)) return undefined;', ''),
+  group('no refusal is kept', 'if (NOT_STORED.has(first.code)) return undefined;', 'return undefined;'),
+  group('rows are locked in the order of their digits', 'return a < b ? -1', 'return String(a) < String(b) ? -1'),
+  group('rows are locked in the order of arrival', '[...ids].sort(compare)', '[...ids]'),
+  group(
+    'ids do not pass those of other processes',
+    'ids.next(newestTransactionOf(submission, book, command))',
+    'ids.next()',
+  ),
+  group('merchants share one book', 'let book = books.get(merchantId);', 'let book = books.values().next().value;'),
+
+  late('a late entry counts from both its times', 'sign: -1n', 'sign: 0n'),
+  late(
+    'what happens in the future counts from the start',
+    'effectiveAtMs === createdAtMs',
+    'effectiveAtMs >= createdAtMs',
+  ),
+  late('the top level is missing', 'level < LEVELS;', 'level < LEVELS - 1;'),
+  late('nodes are twice as wide', 'BigInt(LEVEL_BITS * level);', 'BigInt(LEVEL_BITS * level + 1);'),
+  late('sides are swapped', "if (entry.direction === 'debit') {", "if (entry.direction === 'credit') {"),
+  late('holds are not late', 'node.pendingDebits += sign * entry.pending;', ''),
+  late('nodes that cancelled out are written', 'node.postedDebits !== 0n ||', 'node ||'),
+  late('accounts share nodes', '`${entry.accountId}:${level}:${bucket}`', '`${level}:${bucket}`'),
+
+  snowflake('the lease is not checked', 'if (timeMs > this.#lease.issuableUntilMs()) {', 'if (timeMs < 0) {'),
+  snowflake(
+    'the lease ends a millisecond early',
+    'timeMs > this.#lease.issuableUntilMs()',
+    'timeMs >= this.#lease.issuableUntilMs()',
+  ),
+  snowflake('workers share a millisecond', '!foreign && workerId === this.#lastWorkerId &&', '!foreign &&'),
+  snowflake(
+    'a sequence has 4,097 numbers',
+    'this.#lastSequence + 1 < SEQUENCES_PER_MS',
+    'this.#lastSequence < SEQUENCES_PER_MS',
+  ),
+  snowflake(
+    'ids follow the clock back',
+    'Math.max(wallMs, issuableFromMs, floorMs)',
+    'Math.max(wallMs, issuableFromMs)',
+  ),
+  snowflake(
+    'a worker id is inherited with its past',
+    'Math.max(wallMs, issuableFromMs, floorMs)',
+    'Math.max(wallMs, floorMs)',
+  ),
+  snowflake('ids run ahead without end', 'if (timeMs > wallMs + this.#maxLeadMs) {', 'if (timeMs < 0) {'),
+  snowflake('the lead is exclusive', 'timeMs > wallMs + this.#maxLeadMs', 'timeMs >= wallMs + this.#maxLeadMs'),
+  snowflake('ids of other processes are not passed', 'const foreign = after > this.#lastId;', 'const foreign = false;'),
+  snowflake('a refusal spoils the next id', 'let sequence = 0;', 'let sequence = 0; this.#lastMs = timeMs;'),
+  snowflake('ids before the epoch are negative', 'if (timeMs <= EPOCH_MS) throw', 'if (timeMs < 0) throw'),
+  snowflake('ids of 64 bits are read', 'return id <= MAX_ID ? id : undefined;', 'return id;'),
+
+  deadline('a timer drops the fraction', 'Math.ceil(this.remainingMs)', 'this.remainingMs'),
+  deadline(
+    'a deadline can be put off',
+    'Math.min(this.#atMs, this.#clock.monotonic() + ms)',
+    'this.#clock.monotonic() + ms',
+  ),
+  deadline('a race leaves its timer', 'clearTimeout(timer);', ''),
+  binaryArray('text is measured in characters', 'Buffer.byteLength(value)', 'value.length'),
+  binaryArray('nulls are not announced', 'hasNull ? 1 : 0', '0'),
+  binaryArray('timestamps are in milliseconds', '* 1_000n', '* 1n'),
+];
