@@ -6,6 +6,6 @@ await runBenchmark({
   name: 'bench-layout',
   file: 'dist/db/bench/layout.js',
   redis: false,
-  // Few buffers, quickly evicted; data files past the kernel's cache, so that a cold read is the disk's.
-  settings: { shared_buffers: '128MB', debug_io_direct: 'data', autovacuum: 'off' },
+  // Room to load; what is measured cold is evicted first. Data files past the kernel's cache, so that a cold read is the disk's.
+  settings: { shared_buffers: '512MB', debug_io_direct: 'data', autovacuum: 'off', bgwriter_delay: '20ms', bgwriter_lru_maxpages: 1000 },
 });

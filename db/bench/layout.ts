@@ -282,7 +282,7 @@ async function main(): Promise<void> {
   const serverUrl = process.env['DATABASE_URL'];
   if (!serverUrl) throw new Error('DATABASE_URL is not set; start this through `npm run bench:layout`');
   const scratch = await scratchDatabase(serverUrl, 'counterfoil_bench_layout');
-  const client = new pg.Client({ connectionString: scratch.url, options: '-c jit=off -c max_parallel_workers_per_gather=0' });
+  const client = new pg.Client({ connectionString: scratch.url, options: '-c jit=off -c max_parallel_workers_per_gather=0 -c vacuum_buffer_usage_limit=0 -c work_mem=64MB' });
   try {
     await migrate(scratch.url);
     await client.connect();
