@@ -15,12 +15,13 @@ export class Generator {
     this.#child.send({ merchants } satisfies ToGenerator);
   }
 
-  /** `onMeasuring` is called when the warm-up is over. */
-  run(load: Load, onMeasuring: () => void): Promise<LoadResult> {
+  /** `on` is called as the measured time begins and ends. */
+  run(load: Load, on: { measuring(): void; measured(): void }): Promise<LoadResult> {
     return new Promise((resolve, reject) => {
       const ended = (code: number | null): void => reject(new Error(`the load generator ended with ${code}`));
       const heard = (message: FromGenerator): void => {
-        if (message.event === 'measuring') return onMeasuring();
+        if (message.event === 'measuring') return on.measuring();
+        if (message.event === 'measured') return on.measured();
         this.#child.removeListener('message', heard);
         this.#child.removeListener('exit', ended);
         if (message.event === 'result') resolve(message.result);

@@ -25,7 +25,10 @@ export interface LoadResult {
   cpuMs: number;
 }
 
-export type FromGenerator = { event: 'measuring' } | { event: 'result'; result: LoadResult } | { event: 'failed'; message: string };
+export type FromGenerator =
+  | { event: 'measuring' }
+  | { event: 'measured' }
+  | { event: 'result'; result: LoadResult } | { event: 'failed'; message: string };
 
 let merchants: BenchMerchant[] = [];
 
@@ -83,6 +86,7 @@ async function run(load: Load): Promise<LoadResult> {
     stopped = true;
     const seconds = (performance.now() - startedAt) / 1_000;
     const { user, system } = process.cpuUsage(cpuBefore);
+    tell({ event: 'measured' });
     // What the clients were still waiting for is finished, so that the next load starts on an idle server.
     await done;
     return {

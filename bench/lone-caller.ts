@@ -12,6 +12,7 @@ import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { PostgresWorkerLease } from '#platform/worker-lease.js';
 import type { BenchMerchant } from './requests.js';
+import type { TrialResult } from './trials.js';
 
 const TIMEOUT_MS = 5_000;
 
@@ -47,8 +48,8 @@ export class LoneCaller {
     return new LoneCaller(merchants, database, lease, await GroupConnection.open(runtimeUrl, TIMEOUT_MS), runtimeUrl);
   }
 
-  /** Median milliseconds of a posting whose statements are sent by hand: trip 1, the decision, trip 2. */
-  byHand(times: { warmUpMs: number; measureMs: number }): Promise<number> {
+  /** Postings whose statements are sent by hand: trip 1, the decision, trip 2. */
+  byHand(times: { warmUpMs: number; measureMs: number }): Promise<TrialResult> {
     return this.#measure(times, async (submission) => {
       const locked = await this.#connection.begin({ ...touchedBy([submission]), timeoutMs: TIMEOUT_MS });
       const { writes } = decideGroup([submission], locked, this.#ids);
@@ -57,8 +58,8 @@ export class LoneCaller {
     });
   }
 
-  /** Median milliseconds of a posting that is submitted to the writer. */
-  throughWriter(times: { warmUpMs: number; measureMs: number }): Promise<number> {
+  /** Postings that are submitted to the writer. */
+  throughWriter(times: { warmUpMs: number; measureMs: number }): Promise<TrialResult> {
     return this.#measure(times, async (submission) => {
       const outcome = await this.#writer.submit(submission);
       if (outcome.kind !== 'decided' || !outcome.decisions[0]?.accepted) throw new Error(`the writer answered ${outcome.kind}`);
@@ -72,7 +73,7 @@ export class LoneCaller {
     await this.#database.close();
   }
 
-  async #measure(times: { warmUpMs: number; measureMs: number }, post: (submission: Submission) => Promise<void>): Promise<number> {
+  async #measure(times: { warmUpMs: number; measureMs: number }, post: (submission: Submission) => Promise<void>): Promise<TrialResult> {
     const latenciesMs: number[] = [];
     const warmUntil = performance.now() + times.warmUpMs;
     const until = warmUntil + times.measureMs;
@@ -82,7 +83,12 @@ export class LoneCaller {
       await post(submission);
       if (startedAt >= warmUntil) latenciesMs.push(performance.now() - startedAt);
     }
-    return percentile(latenciesMs, 0.5);
+    return {
+      perSecond: 1_000 / (latenciesMs.reduce((sum, ms) => sum + ms, 0) / latenciesMs.length),
+      p50: percentile(latenciesMs, 0.5),
+      p99: percentile(latenciesMs, 0.99),
+      p999: percentile(latenciesMs, 0.999),
+    };
   }
 
   #submission(): Submission {
