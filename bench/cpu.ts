@@ -17,7 +17,10 @@ function statOf(pid: number | string): Stat | undefined {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'));
     // Counted from the state, which follows the name: ppid is field 4 of proc(5), utime 14, stime 15, cutime 16, cstime 17.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number);
+    const fields = text
+      .slice(text.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number);
     const at = (field: number): number => fields[field - 3] ?? 0;
     return { parentPid: at(4), name, ownMs: (at(14) + at(15)) * TICK_MS, childrenMs: (at(16) + at(17)) * TICK_MS };
   } catch {

@@ -20,8 +20,10 @@ export class Generator {
     return new Promise((resolve, reject) => {
       const ended = (code: number | null): void => reject(new Error(`the load generator ended with ${code}`));
       const heard = (message: FromGenerator): void => {
-        if (message.event === 'measuring') return on.measuring();
-        if (message.event === 'measured') return on.measured();
+        if (message.event === 'measuring' || message.event === 'measured') {
+          on[message.event]();
+          return;
+        }
         this.#child.removeListener('message', heard);
         this.#child.removeListener('exit', ended);
         if (message.event === 'result') resolve(message.result);

@@ -26,18 +26,19 @@ export interface LoadResult {
 }
 
 export type FromGenerator =
-  | { event: 'measuring' }
-  | { event: 'measured' }
-  | { event: 'result'; result: LoadResult } | { event: 'failed'; message: string };
+  | { event: 'measuring' | 'measured' }
+  | { event: 'result'; result: LoadResult }
+  | { event: 'failed'; message: string };
 
 let merchants: BenchMerchant[] = [];
 
 process.on('message', (message: ToGenerator) => {
   if ('merchants' in message) merchants = message.merchants;
-  else run(message.load).then(
-    (result) => tell({ event: 'result', result }),
-    (error: Error) => tell({ event: 'failed', message: error.message }),
-  );
+  else
+    run(message.load).then(
+      (result) => tell({ event: 'result', result }),
+      (error: Error) => tell({ event: 'failed', message: error.message }),
+    );
 });
 process.on('disconnect', () => process.exit(0));
 

@@ -60,7 +60,10 @@ export class HttpConnection {
   }
 
   #read(chunk: Buffer): void {
-    if (this.#missing > 0) return this.#readBody(chunk);
+    if (this.#missing > 0) {
+      this.#readBody(chunk);
+      return;
+    }
     const head = this.#head ? Buffer.concat([this.#head, chunk]) : chunk;
     const end = head.indexOf(HEADER_END);
     if (end < 0) {
@@ -71,7 +74,10 @@ export class HttpConnection {
     const text = head.toString('latin1', 0, end);
     this.#status = Number(text.slice(9, 12));
     const length = /\r\ncontent-length: *(\d+)/i.exec(text)?.[1];
-    if (length === undefined) return this.#lose(new Error(`an answer without Content-Length: ${text}`));
+    if (length === undefined) {
+      this.#lose(new Error(`an answer without Content-Length: ${text}`));
+      return;
+    }
     this.#missing = Number(length);
     this.#body = this.#keepBody || this.#status >= FAILED ? [] : undefined;
     this.#readBody(head.subarray(end + HEADER_END.length));
@@ -79,7 +85,10 @@ export class HttpConnection {
 
   #readBody(chunk: Buffer): void {
     this.#missing -= chunk.length;
-    if (this.#missing < 0) return this.#lose(new Error('more bytes than the answer announced'));
+    if (this.#missing < 0) {
+      this.#lose(new Error('more bytes than the answer announced'));
+      return;
+    }
     this.#body?.push(chunk);
     if (this.#missing > 0) return;
     const onResponse = this.#onResponse;

@@ -12,7 +12,7 @@ import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { PostgresWorkerLease } from '#platform/worker-lease.js';
 import type { BenchMerchant } from './requests.js';
-import type { TrialResult } from './trials.js';
+import type { TrialResult } from './trial-result.js';
 
 const TIMEOUT_MS = 5_000;
 
@@ -30,20 +30,38 @@ export class LoneCaller {
   readonly #run = randomBytes(6).toString('hex');
   #sent = 0;
 
-  private constructor(merchants: readonly BenchMerchant[], database: Database, lease: PostgresWorkerLease, connection: GroupConnection, url: string) {
+  private constructor(
+    merchants: readonly BenchMerchant[],
+    database: Database,
+    lease: PostgresWorkerLease,
+    connection: GroupConnection,
+    url: string,
+  ) {
     this.#merchants = merchants;
     this.#database = database;
     this.#lease = lease;
     this.#connection = connection;
     this.#ids = new SnowflakeGenerator(systemClock, lease);
     this.#writer = new Writer(
-      { databaseUrl: url, lanes: 2, laneCapacity: 1_000, groupSize: 200, attempts: 3, groupTimeoutMs: TIMEOUT_MS, idempotencyWaitMs: TIMEOUT_MS },
+      {
+        databaseUrl: url,
+        lanes: 2,
+        laneCapacity: 1_000,
+        groupSize: 200,
+        attempts: 3,
+        groupTimeoutMs: TIMEOUT_MS,
+        idempotencyWaitMs: TIMEOUT_MS,
+      },
       this.#ids,
     );
   }
 
   static async open(runtimeUrl: string, merchants: readonly BenchMerchant[]): Promise<LoneCaller> {
-    const database = new Database(runtimeUrl, { poolSize: 1, connectTimeoutMs: TIMEOUT_MS, applicationName: 'counterfoil-bench' });
+    const database = new Database(runtimeUrl, {
+      poolSize: 1,
+      connectTimeoutMs: TIMEOUT_MS,
+      applicationName: 'counterfoil-bench',
+    });
     const lease = await PostgresWorkerLease.acquire(database);
     return new LoneCaller(merchants, database, lease, await GroupConnection.open(runtimeUrl, TIMEOUT_MS), runtimeUrl);
   }
@@ -62,7 +80,8 @@ export class LoneCaller {
   throughWriter(times: { warmUpMs: number; measureMs: number }): Promise<TrialResult> {
     return this.#measure(times, async (submission) => {
       const outcome = await this.#writer.submit(submission);
-      if (outcome.kind !== 'decided' || !outcome.decisions[0]?.accepted) throw new Error(`the writer answered ${outcome.kind}`);
+      if (outcome.kind !== 'decided' || !outcome.decisions[0]?.accepted)
+        throw new Error(`the writer answered ${outcome.kind}`);
     });
   }
 
@@ -73,7 +92,10 @@ export class LoneCaller {
     await this.#database.close();
   }
 
-  async #measure(times: { warmUpMs: number; measureMs: number }, post: (submission: Submission) => Promise<void>): Promise<TrialResult> {
+  async #measure(
+    times: { warmUpMs: number; measureMs: number },
+    post: (submission: Submission) => Promise<void>,
+  ): Promise<TrialResult> {
     const latenciesMs: number[] = [];
     const warmUntil = performance.now() + times.warmUpMs;
     const until = warmUntil + times.measureMs;

@@ -33,18 +33,45 @@ interface Options {
 }
 
 const FULL: Options = {
-  smoke: false, rounds: 5, seconds: 4, warmUpSeconds: 1, merchants: 20, accounts: 1_000, layoutRows: 300_000, api: join(ROOT, 'dist/apps/api/src/main.js'),
+  smoke: false,
+  rounds: 5,
+  seconds: 4,
+  warmUpSeconds: 1,
+  merchants: 20,
+  accounts: 1_000,
+  layoutRows: 300_000,
+  api: join(ROOT, 'dist/apps/api/src/main.js'),
 };
 /** Every row in seconds; its figures say nothing. */
-const SMOKE: Options = { ...FULL, smoke: true, rounds: 1, seconds: 0.3, warmUpSeconds: 0.1, merchants: 2, accounts: 20, layoutRows: 10_000 };
+const SMOKE: Options = {
+  ...FULL,
+  smoke: true,
+  rounds: 1,
+  seconds: 0.3,
+  warmUpSeconds: 0.1,
+  merchants: 2,
+  accounts: 20,
+  layoutRows: 10_000,
+};
 
 function readOptions(): Options {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
-    options: { smoke: { type: 'boolean', default: false }, rounds: text, seconds: text, merchants: text, accounts: text, 'layout-rows': text, api: text },
+    options: {
+      smoke: { type: 'boolean', default: false },
+      rounds: text,
+      seconds: text,
+      merchants: text,
+      accounts: text,
+      'layout-rows': text,
+      api: text,
+    },
   });
   const defaults = values.smoke ? SMOKE : FULL;
-  const positive = (name: 'rounds' | 'seconds' | 'merchants' | 'accounts' | 'layout-rows', otherwise: number): number => {
+  const positive = (
+    name: 'rounds' | 'seconds' | 'merchants' | 'accounts' | 'layout-rows',
+    otherwise: number,
+  ): number => {
     const value = Number(values[name] ?? otherwise);
     if (!(value > 0)) throw new Error(`--${name} wants a number above 0`);
     return value;
@@ -62,40 +89,50 @@ function readOptions(): Options {
 
 /** Undoes, in reverse order, whatever had been set up when the work ended or failed. */
 class Cleanup {
-  readonly #steps: (() => Promise<unknown> | void)[] = [];
+  readonly #steps: (() => Promise<unknown>)[] = [];
 
-  add(step: () => Promise<unknown> | void): void {
+  add(step: () => Promise<unknown>): void {
     this.#steps.push(step);
   }
 
   /** A second call waits for nothing: the first one has taken all steps. A step that fails does not keep the others from running. */
   async run(): Promise<void> {
     for (let step = this.#steps.pop(); step; step = this.#steps.pop()) {
-      await Promise.resolve(step()).catch((error: Error) => progress(`clean-up: ${error.message}`));
+      await step().catch((error: Error) => progress(`clean-up: ${error.message}`));
     }
   }
 }
 
 async function main(): Promise<void> {
   const options = readOptions();
-  const serverUrl = process.env['DATABASE_URL'];
+  const serverUrl = process.env.DATABASE_URL;
   if (!serverUrl) throw new Error('DATABASE_URL is not set; start this through `npm run bench`');
   const pgbench = findPgbench();
   if (!pgbench) console.log(`${PGBENCH_MISSING}\n`);
   const cleanup = new Cleanup();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void cleanup.run().then(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void cleanup.run().then(() => process.exit(130)));
   try {
     const rounds = await measureWrites(serverUrl, options, pgbench, cleanup);
     const layout = await measureLayout(serverUrl, options);
     console.log(`\n${ratioTable(rounds, { layout, verdicts: !options.smoke })}\n\n${trialTable(rounds)}\n`);
-    console.log('CPU is per transaction. The reference counts pgbench\'s own transactions: one SQL call each, 16 clients, -M prepared.');
-    console.log('The generator and, in "writer" and "by hand", the harness take their CPU from the same cores as API and PostgreSQL.');
+    console.log(
+      "CPU is per transaction. The reference counts pgbench's own transactions: one SQL call each, 16 clients, -M prepared.",
+    );
+    console.log(
+      'The generator and, in "writer" and "by hand", the harness take their CPU from the same cores as API and PostgreSQL.',
+    );
   } finally {
     await cleanup.run();
   }
 }
 
-async function measureWrites(serverUrl: string, options: Options, pgbench: string | undefined, cleanup: Cleanup): Promise<Round[]> {
+async function measureWrites(
+  serverUrl: string,
+  options: Options,
+  pgbench: string | undefined,
+  cleanup: Cleanup,
+): Promise<Round[]> {
   const { merchants, accounts } = options;
   const scratch = await scratchDatabase(serverUrl, 'bench');
   cleanup.add(() => scratch.drop());
@@ -110,14 +147,16 @@ async function measureWrites(serverUrl: string, options: Options, pgbench: strin
   });
   cleanup.add(() => api.stop());
   const generator = new Generator();
-  cleanup.add(() => generator.stop());
+  cleanup.add(async () => generator.stop());
 
   const startedAt = performance.now();
   const book = await Promise.race([openBook(api.port, operatorKey, merchants, accounts), api.lost]);
   generator.use(book);
   for (const statement of referenceStatements(merchants, accounts)) await owner.query(statement);
   await owner.query('VACUUM ANALYZE');
-  progress(`${merchants} merchants × ${accounts} accounts opened in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
+  progress(
+    `${merchants} merchants × ${accounts} accounts opened in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
+  );
   const loneCaller = await LoneCaller.open(scratch.runtimeUrl, book);
   cleanup.add(() => loneCaller.close());
 
@@ -151,7 +190,12 @@ function referenceStatements(merchants: number, accounts: number): string[] {
 async function measureLayout(serverUrl: string, options: Options): Promise<{ vacuumed: number; newest: number }> {
   const rows = options.layoutRows;
   const { vacuumed, newest } = await compareLayouts(serverUrl, {
-    rows, merchants: Math.ceil(rows / 2_000), tiny: 5, freshRows: Math.ceil(rows / 100), sample: 50, dropOsCache: false,
+    rows,
+    merchants: Math.ceil(rows / 2_000),
+    tiny: 5,
+    freshRows: Math.ceil(rows / 100),
+    sample: 50,
+    dropOsCache: false,
   });
   return { vacuumed: vacuumed.median, newest: newest.median };
 }

@@ -9,11 +9,13 @@ const DEBIAN_FOLDER = '/usr/lib/postgresql';
 
 export const PGBENCH_MISSING =
   'pgbench is not on PATH, so there is no reference to divide by and every ratio to it stays empty. It comes with ' +
-  "PostgreSQL: on Debian and Ubuntu `apt-get install postgresql-contrib`, on macOS `brew install postgresql@18`.";
+  'PostgreSQL: on Debian and Ubuntu `apt-get install postgresql-contrib`, on macOS `brew install postgresql@18`.';
 
 export function findPgbench(): string | undefined {
-  const debian = existsSync(DEBIAN_FOLDER) ? readdirSync(DEBIAN_FOLDER).map((version) => join(DEBIAN_FOLDER, version, 'bin')) : [];
-  return [...(process.env['PATH'] ?? '').split(delimiter), ...debian.sort().reverse()]
+  const debian = existsSync(DEBIAN_FOLDER)
+    ? readdirSync(DEBIAN_FOLDER).map((version) => join(DEBIAN_FOLDER, version, 'bin'))
+    : [];
+  return [...(process.env.PATH ?? '').split(delimiter), ...debian.sort().reverse()]
     .map((folder) => join(folder, 'pgbench'))
     .find((file) => existsSync(file));
 }
@@ -31,15 +33,26 @@ export async function runReference(reference: Reference, script: 'uniform' | 'ho
   const output = await runToEnd(
     reference.pgbench,
     [
-      '--no-vacuum', '--protocol=prepared', `--client=${CLIENTS}`, `--jobs=${THREADS}`, `--time=${Math.max(1, Math.round(seconds))}`,
+      '--no-vacuum',
+      '--protocol=prepared',
+      `--client=${CLIENTS}`,
+      `--jobs=${THREADS}`,
+      `--time=${Math.max(1, Math.round(seconds))}`,
       `--file=${sqlPath(`reference-${script}.pgbench`)}`,
-      `--define=merchants=${reference.merchants}`, `--define=accounts=${reference.accounts}`, `--define=run=${Date.now()}`,
-      `--host=${url.hostname}`, `--port=${url.port || 5432}`, `--username=${decodeURIComponent(url.username)}`, url.pathname.slice(1),
+      `--define=merchants=${reference.merchants}`,
+      `--define=accounts=${reference.accounts}`,
+      `--define=run=${Date.now()}`,
+      `--host=${url.hostname}`,
+      `--port=${url.port || 5432}`,
+      `--username=${decodeURIComponent(url.username)}`,
+      url.pathname.slice(1),
     ],
     { ...process.env, PGPASSWORD: decodeURIComponent(url.password) },
   );
-  const rate = /tps = ([\d.]+) \(without initial connection time\)/.exec(output)?.[1] ?? /tps = ([\d.]+)/.exec(output)?.[1];
-  if (rate === undefined || /number of failed transactions: [1-9]/.test(output)) throw new Error(`pgbench said:\n${output}`);
+  const rate =
+    /tps = ([\d.]+) \(without initial connection time\)/.exec(output)?.[1] ?? /tps = ([\d.]+)/.exec(output)?.[1];
+  if (rate === undefined || /number of failed transactions: [1-9]/.test(output))
+    throw new Error(`pgbench said:\n${output}`);
   return Number(rate);
 }
 
@@ -54,6 +67,8 @@ function runToEnd(file: string, args: string[], env: NodeJS.ProcessEnv): Promise
       output += chunk;
     });
     child.once('error', reject);
-    child.once('exit', (code) => (code === 0 ? resolve(output) : reject(new Error(`pgbench ended with ${code}:\n${output}`))));
+    child.once('exit', (code) =>
+      code === 0 ? resolve(output) : reject(new Error(`pgbench ended with ${code}:\n${output}`)),
+    );
   });
 }

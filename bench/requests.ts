@@ -50,14 +50,19 @@ export class RequestSource {
   next(): string {
     const { batch, lateMs } = this.#load;
     // A new time every few requests is enough for a load, and toISOString costs more than the rest of the request.
-    if (lateMs > 0 && this.#sent % 32 === 0) this.#effectiveAt = `,"effective_at":"${new Date(Date.now() - lateMs).toISOString()}"`;
+    if (lateMs > 0 && this.#sent % 32 === 0)
+      this.#effectiveAt = `,"effective_at":"${new Date(Date.now() - lateMs).toISOString()}"`;
     this.#sent += 1;
     const merchant = this.#load.spread === 'hot' ? this.#merchants[0] : pick(this.#merchants);
     if (!merchant) throw new Error('a load without merchants');
     const target = { apiKey: merchant.apiKey, idempotencyKey: `${this.#run}-${this.#sent}` };
     if (batch === 1) return postRequest({ ...target, route: '/v1/transactions', body: this.#transaction(merchant) });
     const transactions = Array.from({ length: batch }, () => this.#transaction(merchant)).join(',');
-    return postRequest({ ...target, route: '/v1/transactions/batch', body: `{"mode":"independent","transactions":[${transactions}]}` });
+    return postRequest({
+      ...target,
+      route: '/v1/transactions/batch',
+      body: `{"mode":"independent","transactions":[${transactions}]}`,
+    });
   }
 
   #transaction({ accounts }: BenchMerchant): string {

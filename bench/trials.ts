@@ -4,6 +4,7 @@ import type { Generator } from './generator-process.js';
 import type { LoneCaller } from './lone-caller.js';
 import { type Reference, runReference } from './pgbench.js';
 import type { Load } from './requests.js';
+import type { TrialResult } from './trial-result.js';
 
 export const CALLERS = [1, 16, 64, 256] as const;
 const BATCH = 100;
@@ -22,17 +23,6 @@ export type TrialName =
   | 'by hand'
   | 'writer';
 
-export interface TrialResult {
-  /** Transactions, not requests. */
-  perSecond: number;
-  /** Milliseconds a request; NaN where they were not measured. */
-  p50: number;
-  p99: number;
-  p999: number;
-  /** CPU microseconds a transaction; undefined where it could not be told. */
-  cpu?: { apiUs: number | undefined; postgresUs: number | undefined; generatorUs: number };
-}
-
 export type Round = Map<TrialName, TrialResult>;
 
 const LOADS: Partial<Record<TrialName, Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs'>>> = {
@@ -48,8 +38,18 @@ const LOADS: Partial<Record<TrialName, Pick<Load, 'callers' | 'spread' | 'batch'
 
 /** Neighbours are compared with each other: a noisy minute then falls on both sides of a ratio. */
 const ORDER: readonly TrialName[] = [
-  'by hand', 'writer', 'uniform 1', 'uniform 16', 'batch', 'reference uniform', 'uniform 64', 'uniform 256', 'late 64', 'hot 64',
-  'reference hot', 'hot 256',
+  'by hand',
+  'writer',
+  'uniform 1',
+  'uniform 16',
+  'batch',
+  'reference uniform',
+  'uniform 64',
+  'uniform 256',
+  'late 64',
+  'hot 64',
+  'reference hot',
+  'hot 256',
 ];
 
 export interface Bench {
@@ -88,7 +88,10 @@ async function runTrial(bench: Bench, name: TrialName): Promise<TrialResult | un
   }
 }
 
-async function referenceTrial({ reference, times }: Bench, script: 'uniform' | 'hot'): Promise<TrialResult | undefined> {
+async function referenceTrial(
+  { reference, times }: Bench,
+  script: 'uniform' | 'hot',
+): Promise<TrialResult | undefined> {
   if (!reference) return undefined;
   const perSecond = await runReference(reference, script, (times.warmUpMs + times.measureMs) / 1_000);
   return { perSecond, p50: Number.NaN, p99: Number.NaN, p999: Number.NaN };

@@ -7,5 +7,11 @@ await runBenchmark({
   file: 'dist/db/bench/layout-command.js',
   redis: false,
   // Room to load; what is measured cold is evicted first. Data files past the kernel's cache, so that a cold read is the disk's.
-  settings: { shared_buffers: '512MB', debug_io_direct: 'data', autovacuum: 'off', bgwriter_delay: '20ms', bgwriter_lru_maxpages: 1000 },
+  settings: {
+    shared_buffers: '512MB',
+    debug_io_direct: 'data',
+    autovacuum: 'off',
+    bgwriter_delay: '20ms',
+    bgwriter_lru_maxpages: 1000,
+  },
 });

@@ -24,7 +24,9 @@ export async function runBenchmark({ name, file, redis, settings }) {
   try {
     compile();
     // A given URL keeps its server from being started; nobody connects to this one.
-    const env = redis ? process.env : { REDIS_URL: 'redis://unused', REDIS_QUEUE_URL: 'redis://unused', ...process.env };
+    const env = redis
+      ? process.env
+      : { REDIS_URL: 'redis://unused', REDIS_QUEUE_URL: 'redis://unused', ...process.env };
     const services = await startServices({
       name,
       env,

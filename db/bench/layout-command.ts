@@ -16,7 +16,8 @@ function readOptions(): LayoutOptions {
   });
   const whole = (name: 'rows' | 'merchants' | 'tiny' | 'fresh-rows' | 'sample', least: number): number => {
     const value = Number(values[name]);
-    if (!Number.isSafeInteger(value) || value < least) throw new Error(`--${name} wants a whole number of at least ${least}`);
+    if (!Number.isSafeInteger(value) || value < least)
+      throw new Error(`--${name} wants a whole number of at least ${least}`);
     return value;
   };
   return {
@@ -33,7 +34,17 @@ function pair(samples: readonly number[]): string {
   return samples.length === 0 ? '–' : `${figure(percentile(samples, 0.5))} / ${figure(percentile(samples, 0.99))}`;
 }
 
-const HEADER = ['layout', 'pages touched', 'cold reads', 'cold ms', 'warm ms', 'index MB', 'heap MB', 'rows/s written', 'plan'];
+const HEADER = [
+  'layout',
+  'pages touched',
+  'cold reads',
+  'cold ms',
+  'warm ms',
+  'index MB',
+  'heap MB',
+  'rows/s written',
+  'plan',
+];
 
 function toRow(m: Measured): string[] {
   const sizes = [m.indexMb, m.heapMb, m.rowsPerSecond].map(figure);
@@ -45,7 +56,7 @@ function toLine(name: string, ratio: Ratio, goal?: number): string {
   return `${name}: ${figure(ratio.median)} at the median, ${figure(ratio.p99)} at p99${verdict}`;
 }
 
-const serverUrl = process.env['DATABASE_URL'];
+const serverUrl = process.env.DATABASE_URL;
 if (!serverUrl) throw new Error('DATABASE_URL is not set; start this through `npm run bench:layout`');
 const comparison = await compareLayouts(serverUrl, readOptions());
 console.log(`\n${comparison.notes.join('\n')}\n`);

@@ -17,7 +17,11 @@ interface Layout {
 
 const BY_KEY = 'created_at DESC, id DESC';
 const ID_ONLY: Layout = { table: 'id_only', title: 'PK (id)', order: 'id DESC', slow: true };
-const INDEXED: Layout = { table: 'secondary', title: 'PK (id) + index (merchant_id, created_at DESC)', order: 'created_at DESC' };
+const INDEXED: Layout = {
+  table: 'secondary',
+  title: 'PK (id) + index (merchant_id, created_at DESC)',
+  order: 'created_at DESC',
+};
 const BARE_KEY: Layout = { table: 'bare_key', title: 'PK (merchant_id, created_at, id)', order: BY_KEY };
 const OURS: Layout = { table: 'covering', title: 'ours: the same key, covering', order: BY_KEY };
 const NAIVE = [ID_ONLY, INDEXED, BARE_KEY];
@@ -94,14 +98,16 @@ class Eviction {
     const { rows } = await client.query(`SELECT current_setting('debug_io_direct', true) AS direct`);
     const direct = /data/.test(rows[0].direct ?? '');
     const drops = dropOsCache && !direct && mayDropCaches();
-    if (dropOsCache && !direct && !drops) progress(`${DROP_CACHES} is not writable here: the kernel's page cache stays.`);
+    if (dropOsCache && !direct && !drops)
+      progress(`${DROP_CACHES} is not writable here: the kernel's page cache stays.`);
     return new Eviction(client, { evicts, drops, direct });
   }
 
   static #explain({ evicts, drops, direct }: { evicts: boolean; drops: boolean; direct: boolean }): string {
     if (!evicts) return 'Cold: not measured (pg_buffercache wants a superuser).';
     const buffers = 'Cold = every shared buffer evicted before each query (pg_buffercache_evict_all)';
-    if (direct) return `${buffers}, and data files are read with O_DIRECT (debug_io_direct = data): each read is the disk's.`;
+    if (direct)
+      return `${buffers}, and data files are read with O_DIRECT (debug_io_direct = data): each read is the disk's.`;
     if (drops) return `${buffers}, and the kernel's page cache dropped (${DROP_CACHES}).`;
     return `${buffers}; the kernel's page cache stays, so a read is a copy from memory. Pages, not milliseconds, are what counts.`;
   }
@@ -163,7 +169,9 @@ class Bench {
 
   async #fill(table: string, from: number, to: number): Promise<void> {
     for (let first = from; first <= to; first += FILL_ROWS) {
-      await this.#client.query(sqlFile('layouts/fill.sql', { table, from: first, to: Math.min(first + FILL_ROWS - 1, to) }));
+      await this.#client.query(
+        sqlFile('layouts/fill.sql', { table, from: first, to: Math.min(first + FILL_ROWS - 1, to) }),
+      );
     }
   }
 
@@ -172,10 +180,19 @@ class Bench {
     const { table, order } = layout;
     const { rows } = await this.#client.query(sqlFile('layouts/sizes.sql', { table }));
     const measured: Measured = {
-      title, touched: [], coldReads: [], coldMs: [], warmMs: [], plan: '',
-      heapMb: rows[0].heap / 2 ** 20, indexMb: rows[0].indexes / 2 ** 20, rowsPerSecond: this.#rowsPerSecond.get(table) ?? Number.NaN,
+      title,
+      touched: [],
+      coldReads: [],
+      coldMs: [],
+      warmMs: [],
+      plan: '',
+      heapMb: rows[0].heap / 2 ** 20,
+      indexMb: rows[0].indexes / 2 ** 20,
+      rowsPerSecond: this.#rowsPerSecond.get(table) ?? Number.NaN,
     };
-    const sample = layout.slow ? merchants.filter((_, index) => index % Math.ceil(merchants.length / SLOW_SAMPLE) === 0) : merchants;
+    const sample = layout.slow
+      ? merchants.filter((_, index) => index % Math.ceil(merchants.length / SLOW_SAMPLE) === 0)
+      : merchants;
     for (const merchant of sample) {
       const query = sqlFile('layouts/list.sql', { table, merchant, order });
       // The first run fills the catalogue caches, which would otherwise count as the query's.
@@ -262,7 +279,9 @@ async function compare(client: pg.Client, options: LayoutOptions): Promise<Compa
   const eviction = await Eviction.prepare(client, options.dropOsCache);
   const startedAt = performance.now();
   await client.query(sqlFile('source.sql', { rows: options.rows, merchants: options.merchants, tiny: options.tiny }));
-  progress(`${options.rows} rows of ${options.merchants} + ${options.tiny} merchants generated in ${seconds(startedAt)}`);
+  progress(
+    `${options.rows} rows of ${options.merchants} + ${options.tiny} merchants generated in ${seconds(startedAt)}`,
+  );
   const bench = new Bench(client, options, eviction);
   const merchants = await sampleMerchants(client, options.sample);
   const busiest = await freshMerchants(client, options);

@@ -23,7 +23,7 @@ export async function scratchDatabase(serverUrl: string, purpose: string): Promi
   const remove = `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`;
   await admin([`CREATE DATABASE ${name}`]);
   const url = ownUrl(serverUrl, name);
-  const givenRuntimeUrl = process.env['DATABASE_RUNTIME_URL'];
+  const givenRuntimeUrl = process.env.DATABASE_RUNTIME_URL;
   const runtimeUrl = runtimeUrlOf(url, givenRuntimeUrl && ownUrl(givenRuntimeUrl, name));
   const drop = (): Promise<void> => admin([remove]);
   try {
