@@ -26,7 +26,8 @@ export interface LoadResult {
 }
 
 export type FromGenerator =
-  | { event: 'measuring' | 'measured' }
+  | { event: 'measuring' }
+  | { event: 'measured' }
   | { event: 'result'; result: LoadResult }
   | { event: 'failed'; message: string };
 

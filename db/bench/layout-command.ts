@@ -12,6 +12,8 @@ function readOptions(): LayoutOptions {
       'fresh-rows': { type: 'string', default: '10000' },
       sample: { type: 'string', default: '200' },
       'drop-os-cache': { type: 'boolean', default: false },
+      // Read by scripts/bench-layout.mjs.
+      'os-cache': { type: 'boolean', default: false },
     },
   });
   const whole = (name: 'rows' | 'merchants' | 'tiny' | 'fresh-rows' | 'sample', least: number): number => {
