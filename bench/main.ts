@@ -1,0 +1,222 @@
+import { randomBytes } from 'node:crypto';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import pg from 'pg';
+import { compareLayouts } from '#db/bench/layout.js';
+import { scratchDatabase } from '#db/bench/scratch-database.js';
+import { sqlFile } from '#db/bench/sql-file.js';
+import { startApi } from './api-process.js';
+import { openBook } from './book.js';
+import { postmasterOf } from './cpu.js';
+import { Generator } from './generator-process.js';
+import { LoneCaller } from './lone-caller.js';
+import { findPgbench, PGBENCH_MISSING } from './pgbench.js';
+import { ratioTable, trialTable } from './report.js';
+import { type Round, runRound } from './trials.js';
+
+/** `npm run bench`: the write path over HTTP beside a reference function in pgbench, on one server, in alternating rounds. */
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+interface Options {
+  rounds: number;
+  seconds: number;
+  warmUpSeconds: number;
+  merchants: number;
+  accounts: number;
+  layoutRows: number;
+  /** Without verdicts: the trials are too short for them. */
+  smoke: boolean;
+  /** The compiled API. */
+  api: string;
+}
+
+const FULL: Options = {
+  smoke: false,
+  rounds: 5,
+  seconds: 4,
+  warmUpSeconds: 1,
+  merchants: 20,
+  accounts: 1_000,
+  layoutRows: 300_000,
+  api: join(ROOT, 'dist/apps/api/src/main.js'),
+};
+/** Every row in seconds; its figures say nothing. */
+const SMOKE: Options = {
+  ...FULL,
+  smoke: true,
+  rounds: 1,
+  seconds: 0.3,
+  warmUpSeconds: 0.1,
+  merchants: 2,
+  accounts: 20,
+  layoutRows: 10_000,
+};
+
+function readOptions(): Options {
+  const text = { type: 'string' } as const;
+  const { values } = parseArgs({
+    options: {
+      smoke: { type: 'boolean', default: false },
+      rounds: text,
+      seconds: text,
+      merchants: text,
+      accounts: text,
+      'layout-rows': text,
+      api: text,
+    },
+  });
+  const defaults = values.smoke ? SMOKE : FULL;
+  const positive = (
+    name: 'rounds' | 'seconds' | 'merchants' | 'accounts' | 'layout-rows',
+    otherwise: number,
+  ): number => {
+    const value = Number(values[name] ?? otherwise);
+    if (!(value > 0)) throw new Error(`--${name} wants a number above 0`);
+    return value;
+  };
+  return {
+    ...defaults,
+    rounds: positive('rounds', defaults.rounds),
+    seconds: positive('seconds', defaults.seconds),
+    merchants: positive('merchants', defaults.merchants),
+    accounts: positive('accounts', defaults.accounts),
+    layoutRows: positive('layout-rows', defaults.layoutRows),
+    api: values.api ?? defaults.api,
+  };
+}
+
+/** Undoes, in reverse order, whatever had been set up when the work ended or failed. */
+class Cleanup {
+  readonly #steps: (() => Promise<unknown>)[] = [];
+
+  add(step: () => Promise<unknown>): void {
+    this.#steps.push(step);
+  }
+
+  /** A second call waits for nothing: the first one has taken all steps. A step that fails does not keep the others from running. */
+  async run(): Promise<void> {
+    for (let step = this.#steps.pop(); step; step = this.#steps.pop()) {
+      await step().catch((error: Error) => progress(`clean-up: ${error.message}`));
+    }
+  }
+}
+
+async function main(): Promise<void> {
+  const options = readOptions();
+  const serverUrl = process.env.DATABASE_URL;
+  if (!serverUrl) throw new Error('DATABASE_URL is not set; start this through `npm run bench`');
+  const pgbench = findPgbench();
+  if (!pgbench) console.log(`${PGBENCH_MISSING}\n`);
+  const cleanup = new Cleanup();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void cleanup.run().then(() => process.exit(130)));
+  try {
+    const rounds = await measureWrites(serverUrl, options, pgbench, cleanup);
+    const layout = await measureLayout(serverUrl, options);
+    console.log(`\n${ratioTable(rounds, { layout, verdicts: !options.smoke })}\n\n${trialTable(rounds)}\n`);
+    console.log(
+      "CPU is per transaction. The reference counts pgbench's own transactions: one SQL call each, 16 clients, -M prepared.",
+    );
+    console.log(
+      'The generator and, in "writer" and "by hand", the harness take their CPU from the same cores as API and PostgreSQL.',
+    );
+  } finally {
+    await cleanup.run();
+  }
+}
+
+async function measureWrites(
+  serverUrl: string,
+  options: Options,
+  pgbench: string | undefined,
+  cleanup: Cleanup,
+): Promise<Round[]> {
+  const { merchants, accounts } = options;
+  const scratch = await scratchDatabase(serverUrl, 'bench');
+  cleanup.add(() => scratch.drop());
+  const owner = new pg.Client({ connectionString: scratch.url });
+  await owner.connect();
+  cleanup.add(() => owner.end());
+  const operatorKey = `cfo_${randomBytes(24).toString('hex')}`;
+  const api = await startApi(options.api, {
+    DATABASE_URL: scratch.url,
+    DATABASE_RUNTIME_URL: scratch.runtimeUrl,
+    COUNTERFOIL_OPERATOR_KEY: operatorKey,
+  });
+  cleanup.add(() => api.stop());
+  const generator = new Generator();
+  cleanup.add(async () => generator.stop());
+
+  const startedAt = performance.now();
+  const book = await Promise.race([openBook(api.port, operatorKey, merchants, accounts), api.lost]);
+  generator.use(book);
+  for (const statement of referenceStatements(merchants, accounts)) await owner.query(statement);
+  await owner.query('VACUUM ANALYZE');
+  progress(
+    `${merchants} merchants × ${accounts} accounts opened in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
+  );
+  const loneCaller = await LoneCaller.open(scratch.runtimeUrl, book);
+  cleanup.add(() => loneCaller.close());
+
+  await describe(owner, options);
+  const backend = await owner.query('SELECT pg_backend_pid() AS pid');
+  const bench = {
+    api,
+    generator,
+    loneCaller,
+    reference: pgbench === undefined ? undefined : { pgbench, databaseUrl: scratch.url, merchants, accounts },
+    postmasterPid: postmasterOf(backend.rows[0].pid),
+    times: { warmUpMs: options.warmUpSeconds * 1_000, measureMs: options.seconds * 1_000 },
+    onRefused: (trial: string, count: number, first: string) => {
+      console.log(`${trial}: ${count} requests were refused, the first with ${first}`);
+      process.exitCode = 1;
+    },
+  };
+  const rounds: Round[] = [];
+  for (let number = 1; number <= options.rounds; number += 1) {
+    rounds.push(await runRound(bench, number));
+    progress(`round ${number} of ${options.rounds} done`);
+  }
+  return rounds;
+}
+
+/** VACUUM must stand alone in its message. */
+function referenceStatements(merchants: number, accounts: number): string[] {
+  return sqlFile('reference.sql', { merchants, accounts }).split(/\n(?=VACUUM)/);
+}
+
+async function measureLayout(serverUrl: string, options: Options): Promise<{ vacuumed: number; newest: number }> {
+  const rows = options.layoutRows;
+  const { vacuumed, newest } = await compareLayouts(serverUrl, {
+    rows,
+    merchants: Math.ceil(rows / 2_000),
+    tiny: 5,
+    freshRows: Math.ceil(rows / 100),
+    sample: 50,
+    dropOsCache: false,
+  });
+  return { vacuumed: vacuumed.median, newest: newest.median };
+}
+
+async function describe(owner: pg.Client, options: Options): Promise<void> {
+  const { rows } = await owner.query(
+    `SELECT current_setting('server_version') AS version, current_setting('synchronous_commit') AS commit, current_setting('fsync') AS fsync`,
+  );
+  const [server] = rows;
+  console.log(
+    `PostgreSQL ${server.version}, synchronous_commit ${server.commit}, fsync ${server.fsync}; Node ${process.versions.node}; ` +
+      `${cpus().length} cores for server, API and load generator together.`,
+  );
+  console.log(
+    `${options.rounds} alternating rounds of ${options.seconds} s a trial; ${options.merchants} merchants × ${options.accounts} accounts; ` +
+      'ratios within a round, then their median (min–max).',
+  );
+}
+
+function progress(line: string): void {
+  console.error(`# ${line}`);
+}
+
+await main();

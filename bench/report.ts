@@ -1,0 +1,133 @@
+import { figure, percentile, textTable } from '#db/bench/text-table.js';
+import type { TrialResult } from './trial-result.js';
+import type { Round, TrialName } from './trials.js';
+
+/** What the rounds amount to: ratios within each round, their median and spread over the rounds. */
+
+interface Row {
+  /** Row of the table of goals, where it is one of them. */
+  number: string;
+  title: string;
+  goal?: number;
+  samples: number[];
+}
+
+const perSecond = (trial: TrialResult): number => trial.perSecond;
+
+function ratios(rounds: readonly Round[], above: TrialName, below: TrialName, of = perSecond): number[] {
+  return rounds.map((round) => {
+    const [a, b] = [round.get(above), round.get(below)];
+    return a && b ? of(a) / of(b) : Number.NaN;
+  });
+}
+
+function spread(samples: readonly number[]): string {
+  const known = samples.filter(Number.isFinite);
+  if (known.length === 0) return '–';
+  return `${figure(percentile(known, 0.5))} (${figure(Math.min(...known))}–${figure(Math.max(...known))})`;
+}
+
+function verdict({ goal, samples }: Row, verdicts: boolean): string {
+  if (goal === undefined) return '';
+  const median = percentile(samples.filter(Number.isFinite), 0.5);
+  if (!verdicts || Number.isNaN(median)) return `≥ ${goal}`;
+  return `≥ ${goal} ${median >= goal ? 'reached' : 'not reached'}`;
+}
+
+export function ratioTable(
+  rounds: readonly Round[],
+  { layout, verdicts }: { layout: { vacuumed: number; newest: number }; verdicts: boolean },
+): string {
+  const p50 = (trial: TrialResult): number => trial.p50;
+  const secondsEach = (trial: TrialResult): number => 1 / trial.perSecond;
+  const rows: Row[] = [
+    {
+      number: '1',
+      title: 'POST /transactions, 64 callers ÷ reference',
+      goal: 1,
+      samples: ratios(rounds, 'uniform 64', 'reference uniform'),
+    },
+    {
+      number: '1',
+      title: 'POST /transactions, 256 callers ÷ reference',
+      goal: 1.4,
+      samples: ratios(rounds, 'uniform 256', 'reference uniform'),
+    },
+    {
+      number: '2',
+      title: 'one hot account, 64 callers ÷ hot reference',
+      goal: 4,
+      samples: ratios(rounds, 'hot 64', 'reference hot'),
+    },
+    {
+      number: '2',
+      title: 'one hot account, 256 callers ÷ hot reference',
+      goal: 4,
+      samples: ratios(rounds, 'hot 256', 'reference hot'),
+    },
+    {
+      number: '3',
+      title: 'ours hot ÷ ours uniform, 64 callers',
+      goal: 0.9,
+      samples: ratios(rounds, 'hot 64', 'uniform 64'),
+    },
+    {
+      number: '3',
+      title: 'ours hot ÷ ours uniform, 256 callers',
+      goal: 0.9,
+      samples: ratios(rounds, 'hot 256', 'uniform 256'),
+    },
+    {
+      number: '4',
+      title: 'batches of 100, transactions/s ÷ reference',
+      goal: 1.5,
+      samples: ratios(rounds, 'batch', 'reference uniform'),
+    },
+    { number: '8', title: 'last 100: pages of PK (id) + index ÷ ours, vacuumed', goal: 10, samples: [layout.vacuumed] },
+    { number: '8', title: 'last 100: the same, newest rows not yet vacuumed', goal: 2, samples: [layout.newest] },
+    {
+      number: '',
+      title: 'lone caller: p50 through the writer ÷ statements by hand',
+      samples: ratios(rounds, 'writer', 'by hand', p50),
+    },
+    {
+      number: '',
+      title: 'lone caller: p50 over HTTP ÷ statements by hand',
+      samples: ratios(rounds, 'uniform 1', 'by hand', p50),
+    },
+    {
+      number: '',
+      title: 'cost of a posting one hour late ÷ on time, 64 callers',
+      samples: ratios(rounds, 'late 64', 'uniform 64', secondsEach),
+    },
+  ];
+  return textTable(
+    ['row', 'ratio', 'median (min–max)', 'goal'],
+    rows.map((row) => [row.number, row.title, spread(row.samples), verdict(row, verdicts)]),
+    2,
+  );
+}
+
+/** Rates, latencies and where the CPU went, of every kind of trial. */
+export function trialTable(rounds: readonly Round[]): string {
+  const names = [...(rounds[0]?.keys() ?? [])].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  const rows = names.map((name) => {
+    const trials = rounds.flatMap((round) => round.get(name) ?? []);
+    const over = (of: (trial: TrialResult) => number | undefined): number[] =>
+      trials.map((trial) => of(trial) ?? Number.NaN);
+    const median = (of: (trial: TrialResult) => number | undefined): string =>
+      figure(percentile(over(of).filter(Number.isFinite), 0.5));
+    return [
+      name,
+      spread(over((trial) => trial.perSecond)),
+      `${median((t) => t.p50)} / ${median((t) => t.p99)} / ${median((t) => t.p999)}`,
+      median((t) => t.cpu?.apiUs),
+      median((t) => t.cpu?.postgresUs),
+      median((t) => t.cpu?.generatorUs),
+    ];
+  });
+  return textTable(
+    ['trial', 'transactions/s (min–max)', 'p50 / p99 / p99.9 ms', 'API µs', 'PostgreSQL µs', 'generator µs'],
+    rows,
+  );
+}

@@ -1,0 +1,83 @@
+/** A merchant of the benchmark's own, and its accounts' ids. */
+export interface BenchMerchant {
+  id: string;
+  apiKey: string;
+  accounts: string[];
+}
+
+export interface Load {
+  port: number;
+  callers: number;
+  warmUpMs: number;
+  measureMs: number;
+  /** `hot`: every transfer goes into the first merchant's first account. */
+  spread: 'uniform' | 'hot';
+  /** Transactions in a request; above 1 the batch route takes them. */
+  batch: number;
+  /** How long before its recording a transaction took effect; 0: no `effective_at` is sent. */
+  lateMs: number;
+}
+
+interface Target {
+  route: string;
+  apiKey: string;
+  body: string;
+  idempotencyKey?: string;
+}
+
+export function postRequest({ route, apiKey, body, idempotencyKey }: Target): string {
+  const key = idempotencyKey ? `Idempotency-Key: ${idempotencyKey}\r\n` : '';
+  return (
+    `POST ${route} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${apiKey}\r\nContent-Type: application/json\r\n` +
+    `${key}Content-Length: ${body.length}\r\n\r\n${body}`
+  );
+}
+
+/** An endless supply of requests for one load. All text is ASCII: a body's characters are its bytes. */
+export class RequestSource {
+  readonly #merchants: readonly BenchMerchant[];
+  readonly #load: Load;
+  readonly #run: string;
+  #sent = 0;
+  #effectiveAt = '';
+
+  constructor(merchants: readonly BenchMerchant[], load: Load, run: string) {
+    this.#merchants = merchants;
+    this.#load = load;
+    this.#run = run;
+  }
+
+  next(): string {
+    const { batch, lateMs } = this.#load;
+    // A new time every few requests is enough for a load, and toISOString costs more than the rest of the request.
+    if (lateMs > 0 && this.#sent % 32 === 0)
+      this.#effectiveAt = `,"effective_at":"${new Date(Date.now() - lateMs).toISOString()}"`;
+    this.#sent += 1;
+    const merchant = this.#load.spread === 'hot' ? this.#merchants[0] : pick(this.#merchants);
+    if (!merchant) throw new Error('a load without merchants');
+    const target = { apiKey: merchant.apiKey, idempotencyKey: `${this.#run}-${this.#sent}` };
+    if (batch === 1) return postRequest({ ...target, route: '/v1/transactions', body: this.#transaction(merchant) });
+    const transactions = Array.from({ length: batch }, () => this.#transaction(merchant)).join(',');
+    return postRequest({
+      ...target,
+      route: '/v1/transactions/batch',
+      body: `{"mode":"independent","transactions":[${transactions}]}`,
+    });
+  }
+
+  #transaction({ accounts }: BenchMerchant): string {
+    const count = accounts.length;
+    const to = this.#load.spread === 'hot' ? 0 : Math.floor(Math.random() * count);
+    const from = (to + 1 + Math.floor(Math.random() * (count - 1))) % count;
+    const amount = 1 + Math.floor(Math.random() * 10_000);
+    return (
+      `{"type":"payment"${this.#effectiveAt},"entries":[` +
+      `{"account_id":"${accounts[from]}","direction":"debit","amount":"${amount}","currency":"EUR"},` +
+      `{"account_id":"${accounts[to]}","direction":"credit","amount":"${amount}","currency":"EUR"}]}`
+    );
+  }
+}
+
+function pick<T>(items: readonly T[]): T | undefined {
+  return items[Math.floor(Math.random() * items.length)];
+}

@@ -1,0 +1,10 @@
+export interface TrialResult {
+  /** Transactions, not requests. */
+  perSecond: number;
+  /** Milliseconds a request; NaN where they were not measured. */
+  p50: number;
+  p99: number;
+  p999: number;
+  /** CPU microseconds a transaction; undefined where it could not be told. */
+  cpu?: { apiUs: number | undefined; postgresUs: number | undefined; generatorUs: number };
+}

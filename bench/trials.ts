@@ -1,0 +1,136 @@
+import type { ApiProcess } from './api-process.js';
+import { cpuOfMs, cpuOfServerMs } from './cpu.js';
+import type { Generator } from './generator-process.js';
+import type { LoneCaller } from './lone-caller.js';
+import { type Reference, runReference } from './pgbench.js';
+import type { Load } from './requests.js';
+import type { TrialResult } from './trial-result.js';
+
+export const CALLERS = [1, 16, 64, 256] as const;
+const BATCH = 100;
+const BATCH_CALLERS = 16;
+const LATE_MS = 3_600_000;
+
+/** What a trial measures; the number is that of its callers. */
+export type TrialName =
+  | 'reference uniform'
+  | 'reference hot'
+  | `uniform ${(typeof CALLERS)[number]}`
+  | 'hot 64'
+  | 'hot 256'
+  | 'batch'
+  | 'late 64'
+  | 'by hand'
+  | 'writer';
+
+export type Round = Map<TrialName, TrialResult>;
+
+const LOADS: Partial<Record<TrialName, Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs'>>> = {
+  'uniform 1': { callers: 1, spread: 'uniform', batch: 1, lateMs: 0 },
+  'uniform 16': { callers: 16, spread: 'uniform', batch: 1, lateMs: 0 },
+  'uniform 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0 },
+  'uniform 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0 },
+  'hot 64': { callers: 64, spread: 'hot', batch: 1, lateMs: 0 },
+  'hot 256': { callers: 256, spread: 'hot', batch: 1, lateMs: 0 },
+  batch: { callers: BATCH_CALLERS, spread: 'uniform', batch: BATCH, lateMs: 0 },
+  'late 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: LATE_MS },
+};
+
+/** Neighbours are compared with each other: a noisy minute then falls on both sides of a ratio. */
+const ORDER: readonly TrialName[] = [
+  'by hand',
+  'writer',
+  'uniform 1',
+  'uniform 16',
+  'batch',
+  'reference uniform',
+  'uniform 64',
+  'uniform 256',
+  'late 64',
+  'hot 64',
+  'reference hot',
+  'hot 256',
+];
+
+export interface Bench {
+  api: ApiProcess;
+  generator: Generator;
+  loneCaller: LoneCaller;
+  reference: Reference | undefined;
+  postmasterPid: number | undefined;
+  times: { warmUpMs: number; measureMs: number };
+  /** Told of requests that were refused. */
+  onRefused(trial: TrialName, count: number, first: string): void;
+}
+
+/** One round: every trial once; odd rounds in one order, even ones in the other. */
+export async function runRound(bench: Bench, number: number): Promise<Round> {
+  const round: Round = new Map();
+  for (const name of number % 2 === 0 ? ORDER.toReversed() : ORDER) {
+    const result = await Promise.race([runTrial(bench, name), bench.api.lost]);
+    if (result) round.set(name, result);
+  }
+  return round;
+}
+
+async function runTrial(bench: Bench, name: TrialName): Promise<TrialResult | undefined> {
+  switch (name) {
+    case 'reference uniform':
+      return referenceTrial(bench, 'uniform');
+    case 'reference hot':
+      return referenceTrial(bench, 'hot');
+    case 'by hand':
+      return bench.loneCaller.byHand(bench.times);
+    case 'writer':
+      return bench.loneCaller.throughWriter(bench.times);
+    default:
+      return loadTrial(bench, name);
+  }
+}
+
+async function referenceTrial(
+  { reference, times }: Bench,
+  script: 'uniform' | 'hot',
+): Promise<TrialResult | undefined> {
+  if (!reference) return undefined;
+  const perSecond = await runReference(reference, script, (times.warmUpMs + times.measureMs) / 1_000);
+  return { perSecond, p50: Number.NaN, p99: Number.NaN, p999: Number.NaN };
+}
+
+async function loadTrial(bench: Bench, name: TrialName): Promise<TrialResult> {
+  const { api, generator, postmasterPid, times } = bench;
+  const load = LOADS[name];
+  if (!load) throw new Error(`no load is called ${name}`);
+  const cpu = (): { api: number | undefined; postgres: number | undefined } => ({
+    api: cpuOfMs(api.pid),
+    postgres: postmasterPid === undefined ? undefined : cpuOfServerMs(postmasterPid),
+  });
+  let before = cpu();
+  let after = before;
+  const result = await generator.run(
+    { ...load, ...times, port: api.port },
+    {
+      measuring: () => {
+        before = cpu();
+      },
+      measured: () => {
+        after = cpu();
+      },
+    },
+  );
+  if (result.refused > 0) bench.onRefused(name, result.refused, result.firstRefusal ?? '');
+  const transactions = result.requests * load.batch;
+  const each = (from: number | undefined, to: number | undefined): number | undefined =>
+    from === undefined || to === undefined ? undefined : ((to - from) * 1_000) / transactions;
+  return {
+    perSecond: transactions / result.seconds,
+    p50: result.p50,
+    p99: result.p99,
+    p999: result.p999,
+    cpu: {
+      apiUs: each(before.api, after.api),
+      postgresUs: each(before.postgres, after.postgres),
+      generatorUs: (result.cpuMs * 1_000) / transactions,
+    },
+  };
+}

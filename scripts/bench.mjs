@@ -1,0 +1,5 @@
+// npm run bench [-- --smoke | --rounds N --seconds S --merchants M --accounts A --layout-rows R --api FILE]
+// See db/bench/README.md.
+import { runBenchmark } from './benchmark.mjs';
+
+await runBenchmark({ name: 'bench', file: 'dist/bench/main.js', redis: true, settings: { max_wal_size: '8GB' } });

@@ -1,0 +1,58 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { expect, inject, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..');
+const LIMIT_MS = 180_000;
+
+const ROWS = [
+  /^1 +POST \/transactions, 64 callers ÷ reference/m,
+  /^1 +POST \/transactions, 256 callers ÷ reference/m,
+  /^2 +one hot account, 64 callers ÷ hot reference/m,
+  /^2 +one hot account, 256 callers ÷ hot reference/m,
+  /^3 +ours hot ÷ ours uniform, 64 callers +\d/m,
+  /^3 +ours hot ÷ ours uniform, 256 callers +\d/m,
+  /^4 +batches of 100, transactions\/s ÷ reference/m,
+  /^8 +last 100: pages of PK \(id\) \+ index ÷ ours, vacuumed +\d/m,
+  /^8 +last 100: the same, newest rows not yet vacuumed +\d/m,
+  /^ +lone caller: p50 through the writer ÷ statements by hand +\d/m,
+  /^ +lone caller: p50 over HTTP ÷ statements by hand +\d/m,
+  /^ +cost of a posting one hour late ÷ on time, 64 callers +\d/m,
+  ...[1, 16, 64, 256].map(
+    (callers) => new RegExp(`^uniform ${callers} +[\\d.]+ \\([\\d.–]+\\) +[\\d.]+ / [\\d.]+ / [\\d.]+ `, 'm'),
+  ),
+];
+
+function run(args: string[]): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [join(ROOT, 'scripts/run.mjs'), ...args], {
+      env: {
+        ...process.env,
+        DATABASE_URL: inject('ownerUrl'),
+        REDIS_URL: inject('redisUrl'),
+        REDIS_QUEUE_URL: inject('redisQueueUrl'),
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: LIMIT_MS,
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk) => {
+        output += chunk;
+      });
+    }
+    child.once('error', reject);
+    child.once('exit', (code) => resolve({ code, output }));
+  });
+}
+
+it(
+  'npm run bench -- --smoke prints every row, and no request is refused',
+  async () => {
+    const { code, output } = await run(['bench', '--smoke']);
+    expect(code, output).toBe(0);
+    for (const row of ROWS) expect(output).toMatch(row);
+    expect(output).not.toMatch(/were refused|NaN/);
+  },
+  LIMIT_MS,
+);
