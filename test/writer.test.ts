@@ -34,7 +34,9 @@ describe('the group-commit writer', () => {
     const source = await ledger.createAccount(merchant, { code: 'source' });
     const sink = await ledger.createAccount(merchant, { code: 'sink' });
     await ledger.post(merchant, transfer(source, funded, 40n));
-    const replies = await Promise.all(Array.from({ length: 64 }, () => ledger.post(merchant, transfer(funded, sink, 1n))));
+    const replies = await Promise.all(
+      Array.from({ length: 64 }, () => ledger.post(merchant, transfer(funded, sink, 1n))),
+    );
     expect(replies.filter(({ result }) => 'posting' in result)).toHaveLength(40);
     const refusals = replies.flatMap(({ result }) => ('refusal' in result ? [result.refusal.code] : []));
     expect(new Set(refusals)).toEqual(new Set(['insufficient_funds']));

@@ -235,8 +235,9 @@ BEGIN
   SELECT n.account_id, n.version INTO broken
     FROM after_update n JOIN before_update o ON o.merchant_id = n.merchant_id AND o.account_id = n.account_id
    WHERE n.version < o.version
-      OR (n.version = o.version AND (n.posted_debits, n.posted_credits, n.pending_debits, n.pending_credits)
-                                 <> (o.posted_debits, o.posted_credits, o.pending_debits, o.pending_credits))
+      OR (n.version = o.version
+          AND (n.posted_debits, n.posted_credits, n.pending_debits, n.pending_credits, n.last_transaction_id)
+           <> (o.posted_debits, o.posted_credits, o.pending_debits, o.pending_credits, o.last_transaction_id))
       OR (n.version > o.version AND NOT EXISTS (
             SELECT 1 FROM entries e
              WHERE e.merchant_id = n.merchant_id AND e.account_id = n.account_id AND e.account_version = n.version

@@ -112,7 +112,7 @@ export async function startPostgres({ folder, name, durable, settings, password,
     const failure = await whyNotReady({ server, port, password, marker: marker(data) });
     if (failure === undefined) {
       await createDatabase({ port, password });
-      const url = `postgresql://${USER}:${password}@127.0.0.1:${port}/${DATABASE}`;
+      const url = serverUrl({ port, password });
       return {
         url,
         port,
@@ -129,6 +129,11 @@ export async function startPostgres({ folder, name, durable, settings, password,
     await stopOrphans(data);
   }
   throw new ServicesError(`PostgreSQL did not start: ${reason}. See ${logFile}, which ends:\n${logTail(logFile)}`);
+}
+
+/** @param {{ port: number, password: string }} server as the data folder's state file has them */
+export function serverUrl({ port, password }) {
+  return `postgresql://${USER}:${password}@127.0.0.1:${port}/${DATABASE}`;
 }
 
 /** Stops a server that runs on this folder without a supervisor. @param {string} data */

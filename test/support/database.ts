@@ -12,11 +12,12 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** A migrated, empty database of one's own. */
-export async function freshDatabase(): Promise<TestDatabase> {
+/** A migrated, empty database of one's own, or a copy of another one that nobody is connected to. */
+export async function freshDatabase(copyOf?: TestDatabase): Promise<TestDatabase> {
   const adminUrl = inject('ownerUrl');
   const name = `test_${randomBytes(8).toString('hex')}`;
-  await asAdmin(adminUrl, (admin) => admin.query(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE} STRATEGY FILE_COPY`));
+  const template = copyOf ? new URL(copyOf.ownerUrl).pathname.slice(1) : TEMPLATE;
+  await asAdmin(adminUrl, (admin) => admin.query(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY`));
   const owner = new URL(adminUrl);
   owner.pathname = `/${name}`;
   return {
@@ -26,11 +27,12 @@ export async function freshDatabase(): Promise<TestDatabase> {
   };
 }
 
-async function asAdmin(url: string, work: (admin: pg.Client) => Promise<unknown>): Promise<void> {
+/** One connection for the time of `work`. */
+export async function asAdmin<T>(url: string, work: (admin: pg.Client) => Promise<T>): Promise<T> {
   const admin = new pg.Client({ connectionString: url });
   await admin.connect();
   try {
-    await work(admin);
+    return await work(admin);
   } finally {
     await admin.end();
   }

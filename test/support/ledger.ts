@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { trace } from '@opentelemetry/api';
-import { systemClock } from '#kernel/clock.js';
+import { type Clock, systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { AccountDirectory } from '#ledger/account-directory.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
+import type { Capture, Release, Reverse } from '#ledger/decide.js';
+import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
 import { PostingDesk, type PostingReply, type PostRequest } from '#ledger/posting.js';
 import { Writer, type WriterOptions } from '#ledger/writer.js';
 import { Deadline } from '#platform/deadline.js';
@@ -22,10 +24,14 @@ export class TestLedger {
     private readonly lease: PostgresWorkerLease,
   ) {}
 
-  static async open(on: TestDatabase, options: Partial<WriterOptions> = {}): Promise<TestLedger> {
+  static async open(
+    on: TestDatabase,
+    options: Partial<WriterOptions> = {},
+    clock: Clock = systemClock,
+  ): Promise<TestLedger> {
     const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 2_000, applicationName: 'test' });
-    const lease = await PostgresWorkerLease.acquire(database);
-    const ids = new SnowflakeGenerator(systemClock, lease);
+    const lease = await PostgresWorkerLease.acquire(database, clock);
+    const ids = new SnowflakeGenerator(clock, lease);
     const writer = new Writer(
       {
         databaseUrl: on.runtimeUrl,
@@ -39,7 +45,13 @@ export class TestLedger {
       },
       ids,
     );
-    return new TestLedger(database, ids, writer, new PostingDesk(database, new AccountDirectory(database), writer), lease);
+    return new TestLedger(
+      database,
+      ids,
+      writer,
+      new PostingDesk(database, new AccountDirectory(database), writer),
+      lease,
+    );
   }
 
   async close(): Promise<void> {
@@ -69,19 +81,45 @@ export class TestLedger {
   async createAccount(merchantId: bigint, account: Partial<NewAccount> & { code: string }): Promise<bigint> {
     const id = this.ids.next();
     await this.database.transaction({ merchantIds: [merchantId] }, Deadline.after(5_000), (client) =>
-      insertAccounts(client, merchantId, [{ id, name: account.code, currency: 'EUR', normalSide: 'credit', minAvailable: null, ...account }]),
+      insertAccounts(client, merchantId, [
+        { id, name: account.code, currency: 'EUR', normalSide: 'credit', minAvailable: null, ...account },
+      ]),
     );
     return id;
   }
 
-  /** Posts one request with a key of its own unless one is given. */
-  async post(merchantId: bigint, request: PostRequest, key: string = randomUUID()): Promise<PostingReply> {
-    const context = this.context(merchantId);
+  /** Posts one request with a key of its own unless one is given. `body` stands for the request's content. */
+  async post(
+    merchantId: bigint,
+    request: PostRequest,
+    key: string = randomUUID(),
+    { timeoutMs = 60_000, body = 1 }: { timeoutMs?: number; body?: number } = {},
+  ): Promise<PostingReply> {
+    const context = this.context(merchantId, timeoutMs);
     const { commands, accounts } = await this.desk.resolve(context, [request]);
-    const requestSha256 = Buffer.alloc(32, 1);
-    const submitted = await this.desk.submit(context, { mode: 'single', commands, accounts, idempotency: { key, requestSha256 } });
+    const requestSha256 = Buffer.alloc(32, body);
+    const submitted = await this.desk.submit(context, {
+      mode: 'single',
+      commands,
+      accounts,
+      idempotency: { key, requestSha256 },
+    });
     return this.desk.replyTo(submitted, context);
   }
+
+  /** Captures, voids, expires or reverses. */
+  async move(merchantId: bigint, move: Capture | Release | Reverse, key: string = randomUUID()): Promise<PostingReply> {
+    const idempotency = move.kind === 'expire' ? undefined : { key, requestSha256: Buffer.alloc(32, 1) };
+    return new MoveTransactionHandler(this.desk).execute(
+      new MoveTransactionCommand(this.context(merchantId), move, idempotency),
+    );
+  }
+}
+
+/** The transaction that a reply tells of. Throws the refusal, if it is one. */
+export function postedId({ result }: PostingReply): bigint {
+  if ('refusal' in result) throw new Error(`refused: ${result.refusal.code} ${result.refusal.detail}`);
+  return result.posting.transaction.id;
 }
 
 export function transfer(from: bigint, to: bigint, amount: bigint, more: Partial<PostRequest> = {}): PostRequest {
