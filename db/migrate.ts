@@ -1,5 +1,5 @@
-import { MigrationExecutor, type QueryRunner } from 'typeorm';
 import pg from 'pg';
+import { MigrationExecutor, type QueryRunner } from 'typeorm';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { ensureRuntimeRole, runtimeUrlOf } from '#platform/runtime-role.js';
@@ -33,7 +33,9 @@ export async function migrate(ownerUrl: string, options: MigrateOptions = {}): P
   return withRunner(ownerUrl, statementTimeoutMs, async (runner) => {
     // On the migrations' own connection: when it breaks, lock and migration end together.
     await runner.query(`SELECT set_config('lock_timeout', $1, false)`, [String(lockTimeoutMs)]);
-    await runner.query(`SELECT set_config('statement_timeout', $1, false)`, [String(Math.max(lockTimeoutMs, statementTimeoutMs))]);
+    await runner.query(`SELECT set_config('statement_timeout', $1, false)`, [
+      String(Math.max(lockTimeoutMs, statementTimeoutMs)),
+    ]);
     await runner.query(`SELECT pg_advisory_lock(${ADVISORY_LOCK})`);
     try {
       await runner.query(`SELECT set_config('statement_timeout', $1, false)`, [String(statementTimeoutMs)]);
@@ -59,9 +61,14 @@ export async function pendingMigrations(ownerUrl: string): Promise<string[]> {
  * Whether every migration of this build has run, as the runtime role sees it. Migrations of a newer build do not disturb:
  * during a rolling deploy the older processes stay ready.
  */
-export async function schemaIsCurrent(database: Database, deadline = Deadline.after(CHECK_TIMEOUT_MS)): Promise<boolean> {
+export async function schemaIsCurrent(
+  database: Database,
+  deadline = Deadline.after(CHECK_TIMEOUT_MS),
+): Promise<boolean> {
   try {
-    const rows = await database.read<{ name: string }>('platform', deadline, { text: `SELECT name FROM ${MIGRATIONS_TABLE}` });
+    const rows = await database.read<{ name: string }>('platform', deadline, {
+      text: `SELECT name FROM ${MIGRATIONS_TABLE}`,
+    });
     return missing(rows).length === 0;
   } catch (error) {
     // The table is not there yet, or not granted to us yet: nothing has been migrated.
@@ -75,7 +82,11 @@ function missing(rows: readonly { name: string }[]): string[] {
   return MIGRATIONS.map((migration) => migration.name).filter((name) => !applied.has(name));
 }
 
-async function withRunner<T>(ownerUrl: string, statementTimeoutMs: number, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+async function withRunner<T>(
+  ownerUrl: string,
+  statementTimeoutMs: number,
+  work: (runner: QueryRunner) => Promise<T>,
+): Promise<T> {
   const source = await migrationDataSource(ownerUrl, statementTimeoutMs).initialize();
   const runner = source.createQueryRunner();
   try {

@@ -6,7 +6,15 @@
  */
 import { check, sleep } from 'k6';
 import exec from 'k6/execution';
-import { acknowledged, broken, type Merchant, openMerchant, postTransfer, verifyBooks, verifyPosting } from './lib/counterfoil.ts';
+import {
+  acknowledged,
+  broken,
+  type Merchant,
+  openMerchant,
+  postTransfer,
+  verifyBooks,
+  verifyPosting,
+} from './lib/counterfoil.ts';
 
 const RATE = Number(__ENV.RATE || 200);
 const DURATION = __ENV.DURATION || '20s';
@@ -21,9 +29,23 @@ const QUIET_S = 15;
 
 export const options = {
   scenarios: {
-    load: { executor: 'constant-arrival-rate', rate: RATE, duration: DURATION, preAllocatedVUs: VUS, maxVUs: VUS, exec: 'load' },
+    load: {
+      executor: 'constant-arrival-rate',
+      rate: RATE,
+      duration: DURATION,
+      preAllocatedVUs: VUS,
+      maxVUs: VUS,
+      exec: 'load',
+    },
     // The same VUs, which still know what they were told: k6 hands out one pool.
-    verify: { executor: 'per-vu-iterations', vus: VUS, iterations: 1, startTime: `${seconds(DURATION) + QUIET_S}s`, maxDuration: '10m', exec: 'verify' },
+    verify: {
+      executor: 'per-vu-iterations',
+      vus: VUS,
+      iterations: 1,
+      startTime: `${seconds(DURATION) + QUIET_S}s`,
+      maxDuration: '10m',
+      exec: 'verify',
+    },
   },
   thresholds: {
     ledger_broken: ['count==0'],
@@ -74,7 +96,9 @@ export function load(merchants: Merchant[]): void {
   told.push({ merchant, ref: transfer.ref, id: (answer.json() as { id: string }).id });
   if (Math.random() < RETRIED) {
     const again = postTransfer(transfer);
-    check(again, { 'the same key gives the same answer': ({ status, body }) => status === 201 && body === answer.body });
+    check(again, {
+      'the same key gives the same answer': ({ status, body }) => status === 201 && body === answer.body,
+    });
   }
 }
 

@@ -5,7 +5,15 @@
  */
 import { check } from 'k6';
 import exec from 'k6/execution';
-import { acknowledged, broken, type Merchant, openMerchant, postTransfer, verifyBooks, verifyPosting } from './lib/counterfoil.ts';
+import {
+  acknowledged,
+  broken,
+  type Merchant,
+  openMerchant,
+  postTransfer,
+  verifyBooks,
+  verifyPosting,
+} from './lib/counterfoil.ts';
 
 export const options = {
   scenarios: { postings: { executor: 'shared-iterations', vus: 4, iterations: 100, maxDuration: '60s' } },
@@ -19,7 +27,13 @@ export function setup(): Merchant {
 
 export default function smoke(merchant: Merchant): void {
   const n = exec.scenario.iterationInTest;
-  const transfer = { merchant, ref: `smoke-${n}`, from: `wallet:${n % 10}`, to: `wallet:${(n + 3) % 10}`, amount: 1 + (n % 7) };
+  const transfer = {
+    merchant,
+    ref: `smoke-${n}`,
+    from: `wallet:${n % 10}`,
+    to: `wallet:${(n + 3) % 10}`,
+    amount: 1 + (n % 7),
+  };
   const first = postTransfer(transfer);
   const isPosted = check(first, { 'a posting is acknowledged': (answer) => answer.status === 201 });
   if (!isPosted) return;

@@ -5,9 +5,30 @@ import { join } from 'node:path';
 const DAY_MS = 86_400_000;
 
 const MERCHANTS = [
-  { name: 'Nordwind Coffee', time_zone: 'Europe/Berlin', settlement_cutoff: '23:00', currencies: ['EUR'], people: ['alice', 'bob'], unit: 125 },
-  { name: 'Kaito Books', time_zone: 'Asia/Tokyo', settlement_cutoff: '00:00', currencies: ['JPY', 'USD'], people: ['haruto', 'yui'], unit: 380 },
-  { name: 'Dalma Trading', time_zone: 'Asia/Kuwait', settlement_cutoff: '18:30', currencies: ['KWD'], people: ['noor', 'samir'], unit: 1_250 },
+  {
+    name: 'Nordwind Coffee',
+    time_zone: 'Europe/Berlin',
+    settlement_cutoff: '23:00',
+    currencies: ['EUR'],
+    people: ['alice', 'bob'],
+    unit: 125,
+  },
+  {
+    name: 'Kaito Books',
+    time_zone: 'Asia/Tokyo',
+    settlement_cutoff: '00:00',
+    currencies: ['JPY', 'USD'],
+    people: ['haruto', 'yui'],
+    unit: 380,
+  },
+  {
+    name: 'Dalma Trading',
+    time_zone: 'Asia/Kuwait',
+    settlement_cutoff: '18:30',
+    currencies: ['KWD'],
+    people: ['noor', 'samir'],
+    unit: 1_250,
+  },
 ];
 
 /** @typedef {{ id: string, key: string }} DemoMerchant */
@@ -25,10 +46,22 @@ export async function seedDemo({ url, operatorKey, folder }) {
   const { data } = await call(url, 'GET', '/v1/merchants?limit=1000', operatorKey);
   for (const { id, name } of data.toReversed()) existing.set(name, id);
   for (const { people, unit, ...merchant } of MERCHANTS) {
-    known[merchant.name] = await openMerchant(url, operatorKey, merchant, existing.get(merchant.name), known[merchant.name]);
+    known[merchant.name] = await openMerchant(
+      url,
+      operatorKey,
+      merchant,
+      existing.get(merchant.name),
+      known[merchant.name],
+    );
     writeFileSync(`${file}.new`, `${JSON.stringify(known, null, 2)}\n`, { mode: 0o600 });
     renameSync(`${file}.new`, file);
-    await seedHistory(url, /** @type {DemoMerchant} */ (known[merchant.name]).key, merchant.currencies[0] ?? '', people, unit);
+    await seedHistory(
+      url,
+      /** @type {DemoMerchant} */ (known[merchant.name]).key,
+      merchant.currencies[0] ?? '',
+      people,
+      unit,
+    );
   }
   return await banner(url, known);
 }
@@ -59,7 +92,8 @@ async function seedHistory(url, key, currency, people, unit) {
     const name = (person[0] ?? '').toUpperCase() + person.slice(1);
     await call(url, 'POST', '/v1/accounts', key, { code, name, currency, normal_side: 'credit', min_available: '0' });
   }
-  const days = (/** @type {number} */ count) => new Date(Math.floor(Date.now() / DAY_MS) * DAY_MS - count * DAY_MS).toISOString();
+  const days = (/** @type {number} */ count) =>
+    new Date(Math.floor(Date.now() / DAY_MS) * DAY_MS - count * DAY_MS).toISOString();
   /** @param {string} type @param {string} from @param {string} to @param {number} units @param {object} [more] */
   const post = (type, from, to, units, more) => {
     const entry = { amount: String(units * unit), currency };
@@ -75,12 +109,27 @@ async function seedHistory(url, key, currency, people, unit) {
   // that an account with history tells that it has been here.
   const { data: lines } = await call(url, 'GET', '/v1/transactions?limit=1&external_ref=demo-topup-1', key);
   if (lines.length > 0) return;
-  await send(post('topup', cash, first, 40, { effective_at: days(3), external_ref: 'demo-topup-1', description: 'Top-up by bank transfer' }));
+  await send(
+    post('topup', cash, first, 40, {
+      effective_at: days(3),
+      external_ref: 'demo-topup-1',
+      description: 'Top-up by bank transfer',
+    }),
+  );
   await send(post('topup', cash, second, 16, { effective_at: days(2), external_ref: 'demo-topup-2' }));
   await send(post('transfer', first, second, 3, { effective_at: days(1), description: 'Lunch' }));
   await send(post('purchase', second, payable, 5, { external_ref: 'demo-order-1', metadata: { order: '1001' } }));
-  const hold = await send(post('purchase', first, payable, 8, { status: 'pending', description: 'Order 1002, not shipped yet' }));
-  await call(url, 'POST', `/v1/transactions/${hold.id}/post`, key, { amount: String(5 * unit), final: false }, `demo-capture-${hold.id}`);
+  const hold = await send(
+    post('purchase', first, payable, 8, { status: 'pending', description: 'Order 1002, not shipped yet' }),
+  );
+  await call(
+    url,
+    'POST',
+    `/v1/transactions/${hold.id}/post`,
+    key,
+    { amount: String(5 * unit), final: false },
+    `demo-capture-${hold.id}`,
+  );
 
   /** @param {{ type: string, external_ref?: string }} body */
   async function send(body) {

@@ -19,7 +19,10 @@ function fail(message) {
 
 /** @param {string} program */
 function onPath(program) {
-  return (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, program)).find(existsSync);
+  return (process.env.PATH ?? '')
+    .split(delimiter)
+    .map((folder) => join(folder, program))
+    .find(existsSync);
 }
 
 function findK6() {
@@ -27,22 +30,31 @@ function findK6() {
   const found = onPath('k6') ?? (existsSync(inGo) ? inGo : undefined);
   if (found) return found;
   const go = onPath('go');
-  if (!go) fail('k6 is not installed. Get it from https://grafana.com/docs/k6/latest/set-up/install-k6/, or install Go and run this again.');
+  if (!go)
+    fail(
+      'k6 is not installed. Get it from https://grafana.com/docs/k6/latest/set-up/install-k6/, or install Go and run this again.',
+    );
   console.log(`counterfoil: installing ${K6} through Go (about two minutes)`);
-  if (spawnSync(go, ['install', K6], { stdio: 'inherit' }).status !== 0) fail(`go install ${K6} failed; what it said is above.`);
+  if (spawnSync(go, ['install', K6], { stdio: 'inherit' }).status !== 0)
+    fail(`go install ${K6} failed; what it said is above.`);
   return inGo;
 }
 
 /** The key that a running `npm start` of this checkout made, unless the environment has one. */
 function operatorKey() {
   const file = join(dataFolder(), 'demo', 'operator-key');
-  const key = process.env.COUNTERFOIL_OPERATOR_KEY ?? (existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined);
+  const key =
+    process.env.COUNTERFOIL_OPERATOR_KEY ?? (existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined);
   return key ?? fail('set COUNTERFOIL_OPERATOR_KEY (and COUNTERFOIL_URL), or run `npm start` in this checkout first.');
 }
 
 const [scenario = '', ...options] = process.argv.slice(2);
 if (!scenarios.includes(scenario)) fail(`say which scenario: npm run k6 -- ${scenarios.join(' | ')}`);
 const env = { ...process.env, COUNTERFOIL_OPERATOR_KEY: operatorKey() };
-const k6 = spawn(findK6(), ['run', '--no-usage-report', ...options, join('k6', `${scenario}.ts`)], { cwd: root, env, stdio: 'inherit' });
+const k6 = spawn(findK6(), ['run', '--no-usage-report', ...options, join('k6', `${scenario}.ts`)], {
+  cwd: root,
+  env,
+  stdio: 'inherit',
+});
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => k6.kill(signal));
 k6.once('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

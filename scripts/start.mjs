@@ -42,7 +42,11 @@ async function runToEnd(name, args, env) {
 /** Compiles apps and libs; incremental, so that a second start takes a second. */
 function build() {
   const require = createRequire(import.meta.url);
-  return runToEnd('the build', [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], process.env);
+  return runToEnd(
+    'the build',
+    [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')],
+    process.env,
+  );
 }
 
 /** The platform's key: from the environment, else made once and kept with the data. @param {string} folder */
@@ -74,7 +78,8 @@ async function untilReady(url, api) {
     const response = await fetch(`${url}/readyz`).catch(() => undefined);
     return response?.ok ?? false;
   });
-  if (!ready) throw new ServicesError(`the API was not ready within ${READY_WITHIN_MS / 1_000} s; ${url}/readyz says why.`);
+  if (!ready)
+    throw new ServicesError(`the API was not ready within ${READY_WITHIN_MS / 1_000} s; ${url}/readyz says why.`);
 }
 
 /** @type {Child[]} */
@@ -113,9 +118,12 @@ async function serve() {
   await untilReady(url, api);
   say(`ready: ${url}   API documentation: ${url}/docs`);
   say(`operator key: ${env.COUNTERFOIL_OPERATOR_KEY}`);
-  if (process.env.COUNTERFOIL_DEMO !== '0') console.log(await seedDemo({ url, operatorKey: env.COUNTERFOIL_OPERATOR_KEY, folder }));
+  if (process.env.COUNTERFOIL_DEMO !== '0')
+    console.log(await seedDemo({ url, operatorKey: env.COUNTERFOIL_OPERATOR_KEY, folder }));
   say('Ctrl-C stops everything; the data stays in .counterfoil (`npm run reset` deletes it).');
-  const child = Promise.race(children.map(({ name, ended }) => ended.then((how) => new ServicesError(`${name} ended (${how}).`))));
+  const child = Promise.race(
+    children.map(({ name, ended }) => ended.then((how) => new ServicesError(`${name} ended (${how}).`))),
+  );
   return Promise.race([child, services.lost]);
 }
 

@@ -37,8 +37,18 @@ describe('bad requests', () => {
   it.each<[string, () => Promise<Answer>, number, string]>([
     ['no key', () => test.call('GET', '/v1/accounts', { key: false }), 401, 'unauthorized'],
     ['a garbage key', () => test.call('GET', '/v1/accounts', { key: 'cfm_garbage' }), 401, 'unauthorized'],
-    ['another operator key', () => test.call('GET', '/v1/merchants', { key: `cfo_${'u'.repeat(40)}` }), 401, 'unauthorized'],
-    ['another scheme', () => test.call('GET', '/v1/accounts', { key: false, headers: { authorization: 'Basic eDp5' } }), 401, 'unauthorized'],
+    [
+      'another operator key',
+      () => test.call('GET', '/v1/merchants', { key: `cfo_${'u'.repeat(40)}` }),
+      401,
+      'unauthorized',
+    ],
+    [
+      'another scheme',
+      () => test.call('GET', '/v1/accounts', { key: false, headers: { authorization: 'Basic eDp5' } }),
+      401,
+      'unauthorized',
+    ],
     ['a merchant on a platform route', () => test.call('GET', '/v1/merchants', { key }), 403, 'forbidden'],
     ['an operator without a merchant', () => test.call('GET', '/v1/accounts'), 422, 'validation_failed'],
     ['an unknown route', () => test.call('GET', '/v1/nothing', { key }), 404, 'not_found'],
@@ -47,22 +57,82 @@ describe('bad requests', () => {
     ['an id that is none', () => test.call('GET', '/v1/accounts/abc', { key }), 404, 'not_found'],
     ['another method', () => test.call('DELETE', '/v1/accounts', { key }), 405, 'method_not_allowed'],
     ['an unknown query parameter', () => test.call('GET', '/v1/accounts?limt=5', { key }), 422, 'validation_failed'],
-    ['a query where none is taken', () => test.call('POST', '/v1/accounts?x=1', { key, body: account }), 422, 'validation_failed'],
+    [
+      'a query where none is taken',
+      () => test.call('POST', '/v1/accounts?x=1', { key, body: account }),
+      422,
+      'validation_failed',
+    ],
     ['a parameter twice', () => test.call('GET', '/v1/accounts?limit=5&limit=6', { key }), 422, 'validation_failed'],
     ['NUL in a query', () => test.call('GET', '/v1/accounts?code_prefix=%00', { key }), 422, 'validation_failed'],
     ['half a document', () => test.call('POST', '/v1/accounts', { key, body: '{"code":' }), 400, 'malformed_json'],
-    ['an empty body', () => test.call('POST', '/v1/accounts', { key, headers: { 'content-type': 'application/json' } }), 422, 'validation_failed'],
+    [
+      'an empty body',
+      () => test.call('POST', '/v1/accounts', { key, headers: { 'content-type': 'application/json' } }),
+      422,
+      'validation_failed',
+    ],
     ['a list for an object', () => test.call('POST', '/v1/accounts', { key, body: [] }), 422, 'validation_failed'],
-    ['an unknown field', () => test.call('POST', '/v1/accounts', { key, body: { ...account, extra: 1 } }), 422, 'validation_failed'],
-    ['__proto__', () => test.call('POST', '/v1/accounts', { key, body: '{"__proto__":{"x":1}}' }), 422, 'validation_failed'],
-    ['constructor', () => test.call('POST', '/v1/accounts', { key, body: '{"constructor":{"prototype":{}}}' }), 422, 'validation_failed'],
-    ['NUL', () => test.call('POST', '/v1/accounts', { key, body: { ...account, name: 'a\0b' } }), 422, 'validation_failed'],
-    ['half a surrogate pair', () => test.call('POST', '/v1/accounts', { key, body: '{"name":"\\ud800"}' }), 422, 'validation_failed'],
-    ['deep nesting', () => test.call('POST', '/v1/accounts', { key, body: '['.repeat(100_000) }), 422, 'validation_failed'],
-    ['text', () => test.call('POST', '/v1/accounts', { key, body: 'x', headers: { 'content-type': 'text/plain' } }), 415, 'unsupported_media_type'],
-    ['a form', () => test.call('POST', '/v1/accounts', { key, body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } }), 415, 'unsupported_media_type'],
+    [
+      'an unknown field',
+      () => test.call('POST', '/v1/accounts', { key, body: { ...account, extra: 1 } }),
+      422,
+      'validation_failed',
+    ],
+    [
+      '__proto__',
+      () => test.call('POST', '/v1/accounts', { key, body: '{"__proto__":{"x":1}}' }),
+      422,
+      'validation_failed',
+    ],
+    [
+      'constructor',
+      () => test.call('POST', '/v1/accounts', { key, body: '{"constructor":{"prototype":{}}}' }),
+      422,
+      'validation_failed',
+    ],
+    [
+      'NUL',
+      () => test.call('POST', '/v1/accounts', { key, body: { ...account, name: 'a\0b' } }),
+      422,
+      'validation_failed',
+    ],
+    [
+      'half a surrogate pair',
+      () => test.call('POST', '/v1/accounts', { key, body: '{"name":"\\ud800"}' }),
+      422,
+      'validation_failed',
+    ],
+    [
+      'deep nesting',
+      () => test.call('POST', '/v1/accounts', { key, body: '['.repeat(100_000) }),
+      422,
+      'validation_failed',
+    ],
+    [
+      'text',
+      () => test.call('POST', '/v1/accounts', { key, body: 'x', headers: { 'content-type': 'text/plain' } }),
+      415,
+      'unsupported_media_type',
+    ],
+    [
+      'a form',
+      () =>
+        test.call('POST', '/v1/accounts', {
+          key,
+          body: 'a=b',
+          headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        }),
+      415,
+      'unsupported_media_type',
+    ],
     ['2 MiB', () => test.call('POST', '/v1/accounts', { key, body: 'x'.repeat(2 ** 21) }), 413, 'payload_too_large'],
-    ['9 MiB in a batch', () => test.call('POST', '/v1/transactions/batch', { key, body: 'x'.repeat(9 * 2 ** 20) }), 413, 'payload_too_large'],
+    [
+      '9 MiB in a batch',
+      () => test.call('POST', '/v1/transactions/batch', { key, body: 'x'.repeat(9 * 2 ** 20) }),
+      413,
+      'payload_too_large',
+    ],
   ])('%s', async (_, ask, status, code) => expectProblem(await ask(), status, code));
 
   it('names the methods that a path has', async () => {
@@ -76,7 +146,10 @@ describe('bad requests', () => {
   });
 
   it('reads 2 MiB of a batch before judging it', async () => {
-    const answer = await test.call('POST', '/v1/transactions/batch', { key, body: `{"mode":"${'x'.repeat(2 ** 21)}"}` });
+    const answer = await test.call('POST', '/v1/transactions/batch', {
+      key,
+      body: `{"mode":"${'x'.repeat(2 ** 21)}"}`,
+    });
     expectProblem(answer, 422, 'validation_failed');
   });
 
@@ -90,7 +163,11 @@ describe('bad requests', () => {
   it('tells every wrong field by its dotted path', async () => {
     const { body } = await test.call('POST', '/v1/transactions', {
       key,
-      body: { type: 'x', entries: [{ account_code: 'cash:EUR', direction: 'up', amount: '1e3', currency: 'EUR' }], more: 1 },
+      body: {
+        type: 'x',
+        entries: [{ account_code: 'cash:EUR', direction: 'up', amount: '1e3', currency: 'EUR' }],
+        more: 1,
+      },
       headers: { 'idempotency-key': 'k' },
     });
     const paths = body.errors.map((error: { path: string }) => error.path);
@@ -99,7 +176,11 @@ describe('bad requests', () => {
 
   it.each([
     ['slow headers', 'GET /healthz HTTP/1.1\r\nHost:', 408],
-    ['a slow body', `POST /v1/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${OPERATOR_KEY}\r\nContent-Length: 10\r\n`, 408],
+    [
+      'a slow body',
+      `POST /v1/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${OPERATOR_KEY}\r\nContent-Length: 10\r\n`,
+      408,
+    ],
     ['no HTTP', 'GARBAGE\r\n\r\n', 400],
     ['endless headers', `GET / HTTP/1.1\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`, 431],
   ])('ends %s', async (_, bytes, status) => {
@@ -110,7 +191,9 @@ describe('bad requests', () => {
 
   it('stays in the trace of its caller', async () => {
     const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
-    const { body } = await test.call('GET', '/v1/nothing', { headers: { traceparent: `00-${traceId}-00f067aa0ba902b7-01` } });
+    const { body } = await test.call('GET', '/v1/nothing', {
+      headers: { traceparent: `00-${traceId}-00f067aa0ba902b7-01` },
+    });
     expect(body.trace_id).toBe(traceId);
   });
 });
@@ -119,7 +202,10 @@ describe('health', () => {
   it('is ready, to anybody', async () => {
     expect(await test.call('GET', '/healthz', { key: false })).toMatchObject({ status: 200, body: { status: 'ok' } });
     const { status, body } = await test.call('GET', '/readyz', { key: false });
-    expect({ status, body }).toEqual({ status: 200, body: { status: 'ready', checks: { database: 'ok', schema: 'current', accepting: true } } });
+    expect({ status, body }).toEqual({
+      status: 200,
+      body: { status: 'ready', checks: { database: 'ok', schema: 'current', accepting: true } },
+    });
   });
 });
 

@@ -26,12 +26,16 @@ function urlTo(database: string): string {
 
 describe('migrate', () => {
   const names = Array.from({ length: DATABASES }, () => `migrate_${randomBytes(6).toString('hex')}`);
-  beforeAll(() => asOwner(inject('ownerUrl'), async (owner) => {
-    for (const name of names) await owner.query(`CREATE DATABASE ${name}`);
-  }));
-  afterAll(() => asOwner(inject('ownerUrl'), async (owner) => {
-    for (const name of names) await owner.query(`DROP DATABASE ${name} WITH (FORCE)`);
-  }));
+  beforeAll(() =>
+    asOwner(inject('ownerUrl'), async (owner) => {
+      for (const name of names) await owner.query(`CREATE DATABASE ${name}`);
+    }),
+  );
+  afterAll(() =>
+    asOwner(inject('ownerUrl'), async (owner) => {
+      for (const name of names) await owner.query(`DROP DATABASE ${name} WITH (FORCE)`);
+    }),
+  );
 
   it('says that an empty database is not current, to the owner and to the runtime role', async () => {
     const url = urlTo(names[0] as string);
@@ -54,17 +58,27 @@ describe('migrate', () => {
       const { rows } = await owner.query(`SELECT * FROM pg_roles WHERE rolname = 'counterfoil_runtime'`);
       return rows;
     });
-    expect(role).toMatchObject({ rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false, rolinherit: false });
+    expect(role).toMatchObject({
+      rolsuper: false,
+      rolbypassrls: false,
+      rolcreaterole: false,
+      rolcreatedb: false,
+      rolinherit: false,
+    });
     const database = new Database(runtimeUrlOf(url), { poolSize: 1, connectTimeoutMs: 2_000, applicationName: 'test' });
     expect(await schemaIsCurrent(database)).toBe(true);
     await expect(
-      database.transaction('platform', Deadline.after(2_000), (client) => client.query({ text: 'CREATE TABLE mine (id int)' })),
+      database.transaction('platform', Deadline.after(2_000), (client) =>
+        client.query({ text: 'CREATE TABLE mine (id int)' }),
+      ),
     ).rejects.toMatchObject({ code: '42501' });
     await database.close();
   });
 
   it('refuses a runtime URL of another user', async () => {
-    await expect(migrate(urlTo(names[0] as string), { runtimeUrl: inject('ownerUrl') })).rejects.toThrow(/must be counterfoil_runtime/);
+    await expect(migrate(urlTo(names[0] as string), { runtimeUrl: inject('ownerUrl') })).rejects.toThrow(
+      /must be counterfoil_runtime/,
+    );
   });
 
   it('gives up waiting for somebody else in time', async () => {

@@ -9,9 +9,13 @@ function ask(agent: Agent, url: string, key: string): Promise<{ outcome: number 
   return new Promise((resolve) => {
     const asked = request(url, { agent, headers: { authorization: `Bearer ${key}` } }, (response) => {
       response.resume();
-      response.on('end', () => resolve({ outcome: response.statusCode ?? 0, keepsAlive: response.headers.connection !== 'close' }));
+      response.on('end', () =>
+        resolve({ outcome: response.statusCode ?? 0, keepsAlive: response.headers.connection !== 'close' }),
+      );
     });
-    asked.on('error', (error: NodeJS.ErrnoException) => resolve({ outcome: error.code ?? error.message, keepsAlive: false }));
+    asked.on('error', (error: NodeJS.ErrnoException) =>
+      resolve({ outcome: error.code ?? error.message, keepsAlive: false }),
+    );
     asked.end();
   });
 }

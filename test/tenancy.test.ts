@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startApi, type Api } from '../apps/api/src/api.js';
 import { readConfig } from '#platform/config.js';
+import { type Api, startApi } from '../apps/api/src/api.js';
 import { callAt, OPERATOR_KEY, startTestApi, type TestApi } from './support/api.js';
 
 let test: TestApi;
@@ -10,7 +10,13 @@ let other: Api;
 beforeAll(async () => {
   test = await startTestApi({ API_KEY_CACHE_MS: '1000' });
   other = await startApi(
-    readConfig({ PORT: '0', LOG_LEVEL: 'error', DATABASE_URL: test.ownerUrl, COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY, API_KEY_CACHE_MS: '1000' }),
+    readConfig({
+      PORT: '0',
+      LOG_LEVEL: 'error',
+      DATABASE_URL: test.ownerUrl,
+      COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
+      API_KEY_CACHE_MS: '1000',
+    }),
   );
 });
 afterAll(async () => {
@@ -34,10 +40,7 @@ describe('merchants', () => {
     const { id } = await test.createMerchant();
     const client = new pg.Client({ connectionString: test.ownerUrl });
     await client.connect();
-    const { rows } = await client.query(
-      `SELECT xid::text, type FROM events WHERE merchant_id = $1`,
-      [id],
-    );
+    const { rows } = await client.query(`SELECT xid::text, type FROM events WHERE merchant_id = $1`, [id]);
     await client.end();
     expect(rows.map((row) => row.type)).toEqual(Array(7).fill('account.created'));
     expect(new Set(rows.map((row) => row.xid)).size).toBe(1);
@@ -70,7 +73,10 @@ describe('merchants', () => {
     expect(first.body.has_more).toBe(true);
     const second = await test.call('GET', `/v1/merchants?limit=1&cursor=${first.body.next_cursor}`);
     expect(second.body.data[0].id).toBe(ids[2]);
-    const forged = await test.call('GET', `/v1/merchants?cursor=${first.body.next_cursor.replace(/^./, (c: string) => (c === 'A' ? 'B' : 'A'))}`);
+    const forged = await test.call(
+      'GET',
+      `/v1/merchants?cursor=${first.body.next_cursor.replace(/^./, (c: string) => (c === 'A' ? 'B' : 'A'))}`,
+    );
     expect(forged.body.errors[0].path).toBe('cursor');
   });
 
@@ -91,12 +97,15 @@ describe('merchants', () => {
 describe('API keys', () => {
   it('rotate: a new one works at once, a revoked one stops here at once and elsewhere within its cache time', async () => {
     const { id, key, keyId } = await test.createMerchant();
-    const asks = (url: string, secret: string) => callAt(url, 'GET', '/v1/accounts', { key: secret }).then((answer) => answer.status);
+    const asks = (url: string, secret: string) =>
+      callAt(url, 'GET', '/v1/accounts', { key: secret }).then((answer) => answer.status);
     const issued = await test.call('POST', `/v1/merchants/${id}/api_keys`);
     expect(issued.status).toBe(201);
-    expect(await Promise.all([test.url, other.url].flatMap((url) => [key, issued.body.secret].map((secret) => asks(url, secret))))).toEqual([
-      200, 200, 200, 200,
-    ]);
+    expect(
+      await Promise.all(
+        [test.url, other.url].flatMap((url) => [key, issued.body.secret].map((secret) => asks(url, secret))),
+      ),
+    ).toEqual([200, 200, 200, 200]);
 
     const revoked = await test.call('DELETE', `/v1/merchants/${id}/api_keys/${keyId}`);
     const revokedAt = performance.now();
@@ -107,7 +116,9 @@ describe('API keys', () => {
 
     expect((await test.call('DELETE', `/v1/merchants/${id}/api_keys/${keyId}`)).status).toBe(204);
     const { body: list } = await test.call('GET', `/v1/merchants/${id}/api_keys`);
-    expect(list.data.map((one: { id: string; revoked_at: string | null }) => [one.id, one.revoked_at === null])).toEqual([
+    expect(
+      list.data.map((one: { id: string; revoked_at: string | null }) => [one.id, one.revoked_at === null]),
+    ).toEqual([
       [issued.body.id, true],
       [keyId, false],
     ]);
@@ -140,11 +151,19 @@ describe('whose request it is', () => {
 
   it('a merchant cannot act for another, and cannot learn that there is one', async () => {
     const [one, two] = [await test.createMerchant(), await test.createMerchant()];
-    const foreign = await test.call('GET', '/v1/accounts', { key: one.key, headers: { 'Counterfoil-Merchant': two.id } });
-    const unknown = await test.call('GET', '/v1/accounts', { key: one.key, headers: { 'Counterfoil-Merchant': '249956523482091520' } });
+    const foreign = await test.call('GET', '/v1/accounts', {
+      key: one.key,
+      headers: { 'Counterfoil-Merchant': two.id },
+    });
+    const unknown = await test.call('GET', '/v1/accounts', {
+      key: one.key,
+      headers: { 'Counterfoil-Merchant': '249956523482091520' },
+    });
     expect({ ...foreign.body, trace_id: '' }).toEqual({ ...unknown.body, trace_id: '' });
     expect(foreign.status).toBe(404);
-    expect((await test.call('GET', '/v1/accounts', { key: one.key, headers: { 'Counterfoil-Merchant': one.id } })).status).toBe(200);
+    expect(
+      (await test.call('GET', '/v1/accounts', { key: one.key, headers: { 'Counterfoil-Merchant': one.id } })).status,
+    ).toBe(200);
   });
 });
 

@@ -37,12 +37,23 @@ function expect<T>(response: RefinedResponse<'text'>, status: number, what: stri
 /** A merchant of this run's own with `wallets` accounts (no floor, so that every order of transfers is legal). */
 export function openMerchant(name: string, wallets: number): Merchant {
   const body = JSON.stringify({ name, time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] });
-  const answer = http.post(`${URL}/v1/merchants`, body, { headers: headers(OPERATOR_KEY), tags: { name: 'POST /merchants' } });
+  const answer = http.post(`${URL}/v1/merchants`, body, {
+    headers: headers(OPERATOR_KEY),
+    tags: { name: 'POST /merchants' },
+  });
   const { id, api_key } = expect<{ id: string; api_key: { secret: string } }>(answer, 201, 'POST /merchants');
   const key = api_key.secret;
   for (let n = 0; n < wallets; n += 1) {
-    const account = JSON.stringify({ code: `wallet:${n}`, name: `Wallet ${n}`, currency: 'EUR', normal_side: 'credit' });
-    const opened = http.post(`${URL}/v1/accounts`, account, { headers: headers(key), tags: { name: 'POST /accounts' } });
+    const account = JSON.stringify({
+      code: `wallet:${n}`,
+      name: `Wallet ${n}`,
+      currency: 'EUR',
+      normal_side: 'credit',
+    });
+    const opened = http.post(`${URL}/v1/accounts`, account, {
+      headers: headers(key),
+      tags: { name: 'POST /accounts' },
+    });
     expect(opened, 201, 'POST /accounts');
   }
   return { id, key };
@@ -56,7 +67,10 @@ export function postTransfer({ merchant, ref, from, to, amount }: Transfer): Ref
     { account_code: to, direction: 'credit', ...entry },
   ];
   const body = JSON.stringify({ type: 'transfer', external_ref: ref, entries });
-  return http.post(`${URL}/v1/transactions`, body, { headers: headers(merchant.key, ref), tags: { name: 'POST /transactions' } });
+  return http.post(`${URL}/v1/transactions`, body, {
+    headers: headers(merchant.key, ref),
+    tags: { name: 'POST /transactions' },
+  });
 }
 
 function get<T>(merchant: Merchant, path: string, name: string): T {
@@ -70,7 +84,9 @@ export function verifyPosting(merchant: Merchant, ref: string, id: string): void
     `/v1/transactions?external_ref=${encodeURIComponent(ref)}`,
     'GET /transactions?external_ref',
   );
-  const isOnce = check(data, { 'an acknowledged posting is there once': (found) => found.length === 1 && found[0]?.id === id });
+  const isOnce = check(data, {
+    'an acknowledged posting is there once': (found) => found.length === 1 && found[0]?.id === id,
+  });
   if (isOnce) verified.add(1);
   else broken.add(1);
 }

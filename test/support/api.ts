@@ -1,5 +1,5 @@
-import { type Api, startApi } from '../../apps/api/src/api.js';
 import { readConfig } from '#platform/config.js';
+import { type Api, startApi } from '../../apps/api/src/api.js';
 import { freshDatabase } from './database.js';
 
 export const OPERATOR_KEY = `cfo_${'t'.repeat(40)}`;
@@ -18,7 +18,9 @@ export interface TestApi {
   runtimeUrl: string;
   /** A JSON request. `key` false: none; a string `body` is sent as it is. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
-  createMerchant(overrides?: Record<string, unknown>): Promise<{ id: string; key: string; keyId: string; body: Answer['body'] }>;
+  createMerchant(
+    overrides?: Record<string, unknown>,
+  ): Promise<{ id: string; key: string; keyId: string; body: Answer['body'] }>;
   stop(): Promise<void>;
 }
 
@@ -47,7 +49,13 @@ export async function startTestApi(environment: Record<string, string> = {}): Pr
     runtimeUrl: database.runtimeUrl,
     call,
     async createMerchant(overrides = {}) {
-      const body = { name: 'Test', time_zone: 'Europe/Berlin', settlement_cutoff: '23:00', currencies: ['EUR'], ...overrides };
+      const body = {
+        name: 'Test',
+        time_zone: 'Europe/Berlin',
+        settlement_cutoff: '23:00',
+        currencies: ['EUR'],
+        ...overrides,
+      };
       const answer = await call('POST', '/v1/merchants', { body });
       if (answer.status !== 201) throw new Error(`no merchant: ${JSON.stringify(answer.body)}`);
       return { id: answer.body.id, key: answer.body.api_key.secret, keyId: answer.body.api_key.id, body: answer.body };
@@ -68,7 +76,9 @@ export async function callAt(url: string, method: string, path: string, options:
       ...(body !== undefined && { 'content-type': 'application/json' }),
       ...headers,
     },
-    ...(body !== undefined && { body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body) }),
+    ...(body !== undefined && {
+      body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
+    }),
   });
   const text = await response.text();
   const isJson = /json/.test(response.headers.get('content-type') ?? '');

@@ -23,7 +23,9 @@ export async function freshDatabase(copyOf?: TestDatabase): Promise<TestDatabase
   return {
     ownerUrl: owner.href,
     runtimeUrl: runtimeUrlOf(owner.href),
-    drop: () => asAdmin(adminUrl, (admin) => admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)),
+    drop: async () => {
+      await asAdmin(adminUrl, (admin) => admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
+    },
   };
 }
 

@@ -1,5 +1,5 @@
-import type { TestProject } from 'vitest/node';
 import pg from 'pg';
+import type { TestProject } from 'vitest/node';
 import { migrate } from '#db/migrate.js';
 import { startTestServices } from '../../scripts/vitest-services.mjs';
 import { TEMPLATE } from './database.js';

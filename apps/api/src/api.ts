@@ -31,7 +31,11 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
   const logger = parts.logger ?? createLogger({ level: config.logLevel, service: 'counterfoil-api' });
   const telemetry =
     parts.telemetry ??
-    Telemetry.start({ otlpEndpoint: config.otlpEndpoint, sampleRatio: config.traceSampleRatio, serviceName: 'counterfoil-api' });
+    Telemetry.start({
+      otlpEndpoint: config.otlpEndpoint,
+      sampleRatio: config.traceSampleRatio,
+      serviceName: 'counterfoil-api',
+    });
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.with({ config, logger, telemetry, service: 'api' }),
     adapterOf(config, logger),
@@ -97,7 +101,11 @@ function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
         ? [431, 'Request Header Fields Too Large', 'The headers are too large.']
         : [400, 'Bad Request', 'The request is not valid HTTP.'];
   const { code, message } = new LedgerError('malformed_json', String(detail));
-  const body = JSON.stringify({ ...problemDocument({ code, detail: message, trace_id: randomHex(16) }), status, title: reason });
+  const body = JSON.stringify({
+    ...problemDocument({ code, detail: message, trace_id: randomHex(16) }),
+    status,
+    title: reason,
+  });
   socket.end(
     `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

@@ -48,11 +48,15 @@ export function Documented(documentation: RouteDocumentation): MethodDecorator {
     // Parameters are decorated before their method, so that their metadata is there.
     const parameters = Reflect.getMetadata(ROUTE_ARGUMENTS, target.constructor, key) ?? {};
     const takesQuery = Object.keys(parameters).some((name) => name.startsWith(QUERY_ARGUMENT));
-    const access: RouteAccess = { access: documentation.access ?? 'merchant', largeBody: documentation.largeBody ?? false, takesQuery };
-    applyDecorators(HttpCode(documentation.status ?? 200), SetMetadata(DOCUMENTATION, documentation), RouteConfig(access))(
-      target,
-      key,
-      descriptor,
-    );
+    const access: RouteAccess = {
+      access: documentation.access ?? 'merchant',
+      largeBody: documentation.largeBody ?? false,
+      takesQuery,
+    };
+    applyDecorators(
+      HttpCode(documentation.status ?? 200),
+      SetMetadata(DOCUMENTATION, documentation),
+      RouteConfig(access),
+    )(target, key, descriptor);
   };
 }

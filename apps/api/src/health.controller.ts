@@ -34,7 +34,12 @@ export class HealthController {
   ) {}
 
   @Get('healthz')
-  @Documented({ summary: 'Whether the process is alive', access: 'public', response: health, responseExample: { status: 'ok' } })
+  @Documented({
+    summary: 'Whether the process is alive',
+    access: 'public',
+    response: health,
+    responseExample: { status: 'ok' },
+  })
   alive() {
     return { status: 'ok' };
   }

@@ -12,10 +12,16 @@ const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/;
 export function idempotencyOf(request: FastifyRequest): Idempotency {
   const key = request.headers['idempotency-key'];
   if (key === undefined || key === '') {
-    throw new LedgerError('idempotency_key_required', 'This request moves money: send an Idempotency-Key header, unique to the operation.');
+    throw new LedgerError(
+      'idempotency_key_required',
+      'This request moves money: send an Idempotency-Key header, unique to the operation.',
+    );
   }
   if (typeof key !== 'string' || !VISIBLE_ASCII.test(key)) {
-    throw new LedgerError('idempotency_key_invalid', 'An Idempotency-Key is 1 to 255 visible ASCII characters, without spaces.');
+    throw new LedgerError(
+      'idempotency_key_invalid',
+      'An Idempotency-Key is 1 to 255 visible ASCII characters, without spaces.',
+    );
   }
   const [path] = request.url.split('?', 1);
   return { key, requestSha256: hash('sha256', `${request.method} ${path}\n${canonicalJson(request.body)}`, 'buffer') };

@@ -6,7 +6,9 @@ const parse = (text: string) => parseJsonBody(Buffer.from(text));
 
 describe('parseJsonBody', () => {
   it('reads what JSON.parse reads, as long as numbers are integers', () => {
-    const value = fc.jsonValue({ maxDepth: 5, noUnicodeString: false } as never).filter((json) => !JSON.stringify(json).includes('__proto__'));
+    const value = fc
+      .jsonValue({ maxDepth: 5, noUnicodeString: false } as never)
+      .filter((json) => !JSON.stringify(json).includes('__proto__'));
     fc.assert(
       fc.property(value, (json) => {
         const text = JSON.stringify(json);
@@ -34,19 +36,26 @@ describe('parseJsonBody', () => {
     ['{"a": {"__proto__": {"admin": true}}}', 'a.__proto__'],
     ['{"\\u005f_proto__": 1}', '__proto__'],
   ])('refuses %s at its path', (text, path) => {
-    expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'validation_failed', errors: [expect.objectContaining({ path })] }));
+    expect(() => parse(text)).toThrow(
+      expect.objectContaining({ code: 'validation_failed', errors: [expect.objectContaining({ path })] }),
+    );
   });
 
   it('takes a pair of surrogates that is whole', () => {
     expect(parse('["\\ud83d\\ude00"]')).toEqual(['😀']);
   });
 
-  it.each(['{', '{"a":1,}', 'nul', '[1] 2', '{"a":"\n"}', '01', '"\\x"', '\ufeff{}'])('refuses %j as malformed', (text) => {
-    expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'malformed_json' }));
-  });
+  it.each(['{', '{"a":1,}', 'nul', '[1] 2', '{"a":"\n"}', '01', '"\\x"', '\ufeff{}'])(
+    'refuses %j as malformed',
+    (text) => {
+      expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'malformed_json' }));
+    },
+  );
 
   it('refuses bytes that are no UTF-8', () => {
-    expect(() => parseJsonBody(Buffer.from([0x22, 0xff, 0x22]))).toThrow(expect.objectContaining({ code: 'malformed_json' }));
+    expect(() => parseJsonBody(Buffer.from([0x22, 0xff, 0x22]))).toThrow(
+      expect.objectContaining({ code: 'malformed_json' }),
+    );
   });
 
   it('refuses a million levels as quickly as twenty-one', () => {

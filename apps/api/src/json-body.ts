@@ -46,7 +46,8 @@ function survey(text: string): { depth: number; hasFractions: boolean } {
     if (code === 0x22 /* " */) index = endOfString(text, index);
     else if (code === 0x7b /* { */ || code === 0x5b /* [ */) deepest = Math.max(deepest, ++depth);
     else if (code === 0x7d || code === 0x5d) depth -= 1;
-    else if (code === 0x2e /* . */ || ((code | 0x20) === 0x65 /* e */ && previous >= 0x30 && previous <= 0x39)) hasFractions = true;
+    else if (code === 0x2e /* . */ || ((code | 0x20) === 0x65 /* e */ && previous >= 0x30 && previous <= 0x39))
+      hasFractions = true;
     previous = code;
   }
   return { depth: deepest, hasFractions };

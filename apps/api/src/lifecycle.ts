@@ -48,7 +48,10 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     const { largeBody } = (route.config ?? {}) as RouteAccess;
     route.bodyLimit = largeBody ? config.batchBodyLimitBytes : config.bodyLimitBytes;
     const methods = Array.isArray(route.method) ? route.method : [route.method];
-    routes.push({ pattern: patternOf(route.url), methods: methods.filter((method) => METHODS.includes(method as never)) });
+    routes.push({
+      pattern: patternOf(route.url),
+      methods: methods.filter((method) => METHODS.includes(method as never)),
+    });
   });
 
   fastify.addHook('onRequest', (request, reply, done) => {
@@ -83,7 +86,12 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     const path = request.url.split('?', 1)[0] ?? '';
     return {
       startedMs: performance.now(),
-      span: telemetry.startRequest(request.method, route, path, typeof traceparent === 'string' ? traceparent : undefined),
+      span: telemetry.startRequest(
+        request.method,
+        route,
+        path,
+        typeof traceparent === 'string' ? traceparent : undefined,
+      ),
       deadline: Deadline.after(config.requestDeadlineMs),
       context: undefined,
       problem: undefined,
@@ -104,7 +112,9 @@ function authorise(request: FastifyRequest, exchange: Exchange, authenticator: A
     const unknown = takesQuery ? undefined : Object.keys(query)[0];
     if (unknown !== undefined) return done(invalid(unknown, 'is not a known query parameter'));
     if (access === 'operator') {
-      return caller.kind === 'operator' ? done() : done(new LedgerError('forbidden', 'This route is for operators of the platform.'));
+      return caller.kind === 'operator'
+        ? done()
+        : done(new LedgerError('forbidden', 'This route is for operators of the platform.'));
     }
     actFor(request, exchange, caller, authenticator, done);
   };
@@ -114,7 +124,13 @@ function authorise(request: FastifyRequest, exchange: Exchange, authenticator: A
 }
 
 /** Finds the merchant on whose behalf the request is, and gives it its context. */
-function actFor(request: FastifyRequest, exchange: Exchange, caller: Caller, authenticator: Authenticator, done: Done): void {
+function actFor(
+  request: FastifyRequest,
+  exchange: Exchange,
+  caller: Caller,
+  authenticator: Authenticator,
+  done: Done,
+): void {
   const header = request.headers['counterfoil-merchant'];
   const { deadline, span } = exchange;
   const admit = (merchantId: bigint) => {
@@ -130,7 +146,9 @@ function actFor(request: FastifyRequest, exchange: Exchange, caller: Caller, aut
   const isOwn = caller.kind === 'merchant' && caller.merchantId === merchantId;
   if (merchantId !== undefined && isOwn) return admit(merchantId);
   if (merchantId === undefined || caller.kind === 'merchant') return done(notFound('merchant'));
-  authenticator.isMerchant(merchantId, deadline).then((exists) => (exists ? admit(merchantId) : done(notFound('merchant'))), done);
+  authenticator
+    .isMerchant(merchantId, deadline)
+    .then((exists) => (exists ? admit(merchantId) : done(notFound('merchant'))), done);
 }
 
 function logOutcome(logger: Logger, request: FastifyRequest, status: number, exchange: Exchange): void {
@@ -155,12 +173,15 @@ function logOutcome(logger: Logger, request: FastifyRequest, status: number, exc
 function patternOf(url: string): RegExp {
   const source = url
     .split('/')
-    .map((segment) => (segment.startsWith(':') ? '[^/]+' : segment.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace('*', '.*')))
+    .map((segment) =>
+      segment.startsWith(':') ? '[^/]+' : segment.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace('*', '.*'),
+    )
     .join('/');
   return new RegExp(`^${source}$`);
 }
 
 /** What cannot even be routed, such as %-escapes that are none. */
 export function frameworkErrorHandler(logger: Logger) {
-  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => sendProblem(logger, error, request, reply);
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
+    sendProblem(logger, error, request, reply);
 }

@@ -9,18 +9,23 @@ const document = JSON.parse(JSON.stringify(openApiDocument()));
 describe('the OpenAPI document', () => {
   it('found the routes', () => expect(routes.length).toBeGreaterThan(15));
 
-  it.each(routes.map((route) => [`${route.method.toUpperCase()} ${route.path}`, route] as const))('documents %s', (_, route) => {
-    expect(route.documentation, 'decorate the route with @Documented').toBeDefined();
-    const operation = document.paths[route.path][route.method];
-    expect(operation.summary).not.toBe('');
-    for (const code of problemsOf(route)) {
-      const { content } = operation.responses[String(PROBLEMS[code].status)];
-      expect(content['application/problem+json'].examples[code].value.code).toBe(code);
-    }
-    const success = Object.entries<{ content?: unknown }>(operation.responses).filter(([status]) => status.startsWith('2'));
-    expect(success.length).toBeGreaterThan(0);
-    if (!operation.responses['204']) for (const [, { content }] of success) expect(content).toBeDefined();
-  });
+  it.each(routes.map((route) => [`${route.method.toUpperCase()} ${route.path}`, route] as const))(
+    'documents %s',
+    (_, route) => {
+      expect(route.documentation, 'decorate the route with @Documented').toBeDefined();
+      const operation = document.paths[route.path][route.method];
+      expect(operation.summary).not.toBe('');
+      for (const code of problemsOf(route)) {
+        const { content } = operation.responses[String(PROBLEMS[code].status)];
+        expect(content['application/problem+json'].examples[code].value.code).toBe(code);
+      }
+      const success = Object.entries<{ content?: unknown }>(operation.responses).filter(([status]) =>
+        status.startsWith('2'),
+      );
+      expect(success.length).toBeGreaterThan(0);
+      if (!operation.responses['204']) for (const [, { content }] of success) expect(content).toBeDefined();
+    },
+  );
 
   it('shows an example that its own schema takes', () => {
     for (const { body, documentation, path } of routes) {
@@ -36,7 +41,9 @@ describe('the OpenAPI document', () => {
   });
 
   it('refers to nothing that it lacks', () => {
-    const names = [...JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(([, name]) => name as string);
+    const names = [...JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(
+      ([, name]) => name as string,
+    );
     expect(names.length).toBeGreaterThan(20);
     for (const name of names) expect(document.components.schemas, name).toHaveProperty(name);
     expect(JSON.stringify(document)).not.toContain('$defs');

@@ -5,7 +5,13 @@ import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
 import { PROBLEMS, type ProblemCode, problemDocument } from '#kernel/problem.js';
 import { CONTROLLERS } from './app.module.js';
-import { BODY_ARGUMENT, DOCUMENTATION, QUERY_ARGUMENT, ROUTE_ARGUMENTS, type RouteDocumentation } from './documented.js';
+import {
+  BODY_ARGUMENT,
+  DOCUMENTATION,
+  QUERY_ARGUMENT,
+  ROUTE_ARGUMENTS,
+  type RouteDocumentation,
+} from './documented.js';
 import { problem } from './schemas.js';
 
 const JSON_TYPE = 'application/json';
@@ -15,7 +21,12 @@ const EXAMPLE_TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 /** What a route may answer besides what it documents itself. */
 const ALWAYS: readonly ProblemCode[] = ['internal', 'overloaded', 'database_unavailable', 'deadline_exceeded'];
 const WITH_KEY: readonly ProblemCode[] = ['unauthorized', 'validation_failed', 'rate_limited'];
-const WITH_BODY: readonly ProblemCode[] = ['malformed_json', 'unsupported_media_type', 'payload_too_large', 'validation_failed'];
+const WITH_BODY: readonly ProblemCode[] = [
+  'malformed_json',
+  'unsupported_media_type',
+  'payload_too_large',
+  'validation_failed',
+];
 const WITH_IDEMPOTENCY: readonly ProblemCode[] = [
   'idempotency_key_required',
   'idempotency_key_invalid',
@@ -45,8 +56,11 @@ export function routesOf(controllers: readonly Controller[]): Route[] {
       if (typeof handler !== 'function') return [];
       const method: RequestMethod | undefined = Reflect.getMetadata(METHOD_METADATA, handler);
       if (method === undefined) return [];
-      const parts = `${prefix}/${Reflect.getMetadata(PATH_METADATA, handler) ?? ''}`.split('/').filter((part) => part !== '');
-      const schemas: Record<string, { schema?: z.ZodType }> = Reflect.getMetadata(ROUTE_ARGUMENTS, controller, name) ?? {};
+      const parts = `${prefix}/${Reflect.getMetadata(PATH_METADATA, handler) ?? ''}`
+        .split('/')
+        .filter((part) => part !== '');
+      const schemas: Record<string, { schema?: z.ZodType }> =
+        Reflect.getMetadata(ROUTE_ARGUMENTS, controller, name) ?? {};
       const schemaOf = (kind: string) => Object.entries(schemas).find(([key]) => key.startsWith(kind))?.[1].schema;
       return {
         name: `${controller.name.replace(/Controller$/, '')}.${name}`,
@@ -118,7 +132,9 @@ function operationOf(route: Route, documentation: RouteDocumentation, components
     tags: [tag],
     summary,
     ...(description && { description }),
-    ...(access !== 'public' && { security: access === 'operator' ? [{ operator: [] }] : [{ merchant: [] }, { operator: [] }] }),
+    ...(access !== 'public' && {
+      security: access === 'operator' ? [{ operator: [] }] : [{ merchant: [] }, { operator: [] }],
+    }),
     parameters: parametersOf(route, documentation, components),
     ...(route.body && {
       requestBody: {
@@ -135,7 +151,11 @@ function operationOf(route: Route, documentation: RouteDocumentation, components
   };
 }
 
-function parametersOf(route: Route, { access = 'merchant', idempotent }: RouteDocumentation, components: Components): Json[] {
+function parametersOf(
+  route: Route,
+  { access = 'merchant', idempotent }: RouteDocumentation,
+  components: Components,
+): Json[] {
   const path = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: 'path',
@@ -159,7 +179,8 @@ function parametersOf(route: Route, { access = 'merchant', idempotent }: RouteDo
       name: 'Idempotency-Key',
       in: 'header',
       required: true,
-      description: 'Unique to the operation. The same key and request give the first answer again, with `Idempotent-Replayed: true`.',
+      description:
+        'Unique to the operation. The same key and request give the first answer again, with `Idempotent-Replayed: true`.',
       schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' },
       example: 'order-6735-charge',
     });
@@ -181,11 +202,19 @@ function successOf(documentation: RouteDocumentation, components: Components): J
   const answer = {
     description: documentation.summary,
     ...(idempotent && {
-      headers: { 'Idempotent-Replayed': { schema: { type: 'string', const: 'true' }, description: 'On the repeated answer of an earlier request.' } },
+      headers: {
+        'Idempotent-Replayed': {
+          schema: { type: 'string', const: 'true' },
+          description: 'On the repeated answer of an earlier request.',
+        },
+      },
     }),
     ...(response && {
       content: {
-        [JSON_TYPE]: { schema: components.add(response, 'output'), ...(responseExample !== undefined && { example: responseExample }) },
+        [JSON_TYPE]: {
+          schema: components.add(response, 'output'),
+          ...(responseExample !== undefined && { example: responseExample }),
+        },
       },
     }),
   };
@@ -203,7 +232,10 @@ function problemResponses(codes: readonly ProblemCode[]): Json {
         content: {
           [PROBLEM_TYPE]: {
             schema: {
-              allOf: [{ $ref: '#/components/schemas/Problem' }, { properties: { code: { enum: ofStatus }, status: { const: status } } }],
+              allOf: [
+                { $ref: '#/components/schemas/Problem' },
+                { properties: { code: { enum: ofStatus }, status: { const: status } } },
+              ],
             },
             examples: Object.fromEntries(ofStatus.map((code) => [code, { value: exampleOf(code) }])),
           },
@@ -214,7 +246,8 @@ function problemResponses(codes: readonly ProblemCode[]): Json {
 }
 
 function exampleOf(code: ProblemCode): Json {
-  const errors = code === 'validation_failed' ? [{ path: 'entries.0.amount', message: 'must be at least 1' }] : undefined;
+  const errors =
+    code === 'validation_failed' ? [{ path: 'entries.0.amount', message: 'must be at least 1' }] : undefined;
   const detail = errors ? 'entries.0.amount: must be at least 1' : `${PROBLEMS[code].title}.`;
   return { ...problemDocument({ code, detail, trace_id: EXAMPLE_TRACE_ID, ...(errors && { errors }) }) };
 }
@@ -235,7 +268,8 @@ class Components {
   #keep(id: string, json: Json): void {
     const { id: _, ...definition } = json;
     const known = this.schemas[id];
-    if (known && JSON.stringify(known) !== JSON.stringify(definition)) throw new Error(`two different schemas have the id ${id}`);
+    if (known && JSON.stringify(known) !== JSON.stringify(definition))
+      throw new Error(`two different schemas have the id ${id}`);
     this.schemas[id] = definition;
   }
 }
@@ -247,7 +281,9 @@ function relocate(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) => [
       key,
-      key === '$ref' && typeof inner === 'string' ? inner.replace('#/$defs/', '#/components/schemas/') : relocate(inner),
+      key === '$ref' && typeof inner === 'string'
+        ? inner.replace('#/$defs/', '#/components/schemas/')
+        : relocate(inner),
     ]),
   );
 }

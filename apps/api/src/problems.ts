@@ -13,7 +13,8 @@ const TYPE = 'application/problem+json; charset=utf-8';
 const FASTIFY_ERRORS: Record<string, () => LedgerError> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new LedgerError('unsupported_media_type', 'Send the body as application/json.'),
   FST_ERR_CTP_BODY_TOO_LARGE: () => new LedgerError('payload_too_large', 'The body is larger than this route takes.'),
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new LedgerError('malformed_json', 'The body is not as long as Content-Length says.'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
+    new LedgerError('malformed_json', 'The body is not as long as Content-Length says.'),
   FST_ERR_CTP_EMPTY_JSON_BODY: () => new LedgerError('malformed_json', 'The body is empty.'),
   FST_ERR_BAD_URL: () => notFound('route'),
   FST_ERR_MAX_PARAM_LENGTH: () => notFound('resource'),
@@ -50,12 +51,17 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
   const refusal = refusalOf(error);
   const { exchange } = request;
   const traceId = (exchange && traceIdOf(exchange.span)) ?? randomHex(16);
-  const answer = refusal ?? new LedgerError('internal', 'Something went wrong on our side; it has been recorded under the trace_id.');
+  const answer =
+    refusal ??
+    new LedgerError('internal', 'Something went wrong on our side; it has been recorded under the trace_id.');
   if (exchange) exchange.problem = answer.code;
   const isAborted = request.raw.destroyed && ABORTED.has(String((error as { code?: unknown } | undefined)?.code));
   if (!refusal && !isAborted) {
     exchange?.span.recordException(error instanceof Error ? error : String(error));
-    logger.error({ err: error, trace_id: traceId, route: request.routeOptions?.url, method: request.method }, 'request failed');
+    logger.error(
+      { err: error, trace_id: traceId, route: request.routeOptions?.url, method: request.method },
+      'request failed',
+    );
   }
   if (reply.sent) return;
   if (answer.code === 'unauthorized') reply.header('www-authenticate', 'Bearer realm="counterfoil"');

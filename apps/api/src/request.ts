@@ -1,11 +1,11 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
 import type { Span } from '@opentelemetry/api';
+import type { FastifyRequest } from 'fastify';
+import type { ProblemCode } from '#kernel/problem.js';
 import { notFound } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { RequestBounds, RequestContext } from '#platform/request-context.js';
-import type { ProblemCode } from '#kernel/problem.js';
 
 /** What the hooks keep about a request from its arrival to its last byte. */
 export interface Exchange extends RequestBounds {

@@ -33,7 +33,10 @@ export function fieldErrors(issues: readonly z.core.$ZodIssue[], value: unknown,
         errors.push({ path: [...path, key].join('.'), message: 'is not a known field' });
       }
     } else {
-      errors.push({ path: path.join('.') || root, message: isMissing(value, issue.path) ? 'is required' : plain(issue) });
+      errors.push({
+        path: path.join('.') || root,
+        message: isMissing(value, issue.path) ? 'is required' : plain(issue),
+      });
     }
   }
   return errors;
@@ -51,7 +54,8 @@ function isMissing(value: unknown, path: readonly PropertyKey[]): boolean {
 /** zod's own sentences begin with "Invalid input: expected …" and such; ours follow the path, so they start small. */
 function plain(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_type') return `must be ${article(issue.expected)}`;
-  if (issue.code === 'invalid_value') return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
+  if (issue.code === 'invalid_value')
+    return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
   return issue.message;
 }
 

@@ -16,10 +16,28 @@ describe('amountIn', () => {
     ['007', 7n],
   ])('takes %j', (value, amount) => expect(read(amountIn, value)).toBe(amount));
 
-  it.each([0, '0', -1, '-1', '+1', '1.0', 1.5, Number.NaN, 2 ** 53, '1e3', '0x10', '', ' 1', '１', '9'.repeat(41), null, true, {}, [1], undefined])(
-    'refuses %j',
-    (value) => expect(read(amountIn, value)).toBe('refused'),
-  );
+  it.each([
+    0,
+    '0',
+    -1,
+    '-1',
+    '+1',
+    '1.0',
+    1.5,
+    Number.NaN,
+    2 ** 53,
+    '1e3',
+    '0x10',
+    '',
+    ' 1',
+    '１',
+    '9'.repeat(41),
+    null,
+    true,
+    {},
+    [1],
+    undefined,
+  ])('refuses %j', (value) => expect(read(amountIn, value)).toBe('refused'));
 
   it('says what is missing when it is', () => {
     const result = z.strictObject({ amount: amountIn }).safeParse({});
@@ -48,7 +66,9 @@ describe('versionIn and idIn', () => {
 });
 
 describe('currencyIn', () => {
-  it.each(['eur', 'XXZ', 'EURO', '', 'EU', 978])('refuses %j', (code) => expect(read(currencyIn, code)).toBe('refused'));
+  it.each(['eur', 'XXZ', 'EURO', '', 'EU', 978])('refuses %j', (code) =>
+    expect(read(currencyIn, code)).toBe('refused'),
+  );
   it.each(['EUR', 'JPY', 'KWD'])('takes %s', (code) => expect(read(currencyIn, code)).toBe(code));
 });
 
@@ -92,6 +112,7 @@ describe('listQuery', () => {
   it('is 1 to 1000, 100 when not given', () => {
     expect(query.parse({}).limit).toBe(100);
     expect(query.parse({ limit: '1000' }).limit).toBe(1000);
-    for (const limit of ['0', '1001', '-1', '1.5', 'ten', '', ['1', '2']]) expect(query.safeParse({ limit }).success).toBe(false);
+    for (const limit of ['0', '1001', '-1', '1.5', 'ten', '', ['1', '2']])
+      expect(query.safeParse({ limit }).success).toBe(false);
   });
 });

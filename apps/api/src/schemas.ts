@@ -33,7 +33,12 @@ export const amountIn = z
   .transform((value, ctx) => {
     const amount = value === undefined ? undefined : parseMoney(value, false);
     if (amount === undefined) {
-      return fail(ctx, value === undefined ? 'is required' : 'must be a string of digits or a JSON integer of at most 2^53-1, in minor units');
+      return fail(
+        ctx,
+        value === undefined
+          ? 'is required'
+          : 'must be a string of digits or a JSON integer of at most 2^53-1, in minor units',
+      );
     }
     return amount > 0n ? amount : fail(ctx, 'must be at least 1');
   })
@@ -73,7 +78,10 @@ export const versionIn = z
   .meta({
     id: 'VersionIn',
     description: 'The version of an account.',
-    oneOf: [{ type: 'string', pattern: '^[0-9]+$' }, { type: 'integer', minimum: 0 }],
+    oneOf: [
+      { type: 'string', pattern: '^[0-9]+$' },
+      { type: 'integer', minimum: 0 },
+    ],
     examples: ['3'],
   });
 
@@ -87,7 +95,12 @@ export const amountOut = z
 export const idIn = z
   .string('must be an id: a decimal string')
   .transform((value, ctx) => parseSnowflake(value) ?? fail(ctx, 'must be an id: a decimal string'))
-  .meta({ id: 'IdIn', description: 'A Snowflake as a decimal string.', pattern: '^[1-9][0-9]{0,18}$', examples: ['251658240000004096'] });
+  .meta({
+    id: 'IdIn',
+    description: 'A Snowflake as a decimal string.',
+    pattern: '^[1-9][0-9]{0,18}$',
+    examples: ['251658240000004096'],
+  });
 
 export const idOut = z
   .string()
@@ -101,16 +114,32 @@ export const timestampIn = z
     const timeMs = parseTimestamp(value);
     return timeMs ?? fail(ctx, 'must be an RFC 3339 time such as 2026-11-21T17:09:00.000Z, of the years 1900 to 2199');
   })
-  .meta({ id: 'TimestampIn', description: 'RFC 3339, any offset.', format: 'date-time', examples: ['2026-11-21T17:09:00.000Z'] });
+  .meta({
+    id: 'TimestampIn',
+    description: 'RFC 3339, any offset.',
+    format: 'date-time',
+    examples: ['2026-11-21T17:09:00.000Z'],
+  });
 
 export const timestampOut = z
   .string()
-  .meta({ id: 'Timestamp', description: 'RFC 3339 UTC with milliseconds.', format: 'date-time', examples: ['2026-11-21T17:09:00.000Z'] });
+  .meta({
+    id: 'Timestamp',
+    description: 'RFC 3339 UTC with milliseconds.',
+    format: 'date-time',
+    examples: ['2026-11-21T17:09:00.000Z'],
+  });
 
 export function parseTimestamp(text: string): number | undefined {
   const match = RFC_3339.exec(text);
   if (!match) return undefined;
-  const [, date, time, fraction = '', offset] = match as unknown as [string, string, string, string | undefined, string];
+  const [, date, time, fraction = '', offset] = match as unknown as [
+    string,
+    string,
+    string,
+    string | undefined,
+    string,
+  ];
   const localMs = Date.parse(`${date}T${time}.${fraction.padEnd(3, '0').slice(0, 3)}Z`);
   // Date.parse reads 2026-02-30 as the 2nd of March; such a day is refused rather than moved.
   if (Number.isNaN(localMs) || !new Date(localMs).toISOString().startsWith(date)) return undefined;
@@ -147,8 +176,15 @@ export const metadataIn = z
       error: `must be a string of at most ${MAX_METADATA_VALUE} characters, an integer or a boolean`,
     }),
   )
-  .refine((metadata) => Object.keys(metadata).length <= MAX_METADATA_KEYS, `must have at most ${MAX_METADATA_KEYS} keys`)
-  .meta({ id: 'MetadataIn', description: `Up to ${MAX_METADATA_KEYS} of the client's own names and values.`, examples: [{ order: '6735' }] });
+  .refine(
+    (metadata) => Object.keys(metadata).length <= MAX_METADATA_KEYS,
+    `must have at most ${MAX_METADATA_KEYS} keys`,
+  )
+  .meta({
+    id: 'MetadataIn',
+    description: `Up to ${MAX_METADATA_KEYS} of the client's own names and values.`,
+    examples: [{ order: '6735' }],
+  });
 
 export const metadataOut = z
   .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
@@ -162,7 +198,13 @@ export const listQuery = {
     .transform(Number)
     .refine((limit) => limit >= 1 && limit <= MAX_LIMIT, `must be a whole number from 1 to ${MAX_LIMIT}`)
     .default(DEFAULT_LIMIT)
-    .meta({ description: `1 to ${MAX_LIMIT}, default ${DEFAULT_LIMIT}.`, type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: DEFAULT_LIMIT }),
+    .meta({
+      description: `1 to ${MAX_LIMIT}, default ${DEFAULT_LIMIT}.`,
+      type: 'integer',
+      minimum: 1,
+      maximum: MAX_LIMIT,
+      default: DEFAULT_LIMIT,
+    }),
   cursor: z
     .string('must be given once')
     .max(1_024, 'is not a cursor of this list')

@@ -1,5 +1,5 @@
-import { Server as NetServer } from 'node:net';
 import type { Server } from 'node:http';
+import { Server as NetServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 10;
@@ -40,7 +40,8 @@ export class Shutdown {
     // Not Server.close of http: that one cuts idle connections at once.
     NetServer.prototype.close.call(server);
     const lingerEndMs = Math.min(endMs, performance.now() + IDLE_LINGER_MS);
-    while (performance.now() < lingerEndMs && (this.#inHand > 0 || (await connectionsOf(server)) > 0)) await sleep(POLL_MS);
+    while (performance.now() < lingerEndMs && (this.#inHand > 0 || (await connectionsOf(server)) > 0))
+      await sleep(POLL_MS);
     server.closeIdleConnections();
     while (performance.now() < endMs && this.#inHand > 0) await sleep(POLL_MS);
     server.closeAllConnections();

@@ -9,13 +9,20 @@ import { WorkerModule } from './worker.module.js';
 const config = readConfigOrExit();
 const service = 'counterfoil-worker';
 const logger = createLogger({ level: config.logLevel, service });
-const telemetry = Telemetry.start({ otlpEndpoint: config.otlpEndpoint, sampleRatio: config.traceSampleRatio, serviceName: service });
+const telemetry = Telemetry.start({
+  otlpEndpoint: config.otlpEndpoint,
+  sampleRatio: config.traceSampleRatio,
+  serviceName: service,
+});
 
 try {
-  const app = await NestFactory.createApplicationContext(WorkerModule.with({ config, logger, telemetry, service: 'worker' }), {
-    logger: new NestLog(logger),
-    abortOnError: false,
-  });
+  const app = await NestFactory.createApplicationContext(
+    WorkerModule.with({ config, logger, telemetry, service: 'worker' }),
+    {
+      logger: new NestLog(logger),
+      abortOnError: false,
+    },
+  );
   logger.info('working');
   process.send?.({ working: true });
   endOnSignal(logger, config.shutdownGraceMs, () => app.close());

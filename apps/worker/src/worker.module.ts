@@ -28,7 +28,11 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   ) {}
 
   static with(platform: PlatformOptions): DynamicModule {
-    const imports = [CqrsModule.forRoot(), PlatformModule.with(platform), LedgerModule.with(writerOptionsOf(platform.config))];
+    const imports = [
+      CqrsModule.forRoot(),
+      PlatformModule.with(platform),
+      LedgerModule.with(writerOptionsOf(platform.config)),
+    ];
     return { module: WorkerModule, imports };
   }
 
@@ -36,13 +40,21 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     const { config, database, logger } = this;
     const retentionMs = config.idempotencyRetentionHours * HOUR_MS;
     this.#duties = [
-      { name: 'expire holds', intervalMs: config.expiryIntervalMs, round: () => expireDueHolds(database, this.commands) },
+      {
+        name: 'expire holds',
+        intervalMs: config.expiryIntervalMs,
+        round: () => expireDueHolds(database, this.commands),
+      },
       {
         name: 'purge idempotency keys',
         intervalMs: PURGE_INTERVAL_MS,
         round: () => purgeIdempotencyKeys(database, retentionMs, systemClock.now()),
       },
-      { name: 'purge write fences', intervalMs: PURGE_INTERVAL_MS, round: () => purgeWriteFences(database, systemClock.now()) },
+      {
+        name: 'purge write fences',
+        intervalMs: PURGE_INTERVAL_MS,
+        round: () => purgeWriteFences(database, systemClock.now()),
+      },
     ].map((duty) => new Duty({ ...duty, logger }).start());
   }
 

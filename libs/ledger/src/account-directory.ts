@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import type { Deadline } from '#platform/deadline.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
+import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { Account } from './account.js';
 

@@ -1,5 +1,5 @@
-import type { TransactionClient } from '#platform/postgres.js';
 import { int2Array, int8Array, textArray } from '#platform/binary-array.js';
+import type { TransactionClient } from '#platform/postgres.js';
 import type { Side } from './account.js';
 
 /** An account to be opened. `minAvailable` in minor units, null for no floor; `metadata` is JSON text. */

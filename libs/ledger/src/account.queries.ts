@@ -2,6 +2,8 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { invalid, notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Side } from './account.js';
+import { AccountDirectory } from './account-directory.js';
 import {
   type AccountRecord,
   type BalanceRecord,
@@ -12,8 +14,6 @@ import {
   listStatementLines,
   type StatementLine,
 } from './balance-store.js';
-import { AccountDirectory } from './account-directory.js';
-import type { Side } from './account.js';
 
 export class GetAccountQuery extends Query<AccountRecord> {
   constructor(

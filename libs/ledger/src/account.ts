@@ -47,7 +47,5 @@ export function availableAmount(side: Side, totals: Totals): bigint {
 }
 
 export function isEmpty(totals: Totals): boolean {
-  return (
-    totals.postedDebits === totals.postedCredits && totals.pendingDebits === 0n && totals.pendingCredits === 0n
-  );
+  return totals.postedDebits === totals.postedCredits && totals.pendingDebits === 0n && totals.pendingCredits === 0n;
 }

@@ -1,10 +1,10 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
+import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import { int8Array } from '#platform/binary-array.js';
 import type { Balance, Side, Totals } from './account.js';
-import { EFFECTIVE_AT_MAX_AHEAD_MS } from './limits.js';
 import { LATE_SUM_UNTIL } from './late-sums.js';
+import { EFFECTIVE_AT_MAX_AHEAD_MS } from './limits.js';
 
 /** Reads of accounts, balances and statements from the database. */
 
@@ -66,7 +66,12 @@ interface AccountRow {
   closed: boolean;
 }
 
-export async function getAccount(database: Database, merchantId: bigint, id: bigint, deadline: Deadline): Promise<AccountRecord | undefined> {
+export async function getAccount(
+  database: Database,
+  merchantId: bigint,
+  id: bigint,
+  deadline: Deadline,
+): Promise<AccountRecord | undefined> {
   const [row] = await database.read<AccountRow>({ merchantIds: [merchantId] }, deadline, {
     name: 'get-account',
     text: `${GET_ACCOUNTS} AND a.id = $2`,
@@ -120,7 +125,12 @@ interface BalanceRow extends TotalsRow {
   as_of: number;
 }
 
-export async function getBalance(database: Database, merchantId: bigint, accountId: bigint, deadline: Deadline): Promise<BalanceRecord | undefined> {
+export async function getBalance(
+  database: Database,
+  merchantId: bigint,
+  accountId: bigint,
+  deadline: Deadline,
+): Promise<BalanceRecord | undefined> {
   const [row] = await database.read<BalanceRow>({ merchantIds: [merchantId] }, deadline, {
     name: 'get-balance',
     text: GET_BALANCE,

@@ -32,7 +32,8 @@ export class CreateAccountHandler implements ICommandHandler<CreateAccountComman
         insertAccounts(client, merchantId, [{ ...account, id }], traceparentOf(context.span)),
       );
     } catch (error) {
-      if (isUniqueViolation(error, 'accounts_merchant_id_code_key')) throw invalid('code', 'is the code of another account');
+      if (isUniqueViolation(error, 'accounts_merchant_id_code_key'))
+        throw invalid('code', 'is the code of another account');
       throw error;
     } finally {
       endSpan(span);

@@ -163,14 +163,24 @@ function decideCapture(book: Book, command: Capture, id: bigint): Decision {
   const state = parent.state ?? initialState(transaction);
   if (state.remaining === 0n) return notPending(transaction, state);
   if (transaction.expiresAtMs !== undefined && transaction.expiresAtMs <= snowflakeTimeMs(id)) {
-    return refuse('not_pending', `Transaction ${transaction.id} expired at ${new Date(transaction.expiresAtMs).toISOString()}.`);
+    return refuse(
+      'not_pending',
+      `Transaction ${transaction.id} expired at ${new Date(transaction.expiresAtMs).toISOString()}.`,
+    );
   }
   if (command.amount !== undefined && !hasSingleAmount(transaction)) {
-    return refuse('validation_failed', 'amount: this transaction has several amounts and can only be posted whole', 'amount');
+    return refuse(
+      'validation_failed',
+      'amount: this transaction has several amounts and can only be posted whole',
+      'amount',
+    );
   }
   const amount = command.amount ?? state.remaining;
   if (amount > state.remaining) {
-    return refuse('amount_exceeds_remaining', `${amount} exceeds the ${state.remaining} that transaction ${transaction.id} still holds.`);
+    return refuse(
+      'amount_exceeds_remaining',
+      `${amount} exceeds the ${state.remaining} that transaction ${transaction.id} still holds.`,
+    );
   }
   const remaining = command.amount === undefined || command.final ? 0n : state.remaining - amount;
   const released = state.remaining - remaining;
@@ -214,21 +224,34 @@ function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
   const { transaction } = parent;
   if (transaction.kind === 'pending') {
     const advice = 'void what it holds, or reverse the transactions that posted it';
-    return refuse('invalid_transition', `Transaction ${transaction.id} is a hold and was not itself posted: ${advice}.`);
+    return refuse(
+      'invalid_transition',
+      `Transaction ${transaction.id} is a hold and was not itself posted: ${advice}.`,
+    );
   }
   if (transaction.kind === 'void' || transaction.kind === 'expiry') {
-    return refuse('invalid_transition', `Transaction ${transaction.id} only released a hold: there is nothing to reverse.`);
+    return refuse(
+      'invalid_transition',
+      `Transaction ${transaction.id} only released a hold: there is nothing to reverse.`,
+    );
   }
   const state = parent.state ?? initialState(transaction);
   const left = transaction.amount - state.reversed;
   if (left === 0n) return refuse('already_reversed', `Transaction ${transaction.id} has already been reversed.`);
   const single = hasSingleAmount(transaction);
   if (command.amount !== undefined && !single) {
-    return refuse('validation_failed', 'amount: this transaction has several amounts and can only be reversed whole', 'amount');
+    return refuse(
+      'validation_failed',
+      'amount: this transaction has several amounts and can only be reversed whole',
+      'amount',
+    );
   }
   const amount = command.amount ?? left;
   if (amount > left) {
-    return refuse('amount_exceeds_remaining', `${amount} exceeds the ${left} of transaction ${transaction.id} that is not reversed yet.`);
+    return refuse(
+      'amount_exceeds_remaining',
+      `${amount} exceeds the ${left} of transaction ${transaction.id} that is not reversed yet.`,
+    );
   }
   const lines = transaction.entries.map((entry) => ({
     accountId: entry.accountId,
@@ -254,7 +277,10 @@ function decideClose(book: Book, command: CloseAccount): Decision {
   if (!balance) return refuse('not_found', 'There is no such account.');
   if (balance.closed) return refuse('invalid_transition', `Account ${command.accountId} is already closed.`);
   if (!isEmpty(balance)) {
-    return refuse('invalid_transition', `Account ${command.accountId} is not empty: only an account without balance or holds closes.`);
+    return refuse(
+      'invalid_transition',
+      `Account ${command.accountId} is not empty: only an account without balance or holds closes.`,
+    );
   }
   const balances = new Map([[command.accountId, { ...balance, closed: true }]]);
   return { accepted: true, transaction: undefined, balances, state: undefined };
@@ -318,7 +344,8 @@ function applyLines(
   for (const [index, line] of lines.entries()) {
     const account = book.account(line.accountId);
     const before = balances.get(line.accountId) ?? book.balance(line.accountId);
-    if (!account || !before) return refuse('not_found', `entries.${index}: there is no such account.`, `entries.${index}`);
+    if (!account || !before)
+      return refuse('not_found', `entries.${index}: there is no such account.`, `entries.${index}`);
     if (account.currency !== line.currency) {
       return refuse(
         'currency_mismatch',
@@ -337,8 +364,10 @@ function applyLines(
         `entries.${index}.amount`,
       );
     }
-    if (after[line.direction === 'debit' ? 'postedDebits' : 'postedCredits'] > MAX_TOTAL ||
-        after[line.direction === 'debit' ? 'pendingDebits' : 'pendingCredits'] > MAX_TOTAL) {
+    if (
+      after[line.direction === 'debit' ? 'postedDebits' : 'postedCredits'] > MAX_TOTAL ||
+      after[line.direction === 'debit' ? 'pendingDebits' : 'pendingCredits'] > MAX_TOTAL
+    ) {
       return refuse(
         'amount_out_of_range',
         `entries.${index}: the ${line.direction}s of account ${account.code} would rise above ${MAX_TOTAL}.`,
@@ -376,7 +405,11 @@ function addLine(before: Balance, line: Line, id: bigint): Balance {
 }
 
 /** A floor binds whoever lowers `available`; money may always come in. */
-function findOverdrawn(book: Book, lines: readonly Line[], balances: ReadonlyMap<bigint, Balance>): Refused | undefined {
+function findOverdrawn(
+  book: Book,
+  lines: readonly Line[],
+  balances: ReadonlyMap<bigint, Balance>,
+): Refused | undefined {
   for (const [accountId, after] of balances) {
     const account = book.account(accountId);
     const before = book.balance(accountId);
@@ -434,7 +467,11 @@ function findUnbalanced(entries: readonly EntryRequest[]): Refused | undefined {
   for (const [currency, sum] of sums) {
     if (sum !== 0n) {
       const [more, by] = sum > 0n ? ['debits', sum] : ['credits', -sum];
-      return refuse('unbalanced_entries', `entries: the ${more} in ${currency} are ${by} more than the other side.`, 'entries');
+      return refuse(
+        'unbalanced_entries',
+        `entries: the ${more} in ${currency} are ${by} more than the other side.`,
+        'entries',
+      );
     }
   }
   return undefined;

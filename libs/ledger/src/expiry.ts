@@ -1,6 +1,6 @@
 import { CommandBus } from '@nestjs/cqrs';
-import { Deadline } from '#platform/deadline.js';
 import { int8Array } from '#platform/binary-array.js';
+import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { endSpan, spanTime, tracer } from '#platform/tracing.js';
 import { merchantPages } from './merchant-pages.js';

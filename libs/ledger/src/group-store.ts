@@ -1,7 +1,7 @@
 import pg from 'pg';
+import type { NewEvent } from '#outbox/event.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
-import type { NewEvent } from '#outbox/event.js';
 import type { Balance } from './account.js';
 import { type LateSum, lateSums } from './late-sums.js';
 import type { Transaction, TransactionState, TransactionStatus } from './transaction.js';
@@ -204,13 +204,22 @@ export class GroupConnection {
     const [, , locked, found, stood] = await this.#pipeline(() => [
       this.#client.query('BEGIN'),
       this.#client.query(ENTER_GROUP, [`{${group.merchantIds.join(',')}}`, String(group.timeoutMs)]),
-      this.#client.query(LOCK_BALANCES, [int8Array(accounts.map((a) => a.merchantId)), int8Array(accounts.map((a) => a.id))]),
+      this.#client.query(LOCK_BALANCES, [
+        int8Array(accounts.map((a) => a.merchantId)),
+        int8Array(accounts.map((a) => a.id)),
+      ]),
       keys.length === 0
         ? NOTHING
-        : this.#client.query(LOOK_UP_KEYS, [int8Array(keys.map((k) => k.merchantId)), textArray(keys.map((k) => k.key))]),
+        : this.#client.query(LOOK_UP_KEYS, [
+            int8Array(keys.map((k) => k.merchantId)),
+            textArray(keys.map((k) => k.key)),
+          ]),
       parents.length === 0
         ? NOTHING
-        : this.#client.query(LOOK_UP_STATES, [int8Array(parents.map((p) => p.merchantId)), int8Array(parents.map((p) => p.id))]),
+        : this.#client.query(LOOK_UP_STATES, [
+            int8Array(parents.map((p) => p.merchantId)),
+            int8Array(parents.map((p) => p.id)),
+          ]),
     ]);
     return {
       balances: (locked?.rows ?? []).map(toBalance),
@@ -230,7 +239,8 @@ export class GroupConnection {
         this.#client.query('COMMIT'),
       ],
       (error) => {
-        if (this.#broken || isConnectionLoss(error) || !(error instanceof pg.DatabaseError)) throw new AmbiguousCommit(error);
+        if (this.#broken || isConnectionLoss(error) || !(error instanceof pg.DatabaseError))
+          throw new AmbiguousCommit(error);
       },
     );
     const [, , updated, committed] = statements;
@@ -260,7 +270,8 @@ export class GroupConnection {
     send: () => Promise<pg.QueryResult>[],
     onError?: (error: unknown) => void,
   ): Promise<pg.QueryResult[]> {
-    const { stream } = (this.#client as unknown as { connection: { stream: { cork(): void; uncork(): void } } }).connection;
+    const { stream } = (this.#client as unknown as { connection: { stream: { cork(): void; uncork(): void } } })
+      .connection;
     stream.cork();
     let sent: Promise<pg.QueryResult>[];
     try {

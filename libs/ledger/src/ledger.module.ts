@@ -38,11 +38,20 @@ export class LedgerModule implements BeforeApplicationShutdown {
       imports: [CqrsModule],
       providers: [
         ...HANDLERS,
-        { provide: AccountDirectory, useFactory: (database: Database) => new AccountDirectory(database), inject: [Database] },
-        { provide: Writer, useFactory: (ids: SnowflakeGenerator) => new Writer(options, ids), inject: [SnowflakeGenerator] },
+        {
+          provide: AccountDirectory,
+          useFactory: (database: Database) => new AccountDirectory(database),
+          inject: [Database],
+        },
+        {
+          provide: Writer,
+          useFactory: (ids: SnowflakeGenerator) => new Writer(options, ids),
+          inject: [SnowflakeGenerator],
+        },
         {
           provide: PostingDesk,
-          useFactory: (database: Database, directory: AccountDirectory, writer: Writer) => new PostingDesk(database, directory, writer),
+          useFactory: (database: Database, directory: AccountDirectory, writer: Writer) =>
+            new PostingDesk(database, directory, writer),
           inject: [Database, AccountDirectory, Writer],
         },
       ],

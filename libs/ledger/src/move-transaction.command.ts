@@ -27,7 +27,13 @@ export class MoveTransactionHandler implements ICommandHandler<MoveTransactionCo
     if (!found) throw notFound('transaction');
     const { parent, accounts } = found;
     const parents = new Map([[parent.id, parent]]);
-    const submitted = await this.desk.submit(context, { mode: 'single', commands: [move], accounts, parents, idempotency });
+    const submitted = await this.desk.submit(context, {
+      mode: 'single',
+      commands: [move],
+      accounts,
+      parents,
+      idempotency,
+    });
     return this.desk.replyTo(submitted, context);
   }
 }

@@ -1,6 +1,14 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import type { RequestContext } from '#platform/request-context.js';
-import { type Idempotency, keyReused, PostingDesk, type PostingReply, type PostingResult, type PostRequest, resultOf } from './posting.js';
+import {
+  type Idempotency,
+  keyReused,
+  PostingDesk,
+  type PostingReply,
+  type PostingResult,
+  type PostRequest,
+  resultOf,
+} from './posting.js';
 import type { Refusal } from './submission.js';
 
 /** Posts many transactions under one key: `atomic` all or none, `independent` each for itself. All commit together. */

@@ -1,9 +1,9 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import type { RequestContext } from '#platform/request-context.js';
 import { Database } from '#platform/postgres.js';
-import { decide } from './decide.js';
+import type { RequestContext } from '#platform/request-context.js';
 import { readBalances } from './balance-store.js';
+import { decide } from './decide.js';
 import { type Idempotency, PostingDesk, type PostingReply, type PostRequest, resultOf } from './posting.js';
 import type { Submission } from './submission.js';
 
@@ -37,9 +37,20 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
     const balances = await readBalances(this.database, context.merchantId, [...accounts.keys()], context.deadline);
     let newest = 0n;
     for (const balance of balances.values()) if (balance.lastTransactionId > newest) newest = balance.lastTransactionId;
-    const book = { account: (id: bigint) => accounts.get(id), balance: (id: bigint) => balances.get(id), parent: () => undefined };
+    const book = {
+      account: (id: bigint) => accounts.get(id),
+      balance: (id: bigint) => balances.get(id),
+      parent: () => undefined,
+    };
     const decision = decide(book, command, this.ids.next(newest));
-    const submission: Submission = { ...context, mode: 'single', commands, accounts, parents: new Map(), idempotency: undefined };
+    const submission: Submission = {
+      ...context,
+      mode: 'single',
+      commands,
+      accounts,
+      parents: new Map(),
+      idempotency: undefined,
+    };
     return { result: resultOf(submission, decision), replayed: false };
   }
 }

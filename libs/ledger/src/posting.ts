@@ -6,8 +6,8 @@ import type { AccountDirectory, AccountRef } from './account-directory.js';
 import type { Command, Decision, EntryRequest, Post } from './decide.js';
 import { refusalOf } from './group.js';
 import type { Outcome, Refusal, Submission } from './submission.js';
-import { loadTransactions } from './transaction-store.js';
 import { initialStatus, type Transaction, type TransactionStatus } from './transaction.js';
+import { loadTransactions } from './transaction-store.js';
 import type { Writer } from './writer.js';
 
 /** A posting as a client asks for it: accounts by id or by code. */
@@ -54,7 +54,10 @@ export class PostingDesk {
   }
 
   /** Accounts that do not exist stay out of `accounts`; `decide` refuses their commands, each for itself. */
-  async resolve(context: RequestContext, requests: readonly PostRequest[]): Promise<{ commands: Post[]; accounts: Map<bigint, Account> }> {
+  async resolve(
+    context: RequestContext,
+    requests: readonly PostRequest[],
+  ): Promise<{ commands: Post[]; accounts: Map<bigint, Account> }> {
     const refs = requests.flatMap((request) => request.entries.map((entry) => entry.account));
     const found = await this.#directory.find(context.merchantId, refs, context.deadline);
     const accounts = new Map<bigint, Account>();
@@ -71,7 +74,10 @@ export class PostingDesk {
   }
 
   /** The transaction that a command refers to, and the accounts of its entries. Undefined: no such transaction. */
-  async parent(context: RequestContext, id: bigint): Promise<{ parent: Transaction; accounts: Map<bigint, Account> } | undefined> {
+  async parent(
+    context: RequestContext,
+    id: bigint,
+  ): Promise<{ parent: Transaction; accounts: Map<bigint, Account> } | undefined> {
     const [stored] = await loadTransactions(this.#database, context.merchantId, [id], context.deadline);
     if (!stored) return undefined;
     const parent = stored.transaction;
@@ -80,7 +86,11 @@ export class PostingDesk {
 
   async accountsOf(context: RequestContext, transactions: readonly Transaction[]): Promise<Map<bigint, Account>> {
     const ids = new Set(transactions.flatMap((transaction) => transaction.entries.map((entry) => entry.accountId)));
-    const found = await this.#directory.find(context.merchantId, [...ids].map((id) => ({ id })), context.deadline);
+    const found = await this.#directory.find(
+      context.merchantId,
+      [...ids].map((id) => ({ id })),
+      context.deadline,
+    );
     return new Map(found.flatMap((account) => (account ? [[account.id, account] as const] : [])));
   }
 
@@ -121,7 +131,10 @@ export class PostingDesk {
   }
 
   /** The reply to a request of one command. */
-  async replyTo({ submission, outcome }: { submission: Submission; outcome: Outcome }, context: RequestContext): Promise<PostingReply> {
+  async replyTo(
+    { submission, outcome }: { submission: Submission; outcome: Outcome },
+    context: RequestContext,
+  ): Promise<PostingReply> {
     if (outcome.kind === 'key_reused') return { result: { refusal: keyReused(submission) }, replayed: false };
     if (outcome.kind === 'replayed') {
       const [result] = await this.recall(context, [outcome.transactionId ?? JSON.parse(outcome.response ?? '')]);
@@ -136,7 +149,8 @@ export class PostingDesk {
   /** What the writer stored with a key, as it was told then: a transaction in the status that it was born with, or a refusal. */
   async recall(context: RequestContext, stored: readonly (bigint | Refusal)[]): Promise<PostingResult[]> {
     const ids = stored.filter((item) => typeof item === 'bigint');
-    const found = ids.length === 0 ? [] : await loadTransactions(this.#database, context.merchantId, ids, context.deadline);
+    const found =
+      ids.length === 0 ? [] : await loadTransactions(this.#database, context.merchantId, ids, context.deadline);
     const transactions = new Map(found.map(({ transaction }) => [transaction.id, transaction]));
     const accounts = await this.accountsOf(context, [...transactions.values()]);
     return stored.map((item) => {

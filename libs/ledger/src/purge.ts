@@ -1,6 +1,6 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { Deadline } from '#platform/deadline.js';
 import { int8Array } from '#platform/binary-array.js';
+import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { merchantPages } from './merchant-pages.js';
 

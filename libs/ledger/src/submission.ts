@@ -1,6 +1,6 @@
+import type { Span } from '@opentelemetry/api';
 import type { ProblemCode } from '#kernel/problem.js';
 import type { Deadline } from '#platform/deadline.js';
-import type { Span } from '@opentelemetry/api';
 import type { Account } from './account.js';
 import type { Command, Decision } from './decide.js';
 import type { Transaction } from './transaction.js';

@@ -1,8 +1,15 @@
-import type { Deadline } from '#platform/deadline.js';
-import { int8Array } from '#platform/binary-array.js';
-import type { Database } from '#platform/postgres.js';
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { type Entry, initialState, type Transaction, type TransactionKind, type TransactionState, type TransactionStatus } from './transaction.js';
+import { int8Array } from '#platform/binary-array.js';
+import type { Deadline } from '#platform/deadline.js';
+import type { Database } from '#platform/postgres.js';
+import {
+  type Entry,
+  initialState,
+  type Transaction,
+  type TransactionKind,
+  type TransactionState,
+  type TransactionStatus,
+} from './transaction.js';
 
 /** Reads of transactions. Every statement is bound to one merchant by its scope *and* by its leading key column. */
 
@@ -189,7 +196,10 @@ export function listStatement(
   const { filter } = query;
   const values: unknown[] = [merchantId];
   const put = (value: unknown): string => `$${values.push(value)}`;
-  const below = minimum(query.beforeId, filter.createdToMs === undefined ? undefined : firstSnowflakeAt(filter.createdToMs));
+  const below = minimum(
+    query.beforeId,
+    filter.createdToMs === undefined ? undefined : firstSnowflakeAt(filter.createdToMs),
+  );
   const walk = walkOf(filter, put, {
     below: below === undefined ? undefined : put(below),
     from: filter.createdFromMs === undefined ? undefined : put(firstSnowflakeAt(filter.createdFromMs)),
@@ -197,10 +207,13 @@ export function listStatement(
   const conditions = [...walk.conditions];
   if (filter.type !== undefined) conditions.push(`t.type = ${put(filter.type)}`);
   if (filter.externalRef !== undefined) conditions.push(`t.external_ref = ${put(filter.externalRef)}`);
-  if (filter.effectiveFromMs !== undefined) conditions.push(`t.effective_at >= ${put(new Date(filter.effectiveFromMs))}`);
+  if (filter.effectiveFromMs !== undefined)
+    conditions.push(`t.effective_at >= ${put(new Date(filter.effectiveFromMs))}`);
   if (filter.effectiveToMs !== undefined) conditions.push(`t.effective_at < ${put(new Date(filter.effectiveToMs))}`);
   if (filter.status !== undefined) {
-    conditions.push(`coalesce(s.status, CASE t.kind WHEN 'pending' THEN 'pending' ELSE 'posted' END) = ${put(filter.status)}`);
+    conditions.push(
+      `coalesce(s.status, CASE t.kind WHEN 'pending' THEN 'pending' ELSE 'posted' END) = ${put(filter.status)}`,
+    );
   }
   return {
     text: `SELECT ${SUMMARY}, s.status FROM ${walk.source} WHERE ${conditions.join(' AND ')}

@@ -3,7 +3,12 @@ import { notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { type Posting, PostingDesk } from './posting.js';
-import { listTransactions, loadTransactions, type TransactionFilter, type TransactionSummary } from './transaction-store.js';
+import {
+  listTransactions,
+  loadTransactions,
+  type TransactionFilter,
+  type TransactionSummary,
+} from './transaction-store.js';
 
 /** Whole transactions in the order of their ids; ids that the merchant does not have are left out. */
 export class GetTransactionsQuery extends Query<Posting[]> {
@@ -24,7 +29,10 @@ export class GetTransactionsHandler implements IQueryHandler<GetTransactionsQuer
 
   async execute({ context, ids }: GetTransactionsQuery): Promise<Posting[]> {
     const stored = await loadTransactions(this.database, context.merchantId, ids, context.deadline);
-    const accounts = await this.desk.accountsOf(context, stored.map(({ transaction }) => transaction));
+    const accounts = await this.desk.accountsOf(
+      context,
+      stored.map(({ transaction }) => transaction),
+    );
     return stored.map(({ transaction, state }) => ({ transaction, status: state.status, accounts }));
   }
 }

@@ -89,7 +89,8 @@ export class Writer {
   }
 
   #enqueue(submission: Submission): Promise<Outcome> {
-    const lane = this.#lanes[Number((submission.merchantId ^ (submission.merchantId >> 22n)) % BigInt(this.#lanes.length))];
+    const lane =
+      this.#lanes[Number((submission.merchantId ^ (submission.merchantId >> 22n)) % BigInt(this.#lanes.length))];
     if (!lane) throw new Error('a writer without lanes');
     return submission.deadline.race(lane.push(submission));
   }
@@ -98,7 +99,9 @@ export class Writer {
 function ignore(): void {}
 
 function inFlight(): LedgerError {
-  return new LedgerError('idempotency_in_flight', 'The first request with this Idempotency-Key is still running.', { retryAfterS: 1 });
+  return new LedgerError('idempotency_in_flight', 'The first request with this Idempotency-Key is still running.', {
+    retryAfterS: 1,
+  });
 }
 
 class Lane {
@@ -181,9 +184,15 @@ class Lane {
       const connection = await this.#connect();
       const touched = touchedBy(submissions);
       const lock = spans.child('lock balances');
-      const locked = await this.#onConnection(connection, deadline, connection.begin({ ...touched, timeoutMs: this.#options.groupTimeoutMs }));
+      const locked = await this.#onConnection(
+        connection,
+        deadline,
+        connection.begin({ ...touched, timeoutMs: this.#options.groupTimeoutMs }),
+      );
       if (lock) endSpan(lock);
-      const { outcomes, writes } = await this.#orRollback(connection, () => decideGroup(submissions, locked, this.#ids));
+      const { outcomes, writes } = await this.#orRollback(connection, () =>
+        decideGroup(submissions, locked, this.#ids),
+      );
       if (!writes) {
         await this.#onConnection(connection, deadline, connection.rollback());
         return outcomes;
@@ -215,7 +224,8 @@ class Lane {
     try {
       return await deadline.race(step, groupTimedOut);
     } catch (error) {
-      if (error instanceof pg.DatabaseError && !isConnectionLoss(error)) await connection.rollback().catch(() => connection.destroy());
+      if (error instanceof pg.DatabaseError && !isConnectionLoss(error))
+        await connection.rollback().catch(() => connection.destroy());
       else connection.destroy();
       throw error;
     }
@@ -238,7 +248,11 @@ class Lane {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const connection = await this.#connect();
-        return await this.#onConnection(connection, Deadline.after(this.#options.groupTimeoutMs), connection.committed(token));
+        return await this.#onConnection(
+          connection,
+          Deadline.after(this.#options.groupTimeoutMs),
+          connection.committed(token),
+        );
       } catch (error) {
         if (attempt >= this.#options.attempts) throw translateError(error);
         await sleep(Math.random() * attempt * BACKOFF_STEP_MS);
@@ -273,10 +287,16 @@ function isTransient(error: unknown): boolean {
 
 function asProblem(error: unknown): unknown {
   if (error instanceof GroupTimedOut || error instanceof GroupVoided) {
-    return new LedgerError('database_unavailable', 'The database did not commit in time.', { retryAfterS: 1, cause: error });
+    return new LedgerError('database_unavailable', 'The database did not commit in time.', {
+      retryAfterS: 1,
+      cause: error,
+    });
   }
   if (error instanceof SnowflakeRefused) {
-    return new LedgerError('overloaded', 'No transaction id can be issued at the moment.', { retryAfterS: 1, cause: error });
+    return new LedgerError('overloaded', 'No transaction id can be issued at the moment.', {
+      retryAfterS: 1,
+      cause: error,
+    });
   }
   return translateError(error);
 }
@@ -311,7 +331,11 @@ class GroupSpans {
     const leader = startChild(first.submission.span, 'commit group', { startTime: startedAt, attributes, links });
     this.#leader = leader;
     this.#others = rest.map((waiting) =>
-      startChild(waiting.submission.span, 'commit group', { startTime: startedAt, attributes, links: [{ context: leader.spanContext() }] }),
+      startChild(waiting.submission.span, 'commit group', {
+        startTime: startedAt,
+        attributes,
+        links: [{ context: leader.spanContext() }],
+      }),
     );
   }
 

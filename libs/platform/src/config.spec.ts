@@ -7,7 +7,13 @@ const DATABASE_URL = 'postgresql://owner:secret@127.0.0.1:5432/counterfoil';
 
 describe('readConfig', () => {
   it('names every wrong value at once, and repeats none of them', () => {
-    const read = () => readConfig({ PORT: '70000', LOG_LEVEL: 'loud', COUNTERFOIL_OPERATOR_KEY: 'cfo_hunter2', API_KEY_CACHE_MS: '5001' });
+    const read = () =>
+      readConfig({
+        PORT: '70000',
+        LOG_LEVEL: 'loud',
+        COUNTERFOIL_OPERATOR_KEY: 'cfo_hunter2',
+        API_KEY_CACHE_MS: '5001',
+      });
     expect(read).toThrow(ConfigError);
     expect(read).toThrow(/PORT .*\n.*DATABASE_URL is needed.*\n.*OPERATOR_KEY .*\n.*LOG_LEVEL .*\n.*API_KEY_CACHE_MS/s);
     expect(read).not.toThrow(/hunter2/);
@@ -38,7 +44,9 @@ describe('readConfig', () => {
     const [one, two] = [readConfig({ DATABASE_URL }), readConfig({ DATABASE_URL })];
     expect(one.cursorSecret).toBe(two.cursorSecret);
     expect(one.databaseRuntimeUrl).toBe(two.databaseRuntimeUrl);
-    expect(one.databaseRuntimeUrl).toMatch(/^postgresql:\/\/counterfoil_runtime:[\w-]{43}@127\.0\.0\.1:5432\/counterfoil$/);
+    expect(one.databaseRuntimeUrl).toMatch(
+      /^postgresql:\/\/counterfoil_runtime:[\w-]{43}@127\.0\.0\.1:5432\/counterfoil$/,
+    );
   });
 
   it('is documented: npm run docs:config leaves no difference', () => {
@@ -58,6 +66,8 @@ describe('runtimeUrlOf', () => {
 
   it('keeps the options of the URL, and serves Unix sockets', () => {
     expect(runtimeUrlOf('postgres://o:p@db/x?sslmode=require')).toMatch(/sslmode=require$/);
-    expect(runtimeUrlOf('postgres:///x?host=/run/postgresql&user=o&password=p')).toMatch(/user=counterfoil_runtime&password=[\w-]{43}/);
+    expect(runtimeUrlOf('postgres:///x?host=/run/postgresql&user=o&password=p')).toMatch(
+      /user=counterfoil_runtime&password=[\w-]{43}/,
+    );
   });
 });

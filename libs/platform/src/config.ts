@@ -20,7 +20,9 @@ function integer(bounds: { default: number; min: number; max: number }) {
 
 function url(schemes: readonly string[]) {
   const message = `must be a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`;
-  return z.string().refine((value) => URL.canParse(value) && schemes.includes(new URL(value).protocol.slice(0, -1)), message);
+  return z
+    .string()
+    .refine((value) => URL.canParse(value) && schemes.includes(new URL(value).protocol.slice(0, -1)), message);
 }
 
 const postgresUrl = url(['postgres', 'postgresql']);
@@ -32,10 +34,14 @@ export const ENVIRONMENT = z.object({
     'Port of the API; 0 lets the system choose. When it is not set and 3000 is taken, `npm start` takes the next free one.',
   ),
   HOST: z.string().min(1).default('127.0.0.1').describe('Address that the API listens on. Containers need `0.0.0.0`.'),
-  DATABASE_URL: postgresUrl.describe('PostgreSQL 18 as an owner that may create tables and roles: for the migrations alone.'),
+  DATABASE_URL: postgresUrl.describe(
+    'PostgreSQL 18 as an owner that may create tables and roles: for the migrations alone.',
+  ),
   DATABASE_RUNTIME_URL: postgresUrl
     .optional()
-    .describe('PostgreSQL as `counterfoil_runtime`, the role that the service runs as. Derived from DATABASE_URL when absent.'),
+    .describe(
+      'PostgreSQL as `counterfoil_runtime`, the role that the service runs as. Derived from DATABASE_URL when absent.',
+    ),
   REDIS_URL: redisUrl.optional().describe('Redis in the cache role: it may lose everything (`volatile-lru`).'),
   REDIS_QUEUE_URL: redisUrl.optional().describe('Redis in the queue role: persistent, `noeviction`.'),
   COUNTERFOIL_OPERATOR_KEY: z
@@ -48,7 +54,11 @@ export const ENVIRONMENT = z.object({
     .describe(
       'Key of the platform’s operators: `cfo_` and at least 32 letters or digits. Several, separated by commas, while one replaces another. Without it the platform’s routes refuse everybody.',
     ),
-  COUNTERFOIL_DATA_DIR: z.string().min(1).optional().describe('Folder of the private servers’ data; `.counterfoil` of the checkout when absent.'),
+  COUNTERFOIL_DATA_DIR: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Folder of the private servers’ data; `.counterfoil` of the checkout when absent.'),
   COUNTERFOIL_DEMO: z
     .enum(['0', '1'], 'must be 0 or 1')
     .default('1')
@@ -68,7 +78,9 @@ export const ENVIRONMENT = z.object({
   LOG_LEVEL: z
     .enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`)
     .default('info')
-    .describe('Least severe level that is logged. `info` has a line for each request; `warn` has none and costs nothing.'),
+    .describe(
+      'Least severe level that is logged. `info` has a line for each request; `warn` has none and costs nothing.',
+    ),
   REQUEST_DEADLINE_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
     'Deadline of each request, handed down to SQL and Redis.',
   ),
@@ -91,21 +103,31 @@ export const ENVIRONMENT = z.object({
   DATABASE_CONNECT_TIMEOUT_MS: integer({ default: 2_000, min: 100, max: 60_000 }).describe(
     'How long a connection to PostgreSQL may take, waiting for a free one included.',
   ),
-  WRITER_LANES: integer({ default: 2, min: 1, max: 16 }).describe('Lanes of the group-commit writer; a merchant stays in one.'),
+  WRITER_LANES: integer({ default: 2, min: 1, max: 16 }).describe(
+    'Lanes of the group-commit writer; a merchant stays in one.',
+  ),
   WRITER_LANE_CAPACITY: integer({ default: 2_000, min: 1, max: 100_000 }).describe(
     'Postings that may wait in a lane; beyond that the answer is `overloaded`.',
   ),
-  WRITER_GROUP_SIZE: integer({ default: 200, min: 1, max: 10_000 }).describe('Postings that one database transaction carries at most.'),
+  WRITER_GROUP_SIZE: integer({ default: 200, min: 1, max: 10_000 }).describe(
+    'Postings that one database transaction carries at most.',
+  ),
   WRITER_ATTEMPTS: integer({ default: 5, min: 1, max: 20 }).describe(
     'How often a group is tried after serialization failures, deadlocks and lost connections.',
   ),
-  WRITER_GROUP_TIMEOUT_MS: integer({ default: 3_000, min: 100, max: 60_000 }).describe('Deadline of one group’s transaction.'),
+  WRITER_GROUP_TIMEOUT_MS: integer({ default: 3_000, min: 100, max: 60_000 }).describe(
+    'Deadline of one group’s transaction.',
+  ),
   IDEMPOTENCY_WAIT_MS: integer({ default: 5_000, min: 0, max: 60_000 }).describe(
     'How long a request waits for the first one with its Idempotency-Key before `idempotency_in_flight`.',
   ),
-  IDEMPOTENCY_RETENTION_HOURS: integer({ default: 48, min: 24, max: 8_760 }).describe('How long Idempotency-Keys are kept.'),
+  IDEMPOTENCY_RETENTION_HOURS: integer({ default: 48, min: 24, max: 8_760 }).describe(
+    'How long Idempotency-Keys are kept.',
+  ),
   BODY_LIMIT_BYTES: integer({ default: MIB, min: 1_024, max: 64 * MIB }).describe('Largest request body.'),
-  BATCH_BODY_LIMIT_BYTES: integer({ default: 8 * MIB, min: 1_024, max: 256 * MIB }).describe('Largest body of a batch route.'),
+  BATCH_BODY_LIMIT_BYTES: integer({ default: 8 * MIB, min: 1_024, max: 256 * MIB }).describe(
+    'Largest body of a batch route.',
+  ),
   API_KEY_CACHE_MS: integer({ default: 3_000, min: 0, max: 5_000 }).describe(
     'How long a process trusts an API key that it looked up: the longest that a revoked key still works.',
   ),
@@ -116,7 +138,9 @@ export const ENVIRONMENT = z.object({
     .string()
     .min(16, 'must have at least 16 characters')
     .optional()
-    .describe('Key of the signatures of list cursors; the same for all processes. Derived from the runtime role’s password when absent.'),
+    .describe(
+      'Key of the signatures of list cursors; the same for all processes. Derived from the runtime role’s password when absent.',
+    ),
   ID_MAX_LEAD_MS: integer({ default: 1_000, min: 0, max: 60_000 }).describe(
     'How far ids may run ahead of this machine’s clock when others’ clocks are ahead.',
   ),
@@ -166,7 +190,9 @@ export class ConfigError extends Error {
 
 /** The one reading of the environment. Empty variables count as absent. Throws ConfigError. */
 export function readConfig(environment: NodeJS.ProcessEnv): Config {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''));
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
   const parsed = ENVIRONMENT.safeParse(given);
   if (!parsed.success) throw new ConfigError(explain(parsed.error.issues, given));
   const values = parsed.data;
@@ -232,14 +258,17 @@ function explain(issues: readonly z.core.$ZodIssue[], given: Record<string, unkn
 /** Without any password in the URL there is nothing that all processes know and a client does not: cursors then end with the process. */
 function deriveCursorSecret(runtimeUrl: string): string {
   const password = passwordOf(runtimeUrl);
-  return createHmac('sha256', password === '' ? randomBytes(32) : password).update('counterfoil cursors').digest('base64url');
+  return createHmac('sha256', password === '' ? randomBytes(32) : password)
+    .update('counterfoil cursors')
+    .digest('base64url');
 }
 
 /** docs/configuration.md, generated from the schema. */
 export function configurationTable(): string {
   const rows = Object.entries(ENVIRONMENT.shape).map(([name, schema]) => {
     const fallback = schema.safeParse(undefined);
-    const value = fallback.success && fallback.data !== undefined ? `\`${fallback.data}\`` : fallback.success ? '–' : 'needed';
+    const value =
+      fallback.success && fallback.data !== undefined ? `\`${fallback.data}\`` : fallback.success ? '–' : 'needed';
     return `| \`${name}\` | ${value} | ${schema.description ?? ''} |`;
   });
   return [

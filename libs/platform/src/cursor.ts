@@ -35,7 +35,12 @@ export class CursorCodec {
   }
 
   #tag(scope: string, position: string): Buffer {
-    return createHmac('sha256', this.#secret).update(scope).update('\0').update(position).digest().subarray(0, TAG_BYTES);
+    return createHmac('sha256', this.#secret)
+      .update(scope)
+      .update('\0')
+      .update(position)
+      .digest()
+      .subarray(0, TAG_BYTES);
   }
 }
 

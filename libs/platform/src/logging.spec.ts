@@ -10,7 +10,12 @@ function linesOf(use: (logger: ReturnType<typeof createLogger>) => void) {
 describe('createLogger', () => {
   it('redacts secrets at whatever depth our objects have', () => {
     const text = JSON.stringify(
-      linesOf((logger) => logger.info({ authorization: 'Bearer cfm_1', req: { headers: { authorization: 'cfm_2' } }, key: { secret: 'cfm_3' } }, 'x')),
+      linesOf((logger) =>
+        logger.info(
+          { authorization: 'Bearer cfm_1', req: { headers: { authorization: 'cfm_2' } }, key: { secret: 'cfm_3' } },
+          'x',
+        ),
+      ),
     );
     expect(text).not.toContain('cfm_');
   });

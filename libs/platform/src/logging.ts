@@ -8,7 +8,10 @@ const SECRETS = ['authorization', 'Authorization', 'secret', 'password', 'api_ke
 const REDACTED = [...SECRETS, ...SECRETS.map((name) => `*.${name}`), ...SECRETS.map((name) => `*.*.${name}`)];
 
 /** Structured logs, one JSON object a line on standard output. */
-export function createLogger(options: { level: string; service: string }, destination?: pino.DestinationStream): Logger {
+export function createLogger(
+  options: { level: string; service: string },
+  destination?: pino.DestinationStream,
+): Logger {
   return pino(
     {
       level: options.level,
@@ -52,6 +55,9 @@ export class NestLog implements LoggerService {
   #write(level: 'trace' | 'debug' | 'warn' | 'error' | 'fatal', message: unknown, rest: unknown[]): void {
     const context = rest.at(-1);
     const err = message instanceof Error ? message : undefined;
-    this.#logger[level]({ context, err, stack: rest.length > 1 ? rest[0] : undefined }, err ? err.message : String(message));
+    this.#logger[level](
+      { context, err, stack: rest.length > 1 ? rest[0] : undefined },
+      err ? err.message : String(message),
+    );
   }
 }

@@ -68,7 +68,11 @@ export class PlatformModule implements OnApplicationShutdown {
               applicationName: `counterfoil-${service}`,
             }),
         },
-        { provide: PostgresWorkerLease, useFactory: (database: Database) => PostgresWorkerLease.acquire(database), inject: [Database] },
+        {
+          provide: PostgresWorkerLease,
+          useFactory: (database: Database) => PostgresWorkerLease.acquire(database),
+          inject: [Database],
+        },
         {
           provide: SnowflakeGenerator,
           useFactory: (lease: PostgresWorkerLease) => new SnowflakeGenerator(systemClock, lease, config.idMaxLeadMs),

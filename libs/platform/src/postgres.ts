@@ -23,7 +23,13 @@ const types = new pg.TypeOverrides();
 types.setTypeParser(pg.types.builtins.INT8, (text) => BigInt(text));
 types.setTypeParser(pg.types.builtins.TIMESTAMPTZ, (text) => parseTimestamp(text));
 types.setTypeParser(pg.types.builtins.JSON, (text) => text);
-types.setTypeParser(1016, (text) => text.slice(1, -1).split(',').filter((item) => item !== '').map(BigInt)); // int8[]
+types.setTypeParser(1016, (text) =>
+  text
+    .slice(1, -1)
+    .split(',')
+    .filter((item) => item !== '')
+    .map(BigInt),
+); // int8[]
 
 /** `2026-11-21 17:09:00.123+00` → milliseconds. Connections run with TimeZone UTC and the ISO DateStyle. */
 function parseTimestamp(text: string): number {
@@ -113,7 +119,10 @@ export class Database {
     try {
       client = await deadline.race(checkout);
     } catch (error) {
-      checkout.then((late) => late.release(), () => undefined);
+      checkout.then(
+        (late) => late.release(),
+        () => undefined,
+      );
       throw translateError(error);
     }
     try {
@@ -160,7 +169,9 @@ export function isConnectionLoss(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return (
     UNAVAILABLE_ERRNOS.has(code ?? '') ||
-    /Connection terminated|connection error|timeout expired|timeout exceeded when trying to connect|Client was closed/i.test(error.message)
+    /Connection terminated|connection error|timeout expired|timeout exceeded when trying to connect|Client was closed/i.test(
+      error.message,
+    )
   );
 }
 

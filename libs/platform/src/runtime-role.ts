@@ -25,7 +25,9 @@ export function runtimeUrlOf(ownerUrl: string, runtimeUrl?: string): string {
   const url = new URL(ownerUrl);
   const ownerPassword = decodeURIComponent(url.password) || url.searchParams.get('password') || '';
   const password =
-    ownerPassword === '' ? '' : createHmac('sha256', ownerPassword).update(`${RUNTIME_ROLE} password`).digest('base64url');
+    ownerPassword === ''
+      ? ''
+      : createHmac('sha256', ownerPassword).update(`${RUNTIME_ROLE} password`).digest('base64url');
   url.searchParams.delete('user');
   url.searchParams.delete('password');
   if (url.hostname === '') {
@@ -55,13 +57,17 @@ function userOf(url: string): string {
  */
 export async function ensureRuntimeRole(ownerUrl: string, runtimeUrl: string): Promise<void> {
   if (userOf(runtimeUrl) !== RUNTIME_ROLE) {
-    throw new Error(`the user of DATABASE_RUNTIME_URL must be ${RUNTIME_ROLE}: the migrations grant their rights to that role`);
+    throw new Error(
+      `the user of DATABASE_RUNTIME_URL must be ${RUNTIME_ROLE}: the migrations grant their rights to that role`,
+    );
   }
   for (let attempt = 1; ; attempt += 1) {
     const failure = await tryLogin(runtimeUrl);
     if (failure === undefined) return;
     if (attempt > ATTEMPTS) {
-      throw new Error(`the role ${RUNTIME_ROLE} cannot log in; set DATABASE_RUNTIME_URL to a URL that does`, { cause: failure });
+      throw new Error(`the role ${RUNTIME_ROLE} cannot log in; set DATABASE_RUNTIME_URL to a URL that does`, {
+        cause: failure,
+      });
     }
     try {
       await createOrAlter(ownerUrl, passwordOf(runtimeUrl));
@@ -76,7 +82,9 @@ export async function ensureRuntimeRole(ownerUrl: string, runtimeUrl: string): P
 async function tryLogin(runtimeUrl: string): Promise<pg.DatabaseError | undefined> {
   try {
     await withClient(runtimeUrl, async (client) => {
-      const { rows } = await client.query('SELECT rolsuper OR rolbypassrls AS unsafe FROM pg_roles WHERE rolname = current_user');
+      const { rows } = await client.query(
+        'SELECT rolsuper OR rolbypassrls AS unsafe FROM pg_roles WHERE rolname = current_user',
+      );
       if (rows[0]?.unsafe) {
         throw new Error(`the role ${RUNTIME_ROLE} is a superuser or has BYPASSRLS: it would see every tenant's rows`);
       }

@@ -44,7 +44,8 @@ describe('Telemetry', () => {
     const unsampled = telemetry.startRequest('GET', '/v1/x', '/v1/x', undefined);
     expect(unsampled.isRecording()).toBe(false);
     expect(traceIdOf(unsampled)).toMatch(/^[0-9a-f]{32}$/);
-    for (const status of [422, 500]) telemetry.endRequest(telemetry.startRequest('GET', '/v1/x', '/v1/x', PARENT), status);
+    for (const status of [422, 500])
+      telemetry.endRequest(telemetry.startRequest('GET', '/v1/x', '/v1/x', PARENT), status);
     const spans = exporter.getFinishedSpans();
     expect(spans.map((span) => [span.name, span.spanContext().traceId, span.status.code])).toEqual([
       ['GET /v1/x', TRACE, 0],

@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto';
-import { type Context, context, type Span, SpanKind, SpanStatusCode, trace, TraceFlags } from '@opentelemetry/api';
+import { type Context, context, type Span, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import {
@@ -38,7 +38,10 @@ export class Telemetry {
   static start(options: TelemetryOptions): Telemetry {
     if (options.otlpEndpoint === undefined && options.spanProcessor === undefined) return new Telemetry(undefined);
     const provider = new TracerProvider({
-      resource: resourceFromAttributes({ 'service.name': options.serviceName, 'service.instance.id': String(process.pid) }),
+      resource: resourceFromAttributes({
+        'service.name': options.serviceName,
+        'service.instance.id': String(process.pid),
+      }),
       sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(options.sampleRatio) }),
       spanProcessors: [options.spanProcessor ?? otlpProcessor(options.otlpEndpoint as string)],
     });
@@ -58,9 +61,15 @@ export class Telemetry {
     const parent = traceparent === undefined ? undefined : parseTraceparent(traceparent);
     if (!this.#provider) {
       const traceId = parent ? parent.traceId : randomHex(16);
-      return trace.wrapSpanContext({ traceId, spanId: randomHex(8), traceFlags: parent?.traceFlags ?? TraceFlags.NONE });
+      return trace.wrapSpanContext({
+        traceId,
+        spanId: randomHex(8),
+        traceFlags: parent?.traceFlags ?? TraceFlags.NONE,
+      });
     }
-    const parentContext: Context = parent ? trace.setSpanContext(context.active(), { ...parent, isRemote: true }) : context.active();
+    const parentContext: Context = parent
+      ? trace.setSpanContext(context.active(), { ...parent, isRemote: true })
+      : context.active();
     return tracer.startSpan(
       `${method} ${route}`,
       {
@@ -90,7 +99,10 @@ export class Telemetry {
 
 function otlpProcessor(endpoint: string): SpanProcessor {
   return new BatchSpanProcessor({
-    exporter: new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, '')}/v1/traces`, timeoutMillis: EXPORT_TIMEOUT_MS }),
+    exporter: new OTLPTraceExporter({
+      url: `${endpoint.replace(/\/+$/, '')}/v1/traces`,
+      timeoutMillis: EXPORT_TIMEOUT_MS,
+    }),
     maxQueueSize: MAX_WAITING_SPANS,
     maxExportBatchSize: EXPORT_BATCH,
     scheduledDelayMillis: EXPORT_EVERY_MS,
@@ -105,7 +117,14 @@ export function parseTraceparent(header: string): { traceId: string; spanId: str
   if (header.length > 512) return undefined;
   const match = TRACEPARENT.exec(header.trim());
   if (!match) return undefined;
-  const [, version, traceId, spanId, flags, rest] = match as unknown as [string, string, string, string, string, string?];
+  const [, version, traceId, spanId, flags, rest] = match as unknown as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string?,
+  ];
   if (version === 'ff' || (version === '00' && rest !== undefined)) return undefined;
   if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined;
   return { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED };

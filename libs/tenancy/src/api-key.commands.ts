@@ -86,7 +86,9 @@ export class ListApiKeysHandler implements IQueryHandler<ListApiKeysQuery> {
   async execute({ bounds, merchantId, before, limit }: ListApiKeysQuery): Promise<ApiKey[]> {
     return withEntities(this.source, { merchantIds: [merchantId] }, bounds.deadline, async (manager) => {
       if (!(await manager.existsBy(Merchant, { id: merchantId }))) throw notFound('merchant');
-      const query = manager.createQueryBuilder(ApiKey, 'k').where('k.merchantId = :merchantId', { merchantId: String(merchantId) });
+      const query = manager
+        .createQueryBuilder(ApiKey, 'k')
+        .where('k.merchantId = :merchantId', { merchantId: String(merchantId) });
       if (before !== undefined) query.andWhere('k.id < :before', { before: String(before) });
       return query.orderBy('k.id', 'DESC').limit(limit).getMany();
     });

@@ -25,9 +25,12 @@ describe('an API key', () => {
     );
   });
 
-  it.each(['', 'cfm_', `cfm_${'0'.repeat(60)}`, `cfo_${'a'.repeat(60)}`, `cfm_${'é'.repeat(60)}`])('is not %j', (text) => {
-    expect(merchantOfApiKey(text)).toBeUndefined();
-  });
+  it.each(['', 'cfm_', `cfm_${'0'.repeat(60)}`, `cfo_${'a'.repeat(60)}`, `cfm_${'é'.repeat(60)}`])(
+    'is not %j',
+    (text) => {
+      expect(merchantOfApiKey(text)).toBeUndefined();
+    },
+  );
 
   it('is never twice the same', () => {
     expect(generateApiKey(1n)).not.toBe(generateApiKey(1n));

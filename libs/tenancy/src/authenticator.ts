@@ -79,7 +79,9 @@ export class Authenticator {
   async #lookUpOnce(name: string, merchantId: bigint, digest: Buffer, deadline: Deadline): Promise<Caller | undefined> {
     let lookup = this.#lookups.get(name);
     if (!lookup) {
-      lookup = this.#lookUp(name, merchantId, digest, deadline.within(LOOKUP_TIMEOUT_MS)).finally(() => this.#lookups.delete(name));
+      lookup = this.#lookUp(name, merchantId, digest, deadline.within(LOOKUP_TIMEOUT_MS)).finally(() =>
+        this.#lookups.delete(name),
+      );
       this.#lookups.set(name, lookup);
     }
     return (await lookup) === undefined ? undefined : { kind: 'merchant', merchantId };

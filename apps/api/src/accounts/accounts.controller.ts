@@ -38,7 +38,10 @@ export class AccountsController {
     response: account,
     requestExample: { code: 'wallet:alice', name: 'Alice', currency: 'EUR', normal_side: 'credit', min_available: '0' },
   })
-  async create(@CurrentContext() context: RequestContext, @Body({ schema: createAccount }) body: z.output<typeof createAccount>) {
+  async create(
+    @CurrentContext() context: RequestContext,
+    @Body({ schema: createAccount }) body: z.output<typeof createAccount>,
+  ) {
     const id = await this.commands.execute(
       new CreateAccountCommand(context, {
         code: body.code,
@@ -54,7 +57,10 @@ export class AccountsController {
 
   @Get()
   @Documented({ summary: 'List accounts, newest first', response: accountList })
-  async list(@CurrentContext() context: RequestContext, @Query({ schema: listAccountsQuery }) query: z.output<typeof listAccountsQuery>) {
+  async list(
+    @CurrentContext() context: RequestContext,
+    @Query({ schema: listAccountsQuery }) query: z.output<typeof listAccountsQuery>,
+  ) {
     const { limit, cursor, ...filters } = query;
     return this.pages.page({
       scope: cursorScope(context.merchantId, 'accounts', filters),
@@ -62,7 +68,12 @@ export class AccountsController {
       limit,
       read: (before, count) =>
         this.queries.execute(
-          new ListAccountsQuery(context, { codePrefix: filters.code_prefix, currency: filters.currency, beforeId: before, limit: count }),
+          new ListAccountsQuery(context, {
+            codePrefix: filters.code_prefix,
+            currency: filters.currency,
+            beforeId: before,
+            limit: count,
+          }),
         ),
       position: (record) => record.id,
       body: (record) => accountBody(context.merchantId, record),
@@ -95,7 +106,9 @@ export class AccountsController {
     @PathId('account') id: bigint,
     @Query({ schema: balanceQuery }) query: z.output<typeof balanceQuery>,
   ) {
-    return balanceBody(await this.queries.execute(new GetBalanceQuery(context, id, { atMs: query.at, minVersion: query.min_version })));
+    return balanceBody(
+      await this.queries.execute(new GetBalanceQuery(context, id, { atMs: query.at, minVersion: query.min_version })),
+    );
   }
 
   @Get(':id/entries')

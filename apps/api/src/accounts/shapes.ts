@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { availableAmount, pendingAmount, postedAmount, type Side, type Totals } from '#ledger/account.js';
 import type { AccountRecord, BalanceRecord, StatementLine } from '#ledger/balance-store.js';
-import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import {
   amountOut,
   currencyIn,
@@ -25,7 +25,10 @@ export const sideSchema = z.enum(['debit', 'credit']);
 
 export const accountCodeIn = z
   .string('must be an account code')
-  .regex(ACCOUNT_CODE, 'must be lower-case letters, digits and _ . : -, at most 128, with an optional currency suffix such as :EUR')
+  .regex(
+    ACCOUNT_CODE,
+    'must be lower-case letters, digits and _ . : -, at most 128, with an optional currency suffix such as :EUR',
+  )
   .meta({ id: 'AccountCode', description: 'Unique per merchant.', examples: ['wallet:alice'] });
 
 export const createAccount = z
@@ -80,7 +83,9 @@ export const balance = z
 export const balanceQuery = z.strictObject({
   consistency: z.enum(['cached', 'strong', 'bounded']).default('cached'),
   min_version: versionIn.optional(),
-  at: timestampIn.optional().meta({ description: 'The balance of everything effective up to then, back-dated entries included.' }),
+  at: timestampIn
+    .optional()
+    .meta({ description: 'The balance of everything effective up to then, back-dated entries included.' }),
 });
 
 export const statementQuery = z.strictObject({

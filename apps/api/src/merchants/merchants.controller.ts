@@ -36,9 +36,17 @@ export class MerchantsController {
     access: 'operator',
     status: 201,
     response: createdMerchant,
-    requestExample: { name: 'Berlin Books', time_zone: 'Europe/Berlin', settlement_cutoff: '23:00', currencies: ['EUR'] },
+    requestExample: {
+      name: 'Berlin Books',
+      time_zone: 'Europe/Berlin',
+      settlement_cutoff: '23:00',
+      currencies: ['EUR'],
+    },
   })
-  async create(@CurrentBounds() bounds: RequestBounds, @Body({ schema: createMerchant }) body: z.output<typeof createMerchant>) {
+  async create(
+    @CurrentBounds() bounds: RequestBounds,
+    @Body({ schema: createMerchant }) body: z.output<typeof createMerchant>,
+  ) {
     const { name, time_zone: timeZone, settlement_cutoff: settlementCutoff, currencies } = body;
     const command = new CreateMerchantCommand(bounds, { name, timeZone, settlementCutoff, currencies });
     return createdMerchantBody(await this.commands.execute(command));
@@ -46,7 +54,10 @@ export class MerchantsController {
 
   @Get()
   @Documented({ summary: 'List merchants, newest first', access: 'operator', response: merchantList })
-  list(@CurrentBounds() bounds: RequestBounds, @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>) {
+  list(
+    @CurrentBounds() bounds: RequestBounds,
+    @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
+  ) {
     return this.pages.page({
       scope: cursorScope('platform', 'merchants'),
       cursor,
@@ -77,7 +88,12 @@ export class MerchantsController {
   }
 
   @Get(':id/api_keys')
-  @Documented({ summary: 'List API keys, newest first, without their secrets', access: 'operator', response: apiKeyList, problems: ['not_found'] })
+  @Documented({
+    summary: 'List API keys, newest first, without their secrets',
+    access: 'operator',
+    response: apiKeyList,
+    problems: ['not_found'],
+  })
   listKeys(
     @CurrentBounds() bounds: RequestBounds,
     @PathId('merchant') id: bigint,

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { NewAccount } from '#ledger/account-store.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { ApiKey, Merchant } from '#tenancy/merchant.entity.js';
+import type { NewAccount } from '#ledger/account-store.js';
 import type { CreatedMerchant } from '#tenancy/create-merchant.command.js';
+import type { ApiKey, Merchant } from '#tenancy/merchant.entity.js';
 import { account, accountBody, time } from '../accounts/shapes.js';
 import { currencyIn, currencyOut, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
 
@@ -43,11 +43,17 @@ export const merchant = z
 
 const newKey = z.looseObject({
   id: idOut,
-  secret: z.string().regex(/^cfm_[0-9A-Za-z]{60}$/).meta({ description: 'Shown this once.' }),
+  secret: z
+    .string()
+    .regex(/^cfm_[0-9A-Za-z]{60}$/)
+    .meta({ description: 'Shown this once.' }),
 });
 
 export const createdMerchant = merchant
-  .extend({ accounts: z.array(account).meta({ description: 'The system accounts, seven per currency.' }), api_key: newKey })
+  .extend({
+    accounts: z.array(account).meta({ description: 'The system accounts, seven per currency.' }),
+    api_key: newKey,
+  })
   .meta({ id: 'CreatedMerchant' });
 
 export const merchantList = listOf(merchant, 'MerchantList');
@@ -104,7 +110,12 @@ export function createdMerchantBody(created: CreatedMerchant) {
 }
 
 function newAccountBody(merchantId: bigint, opened: NewAccount) {
-  return accountBody(merchantId, { ...opened, metadata: opened.metadata ?? '{}', closed: false, createdAtMs: snowflakeTimeMs(opened.id) });
+  return accountBody(merchantId, {
+    ...opened,
+    metadata: opened.metadata ?? '{}',
+    closed: false,
+    createdAtMs: snowflakeTimeMs(opened.id),
+  });
 }
 
 export function apiKeyBody(record: ApiKey) {

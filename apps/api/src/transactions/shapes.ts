@@ -42,7 +42,9 @@ const entryIn = z
     currency: currencyIn,
     conditions: z
       .strictObject({
-        min_available: floorIn.optional().meta({ description: "The account's available balance after the transaction." }),
+        min_available: floorIn
+          .optional()
+          .meta({ description: "The account's available balance after the transaction." }),
         version: versionIn.optional().meta({ description: "The account's version before the transaction." }),
       })
       .optional(),
@@ -57,7 +59,9 @@ export const postTransaction = z
   .strictObject({
     type: typeIn,
     description: textIn(1_000).optional(),
-    effective_at: timestampIn.optional().meta({ description: 'When it happened; default: when it is recorded. May lie in the past.' }),
+    effective_at: timestampIn
+      .optional()
+      .meta({ description: 'When it happened; default: when it is recorded. May lie in the past.' }),
     external_ref: textIn(255).optional(),
     status: z.enum(['posted', 'pending']).default('posted'),
     expires_at: timestampIn.optional().meta({ description: 'Pending ones only: when what is still held is released.' }),
@@ -83,7 +87,10 @@ export const postBatch = z
 export const postPending = z
   .strictObject({
     amount: amountIn.optional().meta({ description: 'Single-amount holds only; default: all that is held.' }),
-    final: z.boolean().default(true).meta({ description: 'Release what remains; false keeps it held for further postings.' }),
+    final: z
+      .boolean()
+      .default(true)
+      .meta({ description: 'Release what remains; false keeps it held for further postings.' }),
   })
   .optional()
   .meta({ id: 'PostPending' });
@@ -142,7 +149,10 @@ export const summary = z
     created_at: timestampOut,
     parent_id: idOut.nullable(),
   })
-  .meta({ id: 'TransactionSummary', description: 'amount is the sum of the debits in the currency of the first entry.' });
+  .meta({
+    id: 'TransactionSummary',
+    description: 'amount is the sum of the debits in the currency of the first entry.',
+  });
 
 export const transactionList = listOf(z.union([transaction, summary]), 'TransactionList');
 
@@ -161,7 +171,9 @@ export const listTransactionsQuery = z.strictObject({
 
 export const batchResults = z
   .looseObject({
-    results: z.array(z.union([z.looseObject({ status: z.literal(201), transaction }), z.looseObject({ status: z.int(), problem })])),
+    results: z.array(
+      z.union([z.looseObject({ status: z.literal(201), transaction }), z.looseObject({ status: z.int(), problem })]),
+    ),
   })
   .meta({ id: 'BatchResults', description: 'One result a transaction, in order.' });
 
@@ -189,7 +201,10 @@ export function postRequestOf(body: z.output<typeof postTransaction>, path = '')
       direction: entry.direction,
       amount: entry.amount,
       currency: entry.currency,
-      conditions: entry.conditions && { minAvailable: entry.conditions.min_available, version: entry.conditions.version },
+      conditions: entry.conditions && {
+        minAvailable: entry.conditions.min_available,
+        version: entry.conditions.version,
+      },
     })),
   };
 }
@@ -202,7 +217,11 @@ export function transactionBody(merchantId: bigint, posting: Posting) {
     const account = accounts.get(entry.accountId);
     if (!account) throw new Error(`entry on account ${entry.accountId}, which is not there`);
     const version = String(entry.accountVersion);
-    balances.set(entry.accountId, { account_id: String(entry.accountId), version, ...totalsBody(account.normalSide, entry) });
+    balances.set(entry.accountId, {
+      account_id: String(entry.accountId),
+      version,
+      ...totalsBody(account.normalSide, entry),
+    });
     return {
       account_id: String(entry.accountId),
       account_code: account.code,

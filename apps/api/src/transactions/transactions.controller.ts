@@ -96,7 +96,9 @@ export class TransactionsController {
       if (item.dry_run !== undefined) throw invalid(`transactions.${index}.dry_run`, 'is not for batches');
       return postRequestOf(item, `transactions.${index}.`);
     });
-    const { result, replayed } = await this.commands.execute(new PostBatchCommand(context, body.mode, requests, idempotency));
+    const { result, replayed } = await this.commands.execute(
+      new PostBatchCommand(context, body.mode, requests, idempotency),
+    );
     if (replayed) reply.header('Idempotent-Replayed', 'true');
     if (!Array.isArray(result)) return refuse(reply, result.refusal);
     return { results: result.map((item) => batchResultBody(context.merchantId, item)) };
@@ -123,12 +125,18 @@ export class TransactionsController {
       scope: cursorScope(context.merchantId, 'transactions', { ...filters, expand }),
       cursor,
       limit,
-      read: (before, count) => this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count })),
+      read: (before, count) =>
+        this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count })),
       position: (summary) => summary.id,
       body: (summary) => summary,
     });
     if (expand === undefined) return { ...page, data: page.data.map(summaryBody) };
-    const postings = await this.queries.execute(new GetTransactionsQuery(context, page.data.map((summary) => summary.id)));
+    const postings = await this.queries.execute(
+      new GetTransactionsQuery(
+        context,
+        page.data.map((summary) => summary.id),
+      ),
+    );
     return { ...page, data: postings.map((posting) => transactionBody(context.merchantId, posting)) };
   }
 
@@ -157,7 +165,12 @@ export class TransactionsController {
     @Body({ schema: postPending }) body: z.output<typeof postPending>,
   ) {
     const move = { kind: 'capture', parentId, amount: body?.amount, final: body?.final ?? true } as const;
-    return answerWith(reply, context, await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))), 201);
+    return answerWith(
+      reply,
+      context,
+      await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))),
+      201,
+    );
   }
 
   @Post(':id/void')
@@ -176,7 +189,12 @@ export class TransactionsController {
     @Body({ schema: voidPending }) _body: z.output<typeof voidPending>,
   ) {
     const move = { kind: 'void', parentId } as const;
-    return answerWith(reply, context, await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))), 201);
+    return answerWith(
+      reply,
+      context,
+      await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))),
+      201,
+    );
   }
 
   @Post(':id/reverse')
@@ -185,7 +203,14 @@ export class TransactionsController {
     status: 201,
     response: transaction,
     requestExample: { amount: '500' },
-    problems: ['not_found', 'already_reversed', 'invalid_transition', 'amount_exceeds_remaining', 'insufficient_funds', 'account_closed'],
+    problems: [
+      'not_found',
+      'already_reversed',
+      'invalid_transition',
+      'amount_exceeds_remaining',
+      'insufficient_funds',
+      'account_closed',
+    ],
     idempotent: true,
   })
   async reverse(
@@ -196,7 +221,12 @@ export class TransactionsController {
     @Body({ schema: reverseTransaction }) body: z.output<typeof reverseTransaction>,
   ) {
     const move = { kind: 'reverse', parentId, amount: body?.amount } as const;
-    return answerWith(reply, context, await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))), 201);
+    return answerWith(
+      reply,
+      context,
+      await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))),
+      201,
+    );
   }
 }
 
