@@ -66,7 +66,13 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       telemetry.endRequest(exchange.span, status);
       logOutcome(logger, request, status, exchange);
     });
-    authorise(request, exchange, parts.authenticator, done);
+    try {
+      const pending = authorise(request, exchange, parts.authenticator);
+      if (pending) pending.then(() => done(), done);
+      else done();
+    } catch (error) {
+      done(error as Error);
+    }
   });
 
   // Nest installs its own not-found handler, which ends in ProblemFilter; a hook of that handler comes first.
@@ -99,56 +105,55 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
   }
 }
 
-type Done = (error?: Error) => void;
-
-function authorise(request: FastifyRequest, exchange: Exchange, authenticator: Authenticator, done: Done): void {
+/** Finds out who asks and gives the exchange its merchant. Throws, or rejects, with what the caller is told. */
+function authorise(
+  request: FastifyRequest,
+  exchange: Exchange,
+  authenticator: Authenticator,
+): Promise<void> | undefined {
   const { access, takesQuery } = request.routeOptions.config as RouteAccess;
-  if (access === undefined || access === 'public') return done();
+  if (access === undefined || access === 'public') return undefined;
   const key = BEARER.exec(request.headers.authorization ?? '')?.[1];
-  if (key === undefined) return done(new LedgerError('unauthorized', 'Send an API key: Authorization: Bearer <key>.'));
+  if (key === undefined) throw new LedgerError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
-    if (!caller) return done(new LedgerError('unauthorized', 'The API key is not valid, or has been revoked.'));
-    const query = request.query as Record<string, unknown>;
-    const unknown = takesQuery ? undefined : Object.keys(query)[0];
-    if (unknown !== undefined) return done(invalid(unknown, 'is not a known query parameter'));
-    if (access === 'operator') {
-      return caller.kind === 'operator'
-        ? done()
-        : done(new LedgerError('forbidden', 'This route is for operators of the platform.'));
-    }
-    actFor(request, exchange, caller, authenticator, done);
+    if (!caller) throw new LedgerError('unauthorized', 'The API key is not valid, or has been revoked.');
+    const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
+    if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
+    if (access === 'merchant') return actForMerchant(request, exchange, caller, authenticator);
+    if (caller.kind === 'operator') return undefined;
+    throw new LedgerError('forbidden', 'This route is for operators of the platform.');
   };
   const caller = authenticator.authenticate(key, exchange.deadline);
-  if (caller instanceof Promise) caller.then(admit, done);
-  else admit(caller);
+  return caller instanceof Promise ? caller.then(admit) : admit(caller);
 }
 
-/** Finds the merchant on whose behalf the request is, and gives it its context. */
-function actFor(
+/** The merchant of the caller's own key, or the one that an operator names. A foreign one is told as an unknown one. */
+function actForMerchant(
   request: FastifyRequest,
   exchange: Exchange,
   caller: Caller,
   authenticator: Authenticator,
-  done: Done,
-): void {
+): Promise<void> | undefined {
   const header = request.headers['counterfoil-merchant'];
-  const { deadline, span } = exchange;
-  const admit = (merchantId: bigint) => {
-    exchange.context = { merchantId, deadline, span };
-    span.setAttribute('counterfoil.merchant_id', String(merchantId));
-    done();
-  };
   if (header === undefined) {
-    if (caller.kind === 'merchant') return admit(caller.merchantId);
-    return done(invalid('Counterfoil-Merchant', 'an operator names the merchant that it acts for in this header'));
+    if (caller.kind === 'merchant') return setMerchant(exchange, caller.merchantId);
+    throw invalid('Counterfoil-Merchant', 'an operator names the merchant that it acts for in this header');
   }
   const merchantId = typeof header === 'string' ? parseSnowflake(header) : undefined;
-  const isOwn = caller.kind === 'merchant' && caller.merchantId === merchantId;
-  if (merchantId !== undefined && isOwn) return admit(merchantId);
-  if (merchantId === undefined || caller.kind === 'merchant') return done(notFound('merchant'));
-  authenticator
-    .isMerchant(merchantId, deadline)
-    .then((exists) => (exists ? admit(merchantId) : done(notFound('merchant'))), done);
+  if (merchantId === undefined) throw notFound('merchant');
+  if (caller.kind === 'merchant') {
+    if (caller.merchantId !== merchantId) throw notFound('merchant');
+    return setMerchant(exchange, merchantId);
+  }
+  return authenticator.isMerchant(merchantId, exchange.deadline).then((exists) => {
+    if (!exists) throw notFound('merchant');
+    setMerchant(exchange, merchantId);
+  });
+}
+
+function setMerchant(exchange: Exchange, merchantId: bigint): undefined {
+  exchange.context = { merchantId, deadline: exchange.deadline, span: exchange.span };
+  exchange.span.setAttribute('counterfoil.merchant_id', String(merchantId));
 }
 
 function logOutcome(logger: Logger, request: FastifyRequest, status: number, exchange: Exchange): void {

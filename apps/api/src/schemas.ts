@@ -121,14 +121,12 @@ export const timestampIn = z
     examples: ['2026-11-21T17:09:00.000Z'],
   });
 
-export const timestampOut = z
-  .string()
-  .meta({
-    id: 'Timestamp',
-    description: 'RFC 3339 UTC with milliseconds.',
-    format: 'date-time',
-    examples: ['2026-11-21T17:09:00.000Z'],
-  });
+export const timestampOut = z.string().meta({
+  id: 'Timestamp',
+  description: 'RFC 3339 UTC with milliseconds.',
+  format: 'date-time',
+  examples: ['2026-11-21T17:09:00.000Z'],
+});
 
 export function parseTimestamp(text: string): number | undefined {
   const match = RFC_3339.exec(text);

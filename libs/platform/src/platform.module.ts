@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { systemClock } from '#kernel/clock.js';
+import { LedgerError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Config } from './config.js';
 import { CursorCodec } from './cursor.js';
@@ -70,7 +72,7 @@ export class PlatformModule implements OnApplicationShutdown {
         },
         {
           provide: PostgresWorkerLease,
-          useFactory: (database: Database) => PostgresWorkerLease.acquire(database),
+          useFactory: acquireLease,
           inject: [Database],
         },
         {
@@ -88,5 +90,17 @@ export class PlatformModule implements OnApplicationShutdown {
     await this.database.close();
     await this.telemetry.shutdown();
     this.logger.flush();
+  }
+}
+
+/** As patient as TypeORM is: a database that starts together with us is waited for. */
+async function acquireLease(database: Database): Promise<PostgresWorkerLease> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await PostgresWorkerLease.acquire(database);
+    } catch (error) {
+      if (attempt > CONNECT_RETRIES || !(error instanceof LedgerError)) throw error;
+      await sleep(CONNECT_RETRY_DELAY_MS);
+    }
   }
 }
