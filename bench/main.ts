@@ -26,6 +26,8 @@ interface Options {
   merchants: number;
   accounts: number;
   layoutRows: number;
+  /** Names of trials, for a closer look at one of them; empty: all, and the layouts. */
+  only: string[];
   /** Without verdicts: the trials are too short for them. */
   smoke: boolean;
   /** The compiled API. */
@@ -33,6 +35,7 @@ interface Options {
 }
 
 const FULL: Options = {
+  only: [],
   smoke: false,
   rounds: 5,
   seconds: 4,
@@ -64,6 +67,7 @@ function readOptions(): Options {
       merchants: text,
       accounts: text,
       'layout-rows': text,
+      only: text,
       api: text,
     },
   });
@@ -83,6 +87,7 @@ function readOptions(): Options {
     merchants: positive('merchants', defaults.merchants),
     accounts: positive('accounts', defaults.accounts),
     layoutRows: positive('layout-rows', defaults.layoutRows),
+    only: values.only?.split(',') ?? defaults.only,
     api: values.api ?? defaults.api,
   };
 }
@@ -114,7 +119,10 @@ async function main(): Promise<void> {
     process.once(signal, () => void cleanup.run().then(() => process.exit(130)));
   try {
     const rounds = await measureWrites(serverUrl, options, pgbench, cleanup);
-    const layout = await measureLayout(serverUrl, options);
+    const layout =
+      options.only.length === 0
+        ? await measureLayout(serverUrl, options)
+        : { vacuumed: Number.NaN, newest: Number.NaN };
     console.log(`\n${ratioTable(rounds, { layout, verdicts: !options.smoke })}\n\n${trialTable(rounds)}\n`);
     console.log(
       "CPU is per transaction. The reference counts pgbench's own transactions: one SQL call each, 16 clients, -M prepared.",
@@ -167,6 +175,7 @@ async function measureWrites(
     generator,
     loneCaller,
     reference: pgbench === undefined ? undefined : { pgbench, databaseUrl: scratch.url, merchants, accounts },
+    only: options.only,
     postmasterPid: postmasterOf(backend.rows[0].pid),
     times: { warmUpMs: options.warmUpSeconds * 1_000, measureMs: options.seconds * 1_000 },
     onRefused: (trial: string, count: number, first: string) => {

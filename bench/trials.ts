@@ -59,6 +59,8 @@ export interface Bench {
   reference: Reference | undefined;
   postmasterPid: number | undefined;
   times: { warmUpMs: number; measureMs: number };
+  /** The trials to run; empty: all. */
+  only: readonly string[];
   /** Told of requests that were refused. */
   onRefused(trial: TrialName, count: number, first: string): void;
 }
@@ -66,7 +68,8 @@ export interface Bench {
 /** One round: every trial once; odd rounds in one order, even ones in the other. */
 export async function runRound(bench: Bench, number: number): Promise<Round> {
   const round: Round = new Map();
-  for (const name of number % 2 === 0 ? ORDER.toReversed() : ORDER) {
+  const wanted = ORDER.filter((name) => bench.only.length === 0 || bench.only.includes(name));
+  for (const name of number % 2 === 0 ? wanted.toReversed() : wanted) {
     const result = await Promise.race([runTrial(bench, name), bench.api.lost]);
     if (result) round.set(name, result);
   }

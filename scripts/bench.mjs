@@ -1,4 +1,4 @@
-// npm run bench [-- --smoke | --rounds N --seconds S --merchants M --accounts A --layout-rows R --api FILE]
+// npm run bench [-- --smoke | --rounds N --seconds S --merchants M --accounts A --layout-rows R --only TRIAL,TRIAL --api FILE]
 // See db/bench/README.md.
 import { runBenchmark } from './benchmark.mjs';
 
