@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { sqlPath } from '#db/bench/sql-file.js';
@@ -8,16 +8,20 @@ const THREADS = 2;
 const DEBIAN_FOLDER = '/usr/lib/postgresql';
 
 export const PGBENCH_MISSING =
-  'pgbench is not on PATH, so there is no reference to divide by and every ratio to it stays empty. It comes with ' +
+  'pgbench was not found, so there is no reference to divide by and every ratio to it stays empty. It comes with ' +
   'PostgreSQL: on Debian and Ubuntu `apt-get install postgresql-contrib`, on macOS `brew install postgresql@18`.';
 
 export function findPgbench(): string | undefined {
   const debian = existsSync(DEBIAN_FOLDER)
     ? readdirSync(DEBIAN_FOLDER).map((version) => join(DEBIAN_FOLDER, version, 'bin'))
     : [];
-  return [...(process.env.PATH ?? '').split(delimiter), ...debian.sort().reverse()]
-    .map((folder) => join(folder, 'pgbench'))
-    .find((file) => existsSync(file));
+  return (
+    [...(process.env.PATH ?? '').split(delimiter), ...debian.sort().reverse()]
+      .map((folder) => join(folder, 'pgbench'))
+      .filter((file) => existsSync(file))
+      // Debian's client tools bring a wrapper of that name even where no pgbench is installed.
+      .find((file) => spawnSync(file, ['--version']).status === 0)
+  );
 }
 
 export interface Reference {

@@ -1,4 +1,4 @@
-import { figure, percentile, textTable } from '#db/bench/text-table.js';
+import { figure, median, textTable } from '#db/bench/text-table.js';
 import type { TrialResult } from './trial-result.js';
 import type { Round, TrialName } from './trials.js';
 
@@ -24,14 +24,14 @@ function ratios(rounds: readonly Round[], above: TrialName, below: TrialName, of
 function spread(samples: readonly number[]): string {
   const known = samples.filter(Number.isFinite);
   if (known.length === 0) return '–';
-  return `${figure(percentile(known, 0.5))} (${figure(Math.min(...known))}–${figure(Math.max(...known))})`;
+  return `${figure(median(known))} (${figure(Math.min(...known))}–${figure(Math.max(...known))})`;
 }
 
 function verdict({ goal, samples }: Row, verdicts: boolean): string {
   if (goal === undefined) return '';
-  const median = percentile(samples.filter(Number.isFinite), 0.5);
-  if (!verdicts || Number.isNaN(median)) return `≥ ${goal}`;
-  return `≥ ${goal} ${median >= goal ? 'reached' : 'not reached'}`;
+  const middle = median(samples.filter(Number.isFinite));
+  if (!verdicts || Number.isNaN(middle)) return `≥ ${goal}`;
+  return `≥ ${goal} ${middle >= goal ? 'reached' : 'not reached'}`;
 }
 
 export function ratioTable(
@@ -115,15 +115,15 @@ export function trialTable(rounds: readonly Round[]): string {
     const trials = rounds.flatMap((round) => round.get(name) ?? []);
     const over = (of: (trial: TrialResult) => number | undefined): number[] =>
       trials.map((trial) => of(trial) ?? Number.NaN);
-    const median = (of: (trial: TrialResult) => number | undefined): string =>
-      figure(percentile(over(of).filter(Number.isFinite), 0.5));
+    const typical = (of: (trial: TrialResult) => number | undefined): string =>
+      figure(median(over(of).filter(Number.isFinite)));
     return [
       name,
       spread(over((trial) => trial.perSecond)),
-      `${median((t) => t.p50)} / ${median((t) => t.p99)} / ${median((t) => t.p999)}`,
-      median((t) => t.cpu?.apiUs),
-      median((t) => t.cpu?.postgresUs),
-      median((t) => t.cpu?.generatorUs),
+      `${typical((t) => t.p50)} / ${typical((t) => t.p99)} / ${typical((t) => t.p999)}`,
+      typical((t) => t.cpu?.apiUs),
+      typical((t) => t.cpu?.postgresUs),
+      typical((t) => t.cpu?.generatorUs),
     ];
   });
   return textTable(

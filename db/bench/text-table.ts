@@ -17,6 +17,13 @@ export function percentile(samples: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
 }
 
+/** The middle sample, or the mean of the middle two. NaN for none. */
+export function median(samples: readonly number[]): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const middle = sorted.slice(Math.ceil(sorted.length / 2) - 1, Math.floor(sorted.length / 2) + 1);
+  return middle.length === 0 ? Number.NaN : middle.reduce((sum, sample) => sum + sample, 0) / middle.length;
+}
+
 /** Three significant digits, without an exponent. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return '–';
