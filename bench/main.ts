@@ -95,14 +95,20 @@ function readOptions(): Options {
 /** Undoes, in reverse order, whatever had been set up when the work ended or failed. */
 class Cleanup {
   readonly #steps: (() => Promise<unknown>)[] = [];
+  #done: Promise<void> | undefined;
 
   add(step: () => Promise<unknown>): void {
     this.#steps.push(step);
   }
 
-  /** A second call waits for nothing: the first one has taken all steps. A step that fails does not keep the others from running. */
-  async run(): Promise<void> {
-    for (let step = this.#steps.pop(); step; step = this.#steps.pop()) {
+  /** A second call waits for the first one. A step that fails does not keep the others from running. */
+  run(): Promise<void> {
+    this.#done ??= this.#runAll();
+    return this.#done;
+  }
+
+  async #runAll(): Promise<void> {
+    for (const step of this.#steps.reverse()) {
       await step().catch((error: Error) => progress(`clean-up: ${error.message}`));
     }
   }
@@ -115,8 +121,13 @@ async function main(): Promise<void> {
   const pgbench = findPgbench();
   if (!pgbench) console.log(`${PGBENCH_MISSING}\n`);
   const cleanup = new Cleanup();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void cleanup.run().then(() => process.exit(130)));
+  let stopAsked = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      stopAsked = true;
+      void cleanup.run();
+    });
+  }
   try {
     const rounds = await measureWrites(serverUrl, options, pgbench, cleanup);
     const layout =
@@ -130,9 +141,13 @@ async function main(): Promise<void> {
     console.log(
       'The generator and, in "writer" and "by hand", the harness take their CPU from the same cores as API and PostgreSQL.',
     );
+  } catch (error) {
+    // Whatever the trials under way say when their servers are taken away is of no interest.
+    if (!stopAsked) throw error;
   } finally {
     await cleanup.run();
   }
+  if (stopAsked) process.exit(130);
 }
 
 async function measureWrites(
