@@ -98,7 +98,7 @@ function plant(source, { search, replace }) {
   const pattern = search
     .trim()
     .split(/\s+/)
-    .map((word) => RegExp.escape(word))
+    .map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`))
     .join('\\s+');
   const found = [...source.matchAll(new RegExp(pattern, 'g'))];
   const [first] = found;
