@@ -6,12 +6,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MUTANTS } from './mutants/table.mjs';
+import { dataFolder } from './services/data-folder.mjs';
 import { onStopRequest } from './services/on-stop-request.mjs';
 
 /** A mutant may loop for ever; that is caught, too. Specs that need the servers take longest. */
 const SPEC_TIMEOUT_MS = 300_000;
 const PURE_CONFIG = 'vitest.mutants.config.ts';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+/** The copy shares this tree's unpacked servers; each run has a sub-folder of its own there. */
+const env = { ...process.env, COUNTERFOIL_DATA_DIR: dataFolder() };
 
 const wanted = process.argv.slice(2);
 const mutants = MUTANTS.filter(
@@ -65,7 +68,12 @@ async function run(spec) {
     ...(pure ? ['--config', PURE_CONFIG] : []),
     spec,
   ];
-  const child = spawn(process.execPath, [vitest, ...args], { cwd: copy, stdio: 'ignore', timeout: SPEC_TIMEOUT_MS });
+  const child = spawn(process.execPath, [vitest, ...args], {
+    cwd: copy,
+    env,
+    stdio: 'ignore',
+    timeout: SPEC_TIMEOUT_MS,
+  });
   running = child;
   const [code, signal] = await new Promise((resolve, reject) => {
     child.once('error', reject);
@@ -90,7 +98,7 @@ function plant(source, { search, replace }) {
   const pattern = search
     .trim()
     .split(/\s+/)
-    .map((word) => RegExp.escape(word))
+    .map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`))
     .join('\\s+');
   const found = [...source.matchAll(new RegExp(pattern, 'g'))];
   const [first] = found;

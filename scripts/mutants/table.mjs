@@ -180,6 +180,9 @@ export const MUTANTS = [
   late('sides are swapped', "if (entry.direction === 'debit') {", "if (entry.direction === 'credit') {"),
   late('holds are not late', 'node.pendingDebits += sign * entry.pending;', ''),
   late('nodes that cancelled out are written', 'node.postedDebits !== 0n ||', 'node ||'),
+  late('the query sees nothing before 1970', 'WHEN ${LEVELS - 1} THEN', 'WHEN ${LEVELS} THEN', [
+    'test/late-sums.test.ts',
+  ]),
   late('accounts share nodes', '`${entry.accountId}:${level}:${bucket}`', '`${level}:${bucket}`'),
 
   snowflake('the lease is not checked', 'if (timeMs > this.#lease.issuableUntilMs()) {', 'if (timeMs < 0) {'),

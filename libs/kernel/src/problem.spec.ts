@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { invalid, LedgerError, notFound, PROBLEMS, type ProblemCode } from './problem.js';
+import { invalid, LedgerError, notFound, PROBLEMS, type ProblemCode, problemDocument } from './problem.js';
 
 /** The error table of the REST contract, by status. A code may be added; none may change or go. */
 const CONTRACT: Record<number, string[]> = {
@@ -58,5 +58,22 @@ describe('a LedgerError', () => {
   it('of something that is missing does not say whether it exists elsewhere', () => {
     expect(notFound('account').message).toBe('There is no such account.');
     expect(notFound('account').errors).toBeUndefined();
+  });
+});
+
+describe('a problem document', () => {
+  it('takes title and status from its code, and leaves out what it does not know', () => {
+    expect(problemDocument({ code: 'not_found', detail: 'There is no such account.' })).toStrictEqual({
+      type: 'https://counterfoil.dev/problems/not_found',
+      title: 'There is no such resource',
+      status: 404,
+      detail: 'There is no such account.',
+      code: 'not_found',
+    });
+  });
+
+  it('tells the trace and the fields at fault', () => {
+    const known = { trace_id: 'a'.repeat(32), errors: [{ path: 'entries', message: 'too few' }] };
+    expect(problemDocument({ code: 'validation_failed', detail: 'entries: too few', ...known })).toMatchObject(known);
   });
 });
