@@ -153,8 +153,7 @@ class Lane {
       const alive = group.filter((waiting) => !rejectedAsLate(waiting));
       if (alive.length === 0) return;
       try {
-        const outcomes = await this.#attempt(alive);
-        for (const [index, waiting] of alive.entries()) waiting.resolve(outcomes[index] as Outcome);
+        for (const [waiting, outcome] of await this.#attempt(alive)) waiting.resolve(outcome);
         return;
       } catch (error) {
         const mayPass = isTransient(error);
@@ -172,17 +171,21 @@ class Lane {
     }
   }
 
-  async #attempt(group: readonly Waiting[]): Promise<Outcome[]> {
-    const submissions = group.map((waiting) => waiting.submission);
+  async #attempt(group: readonly Waiting[]): Promise<[Waiting, Outcome][]> {
     const spans = new GroupSpans(group);
     const deadline = Deadline.after(this.#options.groupTimeoutMs);
     try {
       const connection = await this.#connect();
-      const touched = touchedBy(submissions);
+      const touched = touchedBy(group.map((waiting) => waiting.submission));
       const lock = spans.child('lock balances');
       const locked = await this.#onConnection(connection, deadline, connection.begin({ ...touched, timeoutMs: this.#options.groupTimeoutMs }));
       lock?.end();
-      const { outcomes, writes } = await this.#orRollback(connection, () => decideGroup(submissions, locked, this.#ids));
+      // Who ran out of time while the group waited for its locks has been told so: for them nothing is written any more.
+      const inTime = group.filter((waiting) => !rejectedAsLate(waiting));
+      const submissions = inTime.map((waiting) => waiting.submission);
+      const decided = await this.#orRollback(connection, () => decideGroup(submissions, locked, this.#ids));
+      const { writes } = decided;
+      const outcomes = inTime.map((waiting, index): [Waiting, Outcome] => [waiting, decided.outcomes[index] as Outcome]);
       if (!writes) {
         await this.#onConnection(connection, deadline, connection.rollback());
         return outcomes;
