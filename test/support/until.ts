@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 2;
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 30_000;
 
 /** Polls until `look` answers something truthy. Orders events by what can be observed, never by how long they usually take. */
 export async function until<T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> {

@@ -242,7 +242,8 @@ class Lane {
         const connection = await this.#connect();
         return await this.#onConnection(connection, Deadline.after(this.#options.groupTimeoutMs), connection.committed(token));
       } catch (error) {
-        if (attempt >= this.#options.attempts) throw translateError(error);
+        // Still not known: neither an acknowledgement nor a second try would be right. The key will tell.
+        if (attempt >= this.#options.attempts) throw unsettled(error);
         await sleep(Math.random() * attempt * BACKOFF_STEP_MS);
       }
     }
@@ -260,6 +261,11 @@ class GroupVoided extends Error {
   constructor(cause: unknown) {
     super('the group did not commit', { cause });
   }
+}
+
+function unsettled(cause: unknown): LedgerError {
+  const detail = 'The connection to the database was lost during the commit; the Idempotency-Key tells what became of it.';
+  return new LedgerError('database_unavailable', detail, { retryAfterS: 1, cause });
 }
 
 function groupTimedOut(): GroupTimedOut {
