@@ -110,8 +110,22 @@ describe('PostgreSQL refuses the runtime role', () => {
   const pair = (id: bigint, debit: string, credit: string): string =>
     `${ENTRY}${debit.replace(/3, \d+,/, `3, ${id},`)}, ${credit.replace(/3, \d+,/, `3, ${id},`)}`;
 
-  test('nothing when the entries balance and follow (what the refusals below are measured against)', async () => {
-    expect(await refusal(pair(ledger.ids.next(), line(), line({ direction: -1 })))).toEqual({});
+  /** Entries with the balances that belong to them, in one statement, as the writer has it. */
+  const withBalances = (id: bigint, entries: string): string => `
+    WITH lines AS (${entries})
+    UPDATE balances SET version = 3, last_transaction_id = ${id},
+      posted_debits = CASE account_id WHEN ${cash} THEN 107 ELSE 0 END,
+      posted_credits = CASE account_id WHEN ${cash} THEN 0 ELSE 107 END
+     WHERE account_id IN (${cash}, ${payable})`;
+
+  test('nothing when entries and balances agree (what the refusals below are measured against)', async () => {
+    const id = ledger.ids.next();
+    expect(await refusal(withBalances(id, pair(id, line(), line({ direction: -1 }))))).toEqual({});
+  });
+
+  test('entries without their balances', async () => {
+    const sql = pair(ledger.ids.next(), line(), line({ direction: -1 }));
+    expect(await refusal(sql)).toEqual({ code: '23514', constraint: 'entries_reach_balance' });
   });
 
   test('entries that do not sum to zero', async () => {
@@ -157,13 +171,16 @@ describe('PostgreSQL refuses the runtime role', () => {
 
   test.each([
     ['an amount that is off', 'posted_debits = posted_debits + 1'],
-    ['an amount that is off at a version with an entry', 'posted_debits = 1, version = 1'],
     ['a version without an entry', 'version = version + 1'],
-    ['an older version', 'version = version - 1'],
     ['another newest transaction', 'last_transaction_id = last_transaction_id + 1'],
   ])('a balance with %s', async (_what, change) => {
     const sql = `UPDATE balances SET ${change} WHERE account_id = $1`;
     expect(await refusal(sql, [cash])).toEqual({ code: '23514', constraint: 'balances_follow_entries' });
+  });
+
+  test('a balance that goes back to an older version', async () => {
+    const sql = 'UPDATE balances SET version = version - 1 WHERE account_id = $1';
+    expect(await refusal(sql, [cash])).toEqual({ code: '23514', constraint: 'balances_go_forward' });
   });
 
   test('a balance below zero on one of its sides', async () => {

@@ -157,7 +157,8 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_age ON idempotency_keys USING brin (created_at) WITH (autosummarize = on);
 
 -- One row per commit group: whoever inserts a token first decides whether that group is committed (docs/adr/0003).
-CREATE TABLE write_fences (token bigint PRIMARY KEY);
+-- voided: inserted by somebody who asked, not by the group, which can then never commit.
+CREATE TABLE write_fences (token bigint PRIMARY KEY, voided boolean NOT NULL DEFAULT false);
 -- Tokens up to here have been purged: inserting one is refused, so that purging never brings a voided group back.
 CREATE TABLE write_fence_horizon (only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), token bigint NOT NULL);
 INSERT INTO write_fence_horizon (token) VALUES (0);

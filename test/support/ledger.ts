@@ -29,7 +29,7 @@ export class TestLedger {
     options: Partial<WriterOptions> = {},
     clock: Clock = systemClock,
   ): Promise<TestLedger> {
-    const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 2_000, applicationName: 'test' });
+    const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 20_000, applicationName: 'test' });
     const lease = await PostgresWorkerLease.acquire(database, clock);
     const ids = new SnowflakeGenerator(clock, lease);
     const writer = new Writer(

@@ -254,15 +254,15 @@ export class GroupConnection {
     await this.#client.query('ROLLBACK');
   }
 
-  /** Settles an ambiguous COMMIT: true when the group with this token committed, false when it now never can. */
+  /**
+   * Settles an ambiguous COMMIT: true when the group with this token committed, false when it now never can. A row that is
+   * there already proves nothing by itself: it may be the one of an earlier question whose answer was lost.
+   */
   async committed(token: bigint): Promise<boolean> {
-    try {
-      await this.#client.query('INSERT INTO write_fences (token) VALUES ($1)', [token]);
-      return false;
-    } catch (error) {
-      if (error instanceof pg.DatabaseError && error.code === '23505') return true;
-      throw error;
-    }
+    await this.#client.query('INSERT INTO write_fences (token, voided) VALUES ($1, true) ON CONFLICT (token) DO NOTHING', [token]);
+    const { rows } = await this.#client.query('SELECT voided FROM write_fences WHERE token = $1', [token]);
+    if (rows.length === 0) throw new Error(`fence token ${token} was purged`);
+    return !rows[0].voided;
   }
 
   /** Sends the queries as one packet and waits for all of them. */

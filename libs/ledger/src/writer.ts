@@ -157,8 +157,7 @@ class Lane {
       const alive = group.filter((waiting) => !rejectedAsLate(waiting));
       if (alive.length === 0) return;
       try {
-        const outcomes = await this.#attempt(alive);
-        for (const [index, waiting] of alive.entries()) waiting.resolve(outcomes[index] as Outcome);
+        for (const [waiting, outcome] of await this.#attempt(alive)) waiting.resolve(outcome);
         return;
       } catch (error) {
         const mayPass = isTransient(error);
@@ -176,13 +175,12 @@ class Lane {
     }
   }
 
-  async #attempt(group: readonly Waiting[]): Promise<Outcome[]> {
-    const submissions = group.map((waiting) => waiting.submission);
+  async #attempt(group: readonly Waiting[]): Promise<[Waiting, Outcome][]> {
     const spans = new GroupSpans(group);
     const deadline = Deadline.after(this.#options.groupTimeoutMs);
     try {
       const connection = await this.#connect();
-      const touched = touchedBy(submissions);
+      const touched = touchedBy(group.map((waiting) => waiting.submission));
       const lock = spans.child('lock balances');
       const locked = await this.#onConnection(
         connection,
@@ -190,9 +188,12 @@ class Lane {
         connection.begin({ ...touched, timeoutMs: this.#options.groupTimeoutMs }),
       );
       if (lock) endSpan(lock);
-      const { outcomes, writes } = await this.#orRollback(connection, () =>
-        decideGroup(submissions, locked, this.#ids),
-      );
+      // Who ran out of time while the group waited for its locks has been told so: for them nothing is written any more.
+      const inTime = group.filter((waiting) => !rejectedAsLate(waiting));
+      const submissions = inTime.map((waiting) => waiting.submission);
+      const decided = await this.#orRollback(connection, () => decideGroup(submissions, locked, this.#ids));
+      const { writes } = decided;
+      const outcomes = inTime.map((waiting, index): [Waiting, Outcome] => [waiting, decided.outcomes[index] as Outcome]);
       if (!writes) {
         await this.#onConnection(connection, deadline, connection.rollback());
         return outcomes;
@@ -254,7 +255,8 @@ class Lane {
           connection.committed(token),
         );
       } catch (error) {
-        if (attempt >= this.#options.attempts) throw translateError(error);
+        // Still not known: neither an acknowledgement nor a second try would be right. The key will tell.
+        if (attempt >= this.#options.attempts) throw unsettled(error);
         await sleep(Math.random() * attempt * BACKOFF_STEP_MS);
       }
     }
@@ -272,6 +274,11 @@ class GroupVoided extends Error {
   constructor(cause: unknown) {
     super('the group did not commit', { cause });
   }
+}
+
+function unsettled(cause: unknown): LedgerError {
+  const detail = 'The connection to the database was lost during the commit; the Idempotency-Key tells what became of it.';
+  return new LedgerError('database_unavailable', detail, { retryAfterS: 1, cause });
 }
 
 function groupTimedOut(): GroupTimedOut {

@@ -1,0 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const POLL_MS = 2;
+const LIMIT_MS = 30_000;
+
+/** Polls until `look` answers something truthy. Orders events by what can be observed, never by how long they usually take. */
+export async function until<T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> {
+  const end = performance.now() + LIMIT_MS;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen;
+    if (performance.now() > end) throw new Error(`not within ${LIMIT_MS} ms: ${what}`);
+    await sleep(POLL_MS);
+  }
+}
