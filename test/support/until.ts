@@ -4,11 +4,11 @@ const POLL_MS = 2;
 const LIMIT_MS = 30_000;
 
 /** Polls until `look` answers something truthy. Orders events by what can be observed, never by how long they usually take. */
-export async function until<T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> {
+export async function until<T>(what: string, look: () => T | Promise<T>): Promise<Exclude<NonNullable<T>, false>> {
   const end = performance.now() + LIMIT_MS;
   for (;;) {
     const seen = await look();
-    if (seen) return seen;
+    if (seen) return seen as Exclude<NonNullable<T>, false>;
     if (performance.now() > end) throw new Error(`not within ${LIMIT_MS} ms: ${what}`);
     await sleep(POLL_MS);
   }

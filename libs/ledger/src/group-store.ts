@@ -259,7 +259,10 @@ export class GroupConnection {
    * there already proves nothing by itself: it may be the one of an earlier question whose answer was lost.
    */
   async committed(token: bigint): Promise<boolean> {
-    await this.#client.query('INSERT INTO write_fences (token, voided) VALUES ($1, true) ON CONFLICT (token) DO NOTHING', [token]);
+    await this.#client.query(
+      'INSERT INTO write_fences (token, voided) VALUES ($1, true) ON CONFLICT (token) DO NOTHING',
+      [token],
+    );
     const { rows } = await this.#client.query('SELECT voided FROM write_fences WHERE token = $1', [token]);
     if (rows.length === 0) throw new Error(`fence token ${token} was purged`);
     return !rows[0].voided;

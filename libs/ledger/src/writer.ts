@@ -193,7 +193,10 @@ class Lane {
       const submissions = inTime.map((waiting) => waiting.submission);
       const decided = await this.#orRollback(connection, () => decideGroup(submissions, locked, this.#ids));
       const { writes } = decided;
-      const outcomes = inTime.map((waiting, index): [Waiting, Outcome] => [waiting, decided.outcomes[index] as Outcome]);
+      const outcomes = inTime.map((waiting, index): [Waiting, Outcome] => [
+        waiting,
+        decided.outcomes[index] as Outcome,
+      ]);
       if (!writes) {
         await this.#onConnection(connection, deadline, connection.rollback());
         return outcomes;
@@ -277,7 +280,8 @@ class GroupVoided extends Error {
 }
 
 function unsettled(cause: unknown): LedgerError {
-  const detail = 'The connection to the database was lost during the commit; the Idempotency-Key tells what became of it.';
+  const detail =
+    'The connection to the database was lost during the commit; the Idempotency-Key tells what became of it.';
   return new LedgerError('database_unavailable', detail, { retryAfterS: 1, cause });
 }
 
