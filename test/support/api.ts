@@ -193,6 +193,11 @@ export class Merchant {
     readonly accounts: Record<string, string>,
   ) {}
 
+  /** The same merchant by way of another process. */
+  via(api: TestApi): Merchant {
+    return new Merchant(this.id, api.withKey(this.apiKey.secret), this.apiKey, this.accounts);
+  }
+
   /** Opens an account; answers its id. */
   async open(code: string, more: object = {}): Promise<string> {
     const body = { code, name: code, currency: 'EUR', normal_side: 'credit', ...more };
