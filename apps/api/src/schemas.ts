@@ -16,7 +16,7 @@ const MAX_LIMIT = 1_000;
 /** PostgreSQL's timestamptz and the Snowflake both hold these years; nothing real lies outside. */
 const OLDEST_TIME_MS = Date.UTC(1900, 0, 1);
 const NEWEST_TIME_MS = Date.UTC(2200, 0, 1);
-const RFC_3339 = /^(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})$/;
+const RFC_3339 = /^(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
 
 /** Digits, or a JSON integer that a double holds exactly. Undefined for anything else. */
 function parseMoney(value: unknown, signed: boolean): bigint | undefined {
@@ -139,11 +139,11 @@ export function textIn(max: number) {
   return z.string('must be a string').min(1, 'must not be empty').max(max, `must have at most ${max} characters`);
 }
 
-/** The client's own names and values. Numbers must be integers, as everywhere. */
+/** The client's own names and values. Numbers must be integers that a double holds exactly, as everywhere. */
 export const metadataIn = z
   .record(
     z.string().min(1).max(64),
-    z.union([z.string().max(MAX_METADATA_VALUE), z.number(), z.boolean()], {
+    z.union([z.string().max(MAX_METADATA_VALUE), z.int(), z.boolean()], {
       error: `must be a string of at most ${MAX_METADATA_VALUE} characters, an integer or a boolean`,
     }),
   )
