@@ -2,7 +2,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from '#platform/config.js';
 import { startApi } from '../apps/api/src/api.js';
-import { callAt, OPERATOR_KEY } from './support/api.js';
+import { callAt, OPERATOR_KEY } from './support/bare-api.js';
 import { freshDatabase } from './support/database.js';
 
 /** Stands between the API and PostgreSQL, and can be taken away. */

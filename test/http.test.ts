@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Answer, OPERATOR_KEY, startTestApi, type TestApi } from './support/api.js';
+import { type Answer, OPERATOR_KEY, startTestApi, type TestApi } from './support/bare-api.js';
 
 let test: TestApi;
 let key: string;

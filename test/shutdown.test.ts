@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { startTestApi } from './support/api.js';
+import { startTestApi } from './support/bare-api.js';
 
 const CALLERS = 16;
 

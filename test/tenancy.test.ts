@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '#platform/config.js';
 import { type Api, startApi } from '../apps/api/src/api.js';
-import { callAt, OPERATOR_KEY, startTestApi, type TestApi } from './support/api.js';
+import { callAt, OPERATOR_KEY, startTestApi, type TestApi } from './support/bare-api.js';
 
 let test: TestApi;
 /** A second process, as far as caches go. */

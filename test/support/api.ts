@@ -1,86 +1,313 @@
-import { readConfig } from '#platform/config.js';
+import 'reflect-metadata';
+import { randomUUID } from 'node:crypto';
+import { connect } from 'node:net';
+import { Writable } from 'node:stream';
+import pg from 'pg';
+import { type Config, readConfig } from '#platform/config.js';
+import { createLogger } from '#platform/logging.js';
 import { type Api, startApi } from '../../apps/api/src/api.js';
-import { freshDatabase } from './database.js';
+import { freshDatabase, type TestDatabase } from './database.js';
 
-export const OPERATOR_KEY = `cfo_${'t'.repeat(40)}`;
+export const OPERATOR_KEY = `cfo_${'0'.repeat(40)}`;
+
+// biome-ignore lint/suspicious/noExplicitAny: bodies are looked into at will; the contract test holds their shape.
+export type Json = any;
 
 export interface Answer {
+  method: string;
+  /** As asked for, query included. */
+  path: string;
   status: number;
   headers: Headers;
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
-  body: any;
+  text: string;
+  /** Undefined when the body is empty or no JSON. */
+  body: Json;
 }
 
-export interface TestApi {
-  api: Api;
-  url: string;
-  ownerUrl: string;
-  runtimeUrl: string;
-  /** A JSON request. `key` false: none; a string `body` is sent as it is. */
-  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
-  createMerchant(
-    overrides?: Record<string, unknown>,
-  ): Promise<{ id: string; key: string; keyId: string; body: Answer['body'] }>;
-  stop(): Promise<void>;
-}
-
-export interface CallOptions {
-  key?: string | false;
+export interface Ask {
   body?: unknown;
+  /** Sent as it is, instead of `body`. */
+  raw?: string | Uint8Array<ArrayBuffer>;
+  /** Idempotency-Key. */
+  key?: string;
   headers?: Record<string, string>;
 }
 
-/** The API on a database of its own and a free port, in this process. */
-export async function startTestApi(environment: Record<string, string> = {}): Promise<TestApi> {
-  const database = await freshDatabase();
-  const config = readConfig({
-    PORT: '0',
-    LOG_LEVEL: 'error',
-    DATABASE_URL: database.ownerUrl,
-    COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
-    ...environment,
-  });
-  const api = await startApi(config);
-  const call = (method: string, path: string, options: CallOptions = {}) => callAt(api.url, method, path, options);
-  return {
-    api,
-    url: api.url,
-    ownerUrl: database.ownerUrl,
-    runtimeUrl: database.runtimeUrl,
-    call,
-    async createMerchant(overrides = {}) {
-      const body = {
+/** The API on a real port and a database of its own; `on` shares a database between several. */
+export class TestApi {
+  /** Everything that was logged as an error: a 500 leaves one here. */
+  readonly errors: string[];
+  readonly #api: Api;
+  readonly #ownsDatabase: boolean;
+  readonly #watchers: ((answer: Answer) => void)[] = [];
+
+  private constructor(
+    api: Api,
+    readonly on: TestDatabase,
+    ownsDatabase: boolean,
+    errors: string[],
+  ) {
+    this.#api = api;
+    this.#ownsDatabase = ownsDatabase;
+    this.errors = errors;
+  }
+
+  /** `environment` as a process would be given it; `config` for what no environment may say, such as a pool of one. */
+  static async start(
+    options: { on?: TestDatabase; environment?: Record<string, string>; config?: Partial<Config> } = {},
+  ): Promise<TestApi> {
+    const on = options.on ?? (await freshDatabase());
+    const config = readConfig({
+      PORT: '0',
+      DATABASE_URL: on.ownerUrl,
+      DATABASE_RUNTIME_URL: on.runtimeUrl,
+      COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
+      LOG_LEVEL: 'error',
+      SHUTDOWN_GRACE_MS: '0',
+      ...options.environment,
+    });
+    const errors: string[] = [];
+    const sink = new Writable({
+      write: (chunk, _encoding, done) => {
+        errors.push(String(chunk));
+        done();
+      },
+    });
+    const logger = createLogger({ level: config.logLevel, service: 'test' }, sink);
+    const api = await startApi({ ...config, ...options.config }, { logger });
+    return new TestApi(api, on, options.on === undefined, errors);
+  }
+
+  get url(): string {
+    return this.#api.url;
+  }
+
+  /** The Nest application, for what has no route: the worker's duties. */
+  get app(): Api['app'] {
+    return this.#api.app;
+  }
+
+  async stop(): Promise<void> {
+    await this.#api.stop();
+    if (this.#ownsDatabase) await this.on.drop();
+  }
+
+  /** Calls back with every answer that a client of this API gets from now on. */
+  watch(watcher: (answer: Answer) => void): void {
+    this.#watchers.push(watcher);
+  }
+
+  client(headers: Record<string, string> = {}): Client {
+    return new Client(this.url, headers, (answer) => {
+      for (const watcher of this.#watchers) watcher(answer);
+    });
+  }
+
+  get operator(): Client {
+    return this.client({ authorization: `Bearer ${OPERATOR_KEY}` });
+  }
+
+  withKey(secret: string): Client {
+    return this.client({ authorization: `Bearer ${secret}` });
+  }
+
+  actingFor(merchantId: string): Client {
+    return this.client({ authorization: `Bearer ${OPERATOR_KEY}`, 'counterfoil-merchant': merchantId });
+  }
+
+  /** A merchant with a client of its own. */
+  async merchant(...currencies: string[]): Promise<Merchant> {
+    const { body } = await this.operator.post('/v1/merchants', {
+      body: {
         name: 'Test',
-        time_zone: 'Europe/Berlin',
-        settlement_cutoff: '23:00',
-        currencies: ['EUR'],
-        ...overrides,
-      };
-      const answer = await call('POST', '/v1/merchants', { body });
-      if (answer.status !== 201) throw new Error(`no merchant: ${JSON.stringify(answer.body)}`);
-      return { id: answer.body.id, key: answer.body.api_key.secret, keyId: answer.body.api_key.id, body: answer.body };
-    },
-    async stop() {
-      await api.stop();
-      await database.drop();
-    },
+        time_zone: 'UTC',
+        settlement_cutoff: '00:00',
+        currencies: currencies.length > 0 ? currencies : ['EUR'],
+      },
+    });
+    const accounts = Object.fromEntries(body.accounts.map((account: Json) => [account.code, account.id]));
+    return new Merchant(body.id, this.withKey(body.api_key.secret), body.api_key, accounts);
+  }
+
+  /** Sends bytes as they are and answers everything that came back until the connection ended. */
+  raw(bytes: string | Buffer, options: { end?: boolean; timeoutMs?: number } = {}): Promise<string> {
+    const { hostname, port } = new URL(this.url);
+    return new Promise((resolve, reject) => {
+      const socket = connect(Number(port), hostname);
+      let received = '';
+      socket.setTimeout(options.timeoutMs ?? 20_000, () => socket.destroy(new Error(`no end; so far: ${received}`)));
+      socket.on('data', (chunk) => (received += chunk.toString('latin1')));
+      // A server that refuses an upload resets the connection: what it said before is the answer.
+      socket.on('error', (error) => (received === '' ? reject(error) : resolve(received)));
+      socket.on('close', () => resolve(received));
+      socket.on('connect', () => (options.end ? socket.end(bytes) : socket.write(bytes)));
+    });
+  }
+}
+
+/** Asks with the same headers each time. */
+export class Client {
+  constructor(
+    readonly url: string,
+    readonly headers: Record<string, string>,
+    private readonly onAnswer: (answer: Answer) => void = () => undefined,
+  ) {}
+
+  get(path: string, ask?: Ask): Promise<Answer> {
+    return this.request('GET', path, ask);
+  }
+
+  post(path: string, ask?: Ask): Promise<Answer> {
+    return this.request('POST', path, ask);
+  }
+
+  async request(method: string, path: string, ask: Ask = {}): Promise<Answer> {
+    const headers: Record<string, string> = { ...this.headers };
+    const payload = ask.raw ?? (ask.body === undefined ? undefined : JSON.stringify(ask.body));
+    if (payload !== undefined) headers['content-type'] = 'application/json';
+    if (ask.key !== undefined) headers['idempotency-key'] = ask.key;
+    Object.assign(headers, ask.headers);
+    const response = await fetch(this.url + path, { method, headers, ...(payload !== undefined && { body: payload }) });
+    const text = await response.text();
+    const answer = { method, path, status: response.status, headers: response.headers, text, body: parsed(text) };
+    this.onAnswer(answer);
+    return answer;
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** One tenant, with short forms of what most tests need. */
+export class Merchant {
+  constructor(
+    readonly id: string,
+    readonly client: Client,
+    readonly apiKey: { id: string; secret: string },
+    /** Ids by code. */
+    readonly accounts: Record<string, string>,
+  ) {}
+
+  /** The same merchant by way of another process. */
+  via(api: TestApi): Merchant {
+    return new Merchant(this.id, api.withKey(this.apiKey.secret), this.apiKey, this.accounts);
+  }
+
+  /** Opens an account; answers its id. */
+  async open(code: string, more: object = {}): Promise<string> {
+    const body = { code, name: code, currency: 'EUR', normal_side: 'credit', ...more };
+    const answer = await this.client.post('/v1/accounts', { body });
+    if (answer.status !== 201) throw new Error(`account ${code}: ${answer.text}`);
+    this.accounts[code] = answer.body.id;
+    return answer.body.id;
+  }
+
+  /** Posts under a key of its own unless one is given. */
+  post(body: object, key: string = randomUUID()): Promise<Answer> {
+    return this.client.post('/v1/transactions', { body, key });
+  }
+
+  /** Posts and expects it to be accepted; answers the transaction. */
+  async posted(body: object): Promise<Json> {
+    const answer = await this.post(body);
+    if (answer.status !== 201) throw new Error(`not posted: ${answer.text}`);
+    return answer.body;
+  }
+
+  move(id: string, what: 'post' | 'void' | 'reverse', body?: object, key: string = randomUUID()): Promise<Answer> {
+    return this.client.post(`/v1/transactions/${id}/${what}`, { key, ...(body && { body }) });
+  }
+}
+
+/** Two entries: debit `from`, credit `to`, by account code. */
+export function transfer(from: string, to: string, amount: unknown, more: Record<string, unknown> = {}): Json {
+  const currency = typeof more.currency === 'string' ? more.currency : 'EUR';
+  const { currency: _, ...rest } = more;
+  return {
+    type: 'transfer',
+    entries: [
+      { account_code: from, direction: 'debit', amount, currency },
+      { account_code: to, direction: 'credit', amount, currency },
+    ],
+    ...rest,
   };
 }
 
-export async function callAt(url: string, method: string, path: string, options: CallOptions = {}): Promise<Answer> {
-  const { key = OPERATOR_KEY, body, headers = {} } = options;
-  const response = await fetch(url + path, {
-    method,
-    headers: {
-      ...(key !== false && { authorization: `Bearer ${key}` }),
-      ...(body !== undefined && { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    ...(body !== undefined && {
-      body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
-    }),
+/** Rows of every table whose rows a request may write, counted as the owner of a superuser's database. */
+export async function countRows(on: TestDatabase): Promise<Record<string, number>> {
+  return asOwner(on, async (owner) => {
+    const { rows: tables } = await owner.query(
+      `SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'worker_leases'`,
+    );
+    const counts: Record<string, number> = {};
+    for (const { relname } of tables) {
+      const { rows } = await owner.query(`SELECT count(*)::int AS count FROM ${relname}`);
+      counts[relname] = rows[0].count;
+    }
+    return counts;
   });
-  const text = await response.text();
-  const isJson = /json/.test(response.headers.get('content-type') ?? '');
-  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+}
+
+export async function asOwner<T>(on: TestDatabase, work: (owner: pg.Client) => Promise<T>): Promise<T> {
+  const owner = new pg.Client({ connectionString: on.ownerUrl });
+  await owner.connect();
+  try {
+    return await work(owner);
+  } finally {
+    await owner.end();
+  }
+}
+
+/** Holds an account's balance row, so that every posting on it waits, until `work` has ended. */
+export async function whileLocked<T>(
+  on: TestDatabase,
+  accountId: string,
+  work: (locker: Locker) => Promise<T>,
+): Promise<T> {
+  return asOwner(on, async (owner) => {
+    await owner.query('BEGIN');
+    await owner.query('SELECT 1 FROM balances WHERE account_id = $1 FOR UPDATE', [accountId]);
+    let held = true;
+    const release = async (): Promise<void> => {
+      if (held) await owner.query('ROLLBACK');
+      held = false;
+    };
+    try {
+      return await work({ release, waiters: (count) => untilWaiting(owner, count) });
+    } finally {
+      await release();
+    }
+  });
+}
+
+export interface Locker {
+  release(): Promise<void>;
+  /** Resolves once that many backends wait for a lock of this database. */
+  waiters(count: number): Promise<void>;
+}
+
+async function untilWaiting(owner: pg.Client, count: number): Promise<void> {
+  await until(async () => {
+    const { rows } = await owner.query(
+      `SELECT count(DISTINCT a.pid)::int AS count FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND NOT l.granted
+        WHERE a.datname = current_database()`,
+    );
+    return rows[0].count >= count;
+  });
+}
+
+const POLL_MS = 5;
+
+/** Polls until it is so. Throws after `withinMs`. */
+export async function until(isSo: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const endMs = performance.now() + withinMs;
+  while (!(await isSo())) {
+    if (performance.now() > endMs) throw new Error(`not so within ${withinMs} ms: ${isSo}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }

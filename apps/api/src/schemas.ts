@@ -166,11 +166,11 @@ export function textIn(max: number) {
   return z.string('must be a string').min(1, 'must not be empty').max(max, `must have at most ${max} characters`);
 }
 
-/** The client's own names and values. Numbers must be integers, as everywhere. */
+/** The client's own names and values. Numbers must be integers that a double holds exactly, as everywhere. */
 export const metadataIn = z
   .record(
     z.string().min(1).max(64),
-    z.union([z.string().max(MAX_METADATA_VALUE), z.number(), z.boolean()], {
+    z.union([z.string().max(MAX_METADATA_VALUE), z.int(), z.boolean()], {
       error: `must be a string of at most ${MAX_METADATA_VALUE} characters, an integer or a boolean`,
     }),
   )

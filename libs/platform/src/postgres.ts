@@ -74,6 +74,8 @@ export class Database {
     } as pg.PoolConfig);
     // An idle connection that the server closes must not end the process; the next checkout opens a new one.
     this.#pool.on('error', () => undefined);
+    // Nor must one that is lost while in use: the pool listens to idle ones only, and the query under way tells its caller.
+    this.#pool.on('connect', (client) => client.on('error', () => undefined));
   }
 
   /** One read in one round trip: BEGIN, scope, the query and COMMIT are sent together. */

@@ -1,0 +1,163 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { type Answer, countRows, type Merchant, TestApi, transfer, whileLocked } from './support/api.js';
+import { Contract } from './support/contract.js';
+
+let api: TestApi;
+let shop: Merchant;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  await Contract.hold(api);
+  shop = await api.merchant();
+  await shop.open('wallet', { min_available: '0' });
+  await shop.open('payer');
+  await shop.posted(transfer('payer', 'wallet', '1000'));
+});
+afterEach(() => expect(api.errors).toEqual([]));
+afterAll(() => api.stop());
+
+/** The same request again: same status, same bytes, marked as a replay, and not a row more. */
+async function expectReplay(ask: () => Promise<Answer>, status: number): Promise<Answer> {
+  const first = await ask();
+  expect(first.status).toBe(status);
+  expect(first.headers.get('idempotent-replayed')).toBeNull();
+  const before = await countRows(api.on);
+  const again = await ask();
+  expect(again.headers.get('idempotent-replayed')).toBe('true');
+  expect([again.status, again.text]).toEqual([first.status, first.text]);
+  expect(again.headers.get('content-type')).toBe(first.headers.get('content-type'));
+  expect(await countRows(api.on)).toEqual(before);
+  return first;
+}
+
+test('a posting is told again byte for byte', async () => {
+  const more = {
+    metadata: { b: 1, a: 'é' },
+    description: 'x',
+    external_ref: 'r',
+    effective_at: '2026-01-01T00:00:00Z',
+  };
+  await expectReplay(() => shop.post(transfer('payer', 'wallet', '5', more), 'posting'), 201);
+});
+
+test('a refusal by the ledger is told again byte for byte, although it would now succeed', async () => {
+  const body = transfer('wallet', 'payer', '5000');
+  await expectReplay(() => shop.post(body, 'refusal'), 422);
+  await shop.posted(transfer('payer', 'wallet', '9000'));
+  const later = await shop.post(body, 'refusal');
+  expect([later.status, later.headers.get('idempotent-replayed')]).toEqual([422, 'true']);
+});
+
+test('a hold stays pending in its replay after it was posted', async () => {
+  const hold = await expectReplay(
+    () => shop.post(transfer('wallet', 'payer', '9', { status: 'pending' }), 'hold'),
+    201,
+  );
+  await expectReplay(() => shop.move(hold.body.id, 'post', { amount: '4', final: false }, 'capture'), 201);
+  await expectReplay(() => shop.move(hold.body.id, 'void', undefined, 'void'), 201);
+  await expectReplay(() => shop.move(hold.body.id, 'void', undefined, 'void-again'), 409);
+  const again = await shop.post(transfer('wallet', 'payer', '9', { status: 'pending' }), 'hold');
+  expect(again.text).toBe(hold.text);
+});
+
+test('a reversal is told again byte for byte, and so is the refusal of a second one', async () => {
+  const { id } = await shop.posted(transfer('payer', 'wallet', '5'));
+  await expectReplay(() => shop.move(id, 'reverse', undefined, 'reverse'), 201);
+  await expectReplay(() => shop.move(id, 'reverse', undefined, 'reverse-2'), 409);
+});
+
+test.each(['independent', 'atomic'])('an %s batch is told again byte for byte', async (mode) => {
+  const good = { mode, transactions: [transfer('payer', 'wallet', '1'), transfer('wallet', 'payer', '1')] };
+  await expectReplay(() => shop.client.post('/v1/transactions/batch', { body: good, key: `batch-${mode}` }), 200);
+  const bad = { mode, transactions: [transfer('payer', 'wallet', '1'), transfer('wallet', 'payer', '99999999')] };
+  await expectReplay(
+    () => shop.client.post('/v1/transactions/batch', { body: bad, key: `bad-batch-${mode}` }),
+    mode === 'atomic' ? 422 : 200,
+  );
+});
+
+test('key order and white space do not make another request; escapes neither', async () => {
+  const body = transfer('payer', 'wallet', '6', { metadata: { a: '1', b: 'ä' } });
+  const first = await shop.post(body, 'canonical');
+  const reversed = JSON.stringify(body, (_key, value) =>
+    value && typeof value === 'object' && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).reverse())
+      : value,
+  );
+  expect(reversed).not.toBe(JSON.stringify(body));
+  for (const raw of [reversed, JSON.stringify(body, null, '\t'), JSON.stringify(body).replace('ä', '\\u00e4')]) {
+    const again = await shop.client.post('/v1/transactions', { raw, key: 'canonical' });
+    expect([again.text, again.headers.get('idempotent-replayed')]).toEqual([first.text, 'true']);
+  }
+  const viaQuery = await shop.client.post('/v1/transactions?', { body, key: 'canonical' });
+  expect(viaQuery.text).toBe(first.text);
+});
+
+test.each<[string, (hold: string) => Promise<Answer>]>([
+  ['another body', () => shop.post(transfer('payer', 'wallet', '6', { description: 'other' }), 'reused')],
+  ['the amount as a number', () => shop.post(transfer('payer', 'wallet', 5), 'reused')],
+  [
+    'the batch route',
+    () =>
+      shop.client.post('/v1/transactions/batch', {
+        body: { mode: 'atomic', transactions: [transfer('payer', 'wallet', '5')] },
+        key: 'reused',
+      }),
+  ],
+  ['a move', (hold) => shop.move(hold, 'void', undefined, 'reused')],
+])('a key is refused for %s', async (_name, ask) => {
+  const first = await shop.post(transfer('payer', 'wallet', '5'), 'reused');
+  const hold = await shop.posted(transfer('wallet', 'payer', '2', { status: 'pending' }));
+  const other = await ask(hold.id);
+  expect([other.status, other.body.code]).toEqual([422, 'idempotency_key_reused']);
+  expect(other.headers.get('idempotent-replayed')).toBeNull();
+  expect((await shop.post(transfer('payer', 'wallet', '5'), 'reused')).text).toBe(first.text);
+});
+
+test('the same body on another path is another request', async () => {
+  const [one, two] = [
+    await shop.posted(transfer('payer', 'wallet', '5')),
+    await shop.posted(transfer('payer', 'wallet', '5')),
+  ];
+  expect((await shop.move(one.id, 'reverse', {}, 'path')).status).toBe(201);
+  expect((await shop.move(two.id, 'reverse', {}, 'path')).body.code).toBe('idempotency_key_reused');
+});
+
+test('a request refused in validation does not burn its key, nor does an account that is not there', async () => {
+  expect((await shop.post(transfer('payer', 'wallet', '0'), 'unburnt')).status).toBe(422);
+  expect((await shop.post(transfer('payer', 'missing', '1'), 'unburnt')).status).toBe(404);
+  expect((await shop.post(transfer('payer', 'wallet', '1'), 'unburnt')).status).toBe(201);
+});
+
+test('a key is scoped to its merchant', async () => {
+  const other = await api.merchant();
+  const first = await shop.post(transfer('cash:EUR', 'suspense:EUR', '1'), 'scoped');
+  const second = await other.post(transfer('cash:EUR', 'suspense:EUR', '2'), 'scoped');
+  expect([first.status, second.status, second.headers.get('idempotent-replayed')]).toEqual([201, 201, null]);
+});
+
+test('duplicates sent at once wait for the first and are told the same; one posting', async () => {
+  const before = (await countRows(api.on)).transactions ?? 0;
+  const answers = await whileLocked(api.on, shop.accounts.wallet as string, async (locker) => {
+    const asked = Array.from({ length: 8 }, () => shop.post(transfer('payer', 'wallet', '3'), 'at-once'));
+    await locker.waiters(1);
+    await locker.release();
+    return Promise.all(asked);
+  });
+  expect(new Set(answers.map((answer) => answer.text)).size).toBe(1);
+  expect(answers.filter((answer) => answer.headers.get('idempotent-replayed') === 'true')).toHaveLength(7);
+  expect((await countRows(api.on)).transactions).toBe(before + 1);
+});
+
+test('a second process answers a key of the first one with the same bytes', async () => {
+  const other = await TestApi.start({ on: api.on });
+  try {
+    const body = transfer('payer', 'wallet', '8', { metadata: { z: 1, a: 2 } });
+    const first = await shop.post(body, 'two-processes');
+    const { authorization = '' } = shop.client.headers;
+    const second = await other.client({ authorization }).post('/v1/transactions', { body, key: 'two-processes' });
+    expect([second.text, second.headers.get('idempotent-replayed')]).toEqual([first.text, 'true']);
+  } finally {
+    await other.stop();
+  }
+});
