@@ -3,8 +3,8 @@ import http, { type RefinedResponse } from 'k6/http';
 import { Counter } from 'k6/metrics';
 
 /** Where the service is and the platform's key; `npm run k6` fills both in from a running `npm start`. */
-export const URL = __ENV['COUNTERFOIL_URL'] || 'http://127.0.0.1:3000';
-const OPERATOR_KEY = __ENV['COUNTERFOIL_OPERATOR_KEY'] || '';
+export const URL = __ENV.COUNTERFOIL_URL || 'http://127.0.0.1:3000';
+const OPERATOR_KEY = __ENV.COUNTERFOIL_OPERATOR_KEY || '';
 
 export const acknowledged = new Counter('postings_acknowledged');
 export const verified = new Counter('postings_verified');

@@ -7,7 +7,7 @@ import type { Config } from '#platform/config.js';
 import { createLogger, type Logger, NestLog } from '#platform/logging.js';
 import { randomHex, Telemetry } from '#platform/telemetry.js';
 import { Authenticator } from '#tenancy/authenticator.js';
-import { AppModule } from './app.module.js';
+import { apiModule } from './app.module.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
 import { serveOpenApi } from './openapi.js';
 import { ProblemFilter } from './problems.js';
@@ -37,7 +37,7 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
       serviceName: 'counterfoil-api',
     });
   const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.with({ config, logger, telemetry, service: 'api' }),
+    apiModule({ config, logger, telemetry, service: 'api' }),
     adapterOf(config, logger),
     { logger: new NestLog(logger), abortOnError: false, bodyParser: false },
   );

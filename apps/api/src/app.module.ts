@@ -13,20 +13,15 @@ import { TransactionsController } from './transactions/transactions.controller.j
 
 export const CONTROLLERS = [HealthController, MerchantsController, AccountsController, TransactionsController];
 
-@Module({})
-export class AppModule {
-  static with(platform: PlatformOptions): DynamicModule {
-    const { config } = platform;
-    return {
-      module: AppModule,
-      imports: [
-        CqrsModule.forRoot(),
-        PlatformModule.with(platform),
-        LedgerModule.with(writerOptionsOf(config)),
-        TenancyModule,
-      ],
-      controllers: CONTROLLERS,
-      providers: [Pages, Shutdown],
-    };
-  }
+@Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })
+class ApiModule {}
+
+export function apiModule(platform: PlatformOptions): DynamicModule {
+  const imports = [
+    CqrsModule.forRoot(),
+    PlatformModule.with(platform),
+    LedgerModule.with(writerOptionsOf(platform.config)),
+    TenancyModule,
+  ];
+  return { module: ApiModule, imports };
 }

@@ -303,36 +303,36 @@ const NOTHING: Promise<pg.QueryResult> = Promise.resolve({ command: '', rowCount
 
 function toBalance(row: Record<string, unknown>): LockedBalance {
   return {
-    merchantId: row['merchant_id'] as bigint,
-    accountId: row['account_id'] as bigint,
-    postedDebits: row['posted_debits'] as bigint,
-    postedCredits: row['posted_credits'] as bigint,
-    pendingDebits: row['pending_debits'] as bigint,
-    pendingCredits: row['pending_credits'] as bigint,
-    version: row['version'] as bigint,
-    lastTransactionId: row['last_transaction_id'] as bigint,
-    closed: row['closed'] as boolean,
+    merchantId: row.merchant_id as bigint,
+    accountId: row.account_id as bigint,
+    postedDebits: row.posted_debits as bigint,
+    postedCredits: row.posted_credits as bigint,
+    pendingDebits: row.pending_debits as bigint,
+    pendingCredits: row.pending_credits as bigint,
+    version: row.version as bigint,
+    lastTransactionId: row.last_transaction_id as bigint,
+    closed: row.closed as boolean,
   };
 }
 
 function toKey(row: Record<string, unknown>): StoredKey {
   return {
-    merchantId: row['merchant_id'] as bigint,
-    key: row['key'] as string,
-    requestSha256: row['request_sha256'] as Buffer,
-    status: row['status'] as number,
-    transactionId: row['transaction_id'] as bigint | null,
-    response: row['response'] as string | null,
+    merchantId: row.merchant_id as bigint,
+    key: row.key as string,
+    requestSha256: row.request_sha256 as Buffer,
+    status: row.status as number,
+    transactionId: row.transaction_id as bigint | null,
+    response: row.response as string | null,
   };
 }
 
 function toState(row: Record<string, unknown>): StoredState {
   return {
-    merchantId: row['merchant_id'] as bigint,
-    id: row['id'] as bigint,
-    status: row['status'] as TransactionStatus,
-    remaining: row['remaining'] as bigint,
-    reversed: row['reversed'] as bigint,
+    merchantId: row.merchant_id as bigint,
+    id: row.id as bigint,
+    status: row.status as TransactionStatus,
+    remaining: row.remaining as bigint,
+    reversed: row.reversed as bigint,
   };
 }
 

@@ -1,7 +1,7 @@
 // npm run verify: checks the books at DATABASE_RUNTIME_URL or DATABASE_URL. Exit code 1: they are wrong; 2: could not be read.
 import { verify } from './verify.js';
 
-const url = process.env['DATABASE_RUNTIME_URL'] || process.env['DATABASE_URL'];
+const url = process.env.DATABASE_RUNTIME_URL || process.env.DATABASE_URL;
 
 if (!url) {
   console.error('counterfoil: set DATABASE_URL or DATABASE_RUNTIME_URL to the database that is to be verified.');
