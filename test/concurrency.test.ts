@@ -89,9 +89,9 @@ describe('two processes on one book', () => {
     // Duplicates across processes race for the unique key when the first look-up found nothing yet: those are retried.
     const [left, right] = await Promise.all([TestLedger.open(on), TestLedger.open(on)]);
     let replayed = 0;
-    for (let chunk = 0; chunk < 50; chunk += 1) {
+    for (let chunk = 0; chunk < 10; chunk += 1) {
       await Promise.all(
-        Array.from({ length: 200 }, async (_, index) => {
+        Array.from({ length: 1_000 }, async (_, index) => {
           const key = `storm ${chunk}:${index}`;
           const request = transfer(index % 10 === 0 ? poor : from, to, 1n);
           const five = await Promise.all(
@@ -132,6 +132,19 @@ describe('two processes on one book', () => {
       expect([postedId(again), again.replayed]).toEqual([posted[0], true]);
     }
     expect((await balanceOf(to)).version).toBe(1n);
+  });
+
+  test('a key that another process commits first, for other accounts, is found on a second try', async () => {
+    const [from, to] = [await account(), await account()];
+    const patient = await TestLedger.open(on);
+    await bystander.client.query(`BEGIN; INSERT INTO idempotency_keys VALUES (${merchant}, 'elsewhere', sha256('x'), 201, 1)`);
+    const reply = patient.post(merchant, transfer(from, to, 1n), 'elsewhere');
+    await bystander.untilWaiting(1);
+    await bystander.client.query('COMMIT');
+    expect(codeOf(await reply)).toBe('idempotency_key_reused');
+    await bystander.client.query(`DELETE FROM idempotency_keys WHERE key = 'elsewhere'`);
+    expect((await balanceOf(to)).version).toBe(0n);
+    await patient.close();
   });
 
   test('a second request waits for the first one, up to a limit; one in another process waits behind its lock', async () => {
