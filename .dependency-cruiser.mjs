@@ -17,8 +17,19 @@ export default {
       from: { path: `^libs/${from}/` },
       to: { path: `^libs/(${above.join('|')})/` },
     })),
-    { name: 'libs-do-not-import-apps', severity: 'error', from: { path: '^libs/' }, to: { path: '^(apps|bench|test)/' } },
-    { name: 'apps-stand-alone', severity: 'error', from: { path: '^apps/([^/]+)/' }, to: { path: '^apps/', pathNot: '^apps/$1/' } },
+    { name: 'libs-do-not-import-apps', severity: 'error', from: { path: '^libs/' }, to: { path: '^(apps|bench)/' } },
+    {
+      name: 'only-specs-import-test-support',
+      severity: 'error',
+      from: { path: '^(apps|libs|db)/', pathNot: '\\.spec\\.ts$' },
+      to: { path: '^test/' },
+    },
+    {
+      name: 'apps-stand-alone',
+      severity: 'error',
+      from: { path: '^apps/([^/]+)/' },
+      to: { path: '^apps/', pathNot: '^apps/$1/' },
+    },
     {
       name: 'kernel-is-pure',
       severity: 'error',
