@@ -17,11 +17,12 @@ export default {
       from: { path: `^libs/${from}/` },
       to: { path: `^libs/(${above.join('|')})/` },
     })),
+    { name: 'libs-do-not-import-apps', severity: 'error', from: { path: '^libs/' }, to: { path: '^(apps|bench)/' } },
     {
-      name: 'libs-do-not-import-apps',
+      name: 'only-specs-import-test-support',
       severity: 'error',
-      from: { path: '^libs/', pathNot: '\\.spec\\.ts$' },
-      to: { path: '^(apps|bench|test)/' },
+      from: { path: '^(apps|libs|db)/', pathNot: '\\.spec\\.ts$' },
+      to: { path: '^test/' },
     },
     {
       name: 'apps-stand-alone',

@@ -4,7 +4,6 @@ import { PROBLEMS, type ProblemCode } from '#kernel/problem.js';
 import { generateApiKey } from '#tenancy/api-key.js';
 import {
   type Answer,
-  countRows,
   type Json,
   type Locker,
   type Merchant,
@@ -303,15 +302,15 @@ function expectFieldErrors({ errors, detail }: Json): void {
 }
 
 test('a refused request writes nothing but a key for what the ledger refused', async () => {
-  const before = await countRows(api.on);
+  const before = await api.countRows();
   await shop.post(transfer('floor', 'cash:EUR', '5'), 'kept');
   const { idempotency_keys: keys = 0, write_fences: fences = 0 } = before;
-  expect(await countRows(api.on)).toEqual({ ...before, idempotency_keys: keys + 1, write_fences: fences + 1 });
+  expect(await api.countRows()).toEqual({ ...before, idempotency_keys: keys + 1, write_fences: fences + 1 });
 });
 
 test('what a deadline cut off is told by the key: here nothing was written, and the retry posts it', async () => {
   const one = await api.merchant();
-  const postings = async () => (await countRows(api.on)).transactions;
+  const postings = async () => (await api.countRows()).transactions;
   const before = (await postings()) ?? 0;
   const slow = await TestApi.start({ on: api.on, environment: { REQUEST_DEADLINE_MS: '500' } });
   try {

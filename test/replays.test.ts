@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { type Answer, countRows, type Merchant, TestApi, transfer, whileLocked } from './support/api.js';
+import { type Answer, type Merchant, TestApi, transfer, whileLocked } from './support/api.js';
 import { Contract } from './support/contract.js';
 
 let api: TestApi;
@@ -21,12 +21,12 @@ async function expectReplay(ask: () => Promise<Answer>, status: number): Promise
   const first = await ask();
   expect(first.status).toBe(status);
   expect(first.headers.get('idempotent-replayed')).toBeNull();
-  const before = await countRows(api.on);
+  const before = await api.countRows();
   const again = await ask();
   expect(again.headers.get('idempotent-replayed')).toBe('true');
   expect([again.status, again.text]).toEqual([first.status, first.text]);
   expect(again.headers.get('content-type')).toBe(first.headers.get('content-type'));
-  expect(await countRows(api.on)).toEqual(before);
+  expect(await api.countRows()).toEqual(before);
   return first;
 }
 
@@ -137,7 +137,7 @@ test('a key is scoped to its merchant', async () => {
 });
 
 test('duplicates sent at once wait for the first and are told the same; one posting', async () => {
-  const before = (await countRows(api.on)).transactions ?? 0;
+  const before = (await api.countRows()).transactions ?? 0;
   const answers = await whileLocked(api.on, shop.accounts.wallet as string, async (locker) => {
     const asked = Array.from({ length: 8 }, () => shop.post(transfer('payer', 'wallet', '3'), 'at-once'));
     await locker.waiters(1);
@@ -146,7 +146,7 @@ test('duplicates sent at once wait for the first and are told the same; one post
   });
   expect(new Set(answers.map((answer) => answer.text)).size).toBe(1);
   expect(answers.filter((answer) => answer.headers.get('idempotent-replayed') === 'true')).toHaveLength(7);
-  expect((await countRows(api.on)).transactions).toBe(before + 1);
+  expect((await api.countRows()).transactions).toBe(before + 1);
 });
 
 test('a second process answers a key of the first one with the same bytes', async () => {

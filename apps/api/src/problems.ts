@@ -64,11 +64,22 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
     );
   }
   if (reply.sent) return;
+  if (hasMoreToCome(request)) reply.header('connection', 'close');
   if (answer.code === 'unauthorized') reply.header('www-authenticate', 'Bearer realm="counterfoil"');
   if (answer.retryAfterS !== undefined) reply.header('retry-after', String(answer.retryAfterS));
   const { code, message: detail, errors } = answer;
   const body = problemDocument({ code, detail, trace_id: traceId, ...(errors && { errors }) });
   reply.code(answer.status).header('content-type', TYPE).send(JSON.stringify(body));
+}
+
+/**
+ * Whether a body too large to be read, or of untold length, is still arriving. On a connection that stays open Node would
+ * read all of it to reach the next request, so that a stranger's 100 MB would be refused and taken all the same.
+ */
+function hasMoreToCome({ raw, routeOptions }: FastifyRequest): boolean {
+  if (raw.complete) return false;
+  const { 'content-length': length, 'transfer-encoding': encoding } = raw.headers;
+  return encoding !== undefined || Number(length ?? 0) > (routeOptions?.bodyLimit ?? 0);
 }
 
 @Catch()

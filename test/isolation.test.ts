@@ -1,0 +1,265 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ConfigError, readConfig } from '#platform/config.js';
+import { CONTROLLERS } from '../apps/api/src/app.module.js';
+import { routesOf } from '../apps/api/src/openapi.js';
+import { type Answer, type Json, Merchant, TestApi, transfer, until } from './support/api.js';
+import { Contract } from './support/contract.js';
+
+let api: TestApi;
+let mine: Merchant;
+let theirs: Merchant;
+/** What of the other merchant's a request may name. */
+let foreign: { account: string; empty: string; code: string; posted: string; pending: string };
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  await Contract.hold(api);
+  [mine, theirs] = [await api.merchant('EUR', 'USD'), await api.merchant('EUR', 'USD')];
+  const account = await theirs.open('their:secret', { min_available: '0' });
+  const empty = await theirs.open('their:empty');
+  const posted = (await theirs.posted(transfer('cash:EUR', 'their:secret', '10', { external_ref: 'their-ref' }))).id;
+  const pending = (await theirs.posted(transfer('their:secret', 'cash:EUR', '5', { status: 'pending' }))).id;
+  foreign = { account, empty, code: 'their:secret', posted, pending };
+});
+afterEach(() => expect(api.errors).toEqual([]));
+afterAll(() => api.stop());
+
+/** Everything that a client sees, but for what differs from one request to the next. */
+function seen({ status, headers, text, body }: Answer): unknown {
+  const shown = Object.fromEntries([...headers].filter(([name]) => name !== 'date'));
+  return { status, shown, text: body?.trace_id ? text.replaceAll(body.trace_id, '…') : text };
+}
+
+/** `trace_id`s inside of a batch's results, too. */
+function withoutTraces(answer: Answer): Answer {
+  return { ...answer, text: answer.text.replace(/"trace_id":"[0-9a-f]{32}"/g, '"trace_id":"…"') };
+}
+
+/** The id of nothing, as long as a real one. */
+const unknownLike = (id: string): string => String(BigInt(id) + 1_000_003n);
+
+const named = (account_id: string, more: object = {}): Json => ({
+  type: 'grab',
+  entries: [
+    { account_id, direction: 'debit', amount: '1', currency: 'EUR' },
+    { account_code: 'suspense:EUR', direction: 'credit', amount: '1', currency: 'EUR' },
+  ],
+  ...more,
+});
+
+type Ask = (id: string, as: Merchant) => Promise<Answer>;
+
+/** Route → ways to name something foreign in it, and which foreign thing. */
+const ROUTES: Record<string, { of: keyof typeof foreign; ask: Ask }[]> = {
+  'GET /v1/accounts/{id}': [{ of: 'account', ask: (id, as) => as.client.get(`/v1/accounts/${id}`) }],
+  'GET /v1/accounts/{id}/balance': ['', '?min_version=1', '?at=2026-01-01T00:00:00Z', '?consistency=strong'].map(
+    (query) => ({
+      of: 'account',
+      ask: (id, as) => as.client.get(`/v1/accounts/${id}/balance${query}`),
+    }),
+  ),
+  'GET /v1/accounts/{id}/entries': ['', '?limit=1', '?effective_from=2020-01-01T00:00:00Z'].map((query) => ({
+    of: 'account',
+    ask: (id, as) => as.client.get(`/v1/accounts/${id}/entries${query}`),
+  })),
+  'POST /v1/accounts/{id}/close': [
+    { of: 'account', ask: (id, as) => as.client.post(`/v1/accounts/${id}/close`) },
+    { of: 'empty', ask: (id, as) => as.client.post(`/v1/accounts/${id}/close`) },
+  ],
+  'GET /v1/transactions': [
+    { of: 'account', ask: (id, as) => as.client.get(`/v1/transactions?account_id=${id}`) },
+    {
+      of: 'account',
+      ask: (id, as) => as.client.get(`/v1/transactions?account_id=${id}&expand=entries&status=pending`),
+    },
+  ],
+  'POST /v1/transactions': [
+    { of: 'account', ask: (id, as) => as.post(named(id)) },
+    { of: 'account', ask: (id, as) => as.post(named(id, { status: 'pending' })) },
+    { of: 'account', ask: (id, as) => as.client.post('/v1/transactions', { body: named(id, { dry_run: true }) }) },
+    { of: 'code', ask: (code, as) => as.post(transfer(code, 'suspense:EUR', '1')) },
+    { of: 'code', ask: (code, as) => as.post(transfer(code, 'suspense:EUR', '1', { currency: 'USD' })) },
+  ],
+  'POST /v1/transactions/batch': ['atomic', 'independent'].flatMap((mode) => [
+    {
+      of: 'account',
+      ask: (id, as) =>
+        as.client.post('/v1/transactions/batch', { body: { mode, transactions: [named(id)] }, key: randomUUID() }),
+    },
+  ]),
+  'GET /v1/transactions/{id}': [{ of: 'posted', ask: (id, as) => as.client.get(`/v1/transactions/${id}`) }],
+  'POST /v1/transactions/{id}/post': [
+    { of: 'pending', ask: (id, as) => as.move(id, 'post') },
+    { of: 'pending', ask: (id, as) => as.move(id, 'post', { amount: '999' }) },
+    { of: 'posted', ask: (id, as) => as.move(id, 'post') },
+  ],
+  'POST /v1/transactions/{id}/void': [
+    { of: 'pending', ask: (id, as) => as.move(id, 'void') },
+    { of: 'posted', ask: (id, as) => as.move(id, 'void') },
+  ],
+  'POST /v1/transactions/{id}/reverse': [
+    { of: 'posted', ask: (id, as) => as.move(id, 'reverse') },
+    { of: 'posted', ask: (id, as) => as.move(id, 'reverse', { amount: '999' }) },
+    { of: 'pending', ask: (id, as) => as.move(id, 'reverse') },
+  ],
+};
+
+describe('a foreign id is an unknown id, byte for byte', () => {
+  const rows = Object.entries(ROUTES).flatMap(([route, ways]) => ways.map((way, index) => ({ route, index, ...way })));
+
+  test.each(rows)('$route, way $index, naming another merchant’s $of', async ({ of, ask }) => {
+    const unknown = of === 'code' ? 'their:nobody' : unknownLike(foreign[of]);
+    const before = await api.countRows();
+    const operator = new Merchant(mine.id, api.actingFor(mine.id), mine.apiKey, mine.accounts);
+    for (const as of [mine, operator]) {
+      const answers = [await ask(foreign[of], as), await ask(unknown, as)].map(withoutTraces);
+      // What a ledger would tell of an own account, such as its code or balance, stays out.
+      const [told = '', expected = ''] = answers.map((answer) => answer.text);
+      expect(told).toContain('not_found');
+      expect(told.replaceAll(foreign[of], '#')).toBe(expected.replaceAll(unknown, '#'));
+      expect(seen(answers[0] as Answer)).toEqual(seen(answers[1] as Answer));
+      expect([200, 404]).toContain(answers[0]?.status);
+    }
+    // An independent batch keeps its answer with its key; nothing else leaves a row.
+    const after = await api.countRows();
+    for (const table of ['idempotency_keys', 'write_fences']) delete after[table];
+    expect(before).toMatchObject(after);
+  });
+
+  test('every route that takes an id of a merchant’s, in its path, query or body, is in the table', () => {
+    const routes = routesOf(CONTROLLERS)
+      .map(({ method, path }) => `${method.toUpperCase()} ${path}`)
+      .filter((route) => /\/v1\/(transactions|accounts\/\{)/.test(route));
+    expect(Object.keys(ROUTES).sort()).toEqual(routes.sort());
+  });
+
+  test('the owner, asking the same, is answered', async () => {
+    for (const path of [
+      `accounts/${foreign.account}`,
+      `accounts/${foreign.account}/balance`,
+      `transactions/${foreign.posted}`,
+    ]) {
+      expect((await theirs.client.get(`/v1/${path}`)).status).toBe(200);
+    }
+  });
+
+  test('lists hold own rows only, whatever they are filtered by', async () => {
+    for (const query of ['', '?external_ref=their-ref', '?status=pending', '?type=transfer']) {
+      expect((await mine.client.get(`/v1/transactions${query}`)).body.data).toEqual([]);
+    }
+    const { data } = (await mine.client.get('/v1/accounts?limit=1000')).body;
+    expect(new Set(data.map((account: Json) => account.merchant_id))).toEqual(new Set([mine.id]));
+    expect((await mine.client.get('/v1/accounts?code_prefix=their')).body.data).toEqual([]);
+  });
+
+  test('a code that another merchant uses is free', async () => {
+    await expect(mine.open('their:empty')).resolves.toMatch(/^\d+$/);
+  });
+});
+
+describe('who acts for whom', () => {
+  test("a merchant's key with another merchant's id in the header finds nothing, as with an unknown one", async () => {
+    const as = (merchantId: string) =>
+      mine.client.get('/v1/accounts', { headers: { 'counterfoil-merchant': merchantId } }).then(withoutTraces);
+    const [told, unknown] = [await as(theirs.id), await as(unknownLike(theirs.id))];
+    expect(told.status).toBe(404);
+    expect(seen(told)).toEqual(seen(unknown));
+    expect((await as(mine.id)).status).toBe(200);
+    for (const wrong of ['', 'x', '0', `${mine.id},${mine.id}`, ` ${mine.id} x`])
+      expect((await as(wrong)).status).toBe(404);
+  });
+
+  test("an operator's key acts for the one merchant that it names", async () => {
+    const { data } = (await api.actingFor(theirs.id).get('/v1/transactions')).body;
+    expect(data.map((one: Json) => one.id)).toEqual([foreign.pending, foreign.posted]);
+    const posted = await api
+      .actingFor(mine.id)
+      .post('/v1/transactions', { body: transfer('cash:EUR', 'suspense:EUR', '1'), key: 'op' });
+    expect([posted.status, posted.body.merchant_id]).toEqual([201, mine.id]);
+    expect((await api.actingFor(unknownLike(mine.id)).get('/v1/accounts')).status).toBe(404);
+    expect((await api.operator.get('/v1/accounts')).status).toBe(422);
+  });
+
+  test("platform routes refuse a merchant's key alike for its own, a foreign and an unknown id", async () => {
+    for (const suffix of ['', '/api_keys']) {
+      const ids = [mine.id, theirs.id, unknownLike(mine.id)];
+      const answers = await Promise.all(ids.map((id) => mine.client.get(`/v1/merchants/${id}${suffix}`)));
+      expect(answers.map((answer) => answer.body.code)).toEqual(['forbidden', 'forbidden', 'forbidden']);
+      expect(new Set(answers.map((answer) => JSON.stringify(seen(answer)))).size).toBe(1);
+    }
+    const revoke = await mine.client.request('DELETE', `/v1/merchants/${theirs.id}/api_keys/${theirs.apiKey.id}`);
+    expect(revoke.body.code).toBe('forbidden');
+    expect((await theirs.client.get('/v1/accounts')).status).toBe(200);
+  });
+
+  test('a key is revoked only under its own merchant', async () => {
+    const revoke = (keyId: string) =>
+      api.operator.request('DELETE', `/v1/merchants/${mine.id}/api_keys/${keyId}`).then(withoutTraces);
+    const [told, unknown] = [await revoke(theirs.apiKey.id), await revoke(unknownLike(theirs.apiKey.id))];
+    expect(told.status).toBe(404);
+    expect(seen(told)).toEqual(seen(unknown));
+    expect((await theirs.client.get('/v1/accounts')).status).toBe(200);
+  });
+});
+
+describe('revoked keys', () => {
+  test('no environment makes a process trust a revoked key for more than five seconds', () => {
+    const environment = { DATABASE_URL: 'postgres://x:y@127.0.0.1/x' };
+    expect(readConfig(environment).apiKeyCacheMs).toBeLessThanOrEqual(5_000);
+    expect(() => readConfig({ ...environment, API_KEY_CACHE_MS: '5001' })).toThrow(ConfigError);
+  });
+
+  test('a key that one process revokes is refused there at once, and soon in every other one', async () => {
+    const other = await TestApi.start({ on: api.on, environment: { API_KEY_CACHE_MS: '400' } });
+    try {
+      const one = await api.merchant();
+      const status = async (of: TestApi) => (await of.withKey(one.apiKey.secret).get('/v1/accounts')).status;
+      expect([await status(api), await status(other)]).toEqual([200, 200]);
+      const issued = await api.operator.post(`/v1/merchants/${one.id}/api_keys`);
+      expect((await other.withKey(issued.body.secret).get('/v1/accounts')).status).toBe(200);
+      await api.operator.request('DELETE', `/v1/merchants/${one.id}/api_keys/${one.apiKey.id}`);
+      expect(await status(api)).toBe(401);
+      await until(async () => (await status(other)) === 401, 5_000);
+      expect((await other.withKey(issued.body.secret).get('/v1/accounts')).status).toBe(200);
+    } finally {
+      await other.stop();
+    }
+  });
+});
+
+test('two tenants on one connection, requests and failures interleaved, never see a row of each other', async () => {
+  const narrow = await TestApi.start({
+    on: api.on,
+    config: { databasePoolSize: 1, writerLanes: 1, databaseConnectTimeoutMs: 10_000 },
+  });
+  try {
+    const tenants = [mine.via(narrow), theirs.via(narrow)];
+    await Promise.all(
+      Array.from({ length: 120 }, async (_, round) => {
+        const self = tenants[round % 2] as Merchant;
+        const other = tenants[(round + 1) % 2] as Merchant;
+        const asks = [
+          () => self.client.get('/v1/accounts?limit=1000'),
+          () => self.client.get(`/v1/accounts/${other.accounts['cash:EUR']}/balance`),
+          () => self.post(transfer('cash:EUR', 'suspense:EUR', '1')),
+          () =>
+            self.client.post('/v1/accounts', {
+              body: { code: 'cash:EUR', name: 'x', currency: 'EUR', normal_side: 'debit' },
+            }),
+          () => self.client.get('/v1/transactions?expand=entries'),
+          () => self.client.get(`/v1/accounts/${self.accounts['cash:EUR']}`),
+        ];
+        const answer = await (asks[Math.floor(round / 2) % asks.length] as () => Promise<Answer>)();
+        expect([200, 201, 404, 422]).toContain(answer.status);
+        expect(answer.text).not.toContain(other.id);
+        for (const row of [answer.body, ...(answer.body.data ?? [])]) {
+          if (row.merchant_id !== undefined) expect(row.merchant_id).toBe(self.id);
+        }
+      }),
+    );
+    expect(narrow.errors).toEqual([]);
+  } finally {
+    await narrow.stop();
+  }
+});

@@ -1,0 +1,92 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const MAX_LINES = 450;
+/** Longer than that before this rule, and still to be divided: files leave this list, none comes in. */
+const STILL_TOO_LONG: readonly string[] = ['libs/ledger/src/decide.property.spec.ts', 'libs/ledger/src/decide.spec.ts'];
+const ROOMS = ['apps', 'libs', 'db', 'test', 'bench', 'k6', 'scripts'];
+
+/** What git tracks and the working tree still has, as paths from the root. */
+const FILES = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+  cwd: ROOT,
+  encoding: 'utf8',
+})
+  .split('\0')
+  .filter((file) => file !== '' && existsSync(join(ROOT, file)));
+const CODE = FILES.filter((file) => ROOMS.includes(file.split('/')[0] ?? '') && /\.(ts|mjs|js|sql)$/.test(file));
+
+const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
+
+/** `file:line` of every line that matches, this file left out. */
+function linesWith(pattern: RegExp, files: readonly string[] = CODE): string[] {
+  return files
+    .filter((file) => file !== 'test/tree.test.ts')
+    .flatMap((file) =>
+      read(file)
+        .split('\n')
+        .flatMap((line, index) => (pattern.test(line) ? [`${file}:${index + 1}`] : [])),
+    );
+}
+
+describe('the tree', () => {
+  test('was found', () => {
+    expect(CODE.length).toBeGreaterThan(100);
+    expect(linesWith(/\bimport\b/).length).toBeGreaterThan(500);
+  });
+
+  test(`has no file of more than ${MAX_LINES} lines`, () => {
+    const long = CODE.filter((file) => read(file).trimEnd().split('\n').length > MAX_LINES);
+    expect(long.filter((file) => !STILL_TOO_LONG.includes(file))).toEqual([]);
+  });
+
+  test('leaves nothing to be done later in a comment', () => {
+    expect(linesWith(/\b(TODO|FIXME|XXX|HACK)\b/)).toEqual([]);
+  });
+
+  test('has no test that is left out, or that leaves the others out', () => {
+    expect(linesWith(/\b(test|it|describe|bench|suite)(\.\w+)*\.(only|skip|todo|skipIf|runIf|fails)\b/)).toEqual([]);
+  });
+
+  test('takes no time out of thin air: the clock is handed in', () => {
+    const libraries = CODE.filter((file) => /^libs\//.test(file) && !/(\.spec\.ts|kernel\/src\/clock\.ts)$/.test(file));
+    expect(linesWith(/new Date\(\)/, libraries)).toEqual([]);
+  });
+
+  test('names its files in kebab-case, for the thing inside', () => {
+    const odd = CODE.filter((file) => !/^[a-z0-9./-]+$/.test(file));
+    expect(odd).toEqual([]);
+    expect(CODE.filter((file) => /(^|[/.-])(utils?|helpers?|common|manager|impl|misc)[/.-]/.test(file))).toEqual([]);
+  });
+
+  test('ends every text with one line feed, and no line with white space', () => {
+    const texts = FILES.filter((file) => /\.(ts|mjs|js|json|md|yml|sql)$/.test(file) || file === 'Dockerfile');
+    expect(texts.filter((file) => !/[^\n]\n$/.test(read(file)))).toEqual([]);
+    expect(linesWith(/[ \t\r]$/, texts)).toEqual([]);
+  });
+});
+
+/** Documents that README.md names and that land with the issue's last parts. */
+const COMING = [
+  'docs/patterns.md',
+  'docs/figures/bench.md',
+  'db/bench/README.md',
+  'docs/configuration.md',
+  'docs/tracing.md',
+];
+
+describe('the documents', () => {
+  const documents = FILES.filter((file) => file.endsWith('.md'));
+
+  test.each(documents)('%s links to files that exist', (document) => {
+    const links = [...read(document).matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)[^)]*\)/g)].map(
+      ([, target]) => target ?? '',
+    );
+    const targets = links.map((target) => join(dirname(document), target));
+    const missing = targets.filter((target) => !existsSync(join(ROOT, target)) && !COMING.includes(target));
+    expect(missing).toEqual([]);
+  });
+});
