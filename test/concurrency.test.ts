@@ -137,7 +137,9 @@ describe('two processes on one book', () => {
   test('a key that another process commits first, for other accounts, is found on a second try', async () => {
     const [from, to] = [await account(), await account()];
     const patient = await TestLedger.open(on);
-    await bystander.client.query(`BEGIN; INSERT INTO idempotency_keys VALUES (${merchant}, 'elsewhere', sha256('x'), 201, 1)`);
+    await bystander.client.query(
+      `BEGIN; INSERT INTO idempotency_keys VALUES (${merchant}, 'elsewhere', sha256('x'), 201, 1)`,
+    );
     const reply = patient.post(merchant, transfer(from, to, 1n), 'elsewhere');
     await bystander.untilWaiting(1);
     await bystander.client.query('COMMIT');

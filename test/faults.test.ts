@@ -234,11 +234,17 @@ describe('a commit group meets', () => {
     const database = new URL(on.ownerUrl).pathname.slice(1);
     await bystander.client.query(`ALTER DATABASE ${database} SET deadlock_timeout = '3s'`);
     await bystander.client.query(`BEGIN; SET LOCAL deadlock_timeout = '100s'`);
-    await bystander.client.query(`INSERT INTO idempotency_keys VALUES ($1, 'deadlock', sha256('x'), 201, 1)`, [merchant]);
+    await bystander.client.query(`INSERT INTO idempotency_keys VALUES ($1, 'deadlock', sha256('x'), 201, 1)`, [
+      merchant,
+    ]);
     const reply = ledger.post(merchant, transfer(from, to, 5n, { effectiveAtMs }), 'deadlock');
     await bystander.untilWaiting(1);
     // The group has written this row and waits for the key; now each waits for the other.
-    await bystander.client.query('INSERT INTO late_sums VALUES ($1, $2, 0, $3, 0, 0, 0, 0)', [merchant, from, effectiveAtMs]);
+    await bystander.client.query('INSERT INTO late_sums VALUES ($1, $2, 0, $3, 0, 0, 0, 0)', [
+      merchant,
+      from,
+      effectiveAtMs,
+    ]);
     await bystander.release();
     await expectOneEffect('deadlock', postedId(await reply));
     await until('PostgreSQL counted the deadlock', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { seedDemo } from '../scripts/demo.mjs';
 import { type Answer, Client, type Json, OPERATOR_KEY, TestApi } from './support/api.js';
-import { commandsOf, type CurlRequest, curlRequest, sectionOf } from './support/shell.js';
+import { type CurlRequest, commandsOf, curlRequest, sectionOf } from './support/shell.js';
 
 const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 

@@ -131,25 +131,28 @@ describe('worker leases', () => {
     expect(() => ids.next()).toThrow(SnowflakeRefused);
   });
 
-  test.each([5_000, 3_600_000])('a clock that goes back %i ms after the claim never repeats a predecessor\'s id', async (backMs) => {
-    await leaveFree(1);
-    const pastClock = new ShiftedClock(-60_000);
-    const predecessor = await acquire(0, pastClock);
-    const first = new SnowflakeGenerator(pastClock, predecessor).next();
-    await expire(predecessor.workerId);
-    const clock = new ShiftedClock();
-    const lease = await acquire(1, clock);
-    expect(lease.workerId).toBe(predecessor.workerId);
-    clock.shiftMs = -backMs;
-    const ids = new SnowflakeGenerator(clock, lease);
-    expect(() => ids.next()).toThrow(SnowflakeRefused);
-    clock.shiftMs = -500;
-    const next = ids.next();
-    expect(snowflakeTimeMs(next)).toBeGreaterThanOrEqual(lease.issuableFromMs);
-    expect(next).toBeGreaterThan(first);
-  });
+  test.each([5_000, 3_600_000])(
+    "a clock that goes back %i ms after the claim never repeats a predecessor's id",
+    async (backMs) => {
+      await leaveFree(1);
+      const pastClock = new ShiftedClock(-60_000);
+      const predecessor = await acquire(0, pastClock);
+      const first = new SnowflakeGenerator(pastClock, predecessor).next();
+      await expire(predecessor.workerId);
+      const clock = new ShiftedClock();
+      const lease = await acquire(1, clock);
+      expect(lease.workerId).toBe(predecessor.workerId);
+      clock.shiftMs = -backMs;
+      const ids = new SnowflakeGenerator(clock, lease);
+      expect(() => ids.next()).toThrow(SnowflakeRefused);
+      clock.shiftMs = -500;
+      const next = ids.next();
+      expect(snowflakeTimeMs(next)).toBeGreaterThanOrEqual(lease.issuableFromMs);
+      expect(next).toBeGreaterThan(first);
+    },
+  );
 
-  test('a process whose clock is claimed behind an older holder\'s ids takes another worker id', async () => {
+  test("a process whose clock is claimed behind an older holder's ids takes another worker id", async () => {
     await leaveFree(2);
     const ahead = await acquire(0, new ShiftedClock(-60_000));
     await expire(ahead.workerId);
@@ -158,24 +161,37 @@ describe('worker leases', () => {
     expect(behind.workerId).not.toBe(ahead.workerId);
   });
 
-  test('ids ascend along an account although one process\' clock is 800 ms behind', async () => {
+  test("ids ascend along an account although one process' clock is 800 ms behind", async () => {
     const [ahead, behind] = await Promise.all([TestLedger.open(on), TestLedger.open(on, {}, new ShiftedClock(-800))]);
     const merchant = await ahead.createMerchant();
-    const [from, to] = [await ahead.createAccount(merchant, { code: 'from' }), await ahead.createAccount(merchant, { code: 'to' })];
+    const [from, to] = [
+      await ahead.createAccount(merchant, { code: 'from' }),
+      await ahead.createAccount(merchant, { code: 'to' }),
+    ];
     const ids: bigint[] = [];
     for (let turn = 0; turn < 40; turn += 1) {
       ids.push(postedId(await (turn % 2 === 0 ? ahead : behind).post(merchant, transfer(from, to, 1n))));
     }
     expect(ids).toEqual([...ids].sort((a, b) => (a < b ? -1 : 1)));
-    await Promise.all(Array.from({ length: 200 }, async (_, index) => postedId(await (index % 2 === 0 ? ahead : behind).post(merchant, transfer(from, to, 1n)))));
+    await Promise.all(
+      Array.from({ length: 200 }, async (_, index) =>
+        postedId(await (index % 2 === 0 ? ahead : behind).post(merchant, transfer(from, to, 1n))),
+      ),
+    );
     expect(await expectVerified(on)).toBe(240n);
     await Promise.all([ahead.close(), behind.close()]);
   });
 
   test('a process whose clock is minutes behind is refused on an account that others moved, and writes nothing', async () => {
-    const [right, wrong] = await Promise.all([TestLedger.open(on), TestLedger.open(on, {}, new ShiftedClock(-300_000))]);
+    const [right, wrong] = await Promise.all([
+      TestLedger.open(on),
+      TestLedger.open(on, {}, new ShiftedClock(-300_000)),
+    ]);
     const merchant = await right.createMerchant();
-    const [from, to] = [await right.createAccount(merchant, { code: 'from' }), await right.createAccount(merchant, { code: 'to' })];
+    const [from, to] = [
+      await right.createAccount(merchant, { code: 'from' }),
+      await right.createAccount(merchant, { code: 'to' }),
+    ];
     postedId(await right.post(merchant, transfer(from, to, 1n)));
     const before = await expectVerified(on);
     await expect(wrong.post(merchant, transfer(from, to, 1n))).rejects.toMatchObject({ code: 'overloaded' });
