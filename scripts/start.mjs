@@ -25,7 +25,7 @@ const say = (/** @type {string} */ message) => console.log(`counterfoil: ${messa
 
 /** @param {string} name @param {string[]} args @param {NodeJS.ProcessEnv} env @returns {Child} */
 function run(name, args, env) {
-  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const ended = new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
