@@ -169,7 +169,7 @@ export async function readBalances(
  * late-sums.ts). $1 merchant, $2 account, $3 T in milliseconds, $4 the first Snowflake after T. 20 look-ups of one entry
  * and at most 7 × 63 sums on an account with a million entries.
  */
-const GET_BALANCE_AT = `
+export const GET_BALANCE_AT = `
 SELECT a.currency, a.normal_side, v.version,
        coalesce(e.posted_debits, 0) + s.posted_debits AS posted_debits, coalesce(e.posted_credits, 0) + s.posted_credits AS posted_credits,
        coalesce(e.pending_debits, 0) + s.pending_debits AS pending_debits, coalesce(e.pending_credits, 0) + s.pending_credits AS pending_credits,
