@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { getBalanceAt, listStatementLines, statementOfLines } from '#ledger/balance-store.js';
+import { firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { GET_BALANCE_AT, getBalanceAt, listStatementLines, statementOfLines } from '#ledger/balance-store.js';
 import { listStatement, listTransactions, type TransactionFilter } from '#ledger/transaction-store.js';
 import { Deadline } from '#platform/deadline.js';
 import { connectionOptions } from '#platform/postgres.js';
@@ -215,6 +215,17 @@ describe('reads of a long history', () => {
       expectWalk(plan, 'entries_pkey');
       expectWalk(plan, 'transactions_pkey');
       expect(plan.buffers).toBeLessThan(1_500);
+    }
+  });
+
+  test('a balance in the past reads a few entries and sums, not the history', async () => {
+    for (let index = 0; index <= 10; index += 1) {
+      const atMs = history.firstMs + Math.floor((TRANSACTIONS * index) / 10);
+      const values = [history.merchantId, account(), atMs, firstSnowflakeAt(atMs + 1)];
+      const plan = await explain(client, history.merchantId, { text: GET_BALANCE_AT, values });
+      expect(plan.text).not.toMatch(/Seq Scan (entries|late_sums)|Hash|Merge/);
+      // 4,000 late points on this account: a plan that reads them all, or all entries, takes a thousand.
+      expect(plan.buffers, plan.text).toBeLessThan(300);
     }
   });
 

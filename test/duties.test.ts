@@ -44,9 +44,16 @@ describe('duties', () => {
     await one.createAccount(merchant, { code: `a${accounts++}`, minAvailable: -1_000n }),
     await one.createAccount(merchant, { code: `a${accounts++}` }),
   ];
-  const hold = async (merchant: bigint, accountsOf: [bigint, bigint], expiresAtMs: number | undefined): Promise<bigint> =>
+  const hold = async (
+    merchant: bigint,
+    accountsOf: [bigint, bigint],
+    expiresAtMs: number | undefined,
+  ): Promise<bigint> =>
     postedId(
-      await one.post(merchant, transfer(...accountsOf, 10n, { pending: true, ...(expiresAtMs !== undefined && { expiresAtMs }) })),
+      await one.post(
+        merchant,
+        transfer(...accountsOf, 10n, { pending: true, ...(expiresAtMs !== undefined && { expiresAtMs }) }),
+      ),
     );
   const statusOf = async (merchant: bigint, id: bigint): Promise<string | undefined> =>
     (await loadTransactions(one.database, merchant, [id], Deadline.after(5_000)))[0]?.state.status;
@@ -60,15 +67,27 @@ describe('duties', () => {
         const accountsOf = await pair(merchant);
         const ids = await Promise.all(Array.from({ length: 20 }, () => hold(merchant, accountsOf, soon)));
         due.push(...ids.map((id): [bigint, bigint] => [merchant, id]));
-        kept.push([merchant, await hold(merchant, accountsOf, Date.now() + DAY_MS)], [merchant, await hold(merchant, accountsOf, undefined)]);
+        kept.push(
+          [merchant, await hold(merchant, accountsOf, Date.now() + DAY_MS)],
+          [merchant, await hold(merchant, accountsOf, undefined)],
+        );
       }
-      await until('the holds are due by the clock of the database', async () =>
-        (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due);
+      await until(
+        'the holds are due by the clock of the database',
+        async () =>
+          (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due,
+      );
       const expired = await Promise.all([expire(one), expire(other), expire(one), expire(other)]);
       expect(expired.reduce((sum, count) => sum + count, 0)).toBe(60);
-      expect(new Set(await Promise.all(due.map(([merchant, id]) => statusOf(merchant, id))))).toEqual(new Set(['expired']));
-      expect(new Set(await Promise.all(kept.map(([merchant, id]) => statusOf(merchant, id))))).toEqual(new Set(['pending']));
-      const { expiries } = await bystander.one<{ expiries: number }>(`SELECT count(*)::int AS expiries FROM transactions WHERE kind = 'expiry'`);
+      expect(new Set(await Promise.all(due.map(([merchant, id]) => statusOf(merchant, id))))).toEqual(
+        new Set(['expired']),
+      );
+      expect(new Set(await Promise.all(kept.map(([merchant, id]) => statusOf(merchant, id))))).toEqual(
+        new Set(['pending']),
+      );
+      const { expiries } = await bystander.one<{ expiries: number }>(
+        `SELECT count(*)::int AS expiries FROM transactions WHERE kind = 'expiry'`,
+      );
       expect(expiries).toBe(60);
       expect(await expire(one)).toBe(0);
     });
@@ -79,8 +98,11 @@ describe('duties', () => {
       const wide: [bigint, bigint] = [accountsOf[1], accountsOf[0]];
       const soon = Date.now() + 50;
       await Promise.all(Array.from({ length: 450 }, () => hold(merchant, wide, soon)));
-      await until('the holds are due by the clock of the database', async () =>
-        (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due);
+      await until(
+        'the holds are due by the clock of the database',
+        async () =>
+          (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due,
+      );
       const rounds = [];
       for (let count = await expire(one); count > 0; count = await expire(one)) rounds.push(count);
       expect(rounds).toEqual([200, 200, 50]);
@@ -91,8 +113,11 @@ describe('duties', () => {
       const soon = Date.now() + 400;
       const id = await hold(merchant, await pair(merchant), soon);
       postedId(await one.move(merchant, { kind: 'capture', parentId: id, amount: 4n, final: false }));
-      await until('the hold is due by the clock of the database', async () =>
-        (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due);
+      await until(
+        'the hold is due by the clock of the database',
+        async () =>
+          (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due,
+      );
       expect(await expire(one)).toBe(1);
       expect(await statusOf(merchant, id)).toBe('expired');
     });
@@ -104,7 +129,10 @@ describe('duties', () => {
         const soon = Date.now() + 30;
         const id = await hold(merchant, accountsOf, soon);
         await until('the hold is nearly due', () => Date.now() >= soon - 2);
-        const [captured] = await Promise.all([one.move(merchant, { kind: 'capture', parentId: id, final: true }), expire(other)]);
+        const [captured] = await Promise.all([
+          one.move(merchant, { kind: 'capture', parentId: id, final: true }),
+          expire(other),
+        ]);
         while ((await statusOf(merchant, id)) === 'pending') await expire(other);
         expect(await statusOf(merchant, id)).toBe('posting' in captured.result ? 'posted' : 'expired');
       }
@@ -117,7 +145,9 @@ describe('duties', () => {
         const [from, to] = await pair(merchant);
         for (const key of ['old', 'young']) postedId(await one.post(merchant, transfer(from, to, 1n), key));
       }
-      await bystander.client.query(`UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = 'old'`);
+      await bystander.client.query(
+        `UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = 'old'`,
+      );
       expect(await purgeIdempotencyKeys(one.database, DAY_MS, Date.now())).toBe(3);
       expect(await bystander.effectsOf('old')).toEqual({ keys: 0, transactions: 0 });
       expect(await bystander.effectsOf('young')).toEqual({ keys: 3, transactions: 3 });
@@ -126,7 +156,8 @@ describe('duties', () => {
     test('goes on until nothing is left, in batches', async () => {
       await bystander.client.query(
         `INSERT INTO idempotency_keys SELECT $1, 'many ' || n, sha256('x'), 422, NULL, '{}', now() - interval '2 days' FROM generate_series(1, 12000) n`,
-        [merchants[0]]);
+        [merchants[0]],
+      );
       expect(await purgeIdempotencyKeys(one.database, DAY_MS, Date.now())).toBe(12_000);
     });
   });
@@ -141,9 +172,25 @@ describe('duties', () => {
       expect(await purgeWriteFences(one.database, Date.now())).toBe(1);
       expect(await bystander.one('SELECT count(*)::int AS tokens FROM write_fences')).toEqual({ tokens: tokens - 1 });
       // Whoever asks about it is refused, and so is the writer, should it wake up: its group cannot commit.
-      await expect(connection.committed(old)).rejects.toMatchObject({ code: '23514', constraint: 'write_fence_horizon' });
-      await connection.begin({ merchantIds: [merchants[0] as bigint], timeoutMs: 5_000, accounts: [], keys: [], parents: [] });
-      const written = connection.writeAndCommit({ token: old, transactions: [], balances: [], states: [], keys: [], events: [] });
+      await expect(connection.committed(old)).rejects.toMatchObject({
+        code: '23514',
+        constraint: 'write_fence_horizon',
+      });
+      await connection.begin({
+        merchantIds: [merchants[0] as bigint],
+        timeoutMs: 5_000,
+        accounts: [],
+        keys: [],
+        parents: [],
+      });
+      const written = connection.writeAndCommit({
+        token: old,
+        transactions: [],
+        balances: [],
+        states: [],
+        keys: [],
+        events: [],
+      });
       await expect(written).rejects.toMatchObject({ code: '23514', constraint: 'write_fence_horizon' });
       await connection.close();
     });
