@@ -43,7 +43,7 @@ describe('the balance by effective time', () => {
     lateness,
     amount: fc.bigInt({ min: 1n, max: 1_000n }),
     back: fc.boolean(),
-    then: fc.constantFrom('nothing', 'hold', 'capture', 'capture in part', 'void', 'reverse'),
+    next: fc.constantFrom('nothing', 'hold', 'capture', 'capture in part', 'void', 'reverse'),
   });
 
   test('at any time is the sum of the entries effective by then', async () => {
@@ -55,19 +55,19 @@ describe('the balance by effective time', () => {
           const a = await ledger.createAccount(merchant, { code: `a${accounts++}`, normalSide: 'debit' });
           const b = await ledger.createAccount(merchant, { code: `a${accounts++}` });
           await Promise.all(
-            postings.map(async ({ lateness: lateMs, amount, back, then }) => {
-              const pending = !['nothing', 'reverse'].includes(then);
+            postings.map(async ({ lateness: lateMs, amount, back, next }) => {
+              const pending = !['nothing', 'reverse'].includes(next);
               const effectiveAtMs = lateMs === undefined ? undefined : Math.max(0, Date.now() - lateMs);
               const request = transfer(...((back ? [b, a] : [a, b]) as [bigint, bigint]), amount, {
                 pending,
                 ...(effectiveAtMs !== undefined && { effectiveAtMs }),
               });
               const parentId = postedId(await ledger.post(merchant, request));
-              if (then === 'capture') postedId(await ledger.move(merchant, { kind: 'capture', parentId, final: true }));
-              if (then === 'capture in part')
+              if (next === 'capture') postedId(await ledger.move(merchant, { kind: 'capture', parentId, final: true }));
+              if (next === 'capture in part')
                 postedId(await ledger.move(merchant, { kind: 'capture', parentId, amount: 1n, final: false }));
-              if (then === 'void') postedId(await ledger.move(merchant, { kind: 'void', parentId }));
-              if (then === 'reverse') postedId(await ledger.move(merchant, { kind: 'reverse', parentId }));
+              if (next === 'void') postedId(await ledger.move(merchant, { kind: 'void', parentId }));
+              if (next === 'reverse') postedId(await ledger.move(merchant, { kind: 'reverse', parentId }));
             }),
           );
           for (const account of [a, b]) await compareWithEntries(account, picks);
