@@ -183,6 +183,14 @@ describe('PostgreSQL refuses the runtime role', () => {
     expect(await refusal(sql, [cash])).toEqual({ code: '23514', constraint: 'balances_go_forward' });
   });
 
+  test('a balance that goes back to an older entry, in everything', async () => {
+    const sql = `UPDATE balances b SET version = e.account_version, last_transaction_id = e.transaction_id,
+        posted_debits = e.posted_debits, posted_credits = e.posted_credits,
+        pending_debits = e.pending_debits, pending_credits = e.pending_credits
+      FROM entries e WHERE e.account_id = b.account_id AND e.account_version = 1 AND b.account_id = $1`;
+    expect(await refusal(sql, [cash])).toEqual({ code: '23514', constraint: 'balances_go_forward' });
+  });
+
   test('a balance below zero on one of its sides', async () => {
     expect((await refusal('UPDATE balances SET posted_debits = -1 WHERE account_id = $1', [cash])).code).toBe('23514');
   });

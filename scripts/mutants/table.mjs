@@ -25,6 +25,13 @@ const snowflake = mutantsOf('libs/kernel/src/snowflake.ts', ['libs/kernel/src/sn
 const deadline = mutantsOf('libs/platform/src/deadline.ts', ['libs/platform/src/deadline.spec.ts']);
 const binaryArray = mutantsOf('libs/platform/src/binary-array.ts', ['libs/platform/src/binary-array.spec.ts']);
 
+const FAULTS = 'test/faults.test.ts';
+const CONCURRENCY = 'test/concurrency.test.ts';
+const PLANS = 'test/balance-at.test.ts';
+const writer = mutantsOf('libs/ledger/src/writer.ts', [FAULTS]);
+const groupStore = mutantsOf('libs/ledger/src/group-store.ts', [FAULTS]);
+const migration = mutantsOf('db/migrations/1763740000000-ledger.ts', ['test/refusals.test.ts']);
+
 /** @type {Mutant[]} */
 export const MUTANTS = [
   decide('floors are not checked', '(checkFloors && findOverdrawn', '(false && findOverdrawn'),
@@ -224,4 +231,47 @@ export const MUTANTS = [
   binaryArray('text is measured in characters', 'Buffer.byteLength(value)', 'value.length'),
   binaryArray('nulls are not announced', 'hasNull ? 1 : 0', '0'),
   binaryArray('timestamps are in milliseconds', '* 1_000n', '* 1n'),
+
+  writer('an ambiguous COMMIT counts as failed', 'if (!(await this.#settle(writes.token))) throw', 'throw'),
+  writer(
+    'an ambiguous COMMIT counts as done',
+    'if (!(await this.#settle(writes.token))) throw new GroupVoided(error);',
+    '',
+  ),
+  writer('an unsettled group is tried again', 'throw unsettled(error);', 'throw error;'),
+  writer('poison takes its group along', 'if (!mayPass && alive.length > 1 &&', 'if (false &&', [CONCURRENCY]),
+  writer(
+    'requests that are late behind a lock are written',
+    'const inTime = group.filter((waiting) => !rejectedAsLate(waiting));',
+    'const inTime = group;',
+    [CONCURRENCY],
+  ),
+  writer('a lost race for a key is final', "['23505', '55P03', '57014']", "['55P03', '57014']", [CONCURRENCY]),
+  groupStore("the asker's own token counts as the group's", 'return !rows[0].voided;', 'return true;'),
+  groupStore(
+    'the token is looked for, not taken',
+    'VALUES ($1, true) ON CONFLICT',
+    'SELECT $1, true WHERE false ON CONFLICT',
+  ),
+  groupStore('balances are read without a lock', 'FOR NO KEY UPDATE) AS b', ') AS b', [CONCURRENCY]),
+  mutantsOf('libs/ledger/src/group.ts', [CONCURRENCY])(
+    'locks are taken unsorted',
+    '[...ids].sort(compare)',
+    '[...ids]',
+  ),
+  mutantsOf('libs/platform/src/postgres.ts', [FAULTS])(
+    'deadlocks are final',
+    "new Set(['40001', '40P01'])",
+    "new Set(['40001'])",
+  ),
+  mutantsOf('libs/ledger/src/balance-store.ts', [PLANS])(
+    'the planner may hash the entries',
+    'account_version = v.version LIMIT 1',
+    'account_version = v.version',
+  ),
+  migration(
+    'the newest transaction of a balance is not checked',
+    'OR n.last_transaction_id <> coalesce(e.transaction_id, 0)',
+    '',
+  ),
 ];

@@ -72,14 +72,17 @@ export function lateSums(transactions: readonly Transaction[]): LateSum[] {
 
 /**
  * `$1` merchant, `$2` account, `$3` the millisecond T: the sums of all points up to and including T, one row. The top level
- * has no lower bound: before 1970 and after May 2109 lie nodes that no parent covers, of 2.2 years each.
+ * has no lower bound: before 1970 and after May 2109 lie nodes that no parent covers, of 2.2 years each. Summed level by
+ * level: an aggregate cannot be turned into a join, which would read every node of the account.
  */
 export const LATE_SUM_UNTIL = `
 SELECT coalesce(sum(s.posted_debits), 0)::bigint AS posted_debits, coalesce(sum(s.posted_credits), 0)::bigint AS posted_credits,
        coalesce(sum(s.pending_debits), 0)::bigint AS pending_debits, coalesce(sum(s.pending_credits), 0)::bigint AS pending_credits
   FROM generate_series(0, ${LEVELS - 1}) AS level
   CROSS JOIN LATERAL (
-    SELECT * FROM late_sums
+    SELECT sum(posted_debits) AS posted_debits, sum(posted_credits) AS posted_credits,
+           sum(pending_debits) AS pending_debits, sum(pending_credits) AS pending_credits
+      FROM late_sums
      WHERE merchant_id = $1 AND account_id = $2 AND late_sums.level = level.level
        AND bucket >= CASE level.level WHEN ${LEVELS - 1} THEN ${LOWEST_BUCKET}
                      ELSE (($3::bigint + 1) >> (${LEVEL_BITS} * (level.level + 1))) << ${LEVEL_BITS} END

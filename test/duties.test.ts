@@ -1,0 +1,205 @@
+import type { CommandBus } from '@nestjs/cqrs';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { firstSnowflakeAt } from '#kernel/snowflake.js';
+import { expireDueHolds } from '#ledger/expiry.js';
+import { GroupConnection } from '#ledger/group-store.js';
+import { type MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
+import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
+import { loadTransactions } from '#ledger/transaction-store.js';
+import { Deadline } from '#platform/deadline.js';
+import { Bystander } from './support/bystander.js';
+import { freshDatabase, type TestDatabase } from './support/database.js';
+import { postedId, TestLedger, transfer } from './support/ledger.js';
+import { until } from './support/until.js';
+import { expectVerified } from './support/verified.js';
+
+const DAY_MS = 86_400_000;
+
+describe('duties', () => {
+  let on: TestDatabase;
+  let bystander: Bystander;
+  let one: TestLedger;
+  let other: TestLedger;
+  let merchants: bigint[];
+  let accounts = 0;
+
+  beforeAll(async () => {
+    on = await freshDatabase();
+    [bystander, one, other] = await Promise.all([Bystander.open(on), TestLedger.open(on), TestLedger.open(on)]);
+    merchants = [await one.createMerchant(), await one.createMerchant(), await one.createMerchant()];
+  });
+  afterAll(async () => {
+    await Promise.all([one.close(), other.close(), bystander.close()]);
+    await on.drop();
+  });
+  afterEach(() => expectVerified(on));
+
+  const expire = (ledger: TestLedger): Promise<number> => {
+    const handler = new MoveTransactionHandler(ledger.desk);
+    return expireDueHolds(ledger.database, {
+      execute: (command: MoveTransactionCommand) => handler.execute(command),
+    } as unknown as CommandBus);
+  };
+  const pair = async (merchant: bigint): Promise<[bigint, bigint]> => [
+    await one.createAccount(merchant, { code: `a${accounts++}`, minAvailable: -1_000n }),
+    await one.createAccount(merchant, { code: `a${accounts++}` }),
+  ];
+  const hold = async (
+    merchant: bigint,
+    accountsOf: [bigint, bigint],
+    expiresAtMs: number | undefined,
+  ): Promise<bigint> =>
+    postedId(
+      await one.post(
+        merchant,
+        transfer(...accountsOf, 10n, { pending: true, ...(expiresAtMs !== undefined && { expiresAtMs }) }),
+      ),
+    );
+  const statusOf = async (merchant: bigint, id: bigint): Promise<string | undefined> =>
+    (await loadTransactions(one.database, merchant, [id], Deadline.after(5_000)))[0]?.state.status;
+
+  describe('expiry', () => {
+    test('two processes at once expire each due hold once, of every merchant, and no other', async () => {
+      const soon = Date.now() + 50;
+      const due: [bigint, bigint][] = [];
+      const kept: [bigint, bigint][] = [];
+      for (const merchant of merchants) {
+        const accountsOf = await pair(merchant);
+        const ids = await Promise.all(Array.from({ length: 20 }, () => hold(merchant, accountsOf, soon)));
+        due.push(...ids.map((id): [bigint, bigint] => [merchant, id]));
+        kept.push(
+          [merchant, await hold(merchant, accountsOf, Date.now() + DAY_MS)],
+          [merchant, await hold(merchant, accountsOf, undefined)],
+        );
+      }
+      await until(
+        'the holds are due by the clock of the database',
+        async () =>
+          (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due,
+      );
+      const expired = await Promise.all([expire(one), expire(other), expire(one), expire(other)]);
+      expect(expired.reduce((sum, count) => sum + count, 0)).toBe(60);
+      expect(new Set(await Promise.all(due.map(([merchant, id]) => statusOf(merchant, id))))).toEqual(
+        new Set(['expired']),
+      );
+      expect(new Set(await Promise.all(kept.map(([merchant, id]) => statusOf(merchant, id))))).toEqual(
+        new Set(['pending']),
+      );
+      const { expiries } = await bystander.one<{ expiries: number }>(
+        `SELECT count(*)::int AS expiries FROM transactions WHERE kind = 'expiry'`,
+      );
+      expect(expiries).toBe(60);
+      expect(await expire(one)).toBe(0);
+    });
+
+    test('more holds than one round takes are expired by the following rounds', async () => {
+      const [merchant] = merchants as [bigint];
+      const accountsOf = await pair(merchant);
+      const wide: [bigint, bigint] = [accountsOf[1], accountsOf[0]];
+      const soon = Date.now() + 50;
+      await Promise.all(Array.from({ length: 450 }, () => hold(merchant, wide, soon)));
+      await until(
+        'the holds are due by the clock of the database',
+        async () =>
+          (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due,
+      );
+      const rounds = [];
+      for (let count = await expire(one); count > 0; count = await expire(one)) rounds.push(count);
+      expect(rounds).toEqual([200, 200, 50]);
+    });
+
+    test('a hold captured in part expires with what remains', async () => {
+      const [merchant] = merchants as [bigint];
+      const soon = Date.now() + 400;
+      const id = await hold(merchant, await pair(merchant), soon);
+      postedId(await one.move(merchant, { kind: 'capture', parentId: id, amount: 4n, final: false }));
+      await until(
+        'the hold is due by the clock of the database',
+        async () =>
+          (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due,
+      );
+      expect(await expire(one)).toBe(1);
+      expect(await statusOf(merchant, id)).toBe('expired');
+    });
+
+    test('a capture and an expiry at the same time: one of them', async () => {
+      const [merchant] = merchants as [bigint];
+      const accountsOf = await pair(merchant);
+      for (let round = 0; round < 10; round += 1) {
+        const soon = Date.now() + 30;
+        const id = await hold(merchant, accountsOf, soon);
+        await until('the hold is nearly due', () => Date.now() >= soon - 2);
+        const [captured] = await Promise.all([
+          one.move(merchant, { kind: 'capture', parentId: id, final: true }),
+          expire(other),
+        ]);
+        while ((await statusOf(merchant, id)) === 'pending') await expire(other);
+        expect(await statusOf(merchant, id)).toBe('posting' in captured.result ? 'posted' : 'expired');
+      }
+    });
+  });
+
+  describe('the purge of idempotency keys', () => {
+    test('forgets those older than their retention, of every merchant, and no younger one', async () => {
+      for (const merchant of merchants) {
+        const [from, to] = await pair(merchant);
+        for (const key of ['old', 'young']) postedId(await one.post(merchant, transfer(from, to, 1n), key));
+      }
+      await bystander.client.query(
+        `UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = 'old'`,
+      );
+      expect(await purgeIdempotencyKeys(one.database, DAY_MS, Date.now())).toBe(3);
+      expect(await bystander.effectsOf('old')).toEqual({ keys: 0, transactions: 0 });
+      expect(await bystander.effectsOf('young')).toEqual({ keys: 3, transactions: 3 });
+    });
+
+    test('goes on until nothing is left, in batches', async () => {
+      await bystander.client.query(
+        `INSERT INTO idempotency_keys SELECT $1, 'many ' || n, sha256('x'), 422, NULL, '{}', now() - interval '2 days' FROM generate_series(1, 12000) n`,
+        [merchants[0]],
+      );
+      expect(await purgeIdempotencyKeys(one.database, DAY_MS, Date.now())).toBe(12_000);
+    });
+  });
+
+  describe('the purge of fence tokens', () => {
+    test('forgets tokens of a day ago, keeps younger ones, and refuses the old ones ever after', async () => {
+      const old = firstSnowflakeAt(Date.now() - 2 * DAY_MS);
+      const connection = await GroupConnection.open(on.runtimeUrl, 5_000);
+      // A group that was voided two days ago, and whose writer was frozen since.
+      expect(await connection.committed(old)).toBe(false);
+      const { tokens } = await bystander.one<{ tokens: number }>('SELECT count(*)::int AS tokens FROM write_fences');
+      expect(await purgeWriteFences(one.database, Date.now())).toBe(1);
+      expect(await bystander.one('SELECT count(*)::int AS tokens FROM write_fences')).toEqual({ tokens: tokens - 1 });
+      // Whoever asks about it is refused, and so is the writer, should it wake up: its group cannot commit.
+      await expect(connection.committed(old)).rejects.toMatchObject({
+        code: '23514',
+        constraint: 'write_fence_horizon',
+      });
+      await connection.begin({
+        merchantIds: [merchants[0] as bigint],
+        timeoutMs: 5_000,
+        accounts: [],
+        keys: [],
+        parents: [],
+      });
+      const written = connection.writeAndCommit({
+        token: old,
+        transactions: [],
+        balances: [],
+        states: [],
+        keys: [],
+        events: [],
+      });
+      await expect(written).rejects.toMatchObject({ code: '23514', constraint: 'write_fence_horizon' });
+      await connection.close();
+    });
+
+    test('never takes its horizon back', async () => {
+      await purgeWriteFences(one.database, Date.now());
+      const before = await bystander.one('SELECT token FROM write_fence_horizon');
+      await purgeWriteFences(one.database, Date.now() - 30 * DAY_MS);
+      expect(await bystander.one('SELECT token FROM write_fence_horizon')).toEqual(before);
+    });
+  });
+});
