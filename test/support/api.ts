@@ -254,7 +254,7 @@ export function transfer(from: string, to: string, amount: unknown, more: Record
   };
 }
 
-export async function asOwner<T>(on: TestDatabase, work: (owner: pg.Client) => Promise<T>): Promise<T> {
+async function asOwner<T>(on: TestDatabase, work: (owner: pg.Client) => Promise<T>): Promise<T> {
   const owner = new pg.Client({ connectionString: on.ownerUrl });
   await owner.connect();
   try {

@@ -166,6 +166,9 @@ export function textIn(max: number) {
   return z.string('must be a string').min(1, 'must not be empty').max(max, `must have at most ${max} characters`);
 }
 
+/** For routes that need no body: none, an empty one or `{}`. A field that nobody reads is a mistake that the client wants told. */
+export const noFields = z.strictObject({}).optional().meta({ id: 'NoFields' });
+
 /** The client's own names and values. Numbers must be integers that a double holds exactly, as everywhere. */
 export const metadataIn = z
   .record(

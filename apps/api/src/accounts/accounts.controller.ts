@@ -9,6 +9,7 @@ import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
+import { noFields } from '../schemas.js';
 import {
   account,
   accountBody,
@@ -89,7 +90,11 @@ export class AccountsController {
   @Post(':id/close')
   @HttpCode(200)
   @Documented({ summary: 'Close an empty account', response: account, problems: ['not_found', 'invalid_transition'] })
-  async close(@CurrentContext() context: RequestContext, @PathId('account') id: bigint) {
+  async close(
+    @CurrentContext() context: RequestContext,
+    @PathId('account') id: bigint,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+  ) {
     await this.commands.execute(new CloseAccountCommand(context, id));
     return this.#account(context, id);
   }

@@ -9,6 +9,7 @@ import { GetMerchantQuery, ListMerchantsQuery } from '#tenancy/merchant.queries.
 import { Documented } from '../documented.js';
 import { Pages } from '../pages.js';
 import { CurrentBounds, PathId } from '../request.js';
+import { noFields } from '../schemas.js';
 import {
   apiKeyBody,
   apiKeyList,
@@ -82,7 +83,11 @@ export class MerchantsController {
     response: issuedApiKey,
     problems: ['not_found'],
   })
-  async issueKey(@CurrentBounds() bounds: RequestBounds, @PathId('merchant') id: bigint) {
+  async issueKey(
+    @CurrentBounds() bounds: RequestBounds,
+    @PathId('merchant') id: bigint,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+  ) {
     const { key, secret } = await this.commands.execute(new IssueApiKeyCommand(bounds, id));
     return { ...apiKeyBody(key), secret };
   }

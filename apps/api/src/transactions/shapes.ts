@@ -95,8 +95,6 @@ export const postPending = z
   .optional()
   .meta({ id: 'PostPending' });
 
-export const voidPending = z.strictObject({}).optional().meta({ id: 'VoidPending' });
-
 export const reverseTransaction = z
   .strictObject({ amount: amountIn.optional().meta({ description: 'Default: all that is not reversed yet.' }) })
   .optional()

@@ -15,6 +15,7 @@ import { Documented } from '../documented.js';
 import { idempotencyOf } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
+import { noFields } from '../schemas.js';
 import {
   batchResultBody,
   batchResults,
@@ -28,7 +29,6 @@ import {
   transaction,
   transactionBody,
   transactionList,
-  voidPending,
 } from './shapes.js';
 
 const TRANSFER_EXAMPLE = {
@@ -186,7 +186,7 @@ export class TransactionsController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('transaction') parentId: bigint,
-    @Body({ schema: voidPending }) _body: z.output<typeof voidPending>,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
   ) {
     const move = { kind: 'void', parentId } as const;
     return answerWith(
