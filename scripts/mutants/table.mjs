@@ -264,10 +264,12 @@ export const MUTANTS = [
     "new Set(['40001', '40P01'])",
     "new Set(['40001'])",
   ),
-  mutantsOf('libs/ledger/src/balance-store.ts', [PLANS])(
-    'the planner may hash the entries',
-    'account_version = v.version LIMIT 1',
-    'account_version = v.version',
+  mutantsOf('libs/ledger/src/late-sums.ts', [PLANS])(
+    'the planner may read every late sum of an account',
+    `SELECT sum(posted_debits) AS posted_debits, sum(posted_credits) AS posted_credits,
+           sum(pending_debits) AS pending_debits, sum(pending_credits) AS pending_credits
+      FROM late_sums`,
+    'SELECT * FROM late_sums',
   ),
   migration(
     'the newest transaction of a balance is not checked',
