@@ -68,6 +68,9 @@ describe('bodies that are no JSON of ours', () => {
       '['.repeat(depth),
       `{"type":"x","metadata":${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}}`,
       `{"entries":${'['.repeat(depth)}${']'.repeat(depth)}}`,
+      // An escape makes the reader look into every string, level by level.
+      `{"entries":${'['.repeat(depth)}"\\u0041"${']'.repeat(depth)}}`,
+      `{"type":"x","metadata":${'{"\\u0061":'.repeat(depth / 2)}1${'}'.repeat(depth / 2)}}`,
     ];
     for (const raw of forms) {
       const { status, body } = await send(raw);

@@ -1,5 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
+import { API_MUTANTS } from './api.mjs';
+
 /**
  * Planted bugs. Each is one textual change that must make every spec of its own fail: a spec that stays green beside the
  * bug proves nothing about it. `search` must occur exactly once in the file, white space aside. `specs` may name
@@ -276,4 +278,5 @@ export const MUTANTS = [
     'OR n.last_transaction_id <> coalesce(e.transaction_id, 0)',
     '',
   ),
+  ...API_MUTANTS,
 ];

@@ -1,0 +1,76 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
+
+/**
+ * Planted bugs of the REST contract, each of which a test from outside must notice.
+ *
+ * @type {import('./table.mjs').Mutant[]}
+ */
+export const API_MUTANTS = [
+  inFile('libs/platform/src/cursor.ts', 'test/lists.test.ts', [
+    ['cursors are not bound to the tenant', '[String(tenant), route, given]', '[route, given]'],
+    ['cursors are not bound to the filters', '[String(tenant), route, given]', '[String(tenant), route]'],
+  ]),
+  inFile('apps/api/src/pages.ts', 'test/lists.test.ts', [
+    ['a list never has more', 'list.limit + 1', 'list.limit'],
+    ['a page begins where the last one ended', 'list.position(last))', 'list.position(last) + 1n)'],
+  ]),
+  inFile('libs/ledger/src/transaction-store.ts', 'test/lists.test.ts', [
+    ['from is exclusive', 't.effective_at >= ${', 't.effective_at > ${'],
+    ['to is inclusive', 't.effective_at < ${', 't.effective_at <= ${'],
+  ]),
+  inFile('apps/api/src/transactions/shapes.ts', 'test/lists.test.ts', [
+    ['a summary has its amount as a number', 'String(summary.amount)', 'Number(summary.amount)'],
+  ]),
+  inFile('apps/api/src/transactions/shapes.ts', 'test/contract.test.ts', [
+    ['created_at is when it was asked for', 'time(snowflakeTimeMs(transaction.id))', 'time(Date.now())'],
+  ]),
+  inFile('apps/api/src/idempotency.ts', 'test/replays.test.ts', [
+    ['key order makes another request', '.sort()', ''],
+    ['the path does not matter', '${request.method} ${path}\\n', ''],
+  ]),
+  inFile('libs/ledger/src/posting.ts', 'test/replays.test.ts', [
+    ['a replay is not marked', 'return { result, replayed: true };', 'return { result, replayed: false };'],
+    [
+      'a replay of a hold tells the status of a posting',
+      'return { posting: { transaction, status: initialStatus(transaction.kind), accounts } };',
+      "return { posting: { transaction, status: 'posted', accounts } };",
+    ],
+  ]),
+  inFile('apps/api/src/json-body.ts', 'test/bad-bytes.test.ts', [
+    ['nesting has no limit', 'if (depth > MAX_DEPTH)', 'if (false)'],
+  ]),
+  inFile('apps/api/src/json-body.ts', 'test/bad-input.test.ts', [
+    ['__proto__ is a name like others', "if (key === '__proto__')", 'if (false)'],
+    ['1e3 is 1000', 'hasFractions ? JSON.parse', 'false ? JSON.parse'],
+    ['NUL characters get through', "if (text.includes('\\0'))", 'if (false)'],
+  ]),
+  inFile('apps/api/src/problems.ts', 'test/problems.test.ts', [
+    ['nobody is told when to retry', 'if (answer.retryAfterS !== undefined)', 'if (false)'],
+  ]),
+  inFile('apps/api/src/problems.ts', 'test/bad-bytes.test.ts', [
+    ['a refused body is taken to its end', 'if (hasMoreToCome(request))', 'if (false)'],
+  ]),
+  inFile('apps/api/src/schemas.ts', 'test/bad-input.test.ts', [
+    ['numbers of metadata lose digits', 'z.int(), z.boolean()', 'z.number(), z.boolean()'],
+  ]),
+  inFile('apps/api/src/lifecycle.ts', 'test/isolation.test.ts', [
+    ['a merchant may act for another', 'if (caller.merchantId !== merchantId) throw', 'if (false) throw'],
+  ]),
+  inFile('libs/ledger/src/transaction.queries.ts', 'test/isolation.test.ts', [
+    ['a list by a foreign account is empty instead of unknown', 'if (accountId !== undefined &&', 'if (false &&'],
+  ]),
+  inFile('libs/tenancy/src/authenticator.ts', 'test/isolation.test.ts', [
+    ['keys are trusted for an hour', 'Math.max(1, options.cacheMs)', '3_600_000'],
+  ]),
+  inFile('libs/tenancy/src/api-key.commands.ts', 'test/isolation.test.ts', [
+    ['the revoking process goes on trusting', 'this.authenticator.forget(merchantId);', ''],
+  ]),
+].flat();
+
+/**
+ * @param {string} file @param {string} spec @param {[name: string, search: string, replace: string][]} changes
+ * @returns {import('./table.mjs').Mutant[]}
+ */
+function inFile(file, spec, changes) {
+  return changes.map(([name, search, replace]) => ({ name, file, search, replace, specs: [spec] }));
+}
