@@ -165,7 +165,7 @@ class Lane {
           await sleep(Math.random() * attempt * BACKOFF_STEP_MS);
           continue;
         }
-        if (!mayPass && alive.length > 1 && !(error instanceof SnowflakeRefused || error instanceof LedgerError)) {
+        if (!mayPass && alive.length > 1 && !(error instanceof LedgerError)) {
           for (const waiting of alive) await this.#commit([waiting]);
           return;
         }

@@ -177,9 +177,15 @@ export function isConnectionLoss(error: unknown): boolean {
   );
 }
 
+/** What pg-pool says when no connection came free in time; a server that does not answer reads otherwise. */
+const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect';
+
 /** Errors of the database as the contract tells them; what it does not know is returned as it is. */
 export function translateError(error: unknown): unknown {
   if (error instanceof LedgerError) return error;
+  if (error instanceof Error && error.message === NO_FREE_CONNECTION) {
+    return new LedgerError('overloaded', 'Every database connection is busy.', { retryAfterS: 1, cause: error });
+  }
   if (isConnectionLoss(error)) {
     return new LedgerError('database_unavailable', 'The database cannot be reached.', { retryAfterS: 1, cause: error });
   }
