@@ -20,6 +20,7 @@ function mutantsOf(file, specs) {
 }
 
 const decide = mutantsOf('libs/ledger/src/decide.ts', BOTH);
+const lines = mutantsOf('libs/ledger/src/lines.ts', BOTH);
 const account = mutantsOf('libs/ledger/src/account.ts', BOTH);
 const group = mutantsOf('libs/ledger/src/group.ts', ['libs/ledger/src/group.spec.ts']);
 const late = mutantsOf('libs/ledger/src/late-sums.ts', ['libs/ledger/src/late-sums.spec.ts']);
@@ -36,48 +37,48 @@ const migration = mutantsOf('db/migrations/1763740000000-ledger.ts', ['test/refu
 
 /** @type {Mutant[]} */
 export const MUTANTS = [
-  decide('floors are not checked', '(checkFloors && findOverdrawn', '(false && findOverdrawn'),
-  decide('a floor lies one lower', 'available >= account.minAvailable ||', 'available >= account.minAvailable - 1n ||'),
-  decide('a floor binds who raises', '|| available >= availableAmount(account.normalSide, before))', ')'),
-  decide(
+  lines('floors are not checked', '(checkFloors && findOverdrawn', '(false && findOverdrawn'),
+  lines('a floor lies one lower', 'available >= account.minAvailable ||', 'available >= account.minAvailable - 1n ||'),
+  lines('a floor binds who raises', '|| available >= availableAmount(account.normalSide, before))', ')'),
+  lines(
     'a floor binds who changes nothing',
     'available >= availableAmount(account.normalSide, before))',
     'available > availableAmount(account.normalSide, before))',
   ),
   decide('reversals pass floors', "move.id, move.kind === 'reversal')", 'move.id, false)'),
-  decide('versions stay', 'version: before.version + 1n', 'version: before.version'),
-  decide(
+  lines('versions stay', 'version: before.version + 1n', 'version: before.version'),
+  lines(
     'the newest transaction is forgotten',
     'lastTransactionId: id,',
     'lastTransactionId: before.lastTransactionId,',
   ),
-  decide(
+  lines(
     'entries of one account do not see each other',
     'balances.get(line.accountId) ?? book.balance(line.accountId)',
     'book.balance(line.accountId)',
   ),
-  decide('closed accounts take entries', 'if (before.closed) {', 'if (!before) {'),
-  decide('any currency will do', 'account.currency !== line.currency', '!account.currency'),
-  decide('only debits may be too many', 'if (sum !== 0n) {', 'if (sum > 0n) {', [EXAMPLES]),
-  decide(
+  lines('closed accounts take entries', 'if (before.closed) {', 'if (!before) {'),
+  lines('any currency will do', 'account.currency !== line.currency', '!account.currency'),
+  lines('only debits may be too many', 'if (sum !== 0n) {', 'if (sum > 0n) {', [EXAMPLES]),
+  lines(
     'currencies are summed together',
     'sums.set(entry.currency, (sums.get(entry.currency)',
     "sums.set('EUR', (sums.get('EUR')",
     [EXAMPLES],
   ),
-  decide('the largest amount is refused', 'line.posted > MAX_AMOUNT ||', 'line.posted >= MAX_AMOUNT ||', [EXAMPLES]),
-  decide('amounts have no upper end', 'line.posted > MAX_AMOUNT || line.pending > MAX_AMOUNT', 'line.posted < 0n'),
-  decide('the last unit of a total is refused', "'postedCredits'] > MAX_TOTAL", "'postedCredits'] >= MAX_TOTAL", [
+  lines('the largest amount is refused', 'line.posted > MAX_AMOUNT ||', 'line.posted >= MAX_AMOUNT ||', [EXAMPLES]),
+  lines('amounts have no upper end', 'line.posted > MAX_AMOUNT || line.pending > MAX_AMOUNT', 'line.posted < 0n'),
+  lines('the last unit of a total is refused', "'postedCredits'] > MAX_TOTAL", "'postedCredits'] >= MAX_TOTAL", [
     EXAMPLES,
   ]),
-  decide('pending totals have no upper end', "'pendingCredits'] > MAX_TOTAL", "'pendingCredits'] < 0n", [EXAMPLES]),
-  decide(
+  lines('pending totals have no upper end', "'pendingCredits'] > MAX_TOTAL", "'pendingCredits'] < 0n", [EXAMPLES]),
+  lines(
     'a condition on the version looks at it afterwards',
     'conditions.version !== before.version',
     'conditions.version !== after.version',
   ),
-  decide('min_available is exclusive', 'available < conditions.minAvailable', 'available <= conditions.minAvailable'),
-  decide('conditions are ignored', 'if (!conditions) continue;', 'continue;'),
+  lines('min_available is exclusive', 'available < conditions.minAvailable', 'available <= conditions.minAvailable'),
+  lines('conditions are ignored', 'if (!conditions) continue;', 'continue;'),
   decide('final is ignored', 'command.amount === undefined || command.final ? 0n', 'command.amount === undefined ? 0n'),
   decide('every capture is final', 'command.amount === undefined || command.final ? 0n', 'command.kind ? 0n'),
   decide(

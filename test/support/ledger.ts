@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { AccountDirectory } from '#ledger/account-directory.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
-import type { Capture, Release, Reverse } from '#ledger/decide.js';
+import type { Capture, Release, Reverse } from '#ledger/command.js';
 import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
 import { PostingDesk, type PostingReply, type PostRequest } from '#ledger/posting.js';
 import { Writer, type WriterOptions } from '#ledger/writer.js';

@@ -1,14 +1,7 @@
 import { EPOCH_MS, firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { type Account, type Balance, EMPTY_BALANCE } from '#ledger/account.js';
-import {
-  type Accepted,
-  type Book,
-  type Command,
-  type Decision,
-  decide,
-  type Parent,
-  type Refused,
-} from '#ledger/decide.js';
+import type { Accepted, Book, Command, Decision, Parent, Refused } from '#ledger/command.js';
+import { decide } from '#ledger/decide.js';
 import type { Transaction, TransactionState } from '#ledger/transaction.js';
 
 export const START_MS = EPOCH_MS + 60_000_000_000;

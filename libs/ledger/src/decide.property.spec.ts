@@ -5,7 +5,8 @@ import type { ProblemCode } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { deepFreeze, MemoryBook } from '../../../test/support/memory-book.js';
 import { type Account, availableAmount, type Balance, type Side, ZERO_TOTALS } from './account.js';
-import { type Command, type Decision, decide, type EntryRequest, type Post } from './decide.js';
+import type { Command, Decision, EntryRequest, Post } from './command.js';
+import { decide } from './decide.js';
 import { type Entry, initialState, type Transaction, type TransactionStatus } from './transaction.js';
 
 /**

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { MAX_AMOUNT, MAX_TOTAL } from '#kernel/money.js';
 import { MemoryBook, START_MS } from '../../../test/support/memory-book.js';
 import { type Account, availableAmount, postedAmount, type Side } from './account.js';
-import type { EntryRequest, Post, Refused } from './decide.js';
+import type { EntryRequest, Post, Refused } from './command.js';
 
 const CASH = 1n; // debit, no floor
 const PAYABLE = 2n; // credit, floor 0

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { SnowflakeGenerator, SnowflakeRefused, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import { deepFreeze, MemoryBook, START_MS } from '../../../test/support/memory-book.js';
-import type { Command, Decision, EntryRequest } from './decide.js';
+import type { Command, Decision, EntryRequest } from './command.js';
 import { decideGroup, touchedBy } from './group.js';
 import type { StoredKey, TenantId } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';

@@ -1,7 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { Capture, Release, Reverse } from './decide.js';
+import type { Capture, Release, Reverse } from './command.js';
 import { type Idempotency, PostingDesk, type PostingReply } from './posting.js';
 
 /**

@@ -3,7 +3,7 @@ import type { RequestContext } from '#platform/request-context.js';
 import { endSpan, startChild } from '#platform/tracing.js';
 import type { Account, Side } from './account.js';
 import type { AccountDirectory, AccountRef } from './account-directory.js';
-import type { Command, Decision, EntryRequest, Post } from './decide.js';
+import type { Command, Decision, EntryRequest, Post } from './command.js';
 import { refusalOf } from './group.js';
 import type { Outcome, Refusal, Submission } from './submission.js';
 import { initialStatus, type Transaction, type TransactionStatus } from './transaction.js';

@@ -2,7 +2,7 @@ import type { Span } from '@opentelemetry/api';
 import type { ProblemCode } from '#kernel/problem.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Account } from './account.js';
-import type { Command, Decision } from './decide.js';
+import type { Command, Decision } from './command.js';
 import type { Transaction } from './transaction.js';
 
 /** The commands of one request, with everything about them that never changes already resolved. */

@@ -115,7 +115,7 @@ export const ENVIRONMENT = z.object({
   WRITER_ATTEMPTS: integer({ default: 5, min: 1, max: 20 }).describe(
     'How often a group is tried after serialization failures, deadlocks and lost connections.',
   ),
-  WRITER_GROUP_TIMEOUT_MS: integer({ default: 3_000, min: 100, max: 60_000 }).describe(
+  WRITER_GROUP_TIMEOUT_MS: integer({ default: 6_000, min: 100, max: 60_000 }).describe(
     'Deadline of one group’s transaction.',
   ),
   IDEMPOTENCY_WAIT_MS: integer({ default: 5_000, min: 0, max: 60_000 }).describe(

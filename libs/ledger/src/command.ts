@@ -1,0 +1,88 @@
+import type { FieldError, ProblemCode } from '#kernel/problem.js';
+import type { Account, Balance, Side } from './account.js';
+import type { Transaction, TransactionState } from './transaction.js';
+
+/** What `decide` is asked and what it answers. */
+
+export interface EntryRequest {
+  accountId: bigint;
+  direction: Side;
+  /** Minor units, > 0. */
+  amount: bigint;
+  currency: string;
+  conditions?: { minAvailable?: bigint; version?: bigint };
+}
+
+export interface Post {
+  kind: 'post';
+  pending: boolean;
+  type: string;
+  description?: string;
+  externalRef?: string;
+  /** Milliseconds since 1970; absent: when it is recorded. */
+  effectiveAtMs?: number;
+  /** Pending ones only. */
+  expiresAtMs?: number;
+  metadata?: string;
+  entries: EntryRequest[];
+}
+
+/** Posts what is held: whole, or `amount` of a single-amount hold; `final` releases the rest. */
+export interface Capture {
+  kind: 'capture';
+  parentId: bigint;
+  amount?: bigint;
+  final: boolean;
+}
+
+/** Releases what is still held. `expire` is the worker's form: it does so only once `expiresAtMs` has passed. */
+export interface Release {
+  kind: 'void' | 'expire';
+  parentId: bigint;
+}
+
+/** Takes a posted transaction back, whole or in part, never more than once in total. */
+export interface Reverse {
+  kind: 'reverse';
+  parentId: bigint;
+  amount?: bigint;
+}
+
+export interface CloseAccount {
+  kind: 'close';
+  accountId: bigint;
+}
+
+export type Command = Post | Capture | Release | Reverse | CloseAccount;
+
+/** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
+export interface Parent {
+  transaction: Transaction;
+  state: TransactionState | undefined;
+}
+
+/** What `decide` may read: one merchant's accounts, balances and referred transactions. */
+export interface Book {
+  account(id: bigint): Account | undefined;
+  balance(id: bigint): Balance | undefined;
+  parent(id: bigint): Parent | undefined;
+}
+
+export interface Accepted {
+  accepted: true;
+  /** Absent when an account was closed: that is no posting. */
+  transaction: Transaction | undefined;
+  /** The new balance of each account touched. */
+  balances: ReadonlyMap<bigint, Balance>;
+  /** Where the parent (or the new pending transaction itself) now stands. */
+  state: { transactionId: bigint; expiresAtMs: number | undefined; value: TransactionState } | undefined;
+}
+
+export interface Refused {
+  accepted: false;
+  code: ProblemCode;
+  detail: string;
+  errors: FieldError[] | undefined;
+}
+
+export type Decision = Accepted | Refused;
