@@ -91,6 +91,12 @@ export function verifyPosting(merchant: Merchant, ref: string, id: string): void
   else broken.add(1);
 }
 
+/** What the merchant's transactions are called outside, newest first, duplicates included. */
+export function externalRefs(merchant: Merchant): string[] {
+  const path = '/v1/transactions?limit=1000';
+  return all<{ external_ref: string }>(merchant, path, 'GET /transactions').map(({ external_ref }) => external_ref);
+}
+
 interface Balance {
   version: string;
   posted: { debits: string; credits: string };
