@@ -8,11 +8,11 @@ import { median, percentile, textTable } from '../db/bench/text-table.js';
 import { fillHistory } from './bulk-history.js';
 import { explain } from './explain.js';
 
-const ENTRIES = (process.env['COUNTERFOIL_BENCH_ENTRIES'] ?? '10000,100000,1000000').split(',').map(Number);
+const ENTRIES = (process.env.COUNTERFOIL_BENCH_ENTRIES ?? '10000,100000,1000000').split(',').map(Number);
 const LATE = [0, 0.1];
 const MOMENTS = 200;
 
-const serverUrl = process.env['DATABASE_URL'];
+const serverUrl = process.env.DATABASE_URL;
 if (!serverUrl) throw new Error('DATABASE_URL is not set; run npm run bench:balance-at');
 
 const rows: string[][] = [];

@@ -71,7 +71,6 @@ describe('the tree', () => {
   });
 });
 
-
 describe('the documents', () => {
   const documents = FILES.filter((file) => file.endsWith('.md'));
 
