@@ -9,7 +9,7 @@ import { systemClock } from '#kernel/clock.js';
 import { EMPTY_BALANCE } from '#ledger/account.js';
 import { Deadline } from '#platform/deadline.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
-import { TcpProxy } from './support/tcp-proxy.js';
+import { cutClient, TcpProxy } from './support/tcp-proxy.js';
 import { until } from './support/until.js';
 
 const TTL = 5_000;
@@ -71,6 +71,7 @@ async function openProcess(
     l1MaxAgeMs?: number;
     leaseWaitMs?: number;
     queue?: number;
+    earlyRefresh?: number;
   } = {},
 ): Promise<Process> {
   const ttlMs = options.ttlMs ?? TTL;
@@ -79,7 +80,13 @@ async function openProcess(
   const reads = new DatabaseReads(database.load, { concurrency: 4, queue: options.queue ?? 10_000 });
   const reader = new BalanceReader(
     { client, untold, database: reads },
-    { ttlMs, leaseWaitMs: options.leaseWaitMs ?? 10_000, l1MaxAgeMs: options.l1MaxAgeMs ?? 0, earlyRefresh: 0 },
+    {
+      ttlMs,
+      leaseWaitMs: options.leaseWaitMs ?? 10_000,
+      l1MaxAgeMs: options.l1MaxAgeMs ?? 0,
+      earlyRefresh: options.earlyRefresh ?? 0,
+      random: () => 0.5,
+    },
   );
   const guard = new CacheGuard(client, untold, { policy: options.policy ?? 'available', ttlMs });
   await client.ready();
@@ -112,6 +119,8 @@ beforeEach(() => {
 
 const cached = (one: Process, at = account, minVersion?: bigint) =>
   one.reader.read(at, { consistency: 'cached', minVersion, deadline: soon() });
+
+const fieldsOf = async ({ client }: Process) => (await client.hashes([cacheKey(account)])).hashes[0] ?? {};
 
 /** One write, as a process without faults does it. */
 async function write(one: Process, token: bigint, at = account): Promise<bigint> {
@@ -194,9 +203,8 @@ describe('reads', () => {
     database.versions.set(cacheKey(account), 2n);
     expect(await cached(one)).toMatchObject({ version: 2n, source: 'database' });
     group.leave();
-    const { hashes } = await one.client.hashes([cacheKey(account)]);
-    expect(hashes[0]).toMatchObject({ ver: '2' });
-    expect(hashes[0]).not.toHaveProperty('val');
+    expect(await fieldsOf(one)).toMatchObject({ ver: '2' });
+    expect(await fieldsOf(one)).not.toHaveProperty('val');
   });
 
   test('min_version goes to the database when the cache is older, and is refused when it does not exist', async () => {
@@ -205,6 +213,16 @@ describe('reads', () => {
     database.versions.set(cacheKey(account), 2n);
     expect(await cached(one, account, 2n)).toMatchObject({ version: 2n, source: 'database' });
     await expect(cached(one, account, 3n)).rejects.toThrow(/min_version/);
+  });
+
+  test('a read near the deadline is served at once, and one reader refreshes in the background', async () => {
+    const one = await openProcess(redis.url, database, { earlyRefresh: 1e9 });
+    await cached(one);
+    database.versions.set(cacheKey(account), 2n);
+    expect(await cached(one)).toMatchObject({ version: 1n, source: 'cache' });
+    await until('the refresh is in the cache', async () => (await fieldsOf(one)).ver === '2');
+    expect(one.reader.counts).toMatchObject({ earlyRefreshes: 1, grants: 1 });
+    expect(database.queries).toBe(2);
   });
 
   test('a bounded read may answer from the process, and a default read never does', async () => {
@@ -307,6 +325,25 @@ describe('a Redis that is not well', () => {
     await until('the connection is back', () => cutOff.client.state.connected);
     expect((await cached(cutOff))?.version).toBe(2n);
     await until('it was told after all', async () => (await cached(other))?.version === 2n);
+    await proxy.close();
+  });
+
+  test('a fence whose answer is lost with its connection is not sent again', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const [one, other] = [await openProcess(proxy.url, database), await openProcess(redis.url, database)];
+    const token = 5_300_000_000_053n;
+    const sent = proxy.count(String(token));
+    proxy.onNext(String(token), (link, deliver) => {
+      deliver();
+      cutClient(link);
+    });
+    const group = await one.guard.fence([account], token, 1_000);
+    expect(group.confirmed).toBe(false);
+    await until('Redis has it all the same', async () => `f:${token}` in (await fieldsOf(other)));
+    await until('the connection is back', () => one.client.state.connected);
+    expect(sent()).toBe(1);
+    await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
+    expect(await fieldsOf(other)).toMatchObject({ ver: '2' });
     await proxy.close();
   });
 
