@@ -17,7 +17,9 @@ describe('a cached balance', () => {
           pendingCredits: int8,
           asOfMs: fc.nat(),
         }),
-        (balance) => expect(decodeValue(String(balance.version), encodeValue(balance))).toEqual(balance),
+        (balance) => {
+          expect(decodeValue(String(balance.version), encodeValue(balance))).toEqual(balance);
+        },
       ),
     );
   });
