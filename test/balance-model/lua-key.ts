@@ -30,7 +30,6 @@ export interface Call {
   nowMs?: number;
 }
 
-export type Reply = number;
 /** Replies of `read` as numbers; the other scripts answer 0 or 1. */
 export const READ_REPLIES = ['HIT', 'REFRESH', 'DATABASE', 'BUSY', 'GRANTED'] as const;
 export const [HIT, REFRESH, , , GRANTED] = [0, 1, 2, 3, 4] as const;

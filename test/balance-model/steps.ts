@@ -1,4 +1,5 @@
-import { type Call, calls, GRANTED, HAS_TTL, HIT, KNOWN, type LuaKey, REFRESH, VALUE } from './lua-key.js';
+import { KeyActions } from './key-actions.js';
+import { type Call, calls, GRANTED, HIT, type LuaKey, REFRESH, VALUE } from './lua-key.js';
 import type { Cut, Protocol } from './protocol.js';
 import {
   ABANDONED,
@@ -42,13 +43,13 @@ const NOT_SERVING = 'the cache does not serve again';
 export class Stepper {
   readonly #p: Protocol;
   readonly #shape: Shape;
-  readonly #lua: LuaKey;
+  readonly #key: KeyActions;
   #out: Next[] = [];
 
   constructor(protocol: Protocol, shape: Shape, lua: LuaKey) {
     this.#p = protocol;
     this.#shape = shape;
-    this.#lua = lua;
+    this.#key = new KeyActions(protocol, shape, lua);
   }
 
   steps(s: State): Next[] {
@@ -73,34 +74,11 @@ export class Stepper {
     if (this.#p.checkLatest && servable && s[VER] !== s[CUR]) return NOT_LATEST;
     if (!this.#p.sound) return undefined;
     if (shape.keyExists(s) && shape.fenced(s) === hasTtl(s)) return TTL_WRONG;
-    return this.#drained(s) ? undefined : NOT_SERVING;
+    return this.#key.drained(s) ? undefined : NOT_SERVING;
   }
 
   #cut(rule: Cut): boolean {
     return this.#p.cut.has(rule);
-  }
-
-  /** Runs a script on the state's key, in place. Answers its reply. */
-  #run(s: State, name: string, call: () => Call): number {
-    const result = this.#lua.apply(name, call, this.#shape.keyOf(s));
-    this.#shape.setKey(s, result >> 3);
-    return result & 7;
-  }
-
-  #fence(s: State, i: number): void {
-    this.#run(s, `fence ${i}`, () => calls.fence(i));
-  }
-
-  #unfence(s: State, i: number): void {
-    this.#run(s, `unfence ${i}`, () => calls.unfence(i));
-  }
-
-  #invalidate(s: State, v: number): void {
-    this.#run(s, `invalidate ${v}`, () => calls.invalidate(v));
-  }
-
-  #swept(s: State, i: number, v: number): void {
-    this.#run(s, `swept ${i} ${v}`, () => calls.swept(i, v));
   }
 
   #add(state: State, what: string): Next {
@@ -128,7 +106,7 @@ export class Stepper {
         }
         if (!fencesLater) {
           const n = this.#set(s, w + W_STATE, WRITER.fenced);
-          this.#fence(n, i);
+          this.#key.fence(n, i);
           this.#add(n, `${name} fences`);
         }
         break;
@@ -140,7 +118,7 @@ export class Stepper {
       case WRITER.lockedFenced:
         if (s[w + W_STATE] === WRITER.locked && this.#cut('fence before the row lock')) {
           const n = this.#set(s, w + W_STATE, WRITER.lockedFenced);
-          this.#fence(n, i);
+          this.#key.fence(n, i);
           this.#add(n, `${name} fences`);
         } else if (s[w + W_BARRED]) {
           this.#add(this.#set(s, w + W_STATE, WRITER.aborted), `${name}'s token is refused by write_fences`);
@@ -153,7 +131,7 @@ export class Stepper {
         abort();
         if (this.#cut('publish after COMMIT') && s[w + W_TOKEN]) {
           const n = s.slice();
-          this.#run(n, `publish ${i} ${byte(s, CUR) + 1}`, () => calls.publish(i, byte(s, CUR) + 1));
+          this.#key.run(n, `publish ${i} ${byte(s, CUR) + 1}`, () => calls.publish(i, byte(s, CUR) + 1));
           this.#add(n, `${name} publishes v${byte(s, CUR) + 1} before COMMIT`);
         }
         if (this.#cut('fence before BEGIN') && !s[w + W_CONFIRMED]) break;
@@ -173,7 +151,7 @@ export class Stepper {
           this.#add(this.#set(s, w + W_STATE, WRITER.fenced), `${name} tries again with its token`);
         }
         const n = s.slice();
-        if (!this.#cut('fence')) this.#unfence(n, i);
+        if (!this.#cut('fence')) this.#key.unfence(n, i);
         this.#done(n, i);
         this.#add(n, `${name} unfences`);
         break;
@@ -189,7 +167,7 @@ export class Stepper {
     const state = s[w + W_STATE];
     const fence = (confirmed: number, what: string): void => {
       const n = s.slice();
-      this.#fence(n, i);
+      this.#key.fence(n, i);
       n[w + W_CONFIRMED] = confirmed;
       this.#add(n, what);
     };
@@ -199,7 +177,7 @@ export class Stepper {
     const ambiguous = state === WRITER.inserted || state === WRITER.committed;
     if (this.#cut('token kept on ambiguous COMMIT') && s[w + W_TOKEN] && ambiguous) {
       const n = s.slice();
-      this.#unfence(n, i);
+      this.#key.unfence(n, i);
       this.#add(n, `${name} unfences on an ambiguous COMMIT`);
     }
     if (this.#cut('fence sent once') && byte(s, w + W_STATE) >= WRITER.fenced) {
@@ -207,34 +185,15 @@ export class Stepper {
     }
     if (this.#cut('publish sent once') && state === WRITER.done && s[w + W_VER]) {
       const n = s.slice();
-      this.#publish(n, i, false);
+      this.#key.publish(n, i, false);
       this.#add(n, `${name}'s publish of v${s[w + W_VER]} is delivered again`);
-    }
-  }
-
-  #publish(s: State, i: number, late: boolean): void {
-    const v = byte(s, this.#shape.writer(i) + W_VER);
-    switch (this.#p.publish) {
-      case 'publish':
-        if (late) this.#run(s, `publish late ${i} ${v}`, () => calls.publishLate(i, v));
-        else this.#run(s, `publish ${i} ${v}`, () => calls.publish(i, v));
-        break;
-      case 'invalidate':
-        if (this.#cut('fence')) this.#invalidate(s, v);
-        else this.#swept(s, i, v);
-        break;
-      case 'delete':
-        this.#wipe(s);
-        break;
-      case 'nothing':
-        break;
     }
   }
 
   #finish(s: State, i: number, late: boolean): void {
     const n = s.slice();
     const v = byte(s, this.#shape.writer(i) + W_VER);
-    this.#publish(n, i, late);
+    this.#key.publish(n, i, late);
     raise(n, v);
     this.#done(n, i);
     this.#add(n, `W${i + 1} publishes v${v}${late ? ' too late' : ''}, acknowledges`);
@@ -265,14 +224,14 @@ export class Stepper {
       }
       this.#add(n, what);
     };
-    const unfence = (what: string): void => remove(what, (n) => this.#unfence(n, i));
+    const unfence = (what: string): void => remove(what, (n) => this.#key.unfence(n, i));
     const swept = (v: number): void =>
-      remove(`the sweeper invalidates v${v} and removes ${name}'s token`, (n) => this.#swept(n, i, v));
+      remove(`the sweeper invalidates v${v} and removes ${name}'s token`, (n) => this.#key.swept(n, i, v));
 
     if (this.#cut('sweeper’s row')) {
       if (s[w + W_TOKEN]) {
         const n = s.slice();
-        this.#unfence(n, i);
+        this.#key.unfence(n, i);
         this.#add(n, `${name}'s token is removed without proof`);
       }
       return;
@@ -321,7 +280,7 @@ export class Stepper {
   #read(s: State, i: number, name: string, call: () => Call, wanted: readonly number[]): void {
     const n = s.slice();
     const before = byte(s, VER);
-    const reply = this.#run(n, name, call);
+    const reply = this.#key.run(n, name, call);
     if (!wanted.includes(reply)) return;
     const who = i < 0 ? 'a reader' : `R${i + 1}`;
     if (reply === HIT) {
@@ -347,7 +306,7 @@ export class Stepper {
     this.#add(gone, `${who} gives up`);
     if (this.#cut('grant sent once') && !s[r + R_MINE] && !hasValue(s) && s[LEASE] === NO_LEASE) {
       const n = s.slice();
-      if (this.#run(n, `read ${i}`, () => calls.read(i)) === GRANTED) {
+      if (this.#key.run(n, `read ${i}`, () => calls.read(i)) === GRANTED) {
         this.#add(n, `${who}'s lease is granted again`);
       }
     }
@@ -377,8 +336,8 @@ export class Stepper {
     const r = this.#shape.reader(i);
     const v = byte(s, r + R_VAL);
     const n = s.slice();
-    if (late) this.#run(n, `fill late ${i} ${v}`, () => calls.fillLate(i, v));
-    else this.#run(n, `fill ${i} ${v}`, () => calls.fill(i, v));
+    if (late) this.#key.run(n, `fill late ${i} ${v}`, () => calls.fillLate(i, v));
+    else this.#key.run(n, `fill ${i} ${v}`, () => calls.fill(i, v));
     if (this.#p.tell && !this.#cut('tell before returning')) raise(n, v);
     n[r + R_STATE] = READER.idle;
     n[r + R_VAL] = 0;
@@ -407,7 +366,7 @@ export class Stepper {
   #relay(s: State): void {
     for (let v = 1; v <= byte(s, CUR); v += 1) {
       const n = s.slice();
-      this.#invalidate(n, v);
+      this.#key.invalidate(n, v);
       raise(n, v);
       this.#add(n, `somebody invalidates v${v} (relay, replay, reader that tells) and then knows it`);
     }
@@ -417,12 +376,12 @@ export class Stepper {
     const shape = this.#shape;
     if (s[LEASE] !== NO_LEASE) {
       const n = s.slice();
-      this.#voidLease(n);
+      this.#key.voidLease(n);
       this.#add(n, 'the lease times out');
     }
     if (this.#p.evict && hasTtl(s) && shape.keyExists(s)) {
       const n = s.slice();
-      this.#wipe(n);
+      this.#key.wipe(n);
       this.#add(n, 'the key expires or is evicted');
     }
     if (this.#p.evict && hasValue(s) && (shape.fenced(s) || s[LEASE] !== NO_LEASE)) {
@@ -430,45 +389,15 @@ export class Stepper {
     }
     if (this.#p.loss && shape.keyExists(s)) {
       const n = s.slice();
-      this.#wipe(n);
+      this.#key.wipe(n);
       this.#add(n, 'the key is lost');
     }
     if (this.#p.outages) {
       const n = s.slice();
-      this.#wipe(n);
+      this.#key.wipe(n);
       n[DOWN] = 1;
       this.#add(n, 'Redis dies');
     }
-  }
-
-  #wipe(s: State): void {
-    this.#shape.setKey(s, 0);
-  }
-
-  /** Without its lease a key that holds nothing else is none. */
-  #voidLease(s: State): void {
-    let code = this.#shape.keyOf(s) & 0x7ff;
-    const fenced = this.#shape.fenced(s);
-    if (!(code & VALUE) && !fenced) code &= ~(KNOWN | (7 << 8));
-    if (!fenced) code = code & (KNOWN | VALUE) ? code | HAS_TTL : code & ~HAS_TTL;
-    this.#shape.setKey(s, code);
-  }
-
-  /** All writers and readers are dead: PostgreSQL ends what is open, leases time out, the sweeper and one reader run. */
-  #drained(from: State): boolean {
-    const s = from.slice();
-    for (let i = 0; i < this.#p.writers; i += 1) {
-      const w = this.#shape.writer(i);
-      if (!s[w + W_TOKEN]) continue;
-      if (s[w + W_VER]) this.#swept(s, i, byte(s, CUR));
-      else this.#unfence(s, i);
-    }
-    this.#voidLease(s);
-    if (!hasValue(s)) {
-      this.#run(s, 'read 0', () => calls.read(0));
-      this.#run(s, `fill 0 ${byte(s, CUR)}`, () => calls.fill(0, byte(s, CUR)));
-    }
-    return this.#lua.missing || (!this.#shape.fenced(s) && hasValue(s) && hasTtl(s));
   }
 
   /** While Redis is dead writes are neither fenced nor published, database reads tell nobody, and all are answered. */

@@ -21,6 +21,9 @@ export async function privateRedis(): Promise<PrivateRedis> {
     startRedis({ folder, role: 'cache', durable: false, password, preferredPort, program });
   let server = await start();
   const { url, port } = server;
+  // A run that ends early must leave no server behind.
+  const kill = () => server.kill();
+  process.once('exit', kill);
   return {
     url,
     restart: async () => {
@@ -29,6 +32,7 @@ export async function privateRedis(): Promise<PrivateRedis> {
       if (server.port !== port) throw new Error(`port ${port} was taken meanwhile`);
     },
     stop: async () => {
+      process.removeListener('exit', kill);
       await server.stop();
       rmSync(folder, { recursive: true, force: true });
     },
