@@ -1,9 +1,11 @@
 /** Imports point one way: apps → capabilities → ledger → outbox → platform → kernel. ARCHITECTURE.md has the table. */
 const ABOVE = {
-  kernel: ['platform', 'outbox', 'ledger', 'tenancy'],
-  platform: ['outbox', 'ledger', 'tenancy'],
-  outbox: ['ledger', 'tenancy'],
-  ledger: ['tenancy'],
+  kernel: ['platform', 'outbox', 'ledger', 'balances', 'tenancy'],
+  platform: ['outbox', 'ledger', 'balances', 'tenancy'],
+  outbox: ['ledger', 'balances', 'tenancy'],
+  // The writer calls the balance cache through the BalanceGuard that ledger itself declares.
+  ledger: ['balances', 'tenancy'],
+  balances: ['tenancy', 'outbox'],
 };
 
 /** @type {import('dependency-cruiser').IConfiguration} */

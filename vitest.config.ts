@@ -6,7 +6,10 @@ export default defineConfig({
   resolve: {
     // package.json "imports" name the compiled files by default; tests run the sources.
     alias: [
-      { find: /^#(kernel|platform|outbox|ledger|tenancy)\/(.*)\.js$/, replacement: `${root}/libs/$1/src/$2.ts` },
+      {
+        find: /^#(kernel|platform|outbox|ledger|balances|tenancy)\/(.*)\.js$/,
+        replacement: `${root}/libs/$1/src/$2.ts`,
+      },
       { find: /^#db\/(.*)\.js$/, replacement: `${root}/db/$1.ts` },
     ],
   },

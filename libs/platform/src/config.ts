@@ -134,6 +134,39 @@ export const ENVIRONMENT = z.object({
   EXPIRY_INTERVAL_MS: integer({ default: 1_000, min: 50, max: 3_600_000 }).describe(
     'How often the worker looks for pending transactions that have expired.',
   ),
+  CACHE_WRITE_POLICY: z
+    .enum(['available', 'strict'], 'must be available or strict')
+    .default('available')
+    .describe(
+      'What a write does that cannot tell Redis of its new balances. `available`: it is acknowledged, and a reader who still reaches Redis may see the old balance for less than BALANCE_TTL_MS. `strict`: its acknowledgement waits until no old balance can be served any more.',
+    ),
+  BALANCE_TTL_MS: integer({ default: 5_000, min: 100, max: 600_000 }).describe(
+    'How long a cached balance may live, counted from the lease or fence that it rests on.',
+  ),
+  BALANCE_REDIS_TIMEOUT_MS: integer({ default: 50, min: 1, max: 10_000 }).describe(
+    'Longest wait for one call to the cache; after it the database is asked.',
+  ),
+  BALANCE_L1_MAX_AGE_MS: integer({ default: 1_000, min: 0, max: 60_000 }).describe(
+    'Oldest balance that `consistency=bounded` may answer from this process’ memory. 0 turns that off. No other read uses it.',
+  ),
+  BALANCE_LEASE_WAIT_MS: integer({ default: 250, min: 0, max: 10_000 }).describe(
+    'How long a read waits for another one that fills the cache before it reads the database itself.',
+  ),
+  BALANCE_DATABASE_READS: integer({ default: 4, min: 1, max: 64 }).describe(
+    'Reads of balances that a process sends to the database at once; each carries many accounts.',
+  ),
+  BALANCE_DATABASE_QUEUE: integer({ default: 10_000, min: 1, max: 1_000_000 }).describe(
+    'Accounts that may wait for such a read; beyond that the answer is `overloaded`.',
+  ),
+  BALANCE_EARLY_REFRESH: z
+    .string()
+    .refine((value) => /^[0-9]*\.?[0-9]+$/.test(value) && Number(value) <= 100, 'must be a number from 0 to 100')
+    .transform(Number)
+    .default(1)
+    .describe('XFetch’s β: how eagerly a balance is refreshed before it expires. 0 turns that off.'),
+  BALANCE_SWEEP_AFTER_MS: integer({ default: 8_000, min: 100, max: 600_000 }).describe(
+    'Age from which the fence of a writer is swept. More than WRITER_GROUP_TIMEOUT_MS, or slow groups are tried again.',
+  ),
   CURSOR_SECRET: z
     .string()
     .min(16, 'must have at least 16 characters')
@@ -179,6 +212,15 @@ export interface Config {
   readonly batchBodyLimitBytes: number;
   readonly apiKeyCacheMs: number;
   readonly expiryIntervalMs: number;
+  readonly cacheWritePolicy: 'available' | 'strict';
+  readonly balanceTtlMs: number;
+  readonly balanceRedisTimeoutMs: number;
+  readonly balanceL1MaxAgeMs: number;
+  readonly balanceLeaseWaitMs: number;
+  readonly balanceDatabaseReads: number;
+  readonly balanceDatabaseQueue: number;
+  readonly balanceEarlyRefresh: number;
+  readonly balanceSweepAfterMs: number;
   readonly cursorSecret: string;
   readonly idMaxLeadMs: number;
 }
@@ -229,6 +271,15 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     batchBodyLimitBytes: values.BATCH_BODY_LIMIT_BYTES,
     apiKeyCacheMs: values.API_KEY_CACHE_MS,
     expiryIntervalMs: values.EXPIRY_INTERVAL_MS,
+    cacheWritePolicy: values.CACHE_WRITE_POLICY,
+    balanceTtlMs: values.BALANCE_TTL_MS,
+    balanceRedisTimeoutMs: values.BALANCE_REDIS_TIMEOUT_MS,
+    balanceL1MaxAgeMs: values.BALANCE_L1_MAX_AGE_MS,
+    balanceLeaseWaitMs: values.BALANCE_LEASE_WAIT_MS,
+    balanceDatabaseReads: values.BALANCE_DATABASE_READS,
+    balanceDatabaseQueue: values.BALANCE_DATABASE_QUEUE,
+    balanceEarlyRefresh: values.BALANCE_EARLY_REFRESH,
+    balanceSweepAfterMs: values.BALANCE_SWEEP_AFTER_MS,
     cursorSecret: values.CURSOR_SECRET ?? deriveCursorSecret(databaseRuntimeUrl),
     idMaxLeadMs: values.ID_MAX_LEAD_MS,
   });

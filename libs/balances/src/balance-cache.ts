@@ -1,0 +1,59 @@
+import { systemClock } from '#kernel/clock.js';
+import type { Config } from '#platform/config.js';
+import type { Database } from '#platform/postgres.js';
+import { CacheClient, type CacheState } from './cache-client.js';
+import { DatabaseReads } from './database-reads.js';
+import { CacheGuard } from './guard.js';
+import { loadBalances } from './load-balances.js';
+import { BalanceReader } from './read-balance.js';
+import { Sweeper } from './sweeper.js';
+import { UntoldVersions } from './untold-versions.js';
+
+/** One process' share of the balance cache. */
+export interface BalanceCache {
+  readonly guard: CacheGuard;
+  readonly reader: BalanceReader;
+  readonly sweeper: Sweeper;
+  readonly client: CacheClient;
+  /** For `/readyz` and metrics. Degraded is not unready: reads go to the database, writes go on. */
+  state(): CacheState & { untold: number; databaseReadsWaiting: number };
+  /** After the writer has ended. */
+  close(): Promise<void>;
+}
+
+/** `url`: Redis in the cache role. */
+export function openBalanceCache(url: string, config: Config, database: Database): BalanceCache {
+  const ttlMs = config.balanceTtlMs;
+  const client = new CacheClient({
+    url,
+    timeoutMs: config.balanceRedisTimeoutMs,
+    connectionName: 'counterfoil-balances',
+  });
+  const untold = new UntoldVersions(client, { ttlMs, clock: systemClock });
+  const reads = new DatabaseReads((accounts, deadline) => loadBalances(database, accounts, deadline), {
+    concurrency: config.balanceDatabaseReads,
+    queue: config.balanceDatabaseQueue,
+  });
+  const sweeper = new Sweeper(client, database, { ttlMs, sweepAfterMs: config.balanceSweepAfterMs });
+  const reader = new BalanceReader(
+    { client, untold, database: reads, sweeper },
+    {
+      ttlMs,
+      leaseWaitMs: config.balanceLeaseWaitMs,
+      l1MaxAgeMs: config.balanceL1MaxAgeMs,
+      earlyRefresh: config.balanceEarlyRefresh,
+    },
+  );
+  return {
+    guard: new CacheGuard(client, untold, { policy: config.cacheWritePolicy, ttlMs }),
+    reader,
+    sweeper,
+    client,
+    state: () => ({ ...client.state, untold: untold.size, databaseReadsWaiting: reads.waiting }),
+    close: async () => {
+      untold.close();
+      await sweeper.idle();
+      await client.close();
+    },
+  };
+}

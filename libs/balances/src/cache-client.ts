@@ -1,0 +1,267 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import {
+  CircuitState,
+  CountBreaker,
+  circuitBreaker,
+  ExponentialBackoff,
+  handleAll,
+  isBrokenCircuitError,
+} from 'cockatiel';
+import { type ChainableCommander, Redis } from 'ioredis';
+import { type AccountKey, cacheKey } from './cached-balance.js';
+import { loadScripts, SCRIPT_NAMES, type Script, type ScriptName } from './scripts.js';
+
+export interface CacheClientOptions {
+  /** Redis in the cache role. */
+  url: string;
+  /** Longest that anybody waits for one call, its round trips included. */
+  timeoutMs: number;
+  /** Shown by CLIENT LIST. */
+  connectionName?: string;
+}
+
+export interface ScriptCall {
+  readonly script: ScriptName;
+  readonly account: AccountKey;
+  readonly args: readonly (string | number | bigint)[];
+}
+
+export type ScriptReply = number | string[];
+
+/** Redis has no memory for this script (only the fence ever meets it); the other calls of the pipeline did run. */
+export class CacheRefused extends Error {
+  override name = 'CacheRefused';
+}
+
+/** Nothing is known about the calls: they may have run, may still run, or may never run. */
+export class CacheUnavailable extends Error {
+  override name = 'CacheUnavailable';
+}
+
+export type BreakerState = 'closed' | 'half-open' | 'open';
+
+export interface CacheState {
+  /** Closed: Redis is used. Open: nobody asks it. Half-open: one call tries. */
+  readonly breaker: BreakerState;
+  readonly connected: boolean;
+  /** What the last failure said; undefined while the breaker is closed. */
+  readonly lastFailure: string | undefined;
+  readonly timeouts: number;
+  readonly failures: number;
+  readonly breaks: number;
+  readonly refusals: number;
+}
+
+/** The breaker opens when half of the last 20 calls failed, and not before 5. */
+const BREAKER_WINDOW = 20;
+const BREAKER_MINIMUM = 5;
+const BREAKER_THRESHOLD = 0.5;
+/** First and longest pause before a call tries again. A Redis that flaps is asked less and less often. */
+const HALF_OPEN_FIRST_MS = 100;
+const HALF_OPEN_LONGEST_MS = 2_000;
+const RECONNECT_STEP_MS = 50;
+const RECONNECT_LONGEST_MS = 1_000;
+const CONNECT_TIMEOUT_MS = 1_000;
+const SCAN_COUNT = 500;
+
+/**
+ * The one way to Redis for balances. Each call is sent at most once: no offline queue, no resend after a reconnect, no
+ * retry. (A NOSCRIPT answer says that nothing ran; only then is the script loaded and the call sent again.)
+ */
+export class CacheClient {
+  readonly #redis: Redis;
+  readonly #timeoutMs: number;
+  readonly #scripts: Readonly<Record<ScriptName, Script>> = loadScripts();
+  readonly #breaker = circuitBreaker(handleAll, {
+    halfOpenAfter: new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),
+    breaker: new CountBreaker({
+      threshold: BREAKER_THRESHOLD,
+      size: BREAKER_WINDOW,
+      minimumNumberOfCalls: BREAKER_MINIMUM,
+    }),
+  });
+  #batch: { call: ScriptCall; resolve(reply: ScriptReply | CacheRefused): void; reject(error: unknown): void }[] = [];
+  #timeouts = 0;
+  #failures = 0;
+  #breaks = 0;
+  #refusals = 0;
+  #lastFailure: string | undefined;
+
+  constructor(options: CacheClientOptions) {
+    this.#timeoutMs = options.timeoutMs;
+    this.#redis = new Redis(options.url, {
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      retryStrategy: (times) => Math.min(times * RECONNECT_STEP_MS, RECONNECT_LONGEST_MS),
+      ...(options.connectionName !== undefined && { connectionName: options.connectionName }),
+    });
+    // Each call tells its caller; without a listener the event would be printed or end the process.
+    this.#redis.on('error', (error: Error) => {
+      this.#lastFailure = error.message;
+    });
+    this.#redis.on('ready', () => {
+      this.#loadScripts().catch(() => undefined);
+    });
+    this.#breaker.onBreak(() => {
+      this.#breaks += 1;
+      // What still waits in a connection that does not answer would only arrive late.
+      if (this.#redis.status === 'ready') this.#redis.disconnect(true);
+    });
+  }
+
+  /** Resolves when the first connection stands; rejects after `withinMs`. A service need not wait: it works without. */
+  async ready(withinMs = 5_000): Promise<void> {
+    if (this.#redis.status === 'ready') return;
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new CacheUnavailable('Redis cannot be reached')), withinMs);
+      this.#redis.once('ready', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  get state(): CacheState {
+    const { state } = this.#breaker;
+    const breaker = state === CircuitState.Closed ? 'closed' : state === CircuitState.HalfOpen ? 'half-open' : 'open';
+    return {
+      breaker,
+      connected: this.#redis.status === 'ready',
+      lastFailure: breaker === 'closed' ? undefined : this.#lastFailure,
+      timeouts: this.#timeouts,
+      failures: this.#failures,
+      breaks: this.#breaks,
+      refusals: this.#refusals,
+    };
+  }
+
+  /**
+   * Sends the calls as one pipeline. Answers in their order; `CacheRefused` where Redis had no memory. Throws
+   * `CacheUnavailable` within `timeoutMs`: then the calls may or may not run, now or later.
+   */
+  async run(calls: readonly ScriptCall[], deadlineMs = Infinity): Promise<(ScriptReply | CacheRefused)[]> {
+    if (calls.length === 0) return [];
+    return this.#guarded(Math.min(deadlineMs, this.#timeoutMs), () => this.#send(calls));
+  }
+
+  /** As `run`, for one call: what this turn of the event loop asks for goes in one pipeline. */
+  call(call: ScriptCall): Promise<ScriptReply | CacheRefused> {
+    return new Promise((resolve, reject) => {
+      if (this.#batch.length === 0) setImmediate(() => this.#sendBatch());
+      this.#batch.push({ call, resolve, reject });
+    });
+  }
+
+  async #sendBatch(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    try {
+      const replies = await this.run(batch.map(({ call }) => call));
+      for (const [index, { resolve }] of batch.entries()) resolve(replies[index] as ScriptReply | CacheRefused);
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+
+  /** Keys of all accounts, a bounded step at a time. */
+  async *keys(): AsyncGenerator<string[]> {
+    let cursor = '0';
+    do {
+      const from = cursor;
+      const [next, page] = await this.#guarded(this.#timeoutMs, () =>
+        this.#redis.scan(from, 'MATCH', 'bal:{*', 'COUNT', SCAN_COUNT),
+      );
+      cursor = next;
+      if (page.length > 0) yield page;
+    } while (cursor !== '0');
+  }
+
+  /** The fields of these keys' hashes, and what Redis' clock said, in milliseconds: for the sweeper and the monitor. */
+  async hashes(keys: readonly string[]): Promise<{ nowMs: number; hashes: Record<string, string>[] }> {
+    return this.#guarded(this.#timeoutMs, async () => {
+      const pipeline = this.#redis.pipeline().time();
+      for (const key of keys) pipeline.hgetall(key);
+      const [time, ...hashes] = ((await pipeline.exec()) ?? []).map(([error, reply]) => {
+        if (error) throw error;
+        return reply;
+      });
+      const [seconds, microseconds] = time as [string, string];
+      const nowMs = Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000);
+      return { nowMs, hashes: hashes as Record<string, string>[] };
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#redis.disconnect();
+  }
+
+  async #guarded<T>(timeoutMs: number, call: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#breaker.execute(() => this.#within(timeoutMs, call()));
+    } catch (error) {
+      if (isBrokenCircuitError(error)) throw new CacheUnavailable('Redis is left alone for a while', { cause: error });
+      this.#failures += 1;
+      this.#lastFailure = error instanceof Error ? error.message : String(error);
+      if (error instanceof CacheUnavailable) throw error;
+      throw new CacheUnavailable(`Redis: ${this.#lastFailure}`, { cause: error });
+    }
+  }
+
+  async #within<T>(timeoutMs: number, call: Promise<T>): Promise<T> {
+    let answered = false;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(async () => {
+        // When this process itself was busy, the answer lies in the socket: one turn of the event loop reads it.
+        await nextTurn();
+        if (answered) return;
+        this.#timeouts += 1;
+        reject(new CacheUnavailable(`Redis did not answer within ${timeoutMs} ms`));
+      }, timeoutMs);
+    });
+    try {
+      return await Promise.race([call, late]);
+    } finally {
+      answered = true;
+      clearTimeout(timer);
+    }
+  }
+
+  async #send(calls: readonly ScriptCall[]): Promise<(ScriptReply | CacheRefused)[]> {
+    const replies = await this.#pipeline(calls);
+    const unknown = replies.flatMap((reply, index) => (isNoScript(reply) ? [index] : []));
+    if (unknown.length > 0) {
+      await this.#loadScripts();
+      const again = await this.#pipeline(unknown.map((index) => calls[index] as ScriptCall));
+      for (const [at, index] of unknown.entries()) replies[index] = again[at] as Error | ScriptReply;
+    }
+    return replies.map((reply) => {
+      if (!(reply instanceof Error)) return reply;
+      if (!reply.message.startsWith('OOM')) throw reply;
+      this.#refusals += 1;
+      return new CacheRefused(reply.message);
+    });
+  }
+
+  async #pipeline(calls: readonly ScriptCall[]): Promise<(ScriptReply | Error)[]> {
+    const pipeline: ChainableCommander = this.#redis.pipeline();
+    for (const { script, account, args } of calls) {
+      pipeline.evalsha(this.#scripts[script].sha, 1, cacheKey(account), ...args.map(String));
+    }
+    const replies = await pipeline.exec();
+    if (replies?.length !== calls.length) throw new Error(`${calls.length} calls, ${replies?.length} answers`);
+    return replies.map(([error, reply]) => error ?? (reply as ScriptReply));
+  }
+
+  async #loadScripts(): Promise<void> {
+    const pipeline = this.#redis.pipeline();
+    for (const name of SCRIPT_NAMES) pipeline.script('LOAD', this.#scripts[name].text);
+    for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
+  }
+}
+
+function isNoScript(reply: unknown): boolean {
+  return reply instanceof Error && reply.message.startsWith('NOSCRIPT');
+}

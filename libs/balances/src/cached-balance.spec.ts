@@ -1,0 +1,46 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { accountOf, cacheKey, decodeValue, encodeValue } from './cached-balance.js';
+
+const int8 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
+const id = fc.bigInt({ min: 0n, max: 2n ** 63n - 1n });
+
+describe('a cached balance', () => {
+  test('comes back as it was put in, whatever 64 bits hold', () => {
+    fc.assert(
+      fc.property(
+        fc.record({
+          version: id,
+          postedDebits: int8,
+          postedCredits: int8,
+          pendingDebits: int8,
+          pendingCredits: int8,
+          asOfMs: fc.nat(),
+        }),
+        (balance) => {
+          expect(decodeValue(String(balance.version), encodeValue(balance))).toEqual(balance);
+        },
+      ),
+    );
+  });
+
+  test('that nobody here wrote is refused', () => {
+    for (const value of ['', '1 2 3 4', '1 2 3 x 5', '1 2 3 4 5 6']) expect(() => decodeValue('1', value)).toThrow();
+  });
+});
+
+describe('a cache key', () => {
+  test('tells its account, and holds one merchant in one cluster slot', () => {
+    fc.assert(
+      fc.property(id, id, (merchantId, accountId) => {
+        const key = cacheKey({ merchantId, accountId });
+        expect(accountOf(key)).toEqual({ merchantId, accountId });
+        expect(key).toContain(`{${merchantId}}`);
+      }),
+    );
+  });
+
+  test('of somebody else is not taken for an account', () => {
+    expect(accountOf('bull:{1}:2')).toBeUndefined();
+  });
+});

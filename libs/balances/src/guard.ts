@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Clock, systemClock } from '#kernel/clock.js';
+import type { Balance } from '#ledger/account.js';
+import type { BalanceGuard, FencedGroup, GuardedAccount } from '#ledger/balance-guard.js';
+import { type CacheClient, CacheRefused, type ScriptCall } from './cache-client.js';
+import { cacheKey, encodeValue } from './cached-balance.js';
+import type { UntoldVersions } from './untold-versions.js';
+
+export type WritePolicy = 'available' | 'strict';
+
+export interface CacheGuardOptions {
+  policy: WritePolicy;
+  ttlMs: number;
+  clock?: Clock;
+}
+
+/** With `strict`: pause between two tries to tell. */
+const STRICT_RETRY_MS = 50;
+
+/** Counts since the process began. */
+export interface GuardCounts {
+  readonly groups: number;
+  /** Groups whose fence was not confirmed. */
+  readonly unfenced: number;
+  readonly installed: number;
+  /** Publishes that found a newer version, an old fence, or no fence of theirs. */
+  readonly refused: number;
+  /** Publishes, tells and unfences that could not be confirmed. */
+  readonly unconfirmed: number;
+}
+
+/** Fence → commit → tell → acknowledge, for the groups of one process. */
+export class CacheGuard implements BalanceGuard {
+  readonly #client: CacheClient;
+  readonly #untold: UntoldVersions;
+  readonly #options: CacheGuardOptions;
+  readonly #clock: Clock;
+  readonly #counts = { groups: 0, unfenced: 0, installed: 0, refused: 0, unconfirmed: 0 };
+
+  constructor(client: CacheClient, untold: UntoldVersions, options: CacheGuardOptions) {
+    this.#client = client;
+    this.#untold = untold;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  get counts(): GuardCounts {
+    return { ...this.#counts };
+  }
+
+  async fence(accounts: readonly GuardedAccount[], token: bigint, deadlineMs: number): Promise<FencedGroup> {
+    this.#counts.groups += 1;
+    const distinct = [...new Map(accounts.map((account) => [cacheKey(account), account])).values()];
+    const fences = distinct.map((account): ScriptCall => ({ script: 'fence', account, args: [token] }));
+    const confirmed = await this.#confirmed(fences, deadlineMs);
+    if (!confirmed) this.#counts.unfenced += 1;
+    let ended = false;
+    const once = (): void => {
+      if (ended) throw new Error(`the fences of group ${token} were ended twice`);
+      ended = true;
+    };
+    return {
+      confirmed,
+      publish: async (values) => {
+        once();
+        await this.#publish(distinct, token, values);
+      },
+      abandon: async () => {
+        once();
+        await this.#unfence(distinct, token);
+      },
+      leave: once,
+    };
+  }
+
+  async tell(versions: readonly (GuardedAccount & { version: bigint })[]): Promise<void> {
+    const { ttlMs } = this.#options;
+    const told = new Map<string, GuardedAccount & { version: bigint }>();
+    for (const one of versions) {
+      const before = told.get(cacheKey(one));
+      if (!before || before.version < one.version) told.set(cacheKey(one), one);
+    }
+    await this.#tellAll(
+      [...told.values()].map(({ version, ...account }) => ({
+        account,
+        version,
+        call: { script: 'invalidate', account, args: [version, ttlMs] },
+      })),
+    );
+  }
+
+  async #publish(
+    fenced: readonly GuardedAccount[],
+    token: bigint,
+    values: readonly (GuardedAccount & { balance: Balance })[],
+  ): Promise<void> {
+    const { ttlMs } = this.#options;
+    const asOfMs = this.#clock.now();
+    // An account that was changed without a fence is only invalidated by this: after COMMIT everything is told, come what may.
+    const published = values.map(({ merchantId, accountId, balance }) => {
+      const account = { merchantId, accountId };
+      const args = [token, balance.version, encodeValue({ ...balance, asOfMs }), ttlMs];
+      return { account, version: balance.version, call: { script: 'publish' as const, account, args } };
+    });
+    const names = new Set(values.map(cacheKey));
+    const unchanged = fenced.filter((account) => !names.has(cacheKey(account)));
+    await Promise.all([this.#tellAll(published), this.#unfence(unchanged, token)]);
+  }
+
+  /** Not confirmed: the token stays until the sweep, or until one of the tries that follow. */
+  async #unfence(accounts: readonly GuardedAccount[], token: bigint): Promise<void> {
+    const calls = accounts.map(
+      (account): ScriptCall => ({ script: 'unfence', account, args: [token, this.#options.ttlMs] }),
+    );
+    if (await this.#confirmed(calls)) return;
+    for (const call of calls) this.#untold.add(call.account, 0n, [call]);
+  }
+
+  async #tellAll(tellings: readonly { account: GuardedAccount; version: bigint; call: ScriptCall }[]): Promise<void> {
+    const calls = tellings.map(({ call }) => call);
+    const startedAt = this.#clock.monotonic();
+    if (await this.#confirmed(calls)) return;
+    for (const { account, version, call } of tellings) this.#untold.add(account, version, [call]);
+    if (this.#options.policy === 'available') return;
+    // Whatever Redis may still serve rests on a lease or fence from before our COMMIT, and is dead one TTL after it.
+    for (;;) {
+      const leftMs = this.#options.ttlMs - (this.#clock.monotonic() - startedAt);
+      if (leftMs <= 0) return;
+      await sleep(Math.min(STRICT_RETRY_MS, leftMs));
+      if (await this.#confirmed(calls)) return;
+    }
+  }
+
+  async #confirmed(calls: readonly ScriptCall[], deadlineMs?: number): Promise<boolean> {
+    if (calls.length === 0) return true;
+    try {
+      const replies = await this.#client.run(calls, deadlineMs);
+      for (const [index, reply] of replies.entries()) {
+        if (calls[index]?.script !== 'publish') continue;
+        if (reply === 1) this.#counts.installed += 1;
+        else this.#counts.refused += 1;
+      }
+      return !replies.some((reply) => reply instanceof CacheRefused);
+    } catch {
+      this.#counts.unconfirmed += 1;
+      return false;
+    }
+  }
+}

@@ -1,0 +1,176 @@
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { CacheUnavailable } from '#balances/cache-client.js';
+import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
+import { EMPTY_BALANCE } from '#ledger/account.js';
+import { BalanceProcess, FakeDatabase, type ProcessOptions, TTL } from './support/balance-process.js';
+import { type PrivateRedis, privateRedis } from './support/redis.js';
+import { cutClient, TcpProxy } from './support/tcp-proxy.js';
+import { until } from './support/until.js';
+
+let redis: PrivateRedis;
+let database: FakeDatabase;
+let account: AccountKey;
+let accounts = 0n;
+const opened: BalanceProcess[] = [];
+/** Beside the processes: to starve Redis and the like. */
+let admin: Redis;
+
+beforeAll(async () => {
+  redis = await privateRedis();
+  admin = new Redis(redis.url);
+});
+afterAll(async () => {
+  for (const process of opened) await process.close();
+  admin.disconnect();
+  await redis.stop();
+});
+beforeEach(() => {
+  database = new FakeDatabase();
+  accounts += 1n;
+  account = { merchantId: 7n, accountId: accounts };
+  database.versions.set(cacheKey(account), 1n);
+});
+
+async function open(url: string, options?: ProcessOptions): Promise<BalanceProcess> {
+  const process = await BalanceProcess.open(url, database, options);
+  opened.push(process);
+  return process;
+}
+
+describe('a Redis that is not well', () => {
+  test('cut off: reads come from the database, writes are acknowledged, and all of it ends by itself', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const one = await open(proxy.url);
+    await one.cached(account);
+    proxy.refuse();
+    expect(await one.write(account, 51n)).toBe(2n);
+    expect(await one.cached(account)).toMatchObject({ version: 2n, source: 'database' });
+    for (let call = 0; call < 20; call += 1) await one.cached(account);
+    expect(one.client.state).toMatchObject({ connected: false });
+    expect(one.client.state.breaker).not.toBe('closed');
+    proxy.accept();
+    await until('the cache serves again', async () => (await one.cached(account))?.source === 'cache');
+    expect(one.client.state).toMatchObject({ breaker: 'closed', connected: true, lastFailure: undefined });
+    await proxy.close();
+  });
+
+  test('cut off from a Redis that others reach: this process itself never answers less than it knows', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const [cutOff, other] = [await open(proxy.url), await open(redis.url)];
+    await other.cached(account);
+    proxy.refuse();
+    await cutOff.write(account, 52n);
+    expect(cutOff.untold.floorOf(account)).toBe(2n);
+    // X2: somebody else may still be served the old balance, for less than one TTL.
+    expect(await other.cached(account)).toMatchObject({ version: 1n, source: 'cache' });
+    proxy.accept();
+    await until('the connection is back', () => cutOff.client.state.connected);
+    expect((await cutOff.cached(account))?.version).toBe(2n);
+    await until('it was told after all', async () => (await other.cached(account))?.version === 2n);
+    await proxy.close();
+  });
+
+  test('a fence whose answer is lost with its connection is not sent again', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const [one, other] = [await open(proxy.url), await open(redis.url)];
+    const token = 5_300_000_000_053n;
+    const sent = proxy.count(String(token));
+    proxy.onNext(String(token), (link, deliver) => {
+      deliver();
+      cutClient(link);
+    });
+    const group = await one.guard.fence([account], token, 1_000);
+    expect(group.confirmed).toBe(false);
+    await until('Redis has it all the same', async () => `f:${token}` in (await other.fields(account)));
+    await until('the connection is back', () => one.client.state.connected);
+    expect(sent()).toBe(1);
+    await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
+    expect(await other.fields(account)).toMatchObject({ ver: '2' });
+    await proxy.close();
+  });
+
+  test('stalled: nobody waits longer than the deadline of the call, and the breaker then asks nobody', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const one = await open(proxy.url, { timeoutMs: 40 });
+    await one.cached(account);
+    proxy.stall();
+    const startedAt = performance.now();
+    const group = await one.guard.fence([account], 53n, 1_000);
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(group.confirmed).toBe(false);
+    await group.abandon();
+    await until('the breaker opens', async () => {
+      await one.cached(account);
+      return one.client.state.breaker !== 'closed';
+    });
+    expect(one.client.state.timeouts).toBeGreaterThan(0);
+    await expect(one.client.run([{ script: 'invalidate', account, args: [1, TTL] }])).rejects.toThrow(CacheUnavailable);
+    proxy.resume();
+    await until('the cache serves again', async () => (await one.cached(account))?.source === 'cache');
+    await proxy.close();
+  });
+
+  test('restarted empty: the scripts are loaded again and the first read fills', async () => {
+    const one = await open(redis.url);
+    await one.cached(account);
+    await redis.restart();
+    await until('the cache serves again', async () => (await one.cached(account))?.source === 'cache');
+    expect(await one.write(account, 54n)).toBe(2n);
+    expect((await one.cached(account))?.version).toBe(2n);
+  });
+
+  test('scripts that Redis has forgotten are loaded and the call is sent again, for nothing had run', async () => {
+    const one = await open(redis.url);
+    await one.client.run([{ script: 'invalidate', account, args: [1, TTL] }]);
+    await admin.script('FLUSH');
+    expect(await one.write(account, 55n)).toBe(2n);
+    expect(await one.cached(account)).toMatchObject({ version: 2n, source: 'cache' });
+  });
+
+  test('without memory: the write goes on unfenced, the old value is gone, and the breaker stays closed', async () => {
+    const one = await open(redis.url);
+    await one.cached(account);
+    await admin.config('SET', 'maxmemory', '1');
+    try {
+      for (let token = 56n; token < 80n; token += 1n) {
+        const version = await one.write(account, token);
+        expect((await one.cached(account))?.version).toBe(version);
+      }
+      expect(one.client.state).toMatchObject({ breaker: 'closed' });
+      expect(one.client.state.refusals).toBeGreaterThan(0);
+      expect(one.guard.counts.unfenced).toBe(24);
+    } finally {
+      await admin.config('SET', 'maxmemory', '128mb');
+    }
+  });
+
+  test('read-only: the breaker opens, and reads come from the database', async () => {
+    const one = await open(redis.url);
+    await one.cached(account);
+    await admin.replicaof('127.0.0.1', '1');
+    try {
+      await until('the breaker opens', async () => {
+        expect(await one.cached(account)).toMatchObject({ version: 1n, source: 'database' });
+        return one.client.state.breaker !== 'closed';
+      });
+    } finally {
+      await admin.replicaof('NO', 'ONE');
+    }
+    await until('the cache serves again', async () => (await one.cached(account))?.source === 'cache');
+  });
+
+  test('strict: an acknowledgement that could not be published waits until no old balance is left', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const ttlMs = 400;
+    const one = await open(proxy.url, { policy: 'strict', ttlMs });
+    await one.cached(account);
+    const group = await one.guard.fence([account], 90n, 1_000);
+    database.versions.set(cacheKey(account), 2n);
+    proxy.refuse();
+    const startedAt = performance.now();
+    await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(ttlMs - 1);
+    await proxy.close();
+  });
+});

@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MUTANTS, NOT_NEEDED } from './mutants.js';
+import { eviction, F, FT, keyLoss, type Protocol, processes, T } from './protocol.js';
+import { FILL_THAT_DOES_NOT_TELL, Suite } from './suite.js';
+
+/** npm run test:model: what `npm test` has no time for. Minutes. */
+let suite: Suite;
+beforeAll(async () => {
+  suite = await Suite.open();
+});
+afterAll(() => suite.close());
+
+const holds = async (protocol: Protocol): Promise<void> => {
+  expect(await suite.explore(protocol, 20_000_000)).toMatchObject({ bad: undefined, exhausted: true });
+};
+
+describe('each fault class', () => {
+  test.each([processes(F), processes(FT), eviction(FT), processes(T), eviction(T)])('$name holds', holds);
+
+  test('with Redis dying and coming back empty, FT and T hold', async () => {
+    for (const protocol of [FT, T]) {
+      await holds(
+        keyLoss({
+          ...protocol,
+          name: `${protocol.name}, outages, fences optional`,
+          outages: true,
+          mayNotFence: protocol === FT,
+        }),
+      );
+    }
+  });
+
+  test('with publishes and fills that come too late, and fences that are left out, all hold', async () => {
+    await holds(eviction({ ...F, name: 'F, may be late', mayBeLate: true }));
+    await holds(keyLoss({ ...FT, name: 'FT, may be late, fences optional', mayBeLate: true, mayNotFence: true }));
+    await holds(keyLoss({ ...T, name: 'T, may be late', mayBeLate: true }));
+  });
+
+  test('fences alone do not survive the loss of a key; acknowledgements and cached reads among themselves do', async () => {
+    const protocol = keyLoss({ ...F, checkLatest: false });
+    expect((await suite.explore(protocol)).trace).toHaveLength(10);
+    await holds({ ...protocol, name: `${protocol.name}, database reads teach nobody`, ackOnly: true });
+  });
+
+  test('X1: on FT a silent reader may see a version that the cache does not serve yet, when a key is lost', async () => {
+    expect((await suite.explore(keyLoss({ ...FT, name: 'FT and silent readers', silent: true }))).bad).toBeDefined();
+    await holds(eviction({ ...FT, name: 'FT and silent readers', silent: true }));
+  });
+});
+
+describe('4 writes and 3 fillers', () => {
+  test.each([
+    { protocol: eviction({ ...F, takeover: false, patches: [FILL_THAT_DOES_NOT_TELL] }), states: 919_326 },
+    { protocol: keyLoss({ ...FT, takeover: false }), states: 2_072_327 },
+  ])('$protocol.name has the $states states of the model', async ({ protocol, states }) => {
+    const found = await suite.explore({ ...protocol, writers: 4, readers: 3 }, 20_000_000);
+    expect(found).toMatchObject({ bad: undefined, exhausted: true, states });
+  });
+});
+
+describe('a mutant has the verdicts of the model in every suite, where it does no harm included', () => {
+  test.each([...MUTANTS, ...NOT_NEEDED])('$name', async (mutant) => {
+    expect(await suite.stepsOf(mutant)).toEqual(mutant.steps);
+  });
+});
+
+describe('deadlines', () => {
+  test.each([
+    { name: '3 versions', patches: [], failover: false, versions: 3, readers: 2 },
+    { name: 'failover to an old copy', patches: [], failover: true, versions: 2, readers: 1 },
+  ])('$name: no balance is served one TTL or more after it was superseded', async (rule) => {
+    expect(await suite.exploreTimed(rule)).toMatchObject({ trace: [] });
+  });
+});

@@ -1,0 +1,13 @@
+import { defineConfig, mergeConfig } from 'vitest/config';
+import shared from './vitest.config.js';
+
+/** npm run test:model: the whole exploration of the balance cache, which takes minutes. */
+export default defineConfig({
+  ...mergeConfig(shared, {}),
+  test: {
+    include: ['test/balance-model/**/*.{test,whole}.ts'],
+    testTimeout: 900_000,
+    hookTimeout: 120_000,
+    maxWorkers: 1,
+  },
+});
