@@ -19,6 +19,8 @@ let admin: Redis;
 beforeAll(async () => {
   redis = await privateRedis();
   admin = new Redis(redis.url);
+  // One of the tests restarts Redis.
+  admin.on('error', () => undefined);
 });
 afterAll(async () => {
   for (const process of opened) await process.close();
