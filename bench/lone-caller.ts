@@ -70,7 +70,7 @@ export class LoneCaller {
   byHand(times: { warmUpMs: number; measureMs: number }): Promise<TrialResult> {
     return this.#measure(times, async (submission) => {
       const locked = await this.#connection.begin({ ...touchedBy([submission]), timeoutMs: TIMEOUT_MS });
-      const { writes } = decideGroup([submission], locked, this.#ids);
+      const { writes } = decideGroup([submission], locked, this.#ids, this.#ids.next());
       if (!writes) throw new Error('nothing to write');
       await this.#connection.writeAndCommit(writes);
     });

@@ -204,7 +204,7 @@ describe('health', () => {
     const { status, body } = await test.call('GET', '/readyz', { key: false });
     expect({ status, body }).toEqual({
       status: 200,
-      body: { status: 'ready', checks: { database: 'ok', schema: 'current', accepting: true } },
+      body: { status: 'ready', checks: { database: 'ok', schema: 'current', accepting: true, balance_cache: 'ok' } },
     });
   });
 });

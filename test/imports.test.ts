@@ -43,6 +43,8 @@ describe('in a tree with forbidden imports', () => {
     ['libs/platform/src/base.ts', '#kernel/base.js', undefined],
     ['libs/outbox/src/base.ts', '#platform/base.js', undefined],
     ['libs/ledger/src/base.ts', '#outbox/base.js', undefined],
+    ['libs/balances/src/base.ts', '#ledger/base.js', undefined],
+    ['libs/balances/src/up.ts', '#tenancy/base.js', 'balances-imports-downwards'],
     ['libs/tenancy/src/base.ts', '#ledger/base.js', undefined],
     ['apps/api/src/base.ts', '#tenancy/base.js', undefined],
     ['libs/kernel/src/up.ts', '#platform/base.js', 'kernel-imports-downwards'],

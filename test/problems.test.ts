@@ -214,7 +214,8 @@ const REACHED: Partial<Record<ProblemCode, Record<string, () => Promise<Answer>>
   },
   database_unavailable: {
     'a posting': () => withoutDatabase((one) => one.post(GOOD)),
-    'a balance': () => withoutDatabase((one) => one.client.get(`/v1/accounts/${one.accounts['cash:EUR']}/balance`)),
+    'a balance': () =>
+      withoutDatabase((one) => one.client.get(`/v1/accounts/${one.accounts['cash:EUR']}/balance?consistency=strong`)),
     'an account': () =>
       withoutDatabase((one) =>
         one.client.post('/v1/accounts', { body: { code: 'y', name: 'y', currency: 'EUR', normal_side: 'debit' } }),

@@ -153,13 +153,13 @@ export function version(code: KeyCode): number {
 
 function writeOut(code: KeyCode): { fields: Record<string, string>; expiresAt: number | undefined } {
   const fields: Record<string, string> = {};
-  if (code & KNOWN) fields['ver'] = String(version(code));
+  if (code & KNOWN) fields.ver = String(version(code));
   if (code & VALUE) {
-    fields['val'] = `v${version(code)}`;
-    fields['die'] = String(T0 + TTL_MS);
+    fields.val = `v${version(code)}`;
+    fields.die = String(T0 + TTL_MS);
   }
   const holder = owner(code);
-  if (holder !== 0) fields['lease'] = `${holder === ORPHAN ? 'gone' : leaseId(holder - 1)} ${T0}`;
+  if (holder !== 0) fields.lease = `${holder === ORPHAN ? 'gone' : leaseId(holder - 1)} ${T0}`;
   for (let writer = 0; writer < MAX_WRITERS; writer += 1)
     if ((code >> writer) & 1) fields[`f:${token(writer)}`] = String(T0);
   return { fields, expiresAt: code & HAS_TTL ? T0 + TTL_MS : undefined };
@@ -167,16 +167,16 @@ function writeOut(code: KeyCode): { fields: Record<string, string>; expiresAt: n
 
 function readBack(fields: Record<string, string>, expiresAt: number): KeyCode {
   let code = 0;
-  if (fields['ver'] !== undefined) code |= KNOWN | (Number(fields['ver']) << 8);
-  if (fields['val'] !== undefined) code |= VALUE;
-  const [holder] = fields['lease']?.split(' ') ?? [];
+  if (fields.ver !== undefined) code |= KNOWN | (Number(fields.ver) << 8);
+  if (fields.val !== undefined) code |= VALUE;
+  const [holder] = fields.lease?.split(' ') ?? [];
   if (holder === 'gone' || holder === ANONYMOUS) code |= ORPHAN << 11;
   else if (holder !== undefined) code |= (Number(holder.slice(1)) + 1) << 11;
   for (const field of Object.keys(fields)) if (field.startsWith('f:t')) code |= 1 << Number(field.slice(3));
   if (expiresAt >= 0) code |= HAS_TTL;
   const again = writeOut(code);
   const expected = { ...again.fields };
-  if (holder === ANONYMOUS) expected['lease'] = `${ANONYMOUS} ${T0}`;
+  if (holder === ANONYMOUS) expected.lease = `${ANONYMOUS} ${T0}`;
   const same =
     Object.keys(fields).length === Object.keys(expected).length &&
     Object.entries(fields).every(([field, value]) => expected[field] === value) &&

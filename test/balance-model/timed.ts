@@ -147,13 +147,12 @@ class TimedLua {
 
 function writeOut(key: TimedKey): Record<string, string> {
   const fields: Record<string, string> = {};
-  if (key.known) fields['ver'] = String(key.ver);
+  if (key.known) fields.ver = String(key.ver);
   if (key.val) {
-    fields['val'] = `v${key.ver}`;
-    fields['die'] = String(T0 + (key.left === FOREVER ? 1_000 : key.left) * TICK_MS);
+    fields.val = `v${key.ver}`;
+    fields.die = String(T0 + (key.left === FOREVER ? 1_000 : key.left) * TICK_MS);
   }
-  if (key.lease)
-    fields['lease'] = `${key.lease === GONE ? 'gone' : `r${key.lease - 1}`} ${T0 - key.leaseAge * TICK_MS}`;
+  if (key.lease) fields.lease = `${key.lease === GONE ? 'gone' : `r${key.lease - 1}`} ${T0 - key.leaseAge * TICK_MS}`;
   if (key.token) fields[`f:${WRITER_TOKEN}`] = String(T0 - key.tokenAge * TICK_MS);
   if (key.strange) fields[`f:${STRANGE_TOKEN}`] = String(T0);
   return fields;
@@ -162,13 +161,13 @@ function writeOut(key: TimedKey): Record<string, string> {
 function readBack(fields: Record<string, string>, expiresAt: number): TimedKey {
   const expires = expiresAt < 0 ? 0 : (expiresAt - T0) / TICK_MS;
   if (expiresAt >= 0 && expires <= 0) return NO_KEY;
-  const [holder, granted] = fields['lease']?.split(' ') ?? [];
-  const left = fields['die'] === undefined ? 0 : (Number(fields['die']) - T0) / TICK_MS;
+  const [holder, granted] = fields.lease?.split(' ') ?? [];
+  const left = fields.die === undefined ? 0 : (Number(fields.die) - T0) / TICK_MS;
   const fencedAt = fields[`f:${WRITER_TOKEN}`];
   return {
-    val: fields['val'] === undefined ? 0 : 1,
-    known: fields['ver'] === undefined ? 0 : 1,
-    ver: Number(fields['ver'] ?? 0),
+    val: fields.val === undefined ? 0 : 1,
+    known: fields.ver === undefined ? 0 : 1,
+    ver: Number(fields.ver ?? 0),
     left: left > SPAN ? FOREVER : Math.max(0, left),
     lease: holder === undefined ? 0 : holder === 'gone' || holder === 'x' ? GONE : Number(holder.slice(1)) + 1,
     leaseAge: granted === undefined ? 0 : (T0 - Number(granted)) / TICK_MS,

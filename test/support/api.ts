@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import pg from 'pg';
+import { inject } from 'vitest';
 import { type Config, readConfig } from '#platform/config.js';
 import { createLogger } from '#platform/logging.js';
 import { type Api, startApi } from '../../apps/api/src/api.js';
@@ -68,6 +69,7 @@ export class TestApi {
       DATABASE_RUNTIME_URL: on.runtimeUrl,
       COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
       LOG_LEVEL: 'error',
+      REDIS_URL: inject('redisUrl'),
       SHUTDOWN_GRACE_MS: '0',
       ...options.environment,
     });

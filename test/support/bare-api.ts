@@ -1,3 +1,4 @@
+import { inject } from 'vitest';
 import { readConfig } from '#platform/config.js';
 import { type Api, startApi } from '../../apps/api/src/api.js';
 import { freshDatabase } from './database.js';
@@ -36,6 +37,7 @@ export async function startTestApi(environment: Record<string, string> = {}): Pr
   const config = readConfig({
     PORT: '0',
     LOG_LEVEL: 'error',
+    REDIS_URL: inject('redisUrl'),
     DATABASE_URL: database.ownerUrl,
     COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
     ...environment,

@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
+import { BalancesModule } from '#balances/balances.module.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
@@ -20,6 +21,7 @@ export function apiModule(platform: PlatformOptions): DynamicModule {
   const imports = [
     CqrsModule.forRoot(),
     PlatformModule.with(platform),
+    BalancesModule.with(platform.config),
     LedgerModule.with(writerOptionsOf(platform.config)),
     TenancyModule,
   ];

@@ -1,6 +1,7 @@
-import { Controller, Get, Res } from '@nestjs/common';
+import { Controller, Get, Inject, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import { BALANCE_CACHE, type BalanceCache } from '#balances/balance-cache.js';
 import { schemaIsCurrent } from '#db/migrate.js';
 import { Database } from '#platform/postgres.js';
 import { Documented } from './documented.js';
@@ -18,6 +19,10 @@ const readiness = z
       database: z.enum(['ok', 'unreachable']),
       schema: z.enum(['current', 'outdated', 'unknown']),
       accepting: z.boolean().meta({ description: 'False once the process has been asked to stop.' }),
+      balance_cache: z.enum(['ok', 'degraded', 'off']).meta({
+        description:
+          'Degraded: Redis is not used at the moment, balances come from the database. Never makes us not ready.',
+      }),
     }),
   })
   .meta({ id: 'Readiness' });
@@ -31,6 +36,7 @@ export class HealthController {
   constructor(
     private readonly database: Database,
     private readonly shutdown: Shutdown,
+    @Inject(BALANCE_CACHE) private readonly cache: BalanceCache | undefined,
   ) {}
 
   @Get('healthz')
@@ -51,7 +57,10 @@ export class HealthController {
     access: 'public',
     response: readiness,
     alsoStatus: [503],
-    responseExample: { status: 'ready', checks: { database: 'ok', schema: 'current', accepting: true } },
+    responseExample: {
+      status: 'ready',
+      checks: { database: 'ok', schema: 'current', accepting: true, balance_cache: 'ok' },
+    },
   })
   async ready(@Res({ passthrough: true }) reply: FastifyReply) {
     const schema = await this.#check();
@@ -60,8 +69,19 @@ export class HealthController {
     if (!isReady) reply.code(503);
     return {
       status: isReady ? 'ready' : 'not_ready',
-      checks: { database: schema === 'unknown' ? 'unreachable' : 'ok', schema, accepting },
+      checks: {
+        database: schema === 'unknown' ? 'unreachable' : 'ok',
+        schema,
+        accepting,
+        balance_cache: this.#cacheState(),
+      },
     };
+  }
+
+  #cacheState(): 'ok' | 'degraded' | 'off' {
+    if (!this.cache) return 'off';
+    const { breaker, connected } = this.cache.state();
+    return connected && breaker === 'closed' ? 'ok' : 'degraded';
   }
 
   #check(): Promise<Schema> {

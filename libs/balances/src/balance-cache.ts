@@ -9,6 +9,9 @@ import { BalanceReader } from './read-balance.js';
 import { Sweeper } from './sweeper.js';
 import { UntoldVersions } from './untold-versions.js';
 
+/** Injection token: a `BalanceCache`, or undefined without REDIS_URL. */
+export const BALANCE_CACHE = Symbol('BalanceCache');
+
 /** One process' share of the balance cache. */
 export interface BalanceCache {
   readonly guard: CacheGuard;

@@ -1,15 +1,12 @@
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { invalid, notFound } from '#kernel/problem.js';
+import { notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { Side } from './account.js';
 import { AccountDirectory } from './account-directory.js';
 import {
   type AccountRecord,
-  type BalanceRecord,
   getAccount,
-  getBalance,
-  getBalanceAt,
   listAccounts,
   listStatementLines,
   type StatementLine,
@@ -50,36 +47,6 @@ export class ListAccountsHandler implements IQueryHandler<ListAccountsQuery> {
 
   execute({ context, page }: ListAccountsQuery): Promise<AccountRecord[]> {
     return listAccounts(this.database, context.merchantId, page, context.deadline);
-  }
-}
-
-/** The balance now, or by effective time at `atMs`. Throws `not_found`, or `validation_failed` for a version not there yet. */
-export class GetBalanceQuery extends Query<BalanceRecord> {
-  constructor(
-    readonly context: RequestContext,
-    readonly accountId: bigint,
-    readonly options: { atMs?: number; minVersion?: bigint },
-  ) {
-    super();
-  }
-}
-
-@QueryHandler(GetBalanceQuery)
-export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
-  constructor(private readonly database: Database) {}
-
-  async execute({ context, accountId, options }: GetBalanceQuery): Promise<BalanceRecord> {
-    const { atMs, minVersion } = options;
-    const { merchantId, deadline } = context;
-    const balance =
-      atMs === undefined
-        ? await getBalance(this.database, merchantId, accountId, deadline)
-        : await getBalanceAt(this.database, merchantId, accountId, atMs, deadline);
-    if (!balance) throw notFound('account');
-    if (minVersion !== undefined && balance.version < minVersion) {
-      throw invalid('min_version', `is ${minVersion}, but the account is at version ${balance.version}`);
-    }
-    return balance;
   }
 }
 

@@ -39,6 +39,9 @@ export interface BalanceGuard {
   tell(versions: readonly (GuardedAccount & { version: bigint })[]): Promise<void>;
 }
 
+/** Injection token: the balance cache's guard, or `NO_GUARD`. */
+export const BALANCE_GUARD = Symbol('BalanceGuard');
+
 const NOT_FENCED: FencedGroup = {
   confirmed: true,
   publish: () => Promise.resolve(),

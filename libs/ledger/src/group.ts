@@ -65,6 +65,7 @@ export function decideGroup(
   submissions: readonly Submission[],
   locked: { balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] },
   ids: SnowflakeGenerator,
+  token: bigint,
 ): DecidedGroup {
   const books = new Map<bigint, GroupBook>();
   const bookOf = (merchantId: bigint): GroupBook => {
@@ -79,7 +80,7 @@ export function decideGroup(
   for (const state of locked.states) bookOf(state.merchantId).states.set(state.id, state);
   const stored = new Map(locked.keys.map((key) => [`${key.merchantId}:${key.key}`, key]));
 
-  const writes: GroupWrites = { token: 0n, transactions: [], balances: [], states: [], keys: [], events: [] };
+  const writes: GroupWrites = { token, transactions: [], balances: [], states: [], keys: [], events: [] };
   const changed = new Map<string, GroupWrites['balances'][number]>();
   const outcomes = submissions.map((submission): Outcome => {
     const { merchantId, idempotency } = submission;
@@ -101,7 +102,6 @@ export function decideGroup(
   });
   writes.balances = [...changed.values()];
   if (writes.balances.length === 0 && writes.keys.length === 0) return { outcomes, writes: undefined };
-  writes.token = ids.next();
   return { outcomes, writes };
 }
 

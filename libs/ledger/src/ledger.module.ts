@@ -2,8 +2,9 @@ import { type BeforeApplicationShutdown, type DynamicModule, Module } from '@nes
 import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Database } from '#platform/postgres.js';
-import { GetAccountHandler, GetBalanceHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
+import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
 import { AccountDirectory } from './account-directory.js';
+import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
 import { CloseAccountHandler } from './close-account.command.js';
 import { CreateAccountHandler } from './create-account.command.js';
 import { MoveTransactionHandler } from './move-transaction.command.js';
@@ -21,13 +22,15 @@ const HANDLERS = [
   CloseAccountHandler,
   GetAccountHandler,
   ListAccountsHandler,
-  GetBalanceHandler,
   ListStatementHandler,
   GetTransactionsHandler,
   ListTransactionsHandler,
 ];
 
-/** The ledger's commands and queries. Needs `Database` and `SnowflakeGenerator` from a global module. */
+/**
+ * The ledger's commands and queries. Needs `Database`, `SnowflakeGenerator`, `AccountDirectory` and BALANCE_GUARD from global
+ * modules.
+ */
 @Module({})
 export class LedgerModule implements BeforeApplicationShutdown {
   constructor(private readonly writer: Writer) {}
@@ -39,14 +42,9 @@ export class LedgerModule implements BeforeApplicationShutdown {
       providers: [
         ...HANDLERS,
         {
-          provide: AccountDirectory,
-          useFactory: (database: Database) => new AccountDirectory(database),
-          inject: [Database],
-        },
-        {
           provide: Writer,
-          useFactory: (ids: SnowflakeGenerator) => new Writer(options, ids),
-          inject: [SnowflakeGenerator],
+          useFactory: (ids: SnowflakeGenerator, guard: BalanceGuard) => new Writer(options, ids, guard),
+          inject: [SnowflakeGenerator, BALANCE_GUARD],
         },
         {
           provide: PostingDesk,

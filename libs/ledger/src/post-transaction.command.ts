@@ -1,7 +1,9 @@
+import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
 import { readBalances } from './balance-store.js';
 import { decide } from './decide.js';
 import { type Idempotency, PostingDesk, type PostingReply, type PostRequest, resultOf } from './posting.js';
@@ -24,6 +26,7 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
     private readonly desk: PostingDesk,
     private readonly database: Database,
     private readonly ids: SnowflakeGenerator,
+    @Inject(BALANCE_GUARD) private readonly guard: BalanceGuard,
   ) {}
 
   async execute({ context, request, idempotency }: PostTransactionCommand): Promise<PostingReply> {
@@ -35,6 +38,9 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
     const [command] = commands;
     if (!command) throw new Error('a posting without a command');
     const balances = await readBalances(this.database, context.merchantId, [...accounts.keys()], context.deadline);
+    const { merchantId } = context;
+    // What is answered was learnt from PostgreSQL: the cache is told first.
+    await this.guard.tell([...balances].map(([accountId, { version }]) => ({ merchantId, accountId, version })));
     let newest = 0n;
     for (const balance of balances.values()) if (balance.lastTransactionId > newest) newest = balance.lastTransactionId;
     const book = {

@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Span } from '@opentelemetry/api';
 import pg from 'pg';
 import { LedgerError } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, translateError } from '#platform/postgres.js';
-import { endSpan, spanTime, startChild } from '#platform/tracing.js';
+import { endSpan, spanTime } from '#platform/tracing.js';
+import { type BalanceGuard, type FencedGroup, NO_GUARD } from './balance-guard.js';
 import { decideGroup, touchedBy } from './group.js';
-import { AmbiguousCommit, GroupConnection } from './group-store.js';
+import { GroupSpans } from './group-spans.js';
+import { AmbiguousCommit, GroupConnection, type GroupWrites, type LockedBalance } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
 
 export interface WriterOptions {
@@ -35,6 +36,14 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+/** What one try of a group is made with. */
+interface Attempt {
+  token: bigint;
+  touched: ReturnType<typeof touchedBy>;
+  fence: Promise<FencedGroup>;
+  spans: GroupSpans;
+}
+
 /** Backoff before retry n is drawn from (0, n × this]. */
 const BACKOFF_STEP_MS = 20;
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -50,9 +59,9 @@ export class Writer {
   readonly #lanes: Lane[];
   readonly #inFlight = new Map<string, { requestSha256: Buffer; settled: Promise<unknown> }>();
 
-  constructor(options: WriterOptions, ids: SnowflakeGenerator) {
+  constructor(options: WriterOptions, ids: SnowflakeGenerator, guard: BalanceGuard = NO_GUARD) {
     this.#options = options;
-    this.#lanes = Array.from({ length: options.lanes }, () => new Lane(options, ids));
+    this.#lanes = Array.from({ length: options.lanes }, () => new Lane(options, ids, guard));
   }
 
   /**
@@ -107,13 +116,17 @@ function inFlight(): LedgerError {
 class Lane {
   readonly #options: WriterOptions;
   readonly #ids: SnowflakeGenerator;
+  readonly #guard: BalanceGuard;
+  /** Groups that are committed and whose balances are being told; the lane goes on meanwhile. */
+  readonly #telling = new Set<Promise<void>>();
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
   #connection: GroupConnection | undefined;
 
-  constructor(options: WriterOptions, ids: SnowflakeGenerator) {
+  constructor(options: WriterOptions, ids: SnowflakeGenerator, guard: BalanceGuard) {
     this.#options = options;
     this.#ids = ids;
+    this.#guard = guard;
   }
 
   get waiting(): number {
@@ -132,6 +145,7 @@ class Lane {
 
   async close(): Promise<void> {
     await this.#running;
+    await Promise.all(this.#telling);
     await this.#connection?.close();
   }
 
@@ -157,7 +171,12 @@ class Lane {
       const alive = group.filter((waiting) => !rejectedAsLate(waiting));
       if (alive.length === 0) return;
       try {
-        for (const [waiting, outcome] of await this.#attempt(alive)) waiting.resolve(outcome);
+        const { outcomes, told } = await this.#attempt(alive);
+        const telling: Promise<void> = told.then(() => {
+          for (const [waiting, outcome] of outcomes) waiting.resolve(outcome);
+          this.#telling.delete(telling);
+        });
+        this.#telling.add(telling);
         return;
       } catch (error) {
         const mayPass = isTransient(error);
@@ -175,45 +194,75 @@ class Lane {
     }
   }
 
-  async #attempt(group: readonly Waiting[]): Promise<[Waiting, Outcome][]> {
+  /** Fence → commit → tell; who acknowledges waits for `told`. */
+  async #attempt(group: readonly Waiting[]): Promise<{ outcomes: [Waiting, Outcome][]; told: Promise<void> }> {
+    const token = this.#ids.next();
     const spans = new GroupSpans(group);
-    const deadline = Deadline.after(this.#options.groupTimeoutMs);
+    const touched = touchedBy(group.map((waiting) => waiting.submission));
+    const accounts = touched.accounts.map(({ merchantId, id }) => ({ merchantId, accountId: id }));
+    // On its way while PostgreSQL locks: COMMIT alone has to wait for its answer.
+    const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);
     try {
-      const connection = await this.#connect();
-      const touched = touchedBy(group.map((waiting) => waiting.submission));
-      const lock = spans.child('lock balances');
-      const locked = await this.#onConnection(
-        connection,
-        deadline,
-        connection.begin({ ...touched, timeoutMs: this.#options.groupTimeoutMs }),
-      );
-      if (lock) endSpan(lock);
-      // Who ran out of time while the group waited for its locks has been told so: for them nothing is written any more.
-      const inTime = group.filter((waiting) => !rejectedAsLate(waiting));
-      const submissions = inTime.map((waiting) => waiting.submission);
-      const decided = await this.#orRollback(connection, () => decideGroup(submissions, locked, this.#ids));
-      const { writes } = decided;
-      const outcomes = inTime.map((waiting, index): [Waiting, Outcome] => [
-        waiting,
-        decided.outcomes[index] as Outcome,
-      ]);
-      if (!writes) {
-        await this.#onConnection(connection, deadline, connection.rollback());
-        return outcomes;
-      }
-      const write = spans.child('write and commit');
-      try {
-        await deadline.race(connection.writeAndCommit(writes), groupTimedOut);
-      } catch (error) {
-        if (!(error instanceof AmbiguousCommit || error instanceof GroupTimedOut)) throw error;
-        connection.destroy();
-        if (!(await this.#settle(writes.token))) throw new GroupVoided(error);
-      }
-      if (write) endSpan(write);
-      return outcomes;
+      const { outcomes, locked, writes } = await this.#transact(group, { token, touched, fence, spans });
+      return { outcomes, told: this.#tell(await fence, locked, writes?.balances ?? []) };
+    } catch (error) {
+      const fenced = await fence;
+      if (error instanceof Unsettled) fenced.leave();
+      else await fenced.abandon();
+      throw error;
     } finally {
       spans.end();
     }
+  }
+
+  /**
+   * Publishes what changed, and tells the versions of what did not: a refusal or a replay learnt those from PostgreSQL and
+   * is about to hand them on.
+   */
+  async #tell(fenced: FencedGroup, locked: readonly LockedBalance[], changed: GroupWrites['balances']): Promise<void> {
+    const names = new Set(changed.map(({ merchantId, accountId }) => `${merchantId}:${accountId}`));
+    const unchanged = locked.filter(({ merchantId, accountId }) => !names.has(`${merchantId}:${accountId}`));
+    await Promise.all([
+      changed.length > 0 ? fenced.publish(changed) : fenced.abandon(),
+      unchanged.length > 0 ? this.#guard.tell(unchanged) : undefined,
+    ]);
+  }
+
+  async #transact(
+    group: readonly Waiting[],
+    { token, touched, fence, spans }: Attempt,
+  ): Promise<{ outcomes: [Waiting, Outcome][]; locked: LockedBalance[]; writes: GroupWrites | undefined }> {
+    const deadline = Deadline.after(this.#options.groupTimeoutMs);
+    const connection = await this.#connect();
+    const lock = spans.child('lock balances');
+    const locked = await this.#onConnection(
+      connection,
+      deadline,
+      connection.begin({ ...touched, timeoutMs: this.#options.groupTimeoutMs }),
+    );
+    if (lock) endSpan(lock);
+    // Who ran out of time while the group waited for its locks has been told so: for them nothing is written any more.
+    const inTime = group.filter((waiting) => !rejectedAsLate(waiting));
+    const submissions = inTime.map((waiting) => waiting.submission);
+    const { outcomes, writes } = await this.#orRollback(connection, () =>
+      decideGroup(submissions, locked, this.#ids, token),
+    );
+    const answers = inTime.map((waiting, index): [Waiting, Outcome] => [waiting, outcomes[index] as Outcome]);
+    if (!writes) {
+      await this.#onConnection(connection, deadline, connection.rollback());
+      return { outcomes: answers, locked: locked.balances, writes };
+    }
+    await fence;
+    const write = spans.child('write and commit');
+    try {
+      await deadline.race(connection.writeAndCommit(writes), groupTimedOut);
+    } catch (error) {
+      if (!(error instanceof AmbiguousCommit || error instanceof GroupTimedOut)) throw error;
+      connection.destroy();
+      if (!(await this.#settle(token))) throw new GroupVoided(error);
+    }
+    if (write) endSpan(write);
+    return { outcomes: answers, locked: locked.balances, writes };
   }
 
   async #connect(): Promise<GroupConnection> {
@@ -259,7 +308,7 @@ class Lane {
         );
       } catch (error) {
         // Still not known: neither an acknowledgement nor a second try would be right. The key will tell.
-        if (attempt >= this.#options.attempts) throw unsettled(error);
+        if (attempt >= this.#options.attempts) throw new Unsettled(error);
         await sleep(Math.random() * attempt * BACKOFF_STEP_MS);
       }
     }
@@ -279,10 +328,14 @@ class GroupVoided extends Error {
   }
 }
 
-function unsettled(cause: unknown): LedgerError {
-  const detail =
-    'The connection to the database was lost during the commit; the Idempotency-Key tells what became of it.';
-  return new LedgerError('database_unavailable', detail, { retryAfterS: 1, cause });
+/** Nobody knows yet whether the group committed. */
+class Unsettled extends LedgerError {
+  override name = 'Unsettled';
+  constructor(cause: unknown) {
+    const detail =
+      'The connection to the database was lost during the commit; the Idempotency-Key tells what became of it.';
+    super('database_unavailable', detail, { retryAfterS: 1, cause });
+  }
 }
 
 function groupTimedOut(): GroupTimedOut {
@@ -316,46 +369,4 @@ function rejectedAsLate(waiting: Waiting): boolean {
   if (!waiting.submission.deadline.expired) return false;
   waiting.reject(deadlineExceeded());
   return true;
-}
-
-/**
- * Spans of one try: in each sampled request's trace its wait in the lane and the group; the first one's group span is the
- * parent of the SQL and links all requests that the group carries, the others' link to it.
- */
-class GroupSpans {
-  readonly #leader: Span | undefined;
-  readonly #others: Span[];
-
-  constructor(group: readonly Waiting[]) {
-    const traced = group.filter((waiting) => waiting.submission.span.isRecording());
-    if (traced.length === 0) {
-      this.#others = [];
-      return;
-    }
-    const startedAt = spanTime();
-    const attributes = { 'counterfoil.group.requests': group.length };
-    for (const { submission, enqueuedAt } of traced) {
-      startChild(submission.span, 'wait in lane', { startTime: enqueuedAt }).end(startedAt);
-    }
-    const [first, ...rest] = traced as [Waiting, ...Waiting[]];
-    const links = rest.map((waiting) => ({ context: waiting.submission.span.spanContext() }));
-    const leader = startChild(first.submission.span, 'commit group', { startTime: startedAt, attributes, links });
-    this.#leader = leader;
-    this.#others = rest.map((waiting) =>
-      startChild(waiting.submission.span, 'commit group', {
-        startTime: startedAt,
-        attributes,
-        links: [{ context: leader.spanContext() }],
-      }),
-    );
-  }
-
-  child(name: string): Span | undefined {
-    return this.#leader && startChild(this.#leader, name, { attributes: { 'db.system.name': 'postgresql' } });
-  }
-
-  end(): void {
-    if (this.#leader) endSpan(this.#leader);
-    for (const span of this.#others) endSpan(span);
-  }
 }

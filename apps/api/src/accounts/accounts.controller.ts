@@ -1,7 +1,8 @@
 import { Body, Controller, Get, HttpCode, Post, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { z } from 'zod';
-import { GetAccountQuery, GetBalanceQuery, ListAccountsQuery, ListStatementQuery } from '#ledger/account.queries.js';
+import { GetBalanceQuery } from '#balances/get-balance.query.js';
+import { GetAccountQuery, ListAccountsQuery, ListStatementQuery } from '#ledger/account.queries.js';
 import { CloseAccountCommand } from '#ledger/close-account.command.js';
 import { CreateAccountCommand } from '#ledger/create-account.command.js';
 import { cursorScope } from '#platform/cursor.js';
@@ -102,7 +103,8 @@ export class AccountsController {
   @Get(':id/balance')
   @Documented({
     summary: 'Get the balance, now or by effective time',
-    description: 'All consistencies are served from the database at present, and `source` says so.',
+    description:
+      '`cached` is linearizable for each account: never older than what anybody has been told. `strong` reads the database. `bounded` may come from the process, at most BALANCE_L1_MAX_AGE_MS old. `source` says where it came from.',
     response: balance,
     problems: ['not_found'],
   })
@@ -111,9 +113,8 @@ export class AccountsController {
     @PathId('account') id: bigint,
     @Query({ schema: balanceQuery }) query: z.output<typeof balanceQuery>,
   ) {
-    return balanceBody(
-      await this.queries.execute(new GetBalanceQuery(context, id, { atMs: query.at, minVersion: query.min_version })),
-    );
+    const { consistency, min_version: minVersion, at: atMs } = query;
+    return balanceBody(await this.queries.execute(new GetBalanceQuery(context, id, { consistency, minVersion, atMs })));
   }
 
   @Get(':id/entries')

@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import type { BalanceView } from '#balances/get-balance.query.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { availableAmount, pendingAmount, postedAmount, type Side, type Totals } from '#ledger/account.js';
-import type { AccountRecord, BalanceRecord, StatementLine } from '#ledger/balance-store.js';
+import type { AccountRecord, StatementLine } from '#ledger/balance-store.js';
 import {
   amountOut,
   currencyIn,
@@ -150,14 +151,14 @@ export function totalsBody(side: Side, totals: Totals) {
   };
 }
 
-export function balanceBody(record: BalanceRecord) {
+export function balanceBody(record: BalanceView) {
   return {
     account_id: String(record.accountId),
     currency: record.currency,
     ...totalsBody(record.normalSide, record),
     version: String(record.version),
     as_of: time(record.asOfMs),
-    source: 'database' as const,
+    source: record.source,
   };
 }
 

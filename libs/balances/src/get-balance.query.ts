@@ -1,0 +1,73 @@
+import { Inject } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { invalid, notFound } from '#kernel/problem.js';
+import type { Side, Totals } from '#ledger/account.js';
+import { AccountDirectory } from '#ledger/account-directory.js';
+import { BALANCE_GUARD, type BalanceGuard } from '#ledger/balance-guard.js';
+import { type BalanceRecord, getBalance, getBalanceAt } from '#ledger/balance-store.js';
+import { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import { BALANCE_CACHE, type BalanceCache } from './balance-cache.js';
+import type { Consistency } from './read-balance.js';
+
+export interface BalanceView extends Totals {
+  accountId: bigint;
+  currency: string;
+  normalSide: Side;
+  version: bigint;
+  /** What the balance contains was committed by then; milliseconds since 1970. */
+  asOfMs: number;
+  source: 'cache' | 'database' | 'process';
+}
+
+/** The balance now, or by effective time at `atMs`. Throws `not_found`, or `validation_failed` for a version not there yet. */
+export class GetBalanceQuery extends Query<BalanceView> {
+  constructor(
+    readonly context: RequestContext,
+    readonly accountId: bigint,
+    readonly options: { consistency: Consistency; minVersion?: bigint | undefined; atMs?: number | undefined },
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(GetBalanceQuery)
+export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
+  constructor(
+    private readonly database: Database,
+    private readonly directory: AccountDirectory,
+    @Inject(BALANCE_CACHE) private readonly cache: BalanceCache | undefined,
+    @Inject(BALANCE_GUARD) private readonly guard: BalanceGuard,
+  ) {}
+
+  async execute({ context, accountId, options }: GetBalanceQuery): Promise<BalanceView> {
+    const { merchantId, deadline } = context;
+    const { consistency, minVersion, atMs } = options;
+    if (atMs !== undefined) {
+      const record = await getBalanceAt(this.database, merchantId, accountId, atMs, deadline);
+      return this.#fromDatabase(context, record, minVersion);
+    }
+    if (!this.cache) {
+      return this.#fromDatabase(context, await getBalance(this.database, merchantId, accountId, deadline), minVersion);
+    }
+    const [account] = await this.directory.find(merchantId, [{ id: accountId }], deadline);
+    if (!account) throw notFound('account');
+    const answer = await this.cache.reader.read({ merchantId, accountId }, { consistency, minVersion, deadline });
+    if (!answer) throw notFound('account');
+    return { ...answer, accountId, currency: account.currency, normalSide: account.normalSide };
+  }
+
+  /** Tell before telling: a version that was read past the cache must not be followed by an older one from it. */
+  async #fromDatabase(
+    { merchantId }: RequestContext,
+    record: BalanceRecord | undefined,
+    minVersion = 0n,
+  ): Promise<BalanceView> {
+    if (!record) throw notFound('account');
+    const { accountId, version } = record;
+    await this.guard.tell([{ merchantId, accountId, version }]);
+    if (version < minVersion)
+      throw invalid('min_version', `is ${minVersion}, but the account is at version ${version}`);
+    return { ...record, source: 'database' };
+  }
+}
