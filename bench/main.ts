@@ -169,6 +169,15 @@ async function measureWrites(
     COUNTERFOIL_OPERATOR_KEY: operatorKey,
   });
   cleanup.add(() => api.stop());
+  const plain = await startApi(options.api, {
+    DATABASE_URL: scratch.url,
+    DATABASE_RUNTIME_URL: scratch.runtimeUrl,
+    COUNTERFOIL_OPERATOR_KEY: operatorKey,
+    REDIS_URL: undefined,
+  });
+  cleanup.add(() => plain.stop());
+  const bare = await startApi(join(import.meta.dirname, 'bare-server.js'), {});
+  cleanup.add(() => bare.stop());
   const generator = new Generator();
   cleanup.add(async () => generator.stop());
 
@@ -187,6 +196,8 @@ async function measureWrites(
   const backend = await owner.query('SELECT pg_backend_pid() AS pid');
   const bench = {
     api,
+    plain,
+    bare,
     generator,
     loneCaller,
     reference: pgbench === undefined ? undefined : { pgbench, databaseUrl: scratch.url, merchants, accounts },

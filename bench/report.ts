@@ -83,6 +83,33 @@ export function ratioTable(
       goal: 1.5,
       samples: ratios(rounds, 'batch', 'reference uniform'),
     },
+    {
+      number: '5',
+      title: 'cached balance read ÷ bare node:http, 64 callers',
+      goal: 0.65,
+      samples: ratios(rounds, 'read cached 64', 'read bare 64'),
+    },
+    {
+      number: '6',
+      title: 'cached balance read ÷ the same from the database',
+      goal: 1.5,
+      samples: ratios(rounds, 'read cached 64', 'read database 64'),
+    },
+    ...([1, 16, 64] as const).map(
+      (callers): Row => ({
+        number: '7',
+        title: `ms that the cache adds to a posting (p50), ${callers} caller${callers === 1 ? '' : 's'}`,
+        samples: rounds.map((round) => {
+          const [cached, plain] = [round.get(`uniform ${callers}`), round.get(`without cache ${callers}`)];
+          return cached && plain ? cached.p50 - plain.p50 : Number.NaN;
+        }),
+      }),
+    ),
+    {
+      number: '',
+      title: 'postings with the cache ÷ without, 256 callers',
+      samples: ratios(rounds, 'uniform 256', 'without cache 256'),
+    },
     { number: '8', title: 'last 100: pages of PK (id) + index ÷ ours, vacuumed', goal: 10, samples: [layout.vacuumed] },
     { number: '8', title: 'last 100: the same, newest rows not yet vacuumed', goal: 2, samples: [layout.newest] },
     {

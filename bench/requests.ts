@@ -14,6 +14,8 @@ export interface Load {
   spread: 'uniform' | 'hot';
   /** Transactions in a request; above 1 the batch route takes them. */
   batch: number;
+  /** Reads balances instead, one a request; the account is drawn as for a posting. */
+  read?: boolean | undefined;
   /** How long before its recording a transaction took effect; 0: no `effective_at` is sent. */
   lateMs: number;
 }
@@ -30,6 +32,13 @@ export function postRequest({ route, apiKey, body, idempotencyKey }: Target): st
   return (
     `POST ${route} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${apiKey}\r\nContent-Type: application/json\r\n` +
     `${key}Content-Length: ${body.length}\r\n\r\n${body}`
+  );
+}
+
+function balanceRequest({ apiKey, accounts }: BenchMerchant, account: number): string {
+  return (
+    `GET /v1/accounts/${accounts[account]}/balance HTTP/1.1\r\nHost: 127.0.0.1\r\n` +
+    `Authorization: Bearer ${apiKey}\r\n\r\n`
   );
 }
 
@@ -55,6 +64,11 @@ export class RequestSource {
     this.#sent += 1;
     const merchant = this.#load.spread === 'hot' ? this.#merchants[0] : pick(this.#merchants);
     if (!merchant) throw new Error('a load without merchants');
+    if (this.#load.read)
+      return balanceRequest(
+        merchant,
+        this.#load.spread === 'hot' ? 0 : Math.floor(Math.random() * merchant.accounts.length),
+      );
     const target = { apiKey: merchant.apiKey, idempotencyKey: `${this.#run}-${this.#sent}` };
     if (batch === 1) return postRequest({ ...target, route: '/v1/transactions', body: this.#transaction(merchant) });
     const transactions = Array.from({ length: batch }, () => this.#transaction(merchant)).join(',');

@@ -20,12 +20,20 @@ export type TrialName =
   | 'hot 256'
   | 'batch'
   | 'late 64'
+  | `without cache ${1 | 16 | 64 | 256}`
+  | 'read cached 64'
+  | 'read cached hot 64'
+  | 'read database 64'
+  | 'read bare 64'
   | 'by hand'
   | 'writer';
 
 export type Round = Map<TrialName, TrialResult>;
 
-const LOADS: Partial<Record<TrialName, Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs'>>> = {
+/** `at`: the API with the cache (default), the one without, or the bare server. */
+type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'read'> & { at?: 'plain' | 'bare' };
+
+const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'uniform 1': { callers: 1, spread: 'uniform', batch: 1, lateMs: 0 },
   'uniform 16': { callers: 16, spread: 'uniform', batch: 1, lateMs: 0 },
   'uniform 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0 },
@@ -34,6 +42,14 @@ const LOADS: Partial<Record<TrialName, Pick<Load, 'callers' | 'spread' | 'batch'
   'hot 256': { callers: 256, spread: 'hot', batch: 1, lateMs: 0 },
   batch: { callers: BATCH_CALLERS, spread: 'uniform', batch: BATCH, lateMs: 0 },
   'late 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: LATE_MS },
+  'without cache 1': { callers: 1, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
+  'without cache 16': { callers: 16, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
+  'without cache 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
+  'without cache 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
+  'read cached 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true },
+  'read cached hot 64': { callers: 64, spread: 'hot', batch: 1, lateMs: 0, read: true },
+  'read database 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, at: 'plain' },
+  'read bare 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, at: 'bare' },
 };
 
 /** Neighbours are compared with each other: a noisy minute then falls on both sides of a ratio. */
@@ -41,19 +57,30 @@ const ORDER: readonly TrialName[] = [
   'by hand',
   'writer',
   'uniform 1',
+  'without cache 1',
   'uniform 16',
+  'without cache 16',
   'batch',
   'reference uniform',
   'uniform 64',
+  'without cache 64',
   'uniform 256',
+  'without cache 256',
   'late 64',
   'hot 64',
   'reference hot',
   'hot 256',
+  'read cached 64',
+  'read database 64',
+  'read bare 64',
+  'read cached hot 64',
 ];
 
 export interface Bench {
   api: ApiProcess;
+  /** The same without REDIS_URL: no guard, reads from the database. */
+  plain: ApiProcess;
+  bare: ApiProcess;
   generator: Generator;
   loneCaller: LoneCaller;
   reference: Reference | undefined;
@@ -101,9 +128,11 @@ async function referenceTrial(
 }
 
 async function loadTrial(bench: Bench, name: TrialName): Promise<TrialResult> {
-  const { api, generator, postmasterPid, times } = bench;
-  const load = LOADS[name];
-  if (!load) throw new Error(`no load is called ${name}`);
+  const { generator, postmasterPid, times } = bench;
+  const known = LOADS[name];
+  if (!known) throw new Error(`no load is called ${name}`);
+  const { at, ...load } = known;
+  const api = at ? bench[at] : bench.api;
   const cpu = (): { api: number | undefined; postgres: number | undefined } => ({
     api: cpuOfMs(api.pid),
     postgres: postmasterPid === undefined ? undefined : cpuOfServerMs(postmasterPid),
