@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { AccountDirectory } from '#ledger/account-directory.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
+import type { BalanceGuard } from '#ledger/balance-guard.js';
 import type { Capture, Release, Reverse } from '#ledger/command.js';
 import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
 import { PostingDesk, type PostingReply, type PostRequest } from '#ledger/posting.js';
@@ -28,6 +29,7 @@ export class TestLedger {
     on: TestDatabase,
     options: Partial<WriterOptions> = {},
     clock: Clock = systemClock,
+    guard?: BalanceGuard,
   ): Promise<TestLedger> {
     const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 20_000, applicationName: 'test' });
     const lease = await PostgresWorkerLease.acquire(database, clock);
@@ -44,6 +46,7 @@ export class TestLedger {
         ...options,
       },
       ids,
+      guard,
     );
     return new TestLedger(
       database,

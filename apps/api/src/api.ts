@@ -9,8 +9,10 @@ import { randomHex, Telemetry } from '#platform/telemetry.js';
 import { Authenticator } from '#tenancy/authenticator.js';
 import { apiModule } from './app.module.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
+import { serveMetrics } from './metrics.js';
 import { serveOpenApi } from './openapi.js';
 import { ProblemFilter } from './problems.js';
+import { RequestCounts } from './request-counts.js';
 import { SchemaPipe } from './schema.pipe.js';
 import { Shutdown } from './shutdown.js';
 
@@ -48,10 +50,13 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     server.headersTimeout = config.headersTimeoutMs;
     // How often the two timeouts are looked at; Node's default of 30 s would stretch a shorter one to that.
     server.requestTimeout = config.bodyTimeoutMs;
-    installLifecycle(fastify as never, { config, logger, telemetry, authenticator: app.get(Authenticator), shutdown });
+    const requests = new RequestCounts();
+    const authenticator = app.get(Authenticator);
+    installLifecycle(fastify as never, { config, logger, telemetry, authenticator, shutdown, requests });
     app.useGlobalPipes(new SchemaPipe());
     app.useGlobalFilters(new ProblemFilter(logger));
     serveOpenApi(app);
+    serveMetrics(app, { config, logger, requests });
     await app.listen({ port: config.port, host: config.host });
     return {
       app,

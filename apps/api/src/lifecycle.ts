@@ -11,6 +11,7 @@ import type { RouteAccess } from './documented.js';
 import { parseJsonBody } from './json-body.js';
 import { sendProblem } from './problems.js';
 import type { Exchange } from './request.js';
+import type { RequestCounts } from './request-counts.js';
 import type { Shutdown } from './shutdown.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
@@ -24,6 +25,7 @@ export interface LifecycleParts {
   telemetry: Telemetry;
   authenticator: Authenticator;
   shutdown: Shutdown;
+  requests: RequestCounts;
 }
 
 /**
@@ -64,6 +66,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       shutdown.requestEnded();
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
       telemetry.endRequest(exchange.span, status);
+      parts.requests.add(request.method, request.routeOptions.url, status);
       logOutcome(logger, request, status, exchange);
     });
     try {

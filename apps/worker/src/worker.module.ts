@@ -1,17 +1,22 @@
 import { type DynamicModule, Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { CommandBus, CqrsModule } from '@nestjs/cqrs';
 import { BALANCE_CACHE, type BalanceCache } from '#balances/balance-cache.js';
+import { addBalanceMetrics, addMonitorMetrics } from '#balances/balance-metrics.js';
 import { BalancesModule } from '#balances/balances.module.js';
+import { BalanceMonitor } from '#balances/monitor.js';
 import { systemClock } from '#kernel/clock.js';
 import { expireDueHolds } from '#ledger/expiry.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
+import { Writer } from '#ledger/writer.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
+import { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { Duty } from './duty.js';
+import { MetricsServer } from './metrics-server.js';
 
 const HOUR_MS = 3_600_000;
 /** Readers of a fenced account start its sweep themselves; the rounds find what nobody reads. */
@@ -23,12 +28,14 @@ const PURGE_INTERVAL_MS = HOUR_MS;
 @Module({})
 export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   #duties: Duty[] = [];
+  #metrics: MetricsServer | undefined;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly database: Database,
     private readonly commands: CommandBus,
+    private readonly writer: Writer,
     @Inject(BALANCE_CACHE) readonly cache: BalanceCache | undefined,
   ) {}
 
@@ -42,8 +49,14 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     return { module: WorkerModule, imports };
   }
 
-  onApplicationBootstrap(): void {
+  async onApplicationBootstrap(): Promise<void> {
     const { cache, config, database, logger } = this;
+    const monitor =
+      cache &&
+      new BalanceMonitor(
+        { client: cache.client, database, logger },
+        { ttlMs: config.balanceTtlMs, sample: config.balanceMonitorSample },
+      );
     const retentionMs = config.idempotencyRetentionHours * HOUR_MS;
     this.#duties = [
       {
@@ -61,11 +74,31 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
         intervalMs: PURGE_INTERVAL_MS,
         round: () => purgeWriteFences(database, systemClock.now()),
       },
-      ...(cache ? [{ name: 'sweep fences', intervalMs: SWEEP_INTERVAL_MS, round: () => cache.sweeper.round() }] : []),
+      ...(cache && monitor
+        ? [
+            { name: 'sweep fences', intervalMs: SWEEP_INTERVAL_MS, round: () => cache.sweeper.round() },
+            {
+              name: 'compare the balance cache with the ledger',
+              intervalMs: config.balanceMonitorIntervalMs,
+              round: () => monitor.round(),
+            },
+          ]
+        : []),
     ].map((duty) => new Duty({ ...duty, logger }).start());
+    if (config.metricsPort > 0) this.#metrics = await this.#serveMetrics(monitor);
+  }
+
+  #serveMetrics(monitor: BalanceMonitor | undefined): Promise<MetricsServer> {
+    const { cache, config, database, writer } = this;
+    const metrics = new Metrics();
+    metrics.gauge('counterfoil_writer_waiting', 'Postings that wait for their commit group.', () => writer.waiting);
+    metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
+    if (cache) addBalanceMetrics(metrics, cache);
+    if (monitor) addMonitorMetrics(metrics, monitor);
+    return MetricsServer.listen(metrics, { host: config.host, port: config.metricsPort, allow: config.metricsAllow });
   }
 
   async onModuleDestroy(): Promise<void> {
-    await Promise.all(this.#duties.map((duty) => duty.stop()));
+    await Promise.all([this.#metrics?.close(), ...this.#duties.map((duty) => duty.stop())]);
   }
 }

@@ -17,6 +17,7 @@ export interface BalanceCache {
   readonly guard: CacheGuard;
   readonly reader: BalanceReader;
   readonly sweeper: Sweeper;
+  readonly databaseReads: DatabaseReads;
   readonly client: CacheClient;
   /** For `/readyz` and metrics. Degraded is not unready: reads go to the database, writes go on. */
   state(): CacheState & { untold: number; databaseReadsWaiting: number };
@@ -51,6 +52,7 @@ export function openBalanceCache(url: string, config: Config, database: Database
     guard: new CacheGuard(client, untold, { policy: config.cacheWritePolicy, ttlMs }),
     reader,
     sweeper,
+    databaseReads: reads,
     client,
     state: () => ({ ...client.state, untold: untold.size, databaseReadsWaiting: reads.waiting }),
     close: async () => {

@@ -169,15 +169,20 @@ export class CacheClient {
 
   /** Keys of all accounts, a bounded step at a time. */
   async *keys(): AsyncGenerator<string[]> {
-    let cursor = '0';
+    let from = '0';
     do {
-      const from = cursor;
-      const [next, page] = await this.#guarded(this.#timeoutMs, () =>
-        this.#redis.scan(from, 'MATCH', 'bal:{*', 'COUNT', SCAN_COUNT),
-      );
-      cursor = next;
-      if (page.length > 0) yield page;
-    } while (cursor !== '0');
+      const { cursor, keys } = await this.scan(from, SCAN_COUNT);
+      from = cursor;
+      if (keys.length > 0) yield keys;
+    } while (from !== '0');
+  }
+
+  /** One step of SCAN over the accounts' keys, of about `count` keys. From `'0'`; a cursor of `'0'` ends it. */
+  async scan(from: string, count: number): Promise<{ cursor: string; keys: string[] }> {
+    const [cursor, keys] = await this.#guarded(this.#timeoutMs, () =>
+      this.#redis.scan(from, 'MATCH', 'bal:{*', 'COUNT', count),
+    );
+    return { cursor, keys };
   }
 
   /** The fields of these keys' hashes, and what Redis' clock said, in milliseconds: for the sweeper and the monitor. */

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { passwordOf, runtimeUrlOf } from './runtime-role.js';
 
@@ -167,6 +168,25 @@ export const ENVIRONMENT = z.object({
   BALANCE_SWEEP_AFTER_MS: integer({ default: 8_000, min: 100, max: 600_000 }).describe(
     'Age from which the fence of a writer is swept. More than WRITER_GROUP_TIMEOUT_MS, or slow groups are tried again.',
   ),
+  BALANCE_MONITOR_INTERVAL_MS: integer({ default: 10_000, min: 100, max: 3_600_000 }).describe(
+    'How often the worker compares a sample of cached balances with the ledger.',
+  ),
+  BALANCE_MONITOR_SAMPLE: integer({ default: 200, min: 2, max: 10_000 }).describe(
+    'Accounts in such a sample: half of them from the cache, half from the ledger.',
+  ),
+  METRICS_ALLOW: z
+    .string()
+    .refine(
+      (value) => value.split(',').every((address) => isIP(address.trim()) !== 0),
+      'must be IP addresses, separated by commas',
+    )
+    .default('127.0.0.1,::1')
+    .describe(
+      'Addresses that `/metrics` answers, separated by commas; for all others, and for what a proxy forwards, there is no such route.',
+    ),
+  METRICS_PORT: integer({ default: 0, min: 0, max: 65_535 }).describe(
+    'Port on which the worker serves `/metrics` at HOST; 0: it does not. The API serves it on its own port.',
+  ),
   CURSOR_SECRET: z
     .string()
     .min(16, 'must have at least 16 characters')
@@ -221,6 +241,10 @@ export interface Config {
   readonly balanceDatabaseQueue: number;
   readonly balanceEarlyRefresh: number;
   readonly balanceSweepAfterMs: number;
+  readonly balanceMonitorIntervalMs: number;
+  readonly balanceMonitorSample: number;
+  readonly metricsAllow: readonly string[];
+  readonly metricsPort: number;
   readonly cursorSecret: string;
   readonly idMaxLeadMs: number;
 }
@@ -280,6 +304,10 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     balanceDatabaseQueue: values.BALANCE_DATABASE_QUEUE,
     balanceEarlyRefresh: values.BALANCE_EARLY_REFRESH,
     balanceSweepAfterMs: values.BALANCE_SWEEP_AFTER_MS,
+    balanceMonitorIntervalMs: values.BALANCE_MONITOR_INTERVAL_MS,
+    balanceMonitorSample: values.BALANCE_MONITOR_SAMPLE,
+    metricsAllow: Object.freeze(values.METRICS_ALLOW.split(',').map((address) => address.trim())),
+    metricsPort: values.METRICS_PORT,
     cursorSecret: values.CURSOR_SECRET ?? deriveCursorSecret(databaseRuntimeUrl),
     idMaxLeadMs: values.ID_MAX_LEAD_MS,
   });

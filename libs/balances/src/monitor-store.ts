@@ -1,0 +1,74 @@
+import { int8Array } from '#platform/binary-array.js';
+import type { Deadline } from '#platform/deadline.js';
+import type { Database } from '#platform/postgres.js';
+import type { AccountKey } from './cached-balance.js';
+
+/** Merchants of one sample; each gives its share of the accounts. */
+const MERCHANTS = 20;
+/** Events of the merchant that are looked through for those of one account. */
+const EVENTS_LOOKED_AT = 500;
+const EVENTS_TOLD = 5;
+
+/** $1 how many. From a random point of the ids on; fewer when the point lies near the end. No lock. */
+const SAMPLE_MERCHANTS = {
+  name: 'sample-merchants',
+  text: `SELECT id FROM merchants
+  WHERE id >= (SELECT min(id) + (random() * (max(id) - min(id)))::bigint FROM merchants)
+  ORDER BY id LIMIT $1`,
+};
+
+/** $1 merchants, $2 accounts of each, from a random point of their ids on. No lock. */
+const SAMPLE_ACCOUNTS = {
+  name: 'sample-accounts',
+  text: `SELECT b.merchant_id, b.account_id FROM unnest($1::bigint[]) AS m (id)
+  CROSS JOIN LATERAL (SELECT min(account_id) AS first, max(account_id) AS last FROM balances WHERE merchant_id = m.id) AS r
+  CROSS JOIN LATERAL (SELECT r.first + (random() * (r.last - r.first))::bigint AS point) AS p
+  CROSS JOIN LATERAL (
+    SELECT merchant_id, account_id FROM balances WHERE merchant_id = m.id AND account_id >= p.point
+     ORDER BY account_id LIMIT $2) AS b`,
+};
+
+/** $1 merchant, $2 account, $3 events looked at, $4 events told. By the primary key, backwards. No lock. */
+const LAST_EVENTS = {
+  name: 'last-events-of-account',
+  text: `SELECT e.type, e.occurred_at, e.trace_context, entry ->> 'account_version' AS account_version
+  FROM (SELECT xid, seq, type, occurred_at, trace_context, data FROM events WHERE merchant_id = $1
+         ORDER BY xid DESC, seq DESC LIMIT $3) AS e
+  CROSS JOIN LATERAL json_array_elements(e.data -> 'entries') AS entry
+  WHERE entry ->> 'account_id' = $2::text ORDER BY e.xid DESC, e.seq DESC LIMIT $4`,
+};
+
+export interface AccountEvent {
+  readonly type: string;
+  readonly account_version: string;
+  /** Milliseconds since 1970. */
+  readonly occurred_at: number;
+  readonly trace_context: string | null;
+}
+
+/** About `count` accounts of the ledger, of merchants that lie together by age. */
+export async function sampleAccounts(database: Database, count: number, deadline: Deadline): Promise<AccountKey[]> {
+  const merchants = await database.read<{ id: bigint }>('platform', deadline, {
+    ...SAMPLE_MERCHANTS,
+    values: [MERCHANTS],
+  });
+  if (merchants.length === 0) return [];
+  const merchantIds = merchants.map(({ id }) => id);
+  const rows = await database.read<{ merchant_id: bigint; account_id: bigint }>({ merchantIds }, deadline, {
+    ...SAMPLE_ACCOUNTS,
+    values: [int8Array(merchantIds), Math.ceil(count / merchants.length)],
+  });
+  return rows.map((row) => ({ merchantId: row.merchant_id, accountId: row.account_id }));
+}
+
+/** Newest first; those among the merchant's latest, so that a quiet account of a busy merchant may have none. */
+export function lastEventsOf(
+  database: Database,
+  { merchantId, accountId }: AccountKey,
+  deadline: Deadline,
+): Promise<AccountEvent[]> {
+  return database.read<AccountEvent & Record<string, unknown>>({ merchantIds: [merchantId] }, deadline, {
+    ...LAST_EVENTS,
+    values: [merchantId, String(accountId), EVENTS_LOOKED_AT, EVENTS_TOLD],
+  });
+}

@@ -1,0 +1,217 @@
+import { Writable } from 'node:stream';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { CacheClient } from '#balances/cache-client.js';
+import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
+import { DatabaseReads } from '#balances/database-reads.js';
+import { CacheGuard } from '#balances/guard.js';
+import { loadBalances } from '#balances/load-balances.js';
+import { BalanceMonitor } from '#balances/monitor.js';
+import { BalanceReader } from '#balances/read-balance.js';
+import { UntoldVersions } from '#balances/untold-versions.js';
+import { systemClock } from '#kernel/clock.js';
+import { Deadline } from '#platform/deadline.js';
+import { createLogger } from '#platform/logging.js';
+import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
+import { TestLedger, transfer } from './support/ledger.js';
+import { type PrivateRedis, privateRedis } from './support/redis.js';
+
+const TTL = 60_000;
+
+let on: TestDatabase;
+let ledger: TestLedger;
+let redis: PrivateRedis;
+let raw: Redis;
+let client: CacheClient;
+let untold: UntoldVersions;
+let guard: CacheGuard;
+let reader: BalanceReader;
+let merchantId: bigint;
+let account: AccountKey;
+let other: AccountKey;
+const logged: Record<string, unknown>[] = [];
+const logger = createLogger(
+  { level: 'error', service: 'test' },
+  new Writable({
+    write: (chunk, _encoding, done) => {
+      logged.push(JSON.parse(String(chunk)));
+      done();
+    },
+  }),
+);
+
+beforeAll(async () => {
+  [on, redis] = await Promise.all([freshDatabase(), privateRedis()]);
+  client = new CacheClient({ url: redis.url, timeoutMs: 2_000 });
+  raw = new Redis(redis.url);
+  await client.ready();
+  untold = new UntoldVersions(client, { ttlMs: TTL, clock: systemClock });
+  guard = new CacheGuard(client, untold, { policy: 'available', ttlMs: TTL });
+  ledger = await TestLedger.open(on, {}, systemClock, guard);
+  const reads = new DatabaseReads((accounts, deadline) => loadBalances(ledger.database, accounts, deadline), {
+    concurrency: 2,
+    queue: 100,
+  });
+  reader = new BalanceReader(
+    { client, untold, database: reads },
+    { ttlMs: TTL, leaseWaitMs: 100, l1MaxAgeMs: 0, earlyRefresh: 0 },
+  );
+  merchantId = await ledger.createMerchant();
+});
+beforeEach(async () => {
+  logged.length = 0;
+  await raw.flushall();
+  const code = () => `a:${ledger.ids.next()}`;
+  account = { merchantId, accountId: await ledger.createAccount(merchantId, { code: code() }) };
+  other = { merchantId, accountId: await ledger.createAccount(merchantId, { code: code() }) };
+  await post();
+  await post();
+  expect(await read()).toMatchObject({ version: 2n, source: 'cache' });
+});
+afterAll(async () => {
+  untold.close();
+  raw.disconnect();
+  await client.close();
+  await ledger.close();
+  await redis.stop();
+  await on.drop();
+});
+
+const post = () => ledger.post(merchantId, transfer(account.accountId, other.accountId, 5n));
+const read = () => reader.read(account, { consistency: 'cached', deadline: Deadline.after(5_000) });
+const monitorOf = (confirmAfterMs = 20) =>
+  new BalanceMonitor({ client, database: ledger.database, logger }, { ttlMs: TTL, sample: 1_000, confirmAfterMs });
+
+/** What a superuser does at night: no trigger, no guard, no event. */
+const behindTheBack = (change: string) =>
+  asAdmin(on.ownerUrl, async (admin) => {
+    await admin.query('BEGIN');
+    await admin.query(`SET LOCAL session_replication_role = 'replica'`);
+    await admin.query(`UPDATE balances SET ${change} WHERE merchant_id = $1 AND account_id = $2`, [
+      merchantId,
+      account.accountId,
+    ]);
+    await admin.query('COMMIT');
+  });
+
+const FAULT_LINE = {
+  healed: true,
+  level: expect.anything(),
+  msg: 'the cache served a balance that is not the ledger’s',
+};
+
+describe('the monitor', () => {
+  test('counts what is right as fresh, and logs nothing', async () => {
+    const monitor = monitorOf();
+    expect(await monitor.round()).toBe(0);
+    expect(monitor.counts).toMatchObject({ fresh: 2, stale: 0, ahead: 0, corrupt: 0, rounds: 1, healed: 0 });
+    expect(logged).toEqual([]);
+  });
+
+  test('finds, logs with the last events, and heals what a superuser changed behind the cache’s back', async () => {
+    await behindTheBack('version = version + 1, posted_debits = posted_debits + 7');
+    expect(await read()).toMatchObject({ version: 2n, postedDebits: 10n, source: 'cache' });
+    const monitor = monitorOf();
+    expect(await monitor.round()).toBe(1);
+    expect(monitor.counts).toMatchObject({ stale: 1, healed: 1, ahead: 0, corrupt: 0 });
+    expect(logged).toMatchObject([
+      {
+        ...FAULT_LINE,
+        verdict: 'stale',
+        merchant_id: String(merchantId),
+        account_id: String(account.accountId),
+        cache_version: '2',
+        ledger_version: '3',
+        last_events: [
+          { type: 'transaction.posted', account_version: '2' },
+          { type: 'transaction.posted', account_version: '1' },
+        ],
+      },
+    ]);
+    expect(await read()).toMatchObject({ version: 3n, postedDebits: 17n, source: 'database' });
+    expect(await read()).toMatchObject({ version: 3n, postedDebits: 17n, source: 'cache' });
+    expect(await monitor.round()).toBe(0);
+  });
+
+  test('finds and heals a version that the ledger does not have', async () => {
+    await behindTheBack('version = version - 1, posted_debits = posted_debits - 5');
+    const monitor = monitorOf();
+    expect(await monitor.round()).toBe(1);
+    expect(monitor.counts).toMatchObject({ ahead: 1, healed: 1, stale: 0 });
+    expect(logged).toMatchObject([{ ...FAULT_LINE, verdict: 'ahead', cache_version: '2', ledger_version: '1' }]);
+    expect(await read()).toMatchObject({ version: 1n, postedDebits: 5n, source: 'database' });
+    expect(await read()).toMatchObject({ version: 1n, postedDebits: 5n, source: 'cache' });
+  });
+
+  test('finds and heals other totals under the same version', async () => {
+    await behindTheBack('posted_debits = posted_debits + 1');
+    const monitor = monitorOf();
+    expect(await monitor.round()).toBe(1);
+    expect(monitor.counts).toMatchObject({ corrupt: 1, healed: 1 });
+    expect(logged).toMatchObject([{ ...FAULT_LINE, verdict: 'corrupt', cache_version: '2', ledger_version: '2' }]);
+    expect(await read()).toMatchObject({ version: 2n, postedDebits: 11n, source: 'database' });
+    expect(await read()).toMatchObject({ version: 2n, postedDebits: 11n, source: 'cache' });
+  });
+
+  test.each([
+    ['value', { val: 'nonsense' }],
+    ['version', { ver: 'nonsense' }],
+  ])('finds and heals a %s that nobody here wrote', async (_, fields) => {
+    await raw.hset(cacheKey(account), fields);
+    const monitor = monitorOf();
+    expect(await monitor.round()).toBe(1);
+    expect(monitor.counts).toMatchObject({ corrupt: 1, healed: 1 });
+    expect(await read()).toMatchObject({ version: 2n, source: 'database' });
+    expect(await read()).toMatchObject({ version: 2n, source: 'cache' });
+  });
+
+  test('heals without a trace while a reader holds the lease: the fill that is too low is refused, the next one goes in', async () => {
+    await raw.hset(cacheKey(account), 'lease', `early ${Date.now()}`);
+    await behindTheBack('version = version - 1, posted_debits = posted_debits - 5');
+    expect(await monitorOf().round()).toBe(1);
+    expect(await raw.hgetall(cacheKey(account))).toMatchObject({ ver: '3', lease: expect.anything() });
+    expect(await client.call({ script: 'fill', account, args: ['early', 1n, '5 0 0 0 1', TTL] })).toBe(0);
+    expect(await read()).toMatchObject({ version: 1n, source: 'database' });
+    expect(await read()).toMatchObject({ version: 1n, source: 'cache' });
+  });
+
+  test('a heal that comes late spares a version that was published meanwhile', async () => {
+    await post();
+    // As the heal of a value at version 2 would be sent.
+    await client.call({ script: 'invalidate', account, args: [3n, TTL] });
+    expect(await read()).toMatchObject({ version: 3n, postedDebits: 15n, source: 'cache' });
+  });
+
+  test('counts what serves nothing as fenced and absent', async () => {
+    const group = await guard.fence([account], ledger.ids.next(), 1_000);
+    await raw.del(cacheKey(other));
+    const monitor = monitorOf();
+    expect(await monitor.check([account, other])).toBe(0);
+    expect(monitor.counts).toMatchObject({ fenced: 1, absent: 1, fresh: 0 });
+    await group.abandon();
+  });
+
+  test('does not take writers at work for a fault, although their writes come between its two reads', async () => {
+    const monitor = monitorOf(1);
+    const end = performance.now() + 20_000;
+    let working = true;
+    let posts = 0;
+    const work = async (): Promise<void> => {
+      while (working) {
+        await post();
+        await read();
+        posts += 1;
+      }
+    };
+    const workers = Promise.all(Array.from({ length: 4 }, work));
+    while ((posts < 500 || monitor.counts.suspected < 5) && performance.now() < end) {
+      expect(await monitor.check([account, other])).toBe(0);
+    }
+    working = false;
+    await workers;
+    const { stale, ahead, corrupt, fresh, fenced, suspected } = monitor.counts;
+    expect({ stale, ahead, corrupt }).toEqual({ stale: 0, ahead: 0, corrupt: 0 });
+    for (const seen of [fresh, fenced, suspected]) expect(seen).toBeGreaterThan(0);
+    expect(logged).toEqual([]);
+  });
+});
