@@ -1,0 +1,148 @@
+import { request } from 'node:http';
+import { NestFactory } from '@nestjs/core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readConfig } from '#platform/config.js';
+import { createLogger } from '#platform/logging.js';
+import { Telemetry } from '#platform/telemetry.js';
+import { WorkerModule } from '../apps/worker/src/worker.module.js';
+import { freePort } from '../scripts/ports.mjs';
+import { TestApi, transfer } from './support/api.js';
+import { privateRedis } from './support/redis.js';
+import { until } from './support/until.js';
+
+let api: TestApi;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+});
+afterAll(() => api.stop());
+
+/** From an address of one's own choice: all of 127/8 is this machine, and only 127.0.0.1 is allowed by default. */
+function scrape(
+  url: string,
+  { from = '127.0.0.1', headers = {} }: { from?: string; headers?: Record<string, string> } = {},
+): Promise<{ status: number; type: string; text: string }> {
+  return new Promise((resolve, reject) => {
+    request(`${url}/metrics`, { localAddress: from, headers, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk) => {
+        text += chunk;
+      });
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, type: String(response.headers['content-type']), text }),
+      );
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+/** The value of one line; undefined when it is not there. */
+function readingOf(text: string, metric: string): number | undefined {
+  const line = text.split('\n').find((one) => one.startsWith(`${metric} `));
+  return line === undefined ? undefined : Number(line.slice(metric.length + 1));
+}
+
+const NAMES = [
+  'counterfoil_balance_hits_total',
+  'counterfoil_balance_misses_total',
+  'counterfoil_balance_fenced_reads_total',
+  'counterfoil_balance_lease_waits_total',
+  'counterfoil_balance_early_refreshes_total',
+  'counterfoil_balance_publishes_total{outcome="installed"}',
+  'counterfoil_balance_publishes_total{outcome="refused"}',
+  'counterfoil_balance_publishes_total{outcome="unconfirmed"}',
+  'counterfoil_balance_unfenced_groups_total',
+  'counterfoil_balance_sweeps_total',
+  'counterfoil_balance_breaker{state="closed"}',
+  'counterfoil_balance_breaker{state="open"}',
+  'counterfoil_balance_untold',
+  'counterfoil_balance_database_queries_total',
+  'counterfoil_balance_database_waiting',
+  'counterfoil_writer_waiting',
+  'process_cpu_seconds_total',
+];
+
+describe('/metrics of the API', () => {
+  test('has every name, in the format that Prometheus reads', async () => {
+    const { status, type, text } = await scrape(api.url);
+    expect(status).toBe(200);
+    expect(type).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect(NAMES.filter((name) => readingOf(text, name) === undefined)).toEqual([]);
+    expect(readingOf(text, 'counterfoil_balance_breaker{state="closed"}')).toBe(1);
+  });
+
+  test('moves with what happens', async () => {
+    const shop = await api.merchant('EUR');
+    await shop.open('from');
+    const to = await shop.open('to');
+    const before = (await scrape(api.url)).text;
+    await shop.posted(transfer('from', 'to', '5'));
+    for (let n = 0; n < 3; n += 1) await shop.client.get(`/v1/accounts/${to}/balance`);
+    await api.client().get('/nowhere/at/all');
+    const after = (await scrape(api.url)).text;
+    const moved = (name: string): number => (readingOf(after, name) ?? 0) - (readingOf(before, name) ?? 0);
+    expect(moved('counterfoil_balance_hits_total')).toBe(3);
+    expect(moved('counterfoil_balance_groups_total')).toBe(1);
+    expect(moved('counterfoil_balance_publishes_total{outcome="installed"}')).toBe(2);
+    const requests = (method: string, route: string, status: string): number =>
+      moved(`counterfoil_http_requests_total{method="${method}",route="${route}",status="${status}"}`);
+    expect(requests('POST', '/v1/transactions', '2xx')).toBe(1);
+    expect(requests('GET', '/v1/accounts/:id/balance', '2xx')).toBe(3);
+    expect(requests('any', 'none', '4xx')).toBe(1);
+    expect(after).not.toContain('nowhere');
+    expect(after).not.toContain(to);
+  });
+
+  test('is no route for a foreign address, nor for whom a proxy forwards', async () => {
+    const unknown = await api.client().get('/metric');
+    for (const answer of [
+      await scrape(api.url, { from: '127.0.0.2' }),
+      await scrape(api.url, { headers: { 'x-forwarded-for': '127.0.0.1' } }),
+    ]) {
+      expect(answer.status).toBe(404);
+      expect({ ...JSON.parse(answer.text), trace_id: '' }).toEqual({ ...unknown.body, trace_id: '' });
+    }
+  });
+
+  test('answers whom METRICS_ALLOW names, and no other', async () => {
+    const other = await TestApi.start({ on: api.on, environment: { METRICS_ALLOW: '127.0.0.2, ::1' } });
+    expect((await scrape(other.url, { from: '127.0.0.2' })).status).toBe(200);
+    expect((await scrape(other.url)).status).toBe(404);
+    await other.stop();
+  });
+});
+
+describe('/metrics of the worker', () => {
+  test('is served on METRICS_PORT to the same addresses, and tells what the monitor found', async () => {
+    // Its duties reach every key: the run's shared cache has those of other files' databases.
+    const [port, redis] = await Promise.all([freePort(), privateRedis()]);
+    const config = readConfig({
+      DATABASE_URL: api.on.ownerUrl,
+      DATABASE_RUNTIME_URL: api.on.runtimeUrl,
+      REDIS_URL: redis.url,
+      METRICS_PORT: String(port),
+      BALANCE_MONITOR_INTERVAL_MS: '100',
+    });
+    const logger = createLogger({ level: 'silent', service: 'test' });
+    const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
+    const worker = await NestFactory.createApplicationContext(
+      WorkerModule.with({ config, logger, telemetry, service: 'worker' }),
+      { logger: false, abortOnError: false },
+    );
+    const url = `http://127.0.0.1:${port}`;
+    await until('the monitor has made a round', async () => {
+      const { text } = await scrape(url);
+      return (readingOf(text, 'counterfoil_balance_monitor_rounds_total') ?? 0) > 0;
+    });
+    const { text } = await scrape(url);
+    for (const verdict of ['fresh', 'stale', 'ahead', 'corrupt', 'absent', 'fenced']) {
+      expect(readingOf(text, `counterfoil_balance_monitor_accounts_total{verdict="${verdict}"}`)).toBeDefined();
+    }
+    expect((await scrape(url, { from: '127.0.0.2' })).status).toBe(404);
+    await worker.close();
+    await expect(scrape(url)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await redis.stop();
+  });
+});
