@@ -43,7 +43,11 @@ export const ENVIRONMENT = z.object({
     .describe(
       'PostgreSQL as `counterfoil_runtime`, the role that the service runs as. Derived from DATABASE_URL when absent.',
     ),
-  REDIS_URL: redisUrl.optional().describe('Redis in the cache role: it may lose everything (`volatile-lru`).'),
+  REDIS_URL: redisUrl
+    .optional()
+    .describe(
+      'Redis in the cache role: it may lose everything (`volatile-lru`). Without it balances are read from the database.',
+    ),
   REDIS_QUEUE_URL: redisUrl.optional().describe('Redis in the queue role: persistent, `noeviction`.'),
   COUNTERFOIL_OPERATOR_KEY: z
     .string()
@@ -83,7 +87,7 @@ export const ENVIRONMENT = z.object({
       'Least severe level that is logged. `info` has a line for each request; `warn` has none and costs nothing.',
     ),
   REQUEST_DEADLINE_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
-    'Deadline of each request, handed down to SQL and Redis.',
+    'Deadline of each request, handed down to SQL. Redis is never waited for as long: BALANCE_REDIS_TIMEOUT_MS.',
   ),
   HEADERS_TIMEOUT_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
     'How long a client may take to send the headers of a request.',
