@@ -9,6 +9,9 @@ export interface PrivateRedis {
   readonly url: string;
   /** Stops it and starts it again, empty, on the same port. */
   restart(): Promise<void>;
+  /** The same, without a chance for it to say anything. */
+  crash(): Promise<void>;
+  signal(signal: NodeJS.Signals): void;
   stop(): Promise<void>;
 }
 
@@ -24,13 +27,23 @@ export async function privateRedis(): Promise<PrivateRedis> {
   // A run that ends early must leave no server behind.
   const kill = () => server.kill();
   process.once('exit', kill);
+  const signal = (name: NodeJS.Signals) => process.kill(server.pid, name);
+  const startAgain = async () => {
+    server = await start(port);
+    if (server.port !== port) throw new Error(`port ${port} was taken meanwhile`);
+  };
   return {
     url,
     restart: async () => {
       await server.stop();
-      server = await start(port);
-      if (server.port !== port) throw new Error(`port ${port} was taken meanwhile`);
+      await startAgain();
     },
+    crash: async () => {
+      signal('SIGKILL');
+      await server.ended;
+      await startAgain();
+    },
+    signal,
     stop: async () => {
       process.removeListener('exit', kill);
       await server.stop();
