@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { PrivateRedis } from '../support/redis.js';
 import { type Dice, type Interval, now } from './history.js';
-import { type Service, untilCacheIsUsed } from './servers.js';
+import { cacheState, type Service } from './servers.js';
 
 export interface Fault extends Interval {
   readonly kind: string;
@@ -21,6 +21,7 @@ const CACHE_GAP_MS = { low: 800, high: 2_500 };
 const STORM_MS = { low: 1_500, high: 3_000 };
 const NOISE_KEYS = 4_000;
 const NOISE = 'x'.repeat(400);
+const WATCH_MS = 50;
 const ROLE_MAXMEMORY = '128mb';
 
 /** Two hands that do harm at once: one to the processes, one to the cache. */
@@ -30,7 +31,7 @@ export class Faults {
   readonly cut: Interval[] = [];
   readonly #fleet: Fleet;
   readonly #ttlMs: number;
-  readonly #closings: Promise<void>[] = [];
+  readonly #watching: Promise<void>[] = [];
   #stopped = false;
 
   constructor(fleet: Fleet, ttlMs: number) {
@@ -99,23 +100,48 @@ export class Faults {
     this.#fleet.cache.signal('SIGCONT');
   }
 
-  /** The processes lose and find Redis one by one: until all have it again, and for one TTL more, X2 holds. */
+  /** The APIs lose and find Redis one by one. */
   async #whileCut(fault: () => Promise<void>): Promise<void> {
     const from = now();
-    const interval = { from, to: Number.POSITIVE_INFINITY };
-    this.cut.push(interval);
-    await fault();
-    const back = Promise.all(this.#fleet.apis.map((api) => untilCacheIsUsed(() => api.url)));
-    this.#closings.push(
-      back.then(() => {
-        interval.to = now() + this.#ttlMs;
-      }),
+    const over = fault();
+    this.#watching.push(...this.#fleet.apis.map((api) => this.#watch(api, from, over)));
+    await over;
+  }
+
+  /**
+   * X2 holds from the fault until the API uses Redis again, and for one TTL more: what it told nobody has expired then. An
+   * API that is paused or dead writes and reads nothing meanwhile.
+   */
+  async #watch(api: Service, from: number, over: Promise<void>): Promise<void> {
+    let open: { from: number; to: number } | undefined;
+    const close = () => {
+      if (open) open.to = now() + this.#ttlMs;
+      open = undefined;
+    };
+    const isOver = over.then(
+      () => true,
+      () => true,
     );
+    for (let [times, since] = [0, from]; times < 2; since = now()) {
+      if (api.paused || api.url === undefined) {
+        close();
+      } else {
+        if (!open) {
+          open = { from: since, to: Number.POSITIVE_INFINITY };
+          this.cut.push(open);
+        }
+        const ended = await Promise.race([isOver, sleep(0, false)]);
+        const isBack = ended && (await cacheState(api.url)) === 'ok';
+        times = isBack && !api.paused ? times + 1 : 0;
+      }
+      await sleep(WATCH_MS);
+    }
+    close();
   }
 
   /** Resolves when every API uses Redis again. */
   async recovered(): Promise<void> {
-    await Promise.all(this.#closings);
+    await Promise.all(this.#watching);
   }
 
   /** Little memory and much noise: some balances are evicted, some fences refused. */

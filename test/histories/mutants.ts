@@ -1,6 +1,7 @@
 /**
- * Planted bugs, in the compiled services: `npm run test:histories -- --mutant "<name>"` must fail with stale reads. They
- * are the easy versions that balance-cache.md warns of, and one lost write.
+ * Planted bugs, in a copy of the compiled services: `npm run test:histories -- --mutant NAME` must end with stale reads.
+ * The first shows that the checker sees anything at all, the others are what people do today (balance-cache.md, "Why the
+ * easy versions fail").
  */
 export interface Mutant {
   readonly name: string;
@@ -8,40 +9,59 @@ export interface Mutant {
 }
 
 const GUARD = 'dist/libs/balances/src/guard.js';
-
 const READER = 'dist/libs/balances/src/read-balance.js';
-const WRITER = 'dist/libs/ledger/src/writer.js';
+const LUA = 'libs/balances/src/lua';
 
 const NO_FENCE = {
   file: GUARD,
   search: 'const confirmed = await this.#confirmed(fences, deadlineMs);',
   replace: 'const confirmed = fences.length >= 0;',
 };
+const READERS_TELL_NOTHING = {
+  file: READER,
+  search: "if (known === '' || balance.version > BigInt(known)) {",
+  replace: 'if (false) {',
+};
+const FILL =
+  'local installs = own and tokens == 0 and not (hash.ver and newer(hash.ver, version)) and granted + ttl > now';
+const FILL_DEADLINE = { file: `${LUA}/fill.lua`, search: 'granted + ttl)', replace: 'now + ttl)' };
+const PUBLISH = 'local installs = fenced_at ~= nil and fenced_at + ttl > now and newest';
 
 export const MUTANTS: readonly Mutant[] = [
   {
-    name: 'no fence, and nothing published',
-    changes: [NO_FENCE, { file: GUARD, search: 'await this.#publish(distinct, token, values);', replace: '' }],
-  },
-  {
-    name: 'delete after commit',
+    name: 'nothing-told',
     changes: [
       NO_FENCE,
-      {
-        file: GUARD,
-        search: 'await this.#publish(distinct, token, values);',
-        replace:
-          "void this.#confirmed(distinct.map((account) => ({ script: 'invalidate', account, args: [values.length + 1e15, this.#options.ttlMs] })));",
-      },
+      { file: GUARD, search: 'await this.#publish(distinct, token, values);', replace: 'void values;' },
     ],
   },
   {
-    name: 'readers serve what is fenced',
-    changes: [],
+    name: 'delete-after-commit',
+    changes: [
+      NO_FENCE,
+      READERS_TELL_NOTHING,
+      {
+        file: `${LUA}/publish.lua`,
+        search: PUBLISH,
+        replace: "redis.call('DEL', key)\ndo return 0 end\nlocal installs = false",
+      },
+      { file: `${LUA}/fill.lua`, search: FILL, replace: 'local installs = true' },
+      FILL_DEADLINE,
+    ],
   },
   {
-    name: 'acknowledged before COMMIT',
-    changes: [],
+    name: 'set-if-newer',
+    changes: [
+      NO_FENCE,
+      READERS_TELL_NOTHING,
+      { file: `${LUA}/publish.lua`, search: PUBLISH, replace: 'fenced_at = now\nlocal installs = newest' },
+      {
+        file: `${LUA}/fill.lua`,
+        search: FILL,
+        replace: 'local installs = not (hash.ver and newer(hash.ver, version))',
+      },
+      FILL_DEADLINE,
+    ],
   },
 ];
 

@@ -6,7 +6,7 @@ import { privateRedis } from '../support/redis.js';
 import { check, storyOf, type Verdict } from './check.js';
 import { type Account, Clients, type Tenant } from './clients.js';
 import { type Fault, Faults } from './faults.js';
-import { Dice, emptyHistory, type History, type LedgerEntry, now } from './history.js';
+import { Dice, emptyHistory, type History, type Interval, type LedgerEntry, now } from './history.js';
 import type { Mutant } from './mutants.js';
 import { Build, Service } from './servers.js';
 
@@ -102,7 +102,8 @@ export async function runHistories(options: RunOptions): Promise<Outcome> {
       ...tellOf(history, verdict),
     ];
     const nearFaults = countNear(history, faults.done);
-    const report = reportOf({ options, history, verdict, clients, faults: faults.done, ledger, unsettled, nearFaults });
+    const { done, cut } = faults;
+    const report = reportOf({ options, history, verdict, clients, faults: done, cut, ledger, unsettled, nearFaults });
     return {
       report,
       offences,
@@ -221,12 +222,23 @@ function countNear(history: History, faults: readonly Fault[]): number {
   return history.reads.filter(({ source, invokedAt }) => source === 'cache' && isNear(invokedAt)).length;
 }
 
+/** How long at least one of them lasts. */
+function lengthOf(intervals: readonly Interval[]): number {
+  let [sum, end] = [0, Number.NEGATIVE_INFINITY];
+  for (const { from, to } of [...intervals].sort((left, right) => left.from - right.from)) {
+    sum += Math.max(0, to - Math.max(from, end));
+    end = Math.max(end, to);
+  }
+  return sum;
+}
+
 function reportOf(of: {
   options: RunOptions;
   history: History;
   verdict: Verdict;
   clients: Clients;
   faults: readonly Fault[];
+  cut: readonly Interval[];
   ledger: readonly LedgerEntry[];
   unsettled: number;
   nearFaults: number;
@@ -239,6 +251,7 @@ function reportOf(of: {
   const tally = (names: readonly string[]) =>
     list(new Map([...Map.groupBy(names, (name) => name)].map(([name, all]) => [name, all.length])));
   const { reads, acknowledgements, postings } = history;
+  const cutMs = lengthOf(of.cut);
   return [
     `seed ${of.options.seed}, ${of.options.seconds} s${of.options.mutant ? `, planted: ${of.options.mutant.name}` : ''}`,
     `reads ${reads.length}: ${tally(reads.map(({ consistency }) => consistency))}; with min_version ${count(reads, (read) => read.minVersion > 0)}`,
@@ -247,7 +260,7 @@ function reportOf(of: {
     `requests of postings ${counts.postingsSent}, retries ${counts.retries}, never answered before the end ${of.unsettled}, settled by their keys then ${of.unsettled - clients.unsettled}`,
     `timeouts ${counts.timeouts}, broken connections ${counts.brokenConnections}, reads without an answer ${counts.readsFailed}, refusals: ${list(counts.refusals)}`,
     `faults ${of.faults.length}: ${tally(of.faults.map(({ kind }) => kind))}`,
-    `cut off from Redis (X2, at most ${TTL_MS} ms): ${verdict.excused} reads behind, by ${verdict.excusedLongestMs.toFixed(0)} ms at most`,
+    `one API cut off from Redis (X2, at most ${TTL_MS} ms), during ${(cutMs / 1_000).toFixed(1)} s: ${verdict.excused} reads behind, by ${verdict.excusedLongestMs.toFixed(0)} ms at most`,
     `wrong ${verdict.wrong.length}, stale = ${verdict.stale.length}`,
   ].join('\n');
 }

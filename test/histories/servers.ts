@@ -26,8 +26,9 @@ export class Build {
     this.folder = mkdtempSync(join(tmpdir(), 'counterfoil-histories-'));
     cpSync(join(ROOT, 'package.json'), join(this.folder, 'package.json'));
     cpSync(join(ROOT, 'dist'), join(this.folder, 'dist'), { recursive: true });
-    // The Lua scripts are read from where they are written.
-    for (const name of ['node_modules', 'libs']) symlinkSync(join(ROOT, name), join(this.folder, name));
+    const lua = join('libs', 'balances', 'src', 'lua');
+    cpSync(join(ROOT, lua), join(this.folder, lua), { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules'), join(this.folder, 'node_modules'));
     if (mutant) this.#plant(mutant);
   }
 
@@ -92,7 +93,7 @@ export class Service {
       });
     });
     // Its first requests would find Redis not connected yet, and that is a fault of another kind.
-    if (url !== undefined) await untilCacheIsUsed(() => url);
+    if (url !== undefined) await untilCacheIsUsed(url);
     this.url = url;
   }
 
@@ -130,18 +131,17 @@ export class Service {
 }
 
 /** Resolves once the API says, twice, that it uses Redis. */
-export async function untilCacheIsUsed(urlOf: () => string | undefined, limitMs = START_LIMIT_MS): Promise<void> {
-  const end = performance.now() + limitMs;
+async function untilCacheIsUsed(url: string): Promise<void> {
+  const end = performance.now() + START_LIMIT_MS;
   for (let times = 0; times < 2; ) {
     if (performance.now() > end) throw new Error('an API did not come back to Redis');
-    const url = urlOf();
-    const ok = url !== undefined && (await cacheState(url)) === 'ok';
-    times = ok ? times + 1 : 0;
+    times = (await cacheState(url)) === 'ok' ? times + 1 : 0;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
-async function cacheState(url: string): Promise<string | undefined> {
+/** What the API says of its cache; undefined when it does not answer. */
+export async function cacheState(url: string): Promise<string | undefined> {
   try {
     const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(500) });
     const body = (await response.json()) as { checks: { balance_cache: string } };

@@ -2,8 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { findRedis } from '../../scripts/services/redis-binaries.mjs';
 import { startRedis } from '../../scripts/services/redis-server.mjs';
+
+const PORT_TRIES = 20;
+const PORT_PAUSE_MS = 100;
 
 export interface PrivateRedis {
   readonly url: string;
@@ -29,8 +33,14 @@ export async function privateRedis(): Promise<PrivateRedis> {
   process.once('exit', kill);
   const signal = (name: NodeJS.Signals) => process.kill(server.pid, name);
   const startAgain = async () => {
-    server = await start(port);
-    if (server.port !== port) throw new Error(`port ${port} was taken meanwhile`);
+    for (let tries = 1; ; tries += 1) {
+      server = await start(port);
+      if (server.port === port) return;
+      await server.stop();
+      if (tries === PORT_TRIES) throw new Error(`port ${port} was taken meanwhile`);
+      // Somebody's outgoing connection has it for a moment.
+      await sleep(PORT_PAUSE_MS);
+    }
   };
   return {
     url,
