@@ -2,13 +2,20 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { findRedis } from '../../scripts/services/redis-binaries.mjs';
 import { startRedis } from '../../scripts/services/redis-server.mjs';
+
+const PORT_TRIES = 20;
+const PORT_PAUSE_MS = 100;
 
 export interface PrivateRedis {
   readonly url: string;
   /** Stops it and starts it again, empty, on the same port. */
   restart(): Promise<void>;
+  /** The same, without a chance for it to say anything. */
+  crash(): Promise<void>;
+  signal(signal: NodeJS.Signals): void;
   stop(): Promise<void>;
 }
 
@@ -24,13 +31,29 @@ export async function privateRedis(): Promise<PrivateRedis> {
   // A run that ends early must leave no server behind.
   const kill = () => server.kill();
   process.once('exit', kill);
+  const signal = (name: NodeJS.Signals) => process.kill(server.pid, name);
+  const startAgain = async () => {
+    for (let tries = 1; ; tries += 1) {
+      server = await start(port);
+      if (server.port === port) return;
+      await server.stop();
+      if (tries === PORT_TRIES) throw new Error(`port ${port} was taken meanwhile`);
+      // Somebody's outgoing connection has it for a moment.
+      await sleep(PORT_PAUSE_MS);
+    }
+  };
   return {
     url,
     restart: async () => {
       await server.stop();
-      server = await start(port);
-      if (server.port !== port) throw new Error(`port ${port} was taken meanwhile`);
+      await startAgain();
     },
+    crash: async () => {
+      signal('SIGKILL');
+      await server.ended;
+      await startAgain();
+    },
+    signal,
     stop: async () => {
       process.removeListener('exit', kill);
       await server.stop();

@@ -1,0 +1,39 @@
+// npm run test:histories [-- --minutes N --seed S --mutant "NAME"]: real processes under faults, every read checked.
+// See test/histories. Exit 1 when a read is stale or a write lost; a seed that is not given is drawn, and printed.
+import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { root } from './compile.mjs';
+import { onStopRequest } from './services/on-stop-request.mjs';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
+    mutant: { type: 'string' },
+  },
+});
+for (const name of /** @type {const} */ (['minutes', 'seed'])) {
+  if (!(Number(values[name]) > 0)) {
+    console.error(`counterfoil: --${name} must be a number above 0.`);
+    process.exit(1);
+  }
+}
+console.log(`seed ${values.seed}, ${values.minutes} minutes`);
+const child = spawn(
+  process.execPath,
+  [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', 'test/histories.test.ts'],
+  {
+    cwd: root,
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      HISTORIES_MINUTES: values.minutes,
+      HISTORIES_SEED: values.seed,
+      HISTORIES_MUTANT: values.mutant ?? '',
+    },
+  },
+);
+onStopRequest(() => child.kill('SIGTERM'));
+child.once('exit', (code) => process.exit(code ?? 1));

@@ -1,0 +1,222 @@
+import { describe, expect, test } from 'vitest';
+import { type CheckOptions, check, storyOf } from './check.js';
+import type { Acknowledgement, History, LedgerEntry, Read, Sums } from './history.js';
+
+/** Planted violations: a checker that finds none of them would find nothing in a run either. */
+
+const OPTIONS: CheckOptions = { ttlMs: 1_000, l1MaxAgeMs: 300, cut: [] };
+const POSTINGS = [
+  { key: 'k1', from: 'a', to: 'b', amount: 5n, invokedAt: 10 },
+  { key: 'k2', from: 'a', to: 'c', amount: 7n, invokedAt: 30 },
+];
+const LEDGER: readonly LedgerEntry[] = [
+  { account: 'a', version: 1, adds: [5n, 0n, 0n, 0n], transaction: 't1', key: 'k1' },
+  { account: 'b', version: 1, adds: [0n, 5n, 0n, 0n], transaction: 't1', key: 'k1' },
+  { account: 'a', version: 2, adds: [7n, 0n, 0n, 0n], transaction: 't2', key: 'k2' },
+  { account: 'c', version: 1, adds: [0n, 7n, 0n, 0n], transaction: 't2', key: 'k2' },
+];
+const SUMS: readonly Sums[] = [
+  [0n, 0n, 0n, 0n],
+  [5n, 0n, 0n, 0n],
+  [12n, 0n, 0n, 0n],
+];
+
+/** A read of account `a`. */
+function read(version: number, [invokedAt, completedAt]: [number, number], more: Partial<Read> = {}): Read {
+  const sums = SUMS[version] ?? [99n, 0n, 0n, 0n];
+  return {
+    account: 'a',
+    consistency: 'cached',
+    minVersion: 0,
+    api: 'api-1',
+    invokedAt,
+    completedAt,
+    version,
+    sums,
+    source: 'cache',
+    ...more,
+  };
+}
+
+function acknowledged(key: 'k1' | 'k2', completedAt: number, more: Partial<Acknowledgement> = {}): Acknowledgement {
+  const [transaction, version, other] = key === 'k1' ? ['t1', 1, 'b'] : ['t2', 2, 'c'];
+  const versions = [
+    { account: 'a', version: Number(version) },
+    { account: String(other), version: 1 },
+  ];
+  const invokedAt = key === 'k1' ? 10 : 30;
+  return {
+    key,
+    api: 'api-1',
+    invokedAt,
+    completedAt,
+    transaction: String(transaction),
+    replayed: false,
+    versions,
+    ...more,
+  };
+}
+
+function judged(parts: {
+  reads?: Read[];
+  acknowledgements?: Acknowledgement[];
+  ledger?: readonly LedgerEntry[];
+  options?: Partial<CheckOptions>;
+}) {
+  const history: History = {
+    reads: parts.reads ?? [],
+    acknowledgements: parts.acknowledgements ?? [],
+    postings: new Map(POSTINGS.map(({ key, ...posting }) => [key, posting])),
+  };
+  const verdict = check(history, parts.ledger ?? LEDGER, { ...OPTIONS, ...parts.options });
+  return {
+    stale: verdict.stale.length,
+    wrong: verdict.wrong.map(({ rule }) => rule),
+    excused: verdict.excused,
+    excusedLongestMs: verdict.excusedLongestMs,
+  };
+}
+
+const RIGHT = { stale: 0, wrong: [], excused: 0, excusedLongestMs: 0 };
+
+describe('a history is right', () => {
+  test('when reads follow what was told', () => {
+    const reads = [read(0, [1, 5]), read(1, [21, 25]), read(2, [41, 45])];
+    expect(judged({ reads, acknowledgements: [acknowledged('k1', 20), acknowledged('k2', 40)] })).toEqual(RIGHT);
+  });
+
+  test('when a read began before the acknowledgement, and saw either version', () => {
+    const reads = [read(1, [39, 60]), read(2, [39, 60])];
+    expect(judged({ reads, acknowledgements: [acknowledged('k2', 40)] })).toEqual(RIGHT);
+  });
+
+  test('when a posting was never answered, whether it is in the ledger or not', () => {
+    expect(judged({})).toEqual(RIGHT);
+    expect(judged({ ledger: LEDGER.slice(0, 2) })).toEqual(RIGHT);
+  });
+
+  test('when a bounded read is no older than it may be', () => {
+    const acknowledgements = [acknowledged('k2', 40)];
+    expect(judged({ reads: [read(1, [339, 345], { consistency: 'bounded' })], acknowledgements })).toEqual(RIGHT);
+    expect(judged({ reads: [read(1, [341, 345], { consistency: 'bounded' })], acknowledgements }).stale).toBe(1);
+  });
+});
+
+describe('a read is stale', () => {
+  test('below an acknowledged version', () => {
+    expect(judged({ reads: [read(1, [41, 45])], acknowledgements: [acknowledged('k2', 40)] }).stale).toBe(1);
+  });
+
+  test('below what another read had seen, of whatever consistency', () => {
+    for (const consistency of ['cached', 'strong', 'bounded'] as const) {
+      expect(judged({ reads: [read(2, [35, 38], { consistency }), read(1, [39, 45], { api: 'api-2' })] }).stale).toBe(
+        1,
+      );
+    }
+  });
+
+  test('below what a replay had told', () => {
+    const replay = acknowledged('k2', 50, { invokedAt: 45, replayed: true });
+    expect(judged({ reads: [read(1, [51, 52])], acknowledgements: [replay] }).stale).toBe(1);
+  });
+
+  test('though a strong one', () => {
+    const reads = [read(1, [41, 45], { consistency: 'strong', source: 'database' })];
+    expect(judged({ reads, acknowledgements: [acknowledged('k2', 40)] }).stale).toBe(1);
+  });
+});
+
+describe('the named exception', () => {
+  const acknowledgements = [acknowledged('k2', 40)];
+  const options = { cut: [{ from: 100, to: 2_000 }] };
+
+  test('excuses a cached read near a cut, for less than a TTL, and says for how long', () => {
+    expect(judged({ reads: [read(1, [140, 141])], acknowledgements, options })).toEqual({
+      ...RIGHT,
+      excused: 1,
+      excusedLongestMs: 100,
+    });
+  });
+
+  test('excuses nothing before or after, nothing that lasts longer, and no strong read', () => {
+    for (const one of [
+      read(1, [90, 95]),
+      read(1, [2_001, 2_002]),
+      read(1, [1_040, 1_041]),
+      read(1, [140, 141], { consistency: 'strong' }),
+    ]) {
+      expect(judged({ reads: [one], acknowledgements, options })).toMatchObject({ stale: 1, excused: 0 });
+    }
+  });
+});
+
+describe('a read is wrong', () => {
+  test('with a value that its version does not have', () => {
+    expect(judged({ reads: [read(1, [41, 45], { sums: [6n, 0n, 0n, 0n] })] }).wrong).toEqual(['value']);
+  });
+
+  test('with a version that was never committed', () => {
+    expect(judged({ reads: [read(3, [41, 45])] }).wrong).toEqual(['never committed']);
+  });
+
+  test('with a version that nobody had asked for yet', () => {
+    expect(judged({ reads: [read(2, [25, 29])] }).wrong).toEqual(['from the future']);
+  });
+
+  test('below its min_version, near a cut as well', () => {
+    const reads = [read(1, [140, 145], { minVersion: 2 })];
+    expect(judged({ reads, options: { cut: [{ from: 0, to: 900 }] } }).wrong).toEqual(['min_version']);
+  });
+});
+
+describe('the ledger is wrong', () => {
+  const withFirst = (more: Partial<LedgerEntry>) => [{ ...(LEDGER[0] as LedgerEntry), ...more }, ...LEDGER.slice(1)];
+
+  test('when an acknowledged posting is not there', () => {
+    const acknowledgements = [acknowledged('k2', 40)];
+    const { wrong } = judged({ acknowledgements, ledger: LEDGER.slice(0, 2) });
+    expect(wrong).toEqual(['acknowledged and lost', 'acknowledged and lost']);
+  });
+
+  test('when a replay names another transaction, or other versions', () => {
+    const other = acknowledged('k1', 50, { transaction: 't9', replayed: true });
+    expect(judged({ acknowledgements: [acknowledged('k1', 20), other] }).wrong).toContain('acknowledged and lost');
+    const versions = [
+      { account: 'a', version: 2 },
+      { account: 'b', version: 1 },
+    ];
+    expect(judged({ acknowledgements: [acknowledged('k1', 20, { versions })] }).wrong).toEqual([
+      'acknowledged and lost',
+    ]);
+  });
+
+  test('when a key had two effects', () => {
+    const again: LedgerEntry[] = [
+      { account: 'a', version: 3, adds: [5n, 0n, 0n, 0n], transaction: 't3', key: 'k1' },
+      { account: 'b', version: 2, adds: [0n, 5n, 0n, 0n], transaction: 't3', key: 'k1' },
+    ];
+    expect(judged({ ledger: [...LEDGER, ...again] }).wrong).toEqual(['effect']);
+  });
+
+  test('when a posting did something else, or half of it, or was never sent', () => {
+    expect(judged({ ledger: withFirst({ adds: [6n, 0n, 0n, 0n] }) }).wrong).toEqual(['effect']);
+    expect(judged({ ledger: LEDGER.slice(0, 1) }).wrong).toEqual(['effect']);
+    expect(judged({ ledger: withFirst({ key: 'k9' }) }).wrong).toContain('unasked');
+  });
+
+  test('when a version is missing', () => {
+    expect(() => judged({ ledger: LEDGER.slice(2) })).toThrow('account a has no version 1');
+  });
+});
+
+test('the story of an account is what clients saw of it, in the order of the answers', () => {
+  const history: History = {
+    reads: [read(1, [41, 45]), read(1, [41, 43], { account: 'b' })],
+    acknowledgements: [acknowledged('k2', 40)],
+    postings: new Map(),
+  };
+  expect(storyOf(history, 'a', 45)).toEqual([
+    '[30.0, 40.0] api-1 posted k2 as t2: a version 2, c version 1',
+    '[41.0, 45.0] api-1 read a (cached) version 1 = 5/0/0/0 from cache',
+  ]);
+});

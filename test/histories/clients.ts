@@ -1,0 +1,260 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Dice, type History, now, type Posting } from './history.js';
+import type { Service } from './servers.js';
+
+export interface Account {
+  readonly id: string;
+  readonly code: string;
+}
+
+export interface Tenant {
+  readonly key: string;
+  /** A few of them get most of the traffic. */
+  readonly hot: readonly Account[];
+  readonly cold: readonly Account[];
+}
+
+export interface Counts {
+  readsFailed: number;
+  postingsSent: number;
+  retries: number;
+  timeouts: number;
+  brokenConnections: number;
+  /** Answers other than success, by status. */
+  refusals: Map<number, number>;
+  /** Answers that no fault explains. */
+  unexpected: string[];
+}
+
+/** A client gives up after one of these: before, within and after every deadline and pause. */
+const PATIENCE_MS = [700, 2_500, 6_000];
+const WRITES = 0.25;
+const TRIES = 12;
+const PAUSE_MS = 30;
+const BACKOFF_MS = 250;
+/** Requests that may hang at one API while the other is asked. */
+const HANGING = 6;
+const REPEATED = 0.05;
+/** What a client may be told while processes and servers come and go. */
+const EXCUSABLE = new Set([409, 429, 503, 504]);
+
+type Answer = { status: number; body: Json; replayed: boolean; api: string; invokedAt: number; completedAt: number };
+// biome-ignore lint/suspicious/noExplicitAny: bodies are looked into at will.
+type Json = any;
+
+/** Everybody who uses the service during a run, through HTTP alone. */
+export class Clients {
+  readonly counts: Counts = {
+    readsFailed: 0,
+    postingsSent: 0,
+    retries: 0,
+    timeouts: 0,
+    brokenConnections: 0,
+    refusals: new Map(),
+    unexpected: [],
+  };
+  readonly #history: History;
+  readonly #apis: readonly Service[];
+  readonly #tenants: readonly Tenant[];
+  readonly #seed: number;
+  readonly #hanging = new Map<Service, number>();
+  /** The greatest version that anybody was told, for `min_version`. */
+  readonly #known = new Map<string, number>();
+  readonly #owners = new Map<string, Tenant>();
+  readonly #unsettled = new Set<string>();
+  #stopped = false;
+
+  constructor(parts: { history: History; apis: readonly Service[]; tenants: readonly Tenant[]; seed: number }) {
+    this.#history = parts.history;
+    this.#apis = parts.apis;
+    this.#tenants = parts.tenants;
+    this.#seed = parts.seed;
+  }
+
+  /** Resolves when everybody has stopped, after `stop`. */
+  async run(count: number): Promise<void> {
+    await Promise.all(Array.from({ length: count }, (_, number) => this.#client(number)));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Postings of which no answer told what became of them. */
+  get unsettled(): number {
+    return this.#unsettled.size;
+  }
+
+  /** Sends every unsettled posting again, and some that were acknowledged long ago: the keys must tell. */
+  async settle(repeats: number): Promise<void> {
+    this.#stopped = false;
+    const dice = new Dice(this.#seed);
+    const acknowledged = dice.shuffled(this.#history.acknowledgements).slice(0, repeats);
+    for (const key of [...this.#unsettled, ...acknowledged.map((one) => one.key)]) {
+      await this.#post(dice, key);
+    }
+  }
+
+  /** One read of every account through every API. */
+  async readAll(): Promise<void> {
+    for (const api of this.#apis) {
+      for (const tenant of this.#tenants) {
+        for (const { id } of [...tenant.hot, ...tenant.cold]) {
+          await this.#read(tenant, id, { consistency: 'cached', minVersion: 0, patienceMs: 6_000, api });
+        }
+      }
+    }
+  }
+
+  async #client(number: number): Promise<void> {
+    const dice = new Dice(this.#seed * 1_000 + number);
+    for (let turn = 0; !this.#stopped; turn += 1) {
+      await sleep(dice.between(0, PAUSE_MS));
+      const tenant = dice.pick(this.#tenants);
+      if (dice.next() < WRITES) {
+        const key = `${this.#seed}-${number}-${turn}`;
+        this.#meanToPost(dice, tenant, key);
+        await this.#post(dice, key);
+        continue;
+      }
+      const { id } = pickAccount(dice, tenant);
+      const draw = dice.next();
+      const consistency = draw < 0.8 ? 'cached' : draw < 0.92 ? 'strong' : 'bounded';
+      const minVersion = dice.next() < 0.1 ? (this.#known.get(id) ?? 0) : 0;
+      await this.#read(tenant, id, {
+        consistency,
+        minVersion,
+        patienceMs: dice.pick(PATIENCE_MS),
+        api: this.#api(dice),
+      });
+    }
+  }
+
+  #meanToPost(dice: Dice, tenant: Tenant, key: string): void {
+    const from = pickAccount(dice, tenant);
+    let to = from;
+    while (to === from) to = pickAccount(dice, tenant);
+    const posting: Posting = { from: from.id, to: to.id, amount: BigInt(1 + dice.below(1_000)), invokedAt: now() };
+    this.#history.postings.set(key, posting);
+    this.#owners.set(key, tenant);
+    this.#unsettled.add(key);
+  }
+
+  /** Until an answer tells what became of it; the same key each time. */
+  async #post(dice: Dice, key: string): Promise<void> {
+    const { from, to, amount } = this.#history.postings.get(key) as Posting;
+    const tenant = this.#owners.get(key) as Tenant;
+    const body = {
+      type: 'transfer',
+      external_ref: key,
+      entries: [
+        { account_id: from, direction: 'debit', amount: String(amount), currency: 'EUR' },
+        { account_id: to, direction: 'credit', amount: String(amount), currency: 'EUR' },
+      ],
+    };
+    let again = dice.next() < REPEATED ? 1 : 0;
+    for (let tries = 1; tries <= TRIES && !this.#stopped; tries += 1) {
+      const api = this.#api(dice);
+      this.counts.postingsSent += 1;
+      if (tries > 1) this.counts.retries += 1;
+      const patienceMs = dice.pick(PATIENCE_MS);
+      const answer = await this.#ask(api, tenant, { path: '/v1/transactions', patienceMs, body, key });
+      if (answer?.status === 201) {
+        this.#acknowledged(key, answer);
+        if (again === 0) return;
+        again -= 1;
+        continue;
+      }
+      await sleep(dice.between(0, BACKOFF_MS));
+    }
+  }
+
+  #acknowledged(key: string, { body, replayed, api, invokedAt, completedAt }: Answer): void {
+    const entries: Json[] = body.entries;
+    const versions = entries.map((entry) => ({ account: entry.account_id, version: Number(entry.account_version) }));
+    for (const { account, version } of versions) this.#learn(account, version);
+    this.#unsettled.delete(key);
+    const transaction = String(body.id);
+    this.#history.acknowledgements.push({ key, api, invokedAt, completedAt, transaction, replayed, versions });
+  }
+
+  async #read(
+    tenant: Tenant,
+    account: string,
+    how: { consistency: 'cached' | 'strong' | 'bounded'; minVersion: number; patienceMs: number; api: Service },
+  ): Promise<void> {
+    const { consistency, minVersion, patienceMs, api } = how;
+    const least = minVersion > 0 ? `&min_version=${minVersion}` : '';
+    const path = `/v1/accounts/${account}/balance?consistency=${consistency}${least}`;
+    const answer = await this.#ask(api, tenant, { path, patienceMs });
+    if (answer?.status !== 200) {
+      this.counts.readsFailed += 1;
+      return;
+    }
+    const { posted, pending, version, source } = answer.body;
+    this.#learn(account, Number(version));
+    this.#history.reads.push({
+      account,
+      consistency,
+      minVersion,
+      api: answer.api,
+      invokedAt: answer.invokedAt,
+      completedAt: answer.completedAt,
+      version: Number(version),
+      sums: [BigInt(posted.debits), BigInt(posted.credits), BigInt(pending.debits), BigInt(pending.credits)],
+      source,
+    });
+  }
+
+  #learn(account: string, version: number): void {
+    if (version > (this.#known.get(account) ?? 0)) this.#known.set(account, version);
+  }
+
+  /** Undefined: no answer in time, or none at all. */
+  async #ask(
+    service: Service,
+    tenant: Tenant,
+    what: { path: string; patienceMs: number; body?: unknown; key?: string },
+  ): Promise<Answer | undefined> {
+    const { url } = service;
+    if (url === undefined) return undefined;
+    const headers: Record<string, string> = { authorization: `Bearer ${tenant.key}` };
+    if (what.body !== undefined) headers['content-type'] = 'application/json';
+    if (what.key !== undefined) headers['idempotency-key'] = what.key;
+    this.#hanging.set(service, (this.#hanging.get(service) ?? 0) + 1);
+    const invokedAt = now();
+    try {
+      const response = await fetch(url + what.path, {
+        headers,
+        signal: AbortSignal.timeout(what.patienceMs),
+        ...(what.body !== undefined && { method: 'POST', body: JSON.stringify(what.body) }),
+      });
+      const body: Json = await response.json();
+      const { status } = response;
+      if (status >= 300) {
+        this.counts.refusals.set(status, (this.counts.refusals.get(status) ?? 0) + 1);
+        if (!EXCUSABLE.has(status)) this.counts.unexpected.push(`${what.path}: ${status} ${JSON.stringify(body)}`);
+      }
+      const replayed = response.headers.get('idempotent-replayed') === 'true';
+      return { status, body, replayed, api: service.name, invokedAt, completedAt: now() };
+    } catch (error) {
+      if (error instanceof Error && error.name === 'TimeoutError') this.counts.timeouts += 1;
+      else this.counts.brokenConnections += 1;
+      return undefined;
+    } finally {
+      this.#hanging.set(service, (this.#hanging.get(service) ?? 1) - 1);
+    }
+  }
+
+  /** Any API that is up, paused or not; one at which many requests hang is spared, so that traffic goes on. */
+  #api(dice: Dice): Service {
+    const up = this.#apis.filter(({ url }) => url !== undefined);
+    const free = up.filter((api) => (this.#hanging.get(api) ?? 0) < HANGING);
+    const from = free.length > 0 ? free : up.length > 0 ? up : this.#apis;
+    return dice.pick(from);
+  }
+}
+
+function pickAccount(dice: Dice, { hot, cold }: Tenant): Account {
+  return dice.pick(dice.next() < 0.7 ? hot : cold);
+}

@@ -1,0 +1,266 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { cacheKey } from '#balances/cached-balance.js';
+import { privateRedis } from '../support/redis.js';
+import { check, storyOf, type Verdict } from './check.js';
+import { type Account, Clients, type Tenant } from './clients.js';
+import { type Fault, Faults } from './faults.js';
+import { Dice, emptyHistory, type History, type Interval, type LedgerEntry, now } from './history.js';
+import type { Mutant } from './mutants.js';
+import { Build, Service } from './servers.js';
+
+export interface RunOptions {
+  readonly ownerUrl: string;
+  readonly runtimeUrl: string;
+  readonly redisQueueUrl: string;
+  readonly seconds: number;
+  readonly seed: number;
+  readonly mutant?: Mutant | undefined;
+}
+
+export interface Outcome {
+  readonly report: string;
+  /** The history of what is wrong; empty when nothing is. */
+  readonly offences: readonly string[];
+  readonly faults: readonly Fault[];
+  readonly reads: number;
+  readonly acknowledgements: number;
+  readonly fromCacheNearFaults: number;
+}
+
+const OPERATOR_KEY = `cfo_${'0'.repeat(40)}`;
+const CLIENTS = 20;
+const TENANTS = 3;
+const HOT = 2;
+const COLD = 6;
+const TTL_MS = 1_500;
+const L1_MAX_AGE_MS = 300;
+/** Small, so that a minute holds many faults; but a busy machine must not look like a Redis that is gone. */
+const SETTINGS = {
+  BALANCE_TTL_MS: String(TTL_MS),
+  BALANCE_L1_MAX_AGE_MS: String(L1_MAX_AGE_MS),
+  BALANCE_SWEEP_AFTER_MS: '2000',
+  BALANCE_REDIS_TIMEOUT_MS: '250',
+  WRITER_GROUP_TIMEOUT_MS: '1500',
+  WRITER_ATTEMPTS: '3',
+  IDEMPOTENCY_WAIT_MS: '1000',
+  REQUEST_DEADLINE_MS: '3000',
+  LOG_LEVEL: 'error',
+};
+const NEAR_A_FAULT_MS = 2_000;
+const QUIET_LIMIT_MS = 20_000;
+const REPEATS = 100;
+const SHOWN = 5;
+
+/** Real processes under faults, recorded by their clients; then judged by the ledger. */
+export async function runHistories(options: RunOptions): Promise<Outcome> {
+  const build = new Build(options.mutant);
+  const cache = await privateRedis();
+  const env = {
+    PATH: process.env.PATH,
+    DATABASE_URL: options.ownerUrl,
+    DATABASE_RUNTIME_URL: options.runtimeUrl,
+    REDIS_URL: cache.url,
+    REDIS_QUEUE_URL: options.redisQueueUrl,
+    COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
+    PORT: '0',
+    ...SETTINGS,
+  };
+  const apis = ['api-1', 'api-2'].map((name) => new Service(name, build, 'dist/apps/api/src/main.js', env));
+  const worker = new Service('worker', build, 'dist/apps/worker/src/main.js', env);
+  const services = [...apis, worker];
+  // A run that ends early must leave no process behind, a stopped one least of all.
+  const killAll = () => {
+    for (const service of services) service.killNow();
+  };
+  process.once('exit', killAll);
+  try {
+    await Promise.all(services.map((service) => service.start()));
+    const tenants = await openTenants(apis[0]?.url as string);
+    const history = emptyHistory();
+    const clients = new Clients({ history, apis, tenants, seed: options.seed });
+    const faults = new Faults({ apis, worker, cache }, TTL_MS);
+    const traffic = clients.run(CLIENTS);
+    const harm = faults.run(new Dice(options.seed));
+    await Promise.race([sleep(options.seconds * 1_000), harm, traffic]);
+    faults.stop();
+    await harm;
+    await faults.recovered();
+    clients.stop();
+    await traffic;
+    const unsettled = clients.unsettled;
+    await clients.settle(REPEATS);
+    await clients.readAll();
+    const quiet = await untilQuiet(cache.url, options.ownerUrl);
+    const ledger = await readLedger(options.ownerUrl);
+    const verdict = check(history, ledger, { ttlMs: TTL_MS, l1MaxAgeMs: L1_MAX_AGE_MS, cut: faults.cut });
+    const offences = [
+      ...(clients.unsettled > 0 ? [`${clients.unsettled} postings were never answered`] : []),
+      ...clients.counts.unexpected.slice(0, SHOWN),
+      ...quiet,
+      ...tellOf(history, verdict),
+    ];
+    const nearFaults = countNear(history, faults.done);
+    const { done, cut } = faults;
+    const report = reportOf({ options, history, verdict, clients, faults: done, cut, ledger, unsettled, nearFaults });
+    return {
+      report,
+      offences,
+      faults: faults.done,
+      reads: history.reads.length,
+      acknowledgements: history.acknowledgements.length,
+      fromCacheNearFaults: nearFaults,
+    };
+  } finally {
+    killAll();
+    await Promise.all(services.map((service) => service.end('SIGKILL')));
+    process.removeListener('exit', killAll);
+    await cache.stop();
+    build.remove();
+  }
+}
+
+async function openTenants(url: string): Promise<Tenant[]> {
+  const post = async (path: string, key: string, body: object) => {
+    const response = await fetch(url + path, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    // biome-ignore lint/suspicious/noExplicitAny: two shapes
+    const answer = (await response.json()) as any;
+    if (response.status !== 201) throw new Error(`${path}: ${JSON.stringify(answer)}`);
+    return answer;
+  };
+  const tenants: Tenant[] = [];
+  for (let number = 1; number <= TENANTS; number += 1) {
+    const merchant = { name: `Tenant ${number}`, time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
+    const key: string = (await post('/v1/merchants', OPERATOR_KEY, merchant)).api_key.secret;
+    const accounts: Account[] = [];
+    for (let count = 0; count < HOT + COLD; count += 1) {
+      const code = `wallet:${count}`;
+      const { id } = await post('/v1/accounts', key, { code, name: code, currency: 'EUR', normal_side: 'credit' });
+      accounts.push({ id, code });
+    }
+    tenants.push({ key, hot: accounts.slice(0, HOT), cold: accounts.slice(HOT) });
+  }
+  return tenants;
+}
+
+async function asOwner<T>(ownerUrl: string, work: (owner: pg.Client) => Promise<T>): Promise<T> {
+  const owner = new pg.Client({ connectionString: ownerUrl });
+  await owner.connect();
+  try {
+    return await work(owner);
+  } finally {
+    await owner.end();
+  }
+}
+
+/** Past everything that is to be judged: SQL of its own. */
+function readLedger(ownerUrl: string): Promise<LedgerEntry[]> {
+  return asOwner(ownerUrl, async (owner) => {
+    const { rows } = await owner.query(`
+SELECT e.account_id::text AS account, e.account_version::text AS version, e.direction::int AS direction,
+       e.posted_amount::text AS posted, e.pending_amount::text AS pending, e.transaction_id::text AS transaction, t.external_ref AS key
+  FROM entries e JOIN transactions t ON t.merchant_id = e.merchant_id AND t.id = e.transaction_id`);
+    return rows.map(({ account, version, direction, posted, pending, transaction, key }): LedgerEntry => {
+      const [p, h] = [BigInt(posted), BigInt(pending)];
+      const adds = direction === 1 ? ([p, 0n, h, 0n] as const) : ([0n, p, 0n, h] as const);
+      return { account, version: Number(version), adds, transaction, key };
+    });
+  });
+}
+
+/** Nobody writes any more: what the cache serves is the ledger's, and soon no fence is left. Answers what is not so. */
+async function untilQuiet(url: string, ownerUrl: string): Promise<string[]> {
+  const redis = new Redis(url);
+  try {
+    const balances = await asOwner(ownerUrl, async (owner) => {
+      const { rows } = await owner.query(
+        'SELECT merchant_id::text AS merchant, account_id::text AS account, version::text AS version FROM balances',
+      );
+      return rows;
+    });
+    // What X2 left behind is dead by then.
+    await sleep(TTL_MS);
+    const wrong = new Set<string>();
+    const end = now() + QUIET_LIMIT_MS;
+    for (;;) {
+      const fenced: string[] = [];
+      for (const { merchant, account, version } of balances) {
+        const key = cacheKey({ merchantId: BigInt(merchant), accountId: BigInt(account) });
+        const hash = await redis.hgetall(key);
+        const tokens = Object.keys(hash).filter((field) => field.startsWith('f:'));
+        if (tokens.length === 0 && hash.val !== undefined && hash.ver !== version) {
+          wrong.add(`after the run the cache has version ${hash.ver} of account ${account}, the ledger ${version}`);
+        }
+        if (tokens.length > 0) fenced.push(`after the run account ${account} is still fenced by ${tokens.join(', ')}`);
+      }
+      // A fenced value is served to nobody, and a fence may outlive its writer for a while; nothing else may be wrong.
+      if (fenced.length === 0) return [...wrong];
+      if (now() > end) return [...wrong, ...fenced];
+      await sleep(200);
+    }
+  } finally {
+    redis.disconnect();
+  }
+}
+
+function tellOf(history: History, { stale, wrong }: Verdict): string[] {
+  return [...stale, ...wrong]
+    .slice(0, SHOWN)
+    .flatMap(({ rule, account, at, text }) => [
+      `${rule}: account ${account}: ${text}`,
+      ...(account === undefined ? [] : storyOf(history, account, at).map((line) => `    ${line}`)),
+    ]);
+}
+
+function countNear(history: History, faults: readonly Fault[]): number {
+  const isNear = (at: number) => faults.some(({ from, to }) => at >= from && at <= to + NEAR_A_FAULT_MS);
+  return history.reads.filter(({ source, invokedAt }) => source === 'cache' && isNear(invokedAt)).length;
+}
+
+/** How long at least one of them lasts. */
+function lengthOf(intervals: readonly Interval[]): number {
+  let [sum, end] = [0, Number.NEGATIVE_INFINITY];
+  for (const { from, to } of [...intervals].sort((left, right) => left.from - right.from)) {
+    sum += Math.max(0, to - Math.max(from, end));
+    end = Math.max(end, to);
+  }
+  return sum;
+}
+
+function reportOf(of: {
+  options: RunOptions;
+  history: History;
+  verdict: Verdict;
+  clients: Clients;
+  faults: readonly Fault[];
+  cut: readonly Interval[];
+  ledger: readonly LedgerEntry[];
+  unsettled: number;
+  nearFaults: number;
+}): string {
+  const { history, verdict, clients } = of;
+  const { counts } = clients;
+  const count = <T>(items: readonly T[], isOne: (item: T) => boolean) => items.filter(isOne).length;
+  const list = (groups: Map<string | number, number>) =>
+    [...groups].map(([name, number]) => `${name} ${number}`).join(', ') || 'none';
+  const tally = (names: readonly string[]) =>
+    list(new Map([...Map.groupBy(names, (name) => name)].map(([name, all]) => [name, all.length])));
+  const { reads, acknowledgements, postings } = history;
+  const cutMs = lengthOf(of.cut);
+  return [
+    `seed ${of.options.seed}, ${of.options.seconds} s${of.options.mutant ? `, planted: ${of.options.mutant.name}` : ''}`,
+    `reads ${reads.length}: ${tally(reads.map(({ consistency }) => consistency))}; with min_version ${count(reads, (read) => read.minVersion > 0)}`,
+    `served from: ${tally(reads.map(({ source }) => source))}; from the cache during a fault or within 2 s of it ${of.nearFaults}`,
+    `postings ${postings.size}, in the ledger ${of.ledger.length / 2}, acknowledgements ${acknowledgements.length}, of which replays ${count(acknowledgements, (one) => one.replayed)}`,
+    `requests of postings ${counts.postingsSent}, retries ${counts.retries}, never answered before the end ${of.unsettled}, settled by their keys then ${of.unsettled - clients.unsettled}`,
+    `timeouts ${counts.timeouts}, broken connections ${counts.brokenConnections}, reads without an answer ${counts.readsFailed}, refusals: ${list(counts.refusals)}`,
+    `faults ${of.faults.length}: ${tally(of.faults.map(({ kind }) => kind))}`,
+    `one API cut off from Redis (X2, at most ${TTL_MS} ms), during ${(cutMs / 1_000).toFixed(1)} s: ${verdict.excused} reads behind, by ${verdict.excusedLongestMs.toFixed(0)} ms at most`,
+    `wrong ${verdict.wrong.length}, stale = ${verdict.stale.length}`,
+  ].join('\n');
+}

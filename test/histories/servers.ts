@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Mutant } from './mutants.js';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const START_LIMIT_MS = 60_000;
+const POLL_MS = 50;
+
+/**
+ * The compiled services in a folder of their own, so that nobody compiles under their feet, and with a planted bug when
+ * one is asked for.
+ */
+export class Build {
+  readonly folder: string;
+
+  constructor(mutant: Mutant | undefined) {
+    const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+    const { status, stdout } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+    if (status !== 0) throw new Error(`the services do not compile:\n${stdout}`);
+    this.folder = mkdtempSync(join(tmpdir(), 'counterfoil-histories-'));
+    cpSync(join(ROOT, 'package.json'), join(this.folder, 'package.json'));
+    cpSync(join(ROOT, 'dist'), join(this.folder, 'dist'), { recursive: true });
+    const lua = join('libs', 'balances', 'src', 'lua');
+    cpSync(join(ROOT, lua), join(this.folder, lua), { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules'), join(this.folder, 'node_modules'));
+    if (mutant) this.#plant(mutant);
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #plant({ name, changes }: Mutant): void {
+    for (const { file, search, replace } of changes) {
+      const path = join(this.folder, file);
+      const source = readFileSync(path, 'utf8');
+      if (source.split(search).length !== 2) throw new Error(`${name}: ${file} does not have exactly one "${search}"`);
+      writeFileSync(
+        path,
+        source.replace(search, () => replace),
+      );
+    }
+  }
+}
+
+/** A real process that faults befall. */
+export class Service {
+  readonly name: string;
+  readonly #build: Build;
+  readonly #file: string;
+  readonly #env: NodeJS.ProcessEnv;
+  #child: ChildProcess | undefined;
+  /** Where the API listens; undefined while it does not. */
+  url: string | undefined;
+  paused = false;
+  /** The last of what it logged. */
+  log = '';
+
+  constructor(name: string, build: Build, file: string, env: NodeJS.ProcessEnv) {
+    this.name = name;
+    this.#build = build;
+    this.#file = file;
+    this.#env = env;
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, ['--enable-source-maps', join(this.#build.folder, this.#file)], {
+      cwd: this.#build.folder,
+      env: this.#env,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (chunk) => {
+        this.log = (this.log + chunk).slice(-4_000);
+      });
+    }
+    const url = await new Promise<string | undefined>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${this.name} did not start: ${this.log}`)), START_LIMIT_MS);
+      child.once('message', (message: { listening?: string }) => {
+        clearTimeout(timer);
+        resolve(message.listening);
+      });
+      child.once('exit', (code, signal) => {
+        clearTimeout(timer);
+        reject(new Error(`${this.name} ended (${signal ?? code}): ${this.log}`));
+      });
+    });
+    // Its first requests would find Redis not connected yet, and that is a fault of another kind.
+    if (url !== undefined) await untilCacheIsUsed(url);
+    this.url = url;
+  }
+
+  /** Without a chance to say anything. */
+  async crash(): Promise<void> {
+    await this.end('SIGKILL');
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    this.url = undefined;
+    this.paused = false;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    // A stopped process takes nothing but SIGKILL.
+    child.kill('SIGCONT');
+    await ended;
+  }
+
+  pause(): void {
+    this.paused = true;
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+    this.paused = false;
+  }
+
+  /** For the end of a run that went wrong. */
+  killNow(): void {
+    this.#child?.kill('SIGKILL');
+  }
+}
+
+/** Resolves once the API says, twice, that it uses Redis. */
+async function untilCacheIsUsed(url: string): Promise<void> {
+  const end = performance.now() + START_LIMIT_MS;
+  for (let times = 0; times < 2; ) {
+    if (performance.now() > end) throw new Error('an API did not come back to Redis');
+    times = (await cacheState(url)) === 'ok' ? times + 1 : 0;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** What the API says of its cache; undefined when it does not answer. */
+export async function cacheState(url: string): Promise<string | undefined> {
+  try {
+    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(500) });
+    const body = (await response.json()) as { checks: { balance_cache: string } };
+    return body.checks.balance_cache;
+  } catch {
+    return undefined;
+  }
+}
