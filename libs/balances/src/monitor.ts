@@ -3,7 +3,7 @@ import type { Totals } from '#ledger/account.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
-import { type CacheClient, CacheRefused } from './cache-client.js';
+import type { CacheClient, ScriptCall } from './cache-client.js';
 import { type AccountKey, accountOf, type CachedBalance, cacheKey, decodeValue } from './cached-balance.js';
 import { loadBalances } from './load-balances.js';
 import { lastEventsOf, sampleAccounts } from './monitor-store.js';
@@ -36,9 +36,11 @@ export interface MonitorCounts extends Readonly<Record<Verdict, number>> {
 /** One look at the cache, as it would be served at that moment. */
 type Look =
   | { kind: 'fenced' | 'absent' }
-  | { kind: 'served'; version: bigint; balance: CachedBalance }
-  /** `above`: the smallest version that is newer than whatever stands there, as the scripts compare. */
-  | { kind: 'unreadable'; above: bigint };
+  | { kind: 'served'; version: bigint; balance: CachedBalance; raw: Raw }
+  | { kind: 'unreadable'; raw: Raw };
+
+/** Version and value as Redis has them. */
+type Raw = readonly [version: string, value: string];
 
 interface Compared {
   readonly account: AccountKey;
@@ -61,8 +63,8 @@ const SCAN_STEPS = 10;
 
 /**
  * Compares what the cache would serve with the ledger, by version, and heals what is wrong: the net under the protocol
- * (as Meta's Polaris), and the one thing that sees a change made behind the cache's back. It only reads and invalidates, so
- * that any number may run, at any time.
+ * (as Meta's Polaris), and the one thing that sees a change made behind the cache's back. It only reads, invalidates and
+ * evicts, so that any number may run, at any time.
  */
 export class BalanceMonitor {
   readonly #client: CacheClient;
@@ -156,17 +158,16 @@ export class BalanceMonitor {
   }
 
   /**
-   * Only ever by `invalidate`. Stale: with the ledger's version. Ahead and corrupt: with the version above the one that is
-   * served, which drops that value and spares every later one. A floor that is too high only refuses more: it goes with
-   * the last ticket, and no order of it and the other scripts installs anything that they would not install without it.
+   * Stale: as any reader who learnt of the ledger's version. Ahead and corrupt: exactly that value is evicted. Answers
+   * false when a writer, or another monitor, was there before.
    */
   async #heal({ account, look, ledger, verdict }: Compared): Promise<boolean> {
-    let version = ledger?.version ?? 0n;
-    if (look.kind === 'unreadable') version = look.above;
-    else if (look.kind === 'served' && verdict !== 'stale') version = look.version + 1n;
-    const args = [version, this.#options.ttlMs];
-    const [reply] = await this.#client.run([{ script: 'invalidate', account, args }]);
-    const healed = !(reply instanceof CacheRefused);
+    const call: ScriptCall =
+      'raw' in look && verdict !== 'stale'
+        ? { script: 'heal', account, args: look.raw }
+        : { script: 'invalidate', account, args: [ledger?.version ?? 0n, this.#options.ttlMs] };
+    const [reply] = await this.#client.run([call]);
+    const healed = reply === 1;
     if (healed) this.#counts.healed += 1;
     return healed;
   }
@@ -212,13 +213,12 @@ function lookAt(hash: Readonly<Record<string, string>>, nowMs: number): Look {
   if (Object.keys(hash).some((field) => field.startsWith('f:'))) return { kind: 'fenced' };
   const { ver, val, die } = hash;
   if (val === undefined || !(Number(die) > nowMs)) return { kind: 'absent' };
-  const version = ver ?? '';
+  const raw: Raw = [ver ?? '', val];
   try {
-    if (!/^\d+$/.test(version)) throw new Error('a version that is no number');
-    return { kind: 'served', version: BigInt(version), balance: decodeValue(version, val) };
+    const balance = decodeValue(...raw);
+    return { kind: 'served', version: balance.version, balance, raw };
   } catch {
-    const above = /^\d+$/.test(version) ? BigInt(version) + 1n : 10n ** BigInt(version.length);
-    return { kind: 'unreadable', above };
+    return { kind: 'unreadable', raw };
   }
 }
 

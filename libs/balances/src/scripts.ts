@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-export const SCRIPT_NAMES = ['fence', 'unfence', 'publish', 'invalidate', 'swept', 'read', 'fill'] as const;
+export const SCRIPT_NAMES = ['fence', 'unfence', 'publish', 'invalidate', 'swept', 'read', 'fill', 'heal'] as const;
 export type ScriptName = (typeof SCRIPT_NAMES)[number];
 
 export interface Script {
