@@ -57,6 +57,8 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
         { client: cache.client, database, logger },
         { ttlMs: config.balanceTtlMs, sample: config.balanceMonitorSample },
       );
+    // First: a port that is taken ends the start before anything is at work.
+    if (config.metricsPort > 0) this.#metrics = await this.#serveMetrics(monitor);
     const retentionMs = config.idempotencyRetentionHours * HOUR_MS;
     this.#duties = [
       {
@@ -85,7 +87,6 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
           ]
         : []),
     ].map((duty) => new Duty({ ...duty, logger }).start());
-    if (config.metricsPort > 0) this.#metrics = await this.#serveMetrics(monitor);
   }
 
   #serveMetrics(monitor: BalanceMonitor | undefined): Promise<MetricsServer> {

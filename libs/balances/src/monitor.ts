@@ -132,7 +132,9 @@ export class BalanceMonitor {
     }
     for (const fault of suspects) {
       this.#counts[fault.verdict] += 1;
-      await this.#report(fault, await this.#heal(fault));
+      // What was found is told even if Redis has gone meanwhile; then the next round heals it.
+      const healed = await this.#heal(fault).catch(() => false);
+      await this.#report(fault, healed);
     }
     return suspects.length;
   }
