@@ -12,6 +12,7 @@ import { UntoldVersions } from '#balances/untold-versions.js';
 import { systemClock } from '#kernel/clock.js';
 import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
+import type { Database } from '#platform/postgres.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { TestLedger, transfer } from './support/ledger.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
@@ -200,6 +201,21 @@ describe('the monitor', () => {
     expect(await monitor.check([account, other])).toBe(0);
     expect(monitor.counts).toMatchObject({ fenced: 1, absent: 1, fresh: 0 });
     await group.abandon();
+  });
+
+  test('a write between each look and its comparison is no fault: only what was committed before the look counts', async () => {
+    const racing: Pick<Database, 'read'> = {
+      read: async (scope, deadline, query) => {
+        if (query.name === 'load-balances') await post();
+        return ledger.database.read(scope, deadline, query);
+      },
+    };
+    const monitor = new BalanceMonitor(
+      { client, database: racing as Database, logger },
+      { ttlMs: TTL, sample: 2, confirmAfterMs: 1 },
+    );
+    expect(await monitor.check([account])).toBe(0);
+    expect(monitor.counts).toMatchObject({ suspected: 1, fresh: 1, stale: 0 });
   });
 
   test('does not take writers at work for a fault, although their writes come between its two reads', async () => {
