@@ -211,8 +211,8 @@ async function untilQuiet(url: string, ownerUrl: string): Promise<string[]> {
   }
 }
 
-function tellOf(history: History, { stale, wrong }: Verdict): string[] {
-  return [...stale, ...wrong]
+function tellOf(history: History, violations: readonly Violation[]): string[] {
+  return violations
     .slice(0, SHOWN)
     .flatMap(({ rule, account, at, text }) => [
       `${rule}: account ${account}: ${text}`,
