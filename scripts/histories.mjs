@@ -1,4 +1,4 @@
-// npm run test:histories [-- --minutes N --seed S --mutant "NAME"]: real processes under faults, every read checked.
+// npm run test:histories [-- --minutes N --seed S --mutant NAME --excused]: real processes under faults, every read checked.
 // See test/histories. Exit 1 when a read is stale or a write lost; a seed that is not given is drawn, and printed.
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '5' },
     seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
     mutant: { type: 'string' },
+    excused: { type: 'boolean', default: false },
   },
 });
 for (const name of /** @type {const} */ (['minutes', 'seed'])) {
@@ -32,6 +33,7 @@ const child = spawn(
       HISTORIES_MINUTES: values.minutes,
       HISTORIES_SEED: values.seed,
       HISTORIES_MUTANT: values.mutant ?? '',
+      HISTORIES_EXCUSED: values.excused ? '1' : '',
     },
   },
 );

@@ -72,7 +72,7 @@ function judged(parts: {
   return {
     stale: verdict.stale.length,
     wrong: verdict.wrong.map(({ rule }) => rule),
-    excused: verdict.excused,
+    excused: verdict.excused.length,
     excusedLongestMs: verdict.excusedLongestMs,
   };
 }

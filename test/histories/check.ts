@@ -25,7 +25,7 @@ export interface Verdict {
   /** Anything else that is wrong. */
   readonly wrong: readonly Violation[];
   /** Stale reads within the named exception, and the longest time that one of them was behind. */
-  readonly excused: number;
+  readonly excused: readonly Violation[];
   readonly excusedLongestMs: number;
 }
 
@@ -44,11 +44,11 @@ export function check(history: History, ledger: readonly LedgerEntry[], options:
   const told = toldOf(history);
   const stale: Violation[] = [];
   const wrong: Violation[] = [...checkPostings(history, ledger)];
-  let excused = 0;
+  const excused: Violation[] = [];
   let excusedLongestMs = 0;
   for (const read of history.reads) {
     const complain = (rule: string, text: string) =>
-      (rule === 'stale' ? stale : wrong).push({ rule, account: read.account, at: read.completedAt, text });
+      wrong.push({ rule, account: read.account, at: read.completedAt, text });
     checkValue(read, books.get(read.account) ?? [], history, complain);
     if (read.version < read.minVersion) {
       complain('min_version', `asked for ${read.minVersion} at least: ${describeRead(read)}`);
@@ -59,11 +59,13 @@ export function check(history: History, ledger: readonly LedgerEntry[], options:
     if (read.version >= required) continue;
     const behindMs = read.invokedAt - (line.find(({ version }) => version > read.version)?.at ?? read.invokedAt);
     const isCut = options.cut.some(({ from, to }) => read.invokedAt <= to && read.completedAt >= from);
+    const text = `${required} had been told, for ${behindMs.toFixed(1)} ms: ${describeRead(read)}`;
+    const violation = { rule: 'stale', account: read.account, at: read.completedAt, text };
     if (read.consistency !== 'strong' && isCut && behindMs < options.ttlMs) {
-      excused += 1;
+      excused.push(violation);
       excusedLongestMs = Math.max(excusedLongestMs, behindMs);
     } else {
-      complain('stale', `${required} had been told, for ${behindMs.toFixed(1)} ms: ${describeRead(read)}`);
+      stale.push(violation);
     }
   }
   return { stale, wrong, excused, excusedLongestMs };

@@ -1,7 +1,6 @@
 /**
- * Planted bugs, in a copy of the compiled services: `npm run test:histories -- --mutant NAME` must end with stale reads.
- * The first shows that the checker sees anything at all, the others are what people do today (balance-cache.md, "Why the
- * easy versions fail").
+ * Planted bugs, in a copy of the compiled services: `npm run test:histories -- --mutant NAME` must fail. The first
+ * shows that the checker sees anything at all, the next two are what people do today, the last loses one group in a hundred.
  */
 export interface Mutant {
   readonly name: string;
@@ -61,6 +60,16 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'local installs = not (hash.ver and newer(hash.ver, version))',
       },
       FILL_DEADLINE,
+    ],
+  },
+  {
+    name: 'acknowledged-without-commit',
+    changes: [
+      {
+        file: 'dist/libs/ledger/src/writer.js',
+        search: 'connection.writeAndCommit(writes), groupTimedOut',
+        replace: 'Math.random() < 0.01 ? connection.rollback() : connection.writeAndCommit(writes), groupTimedOut',
+      },
     ],
   },
 ];

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { cacheKey } from '#balances/cached-balance.js';
 import { privateRedis } from '../support/redis.js';
-import { check, storyOf, type Verdict } from './check.js';
+import { check, storyOf, type Verdict, type Violation } from './check.js';
 import { type Account, Clients, type Tenant } from './clients.js';
 import { type Fault, Faults } from './faults.js';
 import { Dice, emptyHistory, type History, type Interval, type LedgerEntry, now } from './history.js';
@@ -23,6 +23,8 @@ export interface Outcome {
   readonly report: string;
   /** The history of what is wrong; empty when nothing is. */
   readonly offences: readonly string[];
+  /** Reads that the named exception excuses, with their stories. */
+  readonly excused: readonly string[];
   readonly faults: readonly Fault[];
   readonly reads: number;
   readonly acknowledgements: number;
@@ -99,7 +101,7 @@ export async function runHistories(options: RunOptions): Promise<Outcome> {
       ...(clients.unsettled > 0 ? [`${clients.unsettled} postings were never answered`] : []),
       ...clients.counts.unexpected.slice(0, SHOWN),
       ...quiet,
-      ...tellOf(history, verdict),
+      ...tellOf(history, [...verdict.stale, ...verdict.wrong]),
     ];
     const nearFaults = countNear(history, faults.done);
     const { done, cut } = faults;
@@ -111,6 +113,7 @@ export async function runHistories(options: RunOptions): Promise<Outcome> {
       reads: history.reads.length,
       acknowledgements: history.acknowledgements.length,
       fromCacheNearFaults: nearFaults,
+      excused: tellOf(history, verdict.excused),
     };
   } finally {
     killAll();
@@ -208,8 +211,8 @@ async function untilQuiet(url: string, ownerUrl: string): Promise<string[]> {
   }
 }
 
-function tellOf(history: History, { stale, wrong }: Verdict): string[] {
-  return [...stale, ...wrong]
+function tellOf(history: History, violations: readonly Violation[]): string[] {
+  return violations
     .slice(0, SHOWN)
     .flatMap(({ rule, account, at, text }) => [
       `${rule}: account ${account}: ${text}`,
@@ -260,7 +263,7 @@ function reportOf(of: {
     `requests of postings ${counts.postingsSent}, retries ${counts.retries}, never answered before the end ${of.unsettled}, settled by their keys then ${of.unsettled - clients.unsettled}`,
     `timeouts ${counts.timeouts}, broken connections ${counts.brokenConnections}, reads without an answer ${counts.readsFailed}, refusals: ${list(counts.refusals)}`,
     `faults ${of.faults.length}: ${tally(of.faults.map(({ kind }) => kind))}`,
-    `one API cut off from Redis (X2, at most ${TTL_MS} ms), during ${(cutMs / 1_000).toFixed(1)} s: ${verdict.excused} reads behind, by ${verdict.excusedLongestMs.toFixed(0)} ms at most`,
+    `one API cut off from Redis (X2, at most ${TTL_MS} ms), during ${(cutMs / 1_000).toFixed(1)} s: ${verdict.excused.length} reads behind, by ${verdict.excusedLongestMs.toFixed(0)} ms at most`,
     `wrong ${verdict.wrong.length}, stale = ${verdict.stale.length}`,
   ].join('\n');
 }
