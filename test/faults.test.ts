@@ -91,9 +91,10 @@ describe('a commit group meets', () => {
     let old: { link: Link; deliver: () => void } | undefined;
     proxy.onNext(COMMIT, (link, deliver) => {
       old = { link, deliver };
-      cutClient(link);
     });
     const reply = post('old backend commits');
+    await bystander.untilWritten();
+    if (old) cutClient(old.link);
     await bystander.untilWaiting(1);
     expect(await bystander.effectsOf('old backend commits')).toEqual({ keys: 0, transactions: 0 });
     old?.deliver();
@@ -108,10 +109,11 @@ describe('a commit group meets', () => {
     let old: Link | undefined;
     proxy.onNext(COMMIT, (link) => {
       old = link;
-      cutClient(link);
     });
     const before = await voidedTokens();
     const reply = post('old backend rolls back');
+    await bystander.untilWritten();
+    if (old) cutClient(old);
     await bystander.untilWaiting(1);
     old?.server.destroy();
     expect((await reply).replayed).toBe(false);

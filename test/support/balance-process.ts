@@ -48,14 +48,6 @@ function balanceAt(version: bigint): CachedBalance {
   return { version, postedDebits: version, postedCredits: 0n, pendingDebits: 0n, pendingCredits: 0n, asOfMs: 1 };
 }
 
-interface Process {
-  client: CacheClient;
-  guard: CacheGuard;
-  reader: BalanceReader;
-  untold: UntoldVersions;
-  reads: DatabaseReads;
-}
-
 /** One process' share of the cache, on a database in memory. */
 export class BalanceProcess {
   readonly client: CacheClient;

@@ -46,6 +46,17 @@ export class Bystander {
     });
   }
 
+  /** A writer has written its group, token included, and waits to be told COMMIT: a settle will have to wait for it. */
+  async untilWritten(): Promise<void> {
+    await until('a writer has written its token', async () => {
+      const { rowCount } = await this.watcher.query(`
+        SELECT 1 FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+         WHERE a.datname = current_database() AND a.application_name = 'counterfoil-writer'
+           AND a.state = 'idle in transaction' AND l.relation = 'write_fences'::regclass AND l.mode = 'RowExclusiveLock'`);
+      return rowCount !== 0;
+    });
+  }
+
   async terminate(pid: number): Promise<void> {
     await this.watcher.query('SELECT pg_terminate_backend($1, 10000)', [pid]);
   }
