@@ -88,7 +88,10 @@ describe('a Redis that is not well', () => {
     await until('the connection is back', () => one.client.state.connected);
     expect(sent()).toBe(1);
     await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
-    expect(await other.fields(account)).toMatchObject({ ver: '2' });
+    // Nothing is installed behind a fence that was not confirmed, and the fence is gone.
+    const left = await other.fields(account);
+    expect(left).not.toHaveProperty('val');
+    expect(left).not.toHaveProperty(`f:${token}`);
     await proxy.close();
   });
 
@@ -174,5 +177,23 @@ describe('a Redis that is not well', () => {
     await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(ttlMs - 1);
     await proxy.close();
+  });
+});
+
+describe('a fence that was not confirmed', () => {
+  test('installs nothing when it arrives late together with what followed it', async () => {
+    const one = await open(redis.url, { timeoutMs: 50 });
+    await one.cached(account);
+    redis.signal('SIGSTOP');
+    expect(await one.write(account, 51n)).toBe(2n);
+    // Others write on meanwhile.
+    database.versions.set(cacheKey(account), 9n);
+    redis.signal('SIGCONT');
+    const other = await open(redis.url);
+    await until('what was in the socket has been run', async () => {
+      const fields = await other.fields(account);
+      return !('f:51' in fields) && fields.ver !== '1';
+    });
+    expect((await other.cached(account))?.version).toBe(9n);
   });
 });

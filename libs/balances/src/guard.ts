@@ -63,7 +63,8 @@ export class CacheGuard implements BalanceGuard {
       confirmed,
       publish: async (values) => {
         once();
-        await this.#publish(distinct, token, values);
+        if (confirmed) await this.#publish(distinct, token, values);
+        else await this.#tellUnfenced(distinct, token, values);
       },
       abandon: async () => {
         once();
@@ -105,6 +106,24 @@ export class CacheGuard implements BalanceGuard {
     const names = new Set(values.map(cacheKey));
     const unchanged = fenced.filter((account) => !names.has(cacheKey(account)));
     await Promise.all([this.#tellAll(published), this.#unfence(unchanged, token)]);
+  }
+
+  /**
+   * A fence that was not confirmed may still arrive, later than COMMIT and even later than other writers' acknowledgements.
+   * A publish right behind it would then find its token and install what is old by then, with a deadline that counts from
+   * the late fence. So nothing is installed: the versions are told, and the token is removed.
+   */
+  async #tellUnfenced(
+    fenced: readonly GuardedAccount[],
+    token: bigint,
+    values: readonly (GuardedAccount & { balance: Balance })[],
+  ): Promise<void> {
+    const versions = values.map(({ merchantId, accountId, balance }) => ({
+      merchantId,
+      accountId,
+      version: balance.version,
+    }));
+    await Promise.all([this.#unfence(fenced, token), this.tell(versions)]);
   }
 
   /** Not confirmed: the token stays until the sweep, or until one of the tries that follow. */
