@@ -10,11 +10,12 @@ export interface GuardedAccount {
 export interface FencedGroup {
   /**
    * Whether every account is fenced for certain. COMMIT may go on without (tell-before-telling still holds), but then a
-   * reader that tells the cache nothing may see the new version while the cache serves the old one, until the publish.
+   * reader that tells the cache nothing may see the new version while the cache serves the old one, until it is told.
    */
   readonly confirmed: boolean;
   /**
-   * After COMMIT, before the acknowledgement: the new balances of all accounts that changed; the others are unfenced.
+   * After COMMIT, before the acknowledgement: the new balances of all accounts that changed; the others are unfenced. Behind a
+   * fence that was not confirmed nothing is installed: the fence may arrive later, and the versions are only told.
    * Never rejects. With CACHE_WRITE_POLICY=available it resolves within the Redis deadline; with `strict` it may take
    * until every entry that could be served has expired (BALANCE_TTL_MS).
    */
