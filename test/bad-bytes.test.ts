@@ -259,6 +259,31 @@ describe('a body of 100 MB', () => {
     }
   });
 
+  test('the refusal reaches a client that reads it only after the server is done', async () => {
+    const refusals = async (): Promise<string> => {
+      const { text } = await shop.client.get('/metrics');
+      return (
+        /^counterfoil_http_requests_total\{method="POST",route="\/v1\/transactions",status="4xx"\} .*$/m.exec(
+          text,
+        )?.[0] ?? ''
+      );
+    };
+    const earlier = await refusals();
+    const { hostname, port } = new URL(api.url);
+    const socket = connect(Number(port), hostname).pause();
+    let answer = '';
+    socket.on('data', (data) => (answer += data));
+    socket.on('error', () => undefined);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.write(head(`Content-Length: ${SIZE}`, 'Idempotency-Key: huge'));
+    // More than the kernel's buffers hold, so that bytes lie unread when the server closes.
+    socket.write(Buffer.alloc(16 * MIB));
+    await until(async () => (await refusals()) !== earlier);
+    socket.resume();
+    await closed;
+    expect(statusOf(answer)).toBe(413);
+  });
+
   test('of a stranger, or for a route that is none, is refused without being taken', async () => {
     const start = head(`Content-Length: ${SIZE}`);
     const stranger = await upload(start.replace(/Authorization: .*\r\n/, ''), (chunk) => chunk);

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { LedgerError, notFound, problemDocument } from '#kernel/problem.js';
@@ -8,6 +9,9 @@ import { randomHex } from '#platform/telemetry.js';
 import { traceIdOf } from '#platform/tracing.js';
 
 const TYPE = 'application/problem+json; charset=utf-8';
+
+/** How long a client that is still sending what was refused has to read why. */
+const LINGER_MS = 1_000;
 
 /** Fastify's own errors by code, as the contract names them. */
 const FASTIFY_ERRORS: Record<string, () => LedgerError> = {
@@ -64,7 +68,10 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
     );
   }
   if (reply.sent) return;
-  if (hasMoreToCome(request)) reply.header('connection', 'close');
+  if (hasMoreToCome(request)) {
+    reply.header('connection', 'close');
+    closeOnceRead(request.raw.socket);
+  }
   if (answer.code === 'unauthorized') reply.header('www-authenticate', 'Bearer realm="counterfoil"');
   if (answer.retryAfterS !== undefined) reply.header('retry-after', String(answer.retryAfterS));
   const { code, message: detail, errors } = answer;
@@ -80,6 +87,20 @@ function hasMoreToCome({ raw, routeOptions }: FastifyRequest): boolean {
   if (raw.complete) return false;
   const { 'content-length': length, 'transfer-encoding': encoding } = raw.headers;
   return encoding !== undefined || Number(length ?? 0) > (routeOptions?.bodyLimit ?? 0);
+}
+
+/**
+ * Closes the connection as Node does after a last answer, only LINGER_MS after its end was sent. To close a socket that
+ * holds bytes nobody has read resets it, and a reset that overtakes the client's own reading takes the answer from it
+ * (RFC 9112, 9.6). Nothing is read meanwhile, so that what is still being sent stops at the kernel's buffers.
+ */
+function closeOnceRead(socket: Socket): void {
+  socket.destroySoon = () => {
+    socket.pause();
+    socket.end();
+    const linger = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => clearTimeout(linger));
+  };
 }
 
 @Catch()
