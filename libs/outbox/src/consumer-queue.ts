@@ -27,11 +27,11 @@ export function queueName(consumer: string): string {
   return `events-${consumer}`;
 }
 
-/** A connection to Redis in the queue role that fails at once instead of collecting commands. */
+/** A connection for adding jobs, which fails rather than wait. A job that is added late does no harm. */
 export function queueConnection(url: string): Redis {
   const redis = new Redis(url, {
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
+    maxRetriesPerRequest: 1,
+    commandTimeout: HAND_OVER_MS,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: (times) => Math.min(times * 50, RECONNECT_LONGEST_MS),
   });
@@ -73,7 +73,6 @@ export class ConsumerQueue implements RelayTarget {
     this.queue = new Queue(queueName(consumer), {
       connection,
       prefix: options.prefix,
-      skipWaitingForReady: true,
       defaultJobOptions: {
         attempts: BATCH_ATTEMPTS,
         backoff: { type: 'exponential', delay: BACKOFF_MS },

@@ -31,6 +31,8 @@ export interface ThreadOptions {
   silenceMs: number;
 }
 
+const START_MS = 30_000;
+
 /** A thread for one consumer's handler, made when it is needed and replaced when it is lost. One task at a time. */
 export class HandlerThread {
   readonly #data: Omit<ThreadData, 'claimant'>;
@@ -73,9 +75,9 @@ export class HandlerThread {
         settle(() => reject(new ThreadLost(why, claimant)));
         void worker.terminate();
       };
-      const watch = (): void => {
+      const watch = (limitMs = silenceMs): void => {
         clearTimeout(silence);
-        silence = setTimeout(() => lose(`the handler did not return within ${silenceMs} ms`), silenceMs);
+        silence = setTimeout(() => lose(`the handler did not return within ${limitMs} ms`), limitMs);
       };
       const onMessage = (report: Report): void => {
         if (report.kind === 'progress') watch();
@@ -85,7 +87,8 @@ export class HandlerThread {
       const onError = (error: Error): void => lose(`the handler's thread failed: ${error.message}`);
       const onExit = (code: number): void => lose(`the handler ended its thread with code ${code}`);
       worker.on('message', onMessage).on('error', onError).on('exit', onExit);
-      watch();
+      // A new thread has its modules to load before it reports anything.
+      watch(Math.max(silenceMs, START_MS));
       worker.postMessage(task);
     });
   }
