@@ -3,16 +3,24 @@ import { CqrsModule } from '@nestjs/cqrs';
 import { BalancesModule } from '#balances/balances.module.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
+import { OutboxModule } from '#outbox/outbox.module.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { TenancyModule } from '#tenancy/tenancy.module.js';
 import { AccountsController } from './accounts/accounts.controller.js';
+import { EventsController } from './events/events.controller.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { Shutdown } from './shutdown.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
 
-export const CONTROLLERS = [HealthController, MerchantsController, AccountsController, TransactionsController];
+export const CONTROLLERS = [
+  HealthController,
+  MerchantsController,
+  AccountsController,
+  TransactionsController,
+  EventsController,
+];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })
 class ApiModule {}
@@ -22,6 +30,7 @@ export function apiModule(platform: PlatformOptions): DynamicModule {
     CqrsModule.forRoot(),
     PlatformModule.with(platform),
     BalancesModule.with(platform.config),
+    OutboxModule,
     LedgerModule.with(writerOptionsOf(platform.config)),
     TenancyModule,
   ];

@@ -1,6 +1,7 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { CommitHints } from '#outbox/commit-hints.js';
 import { Database } from '#platform/postgres.js';
 import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
 import { AccountDirectory } from './account-directory.js';
@@ -29,7 +30,7 @@ const HANDLERS = [
 
 /**
  * The ledger's commands and queries. Needs `Database`, `SnowflakeGenerator`, `AccountDirectory` and BALANCE_GUARD from global
- * modules.
+ * modules; gives hints of its commits to `CommitHints` where there is one.
  */
 @Module({})
 export class LedgerModule implements BeforeApplicationShutdown {
@@ -43,8 +44,9 @@ export class LedgerModule implements BeforeApplicationShutdown {
         ...HANDLERS,
         {
           provide: Writer,
-          useFactory: (ids: SnowflakeGenerator, guard: BalanceGuard) => new Writer(options, ids, guard),
-          inject: [SnowflakeGenerator, BALANCE_GUARD],
+          useFactory: (ids: SnowflakeGenerator, guard: BalanceGuard, hints?: CommitHints) =>
+            new Writer(options, ids, guard, hints),
+          inject: [SnowflakeGenerator, BALANCE_GUARD, { token: CommitHints, optional: true }],
         },
         {
           provide: PostingDesk,
