@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
 import { API_MUTANTS } from './api.mjs';
+import { EVENT_MUTANTS } from './events.mjs';
 
 /**
  * Planted bugs. Each is one textual change that must make every spec of its own fail: a spec that stays green beside the
@@ -257,11 +258,7 @@ export const MUTANTS = [
     'SELECT $1, true WHERE false ON CONFLICT',
   ),
   groupStore('balances are read without a lock', 'FOR NO KEY UPDATE) AS b', ') AS b', [CONCURRENCY]),
-  mutantsOf('libs/ledger/src/group.ts', [CONCURRENCY])(
-    'locks are taken unsorted',
-    '[...ids].sort(compare)',
-    '[...ids]',
-  ),
+  group('merchants are locked unsorted', '[...accounts.keys()].sort(compare)', '[...accounts.keys()]'),
   mutantsOf('libs/platform/src/postgres.ts', [FAULTS])(
     'deadlocks are final',
     "new Set(['40001', '40P01'])",
@@ -280,4 +277,5 @@ export const MUTANTS = [
     '',
   ),
   ...API_MUTANTS,
+  ...EVENT_MUTANTS,
 ];
