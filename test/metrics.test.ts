@@ -62,6 +62,8 @@ const NAMES = [
   'counterfoil_balance_database_queries_total',
   'counterfoil_balance_database_waiting',
   'counterfoil_writer_waiting',
+  'counterfoil_event_followers',
+  'counterfoil_event_polls_total',
   'process_cpu_seconds_total',
 ];
 
