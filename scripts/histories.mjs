@@ -1,4 +1,5 @@
-// npm run test:histories [-- --minutes N --seed S --mutant NAME --excused]: real processes under faults, every read checked.
+// npm run test:histories [-- --minutes N --seed S --policy available|strict --readers N --mutant NAME --excused]: real
+// processes under faults, every read checked. Without --policy both share the time.
 // See test/histories. Exit 1 when a read is stale or a write lost; a seed that is not given is drawn, and printed.
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -11,6 +12,8 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
     seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
+    policy: { type: 'string', default: '' },
+    readers: { type: 'string', default: '8' },
     mutant: { type: 'string' },
     excused: { type: 'boolean', default: false },
   },
@@ -20,6 +23,10 @@ for (const name of /** @type {const} */ (['minutes', 'seed'])) {
     console.error(`counterfoil: --${name} must be a number above 0.`);
     process.exit(1);
   }
+}
+if (!['', 'available', 'strict'].includes(values.policy)) {
+  console.error('counterfoil: --policy must be available or strict.');
+  process.exit(1);
 }
 console.log(`seed ${values.seed}, ${values.minutes} minutes`);
 const child = spawn(
@@ -32,6 +39,8 @@ const child = spawn(
       ...process.env,
       HISTORIES_MINUTES: values.minutes,
       HISTORIES_SEED: values.seed,
+      HISTORIES_POLICY: values.policy,
+      HISTORIES_READERS: values.readers,
       HISTORIES_MUTANT: values.mutant ?? '',
       HISTORIES_EXCUSED: values.excused ? '1' : '',
     },

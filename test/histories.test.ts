@@ -1,26 +1,43 @@
-import { expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { mutantNamed } from './histories/mutants.js';
-import { runHistories } from './histories/run.js';
+import { POLICIES, runHistories } from './histories/run.js';
+import { Build } from './histories/servers.js';
 import { freshDatabase } from './support/database.js';
 
-/** Set by `npm run test:histories -- --minutes N --seed S --mutant NAME --excused`. */
-const { HISTORIES_MINUTES = '0.75', HISTORIES_SEED = '20261121', HISTORIES_MUTANT, HISTORIES_EXCUSED } = process.env;
-const SECONDS = Number(HISTORIES_MINUTES) * 60;
-/** Compiling, starting, recovering, settling and judging. */
+/** Set by `npm run test:histories -- --minutes N --seed S --policy P --readers N --mutant NAME --excused`. */
+const {
+  HISTORIES_MINUTES = '0.8',
+  HISTORIES_SEED = '20261121',
+  HISTORIES_POLICY = '',
+  HISTORIES_READERS = '2',
+  HISTORIES_MUTANT,
+  HISTORIES_EXCUSED,
+} = process.env;
+const policies = POLICIES.filter((policy) => HISTORIES_POLICY === '' || HISTORIES_POLICY === policy);
+/** Both policies share the time. */
+const SECONDS = (Number(HISTORIES_MINUTES) * 60) / policies.length;
+/** Starting, recovering, settling and judging. */
 const AROUND_MS = 120_000;
 
-test(
-  'nothing that was acknowledged or read is ever unread again, whatever is killed, paused or flushed',
-  async () => {
+let build: Build;
+beforeAll(() => {
+  build = new Build(HISTORIES_MUTANT ? mutantNamed(HISTORIES_MUTANT) : undefined);
+});
+afterAll(() => build.remove());
+
+test.each(policies)(
+  'nothing that was acknowledged or read is ever unread again, whatever is killed, paused, cut off or flushed (%s)',
+  async (policy) => {
     const on = await freshDatabase();
     try {
-      const outcome = await runHistories({
+      const outcome = await runHistories(build, {
         ownerUrl: on.ownerUrl,
         runtimeUrl: on.runtimeUrl,
         redisQueueUrl: inject('redisQueueUrl'),
         seconds: SECONDS,
         seed: Number(HISTORIES_SEED),
-        mutant: HISTORIES_MUTANT ? mutantNamed(HISTORIES_MUTANT) : undefined,
+        policy,
+        readers: Number(HISTORIES_READERS),
       });
       process.stdout.write(`${outcome.report}\n`);
       // What is excused can be judged by whoever doubts it.
