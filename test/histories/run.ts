@@ -33,6 +33,8 @@ export interface Outcome {
   readonly excused: readonly string[];
   readonly faults: readonly Fault[];
   readonly reads: number;
+  readonly stale: number;
+  readonly wrong: number;
   readonly acknowledgements: number;
   readonly fromCacheNearFaults: number;
 }
@@ -121,6 +123,8 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
       offences,
       faults: faults.done,
       reads: history.reads.length,
+      stale: verdict.stale.length,
+      wrong: verdict.wrong.length,
       acknowledgements: history.acknowledgements.length,
       fromCacheNearFaults: nearFaults,
       excused: tellOf(history, verdict.excused),
