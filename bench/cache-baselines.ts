@@ -13,10 +13,10 @@ import type { Database } from '#platform/postgres.js';
 
 /**
  * What people do today, on the same ports as our cache: to compare the latency (`npm run bench`) and the stale reads (the
- * histories plant one of them into the services). Neither is right; ADR and docs/balance-cache.md say why.
+ * histories plant one of them into the services). Neither is right: docs/balance-cache.md.
  */
 
-export interface BaselineOptions {
+interface BaselineOptions {
   /** Redis in the cache role. */
   url: string;
   ttlMs: number;
@@ -188,8 +188,8 @@ function cachedOf({ balance }: Written): CachedBalance {
   return { ...balance, asOfMs: Date.now() };
 }
 
-export const BASELINES = { 'delete-after-commit': DeleteAfterCommit, 'lock-with-ttl': LockWithTtl } as const;
-export type BaselineName = keyof typeof BASELINES;
+const BASELINES = { 'delete-after-commit': DeleteAfterCommit, 'lock-with-ttl': LockWithTtl } as const;
+type BaselineName = keyof typeof BASELINES;
 
 /** In the place of `openBalanceCache`: the histories plant it. What else a process needs is ours, and stays idle. */
 export function openBaseline(name: BaselineName): typeof openBalanceCache {
@@ -208,8 +208,4 @@ export function openBaseline(name: BaselineName): typeof openBalanceCache {
       },
     };
   };
-}
-
-export function baselineNamed(name: BaselineName, options: BaselineOptions): CacheAside {
-  return new BASELINES[name](options);
 }

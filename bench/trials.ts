@@ -1,4 +1,5 @@
 import type { ApiProcess } from './api-process.js';
+import { type CacheCallers, PROTOCOLS, type Protocol } from './cache-callers.js';
 import { cpuOfMs, cpuOfServerMs } from './cpu.js';
 import type { Generator } from './generator-process.js';
 import type { LoneCaller } from './lone-caller.js';
@@ -25,6 +26,8 @@ export type TrialName =
   | 'read cached hot 64'
   | 'read database 64'
   | 'read bare 64'
+  | `post, ${Protocol}`
+  | `read, ${Protocol}`
   | 'by hand'
   | 'writer';
 
@@ -56,6 +59,10 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
 const ORDER: readonly TrialName[] = [
   'by hand',
   'writer',
+  ...PROTOCOLS.map((protocol) => `post, ${protocol}` as const),
+  'read, ours',
+  'read, delete-after-commit',
+  'read, lock-with-ttl',
   'uniform 1',
   'without cache 1',
   'uniform 16',
@@ -83,6 +90,7 @@ export interface Bench {
   bare: ApiProcess;
   generator: Generator;
   loneCaller: LoneCaller;
+  cacheCallers: CacheCallers;
   reference: Reference | undefined;
   postmasterPid: number | undefined;
   times: { warmUpMs: number; measureMs: number };
@@ -113,8 +121,10 @@ async function runTrial(bench: Bench, name: TrialName): Promise<TrialResult | un
       return bench.loneCaller.byHand(bench.times);
     case 'writer':
       return bench.loneCaller.throughWriter(bench.times);
-    default:
-      return loadTrial(bench, name);
+    default: {
+      const [what, protocol] = name.split(', ') as ['post' | 'read', Protocol?];
+      return protocol ? bench.cacheCallers.of(protocol)[what](bench.times) : loadTrial(bench, name);
+    }
   }
 }
 
