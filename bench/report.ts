@@ -115,7 +115,7 @@ export function ratioTable(
         number: '',
         title: `without HTTP, ms that a cache adds to a posting (p50): ${protocol}`,
         samples: rounds.map((round) => {
-          const [cached, plain] = [round.get(`post, ${protocol}`), round.get('post, no cache')];
+          const [cached, plain] = [round.get(`post: ${protocol}`), round.get('post: no cache')];
           return cached && plain ? cached.p50 - plain.p50 : Number.NaN;
         }),
       }),
@@ -124,12 +124,12 @@ export function ratioTable(
       {
         number: '',
         title: `p50 of a read, 16 callers, a tenth of it postings: ${protocol} ÷ ours`,
-        samples: ratios(rounds, `read, ${protocol}`, 'read, ours', p50),
+        samples: ratios(rounds, `read: ${protocol}`, 'read: ours', p50),
       },
       {
         number: '',
         title: `p99 of the same read: ${protocol} ÷ ours`,
-        samples: ratios(rounds, `read, ${protocol}`, 'read, ours', (trial) => trial.p99),
+        samples: ratios(rounds, `read: ${protocol}`, 'read: ours', (trial) => trial.p99),
       },
     ]),
     { number: '8', title: 'last 100: pages of PK (id) + index ÷ ours, vacuumed', goal: 10, samples: [layout.vacuumed] },

@@ -26,8 +26,8 @@ export type TrialName =
   | 'read cached hot 64'
   | 'read database 64'
   | 'read bare 64'
-  | `post, ${Protocol}`
-  | `read, ${Protocol}`
+  | `post: ${Protocol}`
+  | `read: ${Protocol}`
   | 'by hand'
   | 'writer';
 
@@ -59,10 +59,10 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
 const ORDER: readonly TrialName[] = [
   'by hand',
   'writer',
-  ...PROTOCOLS.map((protocol) => `post, ${protocol}` as const),
-  'read, ours',
-  'read, delete-after-commit',
-  'read, lock-with-ttl',
+  ...PROTOCOLS.map((protocol) => `post: ${protocol}` as const),
+  'read: ours',
+  'read: delete-after-commit',
+  'read: lock-with-ttl',
   'uniform 1',
   'without cache 1',
   'uniform 16',
@@ -122,7 +122,7 @@ async function runTrial(bench: Bench, name: TrialName): Promise<TrialResult | un
     case 'writer':
       return bench.loneCaller.throughWriter(bench.times);
     default: {
-      const [what, protocol] = name.split(', ') as ['post' | 'read', Protocol?];
+      const [what, protocol] = name.split(': ') as ['post' | 'read', Protocol?];
       return protocol ? bench.cacheCallers.of(protocol)[what](bench.times) : loadTrial(bench, name);
     }
   }
