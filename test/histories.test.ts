@@ -1,4 +1,4 @@
-import { expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { MUTANTS, type Mutant } from './histories/mutants.js';
 import { type Outcome, POLICIES, type Policy, runHistories } from './histories/run.js';
 import { Build } from './histories/servers.js';
@@ -6,7 +6,7 @@ import { freshDatabase } from './support/database.js';
 
 /** Set by `npm run test:histories -- --minutes N --seed S --policy P --readers N --mutant NAME --excused`. */
 const {
-  HISTORIES_MINUTES = '0.8',
+  HISTORIES_MINUTES = '0.7',
   HISTORIES_SEED = '20261121',
   HISTORIES_POLICY = '',
   HISTORIES_READERS = '2',
@@ -41,24 +41,24 @@ function right(): void {
   const policies = POLICIES.filter((policy) => HISTORIES_POLICY === '' || HISTORIES_POLICY === policy);
   /** Both policies share the time. */
   const seconds = (MINUTES * 60) / policies.length;
+  let build: Build;
+  beforeAll(() => {
+    build = new Build(undefined);
+  });
+  afterAll(() => build.remove());
   test.each(policies)(
     'nothing that was acknowledged or read is ever unread again, whatever is killed, paused, cut off or flushed (%s)',
     async (policy) => {
-      const build = new Build(undefined);
-      try {
-        const outcome = await run(build, { seconds, seed: SEED, policy });
-        // What is excused can be judged by whoever doubts it.
-        if (HISTORIES_EXCUSED) for (const line of outcome.excused) process.stdout.write(`${line}\n`);
-        for (const line of outcome.offences) process.stdout.write(`${line}\n`);
-        expect(outcome.offences).toEqual([]);
-        // Nothing is shown by a run in which nothing happened.
-        expect(outcome.reads).toBeGreaterThan(seconds * 20);
-        expect(outcome.acknowledgements).toBeGreaterThan(seconds * 4);
-        expect(outcome.fromCacheNearFaults).toBeGreaterThan(seconds);
-        expect(outcome.faults.length).toBeGreaterThan(seconds / 5);
-      } finally {
-        build.remove();
-      }
+      const outcome = await run(build, { seconds, seed: SEED, policy });
+      // What is excused can be judged by whoever doubts it.
+      if (HISTORIES_EXCUSED) for (const line of outcome.excused) process.stdout.write(`${line}\n`);
+      for (const line of outcome.offences) process.stdout.write(`${line}\n`);
+      expect(outcome.offences).toEqual([]);
+      // Nothing is shown by a run in which nothing happened.
+      expect(outcome.reads).toBeGreaterThan(seconds * 20);
+      expect(outcome.acknowledgements).toBeGreaterThan(seconds * 4);
+      expect(outcome.fromCacheNearFaults).toBeGreaterThan(seconds);
+      expect(outcome.faults.length).toBeGreaterThan(seconds / 5);
     },
     seconds * 1_000 + AROUND_MS,
   );
