@@ -66,8 +66,8 @@ abstract class CacheAside {
     const { consistency, minVersion = 0n, deadline } = how;
     const cached = consistency === 'strong' ? undefined : await this.find(account);
     if (cached && cached.version >= minVersion) return { ...cached, source: 'cache' };
-    const balance =
-      consistency === 'strong' ? await this.options.reads.read(account, deadline) : await this.load(account, deadline);
+    let balance = consistency === 'strong' ? undefined : await this.load(account, deadline);
+    if (!balance || balance.version < minVersion) balance = await this.options.reads.read(account, deadline);
     return balance && { ...balance, source: 'database' };
   }
 

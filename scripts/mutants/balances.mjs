@@ -9,7 +9,7 @@ import { inFile } from './api.mjs';
 export const BALANCE_MUTANTS = [
   ...inFile('libs/balances/src/untold-versions.ts', 'test/balance-cache-faults.test.ts', [
     ['strict waits for nothing', "this.#policy === 'available' ||", 'true ||'],
-    ['what was waited for is waited for again', 'this.#outlived.set(key, version);', ''],
+    ['what was waited for is waited for again', 'this.#outlived.set(key, version);', 'void version;'],
     [
       'an unfence takes the telling along',
       'version >= before.version ? [calls, before.telling] : [before.telling, calls]',
