@@ -1,11 +1,17 @@
 /** Imports point one way: apps → capabilities → ledger → outbox → platform → kernel. ARCHITECTURE.md has the table. */
+const CAPABILITIES = ['balances', 'summaries', 'tenancy', 'webhooks'];
+/** @param {string} name */
+const beside = (name) => CAPABILITIES.filter((capability) => capability !== name);
 const ABOVE = {
-  kernel: ['platform', 'outbox', 'ledger', 'balances', 'tenancy'],
-  platform: ['outbox', 'ledger', 'balances', 'tenancy'],
-  outbox: ['ledger', 'balances', 'tenancy'],
+  kernel: ['platform', 'outbox', 'ledger', ...CAPABILITIES],
+  platform: ['outbox', 'ledger', ...CAPABILITIES],
+  outbox: ['ledger', ...CAPABILITIES],
   // The writer calls the balance cache through the BalanceGuard that ledger itself declares.
-  ledger: ['balances', 'tenancy'],
-  balances: ['tenancy', 'outbox'],
+  ledger: CAPABILITIES,
+  // tenancy seeds system accounts and is otherwise nobody's; capabilities know the ledger, not each other.
+  balances: beside('balances'),
+  summaries: beside('summaries'),
+  webhooks: beside('webhooks'),
 };
 
 /** @type {import('dependency-cruiser').IConfiguration} */
