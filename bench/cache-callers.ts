@@ -7,9 +7,10 @@ import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { PostgresWorkerLease } from '#platform/worker-lease.js';
 import { openBaseline } from './cache-baselines.js';
+import { writerOptions } from './lone-caller.js';
 import type { BenchMerchant } from './requests.js';
 import { pick, SubmissionSource } from './submission-source.js';
-import { resultOf, type TrialResult } from './trial-result.js';
+import { measure, type Times, type TrialResult } from './trial-result.js';
 
 const TIMEOUT_MS = 5_000;
 const READERS = 16;
@@ -45,50 +46,28 @@ class CacheCaller {
     const open = protocol === 'ours' || protocol === 'no cache' ? openBalanceCache : openBaseline(protocol);
     if (config.redisUrl === undefined) throw new Error('REDIS_URL is not set');
     this.#cache = protocol === 'no cache' ? undefined : open(config.redisUrl, config, database);
-    this.#writer = new Writer(
-      {
-        databaseUrl: config.databaseRuntimeUrl,
-        lanes: 2,
-        laneCapacity: 1_000,
-        groupSize: 200,
-        attempts: 3,
-        groupTimeoutMs: TIMEOUT_MS,
-        idempotencyWaitMs: TIMEOUT_MS,
-      },
-      ids,
-      this.#cache?.guard,
-    );
+    this.#writer = new Writer(writerOptions(config.databaseRuntimeUrl), ids, this.#cache?.guard);
   }
 
   /** One caller's postings. */
-  async post({ warmUpMs, measureMs }: { warmUpMs: number; measureMs: number }): Promise<TrialResult> {
-    const latenciesMs: number[] = [];
-    const warmUntil = performance.now() + warmUpMs;
-    for (let now = performance.now(); now < warmUntil + measureMs; now = performance.now()) {
+  post(times: Times): Promise<TrialResult> {
+    return measure(times, 1, async () => {
       await this.#post();
-      if (now >= warmUntil) latenciesMs.push(performance.now() - now);
-    }
-    return resultOf(latenciesMs, 1);
+      return true;
+    });
   }
 
-  /** Default reads of some callers, with postings of the same accounts beside them. */
-  async read({ warmUpMs, measureMs }: { warmUpMs: number; measureMs: number }): Promise<TrialResult> {
+  /** Default reads of some callers, with postings to the same accounts between them. */
+  read(times: Times): Promise<TrialResult> {
     const cache = this.#cache;
     if (!cache) throw new Error('no cache, no reads from it');
-    const latenciesMs: number[] = [];
-    const warmUntil = performance.now() + warmUpMs;
-    const caller = async () => {
-      for (let now = performance.now(); now < warmUntil + measureMs; now = performance.now()) {
-        if (Math.random() < POSTINGS) {
-          await this.#post();
-          continue;
-        }
+    return measure(times, READERS, async () => {
+      const posts = Math.random() < POSTINGS;
+      if (posts) await this.#post();
+      else
         await cache.reader.read(pick(this.#accounts), { consistency: 'cached', deadline: Deadline.after(TIMEOUT_MS) });
-        if (now >= warmUntil) latenciesMs.push(performance.now() - now);
-      }
-    };
-    await Promise.all(Array.from({ length: READERS }, caller));
-    return resultOf(latenciesMs, READERS);
+      return !posts;
+    });
   }
 
   async close(): Promise<void> {

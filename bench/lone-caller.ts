@@ -3,12 +3,12 @@ import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { decideGroup, touchedBy } from '#ledger/group.js';
 import { GroupConnection } from '#ledger/group-store.js';
 import type { Submission } from '#ledger/submission.js';
-import { Writer } from '#ledger/writer.js';
+import { Writer, type WriterOptions } from '#ledger/writer.js';
 import { Database } from '#platform/postgres.js';
 import { PostgresWorkerLease } from '#platform/worker-lease.js';
 import type { BenchMerchant } from './requests.js';
 import { SubmissionSource } from './submission-source.js';
-import { resultOf, type TrialResult } from './trial-result.js';
+import { measure, type Times, type TrialResult } from './trial-result.js';
 
 const TIMEOUT_MS = 5_000;
 
@@ -36,18 +36,7 @@ export class LoneCaller {
     this.#lease = lease;
     this.#connection = connection;
     this.#ids = new SnowflakeGenerator(systemClock, lease);
-    this.#writer = new Writer(
-      {
-        databaseUrl: url,
-        lanes: 2,
-        laneCapacity: 1_000,
-        groupSize: 200,
-        attempts: 3,
-        groupTimeoutMs: TIMEOUT_MS,
-        idempotencyWaitMs: TIMEOUT_MS,
-      },
-      this.#ids,
-    );
+    this.#writer = new Writer(writerOptions(url), this.#ids);
   }
 
   static async open(runtimeUrl: string, merchants: readonly BenchMerchant[]): Promise<LoneCaller> {
@@ -61,7 +50,7 @@ export class LoneCaller {
   }
 
   /** Postings whose statements are sent by hand: trip 1, the decision, trip 2. */
-  byHand(times: { warmUpMs: number; measureMs: number }): Promise<TrialResult> {
+  byHand(times: Times): Promise<TrialResult> {
     return this.#measure(times, async (submission) => {
       const locked = await this.#connection.begin({ ...touchedBy([submission]), timeoutMs: TIMEOUT_MS });
       const { writes } = decideGroup([submission], locked, this.#ids, this.#ids.next());
@@ -71,7 +60,7 @@ export class LoneCaller {
   }
 
   /** Postings that are submitted to the writer. */
-  throughWriter(times: { warmUpMs: number; measureMs: number }): Promise<TrialResult> {
+  throughWriter(times: Times): Promise<TrialResult> {
     return this.#measure(times, async (submission) => {
       const outcome = await this.#writer.submit(submission);
       if (outcome.kind !== 'decided' || !outcome.decisions[0]?.accepted)
@@ -86,19 +75,23 @@ export class LoneCaller {
     await this.#database.close();
   }
 
-  async #measure(
-    times: { warmUpMs: number; measureMs: number },
-    post: (submission: Submission) => Promise<void>,
-  ): Promise<TrialResult> {
-    const latenciesMs: number[] = [];
-    const warmUntil = performance.now() + times.warmUpMs;
-    const until = warmUntil + times.measureMs;
-    for (let now = performance.now(); now < until; now = performance.now()) {
-      const submission = this.#submissions.next();
-      const startedAt = performance.now();
-      await post(submission);
-      if (startedAt >= warmUntil) latenciesMs.push(performance.now() - startedAt);
-    }
-    return resultOf(latenciesMs, 1);
+  #measure(times: Times, post: (submission: Submission) => Promise<void>): Promise<TrialResult> {
+    return measure(times, 1, async () => {
+      await post(this.#submissions.next());
+      return true;
+    });
   }
+}
+
+/** As the API's writer by default, but for its patience. */
+export function writerOptions(databaseUrl: string): WriterOptions {
+  return {
+    databaseUrl,
+    lanes: 2,
+    laneCapacity: 1_000,
+    groupSize: 200,
+    attempts: 3,
+    groupTimeoutMs: TIMEOUT_MS,
+    idempotencyWaitMs: TIMEOUT_MS,
+  };
 }
