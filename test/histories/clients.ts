@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Dice, type History, now, type Posting } from './history.js';
+import { exchange } from './http.js';
 import type { Service } from './servers.js';
 
 export interface Account {
@@ -236,18 +237,14 @@ export class Clients {
     this.#hanging.set(service, (this.#hanging.get(service) ?? 0) + 1);
     const invokedAt = now();
     try {
-      const response = await fetch(url + what.path, {
-        headers,
-        signal: AbortSignal.timeout(what.patienceMs),
-        ...(what.body !== undefined && { method: 'POST', body: JSON.stringify(what.body) }),
-      });
-      const body: Json = await response.json();
-      const { status } = response;
+      const sent = what.body === undefined ? undefined : JSON.stringify(what.body);
+      const { patienceMs } = what;
+      const { status, replayed, text } = await exchange(url + what.path, { headers, body: sent, patienceMs });
+      const body: Json = JSON.parse(text);
       if (status >= 300) {
         this.counts.refusals.set(status, (this.counts.refusals.get(status) ?? 0) + 1);
         if (!EXCUSABLE.has(status)) this.counts.unexpected.push(`${what.path}: ${status} ${JSON.stringify(body)}`);
       }
-      const replayed = response.headers.get('idempotent-replayed') === 'true';
       return { status, body, replayed, api: service.name, invokedAt, completedAt: now() };
     } catch (error) {
       if (error instanceof Error && error.name === 'TimeoutError') this.counts.timeouts += 1;
