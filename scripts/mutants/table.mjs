@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
 import { API_MUTANTS } from './api.mjs';
+import { BALANCE_MUTANTS } from './balances.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
@@ -270,4 +271,5 @@ export const MUTANTS = [
   ...API_MUTANTS,
   ...OUTBOX_MUTANTS,
   ...EVENT_MUTANTS,
+  ...BALANCE_MUTANTS,
 ];

@@ -143,7 +143,7 @@ export const ENVIRONMENT = z.object({
     .enum(['available', 'strict'], 'must be available or strict')
     .default('available')
     .describe(
-      'What a write does that cannot tell Redis of its new balances. `available`: it is acknowledged, and a reader who still reaches Redis may see the old balance for less than BALANCE_TTL_MS. `strict`: its acknowledgement waits until no old balance can be served any more.',
+      'What happens to an answer whose balances cannot be told to Redis. `available`: it is given, and a reader who still reaches Redis may see the old balance for less than BALANCE_TTL_MS. `strict`: acknowledgements, and reads from the database, wait until no older balance can be served any more, at most BALANCE_TTL_MS; REQUEST_DEADLINE_MS should be longer.',
     ),
   BALANCE_TTL_MS: integer({ default: 5_000, min: 100, max: 600_000 }).describe(
     'How long a cached balance may live, counted from the lease or fence that it rests on.',
