@@ -1,8 +1,9 @@
 import { DataSource } from 'typeorm';
 import { Ledger1763740000000 } from './migrations/1763740000000-ledger.js';
+import { Webhooks1763760000000 } from './migrations/1763760000000-webhooks.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
-export const MIGRATIONS = [Ledger1763740000000];
+export const MIGRATIONS = [Ledger1763740000000, Webhooks1763760000000];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';
 

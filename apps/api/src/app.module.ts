@@ -5,14 +5,23 @@ import { LedgerModule } from '#ledger/ledger.module.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { TenancyModule } from '#tenancy/tenancy.module.js';
+import { WebhooksModule } from '#webhooks/webhooks.module.js';
 import { AccountsController } from './accounts/accounts.controller.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { Shutdown } from './shutdown.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
+import { WebhookDeliveriesController, WebhookEndpointsController } from './webhooks/webhooks.controller.js';
 
-export const CONTROLLERS = [HealthController, MerchantsController, AccountsController, TransactionsController];
+export const CONTROLLERS = [
+  HealthController,
+  MerchantsController,
+  AccountsController,
+  TransactionsController,
+  WebhookEndpointsController,
+  WebhookDeliveriesController,
+];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })
 class ApiModule {}
@@ -24,6 +33,7 @@ export function apiModule(platform: PlatformOptions): DynamicModule {
     BalancesModule.with(platform.config),
     LedgerModule.with(writerOptionsOf(platform.config)),
     TenancyModule,
+    WebhooksModule,
   ];
   return { module: ApiModule, imports };
 }

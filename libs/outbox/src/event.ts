@@ -11,10 +11,15 @@ export interface NewEvent {
   data: string;
 }
 
-export type EventType =
-  | 'account.created'
-  | 'account.closed'
-  | 'transaction.posted'
-  | 'transaction.pending'
-  | 'transaction.voided'
-  | 'transaction.expired';
+/** Every type of event there is. */
+export const EVENT_TYPES = [
+  'account.created',
+  'account.closed',
+  'transaction.posted',
+  'transaction.pending',
+  'transaction.voided',
+  'transaction.expired',
+  'webhook_endpoint.disabled',
+] as const;
+
+export type EventType = (typeof EVENT_TYPES)[number];

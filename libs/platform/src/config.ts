@@ -1,30 +1,15 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { integer, url } from './config-fields.js';
 import { passwordOf, runtimeUrlOf } from './runtime-role.js';
+import { WEBHOOK_ENVIRONMENT, type WebhookSettings, webhookSettings } from './webhook-settings.js';
 
 /** EX_CONFIG of sysexits.h: the process was told something that it cannot work with; a restart does not help. */
 export const CONFIG_EXIT_CODE = 78;
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const MIB = 1_048_576;
-
-function integer(bounds: { default: number; min: number; max: number }) {
-  const message = `must be a whole number from ${bounds.min} to ${bounds.max}`;
-  return z
-    .string()
-    .regex(/^[0-9]{1,12}$/, message)
-    .transform(Number)
-    .refine((value) => value >= bounds.min && value <= bounds.max, message)
-    .default(bounds.default);
-}
-
-function url(schemes: readonly string[]) {
-  const message = `must be a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`;
-  return z
-    .string()
-    .refine((value) => URL.canParse(value) && schemes.includes(new URL(value).protocol.slice(0, -1)), message);
-}
 
 const postgresUrl = url(['postgres', 'postgresql']);
 const redisUrl = url(['redis', 'rediss']);
@@ -178,6 +163,7 @@ export const ENVIRONMENT = z.object({
   BALANCE_MONITOR_SAMPLE: integer({ default: 200, min: 2, max: 10_000 }).describe(
     'Accounts in such a sample: half of them from the cache, half from the ledger.',
   ),
+  ...WEBHOOK_ENVIRONMENT,
   METRICS_ALLOW: z
     .string()
     .refine(
@@ -247,6 +233,7 @@ export interface Config {
   readonly balanceSweepAfterMs: number;
   readonly balanceMonitorIntervalMs: number;
   readonly balanceMonitorSample: number;
+  readonly webhooks: WebhookSettings;
   readonly metricsAllow: readonly string[];
   readonly metricsPort: number;
   readonly cursorSecret: string;
@@ -310,6 +297,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     balanceSweepAfterMs: values.BALANCE_SWEEP_AFTER_MS,
     balanceMonitorIntervalMs: values.BALANCE_MONITOR_INTERVAL_MS,
     balanceMonitorSample: values.BALANCE_MONITOR_SAMPLE,
+    webhooks: webhookSettings(values),
     metricsAllow: Object.freeze(values.METRICS_ALLOW.split(',').map((address) => address.trim())),
     metricsPort: values.METRICS_PORT,
     cursorSecret: values.CURSOR_SECRET ?? deriveCursorSecret(databaseRuntimeUrl),
