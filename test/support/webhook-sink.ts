@@ -21,10 +21,13 @@ export interface Received {
 
 export type Respond = (response: ServerResponse, received: Received, request: IncomingMessage) => void;
 
-export const status =
-  (code: number, headers: Record<string, string> = {}, body = ''): Respond =>
-  (response) =>
-    void response.writeHead(code, headers).end(body);
+export function status(
+  code: number,
+  headers: Record<string, string> = {},
+  body = '',
+): (response: ServerResponse) => void {
+  return (response) => void response.writeHead(code, headers).end(body);
+}
 
 /** A receiver of webhooks on 127.0.0.1 that answers as it is told. */
 export class WebhookSink {

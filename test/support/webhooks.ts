@@ -14,7 +14,7 @@ import {
   RotateWebhookSecretCommand,
   RotateWebhookSecretHandler,
 } from '#webhooks/endpoint.commands.js';
-import type { WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
+import { messageIdOf, type WebhookDelivery, type WebhookEndpoint } from '#webhooks/endpoint.js';
 import { getEndpoint, listDeliveries } from '#webhooks/endpoint-store.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { PublicHttp } from '#webhooks/public-http.js';
@@ -116,6 +116,11 @@ export class TestWebhooks {
       occurredAtMs: occurred_at,
       traceContext: trace_context ?? undefined,
     }));
+  }
+
+  /** The webhook-ids of a merchant's events, in the log's order. */
+  async messageIds(merchantId: bigint): Promise<string[]> {
+    return (await this.log(merchantId)).map(({ xid, seq }) => messageIdOf(xid, seq));
   }
 
   /** Hands the whole log of the merchants to the consumer, once more each time, in one transaction. */
