@@ -5,6 +5,7 @@ import { Database } from '#platform/postgres.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { expectVerified } from './support/verified.js';
+import { WEBHOOK_INSERTS, WEBHOOK_ROWS, webhookChanges } from './support/webhook-rows.js';
 
 /** What PostgreSQL itself refuses, tried in SQL as the role that the service runs under. */
 describe('PostgreSQL refuses the runtime role', () => {
@@ -37,6 +38,9 @@ describe('PostgreSQL refuses the runtime role', () => {
         text: `INSERT INTO api_keys (merchant_id, id, secret_sha256, hint, created_at) VALUES ($1, $2, sha256('x'), 'x', snowflake_time($2))`,
         values: [foreign, ledger.ids.next()],
       }),
+    );
+    await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), (db) =>
+      db.query({ text: WEBHOOK_ROWS, values: [foreign, ledger.ids.next()] }),
     );
     client = new pg.Client({ connectionString: on.runtimeUrl });
     await client.connect();
@@ -333,6 +337,7 @@ describe('PostgreSQL refuses the runtime role', () => {
         transaction_states: `INSERT INTO transaction_states VALUES ($1, 1, 'pending', 1, 0, NULL)`,
         late_sums: `INSERT INTO late_sums VALUES ($1, 1, 0, 0, 1, 1, 0, 0)`,
         idempotency_keys: `INSERT INTO idempotency_keys VALUES ($1, 'k', sha256('z'), 201, 1)`,
+        ...WEBHOOK_INSERTS,
         events: `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 't', 1, now(), '{}')`,
       };
       // A new table has to say here how a foreign row would be inserted.
@@ -352,6 +357,7 @@ describe('PostgreSQL refuses the runtime role', () => {
         `UPDATE late_sums SET posted_debits = 0 WHERE merchant_id = ${foreign}`,
         `UPDATE api_keys SET revoked_at = now() WHERE merchant_id = ${foreign}`,
         `DELETE FROM idempotency_keys WHERE merchant_id = ${foreign}`,
+        ...webhookChanges(foreign),
       ]) {
         expect({ sql, rows: (await client.query(sql)).rowCount }).toEqual({ sql, rows: 0 });
       }

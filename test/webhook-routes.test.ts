@@ -8,13 +8,14 @@ import { TestWebhooks } from './support/webhooks.js';
 const PATH = '/v1/webhook_endpoints';
 
 let api: TestApi;
+let contract: Contract;
 let hooks: TestWebhooks;
 let shop: Merchant;
 let sink: WebhookSink;
 
 beforeAll(async () => {
   api = await TestApi.start({ environment: { WEBHOOK_ALLOW_LOOPBACK: '1', WEBHOOK_ENDPOINTS_PER_MERCHANT: '4' } });
-  await Contract.hold(api);
+  contract = await Contract.hold(api);
   hooks = await TestWebhooks.open(api.on);
   shop = await api.merchant();
   sink = await WebhookSink.open();
@@ -178,4 +179,11 @@ test('a disabled endpoint says why, refuses redelivery, and is enabled by its me
   expect((await merchant.client.post(`${path}/enable`)).body).toMatchObject({ status: 'enabled', failing_since: null });
   await hooks.sendAll(sender, BigInt(merchant.id), BigInt(endpoint.id));
   expect((await deliveriesOf(endpoint.id, merchant))[0].status).toBe('delivered');
+});
+
+test('every route of webhooks has been answered with success above', () => {
+  const routes = contract.routes.filter((route) => route.includes('/webhook_'));
+  expect(routes).toHaveLength(8);
+  const unanswered = routes.filter((route) => ![...(contract.seen.get(route) ?? [])].some((code) => code < 300));
+  expect(unanswered).toEqual([]);
 });

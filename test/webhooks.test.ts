@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { CATALOGUE } from '#outbox/catalogue.js';
 import {
   EnableWebhookEndpointCommand,
   EnableWebhookEndpointHandler,
@@ -278,6 +279,8 @@ describe('failures', () => {
         },
       ],
     ]);
+    const { data: shape } = first(CATALOGUE['webhook_endpoint.disabled'].versions);
+    expect(events.map(({ data }) => shape.safeParse(JSON.parse(data)).success)).toEqual([true]);
     const tries = sink.received.length;
     expect(tries).toBeGreaterThan(1);
     // Nothing more is sent to it, nor kept for it; the others are told.

@@ -34,6 +34,12 @@ CREATE TABLE webhook_secrets (
 CREATE UNIQUE INDEX webhook_secrets_current ON webhook_secrets (merchant_id, endpoint_id) WHERE expires_at IS NULL;`;
 
 const DELIVERIES = `
+-- A Snowflake of this table alone: the fan-out is one statement, and has no worker id. Twin of libs/kernel/src/snowflake.ts
+-- in its milliseconds; below them counts a sequence, which comes round after four million.
+CREATE SEQUENCE webhook_delivery_seq AS bigint;
+CREATE FUNCTION webhook_delivery_id() RETURNS bigint LANGUAGE sql VOLATILE
+  RETURN ((floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint - 1735689600000) << 22)
+         | (nextval('webhook_delivery_seq') & 4194303);
 CREATE TABLE webhook_deliveries (
   merchant_id bigint NOT NULL,
   endpoint_id bigint NOT NULL,
@@ -84,6 +90,7 @@ CREATE POLICY tenant ON ${table} USING (merchant_id = ${TENANTS});`,
 GRANT SELECT, INSERT, DELETE ON ${TABLES.join(', ')} TO counterfoil_runtime;
 GRANT UPDATE (status, disabled_reason, since_xid, failing_since, lease_epoch, lease_expires_at)
   ON webhook_endpoints TO counterfoil_runtime;
+GRANT USAGE ON SEQUENCE webhook_delivery_seq TO counterfoil_runtime;
 GRANT UPDATE (expires_at) ON webhook_secrets TO counterfoil_runtime;
 GRANT UPDATE (status, redelivery, attempts, tries, next_attempt_at, delivered_at) ON webhook_deliveries TO counterfoil_runtime;`;
 
@@ -95,5 +102,7 @@ export class Webhooks1763760000000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`DROP TABLE ${TABLES.toReversed().join(', ')}`);
+    await runner.query('DROP FUNCTION webhook_delivery_id');
+    await runner.query('DROP SEQUENCE webhook_delivery_seq');
   }
 }

@@ -1,6 +1,6 @@
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { EventType } from '#outbox/catalogue.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
-import type { EventType } from '#outbox/event.js';
 import { readConfig } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
@@ -23,11 +23,11 @@ import type { TestDatabase } from './database.js';
 import { TestLedger } from './ledger.js';
 import { until } from './until.js';
 
-const LOG = `SELECT merchant_id, xid::text AS xid, seq, type, version, occurred_at, trace_context, data FROM events ORDER BY xid, seq`;
+const LOG = `SELECT merchant_id, xid, seq, type, version, occurred_at, trace_context, data FROM events ORDER BY xid, seq`;
 
 interface LogRow extends Record<string, unknown> {
   merchant_id: bigint;
-  xid: string;
+  xid: bigint;
   seq: bigint;
   type: string;
   version: number;
@@ -109,10 +109,9 @@ export class TestWebhooks {
   /** The merchants' log, in its order. */
   async log(...merchantIds: bigint[]): Promise<LoggedEvent[]> {
     const rows = await this.database.read<LogRow>({ merchantIds }, Deadline.after(20_000), { text: LOG });
-    return rows.map(({ merchant_id, occurred_at, trace_context, xid, ...row }) => ({
+    return rows.map(({ merchant_id, occurred_at, trace_context, ...row }) => ({
       ...row,
       merchantId: merchant_id,
-      xid: BigInt(xid),
       occurredAtMs: occurred_at,
       traceContext: trace_context ?? undefined,
     }));
@@ -127,7 +126,7 @@ export class TestWebhooks {
   async fanOut(...merchantIds: bigint[]): Promise<void> {
     const events = await this.log(...merchantIds);
     await this.database.transaction({ merchantIds }, Deadline.after(20_000), (client) =>
-      new WebhookFanOut(this.ids).apply(client, events),
+      new WebhookFanOut().apply(client, events),
     );
   }
 

@@ -3,6 +3,7 @@ import { CqrsModule } from '@nestjs/cqrs';
 import { BalancesModule } from '#balances/balances.module.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
+import { OutboxModule } from '#outbox/outbox.module.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { TenancyModule } from '#tenancy/tenancy.module.js';
 import { WebhooksModule } from '#webhooks/webhooks.module.js';
@@ -31,6 +32,7 @@ export function apiModule(platform: PlatformOptions): DynamicModule {
     CqrsModule.forRoot(),
     PlatformModule.with(platform),
     BalancesModule.with(platform.config),
+    OutboxModule.with(platform.config),
     LedgerModule.with(writerOptionsOf(platform.config)),
     TenancyModule,
     WebhooksModule,

@@ -3,13 +3,19 @@ import { CommandBus, CqrsModule } from '@nestjs/cqrs';
 import { BALANCE_CACHE, type BalanceCache } from '#balances/balance-cache.js';
 import { addBalanceMetrics, addMonitorMetrics } from '#balances/balance-metrics.js';
 import { BalancesModule } from '#balances/balances.module.js';
+import { BalanceInvalidation } from '#balances/invalidation.js';
 import { BalanceMonitor } from '#balances/monitor.js';
 import { systemClock } from '#kernel/clock.js';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { expireDueHolds } from '#ledger/expiry.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
 import { Writer } from '#ledger/writer.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
+import { CommitHints } from '#outbox/commit-hints.js';
+import type { ThreadOptions } from '#outbox/handler-thread.js';
+import { Outbox } from '#outbox/outbox.js';
+import { OutboxModule } from '#outbox/outbox.module.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
@@ -19,6 +25,7 @@ import { openWebhookSender } from '#webhooks/open-sender.js';
 import { purgeWebhooks } from '#webhooks/purge.js';
 import type { WebhookSender } from '#webhooks/sender.js';
 import { addWebhookMetrics, WebhookBacklog } from '#webhooks/webhook-metrics.js';
+import { CONSUMERS } from './consumers.js';
 import { Duty } from './duty.js';
 import { MetricsServer } from './metrics-server.js';
 
@@ -29,12 +36,18 @@ const SWEEP_INTERVAL_MS = 5_000;
 const PURGE_INTERVAL_MS = HOUR_MS;
 const WEBHOOK_BACKLOG_INTERVAL_MS = 10_000;
 
+/** Injection token: where the consumers' threads begin. */
+const CONSUMER_THREAD = Symbol('ConsumerThread');
+export type ConsumerThread = Pick<ThreadOptions, 'entry' | 'execArgv'>;
+const COMPILED_THREAD: ConsumerThread = { entry: new URL('./consumer-thread.js', import.meta.url) };
+
 /** Everything that runs by itself. Any number of workers may run: every duty is safe to do twice at once. */
 @Module({})
 export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   #duties: Duty[] = [];
   #metrics: MetricsServer | undefined;
   #webhooks: WebhookSender | undefined;
+  #outbox: Outbox | undefined;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -43,16 +56,21 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly commands: CommandBus,
     private readonly writer: Writer,
     @Inject(BALANCE_CACHE) readonly cache: BalanceCache | undefined,
+    @Inject(CONSUMER_THREAD) private readonly thread: ConsumerThread,
+    private readonly ids: SnowflakeGenerator,
+    private readonly hints: CommitHints,
   ) {}
 
-  static with(platform: PlatformOptions): DynamicModule {
+  /** `thread`: tests run the sources. */
+  static with(platform: PlatformOptions, thread: ConsumerThread = COMPILED_THREAD): DynamicModule {
     const imports = [
       CqrsModule.forRoot(),
       PlatformModule.with(platform),
       BalancesModule.with(platform.config),
+      OutboxModule.with(platform.config),
       LedgerModule.with(writerOptionsOf(platform.config)),
     ];
-    return { module: WorkerModule, imports };
+    return { module: WorkerModule, imports, providers: [{ provide: CONSUMER_THREAD, useValue: thread }] };
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -66,9 +84,23 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     const webhooks = openWebhookSender(database, config.webhooks, logger);
     this.#webhooks = webhooks;
     const backlog = new WebhookBacklog(database);
+    const outbox = new Outbox({
+      config,
+      database,
+      ids: this.ids,
+      logger,
+      targets: cache ? [new BalanceInvalidation(cache.client, database, { ttlMs: config.balanceTtlMs })] : [],
+      consumers: CONSUMERS,
+      thread: this.thread,
+    });
+    this.#outbox = outbox;
     // First: a port that is taken ends the start before anything is at work.
     if (config.metricsPort > 0)
-      this.#metrics = await this.#serveMetrics(monitor, { sender: webhooks, backlog, nowMs: () => systemClock.now() });
+      this.#metrics = await this.#serveMetrics(
+        outbox,
+        { sender: webhooks, backlog, nowMs: () => systemClock.now() },
+        monitor,
+      );
     const retentionMs = config.idempotencyRetentionHours * HOUR_MS;
     this.#duties = [
       {
@@ -101,6 +133,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
             },
           ]
         : []),
+      ...outbox.duties,
       ...(cache && monitor
         ? [
             { name: 'sweep fences', intervalMs: SWEEP_INTERVAL_MS, round: () => cache.sweeper.round() },
@@ -112,11 +145,14 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
           ]
         : []),
     ].map((duty) => new Duty({ ...duty, logger }).start());
+    this.hints.listen(() => outbox.hint());
+    await outbox.start();
   }
 
   #serveMetrics(
-    monitor: BalanceMonitor | undefined,
+    outbox: Outbox,
     webhooks: Parameters<typeof addWebhookMetrics>[1],
+    monitor: BalanceMonitor | undefined,
   ): Promise<MetricsServer> {
     const { cache, config, database, writer } = this;
     const metrics = new Metrics();
@@ -125,10 +161,12 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     if (cache) addBalanceMetrics(metrics, cache);
     if (monitor) addMonitorMetrics(metrics, monitor);
     addWebhookMetrics(metrics, webhooks);
+    outbox.addMetrics(metrics);
     return MetricsServer.listen(metrics, { host: config.host, port: config.metricsPort, allow: config.metricsAllow });
   }
 
   async onModuleDestroy(): Promise<void> {
     await Promise.all([this.#metrics?.close(), this.#webhooks?.stop(), ...this.#duties.map((duty) => duty.stop())]);
+    await this.#outbox?.stop(this.config.shutdownGraceMs / 2);
   }
 }

@@ -1,3 +1,4 @@
+import { currentVersion } from '#outbox/catalogue.js';
 import { int2Array, int8Array, textArray } from '#platform/binary-array.js';
 import type { TransactionClient } from '#platform/postgres.js';
 import type { Side } from './account.js';
@@ -21,7 +22,7 @@ WITH opened AS (
       AS a (id, code, name, currency, normal_side, min_available, metadata)
 ), told AS (
   INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
-  SELECT $1, 'account.created', 1, snowflake_time(id), $9,
+  SELECT $1, 'account.created', ${currentVersion('account.created')}, snowflake_time(id), $9,
          json_build_object('account_id', id::text, 'code', code, 'name', name, 'currency', currency,
                            'normal_side', CASE normal_side WHEN 1 THEN 'debit' ELSE 'credit' END,
                            'min_available', min_available::text)

@@ -1,4 +1,5 @@
-import type { EventType, NewEvent } from '#outbox/event.js';
+import { currentVersion, type EventType } from '#outbox/catalogue.js';
+import type { NewEvent } from '#outbox/event.js';
 import type { Transaction, TransactionKind } from './transaction.js';
 
 const TYPES: Record<TransactionKind, EventType> = {
@@ -11,7 +12,7 @@ const TYPES: Record<TransactionKind, EventType> = {
 };
 
 /**
- * The event of a transaction, version 1. Each entry says what it adds to its side's posted and pending totals, so that a
+ * The event of a transaction. Each entry says what it adds to its side's posted and pending totals, so that a
  * reader who folds the log has every balance. Built by hand: the ids and amounts are digits and need no escaping.
  */
 export function transactionEvent(
@@ -27,11 +28,17 @@ export function transactionEvent(
   );
   const parent = transaction.parentId === undefined ? 'null' : `"${transaction.parentId}"`;
   const externalRef = transaction.externalRef === undefined ? 'null' : JSON.stringify(transaction.externalRef);
+  const expiry = transaction.kind === 'pending' ? `"expires_at":${jsonTime(transaction.expiresAtMs)},` : '';
   const data =
     `{"transaction_id":"${transaction.id}","kind":"${transaction.kind}","type":${JSON.stringify(transaction.type)},` +
     `"amount":"${transaction.amount}","currency":"${transaction.currency}","parent_id":${parent},"external_ref":${externalRef},` +
-    `"effective_at":"${new Date(transaction.effectiveAtMs).toISOString()}","entries":[${entries.join(',')}]}`;
-  return { merchantId, type: TYPES[transaction.kind], version: 1, occurredAtMs, traceContext, data };
+    `"effective_at":"${new Date(transaction.effectiveAtMs).toISOString()}",${expiry}"entries":[${entries.join(',')}]}`;
+  const type = TYPES[transaction.kind];
+  return { merchantId, type, version: currentVersion(type), occurredAtMs, traceContext, data };
+}
+
+function jsonTime(ms: number | undefined): string {
+  return ms === undefined ? 'null' : `"${new Date(ms).toISOString()}"`;
 }
 
 export function accountClosedEvent(
@@ -41,5 +48,6 @@ export function accountClosedEvent(
   traceContext: string | undefined,
 ): NewEvent {
   const data = JSON.stringify({ account_id: String(accountId) });
-  return { merchantId, type: 'account.closed', version: 1, occurredAtMs, traceContext, data };
+  const type = 'account.closed';
+  return { merchantId, type, version: currentVersion(type), occurredAtMs, traceContext, data };
 }

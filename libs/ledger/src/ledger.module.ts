@@ -1,6 +1,7 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { CommitHints } from '#outbox/commit-hints.js';
 import { Database } from '#platform/postgres.js';
 import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
 import { AccountDirectory } from './account-directory.js';
@@ -28,8 +29,8 @@ const HANDLERS = [
 ];
 
 /**
- * The ledger's commands and queries. Needs `Database`, `SnowflakeGenerator`, `AccountDirectory` and BALANCE_GUARD from global
- * modules.
+ * The ledger's commands and queries. Needs `Database`, `SnowflakeGenerator`, `AccountDirectory`, `CommitHints` and BALANCE_GUARD
+ * from global modules.
  */
 @Module({})
 export class LedgerModule implements BeforeApplicationShutdown {
@@ -43,8 +44,9 @@ export class LedgerModule implements BeforeApplicationShutdown {
         ...HANDLERS,
         {
           provide: Writer,
-          useFactory: (ids: SnowflakeGenerator, guard: BalanceGuard) => new Writer(options, ids, guard),
-          inject: [SnowflakeGenerator, BALANCE_GUARD],
+          useFactory: (ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) =>
+            new Writer(options, ids, guard, hints),
+          inject: [SnowflakeGenerator, BALANCE_GUARD, CommitHints],
         },
         {
           provide: PostingDesk,

@@ -1,8 +1,10 @@
+import type { EventType } from './catalogue.js';
+
 /** An event as it is appended to the log, in the transaction of the change that it tells. */
 export interface NewEvent {
   merchantId: bigint;
   type: EventType;
-  /** Schema version of `data`; raised with every change of shape. */
+  /** Schema version of `data`: the catalogue's current one. */
   version: number;
   occurredAtMs: number;
   /** W3C traceparent of the request that caused it. */
@@ -10,16 +12,3 @@ export interface NewEvent {
   /** JSON text. Amounts and ids are decimal strings. */
   data: string;
 }
-
-/** Every type of event there is. */
-export const EVENT_TYPES = [
-  'account.created',
-  'account.closed',
-  'transaction.posted',
-  'transaction.pending',
-  'transaction.voided',
-  'transaction.expired',
-  'webhook_endpoint.disabled',
-] as const;
-
-export type EventType = (typeof EVENT_TYPES)[number];

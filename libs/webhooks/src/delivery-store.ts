@@ -1,3 +1,4 @@
+import { currentVersion } from '#outbox/catalogue.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
@@ -36,7 +37,7 @@ RETURNING e.merchant_id, e.id, e.lease_epoch, e.url,
 const LINE = {
   name: 'webhooks-line',
   text: `
-SELECT d.id, d.event_xid::text AS event_xid, d.event_seq, d.event_type, d.redelivery, d.tries, d.next_attempt_at <= now() AS is_due,
+SELECT d.id, d.event_xid, d.event_seq, d.event_type, d.redelivery, d.tries, d.next_attempt_at <= now() AS is_due,
        e.version, e.occurred_at, e.trace_context, e.data
   FROM webhook_deliveries d
   LEFT JOIN events e ON e.merchant_id = d.merchant_id AND e.xid = d.event_xid AND e.seq = d.event_seq
@@ -77,7 +78,7 @@ WITH judged AS (
   SELECT $1, $4, attempts, $12, $13, $14, $15, $16 FROM moved
 ), told AS (
   INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
-  SELECT merchant_id, 'webhook_endpoint.disabled', 1, date_trunc('milliseconds', now()), $17,
+  SELECT merchant_id, 'webhook_endpoint.disabled', ${currentVersion('webhook_endpoint.disabled')}, date_trunc('milliseconds', now()), $17,
          json_build_object('endpoint_id', id::text, 'url', url, 'reason', disabled_reason,
                            'failing_since', to_char(failing_since, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
     FROM held WHERE status = 'disabled'
@@ -157,7 +158,7 @@ export class DeliveryStore {
     });
     return rows.map((row) => ({
       id: row.id,
-      xid: BigInt(row.event_xid),
+      xid: row.event_xid,
       seq: row.event_seq,
       type: row.event_type,
       redelivery: row.redelivery,
@@ -216,7 +217,7 @@ export class DeliveryStore {
 
 interface DueRow extends Record<string, unknown> {
   id: bigint;
-  event_xid: string;
+  event_xid: bigint;
   event_seq: bigint;
   event_type: string;
   redelivery: boolean;

@@ -1,4 +1,4 @@
-import type { EventType } from '#outbox/event.js';
+import type { EventType } from '#outbox/catalogue.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import {
@@ -57,7 +57,7 @@ UPDATE webhook_deliveries d SET tries = 0, next_attempt_at = now()
 
 /** $2 endpoint, $3 delivery or null, $4 deliveries older than this one or null, $5 limit. */
 const SELECT_DELIVERIES = `
-SELECT d.endpoint_id, d.id, d.event_xid::text AS event_xid, d.event_seq, d.event_type, d.status, d.attempts,
+SELECT d.endpoint_id, d.id, d.event_xid, d.event_seq, d.event_type, d.status, d.attempts,
        CASE d.status WHEN 'due' THEN d.next_attempt_at END AS next_attempt_at, d.delivered_at,
        coalesce((SELECT json_agg(json_build_object('attempt', a.attempt, 'atMs', extract(epoch FROM a.at) * 1000,
                                                    'statusCode', a.status_code, 'error', a.error,
@@ -192,7 +192,7 @@ export async function makeDueAgain(
 interface DeliveryRow {
   endpoint_id: bigint;
   id: bigint;
-  event_xid: string;
+  event_xid: bigint;
   event_seq: bigint;
   event_type: string;
   status: DeliveryStatus;

@@ -1,7 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid, LedgerError, notFound } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import type { EventType } from '#outbox/event.js';
+import type { EventType } from '#outbox/catalogue.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { WebhookSettings } from '#platform/webhook-settings.js';

@@ -1,4 +1,4 @@
-import type { EventType } from '#outbox/event.js';
+import type { EventType } from '#outbox/catalogue.js';
 
 export type EndpointStatus = 'enabled' | 'disabled';
 /** `failing`: nothing but failures for WEBHOOK_DISABLE_AFTER_HOURS; `gone`: it answered 410. */
@@ -47,6 +47,6 @@ export interface WebhookAttempt {
 }
 
 /** The same for every try of an event, whichever endpoint it goes to: receivers know repetitions by it. */
-export function messageIdOf(xid: bigint | string, seq: bigint): string {
+export function messageIdOf(xid: bigint, seq: bigint): string {
   return `evt_${xid}_${seq}`;
 }

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { EVENT_TYPES } from '#outbox/event.js';
+import { CATALOGUE, type EventType } from '#outbox/catalogue.js';
 import type { WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
 import { time } from '../accounts/shapes.js';
 import { idOut, listOf, timestampOut } from '../schemas.js';
+
+const EVENT_TYPES = Object.keys(CATALOGUE) as [EventType, ...EventType[]];
 
 export const createWebhookEndpoint = z
   .strictObject({

@@ -1,0 +1,143 @@
+import { z } from 'zod';
+import { type LoggedEvent, Unprocessable } from './consumer.js';
+import { EventSchema } from './event-schema.js';
+
+/**
+ * Every type of event with all of its versions. To change what a type's `data` looks like, add a version with `.next`, write it
+ * from then on, and run `npm run docs:events`; each version keeps a golden file in test/golden/events. A shape that has been
+ * written is never edited: a test compares it with the one committed beside its golden file.
+ */
+
+const id = z
+  .string()
+  .regex(/^[1-9][0-9]{0,18}$/)
+  .describe('Snowflake.');
+const currency = z
+  .string()
+  .regex(/^[A-Z]{3}$/)
+  .describe('ISO 4217.');
+const side = z.enum(['debit', 'credit']);
+const amount = z
+  .string()
+  .regex(/^(0|[1-9][0-9]*)$/)
+  .describe('Minor units.');
+const signedAmount = z.string().regex(/^(0|-?[1-9][0-9]*)$/);
+const time = z
+  .string()
+  .regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/)
+  .meta({ format: 'date-time' });
+
+const accountCreated = z.strictObject({
+  account_id: id,
+  code: z.string().describe('Unique per merchant.'),
+  name: z.string(),
+  currency,
+  normal_side: side.describe('The side that makes its balance grow.'),
+  min_available: signedAmount.nullable().describe('Floor of what is available, in minor units; null: none.'),
+});
+
+const accountClosed = z.strictObject({ account_id: id });
+
+const entry = z.strictObject({
+  account_id: id,
+  account_version: amount.describe('Rises by one with each entry of the account: its logical clock.'),
+  direction: side,
+  currency,
+  posted: amount.describe('Added to the posted total of the side of `direction`, in minor units.'),
+  pending: signedAmount.describe('Added to the pending total of that side; negative where a hold is released.'),
+});
+
+const moved = id.describe('The transaction that this one moves.');
+
+function transaction<
+  Kinds extends readonly [string, ...string[]],
+  Parent extends z.ZodType<string | null, string | null>,
+>(kinds: Kinds, parent: Parent) {
+  return z.strictObject({
+    transaction_id: id,
+    kind: z.enum(kinds),
+    type: z.string().describe("The client's own word for what happened."),
+    amount: amount.describe('Sum of the debits in `currency`, in minor units.'),
+    currency: currency.describe('ISO 4217, of the first entry.'),
+    parent_id: parent,
+    external_ref: z.string().nullable(),
+    effective_at: time.describe('When it happened in the world; `occurred_at` is when the ledger recorded it.'),
+    entries: z.array(entry).min(2),
+  });
+}
+
+const held = transaction(['pending'], z.null());
+
+const webhookEndpointDisabled = z.strictObject({
+  endpoint_id: id,
+  url: z.string(),
+  reason: z.enum(['failing', 'gone']).describe('`failing`: no success for too long; `gone`: it answered 410.'),
+  failing_since: time.describe('First failure since the last success.'),
+});
+
+export const CATALOGUE = {
+  'account.created': EventSchema.first('An account was opened; its balance is zero.', accountCreated),
+  'account.closed': EventSchema.first('An empty account was closed: nothing posts to it any more.', accountClosed),
+  'transaction.posted': EventSchema.first(
+    'Money moved: a posting, a capture of (part of) a hold, or a reversal.',
+    transaction(
+      ['posted', 'capture', 'reversal'],
+      moved.nullable().describe('The hold captured or the transaction reversed; null for a posting of its own.'),
+    ),
+  ),
+  'transaction.pending': EventSchema.first('Money is held until it is captured, voided or expires.', held).next(
+    held.extend({
+      expires_at: time
+        .nullable()
+        .describe('When what is still held is released; null: never, or written in version 1, which did not tell.'),
+    }),
+    {
+      why: 'a reader could not tell until when money is held',
+      upcast: (before) => ({ ...before, expires_at: null }),
+    },
+  ),
+  'transaction.voided': EventSchema.first('What remained of a hold was released.', transaction(['void'], moved)),
+  'transaction.expired': EventSchema.first(
+    'What remained of a hold was released, because its time was up.',
+    transaction(['expiry'], moved),
+  ),
+  'webhook_endpoint.disabled': EventSchema.first(
+    'Nothing more is sent to a webhook endpoint until it is enabled.',
+    webhookEndpointDisabled,
+  ),
+} as const;
+
+export type EventType = keyof typeof CATALOGUE;
+
+export type EventData<Type extends EventType> = (typeof CATALOGUE)[Type] extends EventSchema<infer Data> ? Data : never;
+
+/** An event of the log as today's code knows it, whatever version it was written in. */
+export type CatalogueEvent = {
+  [Type in EventType]: Omit<LoggedEvent, 'type' | 'data'> & {
+    readonly type: Type;
+    readonly data: EventData<Type>;
+  };
+}[EventType];
+
+/** The version in which events of the type are written. */
+export function currentVersion(type: EventType): number {
+  return CATALOGUE[type].version;
+}
+
+/** A type that this build does not know, or a version of it from a newer build. To try again is of no use. */
+export class UnknownEvent extends Unprocessable {
+  override name = 'UnknownEvent';
+
+  constructor(type: string, version: number) {
+    super(`this build does not know version ${version} of ${JSON.stringify(type)}`);
+  }
+}
+
+/** Throws UnknownEvent. */
+export function readEvent(logged: LoggedEvent): CatalogueEvent {
+  const { type, version } = logged;
+  const schema = Object.hasOwn(CATALOGUE, type) ? CATALOGUE[type as EventType] : undefined;
+  if (!schema || version > schema.version) throw new UnknownEvent(type, version);
+  const data = schema.upcast(JSON.parse(logged.data), version);
+  return { ...logged, version: schema.version, data } as CatalogueEvent;
+}

@@ -1,0 +1,14 @@
+/** Who wants to know at once that this process has appended to the log. A hint, never relied on. */
+export class CommitHints {
+  readonly #listeners = new Set<() => void>();
+
+  /** `listener` must be quick and must not throw. Answers how to stop it. */
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  committed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
