@@ -1,4 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
+import { inFile } from './in-file.mjs';
 
 /**
  * Planted bugs of the REST contract, each of which a test from outside must notice.
@@ -66,11 +67,3 @@ export const API_MUTANTS = [
     ['the revoking process goes on trusting', 'this.authenticator.forget(merchantId);', ''],
   ]),
 ].flat();
-
-/**
- * @param {string} file @param {string} spec @param {[name: string, search: string, replace: string][]} changes
- * @returns {import('./table.mjs').Mutant[]}
- */
-function inFile(file, spec, changes) {
-  return changes.map(([name, search, replace]) => ({ name, file, search, replace, specs: [spec] }));
-}

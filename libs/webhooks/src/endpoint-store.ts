@@ -39,10 +39,10 @@ WITH dropped AS (
 UPDATE webhook_secrets SET expires_at = now() + $3::bigint * interval '1 millisecond'
  WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at IS NULL`;
 
-/** The epoch makes a sender that is at work record nothing more. */
+/** A sender that is at work records nothing more: it does so for enabled endpoints only. */
 const DELETE_ENDPOINT = `
 WITH forgotten AS (DELETE FROM webhook_secrets WHERE merchant_id = $1 AND endpoint_id = $2)
-UPDATE webhook_endpoints SET status = 'deleted', disabled_reason = NULL, lease_epoch = lease_epoch + 1
+UPDATE webhook_endpoints SET status = 'deleted', disabled_reason = NULL
  WHERE merchant_id = $1 AND id = $2 AND status <> 'deleted'`;
 
 /** What was due when it was disabled is tried again at once, with the whole schedule before it. */
