@@ -40,11 +40,6 @@ export const WEBHOOK_MUTANTS = [
     ],
     ['the socket looks the name up itself', 'lookup: answering(addresses),', ''],
     ['names lead anywhere', 'if (!isAllowed) throw', 'if (false) throw'],
-    [
-      'names may lead to this machine without TLS',
-      "isPublicAddress(address) && url.protocol === 'https:'",
-      'isPublicAddress(address)',
-    ],
     ['an answer is read to its end', 'if (received >= responseBytes) finish();', ''],
     ['connecting has no deadline', "give(new RequestFailed('connect_timeout'))", 'undefined'],
     ['the beginning of an answer has no deadline', "give(new RequestFailed('headers_timeout'))", 'undefined'],

@@ -69,9 +69,7 @@ export class PublicHttp {
     const url = parsed(target, allowLoopback);
     const addresses = await this.#addressesOf(url, connecting);
     for (const address of addresses) {
-      const isAllowed = isLoopbackAddress(address)
-        ? allowLoopback
-        : isPublicAddress(address) && url.protocol === 'https:';
+      const isAllowed = isPublicAddress(address) || (allowLoopback && isLoopbackAddress(address));
       if (!isAllowed) throw new RequestFailed('address_refused');
     }
     return this.#exchange(url, addresses, message, { whole, connecting, signal });
