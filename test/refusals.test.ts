@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
+import { FOREIGN_CHANGES, FOREIGN_INSERTS, NOT_OF_POSTINGS } from './support/foreign-rows.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { expectVerified } from './support/verified.js';
-import { WEBHOOK_INSERTS, WEBHOOK_ROWS, webhookChanges } from './support/webhook-rows.js';
 
 /** What PostgreSQL itself refuses, tried in SQL as the role that the service runs under. */
 describe('PostgreSQL refuses the runtime role', () => {
@@ -33,15 +33,9 @@ describe('PostgreSQL refuses the runtime role', () => {
     ] as const;
     postedId(await ledger.post(foreign, transfer(...theirs, 5n, { effectiveAtMs: Date.now() - 10_000 })));
     postedId(await ledger.post(foreign, transfer(...theirs, 5n, { pending: true })));
-    await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), (db) =>
-      db.query({
-        text: `INSERT INTO api_keys (merchant_id, id, secret_sha256, hint, created_at) VALUES ($1, $2, sha256('x'), 'x', snowflake_time($2))`,
-        values: [foreign, ledger.ids.next()],
-      }),
-    );
-    await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), (db) =>
-      db.query({ text: WEBHOOK_ROWS, values: [foreign, ledger.ids.next()] }),
-    );
+    await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), async (db) => {
+      for (const table of NOT_OF_POSTINGS) await db.query({ text: FOREIGN_INSERTS[table] ?? '', values: [foreign] });
+    });
     client = new pg.Client({ connectionString: on.runtimeUrl });
     await client.connect();
   });
@@ -327,22 +321,8 @@ describe('PostgreSQL refuses the runtime role', () => {
     });
 
     test('their rows cannot be inserted, in any table', async () => {
-      const inserts: Record<string, string> = {
-        merchants: `INSERT INTO merchants SELECT id + 1, name, time_zone, settlement_cutoff, currencies, snowflake_time(id + 1) FROM merchants`,
-        accounts: `INSERT INTO accounts SELECT $1, id + 1, 'other', name, currency, normal_side, NULL, metadata, snowflake_time(id + 1) FROM accounts`,
-        api_keys: `INSERT INTO api_keys VALUES ($1, $1, sha256('z'), 'z', snowflake_time($1))`,
-        balances: `INSERT INTO balances (merchant_id, account_id) VALUES ($1, 1)`,
-        transactions: `INSERT INTO transactions SELECT $1, created_at, id, kind, type, amount, currency, NULL, effective_at, parent_id, NULL, NULL, NULL, legs FROM transactions`,
-        entries: `INSERT INTO entries SELECT $1, account_id, account_version, transaction_id, direction, currency, posted_amount, pending_amount, posted_debits, posted_credits, pending_debits, pending_credits, effective_at, type FROM entries`,
-        transaction_states: `INSERT INTO transaction_states VALUES ($1, 1, 'pending', 1, 0, NULL)`,
-        late_sums: `INSERT INTO late_sums VALUES ($1, 1, 0, 0, 1, 1, 0, 0)`,
-        idempotency_keys: `INSERT INTO idempotency_keys VALUES ($1, 'k', sha256('z'), 201, 1)`,
-        ...WEBHOOK_INSERTS,
-        events: `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 't', 1, now(), '{}')`,
-      };
-      // A new table has to say here how a foreign row would be inserted.
-      expect(Object.keys(inserts).sort()).toEqual([...tables, 'merchants'].sort());
-      for (const [table, sql] of Object.entries(inserts)) {
+      expect(Object.keys(FOREIGN_INSERTS).sort()).toEqual([...tables, 'merchants'].sort());
+      for (const [table, sql] of Object.entries(FOREIGN_INSERTS)) {
         await client.query('ROLLBACK; BEGIN');
         await enter(merchant);
         const values = sql.includes('$1') ? [foreign] : [];
@@ -351,23 +331,25 @@ describe('PostgreSQL refuses the runtime role', () => {
     });
 
     test('their rows cannot be changed or deleted', async () => {
-      for (const sql of [
-        `UPDATE balances SET closed = true WHERE merchant_id = ${foreign}`,
-        `UPDATE transaction_states SET remaining = 0 WHERE merchant_id = ${foreign}`,
-        `UPDATE late_sums SET posted_debits = 0 WHERE merchant_id = ${foreign}`,
-        `UPDATE api_keys SET revoked_at = now() WHERE merchant_id = ${foreign}`,
-        `DELETE FROM idempotency_keys WHERE merchant_id = ${foreign}`,
-        ...webhookChanges(foreign),
-      ]) {
+      for (const change of FOREIGN_CHANGES) {
+        const sql = `${change} WHERE merchant_id = ${foreign}`;
         expect({ sql, rows: (await client.query(sql)).rowCount }).toEqual({ sql, rows: 0 });
       }
     });
 
-    test('the platform setting shows the list of merchants and nothing of theirs', async () => {
+    test('the platform setting shows the list of merchants and their dead letters, and nothing else of theirs', async () => {
       await client.query(`ROLLBACK; BEGIN; SELECT set_config('counterfoil.platform', 'on', true)`);
       expect((await client.query('SELECT id FROM merchants')).rowCount).toBe(2);
-      expect((await rowsOf(client, tables)).filter(({ rows }) => rows > 0)).toEqual([]);
+      expect(await seen(client, tables)).toEqual(['dead_letters']);
       expect((await refusal(`UPDATE merchants SET name = 'mine'`)).code).toBe('42501');
+    });
+
+    test('the relay setting shows the log and what waits for it, to read', async () => {
+      await client.query(`ROLLBACK; BEGIN; SELECT set_config('counterfoil.platform', 'relay', true)`);
+      expect(await seen(client, [...tables, 'merchants'])).toEqual(['dead_letters', 'events', 'parked_streams']);
+      for (const sql of [`UPDATE dead_letters SET status = 'redriving'`, 'DELETE FROM parked_streams']) {
+        expect({ sql, rows: (await client.query(sql)).rowCount }).toEqual({ sql, rows: 0 });
+      }
     });
   });
 
@@ -438,6 +420,11 @@ async function tenantTables(client: pg.Client): Promise<string[]> {
     SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'merchant_id' AND NOT a.attisdropped
      WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace ORDER BY 1`);
   return rows.map(({ relname }) => relname);
+}
+
+/** The tables that show any row. */
+async function seen(client: pg.Client, tables: readonly string[]): Promise<string[]> {
+  return (await rowsOf(client, tables)).flatMap(({ table, rows }) => (rows > 0 ? [table] : [])).sort();
 }
 
 async function rowsOf(client: pg.Client, tables: readonly string[]): Promise<{ table: string; rows: number }[]> {

@@ -1,10 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
-import { inFile } from './in-file.mjs';
+import { inFile } from './mutant.mjs';
 
 /**
  * Planted bugs of the REST contract, each of which a test from outside must notice.
  *
- * @type {import('./table.mjs').Mutant[]}
+ * @type {import('./mutant.mjs').Mutant[]}
  */
 export const API_MUTANTS = [
   inFile('libs/platform/src/cursor.ts', 'test/lists.test.ts', [

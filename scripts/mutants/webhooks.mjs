@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
-import { inFile } from './in-file.mjs';
+import { inFile } from './mutant.mjs';
 
 const HTTP = 'test/webhook-http.test.ts';
 const SENDING = 'test/webhooks.test.ts';
@@ -10,7 +10,7 @@ const URLS = 'libs/webhooks/src/endpoint-url.spec.ts';
 /**
  * Planted bugs of webhooks: what must not be called, what must not be sent twice, out of order or by two at once.
  *
- * @type {import('./table.mjs').Mutant[]}
+ * @type {import('./mutant.mjs').Mutant[]}
  */
 export const WEBHOOK_MUTANTS = [
   inFile('libs/webhooks/src/public-address.ts', ADDRESSES, [

@@ -5,7 +5,7 @@ import { createLogger } from '#platform/logging.js';
 import { Telemetry } from '#platform/telemetry.js';
 import { WorkerModule } from '../../apps/worker/src/worker.module.js';
 import type { TestDatabase } from './database.js';
-import { sourceThread } from './source-thread.js';
+import { sourceProcess } from './source-process.js';
 
 /** A whole worker in this process, as its main.ts makes it, without a balance cache. Answers what ends it. */
 export async function startWorker(
@@ -21,7 +21,7 @@ export async function startWorker(
   const logger = createLogger({ level: 'silent', service: 'test' });
   const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
   const worker = await NestFactory.createApplicationContext(
-    WorkerModule.with({ config, logger, telemetry, service: 'worker' }, sourceThread()),
+    WorkerModule.with({ config, logger, telemetry, service: 'worker' }, sourceProcess()),
     { logger: false, abortOnError: false },
   );
   return () => worker.close();

@@ -126,7 +126,7 @@ function authorise(
     if (caller.kind === 'operator') return undefined;
     throw new LedgerError('forbidden', 'This route is for operators of the platform.');
   };
-  const caller = authenticator.authenticate(key, exchange.deadline);
+  const caller = authenticator.authenticate(key, exchange.deadline, request.raw.socket);
   return caller instanceof Promise ? caller.then(admit) : admit(caller);
 }
 
