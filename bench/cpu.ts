@@ -46,6 +46,13 @@ export function cpuOfServerMs(postmasterPid: number): number | undefined {
   return sum;
 }
 
+/** Living processes that this one has started. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry) && statOf(entry)?.parentPid === pid)
+    .map(Number);
+}
+
 /** The postmaster above a backend, where the server runs on this machine. */
 export function postmasterOf(backendPid: number): number | undefined {
   const backend = statOf(backendPid);

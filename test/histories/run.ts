@@ -164,7 +164,7 @@ async function openTenants(url: string): Promise<Tenant[]> {
   return tenants;
 }
 
-async function asOwner<T>(ownerUrl: string, work: (owner: pg.Client) => Promise<T>): Promise<T> {
+export async function asOwner<T>(ownerUrl: string, work: (owner: pg.Client) => Promise<T>): Promise<T> {
   const owner = new pg.Client({ connectionString: ownerUrl });
   await owner.connect();
   try {
@@ -190,7 +190,7 @@ SELECT e.account_id::text AS account, e.account_version::text AS version, e.dire
 }
 
 /** Nobody writes any more: what the cache serves is the ledger's, and soon no fence is left. Answers what is not so. */
-async function untilQuiet(url: string, ownerUrl: string): Promise<string[]> {
+export async function untilQuiet(url: string, ownerUrl: string, ttlMs = TTL_MS): Promise<string[]> {
   const redis = new Redis(url);
   try {
     const balances = await asOwner(ownerUrl, async (owner) => {
@@ -200,7 +200,7 @@ async function untilQuiet(url: string, ownerUrl: string): Promise<string[]> {
       return rows;
     });
     // What X2 left behind is dead by then.
-    await sleep(TTL_MS);
+    await sleep(ttlMs);
     const wrong = new Set<string>();
     const end = now() + QUIET_LIMIT_MS;
     for (;;) {

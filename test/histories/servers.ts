@@ -72,6 +72,11 @@ export class Service {
     this.#env = env;
   }
 
+  /** Undefined before the first start. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
   async start(): Promise<void> {
     const child = spawn(process.execPath, ['--enable-source-maps', join(this.#build.folder, this.#file)], {
       cwd: this.#build.folder,

@@ -33,6 +33,8 @@ export async function privateRedis(role: 'cache' | 'queue' = 'cache'): Promise<P
   process.once('exit', kill);
   const signal = (name: NodeJS.Signals) => process.kill(server.pid, name);
   const startAgain = async () => {
+    // The queue's role has a file of its data.
+    rmSync(join(folder, `redis-${role}`), { recursive: true, force: true });
     for (let tries = 1; ; tries += 1) {
       server = await start(port);
       if (server.port === port) return;

@@ -30,15 +30,18 @@ export interface Run {
 }
 
 export interface RunOutcome {
-  /** `busy`: another process has the partition; `again`: a dead letter was written, and there may be more to do. */
-  outcome: 'done' | 'busy' | 'again';
+  /**
+   * `busy`: another process has the partition; `lost`: it took it meanwhile, after our claim had run out; `again`: a dead
+   * letter was written, and there may be more to do.
+   */
+  outcome: 'done' | 'busy' | 'lost' | 'again';
   events: number;
   /** Sampled traceparents among the events' own, a few of them. */
   traces: string[];
 }
 
-/** A claim outlives its transaction's deadline by this much. */
-const CLAIM_MARGIN_MS = 5_000;
+/** A claim outlives its transaction's deadline by this share of it. */
+const CLAIM_MARGIN = 0.5;
 const TRACES = 10;
 const ERROR_LENGTH = 2_000;
 
@@ -86,6 +89,7 @@ export class BatchApplier {
         if (gaveUp) return { ...outcome, outcome: 'again' };
         claim = isBefore(done.end, upTo) ? { ...held, position: done.end, tries: 1, lastError: undefined } : undefined;
       } catch (error) {
+        if (error instanceof ClaimLost) return { ...outcome, outcome: 'lost' };
         if (isCareful && error instanceof Unprocessable) {
           const parked = await this.#park(position, held, { partition, upTo, letterId }, describe(error));
           outcome.events += parked.events.length;
@@ -100,7 +104,7 @@ export class BatchApplier {
 
   /** As seen from this claimant. */
   position(partition: number): ConsumerPosition {
-    const claimMs = this.#options.timeoutMs + CLAIM_MARGIN_MS;
+    const claimMs = Math.ceil(this.#options.timeoutMs * (1 + CLAIM_MARGIN));
     return new ConsumerPosition(this.#consumer.name, partition, this.#claimant, claimMs);
   }
 
@@ -176,7 +180,7 @@ async function applyUnparked(
 
 /** Says nothing about the events: the database was away, or somebody else was faster. */
 function isPassing(error: unknown): boolean {
-  if (error instanceof ClaimLost || isConnectionLoss(error) || isRetriable(error)) return true;
+  if (isConnectionLoss(error) || isRetriable(error)) return true;
   return error instanceof LedgerError && (error.code === 'database_unavailable' || error.code === 'overloaded');
 }
 

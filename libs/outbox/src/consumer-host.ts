@@ -13,8 +13,6 @@ import { HandlerProcess, ProcessLost, type ProcessOptions } from './handler-proc
 import { ConsumerPosition } from './position-store.js';
 import { noteFailedRedrive } from './redriver.js';
 
-/** A worker that is gone keeps its job for this long at most, twice: once until the lock ends, once until somebody looks. */
-const JOB_LOCK_MS = 10_000;
 /** When another process is at work on the partition, the job comes again. */
 const BUSY_RETRY_MS = 200;
 const REDRIVES = 50;
@@ -24,6 +22,8 @@ const SILENCE_MARGIN_MS = 1_000;
 
 export interface HostOptions {
   prefix: string;
+  /** A job whose worker does not prolong its lock for so long is another worker's. */
+  jobLockMs: number;
   databaseUrl: string;
   connectTimeoutMs: number;
   applier: ApplierOptions;
@@ -38,7 +38,7 @@ export class ConsumerHost {
   readonly #logger: Logger;
   readonly #process: HandlerProcess;
   readonly #worker: Worker<BatchJob>;
-  readonly counts = { jobs: 0, events: 0, failures: 0, busy: 0, parked: 0 };
+  readonly counts = { jobs: 0, events: 0, failures: 0, busy: 0, claimsLost: 0, parked: 0 };
 
   constructor(
     consumer: string,
@@ -58,8 +58,8 @@ export class ConsumerHost {
       connection: parts.connection,
       prefix: options.prefix,
       concurrency: 1,
-      lockDuration: JOB_LOCK_MS,
-      stalledInterval: JOB_LOCK_MS,
+      lockDuration: options.jobLockMs,
+      stalledInterval: options.jobLockMs,
     });
     this.#worker.on('error', (error) => this.#logger.debug({ err: error, consumer }, 'the queue is away'));
   }
@@ -107,8 +107,8 @@ export class ConsumerHost {
       this.counts.events += outcome.events;
       this.#trace(outcome, startTime);
       if (outcome.outcome === 'done') return;
-      if (outcome.outcome === 'busy') {
-        this.counts.busy += 1;
+      if (outcome.outcome === 'busy' || outcome.outcome === 'lost') {
+        this.counts[outcome.outcome === 'busy' ? 'busy' : 'claimsLost'] += 1;
         await job.moveToDelayed(Date.now() + BUSY_RETRY_MS, token);
         throw new DelayedError();
       }

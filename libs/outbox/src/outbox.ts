@@ -149,6 +149,30 @@ export class Outbox {
       label,
     );
     metrics.counter(
+      'counterfoil_relay_resent_total',
+      'Stretches that were handed over again, because they had not been applied in time.',
+      () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.resent]),
+      label,
+    );
+    metrics.counter(
+      'counterfoil_consumer_jobs_total',
+      'Jobs begun here.',
+      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.jobs]),
+      label,
+    );
+    metrics.counter(
+      'counterfoil_consumer_busy_total',
+      'Jobs put off because another process was at work on the partition.',
+      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.busy]),
+      label,
+    );
+    metrics.counter(
+      'counterfoil_consumer_claims_lost_total',
+      'Pages rolled back because another process had taken the partition meanwhile.',
+      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.claimsLost]),
+      label,
+    );
+    metrics.counter(
       'counterfoil_consumer_events_total',
       'Events applied here.',
       () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.events]),
@@ -187,6 +211,7 @@ export class Outbox {
           { connection: working, database, ids, logger },
           {
             prefix,
+            jobLockMs: config.outbox.consumerJobLockMs,
             databaseUrl: config.databaseRuntimeUrl,
             connectTimeoutMs: config.databaseConnectTimeoutMs,
             applier: {

@@ -20,6 +20,8 @@ export interface Stretch {
   readonly upTo: Position;
   /** How many events. */
   readonly count: number;
+  /** Handed over before, and not applied in time. */
+  readonly isAgain: boolean;
   /** When the first of them occurred, in milliseconds since 1970. */
   readonly oldestMs: number;
 }

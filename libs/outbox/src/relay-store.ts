@@ -16,6 +16,7 @@ const NEXT = {
   name: 'relay-next',
   text: `
 SELECT c.partition, coalesce(a.xid, c.xid) AS after_xid, coalesce(a.seq, c.seq) AS after_seq,
+       coalesce((a.xid, a.seq) < (c.xid, c.seq), false) AS is_again,
        s.xids[s.count] AS xid, s.seqs[s.count] AS seq, s.count, s.oldest
   FROM relay_cursors c
   LEFT JOIN consumer_positions a ON a.consumer = c.consumer AND a.partition = c.partition
@@ -88,6 +89,7 @@ interface StretchRow {
   xid: bigint;
   seq: bigint;
   count: number;
+  is_again: boolean;
   oldest: number;
 }
 
@@ -118,11 +120,12 @@ export class RelayStore {
       ...NEXT,
       values,
     });
-    return rows.map(({ partition, after_xid, after_seq, xid, seq, count, oldest }) => ({
+    return rows.map(({ partition, after_xid, after_seq, xid, seq, count, is_again, oldest }) => ({
       partition,
       after: { xid: after_xid, seq: after_seq },
       upTo: { xid, seq },
       count,
+      isAgain: is_again,
       oldestMs: oldest,
     }));
   }

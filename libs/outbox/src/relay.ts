@@ -39,7 +39,7 @@ export class Relay {
   readonly #lease: RelayLease;
   readonly #logger: Logger;
   readonly #options: RelayOptions;
-  readonly counts = { rounds: 0, stretches: 0, events: 0, failures: 0, fenced: 0 };
+  readonly counts = { rounds: 0, stretches: 0, events: 0, resent: 0, failures: 0, fenced: 0 };
   #waitMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
@@ -101,6 +101,7 @@ export class Relay {
     );
     this.counts.fenced += stretches.length - moved.size;
     this.counts.stretches += moved.size;
+    this.counts.resent += stretches.filter(({ isAgain }) => isAgain).length;
     const events = stretches.reduce((sum, { count }) => sum + count, 0);
     this.counts.events += events;
     return events;

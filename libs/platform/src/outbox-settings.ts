@@ -30,6 +30,9 @@ export const OUTBOX_ENVIRONMENT = {
   CONSUMER_TIMEOUT_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
     'Deadline of one transaction of a consumer; a handler that hangs longer is ended.',
   ),
+  CONSUMER_JOB_LOCK_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
+    'A worker that died keeps its job from the others for this long at most, twice: until the lock ends, and until somebody looks.',
+  ),
   CONSUMER_MEMORY_MB: integer({ default: 256, min: 32, max: 8_192 }).describe(
     'Heap of a consumer’s process; a handler that wants more ends it.',
   ),
@@ -63,6 +66,7 @@ export interface OutboxSettings {
   readonly consumerPage: number;
   readonly consumerTries: number;
   readonly consumerTimeoutMs: number;
+  readonly consumerJobLockMs: number;
   readonly consumerMemoryMb: number;
   readonly eventWaitMaxMs: number;
   readonly eventPollMs: number;
@@ -83,6 +87,7 @@ export function outboxSettings(values: z.output<z.ZodObject<typeof OUTBOX_ENVIRO
     consumerPage: values.CONSUMER_PAGE,
     consumerTries: values.CONSUMER_TRIES,
     consumerTimeoutMs: values.CONSUMER_TIMEOUT_MS,
+    consumerJobLockMs: values.CONSUMER_JOB_LOCK_MS,
     consumerMemoryMb: values.CONSUMER_MEMORY_MB,
     eventWaitMaxMs: values.EVENT_WAIT_MAX_MS,
     eventPollMs: values.EVENT_POLL_MS,

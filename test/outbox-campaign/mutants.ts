@@ -1,0 +1,34 @@
+import type { Mutant } from '../histories/mutants.js';
+
+/** Planted bugs that show only where real processes and servers fail: `npm run test:faults -- --mutant all`. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    // Connections that end say nothing about the event; enough of them in a row make it a dead letter.
+    name: 'lost-connections-count',
+    changes: [
+      {
+        file: 'dist/libs/outbox/src/batch-applier.js',
+        search: 'if (isConnectionLoss(error) || isRetriable(error))',
+        replace: 'if (isRetriable(error))',
+      },
+      {
+        file: 'dist/libs/outbox/src/batch-applier.js',
+        search: "(error.code === 'database_unavailable' || error.code === 'overloaded')",
+        replace: "error.code === 'overloaded'",
+      },
+    ],
+  },
+  {
+    // Works until the queue's Redis dies for the first time.
+    name: 'no-way-back-to-the-queue',
+    changes: [
+      {
+        file: 'dist/libs/outbox/src/consumer-queue.js',
+        search: `maxRetriesPerRequest: null,
+        connectTimeout: CONNECT_TIMEOUT_MS,
+        retryStrategy: (times) => Math.min(times * 50, RECONNECT_LONGEST_MS),`,
+        replace: 'maxRetriesPerRequest: null, connectTimeout: CONNECT_TIMEOUT_MS, retryStrategy: () => null,',
+      },
+    ],
+  },
+];
