@@ -24,12 +24,12 @@ SELECT m, 'transaction.posted', 1, now(),
          'parent_id', NULL, 'external_ref', NULL,
          'effective_at', to_char(snowflake_time(id) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
          'entries', json_build_array(
-           json_build_object('account_id', (m + 1 + n % ${ACCOUNTS})::text, 'account_version', n::text, 'direction', 'debit', 'currency', 'EUR',
+           json_build_object('account_id', (m + 1 + account)::text, 'account_version', n::text, 'direction', 'debit', 'currency', 'EUR',
              'posted', amount::text, 'pending', '0'),
-           json_build_object('account_id', (m + 1 + (n + 1) % ${ACCOUNTS})::text, 'account_version', n::text, 'direction', 'credit', 'currency', 'EUR',
+           json_build_object('account_id', (m + 1 + (account + 1) % ${ACCOUNTS})::text, 'account_version', n::text, 'direction', 'credit', 'currency', 'EUR',
              'posted', amount::text, 'pending', '0')))
   FROM (SELECT n, merchants[1 + n % cardinality(merchants)] AS m, ((extract(epoch FROM now()) * 1000)::bigint - ${EPOCH_MS} << 22) + n % 4194304 AS id,
-               1 + (n * 7919) % 10000 AS amount
+               1 + (n * 7919) % 10000 AS amount, n / cardinality(merchants) % ${ACCOUNTS} AS account
           FROM generate_series(first, first + size - 1) AS n) n
 $body$`;
 const GROUPS = `
@@ -64,10 +64,10 @@ export async function appendEvents(superuser: pg.Client, events: number, merchan
   const groups = Math.ceil(events / GROUP);
   for (let done = 0; done < groups; done += GROUPS_A_CALL) {
     const now = Math.min(GROUPS_A_CALL, groups - done);
-    await superuser.query(
-      `SELECT set_config('bulk.first', $1, false), set_config('bulk.groups', $2, false)`,
-      [String(done * GROUP), String(now)],
-    );
+    await superuser.query(`SELECT set_config('bulk.first', $1, false), set_config('bulk.groups', $2, false)`, [
+      String(done * GROUP),
+      String(now),
+    ]);
     await superuser.query(GROUPS);
   }
   await superuser.query('RESET synchronous_commit');

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { scratchDatabase } from '#db/bench/scratch-database.js';
+import { textTable } from '#db/bench/text-table.js';
 import { appendEvents } from './bulk-events.js';
 import { postmasterOf } from './cpu.js';
 import { drain, untilRegistered } from './drain.js';
@@ -13,7 +14,12 @@ import { WorkerProcess } from './worker-process.js';
 const WORKER = join(import.meta.dirname, '..', 'apps', 'worker', 'src', 'main.js');
 const CRASH_EVERY_MS = 8_000;
 /** So that a worker which was killed is not waited for longer than the drain takes. */
-const IMPATIENT = { RELAY_LEASE_MS: '1500', CONSUMER_JOB_LOCK_MS: '1500', CONSUMER_TIMEOUT_MS: '3000', RELAY_RESEND_MS: '3000' };
+const IMPATIENT = {
+  RELAY_LEASE_MS: '1500',
+  CONSUMER_JOB_LOCK_MS: '1500',
+  CONSUMER_TIMEOUT_MS: '3000',
+  RELAY_RESEND_MS: '3000',
+};
 
 /** daily_summaries beside a fold of the log's own. */
 const WRONG = `
@@ -39,6 +45,7 @@ const { values } = parseArgs({
     events: { type: 'string', default: '1000000' },
     merchants: { type: 'string', default: '200' },
     crash: { type: 'boolean', default: false },
+    statements: { type: 'boolean', default: false },
   },
 });
 const serverUrl = process.env.DATABASE_URL;
@@ -73,8 +80,10 @@ try {
       crashes += 1;
     }
   })();
+  if (values.statements) await owner.query('CREATE EXTENSION pg_stat_statements');
   const drained = await drain(owner, postmasterPid, () => worker as WorkerProcess);
   isDrained = true;
+  if (values.statements) console.log(await costliest());
   await crashing;
   const { wrong, summaries, told, applied, letters } = (await owner.query(WRONG)).rows[0];
   const { workerUs, consumersUs, postgresUs } = drained.cpu;
@@ -93,4 +102,20 @@ try {
   await worker?.end('SIGTERM');
   await owner.end();
   await scratch.drop();
+}
+
+/** What the drain cost PostgreSQL, by statement. */
+async function costliest(): Promise<string> {
+  const { rows } = await owner.query(`
+SELECT regexp_replace(left(query, 90), '\\s+', ' ', 'g') AS query, calls::int AS calls, rows::int AS rows, total_exec_time AS ms,
+       shared_blks_hit::int AS hit, shared_blks_read::int AS read
+  FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+ ORDER BY total_exec_time DESC LIMIT 16`);
+  return textTable(
+    ['statement', 'calls', 'rows', 'ms', 'pages hit', 'read'],
+    rows.map(({ query, calls, rows: count, ms, hit, read }) => [
+      query,
+      ...[calls, count, Math.round(ms), hit, read].map(String),
+    ]),
+  );
 }

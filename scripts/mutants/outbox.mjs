@@ -16,6 +16,17 @@ export const OUTBOX_MUTANTS = [
 `,
     '',
   ),
+  relayStore(
+    'the relay reads a partition from its beginning',
+    `'CASE WHEN a.consumer IS NULL THEN c.xid ELSE a.xid END'`,
+    `'coalesce(a.xid, c.xid)'`,
+    ['test/outbox-plans.test.ts'],
+  ),
+  mutantsOf('libs/platform/src/postgres.ts', ['test/outbox-plans.test.ts'])(
+    'the whole backlog is sorted',
+    `WHEN 'relay' THEN 'off'`,
+    `WHEN 'relay' THEN 'on'`,
+  ),
   relayStore('a lease is not fenced', ' AND h.epoch = m.epoch', ''),
   relayStore(
     'what was handed over and lost is not handed over again',

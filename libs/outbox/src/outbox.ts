@@ -110,7 +110,7 @@ export class Outbox {
     const label = ['consumer'];
     metrics.gauge(
       'counterfoil_events_lag',
-      'Events that a consumer has not got yet, at most 10,000 a partition.',
+      'Events that a consumer has not got yet, at most 100 a partition.',
       perConsumer((backlog) => backlog.events),
       label,
     );

@@ -22,6 +22,4 @@ export interface Stretch {
   readonly count: number;
   /** Handed over before, and not applied in time. */
   readonly isAgain: boolean;
-  /** When the first of them occurred, in milliseconds since 1970. */
-  readonly oldestMs: number;
 }

@@ -52,10 +52,12 @@ export function connectionOptions(url: string, applicationName: string): pg.Clie
 
 /**
  * Settings that bind one transaction to its tenants and its deadline: also where its process is stopped in the middle, and
- * its locks and its xmin would hold up everybody. All are transaction-local: safe behind a pooler.
+ * its locks and its xmin would hold up everybody. The log is read by its indexes: a planner that expects few rows behind a
+ * position would fetch and sort all there are. All are transaction-local: safe behind a pooler.
  */
 const ENTER = `SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('counterfoil.platform', $2, true),
-  set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true)`;
+  set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true),
+  set_config('enable_sort', CASE $2 WHEN 'relay' THEN 'off' ELSE 'on' END, true)`;
 
 const SETTINGS = { platform: 'on', relay: 'relay' } as const;
 
