@@ -31,6 +31,29 @@ export async function openBook(
   }
 }
 
+/** More accounts of one merchant, `<prefix>:<n>`; no load knows them. */
+export async function openAccounts(
+  port: number,
+  merchant: BenchMerchant,
+  count: number,
+  prefix: string,
+): Promise<string[]> {
+  const connections = await Promise.all(Array.from({ length: CALLERS }, () => HttpConnection.open(port)));
+  const opened: BenchMerchant = { ...merchant, accounts: [] };
+  try {
+    const codes = Array.from({ length: count }, (_, index) => `${prefix}:${index}`);
+    await Promise.all(
+      connections.map(async (connection) => {
+        for (let code = codes.pop(); code !== undefined; code = codes.pop())
+          await openAccount(connection, opened, code);
+      }),
+    );
+    return opened.accounts;
+  } finally {
+    for (const connection of connections) connection.close();
+  }
+}
+
 async function openMerchant(connection: HttpConnection, operatorKey: string, number: number): Promise<BenchMerchant> {
   const body = JSON.stringify({
     name: `Benchmark ${number}`,

@@ -4,7 +4,7 @@ import { HttpConnection } from './http-connection.js';
 import { type BenchMerchant, type Load, RequestSource } from './requests.js';
 
 /**
- * The load generator, a process of its own: closed loop, N callers with a connection each. It tells its parent when the
+ * The load generator, a process of its own: N callers with a connection each, in a closed loop or at a rate. It tells its parent when the
  * measured time begins and, at its end, what came of it.
  */
 
@@ -54,6 +54,9 @@ async function run(load: Load): Promise<LoadResult> {
   let refused = 0;
   let firstRefusal: string | undefined;
   let measuring = false;
+  let sent = 0;
+  const beganAt = performance.now();
+  const dueAt = (number: number, perSecond: number): number => beganAt + (number * 1_000) / perSecond;
   let stopped = false;
 
   const callers = connections.map(
@@ -69,6 +72,11 @@ async function run(load: Load): Promise<LoadResult> {
           else call();
         };
         const call = (): void => {
+          const waitMs = load.perSecond === undefined ? 0 : dueAt(sent++, load.perSecond) - performance.now();
+          if (waitMs >= 1) setTimeout(send, waitMs);
+          else send();
+        };
+        const send = (): void => {
           const request = source.next();
           sentAt = performance.now();
           connection.send(request, answered, reject);

@@ -13,6 +13,7 @@ import { CacheCallers } from './cache-callers.js';
 import { postmasterOf } from './cpu.js';
 import { Generator } from './generator-process.js';
 import { LoneCaller } from './lone-caller.js';
+import { OutboxTrials } from './outbox-trials.js';
 import { findPgbench, PGBENCH_MISSING } from './pgbench.js';
 import { ratioTable, trialTable } from './report.js';
 import type { BenchMerchant } from './requests.js';
@@ -121,8 +122,9 @@ async function main(): Promise<void> {
   const options = readOptions();
   const serverUrl = process.env.DATABASE_URL;
   const redisUrl = process.env.REDIS_URL;
-  if (!serverUrl || !redisUrl)
-    throw new Error('DATABASE_URL or REDIS_URL is not set; start this through `npm run bench`');
+  const queueUrl = process.env.REDIS_QUEUE_URL;
+  if (!serverUrl || !redisUrl || !queueUrl)
+    throw new Error('DATABASE_URL, REDIS_URL or REDIS_QUEUE_URL is not set; start this through `npm run bench`');
   const pgbench = findPgbench();
   if (!pgbench) console.log(`${PGBENCH_MISSING}\n`);
   const cleanup = new Cleanup();
@@ -134,7 +136,7 @@ async function main(): Promise<void> {
     });
   }
   try {
-    const rounds = await measureWrites({ serverUrl, redisUrl }, options, pgbench, cleanup);
+    const rounds = await measureWrites({ serverUrl, redisUrl, queueUrl }, options, pgbench, cleanup);
     const layout =
       options.only.length === 0
         ? await measureLayout(serverUrl, options)
@@ -157,7 +159,7 @@ async function main(): Promise<void> {
 }
 
 async function measureWrites(
-  { serverUrl, redisUrl }: { serverUrl: string; redisUrl: string },
+  { serverUrl, redisUrl, queueUrl }: { serverUrl: string; redisUrl: string; queueUrl: string },
   options: Options,
   pgbench: string | undefined,
   cleanup: Cleanup,
@@ -180,8 +182,12 @@ async function measureWrites(
   cleanup.add(() => other.stop());
   const plain = await startApi(options.api, { ...env, REDIS_URL: undefined });
   cleanup.add(() => plain.stop());
+  const untold = await startApi(join(import.meta.dirname, 'api-without-events.js'), env);
+  cleanup.add(() => untold.stop());
   const redis = new Redis(redisUrl);
   cleanup.add(async () => redis.disconnect());
+  const queue = new Redis(queueUrl);
+  cleanup.add(async () => queue.disconnect());
   const bare = await startApi(join(import.meta.dirname, 'bare-server.js'), {});
   cleanup.add(() => bare.stop());
   const generator = new Generator();
@@ -202,8 +208,21 @@ async function measureWrites(
 
   await describe(owner, options);
   const backend = await owner.query('SELECT pg_backend_pid() AS pid');
+  const postmasterPid = postmasterOf(backend.rows[0].pid);
+  const outbox = await OutboxTrials.open({
+    worker: join(import.meta.dirname, '..', 'apps', 'worker', 'src', 'main.js'),
+    env,
+    owner,
+    redis: [redis, queue],
+    postmasterPid,
+    generator,
+    apiPort: api.port,
+    merchant: book[0] as BenchMerchant,
+  });
   const bench = {
     api,
+    untold,
+    outbox,
     plain,
     bare,
     other,
@@ -214,7 +233,7 @@ async function measureWrites(
     cacheCallers,
     reference: pgbench === undefined ? undefined : { pgbench, databaseUrl: scratch.url, merchants, accounts },
     only: options.only,
-    postmasterPid: postmasterOf(backend.rows[0].pid),
+    postmasterPid,
     times: { warmUpMs: options.warmUpSeconds * 1_000, measureMs: options.seconds * 1_000 },
     onRefused: (trial: string, count: number, first: string) => {
       console.log(`${trial}: ${count} requests were refused, the first with ${first}`);

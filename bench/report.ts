@@ -154,6 +154,45 @@ export function ratioTable(
     ]),
     { number: '8', title: 'last 100: pages of PK (id) + index ÷ ours, vacuumed', goal: 10, samples: [layout.vacuumed] },
     { number: '8', title: 'last 100: the same, newest rows not yet vacuumed', goal: 2, samples: [layout.newest] },
+    ...([64, 256] as const).map(
+      (callers): Row => ({
+        number: '9',
+        title: `postings with events ÷ without, ${callers} callers`,
+        goal: 0.8,
+        samples: ratios(rounds, `uniform ${callers}`, `without events ${callers}`),
+      }),
+    ),
+    {
+      number: '10',
+      title: 'events drained ÷ postings with 256 callers',
+      goal: 2,
+      samples: ratios(rounds, 'drain', 'uniform 256'),
+    },
+    {
+      number: '',
+      title: 'events drained ÷ transactions in batches of 100',
+      samples: ratios(rounds, 'drain', 'batch'),
+    },
+    ...(['p50', 'p99'] as const).map(
+      (rank): Row => ({
+        number: '',
+        title: `ms from COMMIT to the read model at half load, ${rank}`,
+        samples: rounds.map((round) => round.get('lag at half load')?.[rank] ?? Number.NaN),
+      }),
+    ),
+    ...(
+      [
+        ['% of a core', 'cpuPercent'],
+        ['PostgreSQL transactions/s', 'transactions'],
+        ['Redis commands/s', 'commands'],
+      ] as const
+    ).map(
+      ([what, field]): Row => ({
+        number: '',
+        title: `an idle worker: ${what}`,
+        samples: rounds.map((round) => round.get('idle worker')?.idle?.[field] ?? Number.NaN),
+      }),
+    ),
     {
       number: '',
       title: 'lone caller: p50 through the writer ÷ statements by hand',
@@ -193,6 +232,8 @@ export function trialTable(rounds: readonly Round[]): string {
       typical((t) => t.cpu?.apiUs),
       typical((t) => t.cpu?.postgresUs),
       typical((t) => t.cpu?.generatorUs),
+      typical((t) => t.cpu?.relayUs),
+      typical((t) => t.cpu?.consumersUs),
       typical((t) => t.redis?.calls),
       typical((t) => t.redis?.commands),
       typical((t) => t.databaseReads),
@@ -206,6 +247,8 @@ export function trialTable(rounds: readonly Round[]): string {
       'API µs',
       'PostgreSQL µs',
       'generator µs',
+      'relay µs',
+      'consumers µs',
       'Redis calls',
       'in scripts',
       'database reads',

@@ -20,6 +20,8 @@ export interface Load {
   among?: number | undefined;
   /** How long before its recording a transaction took effect; 0: no `effective_at` is sent. */
   lateMs: number;
+  /** Requests a second, spread evenly, as far as the callers get through; absent: as fast as they do. */
+  perSecond?: number | undefined;
 }
 
 interface Target {

@@ -12,7 +12,25 @@ export interface TrialResult {
   redis?: { calls: number; commands: number };
   /** Balances read from PostgreSQL: a transaction; of `cold key` in all. */
   databaseReads?: number;
-  cpu?: { apiUs: number | undefined; postgresUs: number | undefined; generatorUs: number };
+  cpu?: {
+    apiUs: number | undefined;
+    postgresUs: number | undefined;
+    generatorUs: number;
+    /** Of the worker, and of its consumers' processes. */
+    relayUs?: number;
+    consumersUs?: number;
+  };
+  /** Of a worker that has nothing to do. */
+  idle?: Idle;
+}
+
+export interface Idle {
+  /** Of one core, consumers included. */
+  cpuPercent: number;
+  /** Transactions of PostgreSQL a second. */
+  transactions: number;
+  /** Commands of both Redis roles a second. */
+  commands: number;
 }
 
 export interface Times {

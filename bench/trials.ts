@@ -5,6 +5,7 @@ import { databaseReads, readColdKey } from './cold-key.js';
 import { cpuOfMs, cpuOfServerMs } from './cpu.js';
 import type { Generator } from './generator-process.js';
 import type { LoneCaller } from './lone-caller.js';
+import type { OutboxTrials } from './outbox-trials.js';
 import { type Reference, runReference } from './pgbench.js';
 import { type RedisCounts, redisCounts } from './redis-counts.js';
 import type { BenchMerchant, Load } from './requests.js';
@@ -27,6 +28,10 @@ export type TrialName =
   | 'batch'
   | 'late 64'
   | `without cache ${1 | 16 | 64 | 256}`
+  | `without events ${64 | 256}`
+  | 'drain'
+  | 'lag at half load'
+  | 'idle worker'
   | 'read cached 64'
   | 'read cached set 64'
   | 'read cached hot 64'
@@ -40,8 +45,10 @@ export type TrialName =
 
 export type Round = Map<TrialName, TrialResult>;
 
-/** `at`: the API with the cache (default), the one without, or the bare server. */
-type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'read' | 'among'> & { at?: 'plain' | 'bare' };
+/** `at`: the API with the cache (default), the one without, the one that tells no events, or the bare server. */
+type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'read' | 'among'> & {
+  at?: 'plain' | 'untold' | 'bare';
+};
 
 const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'uniform 1': { callers: 1, spread: 'uniform', batch: 1, lateMs: 0 },
@@ -56,6 +63,8 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'without cache 16': { callers: 16, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
   'without cache 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
   'without cache 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
+  'without events 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'untold' },
+  'without events 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'untold' },
   'read cached 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true },
   'read cached set 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, among: WORKING_SET },
   'read cached hot 64': { callers: 64, spread: 'hot', batch: 1, lateMs: 0, read: true },
@@ -77,10 +86,15 @@ const ORDER: readonly TrialName[] = [
   'without cache 16',
   'batch',
   'reference uniform',
-  'uniform 64',
   'without cache 64',
-  'uniform 256',
+  'uniform 64',
+  'without events 64',
   'without cache 256',
+  'uniform 256',
+  'without events 256',
+  'drain',
+  'lag at half load',
+  'idle worker',
   'late 64',
   'hot 64',
   'reference hot',
@@ -98,6 +112,9 @@ export interface Bench {
   /** The same without REDIS_URL: no guard, reads from the database. */
   plain: ApiProcess;
   bare: ApiProcess;
+  /** With the cache, and without the rows of the outbox. */
+  untold: ApiProcess;
+  outbox: OutboxTrials;
   /** A second one with the cache, for what two do to one key. */
   other: ApiProcess;
   redis: Redis;
@@ -135,6 +152,12 @@ async function runTrial(bench: Bench, name: TrialName): Promise<TrialResult | un
       return bench.loneCaller.byHand(bench.times);
     case 'writer':
       return bench.loneCaller.throughWriter(bench.times);
+    case 'drain':
+      return bench.outbox.drain(bench.times);
+    case 'lag at half load':
+      return bench.outbox.lag(bench.times);
+    case 'idle worker':
+      return bench.outbox.idle(bench.times);
     case 'cold key':
       return readColdKey([bench.api, bench.other], bench.redis, bench.merchant);
     default: {

@@ -2,4 +2,9 @@
 // See db/bench/README.md.
 import { runBenchmark } from './benchmark.mjs';
 
-await runBenchmark({ name: 'bench', file: 'dist/bench/main.js', redis: true, settings: { max_wal_size: '8GB' } });
+await runBenchmark({
+  name: 'bench',
+  file: 'dist/bench/main.js',
+  redis: true,
+  settings: { max_wal_size: '8GB', track_commit_timestamp: true },
+});
