@@ -12,6 +12,9 @@ import { WorkerProcess } from './worker-process.js';
 
 /** Postings a second whose way to the read model is measured, beside the load. */
 const PROBES_PER_SECOND = 50;
+/** Some of what is counted comes every few seconds only; PostgreSQL's backends tell their counts once a second. */
+const IDLE_TIMES = 3;
+const STATISTICS_MS = 2_000;
 const BATCH = { callers: 16, spread: 'uniform', batch: 100, lateMs: 0 } as const;
 const SINGLE = { callers: 64, spread: 'uniform', batch: 1, lateMs: 0 } as const;
 
@@ -91,7 +94,7 @@ export class OutboxTrials {
     const without = await this.#rates(measureMs, undefined);
     return this.#working(async (worker) => {
       await drain(this.#parts.owner, this.#parts.postmasterPid, () => worker);
-      await sleep(measureMs / 4);
+      await sleep(STATISTICS_MS);
       const withIt = await this.#rates(measureMs, worker);
       const idle = {
         cpuPercent: withIt.cpuPercent,
@@ -113,7 +116,7 @@ export class OutboxTrials {
       };
     };
     const before = await count();
-    await sleep(measureMs);
+    await sleep(IDLE_TIMES * measureMs);
     const after = await count();
     const seconds = (after.at - before.at) / 1_000;
     return {

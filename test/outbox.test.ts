@@ -13,6 +13,7 @@ import { RECORDS } from './outbox/recorder.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { TestLedger, transfer } from './support/ledger.js';
+import { TcpProxy } from './support/tcp-proxy.js';
 import { until } from './support/until.js';
 
 let on: TestDatabase;
@@ -158,6 +159,28 @@ describe('the log reaches its consumers', () => {
     await queue?.queue.resume();
     await untilRecorded('by_stream', [one.merchant]);
   });
+});
+
+test('a job is tried again soon, however long PostgreSQL has been away from its consumer', async () => {
+  const proxy = await TcpProxy.open(on.runtimeUrl);
+  const outbox = await TestOutbox.start(on, ledger, { environment: { DATABASE_RUNTIME_URL: proxy.url } });
+  try {
+    const one = await shop();
+    await untilRecorded('by_stream', [one.merchant]);
+    proxy.refuse();
+    await post(one);
+    const [queue] = outbox.outbox.queues;
+    const job = await until('it has failed some times', async () =>
+      (await queue?.queue.getDelayed())?.find(({ attemptsMade }) => attemptsMade >= 6),
+    );
+    expect(job.delay).toBeLessThanOrEqual(1_000);
+    proxy.accept();
+    await untilRecorded('by_stream', [one.merchant]);
+    expect(await sum('SELECT count(*)::int AS n FROM dead_letters WHERE merchant_id = $1', [one.merchant])).toBe(0);
+  } finally {
+    await outbox.stop();
+    await proxy.close();
+  }
 });
 
 describe('an event that cannot be applied', () => {

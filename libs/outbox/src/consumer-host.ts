@@ -7,7 +7,7 @@ import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import { spanTime, tracer } from '#platform/tracing.js';
 import type { ApplierOptions, RunOutcome } from './batch-applier.js';
-import { type BatchJob, queueName, upToOf } from './consumer-queue.js';
+import { type BatchJob, queueName, RETRIES, upToOf } from './consumer-queue.js';
 import { decidedLetters } from './dead-letter-store.js';
 import { HandlerProcess, ProcessLost, type ProcessOptions } from './handler-process.js';
 import { ConsumerPosition } from './position-store.js';
@@ -57,6 +57,7 @@ export class ConsumerHost {
     this.#worker = new Worker<BatchJob>(queueName(consumer), (job, token) => this.#apply(job, token), {
       connection: parts.connection,
       prefix: options.prefix,
+      ...RETRIES,
       concurrency: 1,
       lockDuration: options.jobLockMs,
       stalledInterval: options.jobLockMs,

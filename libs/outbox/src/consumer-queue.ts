@@ -11,8 +11,13 @@ export interface BatchJob {
   seq: string;
 }
 
-export const BATCH_ATTEMPTS = 12;
+/**
+ * A job is tried until it is done: it is events that may fail for good, and their tries are counted in PostgreSQL. When what
+ * was away is back, nobody waits for longer than this.
+ */
+const FOR_EVER = Number.MAX_SAFE_INTEGER;
 const BACKOFF_MS = 100;
+const BACKOFF_LONGEST_MS = 1_000;
 /** Longest that the relay waits for the queue's Redis. */
 const HAND_OVER_MS = 3_000;
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -74,11 +79,9 @@ export class ConsumerQueue implements RelayTarget {
       connection,
       prefix: options.prefix,
       defaultJobOptions: {
-        attempts: BATCH_ATTEMPTS,
-        backoff: { type: 'exponential', delay: BACKOFF_MS },
+        attempts: FOR_EVER,
+        backoff: { type: 'custom' },
         removeOnComplete: true,
-        // What failed for good is a dead letter in PostgreSQL, or is handed over again.
-        removeOnFail: true,
       },
     });
     this.queue.on('error', () => undefined);
@@ -100,6 +103,14 @@ export class ConsumerQueue implements RelayTarget {
       .catch(() => undefined);
   }
 }
+
+/** How BullMQ's workers are to treat a job that failed, or whose worker has died. */
+export const RETRIES = {
+  settings: {
+    backoffStrategy: (attempts: number) => Math.min(BACKOFF_MS * 2 ** (attempts - 1), BACKOFF_LONGEST_MS),
+  },
+  maxStalledCount: FOR_EVER,
+};
 
 export function upToOf({ data }: Job<BatchJob>): { partition: number; upTo: { xid: bigint; seq: bigint } } {
   return { partition: data.partition, upTo: { xid: BigInt(data.xid), seq: BigInt(data.seq) } };

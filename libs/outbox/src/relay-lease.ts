@@ -3,6 +3,8 @@ import { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import { PARTITIONS } from './position.js';
 
+/** An epoch that a crash of PostgreSQL forgot would be given out twice. */
+const ON_DISK = `SELECT set_config('synchronous_commit', 'on', true)`;
 const JOIN = `
 INSERT INTO relay_members (holder, expires_at) VALUES ($1, now() + $2::int * interval '1 millisecond')
 ON CONFLICT (holder) DO UPDATE SET expires_at = excluded.expires_at`;
@@ -53,6 +55,7 @@ export class RelayLease {
   async renew(): Promise<void> {
     const values = [this.#holder, this.#leaseMs];
     this.#epochs = await this.#transaction(async (client) => {
+      await client.query({ text: ON_DISK });
       await client.query({ text: JOIN, values });
       await client.query({ text: FORGET });
       const [{ members }] = (await client.query<{ members: number }>({ text: MEMBERS })).rows as [{ members: number }];
