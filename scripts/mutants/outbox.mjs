@@ -40,6 +40,11 @@ export const OUTBOX_MUTANTS = [
     `    queueMicrotask(() => this.#target.handOver(stretches));
     const moved`,
   ),
+  mutantsOf('libs/outbox/src/consumer-queue.ts', OUTBOX)(
+    'a job that has failed often waits for minutes',
+    'const BACKOFF_LONGEST_MS = 1_000;',
+    'const BACKOFF_LONGEST_MS = 100_000;',
+  ),
   positions(
     'a position moves without its claim',
     'AND claimed_by = $3 AND xid = $5 AND seq = $6',
