@@ -18,6 +18,11 @@ const OF_MERCHANT = {
     AND (xid, seq) <= ($4::xid8, $5::bigint) ORDER BY xid, seq LIMIT $6`,
 };
 
+const AT = {
+  name: 'log-at',
+  text: `SELECT ${COLUMNS} FROM events WHERE merchant_id = $1 AND xid = $2::xid8 AND seq = $3`,
+};
+
 interface Row extends pg.QueryResultRow {
   merchant_id: bigint;
   xid: bigint;
@@ -38,7 +43,21 @@ export async function readLog(
   const [query, key] = 'partition' in of ? [OF_PARTITION, of.partition] : [OF_MERCHANT, of.merchantId];
   const values = [key, after.xid, after.seq, upTo.xid, upTo.seq, limit];
   const { rows } = await client.query<Row>({ ...query, values });
-  return rows.map((row) => ({
+  return rows.map(eventOf);
+}
+
+/** In the merchant's scope. */
+export async function readEventAt(
+  client: TransactionClient,
+  merchantId: bigint,
+  { xid, seq }: Position,
+): Promise<LoggedEvent | undefined> {
+  const [row] = (await client.query<Row>({ ...AT, values: [merchantId, xid, seq] })).rows;
+  return row && eventOf(row);
+}
+
+function eventOf(row: Row): LoggedEvent {
+  return {
     merchantId: row.merchant_id,
     xid: row.xid,
     seq: row.seq,
@@ -47,5 +66,5 @@ export async function readLog(
     occurredAtMs: row.occurred_at,
     traceContext: row.trace_context ?? undefined,
     data: row.data,
-  }));
+  };
 }
