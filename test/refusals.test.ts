@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
-import { freshDatabase, type TestDatabase } from './support/database.js';
+import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { expectVerified } from './support/verified.js';
 
@@ -37,6 +37,15 @@ describe('PostgreSQL refuses the runtime role', () => {
         text: `INSERT INTO api_keys (merchant_id, id, secret_sha256, hint, created_at) VALUES ($1, $2, sha256('x'), 'x', snowflake_time($2))`,
         values: [foreign, ledger.ids.next()],
       }),
+    );
+    // In a generation that is not served, and of a consumer that does not exist.
+    const id = ledger.ids.next();
+    await asAdmin(on.ownerUrl, (admin) =>
+      admin.query(`
+        INSERT INTO daily_summaries VALUES (${foreign}, 0, '2026-01-01', ${theirs[0]}, 'transfer', 'EUR', 1, 5, 0, 0);
+        INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES (${foreign}, 'nobody', '1', 1);
+        INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at)
+        VALUES (${foreign}, ${id}, 'nobody', '1', 1, 't', 1, 'event', 1, 'planted', snowflake_time(${id}))`),
     );
     client = new pg.Client({ connectionString: on.runtimeUrl });
     await client.connect();
@@ -288,10 +297,13 @@ describe('PostgreSQL refuses the runtime role', () => {
           'accounts',
           'api_keys',
           'balances',
+          'daily_summaries',
+          'dead_letters',
           'entries',
           'events',
           'idempotency_keys',
           'late_sums',
+          'parked_streams',
           'transaction_states',
           'transactions',
         ]),
@@ -334,6 +346,9 @@ describe('PostgreSQL refuses the runtime role', () => {
         late_sums: `INSERT INTO late_sums VALUES ($1, 1, 0, 0, 1, 1, 0, 0)`,
         idempotency_keys: `INSERT INTO idempotency_keys VALUES ($1, 'k', sha256('z'), 201, 1)`,
         events: `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 't', 1, now(), '{}')`,
+        daily_summaries: `INSERT INTO daily_summaries VALUES ($1, 1, '2026-01-01', 1, 't', 'EUR', 1, 1, 0, 0)`,
+        dead_letters: `INSERT INTO dead_letters VALUES ($1, $1, 'c', '1', 1, 't', 1, 'event', 'parked', 1, 'e', NULL, snowflake_time($1))`,
+        parked_streams: `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
       };
       // A new table has to say here how a foreign row would be inserted.
       expect(Object.keys(inserts).sort()).toEqual([...tables, 'merchants'].sort());
@@ -357,10 +372,11 @@ describe('PostgreSQL refuses the runtime role', () => {
       }
     });
 
-    test('the platform setting shows the list of merchants and nothing of theirs', async () => {
+    test('the platform setting shows the list of merchants and their dead letters, and nothing else of theirs', async () => {
       await client.query(`ROLLBACK; BEGIN; SELECT set_config('counterfoil.platform', 'on', true)`);
       expect((await client.query('SELECT id FROM merchants')).rowCount).toBe(2);
-      expect((await rowsOf(client, tables)).filter(({ rows }) => rows > 0)).toEqual([]);
+      // Dead letters are for operators, who see those of everybody.
+      expect((await rowsOf(client, tables)).filter(({ rows }) => rows > 0)).toEqual([{ table: 'dead_letters', rows: 1 }]);
       expect((await refusal(`UPDATE merchants SET name = 'mine'`)).code).toBe('42501');
     });
   });
