@@ -203,10 +203,10 @@ export const ENVIRONMENT = z.object({
     'How often a consumer tries one event before it becomes a dead letter.',
   ),
   CONSUMER_TIMEOUT_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
-    'Deadline of one transaction of a consumer; a handler that hangs longer loses its thread.',
+    'Deadline of one transaction of a consumer; a handler that hangs longer is ended.',
   ),
   CONSUMER_MEMORY_MB: integer({ default: 256, min: 32, max: 8_192 }).describe(
-    'Heap of a consumer’s thread; a handler that wants more loses it.',
+    'Heap of a consumer’s process; a handler that wants more ends it.',
   ),
   METRICS_ALLOW: z
     .string()
