@@ -34,7 +34,7 @@ describe('PostgreSQL refuses the runtime role', () => {
     postedId(await ledger.post(foreign, transfer(...theirs, 5n, { pending: true })));
     await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), async (db) => {
       for (const text of [
-        `INSERT INTO daily_summaries VALUES ($1, 1, now(), 1, 't', 'EUR', 1, 1, 0, 0)`,
+        `INSERT INTO daily_summaries VALUES ($1, 0, now(), 1, 't', 'EUR', 1, 1, 0, 0)`,
         `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
         `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at)
          VALUES ($1, $1, 'c', '1', 1, 't', 1, 'event', 1, 'e', snowflake_time($1))`,

@@ -27,8 +27,8 @@ const PAGE_EVENTS = 1_000;
 const PAGE_MS = 20_000;
 const PAGE_TRIES = 3;
 /** A page whose transaction is lost keeps its partition for longer than PAGE_MS. */
-const BUSY_TRIES = 60;
-const RETRY_MS = 500;
+const BUSY_TRIES = 150;
+const RETRY_MS = 200;
 /** Most events that are applied while the live consumer stands still; with more the log is gone through once more. */
 const SWITCH_EVENTS = 2_000;
 /** How long the live consumer may keep us waiting, while others of its partitions stand still already. */

@@ -22,7 +22,6 @@ const side = z.looseObject({
 export const dailySummary = z
   .looseObject({
     day: z.string().regex(DAY).meta({
-      format: 'date',
       description: 'On which the entries were recorded, in the merchant’s time zone.',
     }),
     account_id: idOut,
