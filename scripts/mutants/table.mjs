@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
 import { API_MUTANTS } from './api.mjs';
+import { OPERATIONS_MUTANTS } from './operations.mjs';
 
 /**
  * Planted bugs. Each is one textual change that must make every spec of its own fail: a spec that stays green beside the
@@ -280,4 +281,5 @@ export const MUTANTS = [
     '',
   ),
   ...API_MUTANTS,
+  ...OPERATIONS_MUTANTS,
 ];
