@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
-import { inFile } from './api.mjs';
+import { inFile } from './mutant.mjs';
 
 const REBUILD = 'test/rebuild.test.ts';
 const LETTERS = 'test/contract.test.ts';

@@ -8,14 +8,17 @@ import { OutboxModule } from '#outbox/outbox.module.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { SummariesModule } from '#summaries/summaries.module.js';
 import { TenancyModule } from '#tenancy/tenancy.module.js';
+import { WebhooksModule } from '#webhooks/webhooks.module.js';
 import { AccountsController } from './accounts/accounts.controller.js';
 import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
+import { EventsController } from './events/events.controller.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
+import { WebhookDeliveriesController, WebhookEndpointsController } from './webhooks/webhooks.controller.js';
 
 export const CONTROLLERS = [
   HealthController,
@@ -24,6 +27,9 @@ export const CONTROLLERS = [
   TransactionsController,
   DailySummariesController,
   DeadLettersController,
+  EventsController,
+  WebhookEndpointsController,
+  WebhookDeliveriesController,
 ];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })
@@ -39,6 +45,7 @@ export function apiModule(platform: PlatformOptions): DynamicModule {
     TenancyModule,
     SummariesModule,
     DeadLettersModule,
+    WebhooksModule,
   ];
   return { module: ApiModule, imports };
 }

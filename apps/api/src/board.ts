@@ -10,12 +10,13 @@ import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import type { Authenticator } from '#tenancy/authenticator.js';
+import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { keyOf } from './lifecycle.js';
 import { sendProblem } from './problems.js';
 
 const PATH = '/board';
 /** Consumers whose queues are shown. A test compares them with those that the worker runs. */
-export const BOARD_CONSUMERS: readonly string[] = [new DailySummaries().name];
+export const BOARD_CONSUMERS: readonly string[] = [new DailySummaries().name, new WebhookFanOut().name];
 
 /** The page asks a stranger for fonts; it does without. It is in nobody's frame. */
 const CONTENT_POLICY =
@@ -81,7 +82,7 @@ async function onlyOperators(request: FastifyRequest, authenticator: Authenticat
   const key = passwordOf(request) ?? keyOf(request);
   if (key === undefined) throw new LedgerError('unauthorized', 'Send an operator’s key as the password.');
   const deadline = request.exchange?.deadline;
-  const caller = deadline && (await authenticator.authenticate(key, deadline));
+  const caller = deadline && (await authenticator.authenticate(key, deadline, request.raw.socket));
   if (!caller) throw new LedgerError('unauthorized', 'The key is not valid.');
   if (caller.kind !== 'operator') throw new LedgerError('forbidden', 'The board is for operators of the platform.');
   // A browser sends the password along with what other sites make it ask for.
