@@ -3,7 +3,7 @@
 import { inFile } from './mutant.mjs';
 
 const REBUILD = 'test/rebuild.test.ts';
-const LETTERS = 'test/contract.test.ts';
+const LETTERS = 'test/dead-letter-routes.test.ts';
 
 /**
  * Planted bugs of rebuilds, their checks and the routes of operators.
