@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { verify } from '#ledger/verify.js';
@@ -10,6 +13,7 @@ import { LiveSummaries } from './outbox/live-summaries.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
+import { sourceProcess } from './support/source-process.js';
 import { until } from './support/until.js';
 import { expectVerified, offendersOf } from './support/verified.js';
 
@@ -269,6 +273,33 @@ describe('a rebuild', () => {
     expect(await sql(SERVED)).toEqual([]);
     await live.catchUp();
     await expectServed();
+  });
+});
+
+describe('npm run projections', () => {
+  const { execArgv = [] } = sourceProcess();
+  const CLI = fileURLToPath(new URL('../libs/summaries/src/projections-cli.ts', import.meta.url));
+  const run = async (...words: string[]): Promise<{ code: number; said: string }> => {
+    const child = spawn(process.execPath, [...execArgv, CLI, ...words], {
+      env: { PATH: process.env.PATH, DATABASE_RUNTIME_URL: on.runtimeUrl },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const said: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => said.push(String(chunk)));
+    const [code] = await once(child, 'close');
+    return { code, said: said.join('') };
+  };
+
+  test('rebuilds what it is told to, and says by its exit code what came of it', async () => {
+    await applied();
+    const done = await run('rebuild', 'daily_summaries');
+    expect(done).toMatchObject({ code: 0, said: expect.stringMatching(/served from generation 2: [1-9]\d* events/) });
+    await expectServed();
+    await sql(`UPDATE projections SET claimed_until = now() + interval '1 minute'`);
+    const refused = await run('rebuild', 'daily_summaries');
+    expect(refused).toMatchObject({ code: 1, said: expect.stringContaining('another process') });
+    expect((await run('rebuild', 'balances')).code).toBe(2);
+    expect((await run()).code).toBe(2);
   });
 });
 
