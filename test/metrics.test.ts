@@ -9,7 +9,7 @@ import { freePort } from '../scripts/ports.mjs';
 import { TestApi, transfer } from './support/api.js';
 import { readingOf } from './support/metrics.js';
 import { privateRedis } from './support/redis.js';
-import { sourceThread } from './support/source-thread.js';
+import { sourceProcess } from './support/source-process.js';
 import { until } from './support/until.js';
 
 let api: TestApi;
@@ -58,6 +58,8 @@ const NAMES = [
   'counterfoil_balance_database_queries_total',
   'counterfoil_balance_database_waiting',
   'counterfoil_writer_waiting',
+  'counterfoil_event_followers',
+  'counterfoil_event_polls_total',
   'process_cpu_seconds_total',
 ];
 
@@ -125,7 +127,7 @@ describe('/metrics of the worker', () => {
     const logger = createLogger({ level: 'silent', service: 'test' });
     const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
     const worker = await NestFactory.createApplicationContext(
-      WorkerModule.with({ config, logger, telemetry, service: 'worker' }, sourceThread()),
+      WorkerModule.with({ config, logger, telemetry, service: 'worker' }, sourceProcess()),
       { logger: false, abortOnError: false },
     );
     const url = `http://127.0.0.1:${port}`;

@@ -14,7 +14,6 @@ const FAILURES: Record<string, () => unknown> = {
   throw: () => {
     throw new Error('poison');
   },
-  reject: () => Promise.reject(new Error('poison')),
   hang: () => new Promise(() => undefined),
   spin: () => {
     for (;;);

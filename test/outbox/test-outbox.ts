@@ -7,7 +7,7 @@ import { createLogger } from '#platform/logging.js';
 import { Duty } from '../../apps/worker/src/duty.js';
 import type { TestDatabase } from '../support/database.js';
 import type { TestLedger } from '../support/ledger.js';
-import { sourceThread } from '../support/source-thread.js';
+import { sourceProcess } from '../support/source-process.js';
 import { RECORDERS } from './recorder.js';
 
 /** Short waits, so that what comes back does so within a test. */
@@ -15,12 +15,12 @@ const QUICK = {
   RELAY_IDLE_MS: '50',
   RELAY_LEASE_MS: '1000',
   RELAY_RESEND_MS: '2000',
-  CONSUMER_TIMEOUT_MS: '1500',
+  CONSUMER_TIMEOUT_MS: '2500',
   CONSUMER_TRIES: '2',
   CONSUMER_MEMORY_MB: '64',
 };
 
-/** One worker's share of the log, in this process, with real threads, queues and PostgreSQL. */
+/** One worker's share of the log, in this process, with real processes, queues and PostgreSQL. */
 export class TestOutbox {
   private constructor(
     readonly outbox: Outbox,
@@ -51,7 +51,7 @@ export class TestOutbox {
       logger,
       targets: options.targets ?? [],
       consumers: options.consumers ?? RECORDERS,
-      thread: sourceThread(new URL('./recorder-thread.ts', import.meta.url)),
+      process: sourceProcess(new URL('./recorder-process.ts', import.meta.url)),
     });
     await outbox.start();
     const duties = outbox.duties.map((duty) => {

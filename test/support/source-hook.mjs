@@ -1,4 +1,4 @@
-// Lets a thread run TypeScript sources: finds x.ts where TypeScript's own convention says x.js, and compiles what Node alone
+// Lets a process run TypeScript sources: finds x.ts where TypeScript's own convention says x.js, and compiles what Node alone
 // would not (parameter properties).
 import { readFileSync } from 'node:fs';
 import { registerHooks, stripTypeScriptTypes } from 'node:module';

@@ -13,7 +13,7 @@ import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
 import { Writer } from '#ledger/writer.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
 import { CommitHints } from '#outbox/commit-hints.js';
-import type { ThreadOptions } from '#outbox/handler-thread.js';
+import type { ProcessOptions } from '#outbox/handler-process.js';
 import { Outbox } from '#outbox/outbox.js';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import type { Config } from '#platform/config.js';
@@ -31,10 +31,10 @@ const SWEEP_INTERVAL_MS = 5_000;
 /** Keys and tokens are kept for a day or more: an hour later or earlier is all the same. */
 const PURGE_INTERVAL_MS = HOUR_MS;
 
-/** Injection token: where the consumers' threads begin. */
-const CONSUMER_THREAD = Symbol('ConsumerThread');
-export type ConsumerThread = Pick<ThreadOptions, 'entry' | 'execArgv'>;
-const COMPILED_THREAD: ConsumerThread = { entry: new URL('./consumer-thread.js', import.meta.url) };
+/** Injection token: where the consumers' processes begin. */
+const CONSUMER_PROCESS = Symbol('ConsumerProcess');
+export type ConsumerProcess = Pick<ProcessOptions, 'entry' | 'execArgv'>;
+const COMPILED_PROCESS: ConsumerProcess = { entry: new URL('./consumer-process.js', import.meta.url) };
 
 /** Everything that runs by itself. Any number of workers may run: every duty is safe to do twice at once. */
 @Module({})
@@ -50,13 +50,13 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly commands: CommandBus,
     private readonly writer: Writer,
     @Inject(BALANCE_CACHE) readonly cache: BalanceCache | undefined,
-    @Inject(CONSUMER_THREAD) private readonly thread: ConsumerThread,
+    @Inject(CONSUMER_PROCESS) private readonly process: ConsumerProcess,
     private readonly ids: SnowflakeGenerator,
     private readonly hints: CommitHints,
   ) {}
 
-  /** `thread`: tests run the sources. */
-  static with(platform: PlatformOptions, thread: ConsumerThread = COMPILED_THREAD): DynamicModule {
+  /** `process`: tests run the sources. */
+  static with(platform: PlatformOptions, process: ConsumerProcess = COMPILED_PROCESS): DynamicModule {
     const imports = [
       CqrsModule.forRoot(),
       PlatformModule.with(platform),
@@ -64,7 +64,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       OutboxModule.with(platform.config),
       LedgerModule.with(writerOptionsOf(platform.config)),
     ];
-    return { module: WorkerModule, imports, providers: [{ provide: CONSUMER_THREAD, useValue: thread }] };
+    return { module: WorkerModule, imports, providers: [{ provide: CONSUMER_PROCESS, useValue: process }] };
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -82,7 +82,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       logger,
       targets: cache ? [new BalanceInvalidation(cache.client, database, { ttlMs: config.balanceTtlMs })] : [],
       consumers: CONSUMERS,
-      thread: this.thread,
+      process: this.process,
     });
     this.#outbox = outbox;
     // First: a port that is taken ends the start before anything is at work.

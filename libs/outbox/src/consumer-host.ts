@@ -9,7 +9,7 @@ import { spanTime, tracer } from '#platform/tracing.js';
 import type { ApplierOptions, RunOutcome } from './batch-applier.js';
 import { type BatchJob, queueName, upToOf } from './consumer-queue.js';
 import { decidedLetters } from './dead-letter-store.js';
-import { HandlerThread, ThreadLost, type ThreadOptions } from './handler-thread.js';
+import { HandlerProcess, ProcessLost, type ProcessOptions } from './handler-process.js';
 import { ConsumerPosition } from './position-store.js';
 import { noteFailedRedrive } from './redriver.js';
 
@@ -19,7 +19,7 @@ const JOB_LOCK_MS = 10_000;
 const BUSY_RETRY_MS = 200;
 const REDRIVES = 50;
 const STATEMENT_DEADLINE_MS = 5_000;
-/** The thread's own deadline goes first. */
+/** The process' own deadline goes first. */
 const SILENCE_MARGIN_MS = 1_000;
 
 export interface HostOptions {
@@ -27,16 +27,16 @@ export interface HostOptions {
   databaseUrl: string;
   connectTimeoutMs: number;
   applier: ApplierOptions;
-  thread: Pick<ThreadOptions, 'entry' | 'execArgv' | 'memoryMb'>;
+  process: Pick<ProcessOptions, 'entry' | 'execArgv' | 'memoryMb'>;
 }
 
-/** Runs one consumer: BullMQ's jobs and operators' decisions, in a thread of its own. */
+/** Runs one consumer: BullMQ's jobs and operators' decisions, in a process of its own. */
 export class ConsumerHost {
   readonly #consumer: string;
   readonly #database: Database;
   readonly #ids: SnowflakeGenerator;
   readonly #logger: Logger;
-  readonly #thread: HandlerThread;
+  readonly #process: HandlerProcess;
   readonly #worker: Worker<BatchJob>;
   readonly counts = { jobs: 0, events: 0, failures: 0, busy: 0, parked: 0 };
 
@@ -50,9 +50,9 @@ export class ConsumerHost {
     this.#ids = parts.ids;
     this.#logger = parts.logger;
     const { databaseUrl, connectTimeoutMs, applier } = options;
-    this.#thread = new HandlerThread(
+    this.#process = new HandlerProcess(
       { consumer, databaseUrl, connectTimeoutMs, applier },
-      { ...options.thread, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
+      { ...options.process, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
     );
     this.#worker = new Worker<BatchJob>(queueName(consumer), (job, token) => this.#apply(job, token), {
       connection: parts.connection,
@@ -68,9 +68,9 @@ export class ConsumerHost {
     return this.#consumer;
   }
 
-  /** Threads that their handler took along. */
-  get threadsLost(): number {
-    return this.#thread.lost;
+  /** Processes that their handler took along, or that had to be ended. */
+  get processesLost(): number {
+    return this.#process.lost;
   }
 
   /** Carries out what operators decided about this consumer's dead letters. */
@@ -81,7 +81,7 @@ export class ConsumerHost {
     for (const letter of letters) {
       const redrive = { ...letter, furtherId: this.#ids.next() };
       try {
-        await this.#thread.run({ kind: 'redrive', redrive });
+        await this.#process.run({ kind: 'redrive', redrive });
       } catch (error) {
         this.#logger.warn({ err: error, consumer: this.#consumer, dead_letter: String(letter.id) }, 'a redrive failed');
         await noteFailedRedrive(this.#database, letter, (error as Error).message, STATEMENT_DEADLINE_MS);
@@ -95,7 +95,7 @@ export class ConsumerHost {
     await Deadline.after(graceMs)
       .race(this.#worker.close())
       .catch(() => undefined);
-    await this.#thread.close();
+    await this.#process.close();
   }
 
   async #apply(job: Job<BatchJob>, token: string | undefined): Promise<void> {
@@ -123,12 +123,12 @@ export class ConsumerHost {
     letterId: bigint;
   }): Promise<RunOutcome> {
     try {
-      const report = await this.#thread.run({ kind: 'run', run });
+      const report = await this.#process.run({ kind: 'run', run });
       if (report.kind !== 'ran') throw new Error(`a run was answered by ${report.kind}`);
       return report.outcome;
     } catch (error) {
       this.counts.failures += 1;
-      if (error instanceof ThreadLost) await this.#noteLost(run.partition, error);
+      if (error instanceof ProcessLost) await this.#noteLost(run.partition, error);
       this.#logger.warn(
         { err: error, consumer: this.#consumer, partition: run.partition },
         'events could not be applied',
@@ -138,7 +138,7 @@ export class ConsumerHost {
   }
 
   /** Frees the partition at once, with what is known of the end. Otherwise its claim runs out, and the try counts too. */
-  async #noteLost(partition: number, { claimant, message }: ThreadLost): Promise<void> {
+  async #noteLost(partition: number, { claimant, message }: ProcessLost): Promise<void> {
     const position = new ConsumerPosition(this.#consumer, partition, claimant, 0);
     const deadline = Deadline.after(STATEMENT_DEADLINE_MS);
     await this.#database

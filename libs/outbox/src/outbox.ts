@@ -8,7 +8,7 @@ import type { Database } from '#platform/postgres.js';
 import type { Consumer } from './consumer.js';
 import { ConsumerHost } from './consumer-host.js';
 import { ConsumerQueue, queueConnection, queuePrefix, workerConnection } from './consumer-queue.js';
-import type { ThreadOptions } from './handler-thread.js';
+import type { ProcessOptions } from './handler-process.js';
 import { HintReceiver } from './hint.js';
 import { HoldBack } from './hold-back.js';
 import { Relay, type RelayTarget } from './relay.js';
@@ -24,7 +24,7 @@ export interface OutboxParts {
   targets: readonly RelayTarget[];
   /** What is applied from BullMQ jobs. Without REDIS_QUEUE_URL and REDIS_URL they stand still. */
   consumers: readonly Consumer[];
-  thread: Pick<ThreadOptions, 'entry' | 'execArgv'>;
+  process: Pick<ProcessOptions, 'entry' | 'execArgv'>;
 }
 
 const DEAD_LETTERS = `
@@ -65,6 +65,11 @@ export class Outbox {
   /** BullMQ's queues, for the board of operators. */
   get queues(): readonly ConsumerQueue[] {
     return this.#queues;
+  }
+
+  /** Rounds that each relay has made. */
+  get rounds(): number[] {
+    return this.#relays.map(({ counts }) => counts.rounds);
   }
 
   /** What is to be done again and again, at these intervals. */
@@ -153,9 +158,9 @@ export class Outbox {
       label,
     );
     metrics.counter(
-      'counterfoil_consumer_threads_lost_total',
-      'Threads that their handler took along, or that had to be ended.',
-      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.threadsLost]),
+      'counterfoil_consumer_processes_lost_total',
+      'Processes that their handler took along, or that had to be ended.',
+      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.processesLost]),
       label,
     );
     metrics.gauge('counterfoil_dead_letters', 'Dead letters by what became of them.', () => this.#deadLetters, [
@@ -165,7 +170,7 @@ export class Outbox {
   }
 
   #openConsumers(url: string): void {
-    const { config, consumers, database, ids, logger, thread } = this.#parts;
+    const { config, consumers, database, ids, logger, process } = this.#parts;
     const prefix = queuePrefix(config.databaseRuntimeUrl);
     const [sending, working] = [queueConnection(url), workerConnection(url)];
     this.#connections.push(sending, working);
@@ -184,7 +189,7 @@ export class Outbox {
               maxTries: config.consumerTries,
               timeoutMs: config.consumerTimeoutMs,
             },
-            thread: { ...thread, memoryMb: config.consumerMemoryMb },
+            process: { ...process, memoryMb: config.consumerMemoryMb },
           },
         ),
       );

@@ -39,7 +39,7 @@ export class Relay {
   readonly #lease: RelayLease;
   readonly #logger: Logger;
   readonly #options: RelayOptions;
-  readonly counts = { stretches: 0, events: 0, failures: 0, fenced: 0 };
+  readonly counts = { rounds: 0, stretches: 0, events: 0, failures: 0, fenced: 0 };
   #waitMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
@@ -88,6 +88,7 @@ export class Relay {
       await this.#store.register(consumer, this.#target);
       this.#isRegistered = true;
     }
+    this.counts.rounds += 1;
     const { epochs } = this.#lease;
     if (epochs.size === 0) return 0;
     const { resendMs } = this.#options;

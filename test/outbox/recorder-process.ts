@@ -1,4 +1,4 @@
-import { serveConsumer } from '#outbox/consumer-thread.js';
+import { serveConsumer } from '#outbox/consumer-process.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import { RECORDERS } from './recorder.js';
 
