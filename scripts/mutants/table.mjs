@@ -5,6 +5,7 @@ import { BALANCE_MUTANTS } from './balances.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
+import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
 
@@ -272,4 +273,5 @@ export const MUTANTS = [
   ...OUTBOX_MUTANTS,
   ...EVENT_MUTANTS,
   ...BALANCE_MUTANTS,
+  ...WEBHOOK_MUTANTS,
 ];
