@@ -3,8 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { LedgerError } from '#kernel/problem.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
-import { LOG_START, type Position, parsePosition, positionText, readLog } from '#outbox/event-log.js';
+import { parsePosition, positionText, readLog } from '#outbox/event-log.js';
 import { LogWatch } from '#outbox/log-watch.js';
+import { BEGINNING, type Position } from '#outbox/position.js';
 import type { Config } from '#platform/config.js';
 import { CursorCodec, cursorScope } from '#platform/cursor.js';
 import { Deadline } from '#platform/deadline.js';
@@ -136,7 +137,7 @@ export class EventsController {
   #positionOf(context: RequestContext, request: FastifyRequest, after: string | undefined): Position {
     const lastId = acceptsStream(request) ? request.headers['last-event-id'] : undefined;
     const [cursor, name] = typeof lastId === 'string' && lastId !== '' ? [lastId, 'Last-Event-ID'] : [after, 'after'];
-    return cursor === undefined ? LOG_START : parsePosition(this.cursors.decode(scopeOf(context), cursor, name));
+    return cursor === undefined ? BEGINNING : parsePosition(this.cursors.decode(scopeOf(context), cursor, name));
   }
 
   #cursor(context: RequestContext, position: Position): string {
