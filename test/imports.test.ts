@@ -46,6 +46,8 @@ describe('in a tree with forbidden imports', () => {
     ['libs/balances/src/base.ts', '#ledger/base.js', undefined],
     ['libs/balances/src/up.ts', '#tenancy/base.js', 'balances-imports-downwards'],
     ['libs/tenancy/src/base.ts', '#ledger/base.js', undefined],
+    ['libs/summaries/src/up.ts', '#balances/base.js', 'summaries-imports-downwards'],
+    ['libs/webhooks/src/up.ts', '#tenancy/base.js', 'webhooks-imports-downwards'],
     ['apps/api/src/base.ts', '#tenancy/base.js', undefined],
     ['libs/kernel/src/up.ts', '#platform/base.js', 'kernel-imports-downwards'],
     ['libs/kernel/src/relative.ts', '../../ledger/src/base.js', 'kernel-imports-downwards'],

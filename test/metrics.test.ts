@@ -8,6 +8,7 @@ import { WorkerModule } from '../apps/worker/src/worker.module.js';
 import { freePort } from '../scripts/ports.mjs';
 import { TestApi, transfer } from './support/api.js';
 import { privateRedis } from './support/redis.js';
+import { sourceProcess } from './support/source-process.js';
 import { until } from './support/until.js';
 
 let api: TestApi;
@@ -130,7 +131,7 @@ describe('/metrics of the worker', () => {
     const logger = createLogger({ level: 'silent', service: 'test' });
     const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
     const worker = await NestFactory.createApplicationContext(
-      WorkerModule.with({ config, logger, telemetry, service: 'worker' }),
+      WorkerModule.with({ config, logger, telemetry, service: 'worker' }, sourceProcess()),
       { logger: false, abortOnError: false },
     );
     const url = `http://127.0.0.1:${port}`;

@@ -32,6 +32,16 @@ describe('PostgreSQL refuses the runtime role', () => {
     ] as const;
     postedId(await ledger.post(foreign, transfer(...theirs, 5n, { effectiveAtMs: Date.now() - 10_000 })));
     postedId(await ledger.post(foreign, transfer(...theirs, 5n, { pending: true })));
+    await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), async (db) => {
+      for (const text of [
+        `INSERT INTO daily_summaries VALUES ($1, 1, now(), 1, 't', 'EUR', 1, 1, 0, 0)`,
+        `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
+        `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at)
+         VALUES ($1, $1, 'c', '1', 1, 't', 1, 'event', 1, 'e', snowflake_time($1))`,
+      ]) {
+        await db.query({ text, values: [foreign] });
+      }
+    });
     await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), (db) =>
       db.query({
         text: `INSERT INTO api_keys (merchant_id, id, secret_sha256, hint, created_at) VALUES ($1, $2, sha256('x'), 'x', snowflake_time($2))`,
@@ -333,6 +343,10 @@ describe('PostgreSQL refuses the runtime role', () => {
         transaction_states: `INSERT INTO transaction_states VALUES ($1, 1, 'pending', 1, 0, NULL)`,
         late_sums: `INSERT INTO late_sums VALUES ($1, 1, 0, 0, 1, 1, 0, 0)`,
         idempotency_keys: `INSERT INTO idempotency_keys VALUES ($1, 'k', sha256('z'), 201, 1)`,
+        daily_summaries: `INSERT INTO daily_summaries VALUES ($1, 1, now(), 1, 't', 'EUR', 1, 1, 0, 0)`,
+        dead_letters: `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at)
+          VALUES ($1, $1, 'c', '1', 1, 't', 1, 'event', 1, 'e', snowflake_time($1))`,
+        parked_streams: `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
         events: `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 't', 1, now(), '{}')`,
       };
       // A new table has to say here how a foreign row would be inserted.
@@ -352,16 +366,27 @@ describe('PostgreSQL refuses the runtime role', () => {
         `UPDATE late_sums SET posted_debits = 0 WHERE merchant_id = ${foreign}`,
         `UPDATE api_keys SET revoked_at = now() WHERE merchant_id = ${foreign}`,
         `DELETE FROM idempotency_keys WHERE merchant_id = ${foreign}`,
+        `UPDATE daily_summaries SET debit_count = 9 WHERE merchant_id = ${foreign}`,
+        `UPDATE dead_letters SET status = 'redriving' WHERE merchant_id = ${foreign}`,
+        `DELETE FROM parked_streams WHERE merchant_id = ${foreign}`,
       ]) {
         expect({ sql, rows: (await client.query(sql)).rowCount }).toEqual({ sql, rows: 0 });
       }
     });
 
-    test('the platform setting shows the list of merchants and nothing of theirs', async () => {
+    test('the platform setting shows the list of merchants and their dead letters, and nothing else of theirs', async () => {
       await client.query(`ROLLBACK; BEGIN; SELECT set_config('counterfoil.platform', 'on', true)`);
       expect((await client.query('SELECT id FROM merchants')).rowCount).toBe(2);
-      expect((await rowsOf(client, tables)).filter(({ rows }) => rows > 0)).toEqual([]);
+      expect(await seen(client, tables)).toEqual(['dead_letters']);
       expect((await refusal(`UPDATE merchants SET name = 'mine'`)).code).toBe('42501');
+    });
+
+    test('the relay setting shows the log and what waits for it, to read', async () => {
+      await client.query(`ROLLBACK; BEGIN; SELECT set_config('counterfoil.platform', 'relay', true)`);
+      expect(await seen(client, [...tables, 'merchants'])).toEqual(['dead_letters', 'events', 'parked_streams']);
+      for (const sql of [`UPDATE dead_letters SET status = 'redriving'`, 'DELETE FROM parked_streams']) {
+        expect({ sql, rows: (await client.query(sql)).rowCount }).toEqual({ sql, rows: 0 });
+      }
     });
   });
 
@@ -432,6 +457,11 @@ async function tenantTables(client: pg.Client): Promise<string[]> {
     SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'merchant_id' AND NOT a.attisdropped
      WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace ORDER BY 1`);
   return rows.map(({ relname }) => relname);
+}
+
+/** The tables that show any row. */
+async function seen(client: pg.Client, tables: readonly string[]): Promise<string[]> {
+  return (await rowsOf(client, tables)).flatMap(({ table, rows }) => (rows > 0 ? [table] : [])).sort();
 }
 
 async function rowsOf(client: pg.Client, tables: readonly string[]): Promise<{ table: string; rows: number }[]> {

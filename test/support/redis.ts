@@ -19,13 +19,13 @@ export interface PrivateRedis {
   stop(): Promise<void>;
 }
 
-/** A cache of a test's own, to starve, stop and restart: the run's shared one belongs to the other files too. */
-export async function privateRedis(): Promise<PrivateRedis> {
+/** A Redis of a test's own, to starve, stop and restart: the run's shared one belongs to the other files too. */
+export async function privateRedis(role: 'cache' | 'queue' = 'cache'): Promise<PrivateRedis> {
   const folder = mkdtempSync(join(tmpdir(), 'counterfoil-redis-'));
   const password = randomBytes(12).toString('hex');
   const program = await findRedis({ onNotice: undefined });
   const start = (preferredPort?: number) =>
-    startRedis({ folder, role: 'cache', durable: false, password, preferredPort, program });
+    startRedis({ folder, role, durable: false, password, preferredPort, program });
   let server = await start();
   const { url, port } = server;
   // A run that ends early must leave no server behind.

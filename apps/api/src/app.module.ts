@@ -30,7 +30,7 @@ export function apiModule(platform: PlatformOptions): DynamicModule {
     CqrsModule.forRoot(),
     PlatformModule.with(platform),
     BalancesModule.with(platform.config),
-    OutboxModule,
+    OutboxModule.with(platform.config),
     LedgerModule.with(writerOptionsOf(platform.config)),
     TenancyModule,
   ];

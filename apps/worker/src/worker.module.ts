@@ -3,18 +3,25 @@ import { CommandBus, CqrsModule } from '@nestjs/cqrs';
 import { BALANCE_CACHE, type BalanceCache } from '#balances/balance-cache.js';
 import { addBalanceMetrics, addMonitorMetrics } from '#balances/balance-metrics.js';
 import { BalancesModule } from '#balances/balances.module.js';
+import { BalanceInvalidation } from '#balances/invalidation.js';
 import { BalanceMonitor } from '#balances/monitor.js';
 import { systemClock } from '#kernel/clock.js';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { expireDueHolds } from '#ledger/expiry.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
 import { Writer } from '#ledger/writer.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
+import { CommitHints } from '#outbox/commit-hints.js';
+import type { ProcessOptions } from '#outbox/handler-process.js';
+import { Outbox } from '#outbox/outbox.js';
+import { OutboxModule } from '#outbox/outbox.module.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import { CONSUMERS } from './consumers.js';
 import { Duty } from './duty.js';
 import { MetricsServer } from './metrics-server.js';
 
@@ -24,11 +31,17 @@ const SWEEP_INTERVAL_MS = 5_000;
 /** Keys and tokens are kept for a day or more: an hour later or earlier is all the same. */
 const PURGE_INTERVAL_MS = HOUR_MS;
 
+/** Injection token: where the consumers' processes begin. */
+const CONSUMER_PROCESS = Symbol('ConsumerProcess');
+export type ConsumerProcess = Pick<ProcessOptions, 'entry' | 'execArgv'>;
+const COMPILED_PROCESS: ConsumerProcess = { entry: new URL('./consumer-process.js', import.meta.url) };
+
 /** Everything that runs by itself. Any number of workers may run: every duty is safe to do twice at once. */
 @Module({})
 export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   #duties: Duty[] = [];
   #metrics: MetricsServer | undefined;
+  #outbox: Outbox | undefined;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -37,16 +50,21 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly commands: CommandBus,
     private readonly writer: Writer,
     @Inject(BALANCE_CACHE) readonly cache: BalanceCache | undefined,
+    @Inject(CONSUMER_PROCESS) private readonly process: ConsumerProcess,
+    private readonly ids: SnowflakeGenerator,
+    private readonly hints: CommitHints,
   ) {}
 
-  static with(platform: PlatformOptions): DynamicModule {
+  /** `process`: tests run the sources. */
+  static with(platform: PlatformOptions, process: ConsumerProcess = COMPILED_PROCESS): DynamicModule {
     const imports = [
       CqrsModule.forRoot(),
       PlatformModule.with(platform),
       BalancesModule.with(platform.config),
+      OutboxModule.with(platform.config),
       LedgerModule.with(writerOptionsOf(platform.config)),
     ];
-    return { module: WorkerModule, imports };
+    return { module: WorkerModule, imports, providers: [{ provide: CONSUMER_PROCESS, useValue: process }] };
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -57,8 +75,18 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
         { client: cache.client, database, logger },
         { ttlMs: config.balanceTtlMs, sample: config.balanceMonitorSample },
       );
+    const outbox = new Outbox({
+      config,
+      database,
+      ids: this.ids,
+      logger,
+      targets: cache ? [new BalanceInvalidation(cache.client, database, { ttlMs: config.balanceTtlMs })] : [],
+      consumers: CONSUMERS,
+      process: this.process,
+    });
+    this.#outbox = outbox;
     // First: a port that is taken ends the start before anything is at work.
-    if (config.metricsPort > 0) this.#metrics = await this.#serveMetrics(monitor);
+    if (config.metricsPort > 0) this.#metrics = await this.#serveMetrics(outbox, monitor);
     const retentionMs = config.idempotencyRetentionHours * HOUR_MS;
     this.#duties = [
       {
@@ -76,6 +104,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
         intervalMs: PURGE_INTERVAL_MS,
         round: () => purgeWriteFences(database, systemClock.now()),
       },
+      ...outbox.duties,
       ...(cache && monitor
         ? [
             { name: 'sweep fences', intervalMs: SWEEP_INTERVAL_MS, round: () => cache.sweeper.round() },
@@ -87,19 +116,23 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
           ]
         : []),
     ].map((duty) => new Duty({ ...duty, logger }).start());
+    this.hints.listen(() => outbox.hint());
+    await outbox.start();
   }
 
-  #serveMetrics(monitor: BalanceMonitor | undefined): Promise<MetricsServer> {
+  #serveMetrics(outbox: Outbox, monitor: BalanceMonitor | undefined): Promise<MetricsServer> {
     const { cache, config, database, writer } = this;
     const metrics = new Metrics();
     metrics.gauge('counterfoil_writer_waiting', 'Postings that wait for their commit group.', () => writer.waiting);
     metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
     if (cache) addBalanceMetrics(metrics, cache);
     if (monitor) addMonitorMetrics(metrics, monitor);
+    outbox.addMetrics(metrics);
     return MetricsServer.listen(metrics, { host: config.host, port: config.metricsPort, allow: config.metricsAllow });
   }
 
   async onModuleDestroy(): Promise<void> {
     await Promise.all([this.#metrics?.close(), ...this.#duties.map((duty) => duty.stop())]);
+    await this.#outbox?.stop(this.config.shutdownGraceMs / 2);
   }
 }

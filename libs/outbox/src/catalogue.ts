@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { LoggedEvent } from './consumer.js';
+import { type LoggedEvent, Unprocessable } from './consumer.js';
 import { EventSchema } from './event-schema.js';
 
 /**
@@ -114,7 +114,7 @@ export function currentVersion(type: EventType): number {
 }
 
 /** A type that this build does not know, or a version of it from a newer build. To try again is of no use. */
-export class UnknownEvent extends Error {
+export class UnknownEvent extends Unprocessable {
   override name = 'UnknownEvent';
 
   constructor(type: string, version: number) {

@@ -30,3 +30,8 @@ export interface Consumer {
   readonly parks: 'event' | 'stream';
   apply(client: TransactionClient, events: readonly LoggedEvent[]): Promise<void>;
 }
+
+/** An event that no further try will help, such as one of a version from the future: it is dead-lettered at once. */
+export class Unprocessable extends Error {
+  override name = 'Unprocessable';
+}

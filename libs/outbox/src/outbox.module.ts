@@ -1,31 +1,59 @@
-import { Global, Module } from '@nestjs/common';
+import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { systemClock } from '#kernel/clock.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
-import { CONFIG, LOGGER } from '#platform/platform.module.js';
+import { LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { CommitHints } from './commit-hints.js';
+import { HintSender } from './hint.js';
 import { LogWatch } from './log-watch.js';
 
-/** What follows the event log as its writers go on. Needs PlatformModule. */
+const HINT_SENDER = Symbol('HintSender');
+
+/**
+ * Carries the hint that something was committed: to listeners in this process, and over Redis to the relays. Wakes those who wait
+ * for events of the log. Needs PlatformModule.
+ */
 @Global()
-@Module({
-  providers: [
-    CommitHints,
-    {
-      provide: LogWatch,
-      useFactory: (database: Database, hints: CommitHints, logger: Logger, config: Config) =>
-        new LogWatch(
-          { database, hints, logger, clock: systemClock },
-          {
-            pollMs: config.eventPollMs,
-            followers: config.eventFollowers,
-            followersPerMerchant: config.eventFollowersPerMerchant,
+@Module({})
+export class OutboxModule implements OnApplicationShutdown {
+  constructor(@Inject(HINT_SENDER) private readonly sender: HintSender | undefined) {}
+
+  static with(config: Config): DynamicModule {
+    return {
+      module: OutboxModule,
+      providers: [
+        CommitHints,
+        {
+          provide: HINT_SENDER,
+          useFactory: (hints: CommitHints) => {
+            const url = config.redisUrl ?? config.redisQueueUrl;
+            if (!url) return undefined;
+            const sender = new HintSender(url, config.databaseRuntimeUrl);
+            hints.listen(() => sender.send());
+            return sender;
           },
-        ),
-      inject: [Database, CommitHints, LOGGER, CONFIG],
-    },
-  ],
-  exports: [CommitHints, LogWatch],
-})
-export class OutboxModule {}
+          inject: [CommitHints],
+        },
+        {
+          provide: LogWatch,
+          useFactory: (database: Database, hints: CommitHints, logger: Logger) =>
+            new LogWatch(
+              { database, hints, logger, clock: systemClock },
+              {
+                pollMs: config.eventPollMs,
+                followers: config.eventFollowers,
+                followersPerMerchant: config.eventFollowersPerMerchant,
+              },
+            ),
+          inject: [Database, CommitHints, LOGGER],
+        },
+      ],
+      exports: [CommitHints, LogWatch],
+    };
+  }
+
+  onApplicationShutdown(): void {
+    this.sender?.close();
+  }
+}

@@ -178,6 +178,36 @@ export const ENVIRONMENT = z.object({
   BALANCE_MONITOR_SAMPLE: integer({ default: 200, min: 2, max: 10_000 }).describe(
     'Accounts in such a sample: half of them from the cache, half from the ledger.',
   ),
+  RELAY_BUSY_MS: integer({ default: 10, min: 1, max: 1_000 }).describe(
+    'Wait of the relay between two looks at the log while there are events.',
+  ),
+  RELAY_IDLE_MS: integer({ default: 250, min: 1, max: 60_000 }).describe(
+    'Longest such wait while there are none. A hint from whoever commits ends it, where Redis carries it.',
+  ),
+  RELAY_LEASE_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
+    'How long a worker that died keeps its partitions of the log from the others.',
+  ),
+  RELAY_STRETCH: integer({ default: 1_000, min: 1, max: 100_000 }).describe(
+    'Events of a partition that are handed to a consumer as one job.',
+  ),
+  RELAY_RESEND_MS: integer({ default: 30_000, min: 100, max: 3_600_000 }).describe(
+    'After this long, events that were handed over and not applied are handed over again.',
+  ),
+  RELAY_MAX_HOLD_MS: integer({ default: 60_000, min: 0, max: 86_400_000 }).describe(
+    'Age from which the relay ends transactions of the service’s own role that hold back the log. 0: never.',
+  ),
+  CONSUMER_PAGE: integer({ default: 500, min: 1, max: 10_000 }).describe(
+    'Events that a consumer applies in one transaction.',
+  ),
+  CONSUMER_TRIES: integer({ default: 5, min: 1, max: 11 }).describe(
+    'How often a consumer tries one event before it becomes a dead letter.',
+  ),
+  CONSUMER_TIMEOUT_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
+    'Deadline of one transaction of a consumer; a handler that hangs longer is ended.',
+  ),
+  CONSUMER_MEMORY_MB: integer({ default: 256, min: 32, max: 8_192 }).describe(
+    'Heap of a consumer’s process; a handler that wants more ends it.',
+  ),
   EVENT_WAIT_MAX_MS: integer({ default: 30_000, min: 0, max: 300_000 }).describe(
     'Longest that `GET /v1/events?wait_ms=` waits; REQUEST_DEADLINE_MS ends it earlier, if that is less.',
   ),
@@ -265,6 +295,16 @@ export interface Config {
   readonly balanceSweepAfterMs: number;
   readonly balanceMonitorIntervalMs: number;
   readonly balanceMonitorSample: number;
+  readonly relayBusyMs: number;
+  readonly relayIdleMs: number;
+  readonly relayLeaseMs: number;
+  readonly relayStretch: number;
+  readonly relayResendMs: number;
+  readonly relayMaxHoldMs: number;
+  readonly consumerPage: number;
+  readonly consumerTries: number;
+  readonly consumerTimeoutMs: number;
+  readonly consumerMemoryMb: number;
   readonly eventWaitMaxMs: number;
   readonly eventPollMs: number;
   readonly eventFollowers: number;
@@ -334,6 +374,16 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     balanceSweepAfterMs: values.BALANCE_SWEEP_AFTER_MS,
     balanceMonitorIntervalMs: values.BALANCE_MONITOR_INTERVAL_MS,
     balanceMonitorSample: values.BALANCE_MONITOR_SAMPLE,
+    relayBusyMs: values.RELAY_BUSY_MS,
+    relayIdleMs: values.RELAY_IDLE_MS,
+    relayLeaseMs: values.RELAY_LEASE_MS,
+    relayStretch: values.RELAY_STRETCH,
+    relayResendMs: values.RELAY_RESEND_MS,
+    relayMaxHoldMs: values.RELAY_MAX_HOLD_MS,
+    consumerPage: values.CONSUMER_PAGE,
+    consumerTries: values.CONSUMER_TRIES,
+    consumerTimeoutMs: values.CONSUMER_TIMEOUT_MS,
+    consumerMemoryMb: values.CONSUMER_MEMORY_MB,
     eventWaitMaxMs: values.EVENT_WAIT_MAX_MS,
     eventPollMs: values.EVENT_POLL_MS,
     eventFollowers: values.EVENT_FOLLOWERS,

@@ -2,8 +2,11 @@ import pg from 'pg';
 import { LedgerError } from '#kernel/problem.js';
 import { type Deadline, deadlineExceeded } from './deadline.js';
 
-/** Whose rows a transaction may see: exactly these merchants', or only the list of merchants itself. */
-export type Scope = { merchantIds: readonly bigint[] } | 'platform';
+/**
+ * Whose rows a transaction may see: exactly these merchants'; `platform`: the list of merchants itself, and their dead
+ * letters; `relay`: the events of all merchants, to read.
+ */
+export type Scope = { merchantIds: readonly bigint[] } | 'platform' | 'relay';
 
 export interface Query {
   /** Named statements are prepared once per connection. */
@@ -30,6 +33,7 @@ types.setTypeParser(1016, (text) =>
     .filter((item) => item !== '')
     .map(BigInt),
 ); // int8[]
+types.setTypeParser(5069, (text) => BigInt(text)); // xid8
 
 /** `2026-11-21 17:09:00.123+00` → milliseconds. Connections run with TimeZone UTC and the ISO DateStyle. */
 function parseTimestamp(text: string): number {
@@ -50,8 +54,11 @@ export function connectionOptions(url: string, applicationName: string): pg.Clie
 const ENTER = `SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('counterfoil.platform', $2, true),
   set_config('statement_timeout', $3, true)`;
 
+const SETTINGS = { platform: 'on', relay: 'relay' } as const;
+
 export function enterScope(scope: Scope, deadline: Deadline): Query {
-  const [merchants, platform] = scope === 'platform' ? ['', 'on'] : [`{${scope.merchantIds.join(',')}}`, ''];
+  const [merchants, platform] =
+    typeof scope === 'string' ? ['', SETTINGS[scope]] : [`{${scope.merchantIds.join(',')}}`, ''];
   const timeoutMs = Math.ceil(deadline.remainingMs) + SERVER_GRACE_MS;
   return { name: 'enter-scope', text: ENTER, values: [merchants, platform, String(timeoutMs)] };
 }

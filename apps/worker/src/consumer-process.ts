@@ -1,0 +1,4 @@
+import { serveConsumer } from '#outbox/consumer-process.js';
+import { CONSUMERS } from './consumers.js';
+
+serveConsumer(CONSUMERS);

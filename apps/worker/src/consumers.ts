@@ -1,0 +1,5 @@
+import type { Consumer } from '#outbox/consumer.js';
+import { DailySummaries } from '#summaries/daily-summaries.js';
+
+/** What applies the log, each in a process and with a queue of its own. */
+export const CONSUMERS: readonly Consumer[] = [new DailySummaries()];

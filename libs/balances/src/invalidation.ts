@@ -1,0 +1,73 @@
+import type { Stretch } from '#outbox/position.js';
+import type { RelayTarget } from '#outbox/relay.js';
+import { int2Array, int8Array } from '#platform/binary-array.js';
+import { Deadline } from '#platform/deadline.js';
+import type { Database } from '#platform/postgres.js';
+import type { CacheClient } from './cache-client.js';
+
+/** Events of one hand-over and partition: their accounts go to Redis in calls of a hundred. */
+const STRETCH = 1_000;
+const DEADLINE_MS = 5_000;
+
+/**
+ * Arrays: $1 partitions, $2 $3 after, $4 $5 up to. Newest version told of each account. Every version of a transaction's
+ * event names its entries' accounts and versions alike, so that none has to be upcast here.
+ */
+const TOLD_VERSIONS = {
+  name: 'told-versions',
+  text: `
+SELECT e.merchant_id, (entry->>'account_id')::bigint AS account_id, max((entry->>'account_version')::bigint) AS version
+  FROM unnest($1::smallint[], $2::xid8[], $3::bigint[], $4::xid8[], $5::bigint[]) AS s (partition, after_xid, after_seq, xid, seq)
+  CROSS JOIN LATERAL (
+    SELECT merchant_id, data FROM events
+     WHERE partition = s.partition AND (xid, seq) > (s.after_xid, s.after_seq) AND (xid, seq) <= (s.xid, s.seq)
+       AND type LIKE 'transaction.%'
+     ORDER BY xid, seq LIMIT ${STRETCH}) e
+  CROSS JOIN LATERAL json_array_elements(e.data->'entries') AS entry
+ GROUP BY e.merchant_id, account_id`,
+};
+
+/**
+ * Tells the cache, straight from the log, of every change that any process or job has committed. For freshness only: the
+ * promise holds without it (tell before telling), and it bounds what a writer that was cut off from Redis leaves behind.
+ */
+export class BalanceInvalidation implements RelayTarget {
+  readonly consumer = 'balances';
+  // What the cache holds now was read from the database; older events have nothing to tell it.
+  readonly from = 'now';
+  readonly keepsPosition = false;
+  readonly stretch = STRETCH;
+  readonly #client: CacheClient;
+  readonly #database: Database;
+  readonly #ttlMs: number;
+
+  constructor(client: CacheClient, database: Database, options: { ttlMs: number }) {
+    this.#client = client;
+    this.#database = database;
+    this.#ttlMs = options.ttlMs;
+  }
+
+  async handOver(stretches: readonly Stretch[]): Promise<void> {
+    const rows = await this.#database.read<{ merchant_id: bigint; account_id: bigint; version: bigint }>(
+      'relay',
+      Deadline.after(DEADLINE_MS),
+      {
+        ...TOLD_VERSIONS,
+        values: [
+          int2Array(stretches.map(({ partition }) => partition)),
+          stretches.map(({ after }) => after.xid),
+          int8Array(stretches.map(({ after }) => after.seq)),
+          stretches.map(({ upTo }) => upTo.xid),
+          int8Array(stretches.map(({ upTo }) => upTo.seq)),
+        ],
+      },
+    );
+    await this.#client.run(
+      rows.map(({ merchant_id, account_id, version }) => ({
+        script: 'invalidate' as const,
+        account: { merchantId: merchant_id, accountId: account_id },
+        args: [version, this.#ttlMs],
+      })),
+    );
+  }
+}

@@ -1,0 +1,194 @@
+import { LedgerError } from '#kernel/problem.js';
+import { Deadline } from '#platform/deadline.js';
+import {
+  type Database,
+  enterScope,
+  isConnectionLoss,
+  isRetriable,
+  type TransactionClient,
+} from '#platform/postgres.js';
+import { type Consumer, type LoggedEvent, Unprocessable } from './consumer.js';
+import { parkEvent, parkedMerchants } from './dead-letter-store.js';
+import { readLog } from './log-store.js';
+import { isBefore, type Position } from './position.js';
+import { type Claim, ClaimLost, ConsumerPosition } from './position-store.js';
+
+export interface ApplierOptions {
+  /** Events of one transaction. */
+  pageEvents: number;
+  /** Tries of one event before it becomes a dead letter. */
+  maxTries: number;
+  /** Deadline of one transaction, its effect included. */
+  timeoutMs: number;
+}
+
+export interface Run {
+  partition: number;
+  upTo: Position;
+  /** Id for the dead letter that this run may have to write: at most one. */
+  letterId: bigint;
+}
+
+export interface RunOutcome {
+  /** `busy`: another process has the partition; `again`: a dead letter was written, and there may be more to do. */
+  outcome: 'done' | 'busy' | 'again';
+  events: number;
+  /** Sampled traceparents among the events' own, a few of them. */
+  traces: string[];
+}
+
+/** A claim outlives its transaction's deadline by this much. */
+const CLAIM_MARGIN_MS = 5_000;
+const TRACES = 10;
+const ERROR_LENGTH = 2_000;
+
+/**
+ * Applies a stretch of the log for one consumer. Effect and position are committed together, by whoever holds the claim
+ * at that moment: a job that runs twice, late, or in two processes at once has one effect. A page that fails is gone
+ * through event by event, and the event that keeps failing is parked.
+ */
+export class BatchApplier {
+  readonly #database: Database;
+  readonly #consumer: Consumer;
+  readonly #claimant: string;
+  readonly #options: ApplierOptions;
+
+  /** `claimant`: unique for the life of this object. */
+  constructor(database: Database, consumer: Consumer, claimant: string, options: ApplierOptions) {
+    this.#database = database;
+    this.#consumer = consumer;
+    this.#claimant = claimant;
+    this.#options = options;
+  }
+
+  /** `onProgress` is called before each transaction: whoever watches over a hanging handler starts its clock again. */
+  async run({ partition, upTo, letterId }: Run, onProgress: () => void): Promise<RunOutcome> {
+    const position = this.position(partition);
+    onProgress();
+    let claim = await this.#transaction((client) => position.claim(client, upTo));
+    const outcome: RunOutcome = { outcome: 'done', events: 0, traces: [] };
+    if (!claim) {
+      const stands = await this.#transaction((client) => position.read(client));
+      if (stands && isBefore(stands, upTo)) outcome.outcome = 'busy';
+      return outcome;
+    }
+    while (claim) {
+      const held: Claim = claim;
+      onProgress();
+      const isCareful: boolean = isBefore(held.position, held.carefulUpTo);
+      try {
+        const gaveUp: boolean = isCareful && held.tries > this.#options.maxTries;
+        const done: Page = gaveUp
+          ? await this.#park(position, held, { partition, upTo, letterId }, held.lastError)
+          : await this.#page(position, held, { partition, upTo, limit: isCareful ? 1 : this.#options.pageEvents });
+        outcome.events += done.events.length;
+        outcome.traces = sampled(outcome.traces, done.events);
+        if (gaveUp) return { ...outcome, outcome: 'again' };
+        claim = isBefore(done.end, upTo) ? { ...held, position: done.end, tries: 1, lastError: undefined } : undefined;
+      } catch (error) {
+        if (isCareful && error instanceof Unprocessable) {
+          const parked = await this.#park(position, held, { partition, upTo, letterId }, describe(error));
+          outcome.events += parked.events.length;
+          return { ...outcome, outcome: 'again' };
+        }
+        await this.#fail(position, error);
+        throw error;
+      }
+    }
+    return outcome;
+  }
+
+  /** As seen from this claimant. */
+  position(partition: number): ConsumerPosition {
+    const claimMs = this.#options.timeoutMs + CLAIM_MARGIN_MS;
+    return new ConsumerPosition(this.#consumer.name, partition, this.#claimant, claimMs);
+  }
+
+  async #page(
+    position: ConsumerPosition,
+    claim: Claim,
+    { partition, upTo, limit }: { partition: number; upTo: Position; limit: number },
+  ): Promise<Page> {
+    const deadline = this.#deadline();
+    return this.#transaction(async (client) => {
+      const events = await readLog(client, { partition }, { after: claim.position, upTo, limit });
+      const end = events.length < limit ? upTo : (events.at(-1) as LoggedEvent);
+      await position.move(client, claim.position, end, isBefore(end, upTo));
+      if (events.length > 0) await applyUnparked(client, this.#consumer, events, deadline);
+      return { events, end };
+    }, deadline);
+  }
+
+  /** Passes over the next event, and leaves a dead letter. */
+  async #park(
+    position: ConsumerPosition,
+    claim: Claim,
+    { partition, upTo, letterId }: Run,
+    error = 'the process ended while the event was applied',
+  ): Promise<Page> {
+    const deadline = this.#deadline();
+    return this.#transaction(async (client) => {
+      const [event] = await readLog(client, { partition }, { after: claim.position, upTo, limit: 1 });
+      const end = event ?? upTo;
+      await position.move(client, claim.position, end, false);
+      if (!event) return { events: [], end };
+      await client.query(enterScope({ merchantIds: [event.merchantId] }, deadline));
+      const letter = { id: letterId, tries: claim.tries, error: error.slice(0, ERROR_LENGTH), before: claim.position };
+      await parkEvent(client, this.#consumer, event, letter);
+      return { events: [event], end };
+    }, deadline);
+  }
+
+  /** Best effort: without it the claim runs out by itself, and the try counts. */
+  async #fail(position: ConsumerPosition, error: unknown): Promise<void> {
+    await this.#transaction((client) => position.fail(client, describe(error), !isPassing(error))).catch(
+      () => undefined,
+    );
+  }
+
+  #transaction<T>(work: (client: TransactionClient) => Promise<T>, deadline = this.#deadline()): Promise<T> {
+    return this.#database.transaction('relay', deadline, work);
+  }
+
+  #deadline(): Deadline {
+    return Deadline.after(this.#options.timeoutMs);
+  }
+}
+
+interface Page {
+  events: readonly LoggedEvent[];
+  end: Position;
+}
+
+/** The effect of these events, without those whose stream waits behind a dead letter. Leaves the merchants' scope set. */
+async function applyUnparked(
+  client: TransactionClient,
+  consumer: Consumer,
+  events: readonly LoggedEvent[],
+  deadline: Deadline,
+): Promise<void> {
+  const merchantIds = [...new Set(events.map(({ merchantId }) => merchantId))];
+  await client.query(enterScope({ merchantIds }, deadline));
+  const parked = await parkedMerchants(client, consumer.name);
+  const due = parked.size === 0 ? events : events.filter(({ merchantId }) => !parked.has(merchantId));
+  if (due.length > 0) await consumer.apply(client, due);
+}
+
+/** Says nothing about the events: the database was away, or somebody else was faster. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof ClaimLost || isConnectionLoss(error) || isRetriable(error)) return true;
+  return error instanceof LedgerError && (error.code === 'database_unavailable' || error.code === 'overloaded');
+}
+
+export function describe(error: unknown): string {
+  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, ERROR_LENGTH);
+}
+
+function sampled(known: readonly string[], events: readonly LoggedEvent[]): string[] {
+  const traces = new Set(known);
+  for (const { traceContext } of events) {
+    if (traces.size >= TRACES) break;
+    if (traceContext?.endsWith('-01')) traces.add(traceContext);
+  }
+  return [...traces];
+}

@@ -1,0 +1,68 @@
+import { Worker } from 'node:worker_threads';
+import { Database } from '#platform/postgres.js';
+import { type ApplierOptions, BatchApplier, describe, type Run, type RunOutcome } from './batch-applier.js';
+import type { Consumer } from './consumer.js';
+import { type Redrive, Redriver } from './redriver.js';
+
+export interface ProcessData {
+  consumer: string;
+  /** As whom it claims partitions; unique. */
+  claimant: string;
+  databaseUrl: string;
+  connectTimeoutMs: number;
+  applier: ApplierOptions;
+}
+
+export type Task = { kind: 'run'; run: Run } | { kind: 'redrive'; redrive: Redrive };
+export type Report =
+  | { kind: 'progress' }
+  | { kind: 'ran'; outcome: RunOutcome }
+  | { kind: 'redriven'; here: boolean }
+  | { kind: 'failed'; error: string };
+
+/** One for the transaction of the effect, one for what is noted when it fails. */
+const POOL_SIZE = 2;
+
+/** Its parent may be killed while a handler spins: only another thread notices then. */
+const ORPHAN_WATCH = `
+const parent = process.ppid;
+setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL'); }, 1000);`;
+
+/**
+ * The body of a consumer's process: one task at a time, each told by a message. A handler that exits, eats its memory or
+ * never returns takes nothing with it: the host replaces the process, and PostgreSQL rolls the open transaction back.
+ */
+export function serveConsumer(consumers: readonly Consumer[]): void {
+  const report = (message: Report): void => {
+    process.send?.(message);
+  };
+  const progress = (): void => report({ kind: 'progress' });
+  let parts: { applier: BatchApplier; redriver: Redriver } | undefined;
+  process.on('message', async (message: ProcessData | Task) => {
+    try {
+      if (!('kind' in message)) parts = open(consumers, message);
+      else if (!parts) throw new Error('a task came before its consumer was named');
+      else if (message.kind === 'run') report({ kind: 'ran', outcome: await parts.applier.run(message.run, progress) });
+      else report({ kind: 'redriven', here: await parts.redriver.carryOut(message.redrive, progress) });
+    } catch (error) {
+      report({ kind: 'failed', error: describe(error) });
+    }
+  });
+  // The host decides when to end: a Ctrl-C reaches the whole process group.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
+  process.on('disconnect', () => process.exit(0));
+  new Worker(ORPHAN_WATCH, { eval: true }).unref();
+}
+
+function open(consumers: readonly Consumer[], data: ProcessData): { applier: BatchApplier; redriver: Redriver } {
+  const { consumer: name, claimant, databaseUrl, connectTimeoutMs, applier: options } = data;
+  const consumer = consumers.find((one) => one.name === name);
+  if (!consumer) throw new Error(`there is no consumer ${name}`);
+  const database = new Database(databaseUrl, {
+    poolSize: POOL_SIZE,
+    connectTimeoutMs,
+    applicationName: `counterfoil-${name}`,
+  });
+  const applier = new BatchApplier(database, consumer, claimant, options);
+  return { applier, redriver: new Redriver({ database, consumer, applier }, options) };
+}

@@ -1,0 +1,215 @@
+import type { Redis } from 'ioredis';
+import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { Config } from '#platform/config.js';
+import { Deadline } from '#platform/deadline.js';
+import type { Logger } from '#platform/logging.js';
+import type { Labels, Metrics } from '#platform/metrics.js';
+import type { Database } from '#platform/postgres.js';
+import type { Consumer } from './consumer.js';
+import { ConsumerHost } from './consumer-host.js';
+import { ConsumerQueue, queueConnection, queuePrefix, workerConnection } from './consumer-queue.js';
+import type { ProcessOptions } from './handler-process.js';
+import { HintReceiver } from './hint.js';
+import { HoldBack } from './hold-back.js';
+import { Relay, type RelayTarget } from './relay.js';
+import { RelayLease } from './relay-lease.js';
+import { type Backlog, RelayStore } from './relay-store.js';
+
+export interface OutboxParts {
+  config: Config;
+  database: Database;
+  ids: SnowflakeGenerator;
+  logger: Logger;
+  /** What the relay reaches without a queue. */
+  targets: readonly RelayTarget[];
+  /** What is applied from BullMQ jobs. Without REDIS_QUEUE_URL and REDIS_URL they stand still. */
+  consumers: readonly Consumer[];
+  process: Pick<ProcessOptions, 'entry' | 'execArgv'>;
+}
+
+const DEAD_LETTERS = `
+SELECT consumer, status, count(*)::int AS count FROM dead_letters GROUP BY consumer, status`;
+const MEASURE_DEADLINE_MS = 5_000;
+
+/** Everything of the log that runs by itself in a worker: relays, consumers, redrives, and what watches over them. */
+export class Outbox {
+  readonly #parts: OutboxParts;
+  readonly #store: RelayStore;
+  readonly #lease: RelayLease;
+  readonly #holdBack: HoldBack;
+  readonly #relays: Relay[];
+  readonly #queues: ConsumerQueue[] = [];
+  readonly #hosts: ConsumerHost[] = [];
+  readonly #connections: Redis[] = [];
+  readonly #hints: HintReceiver | undefined;
+  #backlogs = new Map<string, Backlog>();
+  #deadLetters: [Labels, number][] = [];
+
+  constructor(parts: OutboxParts) {
+    this.#parts = parts;
+    const { config, database, logger } = parts;
+    this.#store = new RelayStore(database);
+    this.#lease = new RelayLease(database, config.relayLeaseMs);
+    this.#holdBack = new HoldBack(database, logger, config.relayMaxHoldMs);
+    const url = config.redisQueueUrl ?? config.redisUrl;
+    if (url) this.#openConsumers(url);
+    else logger.warn('without REDIS_QUEUE_URL no consumer of events works here');
+    const { relayBusyMs: busyMs, relayIdleMs: idleMs, relayResendMs: resendMs } = config;
+    this.#relays = [...parts.targets, ...this.#queues].map(
+      (target) => new Relay(target, { store: this.#store, lease: this.#lease, logger }, { busyMs, idleMs, resendMs }),
+    );
+    const hintUrl = config.redisUrl ?? config.redisQueueUrl;
+    if (hintUrl) this.#hints = new HintReceiver(hintUrl, config.databaseRuntimeUrl, () => this.hint());
+  }
+
+  /** BullMQ's queues, for the board of operators. */
+  get queues(): readonly ConsumerQueue[] {
+    return this.#queues;
+  }
+
+  /** Rounds that each relay has made. */
+  get rounds(): number[] {
+    return this.#relays.map(({ counts }) => counts.rounds);
+  }
+
+  /** What is to be done again and again, at these intervals. */
+  get duties(): { name: string; intervalMs: number; round: () => Promise<unknown> }[] {
+    const { config } = this.#parts;
+    return [
+      { name: 'keep partitions of the log', intervalMs: config.relayLeaseMs / 4, round: () => this.#lease.renew() },
+      { name: 'watch the log', intervalMs: 1_000, round: () => this.#watch() },
+      { name: 'carry out what was decided about dead letters', intervalMs: 1_000, round: () => this.#redrive() },
+    ];
+  }
+
+  async start(): Promise<void> {
+    await this.#lease.renew().catch(() => undefined);
+    for (const relay of this.#relays) relay.start();
+  }
+
+  /** Something was committed. */
+  hint(): void {
+    for (const relay of this.#relays) relay.hint();
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    this.#hints?.close();
+    await Promise.all(this.#relays.map((relay) => relay.stop()));
+    await Promise.all(this.#hosts.map((host) => host.close(graceMs)));
+    await Promise.all(this.#queues.map((queue) => queue.close()));
+    for (const connection of this.#connections) connection.disconnect();
+    await this.#lease.release().catch(() => undefined);
+  }
+
+  addMetrics(metrics: Metrics): void {
+    const perConsumer = (read: (backlog: Backlog) => number) => (): [Labels, number][] =>
+      [...this.#backlogs].map(([consumer, backlog]) => [{ consumer }, read(backlog)]);
+    const label = ['consumer'];
+    metrics.gauge(
+      'counterfoil_events_lag',
+      'Events that a consumer has not got yet, at most 10,000 a partition.',
+      perConsumer((backlog) => backlog.events),
+      label,
+    );
+    metrics.gauge(
+      'counterfoil_events_lag_seconds',
+      'Age of the oldest of them.',
+      perConsumer((backlog) => backlog.ageMs / 1_000),
+      label,
+    );
+    metrics.gauge(
+      'counterfoil_events_held_back_seconds',
+      'How long the oldest open transaction has been seen to hold back the log.',
+      () => this.#holdBack.ageMs / 1_000,
+    );
+    metrics.gauge(
+      'counterfoil_relay_partitions',
+      'Partitions of the log that this process relays.',
+      () => this.#lease.epochs.size,
+    );
+    metrics.counter(
+      'counterfoil_relay_events_total',
+      'Events handed over, repetitions included.',
+      () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.events]),
+      label,
+    );
+    metrics.counter(
+      'counterfoil_relay_failures_total',
+      'Rounds of the relay that failed.',
+      () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.failures]),
+      label,
+    );
+    metrics.counter(
+      'counterfoil_relay_fenced_total',
+      'Cursors that were not moved because the lease had been lost.',
+      () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.fenced]),
+      label,
+    );
+    metrics.counter(
+      'counterfoil_consumer_events_total',
+      'Events applied here.',
+      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.events]),
+      label,
+    );
+    metrics.counter(
+      'counterfoil_consumer_failures_total',
+      'Tries that failed.',
+      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.failures]),
+      label,
+    );
+    metrics.counter(
+      'counterfoil_consumer_processes_lost_total',
+      'Processes that their handler took along, or that had to be ended.',
+      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.processesLost]),
+      label,
+    );
+    metrics.gauge('counterfoil_dead_letters', 'Dead letters by what became of them.', () => this.#deadLetters, [
+      'consumer',
+      'status',
+    ]);
+  }
+
+  #openConsumers(url: string): void {
+    const { config, consumers, database, ids, logger, process } = this.#parts;
+    const prefix = queuePrefix(config.databaseRuntimeUrl);
+    const [sending, working] = [queueConnection(url), workerConnection(url)];
+    this.#connections.push(sending, working);
+    for (const { name } of consumers) {
+      this.#queues.push(new ConsumerQueue(name, sending, { prefix, stretch: config.relayStretch, from: 'beginning' }));
+      this.#hosts.push(
+        new ConsumerHost(
+          name,
+          { connection: working, database, ids, logger },
+          {
+            prefix,
+            databaseUrl: config.databaseRuntimeUrl,
+            connectTimeoutMs: config.databaseConnectTimeoutMs,
+            applier: {
+              pageEvents: config.consumerPage,
+              maxTries: config.consumerTries,
+              timeoutMs: config.consumerTimeoutMs,
+            },
+            process: { ...process, memoryMb: config.consumerMemoryMb },
+          },
+        ),
+      );
+    }
+  }
+
+  async #redrive(): Promise<void> {
+    for (const host of this.#hosts) await host.redrive();
+  }
+
+  async #watch(): Promise<void> {
+    await this.#holdBack.round();
+    const backlogs = new Map<string, Backlog>();
+    for (const { consumer } of this.#relays) backlogs.set(consumer, await this.#store.backlog(consumer));
+    this.#backlogs = backlogs;
+    const rows = await this.#parts.database.read<{ consumer: string; status: string; count: number }>(
+      'platform',
+      Deadline.after(MEASURE_DEADLINE_MS),
+      { name: 'count-dead-letters', text: DEAD_LETTERS },
+    );
+    this.#deadLetters = rows.map(({ consumer, status, count }) => [{ consumer, status }, count]);
+  }
+}
