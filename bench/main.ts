@@ -2,17 +2,20 @@ import { randomBytes } from 'node:crypto';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Redis } from 'ioredis';
 import pg from 'pg';
 import { compareLayouts } from '#db/bench/layout.js';
 import { scratchDatabase } from '#db/bench/scratch-database.js';
 import { sqlFile } from '#db/bench/sql-file.js';
 import { startApi } from './api-process.js';
 import { openBook } from './book.js';
+import { CacheCallers } from './cache-callers.js';
 import { postmasterOf } from './cpu.js';
 import { Generator } from './generator-process.js';
 import { LoneCaller } from './lone-caller.js';
 import { findPgbench, PGBENCH_MISSING } from './pgbench.js';
 import { ratioTable, trialTable } from './report.js';
+import type { BenchMerchant } from './requests.js';
 import { type Round, runRound } from './trials.js';
 
 /** `npm run bench`: the write path over HTTP beside a reference function in pgbench, on one server, in alternating rounds. */
@@ -117,7 +120,9 @@ class Cleanup {
 async function main(): Promise<void> {
   const options = readOptions();
   const serverUrl = process.env.DATABASE_URL;
-  if (!serverUrl) throw new Error('DATABASE_URL is not set; start this through `npm run bench`');
+  const redisUrl = process.env.REDIS_URL;
+  if (!serverUrl || !redisUrl)
+    throw new Error('DATABASE_URL or REDIS_URL is not set; start this through `npm run bench`');
   const pgbench = findPgbench();
   if (!pgbench) console.log(`${PGBENCH_MISSING}\n`);
   const cleanup = new Cleanup();
@@ -129,15 +134,16 @@ async function main(): Promise<void> {
     });
   }
   try {
-    const rounds = await measureWrites(serverUrl, options, pgbench, cleanup);
+    const rounds = await measureWrites({ serverUrl, redisUrl }, options, pgbench, cleanup);
     const layout =
       options.only.length === 0
         ? await measureLayout(serverUrl, options)
         : { vacuumed: Number.NaN, newest: Number.NaN };
     console.log(`\n${ratioTable(rounds, { layout, verdicts: !options.smoke })}\n\n${trialTable(rounds)}\n`);
     console.log(
-      "CPU is per transaction. The reference counts pgbench's own transactions: one SQL call each, 16 clients, -M prepared.",
+      'CPU, calls of Redis (commands that their scripts ran) and balances read from PostgreSQL are per transaction or read.',
     );
+    console.log("The reference counts pgbench's own transactions: one SQL call each, 16 clients, -M prepared.");
     console.log(
       'The generator and, in "writer" and "by hand", the harness take their CPU from the same cores as API and PostgreSQL.',
     );
@@ -151,7 +157,7 @@ async function main(): Promise<void> {
 }
 
 async function measureWrites(
-  serverUrl: string,
+  { serverUrl, redisUrl }: { serverUrl: string; redisUrl: string },
   options: Options,
   pgbench: string | undefined,
   cleanup: Cleanup,
@@ -163,19 +169,19 @@ async function measureWrites(
   await owner.connect();
   cleanup.add(() => owner.end());
   const operatorKey = `cfo_${randomBytes(24).toString('hex')}`;
-  const api = await startApi(options.api, {
+  const env = {
     DATABASE_URL: scratch.url,
     DATABASE_RUNTIME_URL: scratch.runtimeUrl,
     COUNTERFOIL_OPERATOR_KEY: operatorKey,
-  });
+  };
+  const api = await startApi(options.api, env);
   cleanup.add(() => api.stop());
-  const plain = await startApi(options.api, {
-    DATABASE_URL: scratch.url,
-    DATABASE_RUNTIME_URL: scratch.runtimeUrl,
-    COUNTERFOIL_OPERATOR_KEY: operatorKey,
-    REDIS_URL: undefined,
-  });
+  const other = await startApi(options.api, env);
+  cleanup.add(() => other.stop());
+  const plain = await startApi(options.api, { ...env, REDIS_URL: undefined });
   cleanup.add(() => plain.stop());
+  const redis = new Redis(redisUrl);
+  cleanup.add(async () => redis.disconnect());
   const bare = await startApi(join(import.meta.dirname, 'bare-server.js'), {});
   cleanup.add(() => bare.stop());
   const generator = new Generator();
@@ -191,6 +197,8 @@ async function measureWrites(
   );
   const loneCaller = await LoneCaller.open(scratch.runtimeUrl, book);
   cleanup.add(() => loneCaller.close());
+  const cacheCallers = await CacheCallers.open(scratch.url, scratch.runtimeUrl, book);
+  cleanup.add(() => cacheCallers.close());
 
   await describe(owner, options);
   const backend = await owner.query('SELECT pg_backend_pid() AS pid');
@@ -198,8 +206,12 @@ async function measureWrites(
     api,
     plain,
     bare,
+    other,
+    redis,
+    merchant: book[0] as BenchMerchant,
     generator,
     loneCaller,
+    cacheCallers,
     reference: pgbench === undefined ? undefined : { pgbench, databaseUrl: scratch.url, merchants, accounts },
     only: options.only,
     postmasterPid: postmasterOf(backend.rows[0].pid),

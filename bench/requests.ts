@@ -16,6 +16,8 @@ export interface Load {
   batch: number;
   /** Reads balances instead, one a request; the account is drawn as for a posting. */
   read?: boolean | undefined;
+  /** Of each merchant only so many accounts are read; default all. */
+  among?: number | undefined;
   /** How long before its recording a transaction took effect; 0: no `effective_at` is sent. */
   lateMs: number;
 }
@@ -35,7 +37,7 @@ export function postRequest({ route, apiKey, body, idempotencyKey }: Target): st
   );
 }
 
-function balanceRequest({ apiKey, accounts }: BenchMerchant, account: number): string {
+export function balanceRequest({ apiKey, accounts }: BenchMerchant, account: number): string {
   return (
     `GET /v1/accounts/${accounts[account]}/balance HTTP/1.1\r\nHost: 127.0.0.1\r\n` +
     `Authorization: Bearer ${apiKey}\r\n\r\n`
@@ -64,11 +66,10 @@ export class RequestSource {
     this.#sent += 1;
     const merchant = this.#load.spread === 'hot' ? this.#merchants[0] : pick(this.#merchants);
     if (!merchant) throw new Error('a load without merchants');
-    if (this.#load.read)
-      return balanceRequest(
-        merchant,
-        this.#load.spread === 'hot' ? 0 : Math.floor(Math.random() * merchant.accounts.length),
-      );
+    if (this.#load.read) {
+      const count = this.#load.spread === 'hot' ? 1 : (this.#load.among ?? merchant.accounts.length);
+      return balanceRequest(merchant, Math.floor(Math.random() * Math.min(count, merchant.accounts.length)));
+    }
     const target = { apiKey: merchant.apiKey, idempotencyKey: `${this.#run}-${this.#sent}` };
     if (batch === 1) return postRequest({ ...target, route: '/v1/transactions', body: this.#transaction(merchant) });
     const transactions = Array.from({ length: batch }, () => this.#transaction(merchant)).join(',');

@@ -1,15 +1,21 @@
+import type { Redis } from 'ioredis';
 import type { ApiProcess } from './api-process.js';
+import { type CacheCallers, PROTOCOLS, type Protocol } from './cache-callers.js';
+import { databaseReads, readColdKey } from './cold-key.js';
 import { cpuOfMs, cpuOfServerMs } from './cpu.js';
 import type { Generator } from './generator-process.js';
 import type { LoneCaller } from './lone-caller.js';
 import { type Reference, runReference } from './pgbench.js';
-import type { Load } from './requests.js';
+import { type RedisCounts, redisCounts } from './redis-counts.js';
+import type { BenchMerchant, Load } from './requests.js';
 import type { TrialResult } from './trial-result.js';
 
 export const CALLERS = [1, 16, 64, 256] as const;
 const BATCH = 100;
 const BATCH_CALLERS = 16;
 const LATE_MS = 3_600_000;
+/** Accounts of each merchant: so few that each is read many times before its cached balance expires. */
+const WORKING_SET = 25;
 
 /** What a trial measures; the number is that of its callers. */
 export type TrialName =
@@ -22,16 +28,20 @@ export type TrialName =
   | 'late 64'
   | `without cache ${1 | 16 | 64 | 256}`
   | 'read cached 64'
+  | 'read cached set 64'
   | 'read cached hot 64'
   | 'read database 64'
   | 'read bare 64'
+  | 'cold key'
+  | `post: ${Protocol}`
+  | `read: ${Protocol}`
   | 'by hand'
   | 'writer';
 
 export type Round = Map<TrialName, TrialResult>;
 
 /** `at`: the API with the cache (default), the one without, or the bare server. */
-type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'read'> & { at?: 'plain' | 'bare' };
+type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'read' | 'among'> & { at?: 'plain' | 'bare' };
 
 const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'uniform 1': { callers: 1, spread: 'uniform', batch: 1, lateMs: 0 },
@@ -47,6 +57,7 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'without cache 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
   'without cache 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
   'read cached 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true },
+  'read cached set 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, among: WORKING_SET },
   'read cached hot 64': { callers: 64, spread: 'hot', batch: 1, lateMs: 0, read: true },
   'read database 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, at: 'plain' },
   'read bare 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, at: 'bare' },
@@ -56,6 +67,10 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
 const ORDER: readonly TrialName[] = [
   'by hand',
   'writer',
+  ...PROTOCOLS.map((protocol) => `post: ${protocol}` as const),
+  'read: ours',
+  'read: delete-after-commit',
+  'read: lock-with-ttl',
   'uniform 1',
   'without cache 1',
   'uniform 16',
@@ -73,7 +88,9 @@ const ORDER: readonly TrialName[] = [
   'read cached 64',
   'read database 64',
   'read bare 64',
+  'read cached set 64',
   'read cached hot 64',
+  'cold key',
 ];
 
 export interface Bench {
@@ -81,8 +98,13 @@ export interface Bench {
   /** The same without REDIS_URL: no guard, reads from the database. */
   plain: ApiProcess;
   bare: ApiProcess;
+  /** A second one with the cache, for what two do to one key. */
+  other: ApiProcess;
+  redis: Redis;
+  merchant: BenchMerchant;
   generator: Generator;
   loneCaller: LoneCaller;
+  cacheCallers: CacheCallers;
   reference: Reference | undefined;
   postmasterPid: number | undefined;
   times: { warmUpMs: number; measureMs: number };
@@ -113,8 +135,12 @@ async function runTrial(bench: Bench, name: TrialName): Promise<TrialResult | un
       return bench.loneCaller.byHand(bench.times);
     case 'writer':
       return bench.loneCaller.throughWriter(bench.times);
-    default:
-      return loadTrial(bench, name);
+    case 'cold key':
+      return readColdKey([bench.api, bench.other], bench.redis, bench.merchant);
+    default: {
+      const [what, protocol] = name.split(': ') as ['post' | 'read', Protocol?];
+      return protocol ? bench.cacheCallers.of(protocol)[what](bench.times) : loadTrial(bench, name);
+    }
   }
 }
 
@@ -128,25 +154,26 @@ async function referenceTrial(
 }
 
 async function loadTrial(bench: Bench, name: TrialName): Promise<TrialResult> {
-  const { generator, postmasterPid, times } = bench;
+  const { generator, postmasterPid, times, redis } = bench;
   const known = LOADS[name];
   if (!known) throw new Error(`no load is called ${name}`);
   const { at, ...load } = known;
   const api = at ? bench[at] : bench.api;
-  const cpu = (): { api: number | undefined; postgres: number | undefined } => ({
+  const count = () => ({
     api: cpuOfMs(api.pid),
     postgres: postmasterPid === undefined ? undefined : cpuOfServerMs(postmasterPid),
+    cache: at ? undefined : Promise.all([redisCounts(redis), databaseReads([api])]),
   });
-  let before = cpu();
+  let before = count();
   let after = before;
   const result = await generator.run(
     { ...load, ...times, port: api.port },
     {
       measuring: () => {
-        before = cpu();
+        before = count();
       },
       measured: () => {
-        after = cpu();
+        after = count();
       },
     },
   );
@@ -154,15 +181,29 @@ async function loadTrial(bench: Bench, name: TrialName): Promise<TrialResult> {
   const transactions = result.requests * load.batch;
   const each = (from: number | undefined, to: number | undefined): number | undefined =>
     from === undefined || to === undefined ? undefined : ((to - from) * 1_000) / transactions;
+  const [cacheBefore, cacheAfter] = await Promise.all([before.cache, after.cache]);
   return {
     perSecond: transactions / result.seconds,
     p50: result.p50,
     p99: result.p99,
     p999: result.p999,
+    ...(cacheBefore && cacheAfter && cacheCosts(cacheBefore, cacheAfter, transactions)),
     cpu: {
       apiUs: each(before.api, after.api),
       postgresUs: each(before.postgres, after.postgres),
       generatorUs: (result.cpuMs * 1_000) / transactions,
     },
+  };
+}
+
+type CacheCounts = readonly [redis: RedisCounts, databaseReads: number];
+
+function cacheCosts(before: CacheCounts, after: CacheCounts, transactions: number): Partial<TrialResult> {
+  return {
+    redis: {
+      calls: (after[0].calls - before[0].calls) / transactions,
+      commands: (after[0].commands - before[0].commands) / transactions,
+    },
+    databaseReads: (after[1] - before[1]) / transactions,
   };
 }

@@ -13,6 +13,8 @@ const ROWS = [
   /^3 +ours hot ÷ ours uniform, 64 callers +\d/m,
   /^3 +ours hot ÷ ours uniform, 256 callers +\d/m,
   /^4 +batches of 100, transactions\/s ÷ reference/m,
+  /^5 +cached balance read ÷ bare node:http, 64 callers +\d/m,
+  /^ +10,000 reads of one cold key in 2 processes: database reads +\d/m,
   /^8 +last 100: pages of PK \(id\) \+ index ÷ ours, vacuumed +\d/m,
   /^8 +last 100: the same, newest rows not yet vacuumed +\d/m,
   /^ +lone caller: p50 through the writer ÷ statements by hand +\d/m,
@@ -21,6 +23,9 @@ const ROWS = [
   ...[1, 16, 64, 256].map(
     (callers) => new RegExp(`^uniform ${callers} +[\\d.]+ \\([\\d.–]+\\) +[\\d.]+ / [\\d.]+ / [\\d.]+ `, 'm'),
   ),
+  // Redis calls and commands in scripts of a posting and of a read.
+  /^uniform 64 .* [\d.]+ +[\d.]+ +[\d.]+$/m,
+  /^read cached 64 .* [\d.]+ +[\d.]+ +[\d.]+$/m,
 ];
 
 function run(args: string[]): Promise<{ code: number | null; output: string }> {

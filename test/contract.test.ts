@@ -431,6 +431,8 @@ test('every route of the router is documented and has been answered with success
   await shop.client.get('/v1/transactions');
   const routed = routesOf(CONTROLLERS).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   expect([...contract.routes].sort()).toEqual([...routed].sort());
-  const unanswered = routed.filter((route) => ![...(contract.seen.get(route) ?? [])].some((status) => status < 300));
+  // Those of webhooks are held to the same in webhook-routes.test.ts, where there is something to send to.
+  const here = routed.filter((route) => !route.includes('/webhook_'));
+  const unanswered = here.filter((route) => ![...(contract.seen.get(route) ?? [])].some((status) => status < 300));
   expect(unanswered).toEqual([]);
 });

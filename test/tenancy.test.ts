@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '#platform/config.js';
@@ -123,6 +125,38 @@ describe('API keys', () => {
       [keyId, false],
     ]);
     expect(JSON.stringify(list)).not.toContain(key);
+  });
+
+  it('may take turns on one connection: each is judged by itself, also after another and when it is revoked', async () => {
+    const [one, two] = [await test.createMerchant(), await test.createMerchant()];
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const sockets = new Set<unknown>();
+    const asks = async (key: string): Promise<number> => {
+      const asked = request(`${test.url}/v1/accounts`, { agent, headers: { authorization: `Bearer ${key}` } }).end();
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+      sockets.add(answer.socket);
+      const data = JSON.parse(Buffer.concat(await answer.toArray()).toString()).data as { merchant_id: string }[];
+      if (answer.statusCode === 200) {
+        expect(new Set(data.map((row) => row.merchant_id))).toEqual(new Set([key === one.key ? one.id : two.id]));
+      }
+      return answer.statusCode ?? 0;
+    };
+    const wrong = `${one.key.slice(0, -1)}${one.key.endsWith('0') ? '1' : '0'}`;
+    for (const [key, status] of [
+      [one.key, 200],
+      [two.key, 200],
+      [one.key, 200],
+      [one.key, 200],
+      [wrong, 401],
+      [wrong, 401],
+      [two.key, 200],
+    ] as const) {
+      expect(await asks(key)).toBe(status);
+    }
+    await test.call('DELETE', `/v1/merchants/${two.id}/api_keys/${two.keyId}`);
+    expect([await asks(two.key), await asks(one.key)]).toEqual([401, 200]);
+    expect(sockets.size).toBe(1);
+    agent.destroy();
   });
 
   it('of another merchant are not found', async () => {

@@ -1,7 +1,8 @@
 import type { LuaKey } from './lua-key.js';
+import type { Next } from './moves.js';
 import type { Protocol } from './protocol.js';
 import { Shape, type State } from './state.js';
-import { type Next, Stepper } from './steps.js';
+import { Stepper } from './steps.js';
 
 export interface Exploration {
   states: number;

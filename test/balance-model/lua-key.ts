@@ -32,7 +32,7 @@ export interface Call {
 
 /** Replies of `read` as numbers; the other scripts answer 0 or 1. */
 export const READ_REPLIES = ['HIT', 'REFRESH', 'DATABASE', 'BUSY', 'GRANTED'] as const;
-export const [HIT, REFRESH, , , GRANTED] = [0, 1, 2, 3, 4] as const;
+export const [HIT, REFRESH, DATABASE, , GRANTED] = [0, 1, 2, 3, 4] as const;
 
 export const token = (writer: number): string => `t${writer}`;
 const leaseId = (reader: number): string => `r${reader}`;
@@ -51,6 +51,11 @@ export const calls = {
     nowMs: T0 + TTL_MS,
   }),
   swept: (writer: number, version: number): Call => ({ script: 'swept', args: [token(writer), version, TTL_MS] }),
+  /** The script reads what the monitor saw; what the ledger said rides along for its mutants. */
+  heal: (seen: number, ledger: number): Call => ({
+    script: 'heal',
+    args: [seen, `v${seen}`, ledger, `v${ledger}`, TTL_MS],
+  }),
   invalidate: (version: number): Call => ({ script: 'invalidate', args: [version, TTL_MS] }),
   read: (reader: number): Call => ({ script: 'read', args: [leaseId(reader), TTL_MS, LONG_LEASE_MS, NEVER_MS] }),
   readAnonymously: (): Call => ({ script: 'read', args: [ANONYMOUS, TTL_MS, LONG_LEASE_MS, NEVER_MS] }),

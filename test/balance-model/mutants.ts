@@ -6,7 +6,7 @@ type Steps = number | '–';
 
 export interface Mutant {
   readonly name: string;
-  /** As cachemodel/model_test.go has them. */
+  /** As cachemodel/model_test.go has them; it has neither unconfirmed fences nor `heal`. */
   readonly steps: readonly [Steps, Steps, Steps, Steps];
   readonly cut?: readonly Cut[];
   readonly patches?: readonly LuaPatch[];
@@ -22,7 +22,12 @@ const FENCED_READ = 'if tokens > 0 then\n  local oldest, since';
 const publishes = (find: string, replace: string): LuaPatch => ({ file: 'publish', find, replace });
 const fills = (find: string, replace: string): LuaPatch => ({ file: 'fill', find, replace });
 const reads = (find: string, replace: string): LuaPatch => ({ file: 'read', find, replace });
+const heals = (find: string, replace: string): LuaPatch => ({ file: 'heal', find, replace });
 const account = (find: string, replace: string): LuaPatch => ({ file: 'account', find, replace });
+
+const EVICTS = "redis.call('DEL', key)";
+/** Of a mutant that leaves something: the exploration's `heal` has three more arguments. */
+const [LEDGER_VERSION, LEDGER_VALUE, HEAL_TTL] = ['ARGV[3]', 'ARGV[4]', 'tonumber(ARGV[5])'];
 
 const NO_LEASE: readonly LuaPatch[] = [
   reads("set('lease', id .. ' ' .. text(now))\n  return", 'return'),
@@ -172,6 +177,42 @@ export const MUTANTS: readonly Mutant[] = [
   },
   { name: 'strong read does not tell', steps: ['–', '–', 10, 8], set: { silent: true } },
   { name: 'fence optional', steps: [8, 8, 0, '–'], set: { mayNotFence: true } },
+  {
+    name: 'publish behind an unconfirmed fence',
+    steps: ['–', '–', 10, '–'],
+    cut: ['tell behind an unconfirmed fence'],
+    set: { unconfirmed: true },
+  },
+  {
+    name: 'heal installs what the ledger said',
+    steps: [7, 7, 7, 8],
+    set: { heal: true },
+    patches: [
+      heals(
+        EVICTS,
+        `install(${LEDGER_VERSION}, ${LEDGER_VALUE}, now + ${HEAL_TTL})\nredis.call('PEXPIREAT', key, hash.die)`,
+      ),
+    ],
+  },
+  {
+    name: 'heal ignores tokens',
+    steps: [13, 13, 0, '–'],
+    set: { heal: true },
+    patches: [heals('tokens > 0 or ', '')],
+  },
+  {
+    name: 'heal leaves the lease, and no floor',
+    steps: [10, 10, 10, 0],
+    set: { heal: true },
+    patches: [heals(EVICTS, `drop_value()\ndrop('ver')\nsettle(${HEAL_TTL})`)],
+  },
+  {
+    name: 'heal leaves a floor above the wrong version',
+    steps: ['–', '–', 17, '–'],
+    // One writer is enough, and keeps `npm test` short.
+    set: { heal: true, reportsFloor: true, writers: 1 },
+    patches: [heals(EVICTS, `invalidate(text(tonumber(version) + 1))\nsettle(${HEAL_TTL})`)],
+  },
 ];
 
 /** Guards and orders that are not needed for safety: with each of them changed everything must still hold. */
@@ -189,6 +230,12 @@ export const NOT_NEEDED: readonly Mutant[] = [
     patches: [
       account('if hash.val and newer(version, hash.ver) then drop_value() end', 'if hash.val then drop_value() end'),
     ],
+  },
+  {
+    name: 'heal does not compare',
+    steps: [0, 0, 0, 0],
+    set: { heal: true },
+    patches: [heals(" or (hash.ver or '') ~= version or hash.val ~= value", '')],
   },
   { name: 'publish delivered twice', steps: [0, 0, 0, '–'], cut: ['publish sent once'] },
   { name: 'fence after the row lock, before COMMIT', steps: [0, 0, 0, '–'], cut: ['fence before the row lock'] },

@@ -21,6 +21,12 @@ export interface Protocol {
   readonly tell?: boolean;
   /** A writer may go without its fence. */
   readonly mayNotFence?: boolean;
+  /** A fence may go unconfirmed: its message arrives at any time, after the acknowledgement too, or never. */
+  readonly unconfirmed?: boolean;
+  /** The monitor heals at any time, with whatever value it saw and whatever it once read in the ledger. */
+  readonly heal?: boolean;
+  /** A reader whom `read` sent to the database does not tell what `read` itself reported (otherwise: the relay's step). */
+  readonly reportsFloor?: boolean;
   /** A publish or fill may come after its deadline. */
   readonly mayBeLate?: boolean;
   /** Also: a servable value is the latest committed version. */
@@ -52,6 +58,7 @@ export type Cut =
   | 'grant sent once'
   | 'tell before returning'
   | 'publish after COMMIT'
+  | 'tell behind an unconfirmed fence'
   // Variants that must hold:
   | 'fence before the row lock'
   | 'fence before BEGIN'
@@ -79,6 +86,13 @@ export const eviction = (protocol: Protocol): Protocol => ({
   name: `${protocol.name} / eviction`,
   evict: true,
 });
+/** Instead of a publish, whoever got no answer to his fence tells and unfences. */
+export const unconfirmed = (protocol: Protocol): Protocol => ({
+  ...protocol,
+  name: `${protocol.name}, fences unconfirmed`,
+  unconfirmed: true,
+});
+export const healed = (protocol: Protocol): Protocol => ({ ...protocol, name: `${protocol.name}, healed`, heal: true });
 export const keyLoss = (protocol: Protocol): Protocol => ({
   ...protocol,
   name: `${protocol.name} / key loss`,

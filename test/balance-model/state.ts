@@ -16,15 +16,19 @@ export const VER = 3;
 export const LEASE = 4;
 export const DOWN = 5;
 const FIRST_WRITER = 6;
-const WRITER_BYTES = 5;
+const WRITER_BYTES = 6;
 const READER_BYTES = 3;
 
-/** Fields of a writer. `W_CONFIRMED`: its fence has been answered (only where fences come at any time). */
+/**
+ * Fields of a writer. `W_CONFIRMED`: its fence was answered before COMMIT (kept only where that may fail). `W_UNDERWAY`: its
+ * fence was sent and has not arrived.
+ */
 export const W_STATE = 0;
 export const W_VER = 1;
 export const W_BARRED = 2;
 export const W_TOKEN = 3;
 export const W_CONFIRMED = 4;
+export const W_UNDERWAY = 5;
 /** Fields of a reader. */
 export const R_STATE = 0;
 export const R_VAL = 1;
@@ -43,8 +47,12 @@ export const WRITER = {
   committed: 5,
   aborted: 6,
   done: 7,
+  /** Committed behind an unconfirmed fence: its token is removed, its version not told yet; and the other way round. */
+  unfenced: 8,
+  told: 9,
 } as const;
-export const READER = { idle: 0, leased: 1, got: 2 } as const;
+/** `sent`: to the database, by a fence; the floor that `read` reported then is its value. */
+export const READER = { idle: 0, leased: 1, got: 2, sent: 3 } as const;
 
 export class Shape {
   readonly writers: number;
@@ -81,7 +89,8 @@ export class Shape {
           (byte(s, w + W_VER) << 4) |
           (byte(s, w + W_BARRED) << 7) |
           (byte(s, w + W_TOKEN) << 8) |
-          (byte(s, w + W_CONFIRMED) << 9),
+          (byte(s, w + W_CONFIRMED) << 9) |
+          (byte(s, w + W_UNDERWAY) << 10),
       );
     }
     const readers: number[] = [];
@@ -118,6 +127,7 @@ export class Shape {
       s[w + W_BARRED] = (code >> 7) & 1;
       s[w + W_TOKEN] = (code >> 8) & 1;
       s[w + W_CONFIRMED] = (code >> 9) & 1;
+      s[w + W_UNDERWAY] = (code >> 10) & 1;
     }
     for (let i = 0; i < this.readers; i += 1) {
       const r = this.reader(i);

@@ -24,6 +24,8 @@ export interface TimedRule {
   readonly name: string;
   readonly patches: readonly LuaPatch[];
   readonly failover: boolean;
+  /** A fence may arrive after its writer's COMMIT and acknowledgement, and then what its writer sent behind it. */
+  readonly lateFence?: 'told' | 'published';
   readonly versions: number;
   readonly readers: number;
 }
@@ -69,6 +71,10 @@ const FENCED = 1;
 const LOCKED = 2;
 const COMMITTED = 3;
 const ABORTED = 4;
+/** With its fence under way: begun; committed and acknowledged; and after the fence came. */
+const LATE_LOCKED = 5;
+const LATE_COMMITTED = 6;
+const LATE_FENCED = 7;
 const LEASED = 1;
 const GOT = 2;
 
@@ -252,7 +258,8 @@ function steps(rule: TimedRule, lua: TimedLua, s: TimedState): TimedNext[] {
     'tick',
   );
   const mayCommit = s.cur < rule.versions;
-  if (mayCommit && s.writer !== LOCKED) add(committed(), `the cut-off writer commits and acknowledges v${s.cur + 1}`);
+  if (mayCommit && s.writer !== LOCKED && s.writer !== LATE_LOCKED)
+    add(committed(), `the cut-off writer commits and acknowledges v${s.cur + 1}`);
 
   const ended = (live: TimedKey): Partial<TimedState> => ({
     writer: IDLE,
@@ -263,6 +270,7 @@ function steps(rule: TimedRule, lua: TimedLua, s: TimedState): TimedNext[] {
   switch (s.writer) {
     case IDLE:
       add({ writer: FENCED, live: run('fence', WRITER_TOKEN).key }, 'W fences');
+      if (rule.lateFence) add({ writer: LATE_LOCKED }, 'W begins, takes the row lock, its fence under way');
       break;
     case FENCED:
       add({ writer: LOCKED }, 'W begins, takes the row lock');
@@ -278,6 +286,28 @@ function steps(rule: TimedRule, lua: TimedLua, s: TimedState): TimedNext[] {
       const v = s.writerVersion;
       add(ended(run('publish', WRITER_TOKEN, v, `v${v}`, TTL_MS).key), `W publishes v${v}`);
       add(ended(s.live), 'W dies');
+      break;
+    }
+    case LATE_LOCKED: {
+      const late = { ...committed(), writer: LATE_COMMITTED, writerVersion: s.cur + 1 };
+      if (mayCommit) add(late, `W COMMIT v${s.cur + 1}, acknowledges`);
+      add(ended(s.live), 'W aborts, its fence is lost');
+      break;
+    }
+    case LATE_COMMITTED:
+      add({ writer: LATE_FENCED, live: run('fence', WRITER_TOKEN).key }, "W's fence arrives late");
+      add(ended(s.live), "W's fence is lost");
+      break;
+    case LATE_FENCED: {
+      const v = s.writerVersion;
+      const unfenced = run('unfence', WRITER_TOKEN, TTL_MS).key;
+      if (rule.lateFence === 'published') {
+        add(ended(run('publish', WRITER_TOKEN, v, `v${v}`, TTL_MS).key), `W's publish of v${v} arrives behind it`);
+      } else {
+        const told = lua.apply(unfenced, 'invalidate', v, TTL_MS).key;
+        add(ended(told), `W's unfence and its invalidate of v${v} arrive behind it`);
+      }
+      add(ended(s.live), 'what W sent behind it is lost');
       break;
     }
   }
@@ -382,49 +412,3 @@ export async function exploreTimed(redis: Redis, rule: TimedRule, maxStates = 2_
   }
   return { states: from.size, transitions, trace: [], ran: lua.ran };
 }
-
-/** The deadline's rules, each cut once. `steps` as the note has them. */
-export const TIMED_MUTANTS: readonly (TimedRule & { steps: number })[] = [
-  {
-    name: 'fill counts its TTL from the fill',
-    steps: 7,
-    patches: [
-      { file: 'fill', find: ' and granted + ttl > now', replace: '' },
-      { file: 'fill', find: 'granted + ttl)', replace: 'now + ttl)' },
-    ],
-  },
-  {
-    name: 'publish counts its TTL from the publish',
-    steps: 8,
-    patches: [
-      { file: 'publish', find: 'fenced_at + ttl > now and ', replace: '' },
-      {
-        file: 'publish',
-        find: 'install(version, value, fenced_at + ttl)',
-        replace: 'install(version, value, now + ttl)',
-      },
-    ],
-  },
-  {
-    name: 'removing the last token renews the TTL',
-    steps: 11,
-    patches: [
-      {
-        file: 'unfence',
-        find: 'drop_fence(token)\n',
-        replace: "drop_fence(token)\nif tokens == 0 and hash.val then set('die', text(now + ttl)) end\n",
-      },
-    ],
-  },
-  {
-    name: 'removing the last token forgets the deadline',
-    steps: 11,
-    patches: [
-      {
-        file: 'unfence',
-        find: 'settle(ttl)\n',
-        replace: "if hash.val and tokens == 0 then set('die', text(now + 1000000)) else settle(ttl) end\n",
-      },
-    ],
-  },
-].map((mutant) => ({ ...mutant, failover: false, versions: 2, readers: 1 }));

@@ -13,7 +13,6 @@ import { serveMetrics } from './metrics.js';
 import { serveOpenApi } from './openapi.js';
 import { ProblemFilter } from './problems.js';
 import { RequestCounts } from './request-counts.js';
-import { SchemaPipe } from './schema.pipe.js';
 import { Shutdown } from './shutdown.js';
 
 const MAX_HEADER_BYTES = 16_384;
@@ -53,7 +52,6 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     const requests = new RequestCounts();
     const authenticator = app.get(Authenticator);
     installLifecycle(fastify as never, { config, logger, telemetry, authenticator, shutdown, requests });
-    app.useGlobalPipes(new SchemaPipe());
     app.useGlobalFilters(new ProblemFilter(logger));
     serveOpenApi(app);
     serveMetrics(app, { config, logger, requests });

@@ -6,6 +6,7 @@ import { writerOptionsOf } from '#ledger/writer-options.js';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { TenancyModule } from '#tenancy/tenancy.module.js';
+import { WebhooksModule } from '#webhooks/webhooks.module.js';
 import { AccountsController } from './accounts/accounts.controller.js';
 import { EventsController } from './events/events.controller.js';
 import { HealthController } from './health.controller.js';
@@ -13,6 +14,7 @@ import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { Shutdown } from './shutdown.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
+import { WebhookDeliveriesController, WebhookEndpointsController } from './webhooks/webhooks.controller.js';
 
 export const CONTROLLERS = [
   HealthController,
@@ -20,6 +22,8 @@ export const CONTROLLERS = [
   AccountsController,
   TransactionsController,
   EventsController,
+  WebhookEndpointsController,
+  WebhookDeliveriesController,
 ];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })
@@ -33,6 +37,7 @@ export function apiModule(platform: PlatformOptions): DynamicModule {
     OutboxModule.with(platform.config),
     LedgerModule.with(writerOptionsOf(platform.config)),
     TenancyModule,
+    WebhooksModule,
   ];
   return { module: ApiModule, imports };
 }

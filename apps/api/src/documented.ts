@@ -2,6 +2,7 @@ import { applyDecorators, HttpCode, SetMetadata } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import type { z } from 'zod';
 import type { ProblemCode } from '#kernel/problem.js';
+import { SchemaPipe } from './schema.pipe.js';
 
 /** Whose key a route takes. `merchant`: that merchant's, or an operator's who acts for it. */
 export type Access = 'merchant' | 'operator' | 'public';
@@ -44,11 +45,25 @@ export const ROUTE_ARGUMENTS = '__routeArguments__';
 export const QUERY_ARGUMENT = '4:';
 export const BODY_ARGUMENT = '3:';
 
-/** Documents a route and sets its access and its status of success. A test fails for each route that lacks it. */
+const SCHEMA_PIPE = new SchemaPipe();
+
+/** Nest's own record of a decorated parameter. */
+interface RouteArgument {
+  schema?: unknown;
+  pipes: unknown[];
+}
+
+/**
+ * Documents a route, sets its access and its status of success, and has parameters with a schema validated. A test fails for
+ * each route that lacks it.
+ */
 export function Documented(documentation: RouteDocumentation): MethodDecorator {
   return (target, key, descriptor) => {
     // Parameters are decorated before their method, so that their metadata is there.
-    const parameters = Reflect.getMetadata(ROUTE_ARGUMENTS, target.constructor, key) ?? {};
+    const parameters: Record<string, RouteArgument> =
+      Reflect.getMetadata(ROUTE_ARGUMENTS, target.constructor, key) ?? {};
+    // Not a global pipe: that costs each parameter of each request, those without a schema too, four promises.
+    for (const { schema, pipes } of Object.values(parameters)) if (schema) pipes.push(SCHEMA_PIPE);
     const takesQuery = Object.keys(parameters).some((name) => name.startsWith(QUERY_ARGUMENT));
     const access: RouteAccess = {
       access: documentation.access ?? 'merchant',

@@ -130,8 +130,8 @@ function authorise(
     throw new LedgerError('forbidden', 'This route is for operators of the platform.');
   };
   exchange.isStillAdmitted = async () =>
-    (await authenticator.authenticate(key, Deadline.after(KEY_CHECK_TIMEOUT_MS))) !== undefined;
-  const caller = authenticator.authenticate(key, exchange.deadline);
+    (await authenticator.authenticate(key, Deadline.after(KEY_CHECK_TIMEOUT_MS), request.raw.socket)) !== undefined;
+  const caller = authenticator.authenticate(key, exchange.deadline, request.raw.socket);
   return caller instanceof Promise ? caller.then(admit) : admit(caller);
 }
 

@@ -56,11 +56,15 @@ const L1_ACCOUNTS = 50_000;
 /** Weight of the newest database read in the cost that XFetch reckons with. */
 const COST_WEIGHT = 0.1;
 
+/** What the cache itself served, or the answer that has to come from elsewhere. */
+type Reply = BalanceAnswer | { readonly elsewhere: Promise<BalanceAnswer | undefined> };
+
 interface Joined {
   readonly account: AccountKey;
   deadline: Deadline;
-  readonly answer: Promise<BalanceAnswer | undefined>;
-  resolve(answer: Promise<BalanceAnswer | undefined>): void;
+  /** Never rejects, and comes within the cache client's own time limit. */
+  readonly reply: Promise<Reply>;
+  resolve(reply: Reply): void;
 }
 
 /** Where balances are read. One of these per process. */
@@ -152,36 +156,50 @@ export class BalanceReader {
   }
 
   /** Single flight: joins a read of this account that has not been sent, never one that has. */
-  #join(account: AccountKey, deadline: Deadline): Promise<BalanceAnswer | undefined> {
+  async #join(account: AccountKey, deadline: Deadline): Promise<BalanceAnswer | undefined> {
     const key = cacheKey(account);
     let joined = this.#unsent.get(key);
     if (joined) {
       if (deadline.remainingMs > joined.deadline.remainingMs) joined.deadline = deadline;
     } else {
-      const { promise, resolve } = Promise.withResolvers<BalanceAnswer | undefined>();
-      joined = { account, deadline, answer: promise, resolve };
+      const { promise, resolve } = Promise.withResolvers<Reply>();
+      joined = { account, deadline, reply: promise, resolve };
       // What this turn of the event loop asks for goes in one pipeline.
       if (this.#unsent.size === 0) setImmediate(() => this.#send());
       this.#unsent.set(key, joined);
     }
-    return deadline.race(joined.answer);
+    const reply = await joined.reply;
+    return 'elsewhere' in reply ? deadline.race(reply.elsewhere) : reply;
   }
 
-  #send(): void {
+  async #send(): Promise<void> {
     const reads = [...this.#unsent.values()];
     this.#unsent = new Map();
     const leases = reads.map(() => newLease());
     const calls = reads.map(({ account }, index) => this.#readCall(account, leases[index] as string));
-    const replies = this.#untold.blind
-      ? Promise.resolve(undefined)
-      : this.#client.run(calls).catch((): undefined => undefined);
+    const replies = this.#untold.blind ? undefined : await this.#client.run(calls).catch((): undefined => undefined);
     for (const [index, { account, deadline, resolve }] of reads.entries()) {
-      const reply = replies.then((all) => all?.[index]);
-      const answer = reply.then((one) => this.#answer(account, leases[index] as string, one, deadline));
-      // Everybody who joined may have left by then.
-      answer.catch(() => undefined);
-      resolve(answer);
+      resolve(this.#reply(account, leases[index] as string, replies?.[index], deadline));
     }
+  }
+
+  /** Most reads end here, without a timer of their own. */
+  #reply(
+    account: AccountKey,
+    leaseId: string,
+    reply: ScriptReply | CacheRefused | undefined,
+    deadline: Deadline,
+  ): Reply {
+    let answer: BalanceAnswer | Promise<BalanceAnswer | undefined>;
+    try {
+      answer = this.#answer(account, leaseId, reply, deadline);
+    } catch (error) {
+      answer = Promise.reject(error);
+    }
+    if (!(answer instanceof Promise)) return answer;
+    // Everybody who joined may have left by then.
+    answer.catch(() => undefined);
+    return { elsewhere: answer };
   }
 
   #readCall(account: AccountKey, leaseId: string): ScriptCall {
@@ -190,12 +208,13 @@ export class BalanceReader {
     return { script: 'read', account, args: [leaseId, ttlMs, LEASE_MS, earlyMs] };
   }
 
-  async #answer(
+  /** A promise only when the cache served nothing, or something older than what this process was told. */
+  #answer(
     account: AccountKey,
     leaseId: string,
     reply: ScriptReply | CacheRefused | undefined,
     deadline: Deadline,
-  ): Promise<BalanceAnswer | undefined> {
+  ): BalanceAnswer | Promise<BalanceAnswer | undefined> {
     if (!Array.isArray(reply)) {
       this.#counts.bypassed += 1;
       return this.#readDatabase(account, '', deadline);
@@ -251,7 +270,7 @@ export class BalanceReader {
     const balance = await this.#load(account, deadline);
     if (!balance) return undefined;
     const args = [leaseId, balance.version, encodeValue(balance), ttlMs];
-    await this.#tell(account, balance.version, { script: 'fill', account, args });
+    await this.#tell(account, balance.version, { script: 'fill', account, args }, deadline);
     return { ...balance, source: 'database' };
   }
 
@@ -262,7 +281,7 @@ export class BalanceReader {
     // The cache knows already: a hot account with writers at work costs its readers no second call.
     if (known === '' || balance.version > BigInt(known)) {
       const args = [balance.version, this.#options.ttlMs];
-      await this.#tell(account, balance.version, { script: 'invalidate', account, args });
+      await this.#tell(account, balance.version, { script: 'invalidate', account, args }, deadline);
     }
     return { ...balance, source: 'database' };
   }
@@ -274,8 +293,11 @@ export class BalanceReader {
     return balance;
   }
 
-  /** Tell before telling. What cannot be told is remembered here, so that this process at least never goes back. */
-  async #tell(account: AccountKey, version: bigint, call: ScriptCall): Promise<void> {
+  /**
+   * Tell before telling. What cannot be told is remembered here, so that this process at least never goes back; with `strict`
+   * it is handed to nobody before everybody else has left the older ones behind, too.
+   */
+  async #tell(account: AccountKey, version: bigint, call: ScriptCall, deadline: Deadline): Promise<void> {
     try {
       const reply = await this.#client.call(call);
       if (reply === 0 && call.script === 'fill') this.#counts.fillsRefused += 1;
@@ -283,10 +305,15 @@ export class BalanceReader {
     } catch {}
     const args = [version, this.#options.ttlMs];
     this.#untold.add(account, version, [{ script: 'invalidate', account, args }]);
+    await deadline.race(this.#untold.outlive(account, version));
   }
 }
 
-/** Never the same twice: a lease that was lost must not be mistaken for a later one. */
+const PROCESS = randomBytes(9).toString('base64url');
+let leases = 0;
+
+/** Never the same twice: a lease that was lost must not be mistaken for a later one. This start of the process, and a count. */
 function newLease(): string {
-  return randomBytes(9).toString('base64url');
+  leases += 1;
+  return `${PROCESS}${leases.toString(36)}`;
 }

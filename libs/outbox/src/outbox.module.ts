@@ -11,8 +11,8 @@ import { LogWatch } from './log-watch.js';
 const HINT_SENDER = Symbol('HintSender');
 
 /**
- * Carries the hint that something was committed: to listeners in this process, and over Redis to the relays. Wakes those who wait
- * for events of the log. Needs PlatformModule.
+ * Carries the hint that something was committed: to listeners in this process, and over Redis to the relays; and what
+ * follows the log for clients. Needs PlatformModule.
  */
 @Global()
 @Module({})
@@ -41,9 +41,9 @@ export class OutboxModule implements OnApplicationShutdown {
             new LogWatch(
               { database, hints, logger, clock: systemClock },
               {
-                pollMs: config.eventPollMs,
-                followers: config.eventFollowers,
-                followersPerMerchant: config.eventFollowersPerMerchant,
+                pollMs: config.outbox.eventPollMs,
+                followers: config.outbox.eventFollowers,
+                followersPerMerchant: config.outbox.eventFollowersPerMerchant,
               },
             ),
           inject: [Database, CommitHints, LOGGER],

@@ -79,7 +79,7 @@ export class EventsController {
     const events = await read();
     if (events.length > 0 || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
-    const boundMs = Math.min(waitMs, this.config.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
+    const boundMs = Math.min(waitMs, this.config.outbox.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
     const patience = Deadline.after(boundMs);
     const leave = this.watch.follow(context.merchantId);
     const signal = goneSignal(reply);
@@ -122,7 +122,11 @@ export class EventsController {
           },
         },
         { after: page.after, first },
-        { heartbeatMs: this.config.eventHeartbeatMs, maxMs: this.config.eventStreamMaxMs, gone: goneSignal(reply) },
+        {
+          heartbeatMs: this.config.outbox.eventHeartbeatMs,
+          maxMs: this.config.outbox.eventStreamMaxMs,
+          gone: goneSignal(reply),
+        },
       );
     } catch (error) {
       leave();
