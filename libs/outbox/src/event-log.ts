@@ -1,7 +1,7 @@
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { LoggedEvent } from './consumer.js';
-import { COLUMNS, type LogRow, toLoggedEvent } from './log-store.js';
+import { EVENT_COLUMNS, type EventRow, loggedEvent } from './log-store.js';
 import type { Position } from './position.js';
 
 /** `<xid>-<seq>`: the id of the event that the position lies behind. */
@@ -23,7 +23,7 @@ const SETTLED = 'e.xid < pg_snapshot_xmin(pg_current_snapshot())';
 
 /** $1 merchant, $2 and $3 position, $4 how many. A range of the primary key. */
 const READ_LOG = `
-SELECT ${COLUMNS} FROM events e
+SELECT ${EVENT_COLUMNS} FROM events e
  WHERE e.merchant_id = $1 AND (e.xid, e.seq) > ($2::xid8, $3::bigint) AND ${SETTLED}
  ORDER BY e.xid, e.seq LIMIT $4`;
 
@@ -36,17 +36,17 @@ SELECT k.merchant_id FROM unnest($1::bigint[], $2::xid8[], $3::bigint[]) AS k (m
     ORDER BY e.xid, e.seq LIMIT 1) AS news`;
 
 /** A merchant's events behind a position, oldest first. What is answered never changes, and nothing comes before it later. */
-export async function readSettledLog(
+export async function readLog(
   database: Database,
   merchantId: bigint,
   page: { after: Position; limit: number },
   deadline: Deadline,
 ): Promise<LoggedEvent[]> {
-  const rows = await database.read<LogRow>({ merchantIds: [merchantId] }, deadline, {
+  const rows = await database.read<EventRow>({ merchantIds: [merchantId] }, deadline, {
     text: READ_LOG,
     values: [merchantId, page.after.xid, page.after.seq, page.limit],
   });
-  return rows.map(toLoggedEvent);
+  return rows.map(loggedEvent);
 }
 
 /** Those of the merchants that have events behind their position. */

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { LedgerError } from '#kernel/problem.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
-import { parsePosition, positionText, readSettledLog } from '#outbox/event-log.js';
+import { parsePosition, positionText, readLog } from '#outbox/event-log.js';
 import { LogWatch } from '#outbox/log-watch.js';
 import { BEGINNING, type Position } from '#outbox/position.js';
 import type { Config } from '#platform/config.js';
@@ -75,7 +75,7 @@ export class EventsController {
     waitMs: number,
     { request, reply }: { request: FastifyRequest; reply: FastifyReply },
   ): Promise<LoggedEvent[]> {
-    const read = () => readSettledLog(this.database, context.merchantId, { after, limit: limit + 1 }, context.deadline);
+    const read = () => readLog(this.database, context.merchantId, { after, limit: limit + 1 }, context.deadline);
     const events = await read();
     if (events.length > 0 || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
@@ -105,14 +105,14 @@ export class EventsController {
     const leave = this.watch.follow(merchantId);
     try {
       // What goes wrong here is still told as a problem.
-      const first = await readSettledLog(this.database, merchantId, { after: page.after, limit }, context.deadline);
+      const first = await readLog(this.database, merchantId, { after: page.after, limit }, context.deadline);
       reply.header('content-type', 'text/event-stream; charset=utf-8');
       reply.header('cache-control', 'no-store');
       reply.header('x-accel-buffering', 'no');
       return eventStream(
         {
           read: (after) =>
-            readSettledLog(this.database, merchantId, { after, limit }, Deadline.after(this.config.requestDeadlineMs)),
+            readLog(this.database, merchantId, { after, limit }, Deadline.after(this.config.requestDeadlineMs)),
           wait: (after, options) => this.watch.wait(merchantId, after, options),
           frame: (event) => `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`,
           mayGoOn: async () => !this.watch.isClosed && (await isStillAdmitted(request)),
