@@ -1,10 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Stretch } from '#outbox/position.js';
+import { BEGINNING, type Stretch } from '#outbox/position.js';
+import { ClaimLost, ConsumerPosition } from '#outbox/position-store.js';
 import { Relay, type RelayTarget } from '#outbox/relay.js';
 import { RelayLease } from '#outbox/relay-lease.js';
 import { RelayStore } from '#outbox/relay-store.js';
+import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
+import type { TransactionClient } from '#platform/postgres.js';
 import { RECORDS } from './outbox/recorder.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
@@ -304,7 +308,7 @@ describe('a relay that lost its lease', () => {
   });
 });
 
-test('events that were handed over when the relay died before it moved its cursor come again, with one effect', async () => {
+test('events come again when the relay cannot hand them over, and when it dies before it moves its cursor', async () => {
   class Dying extends RelayStore {
     deaths = 0;
     override async move(...parameters: Parameters<RelayStore['move']>): Promise<Set<number>> {
@@ -320,12 +324,14 @@ test('events that were handed over when the relay died before it moved its curso
     return lease.epochs.size === 64;
   });
   const handed: Stretch[] = [];
+  let refusals = 0;
   const target: RelayTarget = {
     consumer: 'dying',
     from: 'now',
     keepsPosition: false,
     stretch: 100,
     handOver: async (stretches) => {
+      if (refusals++ === 0) throw new Error('not now');
       handed.push(...stretches);
     },
   };
@@ -339,4 +345,29 @@ test('events that were handed over when the relay died before it moved its curso
   await relay.stop();
   expect(await store.next('dying', [...lease.epochs.keys()], { stretch: 100, resendMs: 60_000 })).toEqual([]);
   await lease.release();
+});
+
+test('a consumer that slept past its claim commits nothing, whatever it has in hand', async () => {
+  const one = await shop();
+  const { rows } = await admin.query<{ partition: number; xid: string; seq: string }>(
+    'SELECT partition, xid, seq FROM events WHERE merchant_id = $1 ORDER BY xid DESC, seq DESC LIMIT 1',
+    [one.merchant],
+  );
+  const [{ partition, xid, seq }] = rows as [{ partition: number; xid: string; seq: string }];
+  const upTo = { xid: BigInt(xid), seq: BigInt(seq) };
+  await new RelayStore(ledger.database).register('claimed', { from: 'beginning', keepsPosition: true });
+  const within = <T>(work: (client: TransactionClient) => Promise<T>) =>
+    ledger.database.transaction('relay', Deadline.after(20_000), work);
+  const [sleeper, other] = [randomUUID(), randomUUID()].map(
+    (claimant) => new ConsumerPosition('claimed', partition, claimant, 60_000),
+  ) as [ConsumerPosition, ConsumerPosition];
+  const from = await within((client) => sleeper.claim(client, upTo));
+  expect(await within((client) => other.claim(client, upTo))).toBeUndefined();
+  await admin.query(`UPDATE consumer_positions SET claimed_until = now() - interval '1 s' WHERE consumer = 'claimed'`);
+  const claim = await within((client) => other.claim(client, upTo));
+  expect(claim).toMatchObject({ position: from?.position, tries: 2, carefulUpTo: upTo });
+  const late = within((client) => sleeper.move(client, BEGINNING, upTo, false));
+  await expect(late).rejects.toBeInstanceOf(ClaimLost);
+  await within((client) => other.move(client, BEGINNING, upTo, false));
+  expect(await within((client) => other.claim(client, upTo))).toBeUndefined();
 });

@@ -71,6 +71,6 @@ export const API_MUTANTS = [
  * @param {string} file @param {string} spec @param {[name: string, search: string, replace: string][]} changes
  * @returns {import('./table.mjs').Mutant[]}
  */
-function inFile(file, spec, changes) {
+export function inFile(file, spec, changes) {
   return changes.map(([name, search, replace]) => ({ name, file, search, replace, specs: [spec] }));
 }

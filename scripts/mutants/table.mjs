@@ -1,23 +1,16 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
 import { API_MUTANTS } from './api.mjs';
+import { BALANCE_MUTANTS } from './balances.mjs';
+import { EVENT_MUTANTS } from './events.mjs';
+import { mutantsOf } from './mutant.mjs';
+import { OUTBOX_MUTANTS } from './outbox.mjs';
 
-/**
- * Planted bugs. Each is one textual change that must make every spec of its own fail: a spec that stays green beside the
- * bug proves nothing about it. `search` must occur exactly once in the file, white space aside. `specs` may name
- * `libs/…/*.spec.ts` (pure, under a second) and `test/….test.ts` (brings the private servers up).
- *
- * @typedef {{ name: string, file: string, search: string, replace: string, specs: string[] }} Mutant
- */
+/** @typedef {import('./mutant.mjs').Mutant} Mutant */
 
 const EXAMPLES = 'libs/ledger/src/decide.spec.ts';
 const PROPERTIES = 'libs/ledger/src/decide.property.spec.ts';
 const BOTH = [EXAMPLES, PROPERTIES];
-
-/** @param {string} file @param {string[]} specs @returns {(name: string, search: string, replace: string, only?: string[]) => Mutant} */
-function mutantsOf(file, specs) {
-  return (name, search, replace, only = specs) => ({ name, file, search, replace, specs: only });
-}
 
 const decide = mutantsOf('libs/ledger/src/decide.ts', BOTH);
 const lines = mutantsOf('libs/ledger/src/lines.ts', BOTH);
@@ -35,7 +28,7 @@ const writer = mutantsOf('libs/ledger/src/writer.ts', [FAULTS]);
 const groupStore = mutantsOf('libs/ledger/src/group-store.ts', [FAULTS]);
 const migration = mutantsOf('db/migrations/1763740000000-ledger.ts', ['test/refusals.test.ts']);
 
-/** @type {Mutant[]} */
+/** Planted bugs: a spec that stays green beside its own proves nothing about it. @type {Mutant[]} */
 export const MUTANTS = [
   lines('floors are not checked', '(checkFloors && findOverdrawn', '(false && findOverdrawn'),
   lines('a floor lies one lower', 'available >= account.minAvailable ||', 'available >= account.minAvailable - 1n ||'),
@@ -257,11 +250,7 @@ export const MUTANTS = [
     'SELECT $1, true WHERE false ON CONFLICT',
   ),
   groupStore('balances are read without a lock', 'FOR NO KEY UPDATE) AS b', ') AS b', [CONCURRENCY]),
-  mutantsOf('libs/ledger/src/group.ts', [CONCURRENCY])(
-    'locks are taken unsorted',
-    '[...ids].sort(compare)',
-    '[...ids]',
-  ),
+  group('merchants are locked unsorted', '[...accounts.keys()].sort(compare)', '[...accounts.keys()]'),
   mutantsOf('libs/platform/src/postgres.ts', [FAULTS])(
     'deadlocks are final',
     "new Set(['40001', '40P01'])",
@@ -280,4 +269,7 @@ export const MUTANTS = [
     '',
   ),
   ...API_MUTANTS,
+  ...OUTBOX_MUTANTS,
+  ...EVENT_MUTANTS,
+  ...BALANCE_MUTANTS,
 ];

@@ -7,13 +7,20 @@ import { OutboxModule } from '#outbox/outbox.module.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { TenancyModule } from '#tenancy/tenancy.module.js';
 import { AccountsController } from './accounts/accounts.controller.js';
+import { EventsController } from './events/events.controller.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { Shutdown } from './shutdown.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
 
-export const CONTROLLERS = [HealthController, MerchantsController, AccountsController, TransactionsController];
+export const CONTROLLERS = [
+  HealthController,
+  MerchantsController,
+  AccountsController,
+  TransactionsController,
+  EventsController,
+];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })
 class ApiModule {}

@@ -22,7 +22,7 @@ export interface OutboxParts {
   logger: Logger;
   /** What the relay reaches without a queue. */
   targets: readonly RelayTarget[];
-  /** What is applied from BullMQ jobs. Without REDIS_QUEUE_URL and REDIS_URL they stand still. */
+  /** What is applied from BullMQ jobs. Without REDIS_QUEUE_URL they stand still. */
   consumers: readonly Consumer[];
   process: Pick<ProcessOptions, 'entry' | 'execArgv'>;
 }
@@ -51,8 +51,7 @@ export class Outbox {
     this.#store = new RelayStore(database);
     this.#lease = new RelayLease(database, config.relayLeaseMs);
     this.#holdBack = new HoldBack(database, logger, config.relayMaxHoldMs);
-    const url = config.redisQueueUrl ?? config.redisUrl;
-    if (url) this.#openConsumers(url);
+    if (config.redisQueueUrl) this.#openConsumers(config.redisQueueUrl);
     else logger.warn('without REDIS_QUEUE_URL no consumer of events works here');
     const { relayBusyMs: busyMs, relayIdleMs: idleMs, relayResendMs: resendMs } = config;
     this.#relays = [...parts.targets, ...this.#queues].map(

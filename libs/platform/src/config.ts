@@ -143,7 +143,7 @@ export const ENVIRONMENT = z.object({
     .enum(['available', 'strict'], 'must be available or strict')
     .default('available')
     .describe(
-      'What a write does that cannot tell Redis of its new balances. `available`: it is acknowledged, and a reader who still reaches Redis may see the old balance for less than BALANCE_TTL_MS. `strict`: its acknowledgement waits until no old balance can be served any more.',
+      'What happens to an answer whose balances cannot be told to Redis. `available`: it is given, and a reader who still reaches Redis may see the old balance for less than BALANCE_TTL_MS. `strict`: acknowledgements, and reads from the database, wait until no older balance can be served any more, at most BALANCE_TTL_MS; REQUEST_DEADLINE_MS should be longer.',
     ),
   BALANCE_TTL_MS: integer({ default: 5_000, min: 100, max: 600_000 }).describe(
     'How long a cached balance may live, counted from the lease or fence that it rests on.',
@@ -207,6 +207,24 @@ export const ENVIRONMENT = z.object({
   ),
   CONSUMER_MEMORY_MB: integer({ default: 256, min: 32, max: 8_192 }).describe(
     'Heap of a consumer’s process; a handler that wants more ends it.',
+  ),
+  EVENT_WAIT_MAX_MS: integer({ default: 30_000, min: 0, max: 300_000 }).describe(
+    'Longest that `GET /v1/events?wait_ms=` waits; REQUEST_DEADLINE_MS ends it earlier, if that is less.',
+  ),
+  EVENT_POLL_MS: integer({ default: 40, min: 5, max: 10_000 }).describe(
+    'How often a process looks for events that other processes committed, while somebody waits for some: one query for all who wait.',
+  ),
+  EVENT_FOLLOWERS: integer({ default: 1_000, min: 0, max: 100_000 }).describe(
+    'Requests that may wait for events at once in a process, streams included; beyond that the answer is `overloaded`.',
+  ),
+  EVENT_FOLLOWERS_PER_MERCHANT: integer({ default: 100, min: 0, max: 100_000 }).describe(
+    'The same for each merchant, so that one cannot take all the places.',
+  ),
+  EVENT_STREAM_MAX_MS: integer({ default: 300_000, min: 100, max: 86_400_000 }).describe(
+    'How long a stream of events lasts; its client goes on with `Last-Event-ID`.',
+  ),
+  EVENT_HEARTBEAT_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
+    'How often a stream of events says that it is alive while there are none. Less than a proxy’s idle timeout.',
   ),
   METRICS_ALLOW: z
     .string()
@@ -287,6 +305,12 @@ export interface Config {
   readonly consumerTries: number;
   readonly consumerTimeoutMs: number;
   readonly consumerMemoryMb: number;
+  readonly eventWaitMaxMs: number;
+  readonly eventPollMs: number;
+  readonly eventFollowers: number;
+  readonly eventFollowersPerMerchant: number;
+  readonly eventStreamMaxMs: number;
+  readonly eventHeartbeatMs: number;
   readonly metricsAllow: readonly string[];
   readonly metricsPort: number;
   readonly cursorSecret: string;
@@ -360,6 +384,12 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     consumerTries: values.CONSUMER_TRIES,
     consumerTimeoutMs: values.CONSUMER_TIMEOUT_MS,
     consumerMemoryMb: values.CONSUMER_MEMORY_MB,
+    eventWaitMaxMs: values.EVENT_WAIT_MAX_MS,
+    eventPollMs: values.EVENT_POLL_MS,
+    eventFollowers: values.EVENT_FOLLOWERS,
+    eventFollowersPerMerchant: values.EVENT_FOLLOWERS_PER_MERCHANT,
+    eventStreamMaxMs: values.EVENT_STREAM_MAX_MS,
+    eventHeartbeatMs: values.EVENT_HEARTBEAT_MS,
     metricsAllow: Object.freeze(values.METRICS_ALLOW.split(',').map((address) => address.trim())),
     metricsPort: values.METRICS_PORT,
     cursorSecret: values.CURSOR_SECRET ?? deriveCursorSecret(databaseRuntimeUrl),

@@ -50,9 +50,12 @@ export function connectionOptions(url: string, applicationName: string): pg.Clie
   };
 }
 
-/** Settings that bind one transaction to its tenants and its deadline. All are transaction-local: safe behind a pooler. */
+/**
+ * Settings that bind one transaction to its tenants and its deadline: also where its process is stopped in the middle, and
+ * its locks and its xmin would hold up everybody. All are transaction-local: safe behind a pooler.
+ */
 const ENTER = `SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('counterfoil.platform', $2, true),
-  set_config('statement_timeout', $3, true)`;
+  set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true)`;
 
 const SETTINGS = { platform: 'on', relay: 'relay' } as const;
 

@@ -1,0 +1,51 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
+
+import { mutantsOf } from './mutant.mjs';
+
+const OUTBOX = ['test/outbox.test.ts'];
+const relayStore = mutantsOf('libs/outbox/src/relay-store.ts', OUTBOX);
+const positions = mutantsOf('libs/outbox/src/position-store.ts', OUTBOX);
+const applier = mutantsOf('libs/outbox/src/batch-applier.ts', OUTBOX);
+const redriver = mutantsOf('libs/outbox/src/redriver.ts', OUTBOX);
+
+/** Planted bugs of the relay and its consumers. */
+export const OUTBOX_MUTANTS = [
+  relayStore(
+    'the cursor passes over transactions that commit late',
+    `               AND xid < pg_snapshot_xmin(pg_current_snapshot())
+`,
+    '',
+  ),
+  relayStore('a lease is not fenced', ' AND h.epoch = m.epoch', ''),
+  relayStore(
+    'what was handed over and lost is not handed over again',
+    `        OR c.handed_at < now() - $4::int * interval '1 millisecond')`,
+    '        OR $4::int < 0)',
+  ),
+  mutantsOf('libs/outbox/src/relay.ts', OUTBOX)(
+    'the cursor moves before the events are handed over',
+    `    await this.#target.handOver(stretches);
+    const moved`,
+    `    queueMicrotask(() => this.#target.handOver(stretches));
+    const moved`,
+  ),
+  positions(
+    'a position moves without its claim',
+    'AND claimed_by = $3 AND xid = $5 AND seq = $6',
+    'AND $3::uuid IS NOT NULL AND $5::xid8 IS NOT NULL AND $6::bigint IS NOT NULL',
+  ),
+  positions('a try is not counted', 'tries = tries + 1,', 'tries = 1,'),
+  applier(
+    'the position moves before the effect',
+    'await position.move(client, claim.position, end, isBefore(end, upTo));',
+    'await this.#transaction((own) => position.move(own, claim.position, end, isBefore(end, upTo)));',
+  ),
+  applier('poison is tried for ever', 'isCareful && held.tries > this.#options.maxTries', 'false'),
+  applier('a stream goes on past its dead letter', 'parked.size === 0 ? events', 'parked.size >= 0 ? events'),
+  applier(
+    'neighbours are not told apart from poison',
+    'isCareful ? 1 : this.#options.pageEvents',
+    'this.#options.pageEvents',
+  ),
+  redriver('a redriven stream does not catch up', 'limit = await this.#catchUp(redrive, position, limit)', 'limit = 0'),
+];
