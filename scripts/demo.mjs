@@ -34,10 +34,11 @@ const MERCHANTS = [
 /** @typedef {{ id: string, key: string }} DemoMerchant */
 
 /**
- * @param {{ url: string, operatorKey: string, folder: string }} options folder: where the demo's keys are kept
+ * @param {{ url: string, operatorKey: string, folder: string, sink?: import('./webhook-sink.mjs').WebhookSink }} options
+ *   folder: where the demo's keys are kept; sink: gets the first merchant's events
  * @returns {Promise<string>} what to try next
  */
-export async function seedDemo({ url, operatorKey, folder }) {
+export async function seedDemo({ url, operatorKey, folder, sink }) {
   const file = join(folder, 'demo-keys.json');
   /** @type {Record<string, DemoMerchant>} */
   const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
@@ -55,13 +56,10 @@ export async function seedDemo({ url, operatorKey, folder }) {
     );
     writeFileSync(`${file}.new`, `${JSON.stringify(known, null, 2)}\n`, { mode: 0o600 });
     renameSync(`${file}.new`, file);
-    await seedHistory(
-      url,
-      /** @type {DemoMerchant} */ (known[merchant.name]).key,
-      merchant.currencies[0] ?? '',
-      people,
-      unit,
-    );
+    const { key } = /** @type {DemoMerchant} */ (known[merchant.name]);
+    if (merchant.name === MERCHANTS[0]?.name)
+      await sink?.register((method, path, body) => call(url, method, path, key, body));
+    await seedHistory(url, key, merchant.currencies[0] ?? '', people, unit);
   }
   return await banner(url, known);
 }
@@ -146,7 +144,7 @@ async function call(url, method, path, key, body, idempotencyKey) {
   const response = await fetch(url + path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
   const text = await response.text();
   if (!response.ok) throw new Error(`the demo's ${method} ${path} was answered ${response.status}: ${text}`);
-  return JSON.parse(text);
+  return text === '' ? undefined : JSON.parse(text);
 }
 
 /** @param {string} url @param {Record<string, DemoMerchant>} merchants */

@@ -12,6 +12,7 @@ import { exitWith, onStopRequest } from './services/on-stop-request.mjs';
 import { ServicesError } from './services/services-error.mjs';
 import { startServices } from './services/start-services.mjs';
 import { until } from './services/until.mjs';
+import { WebhookSink } from './webhook-sink.mjs';
 
 const DEFAULT_PORT = 3000;
 const READY_WITHIN_MS = 60_000;
@@ -86,6 +87,8 @@ async function untilReady(url, api) {
 const children = [];
 /** @type {Awaited<ReturnType<typeof startServices>> | undefined} */
 let services;
+/** @type {WebhookSink | undefined} */
+let sink;
 /** @type {(value: undefined) => void} */
 let stopAsked = () => {};
 /** @type {Promise<undefined>} */
@@ -109,7 +112,11 @@ async function serve() {
     COUNTERFOIL_OPERATOR_KEY: operatorKey(folder),
     PORT: String(port),
     LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
+    WEBHOOK_ALLOW_LOOPBACK: process.env.WEBHOOK_ALLOW_LOOPBACK || '1',
   };
+  const isDemo = process.env.COUNTERFOIL_DEMO !== '0';
+  // Before the worker, which may have something for it from the last time.
+  if (isDemo) sink = await WebhookSink.open({ folder, say });
   await runToEnd('the migration', ['dist/db/migrate-cli.js'], env);
   const api = run('the API', ['--enable-source-maps', 'dist/apps/api/src/main.js'], env);
   children.push(api);
@@ -118,8 +125,7 @@ async function serve() {
   await untilReady(url, api);
   say(`ready: ${url}   API documentation: ${url}/docs`);
   say(`operator key: ${env.COUNTERFOIL_OPERATOR_KEY}`);
-  if (process.env.COUNTERFOIL_DEMO !== '0')
-    console.log(await seedDemo({ url, operatorKey: env.COUNTERFOIL_OPERATOR_KEY, folder }));
+  if (isDemo) console.log(await seedDemo({ url, operatorKey: env.COUNTERFOIL_OPERATOR_KEY, folder, sink }));
   say('Ctrl-C stops everything; the data stays in .counterfoil (`npm run reset` deletes it).');
   const child = Promise.race(
     children.map(({ name, ended }) => ended.then((how) => new ServicesError(`${name} ended (${how}).`))),
@@ -130,11 +136,13 @@ async function serve() {
 try {
   const why = await Promise.race([asked, serve()]);
   await stopAll(children);
+  sink?.close();
   await services?.stop();
   if (why) exitWith(why);
   process.exit(0);
 } catch (error) {
   await stopAll(children);
+  sink?.close();
   await services?.stop();
   exitWith(error);
 }

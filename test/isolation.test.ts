@@ -5,12 +5,13 @@ import { CONTROLLERS } from '../apps/api/src/app.module.js';
 import { routesOf } from '../apps/api/src/openapi.js';
 import { type Answer, type Json, Merchant, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';
+import { asAdmin } from './support/database.js';
 
 let api: TestApi;
 let mine: Merchant;
 let theirs: Merchant;
 /** What of the other merchant's a request may name. */
-let foreign: { account: string; empty: string; code: string; posted: string; pending: string };
+let foreign: Record<'account' | 'empty' | 'code' | 'posted' | 'pending' | 'endpoint' | 'delivery', string>;
 
 beforeAll(async () => {
   api = await TestApi.start();
@@ -20,10 +21,24 @@ beforeAll(async () => {
   const empty = await theirs.open('their:empty');
   const posted = (await theirs.posted(transfer('cash:EUR', 'their:secret', '10', { external_ref: 'their-ref' }))).id;
   const pending = (await theirs.posted(transfer('their:secret', 'cash:EUR', '5', { status: 'pending' }))).id;
-  foreign = { account, empty, code: 'their:secret', posted, pending };
+  const { body } = await theirs.client.post('/v1/webhook_endpoints', { body: { url: 'https://example.com/theirs' } });
+  const delivery = await deliveryTo(body.id);
+  foreign = { account, empty, code: 'their:secret', posted, pending, endpoint: body.id, delivery };
 });
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(() => api.stop());
+
+/** One that has been sent, without a worker. */
+async function deliveryTo(endpoint: string): Promise<string> {
+  await asAdmin(api.on.ownerUrl, (owner) =>
+    owner.query(
+      `INSERT INTO webhook_deliveries (merchant_id, endpoint_id, id, event_xid, event_seq, event_type, status)
+       VALUES ($1, $2, $2, '1', 1, 'account.created', 'delivered')`,
+      [theirs.id, endpoint],
+    ),
+  );
+  return endpoint;
+}
 
 /** Everything that a client sees, but for what differs from one request to the next. */
 function seen({ status, headers, text, body }: Answer): unknown {
@@ -74,6 +89,10 @@ const ROUTES: Record<string, { of: keyof typeof foreign; ask: Ask }[]> = {
       ask: (id, as) => as.client.get(`/v1/transactions?account_id=${id}&expand=entries&status=pending`),
     },
   ],
+  'GET /v1/daily_summaries': ['', '&limit=1&type=transfer'].map((query) => ({
+    of: 'account',
+    ask: (id, as) => as.client.get(`/v1/daily_summaries?account_id=${id}${query}`),
+  })),
   'POST /v1/transactions': [
     { of: 'account', ask: (id, as) => as.post(named(id)) },
     { of: 'account', ask: (id, as) => as.post(named(id, { status: 'pending' })) },
@@ -103,6 +122,23 @@ const ROUTES: Record<string, { of: keyof typeof foreign; ask: Ask }[]> = {
     { of: 'posted', ask: (id, as) => as.move(id, 'reverse', { amount: '999' }) },
     { of: 'pending', ask: (id, as) => as.move(id, 'reverse') },
   ],
+  'GET /v1/webhook_endpoints/{id}': [{ of: 'endpoint', ask: (id, as) => as.client.get(`/v1/webhook_endpoints/${id}`) }],
+  'DELETE /v1/webhook_endpoints/{id}': [
+    { of: 'endpoint', ask: (id, as) => as.client.request('DELETE', `/v1/webhook_endpoints/${id}`) },
+  ],
+  'POST /v1/webhook_endpoints/{id}/rotate_secret': [
+    { of: 'endpoint', ask: (id, as) => as.client.post(`/v1/webhook_endpoints/${id}/rotate_secret`) },
+  ],
+  'POST /v1/webhook_endpoints/{id}/enable': [
+    { of: 'endpoint', ask: (id, as) => as.client.post(`/v1/webhook_endpoints/${id}/enable`) },
+  ],
+  'GET /v1/webhook_endpoints/{id}/deliveries': ['', '?limit=1'].map((query) => ({
+    of: 'endpoint',
+    ask: (id, as) => as.client.get(`/v1/webhook_endpoints/${id}/deliveries${query}`),
+  })),
+  'POST /v1/webhook_deliveries/{id}/redeliver': [
+    { of: 'delivery', ask: (id, as) => as.client.post(`/v1/webhook_deliveries/${id}/redeliver`) },
+  ],
 };
 
 describe('a foreign id is an unknown id, byte for byte', () => {
@@ -130,7 +166,9 @@ describe('a foreign id is an unknown id, byte for byte', () => {
   test('every route that takes an id of a merchant’s, in its path, query or body, is in the table', () => {
     const routes = routesOf(CONTROLLERS)
       .map(({ method, path }) => `${method.toUpperCase()} ${path}`)
-      .filter((route) => /\/v1\/(transactions|accounts\/\{)/.test(route));
+      .filter((route) =>
+        /\/v1\/(transactions|daily_summaries|accounts\/\{|webhook_endpoints\/\{|webhook_deliveries)/.test(route),
+      );
     expect(Object.keys(ROUTES).sort()).toEqual(routes.sort());
   });
 
@@ -139,6 +177,7 @@ describe('a foreign id is an unknown id, byte for byte', () => {
       `accounts/${foreign.account}`,
       `accounts/${foreign.account}/balance`,
       `transactions/${foreign.posted}`,
+      `webhook_endpoints/${foreign.endpoint}/deliveries`,
     ]) {
       expect((await theirs.client.get(`/v1/${path}`)).status).toBe(200);
     }
@@ -151,6 +190,7 @@ describe('a foreign id is an unknown id, byte for byte', () => {
     const { data } = (await mine.client.get('/v1/accounts?limit=1000')).body;
     expect(new Set(data.map((account: Json) => account.merchant_id))).toEqual(new Set([mine.id]));
     expect((await mine.client.get('/v1/accounts?code_prefix=their')).body.data).toEqual([]);
+    expect((await mine.client.get('/v1/webhook_endpoints')).body.data).toEqual([]);
   });
 
   test('a code that another merchant uses is free', async () => {

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
+import { FOREIGN_CHANGES, FOREIGN_INSERTS, NOT_OF_POSTINGS } from './support/foreign-rows.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { expectVerified } from './support/verified.js';
 
@@ -33,21 +34,8 @@ describe('PostgreSQL refuses the runtime role', () => {
     postedId(await ledger.post(foreign, transfer(...theirs, 5n, { effectiveAtMs: Date.now() - 10_000 })));
     postedId(await ledger.post(foreign, transfer(...theirs, 5n, { pending: true })));
     await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), async (db) => {
-      for (const text of [
-        `INSERT INTO daily_summaries VALUES ($1, 1, now(), 1, 't', 'EUR', 1, 1, 0, 0)`,
-        `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
-        `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at)
-         VALUES ($1, $1, 'c', '1', 1, 't', 1, 'event', 1, 'e', snowflake_time($1))`,
-      ]) {
-        await db.query({ text, values: [foreign] });
-      }
+      for (const table of NOT_OF_POSTINGS) await db.query({ text: FOREIGN_INSERTS[table] ?? '', values: [foreign] });
     });
-    await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), (db) =>
-      db.query({
-        text: `INSERT INTO api_keys (merchant_id, id, secret_sha256, hint, created_at) VALUES ($1, $2, sha256('x'), 'x', snowflake_time($2))`,
-        values: [foreign, ledger.ids.next()],
-      }),
-    );
     client = new pg.Client({ connectionString: on.runtimeUrl });
     await client.connect();
   });
@@ -333,25 +321,8 @@ describe('PostgreSQL refuses the runtime role', () => {
     });
 
     test('their rows cannot be inserted, in any table', async () => {
-      const inserts: Record<string, string> = {
-        merchants: `INSERT INTO merchants SELECT id + 1, name, time_zone, settlement_cutoff, currencies, snowflake_time(id + 1) FROM merchants`,
-        accounts: `INSERT INTO accounts SELECT $1, id + 1, 'other', name, currency, normal_side, NULL, metadata, snowflake_time(id + 1) FROM accounts`,
-        api_keys: `INSERT INTO api_keys VALUES ($1, $1, sha256('z'), 'z', snowflake_time($1))`,
-        balances: `INSERT INTO balances (merchant_id, account_id) VALUES ($1, 1)`,
-        transactions: `INSERT INTO transactions SELECT $1, created_at, id, kind, type, amount, currency, NULL, effective_at, parent_id, NULL, NULL, NULL, legs FROM transactions`,
-        entries: `INSERT INTO entries SELECT $1, account_id, account_version, transaction_id, direction, currency, posted_amount, pending_amount, posted_debits, posted_credits, pending_debits, pending_credits, effective_at, type FROM entries`,
-        transaction_states: `INSERT INTO transaction_states VALUES ($1, 1, 'pending', 1, 0, NULL)`,
-        late_sums: `INSERT INTO late_sums VALUES ($1, 1, 0, 0, 1, 1, 0, 0)`,
-        idempotency_keys: `INSERT INTO idempotency_keys VALUES ($1, 'k', sha256('z'), 201, 1)`,
-        daily_summaries: `INSERT INTO daily_summaries VALUES ($1, 1, now(), 1, 't', 'EUR', 1, 1, 0, 0)`,
-        dead_letters: `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at)
-          VALUES ($1, $1, 'c', '1', 1, 't', 1, 'event', 1, 'e', snowflake_time($1))`,
-        parked_streams: `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
-        events: `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 't', 1, now(), '{}')`,
-      };
-      // A new table has to say here how a foreign row would be inserted.
-      expect(Object.keys(inserts).sort()).toEqual([...tables, 'merchants'].sort());
-      for (const [table, sql] of Object.entries(inserts)) {
+      expect(Object.keys(FOREIGN_INSERTS).sort()).toEqual([...tables, 'merchants'].sort());
+      for (const [table, sql] of Object.entries(FOREIGN_INSERTS)) {
         await client.query('ROLLBACK; BEGIN');
         await enter(merchant);
         const values = sql.includes('$1') ? [foreign] : [];
@@ -360,16 +331,8 @@ describe('PostgreSQL refuses the runtime role', () => {
     });
 
     test('their rows cannot be changed or deleted', async () => {
-      for (const sql of [
-        `UPDATE balances SET closed = true WHERE merchant_id = ${foreign}`,
-        `UPDATE transaction_states SET remaining = 0 WHERE merchant_id = ${foreign}`,
-        `UPDATE late_sums SET posted_debits = 0 WHERE merchant_id = ${foreign}`,
-        `UPDATE api_keys SET revoked_at = now() WHERE merchant_id = ${foreign}`,
-        `DELETE FROM idempotency_keys WHERE merchant_id = ${foreign}`,
-        `UPDATE daily_summaries SET debit_count = 9 WHERE merchant_id = ${foreign}`,
-        `UPDATE dead_letters SET status = 'redriving' WHERE merchant_id = ${foreign}`,
-        `DELETE FROM parked_streams WHERE merchant_id = ${foreign}`,
-      ]) {
+      for (const change of FOREIGN_CHANGES) {
+        const sql = `${change} WHERE merchant_id = ${foreign}`;
         expect({ sql, rows: (await client.query(sql)).rowCount }).toEqual({ sql, rows: 0 });
       }
     });

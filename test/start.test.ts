@@ -8,6 +8,8 @@ import { freePort } from '../scripts/ports.mjs';
 import { until } from './support/until.js';
 
 const ROOT = join(import.meta.dirname, '..');
+/** It compiles everything, starts two servers and three processes, and has two cores with others beside it. */
+const READY_WITHIN_MS = 120_000;
 
 /** What `npm start` runs, without its launcher (a kill is to hit the supervisor), in a data folder of the test's own. */
 class Started {
@@ -30,10 +32,14 @@ class Started {
 
   /** The `curl` lines that it printed, as requests. */
   async curls(): Promise<{ url: string; init: RequestInit }[]> {
-    await until('npm start is ready', () => {
-      if (this.process.exitCode !== null) throw new Error(`npm start ended:\n${this.output}`);
-      return this.output.includes('Ctrl-C stops everything');
-    });
+    await until(
+      'npm start is ready',
+      () => {
+        if (this.process.exitCode !== null) throw new Error(`npm start ended:\n${this.output}`);
+        return this.output.includes('Ctrl-C stops everything');
+      },
+      READY_WITHIN_MS,
+    );
     const key = /export KEY=(\S+)/.exec(this.output)?.[1] ?? '';
     return [...this.output.matchAll(/^ {2}curl -sS (.*)$/gm)].map(([, line = '']) => {
       const headers = [...line.matchAll(/-H "([^:]+): ([^"]+)"/g)].map(([, name = '', value = '']) => [
@@ -66,7 +72,7 @@ async function inTurn(requests: Parameters<typeof ask>[0][]) {
   return answers;
 }
 
-describe('npm start', () => {
+describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
   let dataDir: string;
   let port: number;
   let started: Started;
@@ -88,6 +94,12 @@ describe('npm start', () => {
     expect(statement.data[0]).toMatchObject({ transaction_id: posted.id, amount: '1250', direction: 'credit' });
   });
 
+  test('shows the first merchant’s events as they arrive at a receiver of webhooks', async () => {
+    await until('an event has arrived', () =>
+      /webhook evt_\d+_\d+ transaction\.\w+ .*signature verified/.test(started.output),
+    );
+  });
+
   test('killed without warning and started again, it has the same data and the same keys', async () => {
     const [posting, balance] = await started.curls();
     if (!posting || !balance) throw new Error('no requests were printed');
@@ -106,6 +118,13 @@ describe('npm start', () => {
     const after = await ask(balance);
     // Its Redis came back empty, so that this one is the database's.
     expect({ ...after, as_of: '', source: '' }).toEqual({ ...before, as_of: '', source: '' });
+    // Its webhooks still go to one receiver.
+    const { origin } = new URL(posting.url);
+    const endpoints = await ask({
+      url: `${origin}/v1/webhook_endpoints`,
+      init: { headers: posting.init.headers ?? {} },
+    });
+    expect(endpoints.data.map(({ status }: { status: string }) => status)).toEqual(['enabled']);
   });
 
   test('SIGTERM ends it in good order', async () => {

@@ -1,9 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
+import { inFile } from './mutant.mjs';
 
 /**
  * Planted bugs of the REST contract, each of which a test from outside must notice.
  *
- * @type {import('./table.mjs').Mutant[]}
+ * @type {import('./mutant.mjs').Mutant[]}
  */
 export const API_MUTANTS = [
   inFile('libs/platform/src/cursor.ts', 'test/lists.test.ts', [
@@ -66,11 +67,3 @@ export const API_MUTANTS = [
     ['the revoking process goes on trusting', 'this.authenticator.forget(merchantId);', ''],
   ]),
 ].flat();
-
-/**
- * @param {string} file @param {string} spec @param {[name: string, search: string, replace: string][]} changes
- * @returns {import('./table.mjs').Mutant[]}
- */
-export function inFile(file, spec, changes) {
-  return changes.map(([name, search, replace]) => ({ name, file, search, replace, specs: [spec] }));
-}

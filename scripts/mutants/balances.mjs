@@ -1,10 +1,10 @@
-import { inFile } from './api.mjs';
+import { inFile } from './mutant.mjs';
 
 /**
  * Planted bugs of the balance cache around a Redis that is not well. Those that only real processes show are in
  * test/histories/mutants.ts.
  *
- * @type {import('./table.mjs').Mutant[]}
+ * @type {import('./mutant.mjs').Mutant[]}
  */
 export const BALANCE_MUTANTS = [
   ...inFile('libs/balances/src/untold-versions.ts', 'test/balance-cache-faults.test.ts', [

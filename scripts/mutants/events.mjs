@@ -1,12 +1,12 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
-import { inFile } from './api.mjs';
+import { inFile } from './mutant.mjs';
 
 const EVENTS = 'test/events.test.ts';
 
 /**
  * Planted bugs of the event log: its order, its versions, and how it is followed.
  *
- * @type {import('./table.mjs').Mutant[]}
+ * @type {import('./mutant.mjs').Mutant[]}
  */
 export const EVENT_MUTANTS = [
   inFile('libs/ledger/src/group-store.ts', 'test/event-order.test.ts', [

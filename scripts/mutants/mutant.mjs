@@ -9,3 +9,12 @@
 export function mutantsOf(file, specs) {
   return (name, search, replace, only = specs) => ({ name, file, search, replace, specs: only });
 }
+
+/**
+ * Mutants of one file that one spec must catch.
+ * @param {string} file @param {string} spec @param {[name: string, search: string, replace: string][]} changes
+ * @returns {Mutant[]}
+ */
+export function inFile(file, spec, changes) {
+  return changes.map(([name, search, replace]) => ({ name, file, search, replace, specs: [spec] }));
+}

@@ -4,7 +4,9 @@ import { API_MUTANTS } from './api.mjs';
 import { BALANCE_MUTANTS } from './balances.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
+import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
+import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
 
@@ -269,7 +271,9 @@ export const MUTANTS = [
     '',
   ),
   ...API_MUTANTS,
+  ...OPERATIONS_MUTANTS,
   ...OUTBOX_MUTANTS,
   ...EVENT_MUTANTS,
   ...BALANCE_MUTANTS,
+  ...WEBHOOK_MUTANTS,
 ];

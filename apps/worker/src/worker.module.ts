@@ -21,6 +21,10 @@ import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import { openWebhookSender } from '#webhooks/open-sender.js';
+import { purgeWebhooks } from '#webhooks/purge.js';
+import type { WebhookSender } from '#webhooks/sender.js';
+import { addWebhookMetrics, WebhookBacklog } from '#webhooks/webhook-metrics.js';
 import { CONSUMERS } from './consumers.js';
 import { Duty } from './duty.js';
 import { MetricsServer } from './metrics-server.js';
@@ -30,6 +34,7 @@ const HOUR_MS = 3_600_000;
 const SWEEP_INTERVAL_MS = 5_000;
 /** Keys and tokens are kept for a day or more: an hour later or earlier is all the same. */
 const PURGE_INTERVAL_MS = HOUR_MS;
+const WEBHOOK_BACKLOG_INTERVAL_MS = 10_000;
 
 /** Injection token: where the consumers' processes begin. */
 const CONSUMER_PROCESS = Symbol('ConsumerProcess');
@@ -41,6 +46,7 @@ const COMPILED_PROCESS: ConsumerProcess = { entry: new URL('./consumer-process.j
 export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   #duties: Duty[] = [];
   #metrics: MetricsServer | undefined;
+  #webhooks: WebhookSender | undefined;
   #outbox: Outbox | undefined;
 
   constructor(
@@ -75,6 +81,9 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
         { client: cache.client, database, logger },
         { ttlMs: config.balanceTtlMs, sample: config.balanceMonitorSample },
       );
+    const webhooks = openWebhookSender(database, config.webhooks, logger);
+    this.#webhooks = webhooks;
+    const backlog = new WebhookBacklog(database);
     const outbox = new Outbox({
       config,
       database,
@@ -86,7 +95,12 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     });
     this.#outbox = outbox;
     // First: a port that is taken ends the start before anything is at work.
-    if (config.metricsPort > 0) this.#metrics = await this.#serveMetrics(outbox, monitor);
+    if (config.metricsPort > 0)
+      this.#metrics = await this.#serveMetrics(
+        outbox,
+        { sender: webhooks, backlog, nowMs: () => systemClock.now() },
+        monitor,
+      );
     const retentionMs = config.idempotencyRetentionHours * HOUR_MS;
     this.#duties = [
       {
@@ -104,6 +118,21 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
         intervalMs: PURGE_INTERVAL_MS,
         round: () => purgeWriteFences(database, systemClock.now()),
       },
+      { name: 'send webhooks', intervalMs: config.webhooks.pollMs, round: () => webhooks.round() },
+      {
+        name: 'purge webhook deliveries',
+        intervalMs: PURGE_INTERVAL_MS,
+        round: () => purgeWebhooks(database, config.webhooks.retentionMs, systemClock.now()),
+      },
+      ...(this.#metrics
+        ? [
+            {
+              name: 'count webhooks that are due',
+              intervalMs: WEBHOOK_BACKLOG_INTERVAL_MS,
+              round: () => backlog.look(),
+            },
+          ]
+        : []),
       ...outbox.duties,
       ...(cache && monitor
         ? [
@@ -120,19 +149,24 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     await outbox.start();
   }
 
-  #serveMetrics(outbox: Outbox, monitor: BalanceMonitor | undefined): Promise<MetricsServer> {
+  #serveMetrics(
+    outbox: Outbox,
+    webhooks: Parameters<typeof addWebhookMetrics>[1],
+    monitor: BalanceMonitor | undefined,
+  ): Promise<MetricsServer> {
     const { cache, config, database, writer } = this;
     const metrics = new Metrics();
     metrics.gauge('counterfoil_writer_waiting', 'Postings that wait for their commit group.', () => writer.waiting);
     metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
     if (cache) addBalanceMetrics(metrics, cache);
     if (monitor) addMonitorMetrics(metrics, monitor);
+    addWebhookMetrics(metrics, webhooks);
     outbox.addMetrics(metrics);
     return MetricsServer.listen(metrics, { host: config.host, port: config.metricsPort, allow: config.metricsAllow });
   }
 
   async onModuleDestroy(): Promise<void> {
-    await Promise.all([this.#metrics?.close(), ...this.#duties.map((duty) => duty.stop())]);
+    await Promise.all([this.#metrics?.close(), this.#webhooks?.stop(), ...this.#duties.map((duty) => duty.stop())]);
     await this.#outbox?.stop(this.config.shutdownGraceMs / 2);
   }
 }

@@ -68,6 +68,13 @@ function transaction<
 
 const held = transaction(['pending'], z.null());
 
+const webhookEndpointDisabled = z.strictObject({
+  endpoint_id: id,
+  url: z.string(),
+  reason: z.enum(['failing', 'gone']).describe('`failing`: no success for too long; `gone`: it answered 410.'),
+  failing_since: time.describe('First failure since the last success.'),
+});
+
 export const CATALOGUE = {
   'account.created': EventSchema.first('An account was opened; its balance is zero.', accountCreated),
   'account.closed': EventSchema.first('An empty account was closed: nothing posts to it any more.', accountClosed),
@@ -93,6 +100,10 @@ export const CATALOGUE = {
   'transaction.expired': EventSchema.first(
     'What remained of a hold was released, because its time was up.',
     transaction(['expiry'], moved),
+  ),
+  'webhook_endpoint.disabled': EventSchema.first(
+    'Nothing more is sent to a webhook endpoint until it is enabled.',
+    webhookEndpointDisabled,
   ),
 } as const;
 

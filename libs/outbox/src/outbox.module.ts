@@ -41,9 +41,9 @@ export class OutboxModule implements OnApplicationShutdown {
             new LogWatch(
               { database, hints, logger, clock: systemClock },
               {
-                pollMs: config.eventPollMs,
-                followers: config.eventFollowers,
-                followersPerMerchant: config.eventFollowersPerMerchant,
+                pollMs: config.outbox.eventPollMs,
+                followers: config.outbox.eventFollowers,
+                followersPerMerchant: config.outbox.eventFollowersPerMerchant,
               },
             ),
           inject: [Database, CommitHints, LOGGER],

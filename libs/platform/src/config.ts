@@ -1,30 +1,16 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { integer, url } from './config-fields.js';
+import { OUTBOX_ENVIRONMENT, type OutboxSettings, outboxSettings } from './outbox-settings.js';
 import { passwordOf, runtimeUrlOf } from './runtime-role.js';
+import { WEBHOOK_ENVIRONMENT, type WebhookSettings, webhookSettings } from './webhook-settings.js';
 
 /** EX_CONFIG of sysexits.h: the process was told something that it cannot work with; a restart does not help. */
 export const CONFIG_EXIT_CODE = 78;
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const MIB = 1_048_576;
-
-function integer(bounds: { default: number; min: number; max: number }) {
-  const message = `must be a whole number from ${bounds.min} to ${bounds.max}`;
-  return z
-    .string()
-    .regex(/^[0-9]{1,12}$/, message)
-    .transform(Number)
-    .refine((value) => value >= bounds.min && value <= bounds.max, message)
-    .default(bounds.default);
-}
-
-function url(schemes: readonly string[]) {
-  const message = `must be a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`;
-  return z
-    .string()
-    .refine((value) => URL.canParse(value) && schemes.includes(new URL(value).protocol.slice(0, -1)), message);
-}
 
 const postgresUrl = url(['postgres', 'postgresql']);
 const redisUrl = url(['redis', 'rediss']);
@@ -178,54 +164,8 @@ export const ENVIRONMENT = z.object({
   BALANCE_MONITOR_SAMPLE: integer({ default: 200, min: 2, max: 10_000 }).describe(
     'Accounts in such a sample: half of them from the cache, half from the ledger.',
   ),
-  RELAY_BUSY_MS: integer({ default: 10, min: 1, max: 1_000 }).describe(
-    'Wait of the relay between two looks at the log while there are events.',
-  ),
-  RELAY_IDLE_MS: integer({ default: 250, min: 1, max: 60_000 }).describe(
-    'Longest such wait while there are none. A hint from whoever commits ends it, where Redis carries it.',
-  ),
-  RELAY_LEASE_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
-    'How long a worker that died keeps its partitions of the log from the others.',
-  ),
-  RELAY_STRETCH: integer({ default: 1_000, min: 1, max: 100_000 }).describe(
-    'Events of a partition that are handed to a consumer as one job.',
-  ),
-  RELAY_RESEND_MS: integer({ default: 30_000, min: 100, max: 3_600_000 }).describe(
-    'After this long, events that were handed over and not applied are handed over again.',
-  ),
-  RELAY_MAX_HOLD_MS: integer({ default: 60_000, min: 0, max: 86_400_000 }).describe(
-    'Age from which the relay ends transactions of the service’s own role that hold back the log. 0: never.',
-  ),
-  CONSUMER_PAGE: integer({ default: 500, min: 1, max: 10_000 }).describe(
-    'Events that a consumer applies in one transaction.',
-  ),
-  CONSUMER_TRIES: integer({ default: 5, min: 1, max: 11 }).describe(
-    'How often a consumer tries one event before it becomes a dead letter.',
-  ),
-  CONSUMER_TIMEOUT_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
-    'Deadline of one transaction of a consumer; a handler that hangs longer is ended.',
-  ),
-  CONSUMER_MEMORY_MB: integer({ default: 256, min: 32, max: 8_192 }).describe(
-    'Heap of a consumer’s process; a handler that wants more ends it.',
-  ),
-  EVENT_WAIT_MAX_MS: integer({ default: 30_000, min: 0, max: 300_000 }).describe(
-    'Longest that `GET /v1/events?wait_ms=` waits; REQUEST_DEADLINE_MS ends it earlier, if that is less.',
-  ),
-  EVENT_POLL_MS: integer({ default: 40, min: 5, max: 10_000 }).describe(
-    'How often a process looks for events that other processes committed, while somebody waits for some: one query for all who wait.',
-  ),
-  EVENT_FOLLOWERS: integer({ default: 1_000, min: 0, max: 100_000 }).describe(
-    'Requests that may wait for events at once in a process, streams included; beyond that the answer is `overloaded`.',
-  ),
-  EVENT_FOLLOWERS_PER_MERCHANT: integer({ default: 100, min: 0, max: 100_000 }).describe(
-    'The same for each merchant, so that one cannot take all the places.',
-  ),
-  EVENT_STREAM_MAX_MS: integer({ default: 300_000, min: 100, max: 86_400_000 }).describe(
-    'How long a stream of events lasts; its client goes on with `Last-Event-ID`.',
-  ),
-  EVENT_HEARTBEAT_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
-    'How often a stream of events says that it is alive while there are none. Less than a proxy’s idle timeout.',
-  ),
+  ...OUTBOX_ENVIRONMENT,
+  ...WEBHOOK_ENVIRONMENT,
   METRICS_ALLOW: z
     .string()
     .refine(
@@ -295,22 +235,8 @@ export interface Config {
   readonly balanceSweepAfterMs: number;
   readonly balanceMonitorIntervalMs: number;
   readonly balanceMonitorSample: number;
-  readonly relayBusyMs: number;
-  readonly relayIdleMs: number;
-  readonly relayLeaseMs: number;
-  readonly relayStretch: number;
-  readonly relayResendMs: number;
-  readonly relayMaxHoldMs: number;
-  readonly consumerPage: number;
-  readonly consumerTries: number;
-  readonly consumerTimeoutMs: number;
-  readonly consumerMemoryMb: number;
-  readonly eventWaitMaxMs: number;
-  readonly eventPollMs: number;
-  readonly eventFollowers: number;
-  readonly eventFollowersPerMerchant: number;
-  readonly eventStreamMaxMs: number;
-  readonly eventHeartbeatMs: number;
+  readonly outbox: OutboxSettings;
+  readonly webhooks: WebhookSettings;
   readonly metricsAllow: readonly string[];
   readonly metricsPort: number;
   readonly cursorSecret: string;
@@ -374,22 +300,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     balanceSweepAfterMs: values.BALANCE_SWEEP_AFTER_MS,
     balanceMonitorIntervalMs: values.BALANCE_MONITOR_INTERVAL_MS,
     balanceMonitorSample: values.BALANCE_MONITOR_SAMPLE,
-    relayBusyMs: values.RELAY_BUSY_MS,
-    relayIdleMs: values.RELAY_IDLE_MS,
-    relayLeaseMs: values.RELAY_LEASE_MS,
-    relayStretch: values.RELAY_STRETCH,
-    relayResendMs: values.RELAY_RESEND_MS,
-    relayMaxHoldMs: values.RELAY_MAX_HOLD_MS,
-    consumerPage: values.CONSUMER_PAGE,
-    consumerTries: values.CONSUMER_TRIES,
-    consumerTimeoutMs: values.CONSUMER_TIMEOUT_MS,
-    consumerMemoryMb: values.CONSUMER_MEMORY_MB,
-    eventWaitMaxMs: values.EVENT_WAIT_MAX_MS,
-    eventPollMs: values.EVENT_POLL_MS,
-    eventFollowers: values.EVENT_FOLLOWERS,
-    eventFollowersPerMerchant: values.EVENT_FOLLOWERS_PER_MERCHANT,
-    eventStreamMaxMs: values.EVENT_STREAM_MAX_MS,
-    eventHeartbeatMs: values.EVENT_HEARTBEAT_MS,
+    outbox: outboxSettings(values),
+    webhooks: webhookSettings(values),
     metricsAllow: Object.freeze(values.METRICS_ALLOW.split(',').map((address) => address.trim())),
     metricsPort: values.METRICS_PORT,
     cursorSecret: values.CURSOR_SECRET ?? deriveCursorSecret(databaseRuntimeUrl),

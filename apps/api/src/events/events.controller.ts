@@ -3,8 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { LedgerError } from '#kernel/problem.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
-import { LOG_START, type Position, parsePosition, positionText, readLog } from '#outbox/event-log.js';
+import { parsePosition, positionText, readLog } from '#outbox/event-log.js';
 import { LogWatch } from '#outbox/log-watch.js';
+import { BEGINNING, type Position } from '#outbox/position.js';
 import type { Config } from '#platform/config.js';
 import { CursorCodec, cursorScope } from '#platform/cursor.js';
 import { Deadline } from '#platform/deadline.js';
@@ -78,7 +79,7 @@ export class EventsController {
     const events = await read();
     if (events.length > 0 || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
-    const boundMs = Math.min(waitMs, this.config.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
+    const boundMs = Math.min(waitMs, this.config.outbox.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
     const patience = Deadline.after(boundMs);
     const leave = this.watch.follow(context.merchantId);
     const signal = goneSignal(reply);
@@ -121,7 +122,11 @@ export class EventsController {
           },
         },
         { after: page.after, first },
-        { heartbeatMs: this.config.eventHeartbeatMs, maxMs: this.config.eventStreamMaxMs, gone: goneSignal(reply) },
+        {
+          heartbeatMs: this.config.outbox.eventHeartbeatMs,
+          maxMs: this.config.outbox.eventStreamMaxMs,
+          gone: goneSignal(reply),
+        },
       );
     } catch (error) {
       leave();
@@ -132,7 +137,7 @@ export class EventsController {
   #positionOf(context: RequestContext, request: FastifyRequest, after: string | undefined): Position {
     const lastId = acceptsStream(request) ? request.headers['last-event-id'] : undefined;
     const [cursor, name] = typeof lastId === 'string' && lastId !== '' ? [lastId, 'Last-Event-ID'] : [after, 'after'];
-    return cursor === undefined ? LOG_START : parsePosition(this.cursors.decode(scopeOf(context), cursor, name));
+    return cursor === undefined ? BEGINNING : parsePosition(this.cursors.decode(scopeOf(context), cursor, name));
   }
 
   #cursor(context: RequestContext, position: Position): string {

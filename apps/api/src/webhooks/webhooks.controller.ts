@@ -1,0 +1,193 @@
+import { Body, Controller, Delete, Get, Inject, Post, Query } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { z } from 'zod';
+import { notFound } from '#kernel/problem.js';
+import type { Config } from '#platform/config.js';
+import { cursorScope } from '#platform/cursor.js';
+import { CONFIG } from '#platform/platform.module.js';
+import type { RequestContext } from '#platform/request-context.js';
+import {
+  CreateWebhookEndpointCommand,
+  DeleteWebhookEndpointCommand,
+  EnableWebhookEndpointCommand,
+  RedeliverCommand,
+  RotateWebhookSecretCommand,
+} from '#webhooks/endpoint.commands.js';
+import {
+  GetWebhookEndpointQuery,
+  ListWebhookDeliveriesQuery,
+  ListWebhookEndpointsQuery,
+} from '#webhooks/endpoint.queries.js';
+import { Documented } from '../documented.js';
+import { pageQuery } from '../merchants/shapes.js';
+import { Pages } from '../pages.js';
+import { CurrentContext, PathId } from '../request.js';
+import { noFields } from '../schemas.js';
+import {
+  createdWebhookEndpoint,
+  createWebhookEndpoint,
+  webhookDelivery,
+  webhookDeliveryBody,
+  webhookDeliveryList,
+  webhookEndpoint,
+  webhookEndpointBody,
+  webhookEndpointList,
+} from './shapes.js';
+
+@Controller('v1/webhook_endpoints')
+export class WebhookEndpointsController {
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+    private readonly pages: Pages,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  @Post()
+  @Documented({
+    summary: 'Have events sent to a URL',
+    description:
+      'Signed as Standard Webhooks (standardwebhooks.com) has it, in the order of the event log, at least once: a repetition has the same `webhook-id`.',
+    status: 201,
+    response: createdWebhookEndpoint,
+    requestExample: { url: 'https://example.com/webhooks', event_types: ['transaction.posted'] },
+  })
+  async create(
+    @CurrentContext() context: RequestContext,
+    @Body({ schema: createWebhookEndpoint }) body: z.output<typeof createWebhookEndpoint>,
+  ) {
+    const { id, secret } = await this.commands.execute(
+      new CreateWebhookEndpointCommand(
+        context,
+        { url: body.url, eventTypes: body.event_types ?? null },
+        this.config.webhooks,
+      ),
+    );
+    return { ...(await this.#endpoint(context, id)), secret };
+  }
+
+  @Get()
+  @Documented({ summary: 'List webhook endpoints, newest first', response: webhookEndpointList })
+  list(
+    @CurrentContext() context: RequestContext,
+    @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
+  ) {
+    return this.pages.page({
+      scope: cursorScope(context.merchantId, 'webhook_endpoints'),
+      cursor,
+      limit,
+      read: (before, count) => this.queries.execute(new ListWebhookEndpointsQuery(context, { before, limit: count })),
+      position: (endpoint) => endpoint.id,
+      body: (endpoint) => webhookEndpointBody(context.merchantId, endpoint),
+    });
+  }
+
+  @Get(':id')
+  @Documented({ summary: 'Get a webhook endpoint', response: webhookEndpoint, problems: ['not_found'] })
+  get(@CurrentContext() context: RequestContext, @PathId('webhook endpoint') id: bigint) {
+    return this.#endpoint(context, id);
+  }
+
+  @Delete(':id')
+  @Documented({
+    summary: 'Send nothing more to an endpoint',
+    status: 204,
+    response: undefined,
+    problems: ['not_found'],
+  })
+  async remove(@CurrentContext() context: RequestContext, @PathId('webhook endpoint') id: bigint): Promise<void> {
+    await this.commands.execute(new DeleteWebhookEndpointCommand(context, id));
+  }
+
+  @Post(':id/rotate_secret')
+  @Documented({
+    summary: 'Make a new secret',
+    description: 'It signs at once; the one before signs beside it for WEBHOOK_SECRET_OVERLAP_HOURS.',
+    response: createdWebhookEndpoint,
+    problems: ['not_found'],
+  })
+  async rotateSecret(
+    @CurrentContext() context: RequestContext,
+    @PathId('webhook endpoint') id: bigint,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+  ) {
+    const { secretOverlapMs } = this.config.webhooks;
+    const { secret } = await this.commands.execute(new RotateWebhookSecretCommand(context, id, secretOverlapMs));
+    return { ...(await this.#endpoint(context, id)), secret };
+  }
+
+  @Post(':id/enable')
+  @Documented({
+    summary: 'Enable an endpoint that was disabled',
+    description:
+      'It gets what was due when it was disabled, and what happens from now on; nothing of the time between.',
+    response: webhookEndpoint,
+    problems: ['not_found'],
+  })
+  async enable(
+    @CurrentContext() context: RequestContext,
+    @PathId('webhook endpoint') id: bigint,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+  ) {
+    await this.commands.execute(new EnableWebhookEndpointCommand(context, id));
+    return this.#endpoint(context, id);
+  }
+
+  @Get(':id/deliveries')
+  @Documented({
+    summary: 'List what was sent to an endpoint and what is due, newest first',
+    response: webhookDeliveryList,
+    problems: ['not_found'],
+  })
+  deliveries(
+    @CurrentContext() context: RequestContext,
+    @PathId('webhook endpoint') id: bigint,
+    @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
+  ) {
+    return this.pages.page({
+      scope: cursorScope(context.merchantId, `webhook_endpoints/${id}/deliveries`),
+      cursor,
+      limit,
+      read: (before, count) =>
+        this.queries.execute(new ListWebhookDeliveriesQuery(context, { endpointId: id, before, limit: count })),
+      position: (delivery) => delivery.id,
+      body: webhookDeliveryBody,
+    });
+  }
+
+  async #endpoint(context: RequestContext, id: bigint) {
+    return webhookEndpointBody(
+      context.merchantId,
+      await this.queries.execute(new GetWebhookEndpointQuery(context, id)),
+    );
+  }
+}
+
+@Controller('v1/webhook_deliveries')
+export class WebhookDeliveriesController {
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+  ) {}
+
+  @Post(':id/redeliver')
+  @Documented({
+    summary: 'Send a delivery again',
+    description:
+      'At once and under the same `webhook-id`. One that is still in its line is tried now; any other is sent once, before the line.',
+    status: 202,
+    response: webhookDelivery,
+    problems: ['not_found', 'invalid_transition'],
+  })
+  async redeliver(
+    @CurrentContext() context: RequestContext,
+    @PathId('webhook delivery') id: bigint,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+  ) {
+    const { endpointId } = await this.commands.execute(new RedeliverCommand(context, id));
+    const page = { endpointId, id, before: undefined, limit: 1 };
+    const [delivery] = await this.queries.execute(new ListWebhookDeliveriesQuery(context, page));
+    if (!delivery) throw notFound('webhook delivery');
+    return webhookDeliveryBody(delivery);
+  }
+}

@@ -1,0 +1,97 @@
+import { z } from 'zod';
+import { flag, integer } from './config-fields.js';
+
+const MAX_TRIES = 50;
+const MAX_WAIT_S = 7 * 86_400;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+/** The waits that Standard Webhooks suggests: three days from the first try to the last. */
+const DEFAULT_SCHEDULE_S = '5,300,1800,7200,18000,36000,50400,72000,86400';
+
+const schedule = `must be up to ${MAX_TRIES} whole numbers from 1 to ${MAX_WAIT_S}, separated by commas`;
+
+export const WEBHOOK_ENVIRONMENT = {
+  WEBHOOK_ALLOW_LOOPBACK: flag('0').describe(
+    '`1`: webhooks may go to this machine itself, there also by plain http. For development alone; `npm start` sets it.',
+  ),
+  WEBHOOK_ENDPOINTS_PER_MERCHANT: integer({ default: 20, min: 1, max: 1_000 }).describe(
+    'Webhook endpoints that a merchant may have.',
+  ),
+  WEBHOOK_SECRET_OVERLAP_HOURS: integer({ default: 24, min: 0, max: 720 }).describe(
+    'How long the secret before a rotation goes on signing beside the new one.',
+  ),
+  WEBHOOK_POLL_MS: integer({ default: 250, min: 10, max: 60_000 }).describe(
+    'How often the worker looks for webhook deliveries that are due.',
+  ),
+  WEBHOOK_CONCURRENCY: integer({ default: 50, min: 1, max: 1_000 }).describe(
+    'Endpoints that a worker sends to at once. Each gets one request at a time.',
+  ),
+  WEBHOOK_CONNECT_TIMEOUT_MS: integer({ default: 5_000, min: 10, max: 60_000 }).describe(
+    'How long finding and connecting to an endpoint may take, TLS included.',
+  ),
+  WEBHOOK_HEADERS_TIMEOUT_MS: integer({ default: 10_000, min: 10, max: 60_000 }).describe(
+    'How long an endpoint, once connected, may take to begin its answer.',
+  ),
+  WEBHOOK_TIMEOUT_MS: integer({ default: 15_000, min: 10, max: 120_000 }).describe(
+    'Deadline of one webhook request, from the look-up of its name to the end of the answer.',
+  ),
+  WEBHOOK_RESPONSE_BYTES: integer({ default: 1_024, min: 0, max: 65_536 }).describe(
+    'How much of an endpoint’s answer is read and kept in the delivery log.',
+  ),
+  WEBHOOK_RETRY_SCHEDULE_S: z
+    .string()
+    .refine((value) => {
+      const waits = value.split(',');
+      return waits.length <= MAX_TRIES && waits.every((wait) => /^[1-9][0-9]{0,5}$/.test(wait) && +wait <= MAX_WAIT_S);
+    }, schedule)
+    .default(DEFAULT_SCHEDULE_S)
+    .describe(
+      'Seconds to wait after each failed try of a webhook; after one more failure than there are waits the delivery has failed. Up to a fifth is added at random.',
+    ),
+  WEBHOOK_RETRY_AFTER_MAX_S: integer({ default: 86_400, min: 0, max: MAX_WAIT_S }).describe(
+    'Longest wait that an endpoint can ask for with `Retry-After`.',
+  ),
+  WEBHOOK_DISABLE_AFTER_HOURS: integer({ default: 120, min: 1, max: 8_760 }).describe(
+    'After this long without a single success an endpoint is disabled, which an event tells.',
+  ),
+  WEBHOOK_RETENTION_DAYS: integer({ default: 30, min: 1, max: 3_650 }).describe(
+    'How long deliveries that are no longer due stay in the log, and with them the ids that keep an event from being delivered twice.',
+  ),
+};
+
+export interface WebhookSettings {
+  readonly allowLoopback: boolean;
+  readonly endpointsPerMerchant: number;
+  readonly secretOverlapMs: number;
+  readonly pollMs: number;
+  readonly concurrency: number;
+  readonly connectTimeoutMs: number;
+  readonly headersTimeoutMs: number;
+  readonly timeoutMs: number;
+  readonly responseBytes: number;
+  readonly retryScheduleMs: readonly number[];
+  readonly retryAfterMaxMs: number;
+  readonly disableAfterMs: number;
+  readonly retentionMs: number;
+}
+
+const environment = z.object(WEBHOOK_ENVIRONMENT);
+
+export function webhookSettings(values: z.output<typeof environment>): WebhookSettings {
+  return Object.freeze({
+    allowLoopback: values.WEBHOOK_ALLOW_LOOPBACK === '1',
+    endpointsPerMerchant: values.WEBHOOK_ENDPOINTS_PER_MERCHANT,
+    secretOverlapMs: values.WEBHOOK_SECRET_OVERLAP_HOURS * HOUR_MS,
+    pollMs: values.WEBHOOK_POLL_MS,
+    concurrency: values.WEBHOOK_CONCURRENCY,
+    connectTimeoutMs: values.WEBHOOK_CONNECT_TIMEOUT_MS,
+    headersTimeoutMs: values.WEBHOOK_HEADERS_TIMEOUT_MS,
+    timeoutMs: values.WEBHOOK_TIMEOUT_MS,
+    responseBytes: values.WEBHOOK_RESPONSE_BYTES,
+    retryScheduleMs: Object.freeze(values.WEBHOOK_RETRY_SCHEDULE_S.split(',').map((wait) => Number(wait) * 1_000)),
+    retryAfterMaxMs: values.WEBHOOK_RETRY_AFTER_MAX_S * 1_000,
+    disableAfterMs: values.WEBHOOK_DISABLE_AFTER_HOURS * HOUR_MS,
+    retentionMs: values.WEBHOOK_RETENTION_DAYS * DAY_MS,
+  });
+}

@@ -1,0 +1,234 @@
+import { currentVersion } from '#outbox/catalogue.js';
+import { int8Array } from '#platform/binary-array.js';
+import { Deadline } from '#platform/deadline.js';
+import type { Database } from '#platform/postgres.js';
+
+/** Bounds one statement of the sender. */
+const STATEMENT_DEADLINE_MS = 5_000;
+
+/**
+ * $1 merchants, $2 lease in milliseconds, $3 limit. Takes endpoints whose line has something due at its head and that no
+ * sender holds; those that another one is just taking are passed over. Behind a head that backs off the others wait.
+ */
+const CLAIM = {
+  name: 'webhooks-claim',
+  text: `
+UPDATE webhook_endpoints e
+   SET lease_epoch = e.lease_epoch + 1, lease_expires_at = now() + $2::int * interval '1 millisecond'
+  FROM (SELECT e.merchant_id, e.id
+          FROM unnest($1::bigint[]) AS m (id)
+          JOIN webhook_endpoints e ON e.merchant_id = m.id AND e.status = 'enabled' AND e.lease_expires_at <= now()
+          CROSS JOIN LATERAL (
+            SELECT next_attempt_at FROM webhook_deliveries
+             WHERE merchant_id = e.merchant_id AND endpoint_id = e.id AND status = 'due'
+             ORDER BY redelivery DESC, event_xid, event_seq LIMIT 1) head
+         WHERE head.next_attempt_at <= now()
+         ORDER BY head.next_attempt_at LIMIT $3
+           FOR NO KEY UPDATE OF e SKIP LOCKED) due
+ WHERE e.merchant_id = due.merchant_id AND e.id = due.id
+RETURNING e.merchant_id, e.id, e.lease_epoch, e.url,
+          ARRAY(SELECT key FROM webhook_secrets s
+                 WHERE s.merchant_id = e.merchant_id AND s.endpoint_id = e.id
+                   AND (s.expires_at IS NULL OR s.expires_at > now())
+                 ORDER BY s.expires_at DESC NULLS FIRST) AS keys`,
+};
+
+/** $1 merchant, $2 endpoint, $3 limit. data is null when the log no longer has the event. */
+const LINE = {
+  name: 'webhooks-line',
+  text: `
+SELECT d.id, d.event_xid, d.event_seq, d.event_type, d.redelivery, d.tries, d.next_attempt_at <= now() AS is_due,
+       e.version, e.occurred_at, e.trace_context, e.data
+  FROM webhook_deliveries d
+  LEFT JOIN events e ON e.merchant_id = d.merchant_id AND e.xid = d.event_xid AND e.seq = d.event_seq
+ WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.status = 'due'
+ ORDER BY d.redelivery DESC, d.event_xid, d.event_seq LIMIT $3`,
+};
+
+/**
+ * What came of a try: $1 merchant, $2 endpoint, $3 epoch, $4 delivery, $5 outcome (delivered, failed, or lapsed: not sent),
+ * $6 status of the delivery, $7 tries, $8 milliseconds until the next try or null, $9 whether it answered 410,
+ * $10 disable after milliseconds of failures, $11 lease in milliseconds, $12 to $16 the attempt, $17 traceparent.
+ * All of it, the event of a disabled endpoint included, only while the epoch is the caller's: no row otherwise.
+ */
+const RECORD = {
+  name: 'webhooks-record',
+  text: `
+WITH judged AS (
+  SELECT merchant_id, id, CASE $5::text WHEN 'delivered' THEN NULL WHEN 'failed' THEN coalesce(failing_since, now()) ELSE failing_since END AS since
+    FROM webhook_endpoints WHERE merchant_id = $1 AND id = $2 AND lease_epoch = $3 AND status = 'enabled' FOR NO KEY UPDATE
+), held AS (
+  UPDATE webhook_endpoints e
+     SET lease_expires_at = now() + CASE WHEN reason IS NULL THEN $11::int ELSE 0 END * interval '1 millisecond', failing_since = since,
+         status = CASE WHEN reason IS NULL THEN 'enabled' ELSE 'disabled' END, disabled_reason = reason
+    FROM (SELECT *, CASE WHEN $5 <> 'failed' THEN NULL WHEN $9::boolean THEN 'gone'
+                         WHEN since <= now() - $10::bigint * interval '1 millisecond' THEN 'failing' END AS reason
+            FROM judged) j
+   WHERE e.merchant_id = j.merchant_id AND e.id = j.id
+  RETURNING e.merchant_id, e.id, e.url, e.status, e.disabled_reason, e.failing_since
+), moved AS (
+  UPDATE webhook_deliveries d
+     SET status = $6, redelivery = d.redelivery AND $6 = 'due', tries = $7, attempts = d.attempts + 1,
+         next_attempt_at = CASE WHEN $8::bigint IS NULL THEN d.next_attempt_at ELSE now() + $8::bigint * interval '1 millisecond' END,
+         delivered_at = CASE WHEN $6 = 'delivered' THEN now() ELSE d.delivered_at END
+    FROM held WHERE d.merchant_id = $1 AND d.endpoint_id = held.id AND d.id = $4
+  RETURNING d.attempts
+), logged AS (
+  INSERT INTO webhook_attempts (merchant_id, delivery_id, attempt, at, status_code, error, duration_ms, response)
+  SELECT $1, $4, attempts, $12, $13, $14, $15, $16 FROM moved
+), told AS (
+  INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
+  SELECT merchant_id, 'webhook_endpoint.disabled', ${currentVersion('webhook_endpoint.disabled')}, date_trunc('milliseconds', now()), $17,
+         json_build_object('endpoint_id', id::text, 'url', url, 'reason', disabled_reason,
+                           'failing_since', to_char(failing_since, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+    FROM held WHERE status = 'disabled'
+)
+SELECT status = 'disabled' AS disabled FROM held`,
+};
+
+const RELEASE = {
+  name: 'webhooks-release',
+  text: `UPDATE webhook_endpoints SET lease_expires_at = now() WHERE merchant_id = $1 AND id = $2 AND lease_epoch = $3`,
+};
+
+/** The right to send to an endpoint, until somebody else takes it: his epoch is a higher one. */
+export interface EndpointLease {
+  readonly merchantId: bigint;
+  readonly endpointId: bigint;
+  readonly epoch: bigint;
+  readonly url: string;
+  /** Secrets that sign, the current one first. Never logged. */
+  readonly keys: readonly Buffer[];
+}
+
+export interface DueDelivery {
+  readonly id: bigint;
+  readonly xid: bigint;
+  readonly seq: bigint;
+  readonly type: string;
+  readonly redelivery: boolean;
+  /** Failed tries so far that count against the schedule. */
+  readonly tries: number;
+  /** False: the head of the line backs off. */
+  readonly isDue: boolean;
+  /** Undefined: the log no longer has it. */
+  readonly event: { version: number; occurredAtMs: number; traceContext: string | undefined; data: string } | undefined;
+}
+
+export interface Verdict {
+  outcome: 'delivered' | 'failed' | 'lapsed';
+  status: 'due' | 'delivered' | 'failed';
+  tries: number;
+  nextDelayMs: number | undefined;
+  /** It answered 410: the endpoint is disabled at once. */
+  gone: boolean;
+  attempt: { atMs: number; statusCode?: number; error?: string; durationMs: number; response?: string };
+}
+
+/** All SQL of the sender. Every statement that writes names its epoch. */
+export class DeliveryStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async claim(merchantIds: readonly bigint[], options: { leaseMs: number; limit: number }): Promise<EndpointLease[]> {
+    const values = [int8Array(merchantIds), options.leaseMs, options.limit];
+    const { rows } = await this.#database.transaction({ merchantIds }, deadline(), (client) =>
+      client.query<{ merchant_id: bigint; id: bigint; lease_epoch: bigint; url: string; keys: Buffer[] }>({
+        ...CLAIM,
+        values,
+      }),
+    );
+    return rows.map((row) => ({
+      merchantId: row.merchant_id,
+      endpointId: row.id,
+      epoch: row.lease_epoch,
+      url: row.url,
+      keys: row.keys,
+    }));
+  }
+
+  /** The beginning of an endpoint's line, in the order of sending. */
+  async line({ merchantId, endpointId }: EndpointLease, limit: number): Promise<DueDelivery[]> {
+    const rows = await this.#database.read<DueRow>({ merchantIds: [merchantId] }, deadline(), {
+      ...LINE,
+      values: [merchantId, endpointId, limit],
+    });
+    return rows.map((row) => ({
+      id: row.id,
+      xid: row.event_xid,
+      seq: row.event_seq,
+      type: row.event_type,
+      redelivery: row.redelivery,
+      tries: row.tries,
+      isDue: row.is_due,
+      event:
+        row.data === null
+          ? undefined
+          : {
+              version: row.version,
+              occurredAtMs: row.occurred_at,
+              traceContext: row.trace_context ?? undefined,
+              data: row.data,
+            },
+    }));
+  }
+
+  /** Records a try and renews the lease. Undefined, and nothing recorded, when the lease is somebody else's by now. */
+  async record(
+    lease: EndpointLease,
+    delivery: DueDelivery,
+    { attempt, ...verdict }: Verdict,
+    options: { leaseMs: number; disableAfterMs: number },
+  ): Promise<{ disabled: boolean } | undefined> {
+    const values = [
+      lease.merchantId,
+      lease.endpointId,
+      lease.epoch,
+      delivery.id,
+      verdict.outcome,
+      verdict.status,
+      verdict.tries,
+      verdict.nextDelayMs ?? null,
+      verdict.gone,
+      options.disableAfterMs,
+      options.leaseMs,
+      new Date(attempt.atMs),
+      attempt.statusCode ?? null,
+      attempt.error ?? null,
+      attempt.durationMs,
+      attempt.response ?? null,
+      delivery.event?.traceContext ?? null,
+    ];
+    const { rows } = await this.#database.transaction({ merchantIds: [lease.merchantId] }, deadline(), (client) =>
+      client.query<{ disabled: boolean }>({ ...RECORD, values }),
+    );
+    return rows[0];
+  }
+
+  async release({ merchantId, endpointId, epoch }: EndpointLease): Promise<void> {
+    await this.#database.transaction({ merchantIds: [merchantId] }, deadline(), (client) =>
+      client.query({ ...RELEASE, values: [merchantId, endpointId, epoch] }),
+    );
+  }
+}
+
+interface DueRow extends Record<string, unknown> {
+  id: bigint;
+  event_xid: bigint;
+  event_seq: bigint;
+  event_type: string;
+  redelivery: boolean;
+  tries: number;
+  is_due: boolean;
+  version: number;
+  occurred_at: number;
+  trace_context: string | null;
+  data: string | null;
+}
+
+function deadline(): Deadline {
+  return Deadline.after(STATEMENT_DEADLINE_MS);
+}

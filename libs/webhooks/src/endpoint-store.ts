@@ -1,0 +1,229 @@
+import type { EventType } from '#outbox/catalogue.js';
+import type { Deadline } from '#platform/deadline.js';
+import type { Database, TransactionClient } from '#platform/postgres.js';
+import {
+  type DeliveryStatus,
+  type DisabledReason,
+  type EndpointStatus,
+  messageIdOf,
+  type WebhookAttempt,
+  type WebhookDelivery,
+  type WebhookEndpoint,
+} from './endpoint.js';
+
+/** Attempts that a delivery is shown with. */
+const ATTEMPTS_SHOWN = 20;
+
+const ENDPOINT_COLUMNS = 'id, url, event_types, status, disabled_reason, failing_since';
+const SELECT_ENDPOINT = `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints WHERE merchant_id = $1 AND id = $2 AND status <> 'deleted'`;
+const SELECT_ENDPOINTS = `
+SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
+ WHERE merchant_id = $1 AND status <> 'deleted' AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3`;
+
+/** $5 most endpoints. Two at the same moment may pass it by one, which harms nobody. */
+const INSERT_ENDPOINT = `
+INSERT INTO webhook_endpoints (merchant_id, id, url, event_types, created_at)
+SELECT $1, $2, $3, $4::text[], snowflake_time($2)
+ WHERE (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = $1 AND status <> 'deleted') < $5`;
+const INSERT_SECRET = `
+INSERT INTO webhook_secrets (merchant_id, endpoint_id, id, key, created_at) VALUES ($1, $2, $3, $4, snowflake_time($3))`;
+
+/** Rotations of an endpoint take turns behind its row. */
+const LOCK_ENDPOINT = `
+SELECT status FROM webhook_endpoints WHERE merchant_id = $1 AND id = $2 AND status <> 'deleted' FOR NO KEY UPDATE`;
+/** Two secrets sign at most: the new one and the one before. $3 milliseconds that the latter goes on. */
+const RETIRE_SECRETS = `
+WITH dropped AS (
+  DELETE FROM webhook_secrets WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at IS NOT NULL
+)
+UPDATE webhook_secrets SET expires_at = now() + $3::bigint * interval '1 millisecond'
+ WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at IS NULL`;
+
+/** A sender that is at work records nothing more: it does so for enabled endpoints only. */
+const DELETE_ENDPOINT = `
+WITH forgotten AS (DELETE FROM webhook_secrets WHERE merchant_id = $1 AND endpoint_id = $2)
+UPDATE webhook_endpoints SET status = 'deleted', disabled_reason = NULL
+ WHERE merchant_id = $1 AND id = $2 AND status <> 'deleted'`;
+
+/** What was due when it was disabled is tried again at once, with the whole schedule before it. */
+const ENABLE_ENDPOINT = `
+WITH enabled AS (
+  UPDATE webhook_endpoints
+     SET status = 'enabled', disabled_reason = NULL, failing_since = NULL, since_xid = pg_current_xact_id()
+   WHERE merchant_id = $1 AND id = $2 AND status = 'disabled' RETURNING id
+)
+UPDATE webhook_deliveries d SET tries = 0, next_attempt_at = now()
+  FROM enabled WHERE d.merchant_id = $1 AND d.endpoint_id = enabled.id AND d.status = 'due' AND d.tries > 0`;
+
+/** $2 endpoint, $3 delivery or null, $4 deliveries older than this one or null, $5 limit. */
+const SELECT_DELIVERIES = `
+SELECT d.endpoint_id, d.id, d.event_xid, d.event_seq, d.event_type, d.status, d.attempts,
+       CASE d.status WHEN 'due' THEN d.next_attempt_at END AS next_attempt_at, d.delivered_at,
+       coalesce((SELECT json_agg(json_build_object('attempt', a.attempt, 'atMs', extract(epoch FROM a.at) * 1000,
+                                                   'statusCode', a.status_code, 'error', a.error,
+                                                   'durationMs', a.duration_ms, 'response', a.response)
+                                 ORDER BY a.attempt DESC)
+                   FROM (SELECT * FROM webhook_attempts a WHERE a.merchant_id = $1 AND a.delivery_id = d.id
+                          ORDER BY a.attempt DESC LIMIT ${ATTEMPTS_SHOWN}) a), '[]') AS log
+  FROM webhook_deliveries d
+ WHERE d.merchant_id = $1 AND d.endpoint_id = $2
+   AND ($3::bigint IS NULL OR d.id = $3) AND ($4::bigint IS NULL OR d.id < $4)
+ ORDER BY d.id DESC LIMIT $5`;
+
+/** The primary key leads with the endpoint: a merchant has few, and each is one probe. */
+const FIND_DELIVERY = `
+SELECT e.id, e.status FROM webhook_endpoints e
+  JOIN LATERAL (SELECT 1 FROM webhook_deliveries d WHERE d.merchant_id = $1 AND d.endpoint_id = e.id AND d.id = $2 LIMIT 1) d ON true
+ WHERE e.merchant_id = $1 AND e.status <> 'deleted' FOR NO KEY UPDATE OF e`;
+
+/** One that is still in the line stays there and is tried at once; any other is sent once more, before the line. */
+const REDELIVER = `
+UPDATE webhook_deliveries SET redelivery = redelivery OR status <> 'due', status = 'due', next_attempt_at = now()
+ WHERE merchant_id = $1 AND endpoint_id = $2 AND id = $3`;
+
+interface EndpointRow {
+  id: bigint;
+  url: string;
+  event_types: EventType[] | null;
+  status: EndpointStatus;
+  disabled_reason: DisabledReason | null;
+  failing_since: number | null;
+}
+
+function endpointOf(row: EndpointRow): WebhookEndpoint {
+  return {
+    id: row.id,
+    url: row.url,
+    eventTypes: row.event_types,
+    status: row.status,
+    disabledReason: row.disabled_reason,
+    failingSinceMs: row.failing_since,
+  };
+}
+
+export async function getEndpoint(
+  database: Database,
+  merchantId: bigint,
+  id: bigint,
+  deadline: Deadline,
+): Promise<WebhookEndpoint | undefined> {
+  const query = { text: SELECT_ENDPOINT, values: [merchantId, id] };
+  const [row] = await database.read<EndpointRow & Record<string, unknown>>(
+    { merchantIds: [merchantId] },
+    deadline,
+    query,
+  );
+  return row && endpointOf(row);
+}
+
+/** Newest first. */
+export async function listEndpoints(
+  database: Database,
+  merchantId: bigint,
+  page: { before: bigint | undefined; limit: number },
+  deadline: Deadline,
+): Promise<WebhookEndpoint[]> {
+  const query = { text: SELECT_ENDPOINTS, values: [merchantId, page.before ?? null, page.limit] };
+  const scope = { merchantIds: [merchantId] };
+  return (await database.read<EndpointRow & Record<string, unknown>>(scope, deadline, query)).map(endpointOf);
+}
+
+/** Answers false, and inserts nothing, when the merchant has `limit` endpoints. */
+export async function insertEndpoint(
+  client: TransactionClient,
+  merchantId: bigint,
+  endpoint: { id: bigint; url: string; eventTypes: readonly EventType[] | null },
+  limit: number,
+): Promise<boolean> {
+  const values = [merchantId, endpoint.id, endpoint.url, endpoint.eventTypes, limit];
+  return (await client.query({ text: INSERT_ENDPOINT, values })).rowCount === 1;
+}
+
+export async function insertSecret(
+  client: TransactionClient,
+  merchantId: bigint,
+  secret: { endpointId: bigint; id: bigint; key: Buffer },
+): Promise<void> {
+  await client.query({ text: INSERT_SECRET, values: [merchantId, secret.endpointId, secret.id, secret.key] });
+}
+
+/** Answers whether there is such an endpoint, which nobody else changes until the transaction ends. */
+export async function lockEndpoint(client: TransactionClient, merchantId: bigint, id: bigint): Promise<boolean> {
+  return (await client.query({ text: LOCK_ENDPOINT, values: [merchantId, id] })).rowCount === 1;
+}
+
+export async function retireSecrets(
+  client: TransactionClient,
+  merchantId: bigint,
+  endpointId: bigint,
+  overlapMs: number,
+): Promise<void> {
+  await client.query({ text: RETIRE_SECRETS, values: [merchantId, endpointId, overlapMs] });
+}
+
+export async function deleteEndpoint(client: TransactionClient, merchantId: bigint, id: bigint): Promise<boolean> {
+  return (await client.query({ text: DELETE_ENDPOINT, values: [merchantId, id] })).rowCount === 1;
+}
+
+export async function enableEndpoint(client: TransactionClient, merchantId: bigint, id: bigint): Promise<void> {
+  await client.query({ text: ENABLE_ENDPOINT, values: [merchantId, id] });
+}
+
+/** The endpoint of a delivery, locked; undefined when there is no such delivery. */
+export async function endpointOfDelivery(
+  client: TransactionClient,
+  merchantId: bigint,
+  deliveryId: bigint,
+): Promise<{ id: bigint; status: EndpointStatus } | undefined> {
+  const query = { text: FIND_DELIVERY, values: [merchantId, deliveryId] };
+  const { rows } = await client.query<{ id: bigint; status: EndpointStatus }>(query);
+  return rows[0];
+}
+
+export async function makeDueAgain(
+  client: TransactionClient,
+  merchantId: bigint,
+  endpointId: bigint,
+  id: bigint,
+): Promise<void> {
+  await client.query({ text: REDELIVER, values: [merchantId, endpointId, id] });
+}
+
+interface DeliveryRow {
+  endpoint_id: bigint;
+  id: bigint;
+  event_xid: bigint;
+  event_seq: bigint;
+  event_type: string;
+  status: DeliveryStatus;
+  attempts: number;
+  next_attempt_at: number | null;
+  delivered_at: number | null;
+  log: string;
+}
+
+/** An endpoint's deliveries, newest first, or the one with that id. */
+export async function listDeliveries(
+  database: Database,
+  merchantId: bigint,
+  page: { endpointId: bigint; id?: bigint; before: bigint | undefined; limit: number },
+  deadline: Deadline,
+): Promise<WebhookDelivery[]> {
+  const values = [merchantId, page.endpointId, page.id ?? null, page.before ?? null, page.limit];
+  const scope = { merchantIds: [merchantId] };
+  const rows = await database.read<DeliveryRow & Record<string, unknown>>(scope, deadline, {
+    text: SELECT_DELIVERIES,
+    values,
+  });
+  return rows.map((row) => ({
+    id: row.id,
+    endpointId: row.endpoint_id,
+    messageId: messageIdOf(row.event_xid, row.event_seq),
+    eventType: row.event_type,
+    status: row.status,
+    attempts: row.attempts,
+    nextAttemptAtMs: row.next_attempt_at,
+    deliveredAtMs: row.delivered_at,
+    log: JSON.parse(row.log) as WebhookAttempt[],
+  }));
+}

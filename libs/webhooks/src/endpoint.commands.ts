@@ -1,0 +1,163 @@
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import { invalid, LedgerError, notFound } from '#kernel/problem.js';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { EventType } from '#outbox/catalogue.js';
+import { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import type { WebhookSettings } from '#platform/webhook-settings.js';
+import {
+  deleteEndpoint,
+  enableEndpoint,
+  endpointOfDelivery,
+  insertEndpoint,
+  insertSecret,
+  lockEndpoint,
+  makeDueAgain,
+  retireSecrets,
+} from './endpoint-store.js';
+import { endpointUrl, UrlRefused } from './endpoint-url.js';
+import { newKey, secretOf } from './signature.js';
+
+/** Registers a URL for events from now on. The answer is the only one with the secret. Throws `validation_failed`. */
+export class CreateWebhookEndpointCommand extends Command<{ id: bigint; secret: string }> {
+  constructor(
+    readonly context: RequestContext,
+    /** `eventTypes` null: all, also those that do not exist yet. */
+    readonly endpoint: { url: string; eventTypes: readonly EventType[] | null },
+    readonly settings: WebhookSettings,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(CreateWebhookEndpointCommand)
+export class CreateWebhookEndpointHandler implements ICommandHandler<CreateWebhookEndpointCommand> {
+  constructor(
+    private readonly database: Database,
+    private readonly ids: SnowflakeGenerator,
+  ) {}
+
+  async execute({ context, endpoint, settings }: CreateWebhookEndpointCommand) {
+    const { merchantId, deadline } = context;
+    const url = checked(endpoint.url, settings);
+    const [id, secretId, key] = [this.ids.next(), this.ids.next(), newKey()];
+    const limit = settings.endpointsPerMerchant;
+    await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+      if (!(await insertEndpoint(client, merchantId, { id, url, eventTypes: endpoint.eventTypes }, limit)))
+        throw invalid('url', `is one too many: a merchant has at most ${limit} endpoints`);
+      await insertSecret(client, merchantId, { endpointId: id, id: secretId, key });
+    });
+    return { id, secret: secretOf(key) };
+  }
+}
+
+function checked(url: string, rules: WebhookSettings): string {
+  try {
+    return endpointUrl(url, rules).href;
+  } catch (error) {
+    if (error instanceof UrlRefused) throw invalid('url', error.message);
+    throw error;
+  }
+}
+
+/** Makes a new secret, which signs at once; the one before signs beside it for `overlapMs`. Throws `not_found`. */
+export class RotateWebhookSecretCommand extends Command<{ secret: string }> {
+  constructor(
+    readonly context: RequestContext,
+    readonly endpointId: bigint,
+    readonly overlapMs: number,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(RotateWebhookSecretCommand)
+export class RotateWebhookSecretHandler implements ICommandHandler<RotateWebhookSecretCommand> {
+  constructor(
+    private readonly database: Database,
+    private readonly ids: SnowflakeGenerator,
+  ) {}
+
+  async execute({ context, endpointId, overlapMs }: RotateWebhookSecretCommand): Promise<{ secret: string }> {
+    const { merchantId, deadline } = context;
+    const [id, key] = [this.ids.next(), newKey()];
+    await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+      if (!(await lockEndpoint(client, merchantId, endpointId))) throw notFound('webhook endpoint');
+      await retireSecrets(client, merchantId, endpointId, overlapMs);
+      await insertSecret(client, merchantId, { endpointId, id, key });
+    });
+    return { secret: secretOf(key) };
+  }
+}
+
+/** Sends nothing more to an endpoint and forgets its secrets. Throws `not_found`. */
+export class DeleteWebhookEndpointCommand extends Command<void> {
+  constructor(
+    readonly context: RequestContext,
+    readonly endpointId: bigint,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(DeleteWebhookEndpointCommand)
+export class DeleteWebhookEndpointHandler implements ICommandHandler<DeleteWebhookEndpointCommand> {
+  constructor(private readonly database: Database) {}
+
+  async execute({ context: { merchantId, deadline }, endpointId }: DeleteWebhookEndpointCommand): Promise<void> {
+    await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+      if (!(await deleteEndpoint(client, merchantId, endpointId))) throw notFound('webhook endpoint');
+    });
+  }
+}
+
+/**
+ * Lets a disabled endpoint have events again, from now on, and first what was due when it was disabled. One that is enabled
+ * stays as it is. Throws `not_found`.
+ */
+export class EnableWebhookEndpointCommand extends Command<void> {
+  constructor(
+    readonly context: RequestContext,
+    readonly endpointId: bigint,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(EnableWebhookEndpointCommand)
+export class EnableWebhookEndpointHandler implements ICommandHandler<EnableWebhookEndpointCommand> {
+  constructor(private readonly database: Database) {}
+
+  async execute({ context: { merchantId, deadline }, endpointId }: EnableWebhookEndpointCommand): Promise<void> {
+    await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+      if (!(await lockEndpoint(client, merchantId, endpointId))) throw notFound('webhook endpoint');
+      await enableEndpoint(client, merchantId, endpointId);
+    });
+  }
+}
+
+/** Sends a delivery again, at once. Answers its endpoint. Throws `not_found`, and `invalid_transition` while that is disabled. */
+export class RedeliverCommand extends Command<{ endpointId: bigint }> {
+  constructor(
+    readonly context: RequestContext,
+    readonly deliveryId: bigint,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(RedeliverCommand)
+export class RedeliverHandler implements ICommandHandler<RedeliverCommand> {
+  constructor(private readonly database: Database) {}
+
+  async execute({ context: { merchantId, deadline }, deliveryId }: RedeliverCommand): Promise<{ endpointId: bigint }> {
+    return this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+      const endpoint = await endpointOfDelivery(client, merchantId, deliveryId);
+      if (!endpoint) throw notFound('webhook delivery');
+      if (endpoint.status === 'disabled')
+        throw new LedgerError('invalid_transition', 'The endpoint is disabled: enable it first.');
+      await makeDueAgain(client, merchantId, endpoint.id, deliveryId);
+      return { endpointId: endpoint.id };
+    });
+  }
+}

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { isLoopbackAddress, isPublicAddress } from './public-address.js';
+
+describe('isPublicAddress', () => {
+  it.each([
+    '1.1.1.1',
+    '9.255.255.255',
+    '11.0.0.0',
+    '100.63.255.255',
+    '100.128.0.0',
+    '126.255.255.255',
+    '128.0.0.0',
+    '169.253.255.255',
+    '172.15.255.255',
+    '172.32.0.0',
+    '192.0.1.0',
+    '192.167.255.255',
+    '192.169.0.0',
+    '198.17.255.255',
+    '198.20.0.0',
+    '223.255.255.255',
+    '2001:200::1',
+    '2001:4860:4860::8888',
+    '2606:4700:4700::1111',
+    '2a00:1450:4001:82a::200e',
+    '3ffe::1',
+  ])('takes %s', (address) => expect(isPublicAddress(address)).toBe(true));
+
+  it.each([
+    ['unspecified', '0.0.0.0'],
+    ['this network', '0.255.255.255'],
+    ['private', '10.0.0.1'],
+    ['carrier-grade NAT', '100.64.0.1'],
+    ['carrier-grade NAT', '100.127.255.255'],
+    ['loopback', '127.0.0.1'],
+    ['loopback', '127.255.255.254'],
+    ['link-local: cloud metadata', '169.254.169.254'],
+    ['private', '172.16.0.1'],
+    ['private', '172.31.255.255'],
+    ['protocol assignments', '192.0.0.170'],
+    ['documentation', '192.0.2.1'],
+    ['6to4 relays', '192.88.99.1'],
+    ['private', '192.168.1.1'],
+    ['benchmarking', '198.18.0.1'],
+    ['benchmarking', '198.19.255.255'],
+    ['documentation', '198.51.100.7'],
+    ['documentation', '203.0.113.7'],
+    ['multicast', '224.0.0.1'],
+    ['multicast', '239.255.255.250'],
+    ['reserved', '240.0.0.1'],
+    ['broadcast', '255.255.255.255'],
+    ['unspecified', '::'],
+    ['loopback', '::1'],
+    ['mapped loopback', '::ffff:127.0.0.1'],
+    ['mapped loopback in digits', '::ffff:7f00:1'],
+    ['mapped public', '::ffff:1.1.1.1'],
+    ['compatible loopback', '::7f00:1'],
+    ['translated loopback', '64:ff9b::7f00:1'],
+    ['translated public', '64:ff9b::101:101'],
+    ['translated, local', '64:ff9b:1::7f00:1'],
+    ['SIIT', '::ffff:0:7f00:1'],
+    ['6to4 of 127.0.0.1', '2002:7f00:1::1'],
+    ['6to4 of 10.0.0.1', '2002:a00:1::'],
+    ['Teredo', '2001:0:4136:e378:8000:63bf:3fff:fdd2'],
+    ['ORCHID', '2001:20::1'],
+    ['benchmarking', '2001:2::1'],
+    ['documentation', '2001:db8::1'],
+    ['documentation', '3fff:fff::1'],
+    ['discard', '100::1'],
+    ['segment routing', '5f00::1'],
+    ['unique local', 'fc00::1'],
+    ['unique local', 'fdff::1'],
+    ['link-local', 'fe80::1'],
+    ['link-local with a zone', 'fe80::1%eth0'],
+    ['site-local', 'fec0::1'],
+    ['multicast', 'ff02::1'],
+    ['nothing', ''],
+    ['a name', 'example.com'],
+    ['an odd radix', '0x7f.1'],
+    ['a number', '2130706433'],
+    ['octal', '0177.0.0.1'],
+    ['brackets', '[2606:4700:4700::1111]'],
+  ])('refuses %s: %s', (_what, address) => expect(isPublicAddress(address)).toBe(false));
+});
+
+describe('isLoopbackAddress', () => {
+  it.each(['127.0.0.1', '127.1.2.3', '::1'])('is %s', (address) => expect(isLoopbackAddress(address)).toBe(true));
+
+  it.each(['128.0.0.1', '0.0.0.0', '::', '::2', '::ffff:127.0.0.1', '::ffff:7f00:1', '64:ff9b::7f00:1', 'localhost'])(
+    'is not %s',
+    (address) => expect(isLoopbackAddress(address)).toBe(false),
+  );
+});

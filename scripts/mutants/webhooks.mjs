@@ -1,0 +1,89 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
+import { inFile } from './mutant.mjs';
+
+const HTTP = 'test/webhook-http.test.ts';
+const SENDING = 'test/webhooks.test.ts';
+const LEASES = 'test/webhook-leases.test.ts';
+const ADDRESSES = 'libs/webhooks/src/public-address.spec.ts';
+const URLS = 'libs/webhooks/src/endpoint-url.spec.ts';
+
+/**
+ * Planted bugs of webhooks: what must not be called, what must not be sent twice, out of order or by two at once.
+ *
+ * @type {import('./mutant.mjs').Mutant[]}
+ */
+export const WEBHOOK_MUTANTS = [
+  inFile('libs/webhooks/src/public-address.ts', ADDRESSES, [
+    ['carrier-grade NAT is public', "['100.64.0.0', 10],", ''],
+    ['cloud metadata is public', "['169.254.0.0', 16],", ''],
+    ['any IPv6 is public', "globalUnicast.check(address, 'ipv6') &&", ''],
+    ['6to4 is public', "['2002::', 16],", ''],
+    ['loopback in disguise is loopback', '!/^::ffff:/i.test(address) &&', ''],
+  ]),
+  inFile('libs/webhooks/src/endpoint-url.ts', URLS, [
+    ['URLs carry credentials', "if (url.username !== '' || url.password !== '')", 'if (false)'],
+    ['plain http goes anywhere', 'isLocal && allowLoopback', 'allowLoopback'],
+    ['any port will do', 'Number(url.port) < FIRST_FREE_PORT', 'false'],
+    ['line feeds in a URL are dropped', 'if (!/^[\\x21-\\x7e]+$/.test(text))', 'if (false)'],
+  ]),
+  inFile('libs/webhooks/src/signature.ts', 'libs/webhooks/src/signature.spec.ts', [
+    ['the time is not signed', '${id}.${timestampS}.${body}', '${id}.${body}'],
+  ]),
+  inFile('libs/webhooks/src/retry-schedule.ts', 'libs/webhooks/src/retry-schedule.spec.ts', [
+    ['Retry-After has no end', 'Math.min(retryAfterMs ?? 0, rules.retryAfterMaxMs)', 'retryAfterMs ?? 0'],
+  ]),
+  inFile('libs/webhooks/src/public-http.ts', HTTP, [
+    [
+      'only the first address is checked',
+      'for (const address of addresses) {',
+      'for (const address of addresses.slice(0, 1)) {',
+    ],
+    ['the socket looks the name up itself', 'lookup: answering(addresses),', ''],
+    ['names lead anywhere', 'if (!isAllowed) throw', 'if (false) throw'],
+    ['an answer is read to its end', 'if (received >= responseBytes) finish();', ''],
+    ['connecting has no deadline', "give(new RequestFailed('connect_timeout'))", 'undefined'],
+    ['the beginning of an answer has no deadline', "give(new RequestFailed('headers_timeout'))", 'undefined'],
+    ['the environment turns certificates off', 'rejectUnauthorized: true,', ''],
+    ['localhost is asked for', "if (isLocalhostName(host)) return ['127.0.0.1'];", ''],
+  ]),
+  inFile('libs/webhooks/src/delivery-store.ts', LEASES, [
+    ['a sleeper records', 'AND lease_epoch = $3 AND status', 'AND lease_epoch >= $3 AND status'],
+    ['old secrets sign for ever', 'AND (s.expires_at IS NULL OR s.expires_at > now())', ''],
+  ]),
+  inFile('libs/webhooks/src/delivery-store.ts', SENDING, [
+    ['two workers send to one endpoint', 'AND e.lease_expires_at <= now()', ''],
+    [
+      'the line is in the order of retries',
+      'ORDER BY d.redelivery DESC, d.event_xid, d.event_seq',
+      'ORDER BY d.next_attempt_at, d.event_xid DESC',
+    ],
+    ['an endpoint is disabled in silence', "FROM held WHERE status = 'disabled'", 'FROM held WHERE false'],
+    ['a success does not end a failure', "WHEN 'delivered' THEN NULL", "WHEN 'delivered' THEN failing_since"],
+  ]),
+  inFile('libs/webhooks/src/sender.ts', SENDING, [
+    ['the next one passes a head that failed', "if (verdict.status === 'due') {", 'if (false) {'],
+    ['a redirect is a success', 'answer.statusCode < 300', 'answer.statusCode < 400'],
+    ['410 is a failure like others', 'gone: answer?.statusCode === GONE', 'gone: false'],
+    ['a redelivery is retried', 'delivery.redelivery ? undefined :', ''],
+    [
+      'there is no end of endpoints in hand',
+      'const limit = this.#options.concurrency - this.#turns.size;',
+      'const limit = 1_000;',
+    ],
+  ]),
+  inFile('libs/webhooks/src/sender.ts', LEASES, [
+    ['a sleeper sends', 'if (endsMs - nowMs < this.#options.timeoutMs)', 'if (false)'],
+    ['what was dropped counts as tried', 'if (cause instanceof RequestAborted) return undefined;', ''],
+  ]),
+  inFile('libs/webhooks/src/fan-out.ts', SENDING, [
+    ['every endpoint gets every type', 'AND (e.event_types IS NULL OR v.type = ANY (e.event_types))', ''],
+    ['a new endpoint gets all of history', 'AND v.xid > e.since_xid', ''],
+    ['a batch cannot be repeated', 'ON CONFLICT (merchant_id, endpoint_id, event_xid, event_seq) DO NOTHING', ''],
+  ]),
+  inFile('libs/webhooks/src/endpoint-store.ts', LEASES, [
+    ['rotations do not take turns', "AND status <> 'deleted' FOR NO KEY UPDATE`", "AND status <> 'deleted'`"],
+  ]),
+  inFile('libs/webhooks/src/purge.ts', LEASES, [
+    ['what is due is purged', "(d.status <> 'due' OR e.status = 'deleted')", 'true'],
+  ]),
+].flat();

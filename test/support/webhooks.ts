@@ -1,0 +1,173 @@
+import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { EventType } from '#outbox/catalogue.js';
+import type { LoggedEvent } from '#outbox/consumer.js';
+import { readConfig } from '#platform/config.js';
+import { Deadline } from '#platform/deadline.js';
+import { createLogger } from '#platform/logging.js';
+import type { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import type { WebhookSettings } from '#platform/webhook-settings.js';
+import { DeliveryStore } from '#webhooks/delivery-store.js';
+import {
+  CreateWebhookEndpointCommand,
+  CreateWebhookEndpointHandler,
+  RotateWebhookSecretCommand,
+  RotateWebhookSecretHandler,
+} from '#webhooks/endpoint.commands.js';
+import { messageIdOf, type WebhookDelivery, type WebhookEndpoint } from '#webhooks/endpoint.js';
+import { getEndpoint, listDeliveries } from '#webhooks/endpoint-store.js';
+import { WebhookFanOut } from '#webhooks/fan-out.js';
+import { PublicHttp } from '#webhooks/public-http.js';
+import { WebhookSender } from '#webhooks/sender.js';
+import type { TestDatabase } from './database.js';
+import { TestLedger } from './ledger.js';
+import { until } from './until.js';
+
+const LOG = `SELECT merchant_id, xid, seq, type, version, occurred_at, trace_context, data FROM events ORDER BY xid, seq`;
+
+interface LogRow extends Record<string, unknown> {
+  merchant_id: bigint;
+  xid: bigint;
+  seq: bigint;
+  type: string;
+  version: number;
+  occurred_at: number;
+  trace_context: string | null;
+  data: string;
+}
+
+/** What the environment gives, with loopback allowed and waits that a test can sit through. */
+export function webhookSettings(more: Partial<WebhookSettings> = {}): WebhookSettings {
+  const { webhooks } = readConfig({ DATABASE_URL: 'postgres://nobody@127.0.0.1/nothing', WEBHOOK_ALLOW_LOOPBACK: '1' });
+  return { ...webhooks, retryScheduleMs: [20, 20, 20], timeoutMs: 5_000, ...more };
+}
+
+/** Endpoints, fan-out and senders on a real database, without the API. */
+export class TestWebhooks {
+  readonly database: Database;
+  readonly ids: SnowflakeGenerator;
+  readonly #senders: WebhookSender[] = [];
+
+  private constructor(readonly ledger: TestLedger) {
+    this.database = ledger.database;
+    this.ids = ledger.ids;
+  }
+
+  static async open(on: TestDatabase): Promise<TestWebhooks> {
+    return new TestWebhooks(await TestLedger.open(on));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#senders.map((sender) => sender.stop()));
+    await this.ledger.close();
+  }
+
+  context(merchantId: bigint): RequestContext {
+    return this.ledger.context(merchantId);
+  }
+
+  /** A sender of its own: one of these is one worker. */
+  sender(more: Partial<WebhookSettings> = {}, parts: { store?: DeliveryStore; http?: PublicHttp } = {}): WebhookSender {
+    const settings = webhookSettings(more);
+    const store = parts.store ?? new DeliveryStore(this.database);
+    const http = parts.http ?? new PublicHttp(settings);
+    const logger = createLogger({ level: 'fatal', service: 'test' });
+    const sender = new WebhookSender({ database: this.database, store, http, logger }, settings);
+    this.#senders.push(sender);
+    return sender;
+  }
+
+  async endpoint(
+    merchantId: bigint,
+    url: string,
+    eventTypes: readonly EventType[] | null = null,
+  ): Promise<{ id: bigint; secret: string }> {
+    const command = new CreateWebhookEndpointCommand(this.context(merchantId), { url, eventTypes }, webhookSettings());
+    return new CreateWebhookEndpointHandler(this.database, this.ids).execute(command);
+  }
+
+  async rotate(merchantId: bigint, endpointId: bigint, overlapMs: number): Promise<string> {
+    const command = new RotateWebhookSecretCommand(this.context(merchantId), endpointId, overlapMs);
+    return (await new RotateWebhookSecretHandler(this.database, this.ids).execute(command)).secret;
+  }
+
+  /** Appends events in one transaction, with `{"n": …}` as data. */
+  async append(
+    merchantId: bigint,
+    count: number,
+    { type = 'account.created', traceContext }: { type?: EventType; traceContext?: string } = {},
+  ): Promise<void> {
+    await this.database.transaction({ merchantIds: [merchantId] }, Deadline.after(20_000), (client) =>
+      client.query({
+        text: `INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
+               SELECT $1, $2, 1, date_trunc('milliseconds', now()), $3, json_build_object('n', n) FROM generate_series(1, $4) n`,
+        values: [merchantId, type, traceContext ?? null, count],
+      }),
+    );
+  }
+
+  /** The merchants' log, in its order. */
+  async log(...merchantIds: bigint[]): Promise<LoggedEvent[]> {
+    const rows = await this.database.read<LogRow>({ merchantIds }, Deadline.after(20_000), { text: LOG });
+    return rows.map(({ merchant_id, occurred_at, trace_context, ...row }) => ({
+      ...row,
+      merchantId: merchant_id,
+      occurredAtMs: occurred_at,
+      traceContext: trace_context ?? undefined,
+    }));
+  }
+
+  /** The webhook-ids of a merchant's events, in the log's order. */
+  async messageIds(merchantId: bigint): Promise<string[]> {
+    return (await this.log(merchantId)).map(({ xid, seq }) => messageIdOf(xid, seq));
+  }
+
+  /** Hands the whole log of the merchants to the consumer, once more each time, in one transaction. */
+  async fanOut(...merchantIds: bigint[]): Promise<void> {
+    const events = await this.log(...merchantIds);
+    await this.database.transaction({ merchantIds }, Deadline.after(20_000), (client) =>
+      new WebhookFanOut().apply(client, events),
+    );
+  }
+
+  /** A merchant whose one endpoint has `count` deliveries due. */
+  async due(url: string, count: number): Promise<{ merchantId: bigint; endpointId: bigint; secret: string }> {
+    const merchantId = await this.ledger.createMerchant();
+    const { id, secret } = await this.endpoint(merchantId, url);
+    await this.append(merchantId, count);
+    await this.fanOut(merchantId);
+    return { merchantId, endpointId: id, secret };
+  }
+
+  async shown(merchantId: bigint, endpointId: bigint): Promise<WebhookEndpoint> {
+    const endpoint = await getEndpoint(this.database, merchantId, endpointId, Deadline.after(20_000));
+    if (!endpoint) throw new Error(`no endpoint ${endpointId}`);
+    return endpoint;
+  }
+
+  /** In the order in which they were made, which is the log's. */
+  async deliveries(merchantId: bigint, endpointId: bigint): Promise<WebhookDelivery[]> {
+    const page = { endpointId, before: undefined, limit: 1_000 };
+    return (await listDeliveries(this.database, merchantId, page, Deadline.after(20_000))).reverse();
+  }
+
+  async statuses(merchantId: bigint, endpointId: bigint): Promise<string[]> {
+    return (await this.deliveries(merchantId, endpointId)).map(({ status }) => status);
+  }
+
+  /** Rounds until it is so. */
+  async sendUntil(sender: WebhookSender, what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+    await until(what, async () => {
+      await sender.round();
+      return isSo();
+    });
+  }
+
+  /** Rounds until nothing is due to an endpoint any more. */
+  async sendAll(sender: WebhookSender, merchantId: bigint, endpointId: bigint): Promise<void> {
+    await this.sendUntil(sender, 'nothing is due', async () => {
+      await sender.idle();
+      return !(await this.statuses(merchantId, endpointId)).includes('due');
+    });
+  }
+}
