@@ -83,7 +83,9 @@ async function run(load: Load): Promise<LoadResult> {
     const cpuBefore = process.cpuUsage();
     const startedAt = performance.now();
     measuring = true;
-    await Promise.race([done, delay(load.measureMs)]);
+    // However slow the server is, there is something to tell.
+    do await Promise.race([done, delay(load.measureMs)]);
+    while (latenciesMs.length === 0);
     measuring = false;
     stopped = true;
     const seconds = (performance.now() - startedAt) / 1_000;

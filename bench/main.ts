@@ -9,6 +9,7 @@ import { scratchDatabase } from '#db/bench/scratch-database.js';
 import { sqlFile } from '#db/bench/sql-file.js';
 import { startApi } from './api-process.js';
 import { openBook } from './book.js';
+import { CacheCallers } from './cache-callers.js';
 import { postmasterOf } from './cpu.js';
 import { Generator } from './generator-process.js';
 import { LoneCaller } from './lone-caller.js';
@@ -196,6 +197,8 @@ async function measureWrites(
   );
   const loneCaller = await LoneCaller.open(scratch.runtimeUrl, book);
   cleanup.add(() => loneCaller.close());
+  const cacheCallers = await CacheCallers.open(scratch.url, scratch.runtimeUrl, book);
+  cleanup.add(() => cacheCallers.close());
 
   await describe(owner, options);
   const backend = await owner.query('SELECT pg_backend_pid() AS pid');
@@ -208,6 +211,7 @@ async function measureWrites(
     merchant: book[0] as BenchMerchant,
     generator,
     loneCaller,
+    cacheCallers,
     reference: pgbench === undefined ? undefined : { pgbench, databaseUrl: scratch.url, merchants, accounts },
     only: options.only,
     postmasterPid: postmasterOf(backend.rows[0].pid),

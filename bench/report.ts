@@ -130,6 +130,28 @@ export function ratioTable(
       title: 'postings with the cache ÷ without, 256 callers',
       samples: ratios(rounds, 'uniform 256', 'without cache 256'),
     },
+    ...(['ours', 'delete-after-commit', 'lock-with-ttl'] as const).map(
+      (protocol): Row => ({
+        number: '',
+        title: `without HTTP, ms that a cache adds to a posting (p50): ${protocol}`,
+        samples: rounds.map((round) => {
+          const [cached, plain] = [round.get(`post: ${protocol}`), round.get('post: no cache')];
+          return cached && plain ? cached.p50 - plain.p50 : Number.NaN;
+        }),
+      }),
+    ),
+    ...(['delete-after-commit', 'lock-with-ttl'] as const).flatMap((protocol): Row[] => [
+      {
+        number: '',
+        title: `p50 of a read, 16 callers, a tenth of it postings: ${protocol} ÷ ours`,
+        samples: ratios(rounds, `read: ${protocol}`, 'read: ours', p50),
+      },
+      {
+        number: '',
+        title: `p99 of the same read: ${protocol} ÷ ours`,
+        samples: ratios(rounds, `read: ${protocol}`, 'read: ours', (trial) => trial.p99),
+      },
+    ]),
     { number: '8', title: 'last 100: pages of PK (id) + index ÷ ours, vacuumed', goal: 10, samples: [layout.vacuumed] },
     { number: '8', title: 'last 100: the same, newest rows not yet vacuumed', goal: 2, samples: [layout.newest] },
     {

@@ -1,3 +1,5 @@
+import { percentile } from '#db/bench/text-table.js';
+
 export interface TrialResult {
   /** Transactions, not requests. */
   perSecond: number;
@@ -11,4 +13,35 @@ export interface TrialResult {
   /** Balances read from PostgreSQL: a transaction; of `cold key` in all. */
   databaseReads?: number;
   cpu?: { apiUs: number | undefined; postgresUs: number | undefined; generatorUs: number };
+}
+
+export interface Times {
+  warmUpMs: number;
+  measureMs: number;
+}
+
+/**
+ * What `callers` see that each call again as soon as they are answered; at least one call is measured, however slow it is.
+ * `call` answers false when it is not to be counted.
+ */
+export async function measure(
+  { warmUpMs, measureMs }: Times,
+  callers: number,
+  call: () => Promise<boolean>,
+): Promise<TrialResult> {
+  const latenciesMs: number[] = [];
+  const warmUntil = performance.now() + warmUpMs;
+  const until = warmUntil + measureMs;
+  const caller = async (): Promise<void> => {
+    for (let now = performance.now(); now < until || latenciesMs.length === 0; now = performance.now()) {
+      if ((await call()) && now >= warmUntil) latenciesMs.push(performance.now() - now);
+    }
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+  return {
+    perSecond: (callers * 1_000 * latenciesMs.length) / latenciesMs.reduce((sum, ms) => sum + ms, 0),
+    p50: percentile(latenciesMs, 0.5),
+    p99: percentile(latenciesMs, 0.99),
+    p999: percentile(latenciesMs, 0.999),
+  };
 }

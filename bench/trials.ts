@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { ApiProcess } from './api-process.js';
+import { type CacheCallers, PROTOCOLS, type Protocol } from './cache-callers.js';
 import { databaseReads, readColdKey } from './cold-key.js';
 import { cpuOfMs, cpuOfServerMs } from './cpu.js';
 import type { Generator } from './generator-process.js';
@@ -32,6 +33,8 @@ export type TrialName =
   | 'read database 64'
   | 'read bare 64'
   | 'cold key'
+  | `post: ${Protocol}`
+  | `read: ${Protocol}`
   | 'by hand'
   | 'writer';
 
@@ -64,6 +67,10 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
 const ORDER: readonly TrialName[] = [
   'by hand',
   'writer',
+  ...PROTOCOLS.map((protocol) => `post: ${protocol}` as const),
+  'read: ours',
+  'read: delete-after-commit',
+  'read: lock-with-ttl',
   'uniform 1',
   'without cache 1',
   'uniform 16',
@@ -97,6 +104,7 @@ export interface Bench {
   merchant: BenchMerchant;
   generator: Generator;
   loneCaller: LoneCaller;
+  cacheCallers: CacheCallers;
   reference: Reference | undefined;
   postmasterPid: number | undefined;
   times: { warmUpMs: number; measureMs: number };
@@ -129,8 +137,10 @@ async function runTrial(bench: Bench, name: TrialName): Promise<TrialResult | un
       return bench.loneCaller.throughWriter(bench.times);
     case 'cold key':
       return readColdKey([bench.api, bench.other], bench.redis, bench.merchant);
-    default:
-      return loadTrial(bench, name);
+    default: {
+      const [what, protocol] = name.split(': ') as ['post' | 'read', Protocol?];
+      return protocol ? bench.cacheCallers.of(protocol)[what](bench.times) : loadTrial(bench, name);
+    }
   }
 }
 

@@ -1,5 +1,7 @@
-// npm run test:histories [-- --minutes N --seed S --mutant NAME --excused]: real processes under faults, every read checked.
-// See test/histories. Exit 1 when a read is stale or a write lost; a seed that is not given is drawn, and printed.
+// npm run test:histories [-- --minutes N --seed S --policy available|strict --readers N --mutant NAME --excused]: real
+// processes under faults, every read checked. Without --policy both share the time.
+// See test/histories. Exit 1 when a read is stale or a write lost; with --mutant (a name, or all), when the planted bug is not
+// caught. A seed that is not given is drawn, and printed.
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
@@ -9,19 +11,26 @@ import { onStopRequest } from './services/on-stop-request.mjs';
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: 'string', default: '5' },
+    minutes: { type: 'string' },
     seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
+    policy: { type: 'string', default: '' },
+    readers: { type: 'string', default: '8' },
     mutant: { type: 'string' },
     excused: { type: 'boolean', default: false },
   },
 });
-for (const name of /** @type {const} */ (['minutes', 'seed'])) {
-  if (!(Number(values[name]) > 0)) {
+const minutes = values.minutes ?? (values.mutant === undefined ? '5' : '0.5');
+for (const [name, value] of Object.entries({ minutes, seed: values.seed })) {
+  if (!(Number(value) > 0)) {
     console.error(`counterfoil: --${name} must be a number above 0.`);
     process.exit(1);
   }
 }
-console.log(`seed ${values.seed}, ${values.minutes} minutes`);
+if (!['', 'available', 'strict'].includes(values.policy)) {
+  console.error('counterfoil: --policy must be available or strict.');
+  process.exit(1);
+}
+console.log(`seed ${values.seed}, ${minutes} minutes`);
 const child = spawn(
   process.execPath,
   [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', 'test/histories.test.ts'],
@@ -30,8 +39,10 @@ const child = spawn(
     stdio: 'inherit',
     env: {
       ...process.env,
-      HISTORIES_MINUTES: values.minutes,
+      HISTORIES_MINUTES: minutes,
       HISTORIES_SEED: values.seed,
+      HISTORIES_POLICY: values.policy,
+      HISTORIES_READERS: values.readers,
       HISTORIES_MUTANT: values.mutant ?? '',
       HISTORIES_EXCUSED: values.excused ? '1' : '',
     },

@@ -58,7 +58,7 @@ function copyTree() {
 async function run(spec) {
   const report = join(copy, 'mutants-report.json');
   rmSync(report, { force: true });
-  const pure = spec.startsWith('libs/');
+  const pure = spec.endsWith('.spec.ts');
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const args = [
     'run',

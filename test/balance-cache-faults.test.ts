@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { CacheUnavailable } from '#balances/cache-client.js';
 import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
 import { EMPTY_BALANCE } from '#ledger/account.js';
+import { Deadline } from '#platform/deadline.js';
 import { BalanceProcess, FakeDatabase, type ProcessOptions, TTL } from './support/balance-process.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
 import { cutClient, TcpProxy } from './support/tcp-proxy.js';
@@ -70,6 +71,20 @@ describe('a Redis that is not well', () => {
     await until('the connection is back', () => cutOff.client.state.connected);
     expect((await cutOff.cached(account))?.version).toBe(2n);
     await until('it was told after all', async () => (await other.cached(account))?.version === 2n);
+    await proxy.close();
+  });
+
+  test('what could not be told is told also when a fence could not be removed since', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const [cutOff, other] = [await open(proxy.url), await open(redis.url)];
+    await other.cached(account);
+    proxy.refuse();
+    await cutOff.write(account, 58n);
+    const group = await cutOff.guard.fence([account], 59n, 1_000);
+    await group.abandon();
+    proxy.accept();
+    await until('nothing is untold', () => cutOff.untold.size === 0);
+    expect((await other.cached(account))?.version).toBe(2n);
     await proxy.close();
   });
 
@@ -176,6 +191,24 @@ describe('a Redis that is not well', () => {
     const startedAt = performance.now();
     await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(ttlMs - 1);
+    await proxy.close();
+  });
+
+  test('strict: a read whose version could not be told waits until nobody is served less, once for each version', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const ttlMs = 1_500;
+    const one = await open(proxy.url, { policy: 'strict', ttlMs });
+    const other = await open(redis.url, { ttlMs });
+    await other.cached(account);
+    proxy.refuse();
+    database.versions.set(cacheKey(account), 2n);
+    expect((await one.cached(account))?.version).toBe(2n);
+    expect((await other.cached(account))?.version).toBe(2n);
+    const hurried = { consistency: 'cached' as const, deadline: Deadline.after(ttlMs - 100) };
+    expect((await one.reader.read(account, hurried))?.version).toBe(2n);
+    database.versions.set(cacheKey(account), 3n);
+    const late = { consistency: 'strong' as const, deadline: Deadline.after(100) };
+    await expect(one.reader.read(account, late)).rejects.toMatchObject({ code: 'deadline_exceeded' });
     await proxy.close();
   });
 });

@@ -46,8 +46,8 @@ beforeAll(async () => {
   client = new CacheClient({ url: redis.url, timeoutMs: 2_000 });
   raw = new Redis(redis.url);
   await client.ready();
-  untold = new UntoldVersions(client, { ttlMs: TTL, clock: systemClock });
-  guard = new CacheGuard(client, untold, { policy: 'available', ttlMs: TTL });
+  untold = new UntoldVersions(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
+  guard = new CacheGuard(client, untold, { ttlMs: TTL });
   ledger = await TestLedger.open(on, {}, systemClock, guard);
   const reads = new DatabaseReads((accounts, deadline) => loadBalances(ledger.database, accounts, deadline), {
     concurrency: 2,

@@ -36,8 +36,8 @@ beforeAll(async () => {
   ledger = await TestLedger.open(on);
   client = new CacheClient({ url: redis.url, timeoutMs: 2_000 });
   await client.ready();
-  untold = new UntoldVersions(client, { ttlMs: TTL, clock: systemClock });
-  guard = new CacheGuard(client, untold, { policy: 'available', ttlMs: TTL });
+  untold = new UntoldVersions(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
+  guard = new CacheGuard(client, untold, { ttlMs: TTL });
   sweeper = new Sweeper(client, ledger.database, { ttlMs: TTL, sweepAfterMs: 0 });
   reads = new DatabaseReads((accounts, deadline) => loadBalances(ledger.database, accounts, deadline), {
     concurrency: 2,

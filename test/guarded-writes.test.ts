@@ -2,8 +2,8 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { BALANCE_CACHE, type BalanceCache } from '#balances/balance-cache.js';
 import { type Merchant, TestApi, transfer, whileLocked } from './support/api.js';
-import { TcpProxy } from './support/cut-proxy.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
+import { TcpProxy } from './support/tcp-proxy.js';
 import { until } from './support/until.js';
 
 /** Two API processes' worth of the service on one database and one Redis; Redis is reached through a proxy that can be cut. */
@@ -18,9 +18,9 @@ describe('postings and the balance cache', () => {
   beforeAll(async () => {
     on = await freshDatabase();
     redis = new Redis(inject('redisUrl'));
-    proxy = await TcpProxy.to(inject('redisUrl'));
+    proxy = await TcpProxy.open(inject('redisUrl'));
     const environment = {
-      REDIS_URL: proxy.through(inject('redisUrl')),
+      REDIS_URL: proxy.url,
       BALANCE_SWEEP_AFTER_MS: '300',
       BALANCE_TTL_MS: '30000',
       // A busy machine is not the subject here.
@@ -103,7 +103,7 @@ describe('postings and the balance cache', () => {
   test('without Redis writes go on, reads come from the database, and all heals by itself', async () => {
     const wallet = await shop.open('wallet:away');
     await shop.posted(transfer('cash:EUR', 'wallet:away', '5'));
-    proxy.cut();
+    proxy.refuse();
     const answers = [];
     for (let n = 0; n < 20; n += 1) {
       answers.push(await shop.via(n % 2 === 0 ? one : other).post(transfer('cash:EUR', 'wallet:away', '5')));
@@ -112,7 +112,7 @@ describe('postings and the balance cache', () => {
     expect(answers.map(({ status }) => status).filter((status) => status >= 400)).toEqual([]);
     expect(answers.at(-1)?.body).toMatchObject({ version: '21', available: '105', source: 'database' });
     expect((await other.client().get('/readyz')).body.checks.balance_cache).toBe('degraded');
-    proxy.mend();
+    proxy.accept();
     await until('the cache serves again', async () => {
       await shop.posted(transfer('cash:EUR', 'wallet:away', '1'));
       return (await balanceAt(other, wallet)).source === 'cache';

@@ -7,6 +7,7 @@ import { Telemetry } from '#platform/telemetry.js';
 import { WorkerModule } from '../apps/worker/src/worker.module.js';
 import { freePort } from '../scripts/ports.mjs';
 import { TestApi, transfer } from './support/api.js';
+import { readingOf } from './support/metrics.js';
 import { privateRedis } from './support/redis.js';
 import { sourceProcess } from './support/source-process.js';
 import { until } from './support/until.js';
@@ -39,12 +40,6 @@ function scrape(
   });
 }
 
-/** The value of one line; undefined when it is not there. */
-function readingOf(text: string, metric: string): number | undefined {
-  const line = text.split('\n').find((one) => one.startsWith(`${metric} `));
-  return line === undefined ? undefined : Number(line.slice(metric.length + 1));
-}
-
 const NAMES = [
   'counterfoil_balance_hits_total',
   'counterfoil_balance_misses_total',
@@ -59,9 +54,12 @@ const NAMES = [
   'counterfoil_balance_breaker{state="closed"}',
   'counterfoil_balance_breaker{state="open"}',
   'counterfoil_balance_untold',
+  'counterfoil_balance_refusing',
   'counterfoil_balance_database_queries_total',
   'counterfoil_balance_database_waiting',
   'counterfoil_writer_waiting',
+  'counterfoil_event_followers',
+  'counterfoil_event_polls_total',
   'process_cpu_seconds_total',
 ];
 

@@ -13,7 +13,7 @@ import {
   whileLocked,
 } from './support/api.js';
 import { Contract } from './support/contract.js';
-import { TcpProxy } from './support/cut-proxy.js';
+import { TcpProxy } from './support/tcp-proxy.js';
 
 const MIB = 1_048_576;
 /** Codes that promise `Retry-After`, and the status that each must have. */
@@ -38,8 +38,8 @@ beforeAll(async () => {
   await shop.open('floor', { min_available: '0' });
   await shop.open('closed');
   await shop.client.post(`/v1/accounts/${shop.accounts.closed}/close`);
-  proxy = await TcpProxy.to(api.on.runtimeUrl);
-  const DATABASE_RUNTIME_URL = proxy.through(api.on.runtimeUrl);
+  proxy = await TcpProxy.open(api.on.runtimeUrl);
+  const DATABASE_RUNTIME_URL = proxy.url;
   cut = await TestApi.start({ on: api.on, environment: { DATABASE_RUNTIME_URL, WRITER_ATTEMPTS: '2' } });
   await shop.via(cut).posted(GOOD);
 });
@@ -249,14 +249,14 @@ async function impatient(
 
 /** Asks while the database is away, of a process that has been at work before, and which goes on once it is back. */
 async function withoutDatabase(work: (one: Merchant, cut: TestApi) => Promise<Answer>): Promise<Answer> {
-  proxy.cut();
+  proxy.refuse();
   try {
     const answer = await work(shop.via(cut), cut);
     expect((await cut.client().get('/healthz')).status).toBe(200);
     await until(async () => (await cut.client().get('/readyz')).status === 503);
     return answer;
   } finally {
-    proxy.mend();
+    proxy.accept();
     await until(async () => (await cut.client().get('/readyz')).status === 200);
     expect((await shop.via(cut).post(GOOD)).status).toBe(201);
   }

@@ -1,6 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
 import { API_MUTANTS } from './api.mjs';
+import { BALANCE_MUTANTS } from './balances.mjs';
+import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
@@ -249,11 +251,7 @@ export const MUTANTS = [
     'SELECT $1, true WHERE false ON CONFLICT',
   ),
   groupStore('balances are read without a lock', 'FOR NO KEY UPDATE) AS b', ') AS b', [CONCURRENCY]),
-  mutantsOf('libs/ledger/src/group.ts', [CONCURRENCY])(
-    'locks are taken unsorted',
-    '[...ids].sort(compare)',
-    '[...ids]',
-  ),
+  group('merchants are locked unsorted', '[...accounts.keys()].sort(compare)', '[...accounts.keys()]'),
   mutantsOf('libs/platform/src/postgres.ts', [FAULTS])(
     'deadlocks are final',
     "new Set(['40001', '40P01'])",
@@ -273,5 +271,7 @@ export const MUTANTS = [
   ),
   ...API_MUTANTS,
   ...OUTBOX_MUTANTS,
+  ...EVENT_MUTANTS,
+  ...BALANCE_MUTANTS,
   ...WEBHOOK_MUTANTS,
 ];

@@ -73,11 +73,11 @@ function judged(parts: {
     stale: verdict.stale.length,
     wrong: verdict.wrong.map(({ rule }) => rule),
     excused: verdict.excused.length,
-    excusedLongestMs: verdict.excusedLongestMs,
+    excusedMs: verdict.excused.map(({ cause, behindMs }) => `${cause} ${behindMs}`),
   };
 }
 
-const RIGHT = { stale: 0, wrong: [], excused: 0, excusedLongestMs: 0 };
+const RIGHT = { stale: 0, wrong: [], excused: 0, excusedMs: [] };
 
 describe('a history is right', () => {
   test('when reads follow what was told', () => {
@@ -128,13 +128,13 @@ describe('a read is stale', () => {
 
 describe('the named exception', () => {
   const acknowledgements = [acknowledged('k2', 40)];
-  const options = { cut: [{ from: 100, to: 2_000 }] };
+  const options = { cut: [{ from: 100, to: 2_000, cause: 'a cut' }] };
 
   test('excuses a cached read near a cut, for less than a TTL, and says for how long', () => {
     expect(judged({ reads: [read(1, [140, 141])], acknowledgements, options })).toEqual({
       ...RIGHT,
       excused: 1,
-      excusedLongestMs: 100,
+      excusedMs: ['a cut 100'],
     });
   });
 
@@ -165,7 +165,7 @@ describe('a read is wrong', () => {
 
   test('below its min_version, near a cut as well', () => {
     const reads = [read(1, [140, 145], { minVersion: 2 })];
-    expect(judged({ reads, options: { cut: [{ from: 0, to: 900 }] } }).wrong).toEqual(['min_version']);
+    expect(judged({ reads, options: { cut: [{ from: 0, to: 900, cause: 'a cut' }] } }).wrong).toEqual(['min_version']);
   });
 });
 

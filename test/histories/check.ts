@@ -1,4 +1,4 @@
-import type { Acknowledgement, History, Interval, LedgerEntry, Read, Sums } from './history.js';
+import type { Acknowledgement, Cut, History, LedgerEntry, Read, Sums } from './history.js';
 
 export interface CheckOptions {
   /** BALANCE_TTL_MS and BALANCE_L1_MAX_AGE_MS of the run. */
@@ -6,9 +6,10 @@ export interface CheckOptions {
   readonly l1MaxAgeMs: number;
   /**
    * When one process may have been cut off from a Redis that others reached: the one exception that is named (X2 of
-   * balance-cache-model.md). A `cached` read in there may be stale, for less than a TTL.
+   * balance-cache-model.md). A `cached` read in there may be stale, for less than a TTL. Empty with
+   * CACHE_WRITE_POLICY=strict, which excuses nothing.
    */
-  readonly cut: readonly Interval[];
+  readonly cut: readonly Cut[];
 }
 
 export interface Violation {
@@ -24,9 +25,14 @@ export interface Verdict {
   readonly stale: readonly Violation[];
   /** Anything else that is wrong. */
   readonly wrong: readonly Violation[];
-  /** Stale reads within the named exception, and the longest time that one of them was behind. */
-  readonly excused: readonly Violation[];
-  readonly excusedLongestMs: number;
+  /** Stale reads within the named exception. */
+  readonly excused: readonly Excused[];
+}
+
+export interface Excused extends Violation {
+  /** The fault that excuses it. */
+  readonly cause: string;
+  readonly behindMs: number;
 }
 
 /** A time at which somebody had been told a version. */
@@ -44,8 +50,7 @@ export function check(history: History, ledger: readonly LedgerEntry[], options:
   const told = toldOf(history);
   const stale: Violation[] = [];
   const wrong: Violation[] = [...checkPostings(history, ledger)];
-  const excused: Violation[] = [];
-  let excusedLongestMs = 0;
+  const excused: Excused[] = [];
   for (const read of history.reads) {
     const complain = (rule: string, text: string) =>
       wrong.push({ rule, account: read.account, at: read.completedAt, text });
@@ -58,17 +63,16 @@ export function check(history: History, ledger: readonly LedgerEntry[], options:
     const required = toldBefore(line, since);
     if (read.version >= required) continue;
     const behindMs = read.invokedAt - (line.find(({ version }) => version > read.version)?.at ?? read.invokedAt);
-    const isCut = options.cut.some(({ from, to }) => read.invokedAt <= to && read.completedAt >= from);
+    const cut = options.cut.find(({ from, to }) => read.invokedAt <= to && read.completedAt >= from);
     const text = `${required} had been told, for ${behindMs.toFixed(1)} ms: ${describeRead(read)}`;
     const violation = { rule: 'stale', account: read.account, at: read.completedAt, text };
-    if (read.consistency !== 'strong' && isCut && behindMs < options.ttlMs) {
-      excused.push(violation);
-      excusedLongestMs = Math.max(excusedLongestMs, behindMs);
+    if (read.consistency !== 'strong' && cut && behindMs < options.ttlMs) {
+      excused.push({ ...violation, cause: cut.cause, behindMs });
     } else {
       stale.push(violation);
     }
   }
-  return { stale, wrong, excused, excusedLongestMs };
+  return { stale, wrong, excused };
 }
 
 /** Each account's entries; at index v − 1 the sums at version v. */

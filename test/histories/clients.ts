@@ -1,5 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Dice, type History, now, type Posting } from './history.js';
+import { exchange } from './http.js';
 import type { Service } from './servers.js';
 
 export interface Account {
@@ -72,8 +73,11 @@ export class Clients {
   }
 
   /** Resolves when everybody has stopped, after `stop`. */
-  async run(count: number): Promise<void> {
-    await Promise.all(Array.from({ length: count }, (_, number) => this.#client(number)));
+  async run({ mixed, readers }: { mixed: number; readers: number }): Promise<void> {
+    await Promise.all([
+      ...Array.from({ length: mixed }, (_, number) => this.#client(number)),
+      ...Array.from({ length: readers }, (_, number) => this.#reader(mixed + number)),
+    ]);
   }
 
   stop(): void {
@@ -121,12 +125,21 @@ export class Clients {
       const draw = dice.next();
       const consistency = draw < 0.8 ? 'cached' : draw < 0.92 ? 'strong' : 'bounded';
       const minVersion = dice.next() < 0.1 ? (this.#known.get(id) ?? 0) : 0;
-      await this.#read(tenant, id, {
-        consistency,
-        minVersion,
-        patienceMs: dice.pick(PATIENCE_MS),
-        api: this.#api(dice),
-      });
+      const patienceMs = dice.pick(PATIENCE_MS);
+      await this.#read(tenant, id, { consistency, minVersion, patienceMs, api: this.#api(dice) });
+    }
+  }
+
+  /** Default reads, one after the other. */
+  async #reader(number: number): Promise<void> {
+    const dice = new Dice(this.#seed * 1_000 + number);
+    while (!this.#stopped) {
+      const tenant = dice.pick(this.#tenants);
+      const patienceMs = dice.pick(PATIENCE_MS);
+      const { id } = pickAccount(dice, tenant);
+      await this.#read(tenant, id, { consistency: 'cached', minVersion: 0, patienceMs, api: this.#api(dice) });
+      // An API that is down refuses at once.
+      await nextTurn();
     }
   }
 
@@ -224,18 +237,14 @@ export class Clients {
     this.#hanging.set(service, (this.#hanging.get(service) ?? 0) + 1);
     const invokedAt = now();
     try {
-      const response = await fetch(url + what.path, {
-        headers,
-        signal: AbortSignal.timeout(what.patienceMs),
-        ...(what.body !== undefined && { method: 'POST', body: JSON.stringify(what.body) }),
-      });
-      const body: Json = await response.json();
-      const { status } = response;
+      const sent = what.body === undefined ? undefined : JSON.stringify(what.body);
+      const { patienceMs } = what;
+      const { status, replayed, text } = await exchange(url + what.path, { headers, body: sent, patienceMs });
+      const body: Json = JSON.parse(text);
       if (status >= 300) {
         this.counts.refusals.set(status, (this.counts.refusals.get(status) ?? 0) + 1);
         if (!EXCUSABLE.has(status)) this.counts.unexpected.push(`${what.path}: ${status} ${JSON.stringify(body)}`);
       }
-      const replayed = response.headers.get('idempotent-replayed') === 'true';
       return { status, body, replayed, api: service.name, invokedAt, completedAt: now() };
     } catch (error) {
       if (error instanceof Error && error.name === 'TimeoutError') this.counts.timeouts += 1;

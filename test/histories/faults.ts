@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { PrivateRedis } from '../support/redis.js';
-import { type Dice, type Interval, now } from './history.js';
+import { type Cut, type Dice, type Interval, now } from './history.js';
 import { cacheState, type Service } from './servers.js';
+import type { Wire } from './wire.js';
 
 export interface Fault extends Interval {
   readonly kind: string;
@@ -12,6 +13,8 @@ export interface Fleet {
   readonly apis: readonly Service[];
   readonly worker: Service;
   readonly cache: PrivateRedis;
+  /** Between each API and the cache, in the order of `apis`. */
+  readonly wires: readonly Wire[];
 }
 
 /** Longer than REQUEST_DEADLINE_MS, the TTL, and the age from which a fence is swept. */
@@ -19,6 +22,8 @@ const PAUSE_MS = { low: 3_300, high: 4_800 };
 const PROCESS_GAP_MS = { low: 200, high: 900 };
 const CACHE_GAP_MS = { low: 800, high: 2_500 };
 const STORM_MS = { low: 1_500, high: 3_000 };
+/** Shorter and longer than the TTL. */
+const CUT_MS = { low: 300, high: 3_000 };
 const NOISE_KEYS = 4_000;
 const NOISE = 'x'.repeat(400);
 const WATCH_MS = 50;
@@ -28,7 +33,7 @@ const ROLE_MAXMEMORY = '128mb';
 export class Faults {
   readonly done: Fault[] = [];
   /** When an API may have been cut off from a Redis that the other one reached. */
-  readonly cut: Interval[] = [];
+  readonly cut: Cut[] = [];
   readonly #fleet: Fleet;
   readonly #ttlMs: number;
   readonly #watching: Promise<void>[] = [];
@@ -56,8 +61,10 @@ export class Faults {
       ['FLUSHALL', () => this.#withAdmin((admin) => admin.flushall())],
       ['maxmemory storm', () => this.#storm(dice)],
       ['maxmemory storm', () => this.#storm(dice)],
-      ['SIGKILL of Redis', () => this.#whileCut(() => this.#fleet.cache.crash())],
-      ['SIGSTOP of Redis', () => this.#whileCut(() => this.#freeze(dice))],
+      ['SIGKILL of Redis', () => this.#whileCut('Redis gone', this.#fleet.apis, () => this.#fleet.cache.crash())],
+      ['SIGSTOP of Redis', () => this.#whileCut('Redis gone', this.#fleet.apis, () => this.#freeze(dice))],
+      ['an API cut off from Redis', () => this.#cutOff(dice, 'refuse', 'accept')],
+      ['silence between an API and Redis', () => this.#cutOff(dice, 'stall', 'resume')],
     ];
     await Promise.all([this.#hand(dice, onProcesses, PROCESS_GAP_MS), this.#hand(dice, onCache, CACHE_GAP_MS)]);
   }
@@ -100,11 +107,22 @@ export class Faults {
     this.#fleet.cache.signal('SIGCONT');
   }
 
-  /** The APIs lose and find Redis one by one. */
-  async #whileCut(fault: () => Promise<void>): Promise<void> {
+  /** One API alone; the other and the worker reach Redis all the while. */
+  async #cutOff(dice: Dice, cut: 'refuse' | 'stall', mend: 'accept' | 'resume'): Promise<void> {
+    const index = dice.below(this.#fleet.apis.length);
+    const [api, wire] = [this.#fleet.apis[index] as Service, this.#fleet.wires[index] as Wire];
+    await this.#whileCut('an API cut off', [api], async () => {
+      await wire[cut]();
+      await sleep(dice.between(CUT_MS.low, CUT_MS.high));
+      await wire[mend]();
+    });
+  }
+
+  /** These APIs lose and find Redis one by one. */
+  async #whileCut(cause: string, apis: readonly Service[], fault: () => Promise<void>): Promise<void> {
     const from = now();
     const over = fault();
-    this.#watching.push(...this.#fleet.apis.map((api) => this.#watch(api, from, over)));
+    this.#watching.push(...apis.map((api) => this.#watch(api, { cause, from, over })));
     await over;
   }
 
@@ -112,8 +130,11 @@ export class Faults {
    * X2 holds from the fault until the API uses Redis again, and for one TTL more: what it told nobody has expired then. An
    * API that is paused or dead writes and reads nothing meanwhile.
    */
-  async #watch(api: Service, from: number, over: Promise<void>): Promise<void> {
-    let open: { from: number; to: number } | undefined;
+  async #watch(
+    api: Service,
+    { cause, from, over }: { cause: string; from: number; over: Promise<void> },
+  ): Promise<void> {
+    let open: { from: number; to: number; cause: string } | undefined;
     const close = () => {
       if (open) open.to = now() + this.#ttlMs;
       open = undefined;
@@ -127,7 +148,7 @@ export class Faults {
         close();
       } else {
         if (!open) {
-          open = { from: since, to: Number.POSITIVE_INFINITY };
+          open = { from: since, to: Number.POSITIVE_INFINITY, cause };
           this.cut.push(open);
         }
         const ended = await Promise.race([isOver, sleep(0, false)]);

@@ -58,6 +58,12 @@ export interface Interval {
   readonly to: number;
 }
 
+/** A time in which one API may have been without a Redis that the other one reached. */
+export interface Cut extends Interval {
+  /** The fault that made it so. */
+  readonly cause: string;
+}
+
 export function emptyHistory(): History {
   return { reads: [], acknowledgements: [], postings: new Map() };
 }

@@ -1,10 +1,19 @@
-/**
- * Planted bugs, in a copy of the compiled services: `npm run test:histories -- --mutant NAME` must fail. The first
- * shows that the checker sees anything at all, the next two are what people do today, the last loses one group in a hundred.
- */
+import type { Policy } from './run.js';
+
+/** Planted bugs, in a copy of the compiled services: `npm run test:histories -- --mutant all` shows that each is caught. */
 export interface Mutant {
   readonly name: string;
-  readonly changes: readonly { readonly file: string; readonly search: string; readonly replace: string }[];
+  readonly changes: readonly Change[];
+  /** The policy that it is seen with; either, when it is not given. */
+  readonly policy?: Policy;
+  /** What the checker finds; stale reads, when it is not given. */
+  readonly shows?: 'stale' | 'wrong';
+}
+
+interface Change {
+  readonly file: string;
+  readonly search: string;
+  readonly replace: string;
 }
 
 const GUARD = 'dist/libs/balances/src/guard.js';
@@ -26,6 +35,15 @@ const FILL =
 const FILL_DEADLINE = { file: `${LUA}/fill.lua`, search: 'granted + ttl)', replace: 'now + ttl)' };
 const PUBLISH = 'local installs = fenced_at ~= nil and fenced_at + ttl > now and newest';
 
+/** What people do today in the place of our cache; see bench/cache-baselines.ts. */
+function baseline(name: string, ...more: Change[]): Mutant {
+  const search = "import { BALANCE_CACHE, openBalanceCache } from './balance-cache.js';";
+  const replace = `import { BALANCE_CACHE } from './balance-cache.js';
+import { openBaseline } from '../../../bench/cache-baselines.js';
+const openBalanceCache = openBaseline('${name}');`;
+  return { name, changes: [{ file: 'dist/libs/balances/src/balances.module.js', search, replace }, ...more] };
+}
+
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'nothing-told',
@@ -34,20 +52,13 @@ export const MUTANTS: readonly Mutant[] = [
       { file: GUARD, search: 'await this.#publish(distinct, token, values);', replace: 'void values;' },
     ],
   },
-  {
-    name: 'delete-after-commit',
-    changes: [
-      NO_FENCE,
-      READERS_TELL_NOTHING,
-      {
-        file: `${LUA}/publish.lua`,
-        search: PUBLISH,
-        replace: "redis.call('DEL', key)\ndo return 0 end\nlocal installs = false",
-      },
-      { file: `${LUA}/fill.lua`, search: FILL, replace: 'local installs = true' },
-      FILL_DEADLINE,
-    ],
-  },
+  baseline('delete-after-commit'),
+  // Its lock is taken before the balances are read.
+  baseline('lock-with-ttl', {
+    file: 'dist/libs/ledger/src/writer.js',
+    search: 'const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);',
+    replace: 'const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
+  }),
   {
     name: 'set-if-newer',
     changes: [
@@ -63,7 +74,25 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'strict-does-not-wait',
+    policy: 'strict',
+    changes: [
+      {
+        file: 'dist/libs/balances/src/untold-versions.js',
+        search: "this.#policy === 'available' ||",
+        replace: 'true ||',
+      },
+    ],
+  },
+  {
+    name: 'strict-readers-do-not-wait',
+    policy: 'strict',
+    changes: [{ file: READER, search: 'await deadline.race(this.#untold.outlive(account, version));', replace: '' }],
+  },
+  {
+    // Loses one group in a hundred.
     name: 'acknowledged-without-commit',
+    shows: 'wrong',
     changes: [
       {
         file: 'dist/libs/ledger/src/writer.js',
@@ -73,9 +102,3 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
 ];
-
-export function mutantNamed(name: string): Mutant {
-  const mutant = MUTANTS.find((one) => one.name === name);
-  if (!mutant) throw new Error(`no mutant "${name}"; there are: ${MUTANTS.map((one) => one.name).join(', ')}`);
-  return mutant;
-}

@@ -6,9 +6,9 @@ import { privateRedis } from '../support/redis.js';
 import { check, storyOf, type Verdict, type Violation } from './check.js';
 import { type Account, Clients, type Tenant } from './clients.js';
 import { type Fault, Faults } from './faults.js';
-import { Dice, emptyHistory, type History, type Interval, type LedgerEntry, now } from './history.js';
-import type { Mutant } from './mutants.js';
-import { Build, Service } from './servers.js';
+import { type Cut, Dice, emptyHistory, type History, type LedgerEntry, now } from './history.js';
+import { type Build, Service } from './servers.js';
+import { Wire } from './wire.js';
 
 export interface RunOptions {
   readonly ownerUrl: string;
@@ -16,8 +16,14 @@ export interface RunOptions {
   readonly redisQueueUrl: string;
   readonly seconds: number;
   readonly seed: number;
-  readonly mutant?: Mutant | undefined;
+  /** CACHE_WRITE_POLICY. */
+  readonly policy: Policy;
+  /** Clients that do nothing but read, without a pause. */
+  readonly readers: number;
 }
+
+export const POLICIES = ['available', 'strict'] as const;
+export type Policy = (typeof POLICIES)[number];
 
 export interface Outcome {
   readonly report: string;
@@ -27,6 +33,8 @@ export interface Outcome {
   readonly excused: readonly string[];
   readonly faults: readonly Fault[];
   readonly reads: number;
+  readonly stale: number;
+  readonly wrong: number;
   readonly acknowledgements: number;
   readonly fromCacheNearFaults: number;
 }
@@ -56,9 +64,9 @@ const REPEATS = 100;
 const SHOWN = 5;
 
 /** Real processes under faults, recorded by their clients; then judged by the ledger. */
-export async function runHistories(options: RunOptions): Promise<Outcome> {
-  const build = new Build(options.mutant);
+export async function runHistories(build: Build, options: RunOptions): Promise<Outcome> {
   const cache = await privateRedis();
+  const wires = await Promise.all([Wire.to(cache.url), Wire.to(cache.url)]);
   const env = {
     PATH: process.env.PATH,
     DATABASE_URL: options.ownerUrl,
@@ -67,14 +75,18 @@ export async function runHistories(options: RunOptions): Promise<Outcome> {
     REDIS_QUEUE_URL: options.redisQueueUrl,
     COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
     PORT: '0',
+    CACHE_WRITE_POLICY: options.policy,
     ...SETTINGS,
   };
-  const apis = ['api-1', 'api-2'].map((name) => new Service(name, build, 'dist/apps/api/src/main.js', env));
+  const apis = wires.map(
+    ({ url }, index) => new Service(`api-${index + 1}`, build, 'dist/apps/api/src/main.js', { ...env, REDIS_URL: url }),
+  );
   const worker = new Service('worker', build, 'dist/apps/worker/src/main.js', env);
   const services = [...apis, worker];
   // A run that ends early must leave no process behind, a stopped one least of all.
   const killAll = () => {
     for (const service of services) service.killNow();
+    for (const wire of wires) wire.end();
   };
   process.once('exit', killAll);
   try {
@@ -82,8 +94,8 @@ export async function runHistories(options: RunOptions): Promise<Outcome> {
     const tenants = await openTenants(apis[0]?.url as string);
     const history = emptyHistory();
     const clients = new Clients({ history, apis, tenants, seed: options.seed });
-    const faults = new Faults({ apis, worker, cache }, TTL_MS);
-    const traffic = clients.run(CLIENTS);
+    const faults = new Faults({ apis, worker, cache, wires }, TTL_MS);
+    const traffic = clients.run({ mixed: CLIENTS, readers: options.readers });
     const harm = faults.run(new Dice(options.seed));
     await Promise.race([sleep(options.seconds * 1_000), harm, traffic]);
     faults.stop();
@@ -96,7 +108,8 @@ export async function runHistories(options: RunOptions): Promise<Outcome> {
     await clients.readAll();
     const quiet = await untilQuiet(cache.url, options.ownerUrl);
     const ledger = await readLedger(options.ownerUrl);
-    const verdict = check(history, ledger, { ttlMs: TTL_MS, l1MaxAgeMs: L1_MAX_AGE_MS, cut: faults.cut });
+    const cut = options.policy === 'strict' ? [] : faults.cut;
+    const verdict = check(history, ledger, { ttlMs: TTL_MS, l1MaxAgeMs: L1_MAX_AGE_MS, cut });
     const offences = [
       ...(clients.unsettled > 0 ? [`${clients.unsettled} postings were never answered`] : []),
       ...clients.counts.unexpected.slice(0, SHOWN),
@@ -104,13 +117,14 @@ export async function runHistories(options: RunOptions): Promise<Outcome> {
       ...tellOf(history, [...verdict.stale, ...verdict.wrong]),
     ];
     const nearFaults = countNear(history, faults.done);
-    const { done, cut } = faults;
-    const report = reportOf({ options, history, verdict, clients, faults: done, cut, ledger, unsettled, nearFaults });
+    const report = reportOf({ options, build, history, verdict, clients, faults, ledger, unsettled, nearFaults });
     return {
       report,
       offences,
       faults: faults.done,
       reads: history.reads.length,
+      stale: verdict.stale.length,
+      wrong: verdict.wrong.length,
       acknowledgements: history.acknowledgements.length,
       fromCacheNearFaults: nearFaults,
       excused: tellOf(history, verdict.excused),
@@ -120,7 +134,6 @@ export async function runHistories(options: RunOptions): Promise<Outcome> {
     await Promise.all(services.map((service) => service.end('SIGKILL')));
     process.removeListener('exit', killAll);
     await cache.stop();
-    build.remove();
   }
 }
 
@@ -226,7 +239,7 @@ function countNear(history: History, faults: readonly Fault[]): number {
 }
 
 /** How long at least one of them lasts. */
-function lengthOf(intervals: readonly Interval[]): number {
+function lengthOf(intervals: readonly Cut[]): number {
   let [sum, end] = [0, Number.NEGATIVE_INFINITY];
   for (const { from, to } of [...intervals].sort((left, right) => left.from - right.from)) {
     sum += Math.max(0, to - Math.max(from, end));
@@ -240,8 +253,8 @@ function reportOf(of: {
   history: History;
   verdict: Verdict;
   clients: Clients;
-  faults: readonly Fault[];
-  cut: readonly Interval[];
+  build: Build;
+  faults: Faults;
   ledger: readonly LedgerEntry[];
   unsettled: number;
   nearFaults: number;
@@ -254,16 +267,20 @@ function reportOf(of: {
   const tally = (names: readonly string[]) =>
     list(new Map([...Map.groupBy(names, (name) => name)].map(([name, all]) => [name, all.length])));
   const { reads, acknowledgements, postings } = history;
-  const cutMs = lengthOf(of.cut);
+  const { done, cut } = of.faults;
+  const excused = [...Map.groupBy(verdict.excused, ({ cause }) => cause)].map(
+    ([cause, all]) =>
+      `${cause} ${all.length}, by ${Math.max(...all.map(({ behindMs }) => behindMs)).toFixed(0)} ms at most`,
+  );
   return [
-    `seed ${of.options.seed}, ${of.options.seconds} s${of.options.mutant ? `, planted: ${of.options.mutant.name}` : ''}`,
+    `seed ${of.options.seed}, ${of.options.seconds} s, ${of.options.policy}${of.build.planted ? `, planted: ${of.build.planted}` : ''}`,
     `reads ${reads.length}: ${tally(reads.map(({ consistency }) => consistency))}; with min_version ${count(reads, (read) => read.minVersion > 0)}`,
     `served from: ${tally(reads.map(({ source }) => source))}; from the cache during a fault or within 2 s of it ${of.nearFaults}`,
     `postings ${postings.size}, in the ledger ${of.ledger.length / 2}, acknowledgements ${acknowledgements.length}, of which replays ${count(acknowledgements, (one) => one.replayed)}`,
     `requests of postings ${counts.postingsSent}, retries ${counts.retries}, never answered before the end ${of.unsettled}, settled by their keys then ${of.unsettled - clients.unsettled}`,
     `timeouts ${counts.timeouts}, broken connections ${counts.brokenConnections}, reads without an answer ${counts.readsFailed}, refusals: ${list(counts.refusals)}`,
-    `faults ${of.faults.length}: ${tally(of.faults.map(({ kind }) => kind))}`,
-    `one API cut off from Redis (X2, at most ${TTL_MS} ms), during ${(cutMs / 1_000).toFixed(1)} s: ${verdict.excused.length} reads behind, by ${verdict.excusedLongestMs.toFixed(0)} ms at most`,
+    `faults ${done.length}: ${tally(done.map(({ kind }) => kind))}`,
+    `one API without a Redis that the other reached, during ${(lengthOf(cut) / 1_000).toFixed(1)} s; excused with available (X2, less than ${TTL_MS} ms): ${excused.join('; ') || 'none'}`,
     `wrong ${verdict.wrong.length}, stale = ${verdict.stale.length}`,
   ].join('\n');
 }

@@ -15,6 +15,8 @@ const POLL_MS = 50;
  */
 export class Build {
   readonly folder: string;
+  /** Name of the planted bug. */
+  readonly planted: string | undefined;
 
   constructor(mutant: Mutant | undefined) {
     const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
@@ -29,6 +31,7 @@ export class Build {
     const lua = join('libs', 'balances', 'src', 'lua');
     cpSync(join(ROOT, lua), join(this.folder, lua), { recursive: true });
     symlinkSync(join(ROOT, 'node_modules'), join(this.folder, 'node_modules'));
+    this.planted = mutant?.name;
     if (mutant) this.#plant(mutant);
   }
 

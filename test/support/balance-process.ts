@@ -61,13 +61,13 @@ export class BalanceProcess {
     const { ttlMs = TTL, leaseWaitMs = 10_000, l1MaxAgeMs = 0, earlyRefresh = 0, policy = 'available' } = options;
     this.#database = database;
     this.client = new CacheClient({ url, timeoutMs: options.timeoutMs ?? 2_000 });
-    this.untold = new UntoldVersions(this.client, { ttlMs, clock: systemClock });
+    this.untold = new UntoldVersions(this.client, { ttlMs, policy, clock: systemClock });
     this.reads = new DatabaseReads(database.load, { concurrency: 4, queue: options.queue ?? 10_000 });
     this.reader = new BalanceReader(
       { client: this.client, untold: this.untold, database: this.reads },
       { ttlMs, leaseWaitMs, l1MaxAgeMs, earlyRefresh, random: () => 0.5 },
     );
-    this.guard = new CacheGuard(this.client, this.untold, { policy, ttlMs });
+    this.guard = new CacheGuard(this.client, this.untold, { ttlMs });
   }
 
   static async open(url: string, database: FakeDatabase, options: ProcessOptions = {}): Promise<BalanceProcess> {

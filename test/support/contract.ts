@@ -9,6 +9,8 @@ interface Operation {
 }
 
 const METHODS = new Set(['get', 'post', 'put', 'patch', 'delete']);
+const SNOWFLAKE = /^[1-9][0-9]{0,18}$/;
+const PLACE = /^[1-9][0-9]*-[1-9][0-9]*$/;
 const MONEY = new Set([
   'amount',
   'debits',
@@ -84,6 +86,8 @@ function faultsIn(answer: Answer, operation: Operation, document: Json): string[
 /** Money and ids are strings, times have milliseconds and end in Z, and `created_at` is the id's own millisecond. */
 function conventionFaults(value: Json, at: string): string[] {
   if (typeof value !== 'object' || value === null) return [];
+  // An event's id is its place in the log.
+  const isEvent = 'occurred_at' in value;
   const faults = Object.entries<Json>(value).flatMap(([name, inner]) => {
     if (name === 'metadata') return [];
     const here = at === '' ? name : `${at}.${name}`;
@@ -91,7 +95,7 @@ function conventionFaults(value: Json, at: string): string[] {
       inner === null || (typeof inner === 'string' && form.test(inner));
     const isFault =
       (MONEY.has(name) && !isNullOrMatches(/^-?(0|[1-9][0-9]*)$/)) ||
-      ((name === 'id' || /_id$/.test(name)) && name !== 'trace_id' && !isNullOrMatches(/^[1-9][0-9]{0,18}$/)) ||
+      ((name === 'id' || /_id$/.test(name)) && name !== 'trace_id' && !isNullOrMatches(isEvent ? PLACE : SNOWFLAKE)) ||
       ((/_at$/.test(name) || name === 'as_of') && !isNullOrMatches(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/));
     return [
       ...(isFault ? [`${here} breaks the conventions: ${JSON.stringify(inner)}`] : []),

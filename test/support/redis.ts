@@ -13,8 +13,8 @@ export interface PrivateRedis {
   readonly url: string;
   /** Stops it and starts it again, empty, on the same port. */
   restart(): Promise<void>;
-  /** The same, without a chance for it to say anything. */
-  crash(): Promise<void>;
+  /** The same, without a chance for it to say anything; `whileAway` runs while nobody listens. */
+  crash(whileAway?: () => Promise<void>): Promise<void>;
   signal(signal: NodeJS.Signals): void;
   stop(): Promise<void>;
 }
@@ -48,9 +48,10 @@ export async function privateRedis(role: 'cache' | 'queue' = 'cache'): Promise<P
       await server.stop();
       await startAgain();
     },
-    crash: async () => {
+    crash: async (whileAway) => {
       signal('SIGKILL');
       await server.ended;
+      await whileAway?.();
       await startAgain();
     },
     signal,

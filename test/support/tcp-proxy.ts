@@ -22,7 +22,7 @@ export interface Link {
 /** What to do with a message: called once with the link, and with what delivers the message after all. */
 type Fault = (link: Link, deliver: () => void) => void;
 
-/** A proxy on 127.0.0.1 before PostgreSQL that loses, holds and cuts what a test tells it to. */
+/** A proxy on 127.0.0.1 before PostgreSQL or Redis that loses, holds and cuts what a test tells it to. */
 export class TcpProxy {
   readonly #listener: Server;
   readonly #target: URL;
@@ -47,6 +47,7 @@ export class TcpProxy {
     return proxy;
   }
 
+  /** The URL that it was opened with, by way of the proxy. */
   get url(): string {
     const url = new URL(this.#target);
     const address = this.#listener.address();
@@ -64,7 +65,7 @@ export class TcpProxy {
     this.#faults.push({ message: Buffer.from(message), fault });
   }
 
-  /** From now on counts chunks with this message on their way to PostgreSQL. */
+  /** From now on counts chunks with this message on their way to the server. */
   count(message: string): () => number {
     const counter = { message: Buffer.from(message), seen: 0 };
     this.#counters.push(counter);

@@ -7,13 +7,13 @@ const LIMIT_MS = 30_000;
 export async function until<T>(
   what: string,
   look: () => T | Promise<T>,
-  limitMs = LIMIT_MS,
+  withinMs = LIMIT_MS,
 ): Promise<Exclude<NonNullable<T>, false>> {
-  const end = performance.now() + limitMs;
+  const end = performance.now() + withinMs;
   for (;;) {
     const seen = await look();
     if (seen) return seen as Exclude<NonNullable<T>, false>;
-    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
+    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
     await sleep(POLL_MS);
   }
 }

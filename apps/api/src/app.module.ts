@@ -8,6 +8,7 @@ import { PlatformModule, type PlatformOptions } from '#platform/platform.module.
 import { TenancyModule } from '#tenancy/tenancy.module.js';
 import { WebhooksModule } from '#webhooks/webhooks.module.js';
 import { AccountsController } from './accounts/accounts.controller.js';
+import { EventsController } from './events/events.controller.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
@@ -20,6 +21,7 @@ export const CONTROLLERS = [
   MerchantsController,
   AccountsController,
   TransactionsController,
+  EventsController,
   WebhookEndpointsController,
   WebhookDeliveriesController,
 ];

@@ -26,6 +26,8 @@ export interface RouteDocumentation {
   problems?: readonly ProblemCode[];
   /** Whether `Idempotency-Key` is required. */
   idempotent?: boolean;
+  /** What the same list is as `text/event-stream`, for those who accept that; resumed with `Last-Event-ID`. */
+  stream?: string;
   /** Other statuses of success with the same shape, such as 200 for a dry run. */
   alsoStatus?: readonly number[];
 }

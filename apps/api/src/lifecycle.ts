@@ -17,6 +17,8 @@ import type { Shutdown } from './shutdown.js';
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
 /** What nginx logs for a client that did not wait. */
 const CLIENT_CLOSED_REQUEST = 499;
+/** For asking again whether a key is valid, once its request has lasted for a while. */
+const KEY_CHECK_TIMEOUT_MS = 2_000;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
 export interface LifecycleParts {
@@ -103,6 +105,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       ),
       deadline: Deadline.after(config.requestDeadlineMs),
       context: undefined,
+      isStillAdmitted: undefined,
       problem: undefined,
     };
   }
@@ -126,6 +129,8 @@ function authorise(
     if (caller.kind === 'operator') return undefined;
     throw new LedgerError('forbidden', 'This route is for operators of the platform.');
   };
+  exchange.isStillAdmitted = async () =>
+    (await authenticator.authenticate(key, Deadline.after(KEY_CHECK_TIMEOUT_MS), request.raw.socket)) !== undefined;
   const caller = authenticator.authenticate(key, exchange.deadline, request.raw.socket);
   return caller instanceof Promise ? caller.then(admit) : admit(caller);
 }

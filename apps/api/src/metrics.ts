@@ -4,6 +4,7 @@ import { BALANCE_CACHE, type BalanceCache } from '#balances/balance-cache.js';
 import { addBalanceMetrics } from '#balances/balance-metrics.js';
 import { notFound } from '#kernel/problem.js';
 import { Writer } from '#ledger/writer.js';
+import { LogWatch } from '#outbox/log-watch.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics, ScrapeGate } from '#platform/metrics.js';
@@ -45,6 +46,9 @@ function metricsOf(app: NestFastifyApplication, requests: RequestCounts): Metric
   );
   metrics.gauge('counterfoil_writer_waiting', 'Postings that wait for their commit group.', () => writer.waiting);
   metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
+  const watch = app.get(LogWatch, { strict: false });
+  metrics.gauge('counterfoil_event_followers', 'Requests and streams that follow a log.', () => watch.followers);
+  metrics.counter('counterfoil_event_polls_total', 'Looks into the log for those who wait.', () => watch.polls);
   if (cache) addBalanceMetrics(metrics, cache);
   return metrics;
 }

@@ -15,6 +15,7 @@ import {
 import { problem } from './schemas.js';
 
 const JSON_TYPE = 'application/json';
+const STREAM_TYPE = 'text/event-stream';
 const PROBLEM_TYPE = 'application/problem+json';
 const EXAMPLE_TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 
@@ -153,7 +154,7 @@ function operationOf(route: Route, documentation: RouteDocumentation, components
 
 function parametersOf(
   route: Route,
-  { access = 'merchant', idempotent }: RouteDocumentation,
+  { access = 'merchant', idempotent, stream }: RouteDocumentation,
   components: Components,
 ): Json[] {
   const path = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
@@ -185,6 +186,15 @@ function parametersOf(
       example: 'order-6735-charge',
     });
   }
+  if (stream !== undefined) {
+    headers.push({
+      name: 'Last-Event-ID',
+      in: 'header',
+      required: false,
+      description: 'The `id` of the last event of an earlier stream. Comes before `after`.',
+      schema: { type: 'string' },
+    });
+  }
   if (access === 'merchant') {
     headers.push({
       name: 'Counterfoil-Merchant',
@@ -198,7 +208,7 @@ function parametersOf(
 }
 
 function successOf(documentation: RouteDocumentation, components: Components): Json {
-  const { status = 200, alsoStatus = [], response, responseExample, idempotent } = documentation;
+  const { status = 200, alsoStatus = [], response, responseExample, idempotent, stream } = documentation;
   const answer = {
     description: documentation.summary,
     ...(idempotent && {
@@ -215,6 +225,7 @@ function successOf(documentation: RouteDocumentation, components: Components): J
           schema: components.add(response, 'output'),
           ...(responseExample !== undefined && { example: responseExample }),
         },
+        ...(stream !== undefined && { [STREAM_TYPE]: { schema: { type: 'string', description: stream } } }),
       },
     }),
   };

@@ -10,6 +10,7 @@ const IDLE_LINGER_MS = 1_000;
 export class Shutdown {
   #draining = false;
   #inHand = 0;
+  readonly #listeners: (() => void)[] = [];
 
   /** From the moment of SIGTERM: `/readyz` is 503, and each answer says `Connection: close`. */
   get isDraining(): boolean {
@@ -18,6 +19,11 @@ export class Shutdown {
 
   get inHand(): number {
     return this.#inHand;
+  }
+
+  /** Calls back at the moment of SIGTERM: for what would otherwise be in hand until the grace is over. */
+  onDrain(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   requestBegan(): void {
@@ -35,6 +41,7 @@ export class Shutdown {
    */
   async drain(server: Server, options: { delayMs: number; graceMs: number }): Promise<void> {
     this.#draining = true;
+    for (const listener of this.#listeners) listener();
     const endMs = performance.now() + options.graceMs;
     await sleep(Math.min(options.delayMs, options.graceMs));
     // Not Server.close of http: that one cuts idle connections at once.

@@ -33,7 +33,7 @@ export function openBalanceCache(url: string, config: Config, database: Database
     timeoutMs: config.balanceRedisTimeoutMs,
     connectionName: 'counterfoil-balances',
   });
-  const untold = new UntoldVersions(client, { ttlMs, clock: systemClock });
+  const untold = new UntoldVersions(client, { ttlMs, policy: config.cacheWritePolicy, clock: systemClock });
   const reads = new DatabaseReads((accounts, deadline) => loadBalances(database, accounts, deadline), {
     concurrency: config.balanceDatabaseReads,
     queue: config.balanceDatabaseQueue,
@@ -49,7 +49,7 @@ export function openBalanceCache(url: string, config: Config, database: Database
     },
   );
   return {
-    guard: new CacheGuard(client, untold, { policy: config.cacheWritePolicy, ttlMs }),
+    guard: new CacheGuard(client, untold, { ttlMs }),
     reader,
     sweeper,
     databaseReads: reads,

@@ -44,6 +44,8 @@ export interface CacheState {
   /** Closed: Redis is used. Open: nobody asks it. Half-open: one call tries. */
   readonly breaker: BreakerState;
   readonly connected: boolean;
+  /** Redis had no memory for the last fence: balances that are written are not cached. */
+  readonly refusing: boolean;
   /** What the last failure said; undefined while the breaker is closed. */
   readonly lastFailure: string | undefined;
   readonly timeouts: number;
@@ -87,6 +89,7 @@ export class CacheClient {
   #failures = 0;
   #breaks = 0;
   #refusals = 0;
+  #refusing = false;
   #lastFailure: string | undefined;
 
   constructor(options: CacheClientOptions) {
@@ -131,6 +134,7 @@ export class CacheClient {
     return {
       breaker,
       connected: this.#redis.status === 'ready',
+      refusing: this.#refusing,
       lastFailure: breaker === 'closed' ? undefined : this.#lastFailure,
       timeouts: this.#timeouts,
       failures: this.#failures,
@@ -244,10 +248,14 @@ export class CacheClient {
       const again = await this.#pipeline(unknown.map((index) => calls[index] as ScriptCall));
       for (const [at, index] of unknown.entries()) replies[index] = again[at] as Error | ScriptReply;
     }
-    return replies.map((reply) => {
-      if (!(reply instanceof Error)) return reply;
+    return replies.map((reply, index) => {
+      if (!(reply instanceof Error)) {
+        if (calls[index]?.script === 'fence') this.#refusing = false;
+        return reply;
+      }
       if (!reply.message.startsWith('OOM')) throw reply;
       this.#refusals += 1;
+      this.#refusing = true;
       return new CacheRefused(reply.message);
     });
   }

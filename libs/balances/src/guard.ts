@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import type { Balance } from '#ledger/account.js';
 import type { BalanceGuard, FencedGroup, GuardedAccount } from '#ledger/balance-guard.js';
@@ -6,16 +5,10 @@ import { type CacheClient, CacheRefused, type ScriptCall } from './cache-client.
 import { cacheKey, encodeValue } from './cached-balance.js';
 import type { UntoldVersions } from './untold-versions.js';
 
-export type WritePolicy = 'available' | 'strict';
-
 export interface CacheGuardOptions {
-  policy: WritePolicy;
   ttlMs: number;
   clock?: Clock;
 }
-
-/** With `strict`: pause between two tries to tell. */
-const STRICT_RETRY_MS = 50;
 
 /** Counts since the process began. */
 export interface GuardCounts {
@@ -137,17 +130,9 @@ export class CacheGuard implements BalanceGuard {
 
   async #tellAll(tellings: readonly { account: GuardedAccount; version: bigint; call: ScriptCall }[]): Promise<void> {
     const calls = tellings.map(({ call }) => call);
-    const startedAt = this.#clock.monotonic();
     if (await this.#confirmed(calls)) return;
     for (const { account, version, call } of tellings) this.#untold.add(account, version, [call]);
-    if (this.#options.policy === 'available') return;
-    // Whatever Redis may still serve rests on a lease or fence from before our COMMIT, and is dead one TTL after it.
-    for (;;) {
-      const leftMs = this.#options.ttlMs - (this.#clock.monotonic() - startedAt);
-      if (leftMs <= 0) return;
-      await sleep(Math.min(STRICT_RETRY_MS, leftMs));
-      if (await this.#confirmed(calls)) return;
-    }
+    await Promise.all(tellings.map(({ account, version }) => this.#untold.outlive(account, version)));
   }
 
   async #confirmed(calls: readonly ScriptCall[], deadlineMs?: number): Promise<boolean> {

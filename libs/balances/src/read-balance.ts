@@ -270,7 +270,7 @@ export class BalanceReader {
     const balance = await this.#load(account, deadline);
     if (!balance) return undefined;
     const args = [leaseId, balance.version, encodeValue(balance), ttlMs];
-    await this.#tell(account, balance.version, { script: 'fill', account, args });
+    await this.#tell(account, balance.version, { script: 'fill', account, args }, deadline);
     return { ...balance, source: 'database' };
   }
 
@@ -281,7 +281,7 @@ export class BalanceReader {
     // The cache knows already: a hot account with writers at work costs its readers no second call.
     if (known === '' || balance.version > BigInt(known)) {
       const args = [balance.version, this.#options.ttlMs];
-      await this.#tell(account, balance.version, { script: 'invalidate', account, args });
+      await this.#tell(account, balance.version, { script: 'invalidate', account, args }, deadline);
     }
     return { ...balance, source: 'database' };
   }
@@ -293,8 +293,11 @@ export class BalanceReader {
     return balance;
   }
 
-  /** Tell before telling. What cannot be told is remembered here, so that this process at least never goes back. */
-  async #tell(account: AccountKey, version: bigint, call: ScriptCall): Promise<void> {
+  /**
+   * Tell before telling. What cannot be told is remembered here, so that this process at least never goes back; with `strict`
+   * it is handed to nobody before everybody else has left the older ones behind, too.
+   */
+  async #tell(account: AccountKey, version: bigint, call: ScriptCall, deadline: Deadline): Promise<void> {
     try {
       const reply = await this.#client.call(call);
       if (reply === 0 && call.script === 'fill') this.#counts.fillsRefused += 1;
@@ -302,6 +305,7 @@ export class BalanceReader {
     } catch {}
     const args = [version, this.#options.ttlMs];
     this.#untold.add(account, version, [{ script: 'invalidate', account, args }]);
+    await deadline.race(this.#untold.outlive(account, version));
   }
 }
 

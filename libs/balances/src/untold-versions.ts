@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '#kernel/clock.js';
 import type { CacheClient, ScriptCall } from './cache-client.js';
 import { type AccountKey, cacheKey } from './cached-balance.js';
@@ -8,11 +10,22 @@ const RETRY_FIRST_MS = 50;
 const RETRY_LONGEST_MS = 1_000;
 /** Calls of one retry. */
 const RETRY_BATCH = 200;
+/** With `strict`: how often a waiting answer looks whether it may go. */
+const LOOK_EVERY_MS = 50;
+const OUTLIVED_ACCOUNTS = 50_000;
+
+export type WritePolicy = 'available' | 'strict';
 
 interface Untold {
   readonly version: bigint;
+  /** When this process knew of the version: by then it was committed. */
+  readonly knownAtMs: number;
+  /** Until then it is tried again. */
   readonly untilMs: number;
-  readonly calls: readonly ScriptCall[];
+  /** Tell the version. */
+  readonly telling: readonly ScriptCall[];
+  /** Remove fences that are in the way; only the latest, the sweep finds the others. */
+  readonly unfencing: readonly ScriptCall[];
 }
 
 /**
@@ -24,16 +37,20 @@ export class UntoldVersions {
   readonly #client: CacheClient;
   readonly #clock: Clock;
   readonly #ttlMs: number;
+  readonly #policy: WritePolicy;
   readonly #accounts = new Map<string, Untold>();
+  /** With `strict`: versions below which nobody can be served any more, though they could not be told. */
+  readonly #outlived = new LRUCache<string, bigint>({ max: OUTLIVED_ACCOUNTS });
   #blindUntilMs = Number.NEGATIVE_INFINITY;
   #retryMs = RETRY_FIRST_MS;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(client: CacheClient, options: { ttlMs: number; clock: Clock }) {
+  constructor(client: CacheClient, options: { ttlMs: number; policy: WritePolicy; clock: Clock }) {
     this.#client = client;
     this.#clock = options.clock;
     this.#ttlMs = options.ttlMs;
+    this.#policy = options.policy;
   }
 
   get size(): number {
@@ -48,10 +65,10 @@ export class UntoldVersions {
   /** Nothing below this may be answered from the cache. */
   floorOf(account: AccountKey): bigint {
     const untold = this.#accounts.get(cacheKey(account));
-    return untold && untold.untilMs > this.#clock.monotonic() ? untold.version : 0n;
+    return untold && untold.knownAtMs + this.#ttlMs > this.#clock.monotonic() ? untold.version : 0n;
   }
 
-  /** `calls` tell the version, or at least remove the fences that are in the way. */
+  /** `calls` tell the version; or, with version 0, remove a fence that is in the way. */
   add(account: AccountKey, version: bigint, calls: readonly ScriptCall[]): void {
     const now = this.#clock.monotonic();
     const key = cacheKey(account);
@@ -60,13 +77,41 @@ export class UntoldVersions {
       this.#blindUntilMs = now + this.#ttlMs;
       return;
     }
-    this.#accounts.set(key, {
-      version: before && before.version > version ? before.version : version,
-      untilMs: now + this.#ttlMs,
+    const untilMs = now + this.#ttlMs;
+    if (!before) {
+      this.#accounts.set(key, { version, knownAtMs: now, untilMs, telling: calls, unfencing: [] });
+    } else {
       // A newer version makes telling of the older one needless; another token's fence does not go by itself.
-      calls: [...(before?.calls.filter(({ script }) => script !== 'invalidate') ?? []), ...calls].slice(-RETRY_BATCH),
-    });
+      const [newer, older] = version >= before.version ? [calls, before.telling] : [before.telling, calls];
+      this.#accounts.set(key, {
+        version: version > before.version ? version : before.version,
+        knownAtMs: version > before.version ? now : before.knownAtMs,
+        untilMs,
+        telling: newer,
+        unfencing: [...before.unfencing, ...older.filter(({ script }) => script !== 'invalidate')].slice(-RETRY_BATCH),
+      });
+    }
     this.#schedule();
+  }
+
+  /**
+   * Before a version that was added is handed to anybody. With `available` it resolves at once. With `strict` when nobody
+   * can be served less any more: it was told after all, or one TTL has passed, since whatever Redis may still serve rests on
+   * a lease or fence from before the version's COMMIT.
+   */
+  async outlive(account: AccountKey, version: bigint): Promise<void> {
+    const key = cacheKey(account);
+    if (this.#policy === 'available' || (this.#outlived.get(key) ?? -1n) >= version) return;
+    const untold = this.#accounts.get(key);
+    const knownAtMs = untold && untold.version >= version ? untold.knownAtMs : this.#clock.monotonic();
+    for (;;) {
+      const leftMs = knownAtMs + this.#ttlMs - this.#clock.monotonic();
+      if (leftMs <= 0) break;
+      await sleep(Math.min(LOOK_EVERY_MS, leftMs));
+      // What there was no room for is never told.
+      if (untold && !this.#accounts.has(key)) return;
+    }
+    if ((this.#outlived.get(key) ?? -1n) < version) this.#outlived.set(key, version);
   }
 
   close(): void {
@@ -86,14 +131,15 @@ export class UntoldVersions {
     const now = this.#clock.monotonic();
     for (const [key, { untilMs }] of this.#accounts) if (untilMs <= now) this.#accounts.delete(key);
     const batch: [string, Untold][] = [];
-    let calls = 0;
-    for (const entry of this.#accounts) {
-      if (calls > 0 && calls + entry[1].calls.length > RETRY_BATCH) break;
-      calls += entry[1].calls.length;
-      batch.push(entry);
+    const calls: ScriptCall[] = [];
+    for (const [key, untold] of this.#accounts) {
+      const { telling, unfencing } = untold;
+      if (calls.length > 0 && calls.length + telling.length + unfencing.length > RETRY_BATCH) break;
+      calls.push(...unfencing, ...telling);
+      batch.push([key, untold]);
     }
     try {
-      await this.#client.run(batch.flatMap(([, untold]) => untold.calls));
+      await this.#client.run(calls);
       for (const [key, untold] of batch) if (this.#accounts.get(key) === untold) this.#accounts.delete(key);
       this.#retryMs = RETRY_FIRST_MS;
     } catch {

@@ -35,7 +35,7 @@ export interface BalanceGuard {
   fence(accounts: readonly GuardedAccount[], token: bigint, deadlineMs: number): Promise<FencedGroup>;
   /**
    * Tell before telling: before an answer that was learnt from PostgreSQL (the replay of a key, say) is given to anybody.
-   * Never rejects.
+   * Never rejects. Resolves as `publish` does.
    */
   tell(versions: readonly (GuardedAccount & { version: bigint })[]): Promise<void>;
 }

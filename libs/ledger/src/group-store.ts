@@ -57,6 +57,16 @@ const ENTER_GROUP = {
     set_config('enable_mergejoin', 'off', true)`,
 };
 
+/**
+ * $1 merchants, sorted by the caller. One merchant's groups go one after another in all processes, as they do in one. For the
+ * log's sake: a transaction takes its xid, and with it its place in the log, with its first row lock. A group that then waited for
+ * its second row could be overtaken there by a group of a higher xid, and an account's changes would stand in the wrong order.
+ */
+const LOCK_MERCHANTS = {
+  name: 'lock-merchants',
+  text: 'SELECT pg_advisory_xact_lock(id) FROM unnest($1::bigint[]) AS id',
+};
+
 /** $1 merchants, $2 accounts, sorted by the caller. Locks row by row in that order: two groups can never deadlock here. */
 const LOCK_BALANCES = {
   name: 'lock-balances',
@@ -193,6 +203,7 @@ export class GroupConnection {
 
   /** Trip 1. On an error the transaction is open and failed: call `rollback`. */
   async begin(group: {
+    /** Sorted. */
     merchantIds: readonly bigint[];
     timeoutMs: number;
     /** Sorted by (merchantId, id). */
@@ -201,9 +212,10 @@ export class GroupConnection {
     parents: readonly TenantId[];
   }): Promise<{ balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] }> {
     const { accounts, keys, parents } = group;
-    const [, , locked, found, stood] = await this.#pipeline(() => [
+    const [, , , locked, found, stood] = await this.#pipeline(() => [
       this.#client.query('BEGIN'),
       this.#client.query(ENTER_GROUP, [`{${group.merchantIds.join(',')}}`, String(group.timeoutMs)]),
+      this.#client.query(LOCK_MERCHANTS, [int8Array(group.merchantIds)]),
       this.#client.query(LOCK_BALANCES, [
         int8Array(accounts.map((a) => a.merchantId)),
         int8Array(accounts.map((a) => a.id)),

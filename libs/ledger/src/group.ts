@@ -32,7 +32,12 @@ export function touchedBy(submissions: readonly Submission[]): {
     addAll(parents, merchantId, submission.parents.keys());
     if (idempotency) keys.push({ merchantId, key: idempotency.key });
   }
-  return { merchantIds: [...accounts.keys()], accounts: sorted(accounts), parents: sorted(parents), keys };
+  return {
+    merchantIds: [...accounts.keys()].sort(compare),
+    accounts: sorted(accounts),
+    parents: sorted(parents),
+    keys,
+  };
 }
 
 function addAll(into: Map<bigint, Set<bigint>>, merchantId: bigint, ids: Iterable<bigint>): void {

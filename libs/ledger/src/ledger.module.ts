@@ -29,8 +29,8 @@ const HANDLERS = [
 ];
 
 /**
- * The ledger's commands and queries. Needs `Database`, `SnowflakeGenerator`, `AccountDirectory`, `CommitHints` and BALANCE_GUARD
- * from global modules.
+ * The ledger's commands and queries. Needs `Database`, `SnowflakeGenerator`, `AccountDirectory` and BALANCE_GUARD from global
+ * modules; gives hints of its commits to `CommitHints` where there is one.
  */
 @Module({})
 export class LedgerModule implements BeforeApplicationShutdown {
@@ -44,9 +44,9 @@ export class LedgerModule implements BeforeApplicationShutdown {
         ...HANDLERS,
         {
           provide: Writer,
-          useFactory: (ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) =>
+          useFactory: (ids: SnowflakeGenerator, guard: BalanceGuard, hints?: CommitHints) =>
             new Writer(options, ids, guard, hints),
-          inject: [SnowflakeGenerator, BALANCE_GUARD, CommitHints],
+          inject: [SnowflakeGenerator, BALANCE_GUARD, { token: CommitHints, optional: true }],
         },
         {
           provide: PostingDesk,

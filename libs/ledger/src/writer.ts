@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { LedgerError } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
-import { CommitHints } from '#outbox/commit-hints.js';
+import type { CommitHints } from '#outbox/commit-hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, translateError } from '#platform/postgres.js';
 import { endSpan, spanTime } from '#platform/tracing.js';
@@ -60,12 +60,7 @@ export class Writer {
   readonly #lanes: Lane[];
   readonly #inFlight = new Map<string, { requestSha256: Buffer; settled: Promise<unknown> }>();
 
-  constructor(
-    options: WriterOptions,
-    ids: SnowflakeGenerator,
-    guard: BalanceGuard = NO_GUARD,
-    hints: CommitHints = new CommitHints(),
-  ) {
+  constructor(options: WriterOptions, ids: SnowflakeGenerator, guard: BalanceGuard = NO_GUARD, hints?: CommitHints) {
     this.#options = options;
     this.#lanes = Array.from({ length: options.lanes }, () => new Lane(options, ids, guard, hints));
   }
@@ -123,18 +118,18 @@ class Lane {
   readonly #options: WriterOptions;
   readonly #ids: SnowflakeGenerator;
   readonly #guard: BalanceGuard;
-  readonly #hints: CommitHints;
+  readonly #hints: CommitHints | undefined;
   /** Groups that are committed and whose balances are being told; the lane goes on meanwhile. */
   readonly #telling = new Set<Promise<void>>();
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
   #connection: GroupConnection | undefined;
 
-  constructor(options: WriterOptions, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) {
-    this.#hints = hints;
+  constructor(options: WriterOptions, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints | undefined) {
     this.#options = options;
     this.#ids = ids;
     this.#guard = guard;
+    this.#hints = hints;
   }
 
   get waiting(): number {
@@ -212,7 +207,7 @@ class Lane {
     const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);
     try {
       const { outcomes, locked, writes } = await this.#transact(group, { token, touched, fence, spans });
-      if (writes) this.#hints.committed();
+      if (writes) this.#hints?.committed(touched.merchantIds);
       return { outcomes, told: this.#tell(await fence, locked, writes?.balances ?? []) };
     } catch (error) {
       const fenced = await fence;

@@ -22,7 +22,7 @@ export interface OutboxParts {
   logger: Logger;
   /** What the relay reaches without a queue. */
   targets: readonly RelayTarget[];
-  /** What is applied from BullMQ jobs. Without REDIS_QUEUE_URL and REDIS_URL they stand still. */
+  /** What is applied from BullMQ jobs. Without REDIS_QUEUE_URL they stand still. */
   consumers: readonly Consumer[];
   process: Pick<ProcessOptions, 'entry' | 'execArgv'>;
 }
@@ -49,12 +49,11 @@ export class Outbox {
     this.#parts = parts;
     const { config, database, logger } = parts;
     this.#store = new RelayStore(database);
-    this.#lease = new RelayLease(database, config.relayLeaseMs);
-    this.#holdBack = new HoldBack(database, logger, config.relayMaxHoldMs);
-    const url = config.redisQueueUrl ?? config.redisUrl;
-    if (url) this.#openConsumers(url);
+    this.#lease = new RelayLease(database, config.outbox.relayLeaseMs);
+    this.#holdBack = new HoldBack(database, logger, config.outbox.relayMaxHoldMs);
+    if (config.redisQueueUrl) this.#openConsumers(config.redisQueueUrl);
     else logger.warn('without REDIS_QUEUE_URL no consumer of events works here');
-    const { relayBusyMs: busyMs, relayIdleMs: idleMs, relayResendMs: resendMs } = config;
+    const { relayBusyMs: busyMs, relayIdleMs: idleMs, relayResendMs: resendMs } = config.outbox;
     this.#relays = [...parts.targets, ...this.#queues].map(
       (target) => new Relay(target, { store: this.#store, lease: this.#lease, logger }, { busyMs, idleMs, resendMs }),
     );
@@ -76,7 +75,11 @@ export class Outbox {
   get duties(): { name: string; intervalMs: number; round: () => Promise<unknown> }[] {
     const { config } = this.#parts;
     return [
-      { name: 'keep partitions of the log', intervalMs: config.relayLeaseMs / 4, round: () => this.#lease.renew() },
+      {
+        name: 'keep partitions of the log',
+        intervalMs: config.outbox.relayLeaseMs / 4,
+        round: () => this.#lease.renew(),
+      },
       { name: 'watch the log', intervalMs: 1_000, round: () => this.#watch() },
       { name: 'carry out what was decided about dead letters', intervalMs: 1_000, round: () => this.#redrive() },
     ];
@@ -175,7 +178,9 @@ export class Outbox {
     const [sending, working] = [queueConnection(url), workerConnection(url)];
     this.#connections.push(sending, working);
     for (const { name } of consumers) {
-      this.#queues.push(new ConsumerQueue(name, sending, { prefix, stretch: config.relayStretch, from: 'beginning' }));
+      this.#queues.push(
+        new ConsumerQueue(name, sending, { prefix, stretch: config.outbox.relayStretch, from: 'beginning' }),
+      );
       this.#hosts.push(
         new ConsumerHost(
           name,
@@ -185,11 +190,11 @@ export class Outbox {
             databaseUrl: config.databaseRuntimeUrl,
             connectTimeoutMs: config.databaseConnectTimeoutMs,
             applier: {
-              pageEvents: config.consumerPage,
-              maxTries: config.consumerTries,
-              timeoutMs: config.consumerTimeoutMs,
+              pageEvents: config.outbox.consumerPage,
+              maxTries: config.outbox.consumerTries,
+              timeoutMs: config.outbox.consumerTimeoutMs,
             },
-            process: { ...process, memoryMb: config.consumerMemoryMb },
+            process: { ...process, memoryMb: config.outbox.consumerMemoryMb },
           },
         ),
       );

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { integer, url } from './config-fields.js';
+import { OUTBOX_ENVIRONMENT, type OutboxSettings, outboxSettings } from './outbox-settings.js';
 import { passwordOf, runtimeUrlOf } from './runtime-role.js';
 import { WEBHOOK_ENVIRONMENT, type WebhookSettings, webhookSettings } from './webhook-settings.js';
 
@@ -128,7 +129,7 @@ export const ENVIRONMENT = z.object({
     .enum(['available', 'strict'], 'must be available or strict')
     .default('available')
     .describe(
-      'What a write does that cannot tell Redis of its new balances. `available`: it is acknowledged, and a reader who still reaches Redis may see the old balance for less than BALANCE_TTL_MS. `strict`: its acknowledgement waits until no old balance can be served any more.',
+      'What happens to an answer whose balances cannot be told to Redis. `available`: it is given, and a reader who still reaches Redis may see the old balance for less than BALANCE_TTL_MS. `strict`: acknowledgements, and reads from the database, wait until no older balance can be served any more, at most BALANCE_TTL_MS; REQUEST_DEADLINE_MS should be longer.',
     ),
   BALANCE_TTL_MS: integer({ default: 5_000, min: 100, max: 600_000 }).describe(
     'How long a cached balance may live, counted from the lease or fence that it rests on.',
@@ -163,36 +164,7 @@ export const ENVIRONMENT = z.object({
   BALANCE_MONITOR_SAMPLE: integer({ default: 200, min: 2, max: 10_000 }).describe(
     'Accounts in such a sample: half of them from the cache, half from the ledger.',
   ),
-  RELAY_BUSY_MS: integer({ default: 10, min: 1, max: 1_000 }).describe(
-    'Wait of the relay between two looks at the log while there are events.',
-  ),
-  RELAY_IDLE_MS: integer({ default: 250, min: 1, max: 60_000 }).describe(
-    'Longest such wait while there are none. A hint from whoever commits ends it, where Redis carries it.',
-  ),
-  RELAY_LEASE_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
-    'How long a worker that died keeps its partitions of the log from the others.',
-  ),
-  RELAY_STRETCH: integer({ default: 1_000, min: 1, max: 100_000 }).describe(
-    'Events of a partition that are handed to a consumer as one job.',
-  ),
-  RELAY_RESEND_MS: integer({ default: 30_000, min: 100, max: 3_600_000 }).describe(
-    'After this long, events that were handed over and not applied are handed over again.',
-  ),
-  RELAY_MAX_HOLD_MS: integer({ default: 60_000, min: 0, max: 86_400_000 }).describe(
-    'Age from which the relay ends transactions of the service’s own role that hold back the log. 0: never.',
-  ),
-  CONSUMER_PAGE: integer({ default: 500, min: 1, max: 10_000 }).describe(
-    'Events that a consumer applies in one transaction.',
-  ),
-  CONSUMER_TRIES: integer({ default: 5, min: 1, max: 11 }).describe(
-    'How often a consumer tries one event before it becomes a dead letter.',
-  ),
-  CONSUMER_TIMEOUT_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
-    'Deadline of one transaction of a consumer; a handler that hangs longer is ended.',
-  ),
-  CONSUMER_MEMORY_MB: integer({ default: 256, min: 32, max: 8_192 }).describe(
-    'Heap of a consumer’s process; a handler that wants more ends it.',
-  ),
+  ...OUTBOX_ENVIRONMENT,
   ...WEBHOOK_ENVIRONMENT,
   METRICS_ALLOW: z
     .string()
@@ -263,16 +235,7 @@ export interface Config {
   readonly balanceSweepAfterMs: number;
   readonly balanceMonitorIntervalMs: number;
   readonly balanceMonitorSample: number;
-  readonly relayBusyMs: number;
-  readonly relayIdleMs: number;
-  readonly relayLeaseMs: number;
-  readonly relayStretch: number;
-  readonly relayResendMs: number;
-  readonly relayMaxHoldMs: number;
-  readonly consumerPage: number;
-  readonly consumerTries: number;
-  readonly consumerTimeoutMs: number;
-  readonly consumerMemoryMb: number;
+  readonly outbox: OutboxSettings;
   readonly webhooks: WebhookSettings;
   readonly metricsAllow: readonly string[];
   readonly metricsPort: number;
@@ -337,16 +300,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     balanceSweepAfterMs: values.BALANCE_SWEEP_AFTER_MS,
     balanceMonitorIntervalMs: values.BALANCE_MONITOR_INTERVAL_MS,
     balanceMonitorSample: values.BALANCE_MONITOR_SAMPLE,
-    relayBusyMs: values.RELAY_BUSY_MS,
-    relayIdleMs: values.RELAY_IDLE_MS,
-    relayLeaseMs: values.RELAY_LEASE_MS,
-    relayStretch: values.RELAY_STRETCH,
-    relayResendMs: values.RELAY_RESEND_MS,
-    relayMaxHoldMs: values.RELAY_MAX_HOLD_MS,
-    consumerPage: values.CONSUMER_PAGE,
-    consumerTries: values.CONSUMER_TRIES,
-    consumerTimeoutMs: values.CONSUMER_TIMEOUT_MS,
-    consumerMemoryMb: values.CONSUMER_MEMORY_MB,
+    outbox: outboxSettings(values),
     webhooks: webhookSettings(values),
     metricsAllow: Object.freeze(values.METRICS_ALLOW.split(',').map((address) => address.trim())),
     metricsPort: values.METRICS_PORT,

@@ -21,8 +21,8 @@ export class CursorCodec {
     return Buffer.concat([this.#tag(scope, position), Buffer.from(position)]).toString('base64url');
   }
 
-  /** Throws `validation_failed` at `cursor` for anything that this list did not hand out. */
-  decode(scope: string, cursor: string): string {
+  /** Throws `validation_failed` at `parameter` for anything that this list did not hand out. */
+  decode(scope: string, cursor: string, parameter = 'cursor'): string {
     const bytes = cursor.length <= MAX_CURSOR_LENGTH ? Buffer.from(cursor, 'base64url') : Buffer.alloc(0);
     const position = bytes.subarray(TAG_BYTES).toString();
     // Re-encoding catches characters that the decoder skips, so that one list position has one cursor.
@@ -30,7 +30,7 @@ export class CursorCodec {
       bytes.length > TAG_BYTES &&
       timingSafeEqual(bytes.subarray(0, TAG_BYTES), this.#tag(scope, position)) &&
       bytes.toString('base64url') === cursor;
-    if (!intact) throw invalid('cursor', 'is not a cursor of this list with these filters');
+    if (!intact) throw invalid(parameter, 'is not a cursor of this list with these filters');
     return position;
   }
 

@@ -1,0 +1,165 @@
+import { Controller, Get, Inject, Query, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { LedgerError } from '#kernel/problem.js';
+import type { LoggedEvent } from '#outbox/consumer.js';
+import { parsePosition, positionText, readLog } from '#outbox/event-log.js';
+import { LogWatch } from '#outbox/log-watch.js';
+import { BEGINNING, type Position } from '#outbox/position.js';
+import type { Config } from '#platform/config.js';
+import { CursorCodec, cursorScope } from '#platform/cursor.js';
+import { Deadline } from '#platform/deadline.js';
+import type { Logger } from '#platform/logging.js';
+import { CONFIG, LOGGER } from '#platform/platform.module.js';
+import { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import { Documented } from '../documented.js';
+import { CurrentContext } from '../request.js';
+import { Shutdown } from '../shutdown.js';
+import { eventStream } from './event-stream.js';
+import { eventBody, eventList, listEventsQuery } from './shapes.js';
+
+/** Of the deadline of a request that waits, kept for reading what it waited for. */
+const READ_RESERVE_MS = 1_000;
+/** What a stream holds in memory at most, beside what the client's connection holds. */
+const MAX_STREAM_BATCH = 100;
+
+interface Page {
+  after: Position;
+  limit: number;
+}
+
+@Controller('v1/events')
+export class EventsController {
+  constructor(
+    private readonly database: Database,
+    private readonly watch: LogWatch,
+    private readonly cursors: CursorCodec,
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(LOGGER) private readonly logger: Logger,
+    shutdown: Shutdown,
+  ) {
+    shutdown.onDrain(() => watch.close());
+  }
+
+  @Get()
+  @Documented({
+    summary: 'The event log, oldest first',
+    description:
+      'Whoever asks on with `next_cursor` sees every event once, each account’s in their order; what is committed late comes late and is never passed over. Each event tells its account versions, and adding up `posted` and `pending` of all entries gives every balance.',
+    response: eventList,
+    stream:
+      'Server-sent events, from `after` on, for as long as EVENT_STREAM_MAX_MS. `data` is an event, `id` the cursor behind it, which `Last-Event-ID` or `after` take.',
+  })
+  async list(
+    @CurrentContext() context: RequestContext,
+    @Query({ schema: listEventsQuery }) query: z.output<typeof listEventsQuery>,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    const page = { after: this.#positionOf(context, request, query.after), limit: query.limit };
+    if (acceptsStream(request)) return this.#stream(context, page, { request, reply });
+    const events = await this.#page(context, page, query.wait_ms, { request, reply });
+    const shown = events.slice(0, page.limit);
+    return {
+      data: shown.map(eventBody),
+      has_more: events.length > shown.length,
+      next_cursor: this.#cursor(context, shown.at(-1) ?? page.after),
+    };
+  }
+
+  /** One event more than asked for, which tells whether there are more; waits for the first one where there is none. */
+  async #page(
+    context: RequestContext,
+    { after, limit }: Page,
+    waitMs: number,
+    { request, reply }: { request: FastifyRequest; reply: FastifyReply },
+  ): Promise<LoggedEvent[]> {
+    const read = () => readLog(this.database, context.merchantId, { after, limit: limit + 1 }, context.deadline);
+    const events = await read();
+    if (events.length > 0 || waitMs === 0) return events;
+    const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
+    const boundMs = Math.min(waitMs, this.config.outbox.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
+    const patience = Deadline.after(boundMs);
+    const leave = this.watch.follow(context.merchantId);
+    const signal = goneSignal(reply);
+    try {
+      while (await this.watch.wait(context.merchantId, after, { withinMs: patience.remainingMs, signal })) {
+        if (!(await isStillAdmitted(request))) throw new LedgerError('unauthorized', 'The API key has been revoked.');
+        const news = await read();
+        if (news.length > 0) return news;
+      }
+      return [];
+    } finally {
+      leave();
+    }
+  }
+
+  async #stream(
+    context: RequestContext,
+    page: Page,
+    { request, reply }: { request: FastifyRequest; reply: FastifyReply },
+  ) {
+    const { merchantId } = context;
+    const limit = Math.min(page.limit, MAX_STREAM_BATCH);
+    const leave = this.watch.follow(merchantId);
+    try {
+      // What goes wrong here is still told as a problem.
+      const first = await readLog(this.database, merchantId, { after: page.after, limit }, context.deadline);
+      reply.header('content-type', 'text/event-stream; charset=utf-8');
+      reply.header('cache-control', 'no-store');
+      reply.header('x-accel-buffering', 'no');
+      return eventStream(
+        {
+          read: (after) =>
+            readLog(this.database, merchantId, { after, limit }, Deadline.after(this.config.requestDeadlineMs)),
+          wait: (after, options) => this.watch.wait(merchantId, after, options),
+          frame: (event) => `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`,
+          mayGoOn: async () => !this.watch.isClosed && (await isStillAdmitted(request)),
+          ended: (error) => {
+            leave();
+            if (error !== undefined) this.logger.warn({ err: error }, 'a stream of events ended before its time');
+          },
+        },
+        { after: page.after, first },
+        {
+          heartbeatMs: this.config.outbox.eventHeartbeatMs,
+          maxMs: this.config.outbox.eventStreamMaxMs,
+          gone: goneSignal(reply),
+        },
+      );
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  #positionOf(context: RequestContext, request: FastifyRequest, after: string | undefined): Position {
+    const lastId = acceptsStream(request) ? request.headers['last-event-id'] : undefined;
+    const [cursor, name] = typeof lastId === 'string' && lastId !== '' ? [lastId, 'Last-Event-ID'] : [after, 'after'];
+    return cursor === undefined ? BEGINNING : parsePosition(this.cursors.decode(scopeOf(context), cursor, name));
+  }
+
+  #cursor(context: RequestContext, position: Position): string {
+    return this.cursors.encode(scopeOf(context), positionText(position));
+  }
+}
+
+function scopeOf(context: RequestContext): string {
+  return cursorScope(context.merchantId, 'events');
+}
+
+function acceptsStream(request: FastifyRequest): boolean {
+  return /(^|,)\s*text\/event-stream\s*(;|,|$)/i.test(request.headers.accept ?? '');
+}
+
+function isStillAdmitted(request: FastifyRequest): Promise<boolean> {
+  return request.exchange?.isStillAdmitted?.() ?? Promise.resolve(false);
+}
+
+/** Comes when the client goes away, and when the answer has been sent. */
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  return gone.signal;
+}

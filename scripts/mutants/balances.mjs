@@ -1,0 +1,56 @@
+import { inFile } from './mutant.mjs';
+
+/**
+ * Planted bugs of the balance cache around a Redis that is not well. Those that only real processes show are in
+ * test/histories/mutants.ts.
+ *
+ * @type {import('./mutant.mjs').Mutant[]}
+ */
+export const BALANCE_MUTANTS = [
+  ...inFile('libs/balances/src/untold-versions.ts', 'test/balance-cache-faults.test.ts', [
+    ['strict waits for nothing', "this.#policy === 'available' ||", 'true ||'],
+    ['what was waited for is waited for again', 'this.#outlived.set(key, version);', 'void version;'],
+    [
+      'an unfence takes the telling along',
+      'version >= before.version ? [calls, before.telling] : [before.telling, calls]',
+      '[calls, before.telling]',
+    ],
+    [
+      'a process forgets what it could not tell',
+      'untold.knownAtMs + this.#ttlMs > this.#clock.monotonic()',
+      'untold.knownAtMs < 0',
+    ],
+  ]),
+  ...inFile('libs/balances/src/read-balance.ts', 'test/balance-cache-faults.test.ts', [
+    ['strict readers do not wait', 'await deadline.race(this.#untold.outlive(account, version));', ''],
+    [
+      'strict readers wait without end',
+      'await deadline.race(this.#untold.outlive(account, version));',
+      'await this.#untold.outlive(account, version);',
+    ],
+  ]),
+  ...inFile('libs/balances/src/guard.ts', 'test/balance-cache-faults.test.ts', [
+    ['something is installed behind a fence that was not confirmed', 'if (confirmed) await', 'if (token > 0n) await'],
+  ]),
+  ...inFile('libs/balances/src/read-balance.ts', 'test/redis-gone.test.ts', [
+    [
+      'without Redis there is no answer',
+      'if (!Array.isArray(reply)) { this.#counts.bypassed += 1;',
+      "if (!Array.isArray(reply)) { throw new Error('Redis is away');",
+    ],
+  ]),
+  ...inFile('apps/api/src/health.controller.ts', 'test/redis-gone.test.ts', [
+    ['a Redis that is away does not show', "connected && breaker === 'closed' && !refusing", '!refusing'],
+    ['a Redis that refuses does not show', "breaker === 'closed' && !refusing", "breaker === 'closed'"],
+  ]),
+  ...inFile('libs/balances/src/cache-client.ts', 'test/redis-gone.test.ts', [
+    ['a Redis that refused does so for ever', "if (calls[index]?.script === 'fence') this.#refusing = false;", ''],
+  ]),
+  ...inFile('libs/ledger/src/writer.ts', 'test/redis-gone.test.ts', [
+    [
+      'what is acknowledged was not committed',
+      'connection.writeAndCommit(writes), groupTimedOut',
+      'Math.random() < 0.2 ? connection.rollback() : connection.writeAndCommit(writes), groupTimedOut',
+    ],
+  ]),
+];

@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Bystander } from './support/bystander.js';
+import { freshDatabase, type TestDatabase } from './support/database.js';
+import { postedId, TestLedger, transfer } from './support/ledger.js';
+import { until } from './support/until.js';
+
+let on: TestDatabase;
+let here: TestLedger;
+let there: TestLedger;
+let bystander: Bystander;
+
+beforeAll(async () => {
+  on = await freshDatabase();
+  [here, there, bystander] = await Promise.all([TestLedger.open(on), TestLedger.open(on), Bystander.open(on)]);
+});
+afterAll(async () => {
+  await Promise.all([here.close(), there.close(), bystander.close()]);
+  await on.drop();
+});
+
+/** What the log tells of an account, in the log's order. */
+async function versionsOf(accountId: bigint): Promise<number[]> {
+  const { versions } = await bystander.one<{ versions: number[] }>(
+    `SELECT coalesce(array_agg((x ->> 'account_version')::int ORDER BY xid, seq), '{}') AS versions
+       FROM events CROSS JOIN LATERAL json_array_elements(data -> 'entries') AS x
+      WHERE type LIKE 'transaction.%' AND x ->> 'account_id' = $1`,
+    [String(accountId)],
+  );
+  return versions;
+}
+
+/**
+ * A transaction takes its xid with its first row lock. Were that all, a group of one process that waits for its second row
+ * would have a lower xid, and so an earlier place in the log, than a group of another process that overtakes it.
+ */
+test('the log has each account’s changes in their order, whichever process overtakes whichever', async () => {
+  const merchant = await here.createMerchant();
+  const open = (code: string) => here.createAccount(merchant, { code });
+  const [first, second, third, fourth] = [await open('a'), await open('b'), await open('c'), await open('d')];
+  await bystander.lockBalance(second);
+  // Has locked the first account and waits for the second.
+  const entries = transfer(first, second, 1n).entries.concat(transfer(second, third, 1n).entries);
+  const slow = here.post(merchant, { ...transfer(first, second, 1n), entries });
+  const waiting = await bystander.untilWaiting();
+  const fast = there.post(merchant, transfer(third, fourth, 1n));
+  let overtook = false;
+  fast.then(
+    () => {
+      overtook = true;
+    },
+    () => undefined,
+  );
+  await until('the other process has committed, or waits', async () => {
+    return overtook || (await bystander.waiting()).length > waiting.length;
+  });
+  await bystander.release();
+  for (const reply of [slow, fast]) postedId(await reply);
+  expect(await versionsOf(third)).toEqual([1, 2]);
+  expect(await versionsOf(second)).toEqual([1, 2]);
+});
