@@ -19,12 +19,12 @@ export interface CheckResult {
 }
 
 /** One check on one merchant. SQL parameters: $1 merchant, in `find` $2 how many offenders at most. */
-interface Check {
+export interface Check {
   name: string;
   /** One row, one column: how many rows are looked at. */
   count: string;
-  /** One text column: what disagrees. */
-  find: string;
+  /** One text column: what disagrees. Without it the check only counts. */
+  find?: string;
 }
 
 const OFFENDERS_SHOWN = 20;
@@ -79,7 +79,7 @@ const ENTRY_TEXT = `format('%s:%s:%s:%s:%s:%s', e.account_id, e.account_version,
 const TOLD_TEXT = `format('%s:%s:%s:%s:%s:%s', x->>'account_id', x->>'account_version', x->>'direction', x->>'currency',
   x->>'posted', x->>'pending')`;
 
-const CHECKS: Check[] = [
+export const LEDGER_CHECKS: readonly Check[] = [
   {
     name: 'I1: entries sum to zero per transaction and currency',
     count: TRANSACTIONS,
@@ -283,19 +283,19 @@ SELECT format('account %s', coalesce(a.id, v.id))
   },
 ];
 
-/** Checks every merchant of the database. `url` may be the owner's or the runtime role's. */
-export async function verify(url: string): Promise<CheckResult[]> {
+/** Checks every merchant of the database. `url` may be the owner's or the runtime role's. Capabilities above bring checks of their own. */
+export async function verify(url: string, checks: readonly Check[]): Promise<CheckResult[]> {
   const client = new pg.Client({
     ...connectionOptions(url, 'counterfoil-verify'),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
   });
   await client.connect();
   try {
-    const results = CHECKS.map(({ name }): CheckResult => ({ name, counted: 0n, offenders: [] }));
+    const results = checks.map(({ name }): CheckResult => ({ name, counted: 0n, offenders: [] }));
     let merchants = 0n;
     for await (const merchantId of merchantIds(client)) {
       merchants += 1n;
-      await checkMerchant(client, merchantId, results);
+      await checkMerchant(client, merchantId, checks, results);
     }
     return [{ name: 'merchants', counted: merchants, offenders: [] }, ...results];
   } finally {
@@ -318,14 +318,19 @@ async function* merchantIds(client: pg.Client): AsyncGenerator<bigint> {
   }
 }
 
-async function checkMerchant(client: pg.Client, merchantId: bigint, results: CheckResult[]): Promise<void> {
+async function checkMerchant(
+  client: pg.Client,
+  merchantId: bigint,
+  checks: readonly Check[],
+  results: CheckResult[],
+): Promise<void> {
   await inSnapshot(client, { name: 'counterfoil.merchant_ids', value: `{${merchantId}}` }, async () => {
-    for (const [index, check] of CHECKS.entries()) {
+    for (const [index, check] of checks.entries()) {
       const result = results[index] as CheckResult;
       const [[counted]] = (await rowsOf(client, check.count, [merchantId])) as [[bigint | string]];
       result.counted += BigInt(counted);
       const room = OFFENDERS_SHOWN - result.offenders.length;
-      if (room === 0) continue;
+      if (room === 0 || check.find === undefined) continue;
       const found = await rowsOf(client, check.find, [merchantId, room]);
       result.offenders.push(...found.map(([offender]) => `merchant ${merchantId}: ${offender}`));
     }

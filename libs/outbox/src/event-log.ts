@@ -1,7 +1,7 @@
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { LoggedEvent } from './consumer.js';
-import { EVENT_COLUMNS, type EventRow, loggedEvent } from './log-store.js';
+import { LOGGED_COLUMNS, type LoggedRow, loggedEvent } from './log-store.js';
 import type { Position } from './position.js';
 
 /** `<xid>-<seq>`: the id of the event that the position lies behind. */
@@ -23,7 +23,7 @@ const SETTLED = 'e.xid < pg_snapshot_xmin(pg_current_snapshot())';
 
 /** $1 merchant, $2 and $3 position, $4 how many. A range of the primary key. */
 const READ_LOG = `
-SELECT ${EVENT_COLUMNS} FROM events e
+SELECT ${LOGGED_COLUMNS} FROM events e
  WHERE e.merchant_id = $1 AND (e.xid, e.seq) > ($2::xid8, $3::bigint) AND ${SETTLED}
  ORDER BY e.xid, e.seq LIMIT $4`;
 
@@ -42,7 +42,7 @@ export async function readLog(
   page: { after: Position; limit: number },
   deadline: Deadline,
 ): Promise<LoggedEvent[]> {
-  const rows = await database.read<EventRow>({ merchantIds: [merchantId] }, deadline, {
+  const rows = await database.read<LoggedRow>({ merchantIds: [merchantId] }, deadline, {
     text: READ_LOG,
     values: [merchantId, page.after.xid, page.after.seq, page.limit],
   });

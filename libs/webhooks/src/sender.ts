@@ -1,10 +1,10 @@
 import { type Clock, systemClock } from '#kernel/clock.js';
 import { merchantPages } from '#ledger/merchant-pages.js';
+import { positionText } from '#outbox/event-log.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import { type DeliveryStore, type DueDelivery, type EndpointLease, type Verdict } from './delivery-store.js';
-import { messageIdOf } from './endpoint.js';
 import { type HttpAnswer, type PublicHttp, RequestAborted, RequestFailed } from './public-http.js';
 import { nextDelayMs, parseRetryAfter, type RetryRules } from './retry-schedule.js';
 import { signatureOf } from './signature.js';
@@ -209,7 +209,7 @@ function messageFor(
   event: NonNullable<DueDelivery['event']>,
   nowMs: number,
 ): { headers: Record<string, string>; body: string } {
-  const id = messageIdOf(xid, seq);
+  const id = positionText({ xid, seq });
   const timestampS = Math.floor(nowMs / 1_000);
   const occurredAt = new Date(event.occurredAtMs).toISOString();
   const body = `{"id":"${id}","type":${JSON.stringify(type)},"version":${event.version},"timestamp":"${occurredAt}","data":${event.data}}`;
