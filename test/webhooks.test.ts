@@ -131,7 +131,7 @@ describe('what is sent', () => {
     const [gone, kept] = await hooks.messageIds(merchantId);
     await bystander.client.query('DELETE FROM events WHERE merchant_id = $1 AND seq = $2', [
       merchantId,
-      gone?.split('_')[2],
+      gone?.split('-')[1],
     ]);
     await hooks.sendAll(hooks.sender(), merchantId, endpointId);
     expect(sink.ids).toEqual([kept]);
