@@ -497,6 +497,16 @@ describe('dead letters', () => {
   });
 });
 
+test('the log tells what has happened, and how to go on', async () => {
+  const read = (query: string) => shop.client.get(`/v1/events?limit=5${query}`);
+  // Another database's open transaction may hold the log back for a while.
+  await until(async () => (await read('')).body.data.length === 5);
+  const { body } = await read('');
+  expect(body.data[0]).toMatchObject({ type: 'account.created', version: 1, data: { normal_side: 'debit' } });
+  const next = (await read(`&after=${body.next_cursor}`)).body;
+  expect(next.data).not.toEqual(body.data);
+});
+
 test('every route of the router is documented and has been answered with success above', async () => {
   for (const list of ['transactions', 'daily_summaries', 'events']) await shop.client.get(`/v1/${list}`);
   const routed = routesOf(CONTROLLERS).map(({ method, path }) => `${method.toUpperCase()} ${path}`);

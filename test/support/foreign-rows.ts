@@ -13,6 +13,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   daily_summaries: `INSERT INTO daily_summaries VALUES ($1, 0, now(), 1, 't', 'EUR', 1, 1, 0, 0)`,
   dead_letters: `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at)
     VALUES ($1, $1, 'c', '1', 1, 't', 1, 'event', 1, 'e', snowflake_time($1))`,
+  event_horizons: `INSERT INTO event_horizons VALUES ($1, '1', 1, now())`,
   parked_streams: `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
   webhook_endpoints: `INSERT INTO webhook_endpoints (merchant_id, id, url, created_at) VALUES ($1, $1, 'x', snowflake_time($1))`,
   webhook_secrets: `INSERT INTO webhook_secrets (merchant_id, endpoint_id, id, key, created_at) VALUES ($1, $1, $1, sha256('z'), snowflake_time($1))`,

@@ -79,6 +79,9 @@ const ENTRY_TEXT = `format('%s:%s:%s:%s:%s:%s', e.account_id, e.account_version,
 const TOLD_TEXT = `format('%s:%s:%s:%s:%s:%s', x->>'account_id', x->>'account_version', x->>'direction', x->>'currency',
   x->>'posted', x->>'pending')`;
 
+/** The newest moment whose events may have been forgotten (EVENT_RETENTION_DAYS). $1 merchant. */
+export const FORGOTTEN_UNTIL = `SELECT coalesce(max(occurred_at), '-infinity') FROM event_horizons WHERE merchant_id = $1`;
+
 export const LEDGER_CHECKS: readonly Check[] = [
   {
     name: 'I1: entries sum to zero per transaction and currency',
@@ -246,7 +249,7 @@ SELECT format('%s %s', what, id)
 WITH told AS (
   SELECT (data ->> 'transaction_id')::bigint AS id, type, data, count(*) OVER (PARTITION BY data ->> 'transaction_id') AS times,
          (SELECT string_agg(${TOLD_TEXT}, ',' ORDER BY place) FROM json_array_elements(data -> 'entries') WITH ORDINALITY AS i (x, place)) AS entries
-    FROM events WHERE merchant_id = $1 AND type LIKE 'transaction.%'
+    FROM events WHERE merchant_id = $1 AND type LIKE 'transaction.%' AND occurred_at > (${FORGOTTEN_UNTIL})
 ), written AS (
   SELECT t.id, t.kind, t.amount, t.currency,
          CASE t.kind WHEN 'pending' THEN 'transaction.pending' WHEN 'void' THEN 'transaction.voided'
@@ -255,7 +258,7 @@ WITH told AS (
       SELECT l.id, string_agg(${ENTRY_TEXT}, ',' ORDER BY l.place) AS entries
         FROM (${LEGS}) l JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
        GROUP BY l.id) l ON l.id = t.id
-   WHERE t.merchant_id = $1
+   WHERE t.merchant_id = $1 AND t.created_at > (${FORGOTTEN_UNTIL})
 )
 SELECT CASE WHEN v.id IS NULL THEN format('transaction %s has no event', w.id)
             WHEN w.id IS NULL THEN format('an event tells of transaction %s, which is not there', v.id)
@@ -278,7 +281,7 @@ SELECT format('account %s', coalesce(a.id, v.id))
   FROM (SELECT * FROM accounts WHERE merchant_id = $1) a
   LEFT JOIN (SELECT * FROM balances WHERE merchant_id = $1) b ON b.account_id = a.id
   FULL JOIN told v ON v.id = a.id
- WHERE a.id IS NULL OR b.account_id IS NULL OR v.id IS NULL OR v.created <> 1 OR v.closed <> b.closed::int
+ WHERE a.id IS NULL OR b.account_id IS NULL OR (a.created_at > (${FORGOTTEN_UNTIL}) AND (v.id IS NULL OR v.created <> 1 OR v.closed <> b.closed::int))
     OR (b.closed AND (b.posted_debits <> b.posted_credits OR b.pending_debits <> 0 OR b.pending_credits <> 0)) LIMIT $2`,
   },
 ];

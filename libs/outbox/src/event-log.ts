@@ -27,6 +27,10 @@ SELECT ${LOGGED_COLUMNS} FROM events e
  WHERE e.merchant_id = $1 AND (e.xid, e.seq) > ($2::xid8, $3::bigint) AND ${SETTLED}
  ORDER BY e.xid, e.seq LIMIT $4`;
 
+/** $1 merchant, $2 and $3 position. A row where events behind it have been forgotten. */
+const FORGOTTEN = `
+SELECT 1 FROM event_horizons WHERE merchant_id = $1 AND (xid, seq) > ($2::xid8, $3::bigint)`;
+
 /** $1 merchants, $2 and $3 a position of each. One look into the primary key a merchant. */
 const FIND_NEWS = `
 SELECT k.merchant_id FROM unnest($1::bigint[], $2::xid8[], $3::bigint[]) AS k (merchant_id, xid, seq)
@@ -47,6 +51,17 @@ export async function readLog(
     values: [merchantId, page.after.xid, page.after.seq, page.limit],
   });
   return rows.map(loggedEvent);
+}
+
+/** Whether the log no longer holds everything behind the position: whoever goes on from there would miss some. */
+export async function isForgotten(
+  database: Database,
+  merchantId: bigint,
+  after: Position,
+  deadline: Deadline,
+): Promise<boolean> {
+  const query = { text: FORGOTTEN, values: [merchantId, after.xid, after.seq] };
+  return (await database.read({ merchantIds: [merchantId] }, deadline, query)).length > 0;
 }
 
 /** Those of the merchants that have events behind their position. */

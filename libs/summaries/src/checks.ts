@@ -1,4 +1,4 @@
-import type { Check } from '#ledger/verify.js';
+import { type Check, FORGOTTEN_UNTIL } from '#ledger/verify.js';
 
 /** $1 merchant. Up to where the consumer has applied the merchant's events: nowhere, for one that never ran. */
 const POSITION = `
@@ -26,6 +26,10 @@ SELECT (e.occurred_at AT TIME ZONE m.time_zone)::date AS day, (x ->> 'account_id
   FROM (${APPLIED}) e JOIN merchants m ON m.id = e.merchant_id CROSS JOIN LATERAL json_array_elements(e.data -> 'entries') x
  WHERE x ->> 'posted' <> '0' GROUP BY 1, 2, 3, 4`;
 
+/** $1 merchant. Days of which no event has been forgotten. */
+const WHOLE = `
+day > (SELECT ((${FORGOTTEN_UNTIL}) AT TIME ZONE time_zone)::date FROM merchants WHERE id = $1)`;
+
 const SERVED = `
 SELECT * FROM daily_summaries
  WHERE merchant_id = $1 AND generation = (SELECT generation FROM projections WHERE name = 'daily_summaries')`;
@@ -40,7 +44,7 @@ SELECT format('%s, account %s, %s %s: debits %s (%s) and credits %s (%s), the ev
               coalesce(s.debit_amount, 0), coalesce(s.debit_count, 0), coalesce(s.credit_amount, 0), coalesce(s.credit_count, 0),
               coalesce(f.debit_amount, 0), coalesce(f.debit_count, 0), coalesce(f.credit_amount, 0), coalesce(f.credit_count, 0))
   FROM (${SERVED}) s FULL JOIN (${FOLDED}) f USING (day, account_id, type, currency)
- WHERE (s.debit_count, s.debit_amount, s.credit_count, s.credit_amount)
+ WHERE ${WHOLE} AND (s.debit_count, s.debit_amount, s.credit_count, s.credit_amount)
        IS DISTINCT FROM (f.debit_count, f.debit_amount, f.credit_count, f.credit_amount) LIMIT $2`,
   },
   {

@@ -79,6 +79,12 @@ export class RebuildStore {
     this.#database = database;
   }
 
+  /** Whether any event has been forgotten: then the log can no longer be folded from its beginning. */
+  async hasForgotten(): Promise<boolean> {
+    const query = { text: 'SELECT 1 FROM event_horizons LIMIT 1' };
+    return (await this.#database.read('relay', Deadline.after(STATEMENT_MS), query)).length > 0;
+  }
+
   /** Undefined: another rebuild is at work. */
   async claim(projection: string, claimMs: number): Promise<{ served: number; own: number } | undefined> {
     const { rows } = await this.#transaction((client) =>

@@ -60,6 +60,9 @@ export async function rebuildDailySummaries(
 ): Promise<Rebuilt> {
   const store = new RebuildStore(database);
   const live = new DailySummaries().name;
+  if (await store.hasForgotten()) {
+    throw new RebuildRefused('the log no longer reaches back to its beginning (EVENT_RETENTION_DAYS)');
+  }
   const claimed = await store.claim(live, CLAIM_MS);
   if (!claimed) {
     throw new RebuildRefused(
