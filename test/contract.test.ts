@@ -428,8 +428,7 @@ test('the log tells what has happened, and how to go on', async () => {
 });
 
 test('every route of the router is documented and has been answered with success above', async () => {
-  await shop.client.get('/v1/transactions');
-  await shop.client.get('/v1/daily_summaries');
+  for (const list of ['transactions', 'daily_summaries', 'events']) await shop.client.get(`/v1/${list}`);
   const routed = routesOf(CONTROLLERS).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   expect([...contract.routes].sort()).toEqual([...routed].sort());
   // Those of webhooks and dead letters are held to the same in webhook-routes.test.ts and dead-letter-routes.test.ts.
