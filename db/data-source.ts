@@ -3,9 +3,16 @@ import { Ledger1763740000000 } from './migrations/1763740000000-ledger.js';
 import { Relay1763750000000 } from './migrations/1763750000000-relay.js';
 import { DailySummaries1763755000000 } from './migrations/1763755000000-daily-summaries.js';
 import { Webhooks1763760000000 } from './migrations/1763760000000-webhooks.js';
+import { Rebuilds1763765000000 } from './migrations/1763765000000-rebuilds.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
-export const MIGRATIONS = [Ledger1763740000000, Relay1763750000000, DailySummaries1763755000000, Webhooks1763760000000];
+export const MIGRATIONS = [
+  Ledger1763740000000,
+  Relay1763750000000,
+  DailySummaries1763755000000,
+  Webhooks1763760000000,
+  Rebuilds1763765000000,
+];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';
 

@@ -204,6 +204,7 @@ describe('a Redis that is not well', () => {
     database.versions.set(cacheKey(account), 2n);
     expect((await one.cached(account))?.version).toBe(2n);
     expect((await other.cached(account))?.version).toBe(2n);
+    await until('nothing is tried again', () => one.untold.size === 0);
     const hurried = { consistency: 'cached' as const, deadline: Deadline.after(ttlMs - 100) };
     expect((await one.reader.read(account, hurried))?.version).toBe(2n);
     database.versions.set(cacheKey(account), 3n);

@@ -10,14 +10,17 @@ import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
 import { until } from './support/until.js';
 
+/** Those who wait wait longer than anything here takes. */
+const PATIENT = { REQUEST_DEADLINE_MS: '120000', EVENT_WAIT_MAX_MS: '100000' };
+
 let api: TestApi;
 /** A second process. */
 let other: TestApi;
 let shop: Merchant;
 
 beforeAll(async () => {
-  api = await TestApi.start({ environment: { REQUEST_DEADLINE_MS: '60000' } });
-  other = await TestApi.start({ on: api.on, environment: { REQUEST_DEADLINE_MS: '60000' } });
+  api = await TestApi.start({ environment: PATIENT });
+  other = await TestApi.start({ on: api.on, environment: PATIENT });
   await Contract.hold(api);
   shop = await api.merchant();
 });
@@ -242,7 +245,7 @@ describe('who waits', () => {
     let { cursor } = await follow(seller, 7);
     const owner = await connected();
     for (const by of [api, other, api]) {
-      const waiting = events(seller, `?after=${cursor}&wait_ms=50000`);
+      const waiting = events(seller, `?after=${cursor}&wait_ms=100000`);
       await waitingAt(api, 1);
       const { polls } = watchOf(api);
       await until('the log has been looked at', () => watchOf(api).polls > polls + 1);
@@ -273,7 +276,7 @@ describe('who waits', () => {
     const seller = await api.merchant();
     const { cursor } = await follow(seller, 7);
     const abort = new AbortController();
-    const gone = fetch(`${api.url}/v1/events?after=${cursor}&wait_ms=50000`, {
+    const gone = fetch(`${api.url}/v1/events?after=${cursor}&wait_ms=100000`, {
       headers: seller.client.headers,
       signal: abort.signal,
     });
@@ -298,12 +301,12 @@ describe('who waits', () => {
   });
 
   test('beyond the places of its merchant, or of all, is told that there are none', async () => {
-    const environment = { EVENT_FOLLOWERS: '3', EVENT_FOLLOWERS_PER_MERCHANT: '2', REQUEST_DEADLINE_MS: '60000' };
+    const environment = { EVENT_FOLLOWERS: '3', EVENT_FOLLOWERS_PER_MERCHANT: '2', ...PATIENT };
     const small = await TestApi.start({ on: api.on, environment });
     const merchants = await Promise.all([1, 2, 3].map(() => api.merchant()));
     const [one, two, three] = merchants.map((merchant) => merchant.via(small)) as [Merchant, Merchant, Merchant];
     const cursors = await Promise.all([one, two, three].map(async (each) => (await follow(each, 7)).cursor));
-    const wait = (each: Merchant, index: number) => events(each, `?after=${cursors[index]}&wait_ms=50000`);
+    const wait = (each: Merchant, index: number) => events(each, `?after=${cursors[index]}&wait_ms=100000`);
     const waiting = [wait(one, 0), wait(one, 0)];
     await waitingAt(small, 2);
     const refused = await wait(one, 0);
@@ -321,11 +324,11 @@ describe('who waits', () => {
   test('is answered at once when the process goes down', async () => {
     const brief = await TestApi.start({
       on: api.on,
-      environment: { REQUEST_DEADLINE_MS: '60000', SHUTDOWN_GRACE_MS: '30000' },
+      environment: { ...PATIENT, SHUTDOWN_GRACE_MS: '30000' },
     });
     const seller = await api.merchant();
     const { cursor } = await follow(seller, 7);
-    const waiting = events(seller.via(brief), `?after=${cursor}&wait_ms=50000`);
+    const waiting = events(seller.via(brief), `?after=${cursor}&wait_ms=100000`);
     await waitingAt(brief, 1);
     const stopped = brief.stop();
     expect((await waiting).body.data).toEqual([]);
@@ -335,7 +338,7 @@ describe('who waits', () => {
   test('with a key that is revoked meanwhile is refused', async () => {
     const seller = await api.merchant();
     const { cursor } = await follow(seller, 7);
-    const waiting = events(seller, `?after=${cursor}&wait_ms=50000`);
+    const waiting = events(seller, `?after=${cursor}&wait_ms=100000`);
     await waitingAt(api, 1);
     await api.operator.request('DELETE', `/v1/merchants/${seller.id}/api_keys/${seller.apiKey.id}`);
     const operator = api.actingFor(seller.id);

@@ -89,6 +89,10 @@ const ROUTES: Record<string, { of: keyof typeof foreign; ask: Ask }[]> = {
       ask: (id, as) => as.client.get(`/v1/transactions?account_id=${id}&expand=entries&status=pending`),
     },
   ],
+  'GET /v1/daily_summaries': ['', '&limit=1&type=transfer'].map((query) => ({
+    of: 'account',
+    ask: (id, as) => as.client.get(`/v1/daily_summaries?account_id=${id}${query}`),
+  })),
   'POST /v1/transactions': [
     { of: 'account', ask: (id, as) => as.post(named(id)) },
     { of: 'account', ask: (id, as) => as.post(named(id, { status: 'pending' })) },
@@ -162,7 +166,9 @@ describe('a foreign id is an unknown id, byte for byte', () => {
   test('every route that takes an id of a merchant’s, in its path, query or body, is in the table', () => {
     const routes = routesOf(CONTROLLERS)
       .map(({ method, path }) => `${method.toUpperCase()} ${path}`)
-      .filter((route) => /\/v1\/(transactions|accounts\/\{|webhook_endpoints\/\{|webhook_deliveries)/.test(route));
+      .filter((route) =>
+        /\/v1\/(transactions|daily_summaries|accounts\/\{|webhook_endpoints\/\{|webhook_deliveries)/.test(route),
+      );
     expect(Object.keys(ROUTES).sort()).toEqual(routes.sort());
   });
 

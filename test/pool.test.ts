@@ -8,7 +8,7 @@ let database: Database;
 
 beforeAll(async () => {
   on = await freshDatabase();
-  database = new Database(on.runtimeUrl, { poolSize: 1, connectTimeoutMs: 100, applicationName: 'pool' });
+  database = new Database(on.runtimeUrl, { poolSize: 1, connectTimeoutMs: 2_000, applicationName: 'pool' });
 });
 afterAll(async () => {
   await database.close();

@@ -78,6 +78,7 @@ describe('the README', () => {
       ['GET', '/v1/accounts/:id/entries', 200],
       ['POST', '/v1/transactions', 201],
       ['POST', '/v1/transactions/:id/post', 201],
+      ['GET', '/v1/events', 200],
       ['POST', '/v1/merchants', 201],
     ]);
     const [posted, accounts, balance, statement] = exchanges.map(({ answer }) => answer.body);

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
-import { freshDatabase, type TestDatabase } from './support/database.js';
+import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { FOREIGN_CHANGES, FOREIGN_INSERTS, NOT_OF_POSTINGS } from './support/foreign-rows.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { expectVerified } from './support/verified.js';
@@ -36,6 +36,8 @@ describe('PostgreSQL refuses the runtime role', () => {
     await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), async (db) => {
       for (const table of NOT_OF_POSTINGS) await db.query({ text: FOREIGN_INSERTS[table] ?? '', values: [foreign] });
     });
+    // Only forget_events writes these.
+    await asAdmin(on.ownerUrl, (owner) => owner.query(FOREIGN_INSERTS.event_horizons ?? '', [foreign]));
     client = new pg.Client({ connectionString: on.runtimeUrl });
     await client.connect();
   });
@@ -346,7 +348,12 @@ describe('PostgreSQL refuses the runtime role', () => {
 
     test('the relay setting shows the log and what waits for it, to read', async () => {
       await client.query(`ROLLBACK; BEGIN; SELECT set_config('counterfoil.platform', 'relay', true)`);
-      expect(await seen(client, [...tables, 'merchants'])).toEqual(['dead_letters', 'events', 'parked_streams']);
+      expect(await seen(client, [...tables, 'merchants'])).toEqual([
+        'dead_letters',
+        'event_horizons',
+        'events',
+        'parked_streams',
+      ]);
       for (const sql of [`UPDATE dead_letters SET status = 'redriving'`, 'DELETE FROM parked_streams']) {
         expect({ sql, rows: (await client.query(sql)).rowCount }).toEqual({ sql, rows: 0 });
       }

@@ -96,7 +96,7 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
 
   test('shows the first merchant’s events as they arrive at a receiver of webhooks', async () => {
     await until('an event has arrived', () =>
-      /webhook evt_\d+_\d+ transaction\.\w+ .*signature verified/.test(started.output),
+      /webhook \d+-\d+ transaction\.\w+ .*signature verified/.test(started.output),
     );
   });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { verify } from '#ledger/verify.js';
+import { LEDGER_CHECKS, verify } from '#ledger/verify.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { expectVerified, offendersOf } from './support/verified.js';
@@ -246,7 +246,10 @@ describe('verify', () => {
 
   test('a clean database passes, as the runtime role and as the owner alike', async () => {
     expect(await expectVerified(clean)).toBe(16n);
-    const [asRuntime, asOwner] = [await verify(clean.runtimeUrl), await verify(clean.ownerUrl)];
+    const [asRuntime, asOwner] = [
+      await verify(clean.runtimeUrl, LEDGER_CHECKS),
+      await verify(clean.ownerUrl, LEDGER_CHECKS),
+    ];
     expect(asOwner).toEqual(asRuntime);
     expect(asRuntime.filter(({ counted }) => counted === 0n)).toEqual([]);
   });
@@ -259,7 +262,7 @@ describe('verify', () => {
         await admin.query(`SET session_replication_role = replica; ${sql}`);
         return named;
       });
-      const offenders = offendersOf(await verify(corrupted.runtimeUrl));
+      const offenders = offendersOf(await verify(corrupted.runtimeUrl, LEDGER_CHECKS));
       const found = Object.entries(offenders).find(([name]) => check.test(name));
       expect(found, `checks that found something: ${JSON.stringify(offenders)}`).toBeDefined();
       if (expectedName) expect(found?.[1].join('\n')).toContain(expectedName);

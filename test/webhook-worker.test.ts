@@ -32,7 +32,7 @@ test('from a posting to its receiver: two workers, failures on the way, every ev
     await Promise.all(Array.from({ length: 20 }, () => shop.posted(transfer('cash:EUR', 'wallet', '1'))));
     const log = await asAdmin(api.on.ownerUrl, async (owner) => {
       const { rows } = await owner.query<{ id: string }>(
-        `SELECT 'evt_' || xid || '_' || seq AS id FROM events
+        `SELECT xid || '-' || seq AS id FROM events
           WHERE merchant_id = $1 AND xid > (SELECT since_xid FROM webhook_endpoints WHERE id = $2) ORDER BY xid, seq`,
         [shop.id, endpoint.id],
       );

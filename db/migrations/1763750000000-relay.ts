@@ -74,6 +74,42 @@ CREATE TABLE parked_streams (
   PRIMARY KEY (merchant_id, consumer)
 );`;
 
+const RETENTION = `
+-- Up to where a merchant's events have been forgotten: whoever follows the log from before there would miss some.
+CREATE TABLE event_horizons (
+  merchant_id bigint PRIMARY KEY,
+  xid xid8 NOT NULL,
+  seq bigint NOT NULL,
+  -- Newest moment that a forgotten event told of.
+  occurred_at timestamptz NOT NULL
+);
+-- Forgets the oldest events of a partition: those that are older, and that every consumer and every waiting stream is past.
+-- The runtime role may do only this; it cannot delete from the log. In the scope of the relay. Answers how many.
+CREATE FUNCTION forget_events(of_partition smallint, older_than timestamptz, at_most integer) RETURNS integer
+  LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+WITH passed AS (
+  SELECT xid, seq FROM (
+    SELECT xid, seq FROM relay_cursors WHERE partition = of_partition
+    UNION ALL SELECT xid, seq FROM consumer_positions WHERE partition = of_partition
+    UNION ALL SELECT xid, seq FROM parked_streams WHERE partition = of_partition) p
+   ORDER BY xid, seq LIMIT 1
+), oldest AS (
+  SELECT e.ctid, bool_and(e.occurred_at < older_than) OVER (ORDER BY e.xid, e.seq) AS is_old FROM passed p CROSS JOIN LATERAL (
+    SELECT ctid, xid, seq, occurred_at FROM events
+     WHERE partition = of_partition AND (xid, seq) <= (p.xid, p.seq) ORDER BY xid, seq LIMIT at_most) e
+), gone AS (
+  DELETE FROM events WHERE ctid = ANY (ARRAY(SELECT ctid FROM oldest WHERE is_old))
+  RETURNING merchant_id, xid, seq, occurred_at
+), horizons AS (
+  INSERT INTO event_horizons AS h (merchant_id, xid, seq, occurred_at)
+  SELECT DISTINCT ON (merchant_id) merchant_id, xid, seq, max(occurred_at) OVER (PARTITION BY merchant_id)
+    FROM gone ORDER BY merchant_id, xid DESC, seq DESC
+  ON CONFLICT (merchant_id) DO UPDATE
+     SET xid = excluded.xid, seq = excluded.seq, occurred_at = greatest(h.occurred_at, excluded.occurred_at)
+)
+SELECT count(*)::integer FROM gone $$;
+REVOKE ALL ON FUNCTION forget_events FROM PUBLIC;`;
+
 const TENANTS = `ANY ((SELECT NULLIF(current_setting('counterfoil.merchant_ids', true), '')::bigint[])::bigint[])`;
 const relaying = `(SELECT current_setting('counterfoil.platform', true)) = 'relay'`;
 
@@ -88,6 +124,13 @@ CREATE POLICY tenant ON parked_streams USING (merchant_id = ${TENANTS});
 CREATE POLICY relay ON parked_streams FOR SELECT USING (${relaying});
 -- The relay and its consumers read the log across merchants; what they write is bound to the merchants of what they read.
 CREATE POLICY relay ON events FOR SELECT USING (${relaying});
+CREATE POLICY retention ON events FOR DELETE USING (${relaying});
+ALTER TABLE event_horizons ENABLE ROW LEVEL SECURITY;
+ALTER TABLE event_horizons FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON event_horizons USING (merchant_id = ${TENANTS});
+CREATE POLICY relay ON event_horizons USING (${relaying});
+GRANT SELECT ON event_horizons TO counterfoil_runtime;
+GRANT EXECUTE ON FUNCTION forget_events TO counterfoil_runtime;
 GRANT SELECT ON relay_partitions, relay_members, relay_cursors, consumer_positions, dead_letters, parked_streams TO counterfoil_runtime;
 GRANT UPDATE (holder, epoch, expires_at) ON relay_partitions TO counterfoil_runtime;
 GRANT INSERT, UPDATE, DELETE ON relay_members TO counterfoil_runtime;
@@ -99,13 +142,13 @@ GRANT INSERT, UPDATE (xid, seq), DELETE ON parked_streams TO counterfoil_runtime
 /** The relay of the events log: leases, cursors, positions, dead letters (docs/adr/0009). */
 export class Relay1763750000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    for (const sql of [RELAY, CONSUMERS, RIGHTS]) await runner.query(sql);
+    for (const sql of [RELAY, CONSUMERS, RETENTION, RIGHTS]) await runner.query(sql);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('DROP POLICY relay ON events');
+    await runner.query('DROP FUNCTION forget_events; DROP POLICY relay ON events; DROP POLICY retention ON events');
     await runner.query(
-      'DROP TABLE parked_streams, dead_letters, consumer_positions, relay_cursors, relay_members, relay_partitions',
+      'DROP TABLE event_horizons, parked_streams, dead_letters, consumer_positions, relay_cursors, relay_members, relay_partitions',
     );
   }
 }

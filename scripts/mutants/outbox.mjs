@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
-import { mutantsOf } from './mutant.mjs';
+import { inFile, mutantsOf } from './mutant.mjs';
 
 const OUTBOX = ['test/outbox.test.ts'];
 const relayStore = mutantsOf('libs/outbox/src/relay-store.ts', OUTBOX);
@@ -64,4 +64,7 @@ export const OUTBOX_MUTANTS = [
     'this.#options.pageEvents',
   ),
   redriver('a redriven stream does not catch up', 'limit = await this.#catchUp(redrive, position, limit)', 'limit = 0'),
+  ...inFile('libs/balances/src/invalidation.ts', 'test/balance-invalidation.test.ts', [
+    ['the log tells the cache nothing', 'await this.#client.run(', 'void ('],
+  ]),
 ];

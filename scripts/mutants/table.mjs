@@ -4,6 +4,7 @@ import { API_MUTANTS } from './api.mjs';
 import { BALANCE_MUTANTS } from './balances.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
+import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
@@ -270,6 +271,7 @@ export const MUTANTS = [
     '',
   ),
   ...API_MUTANTS,
+  ...OPERATIONS_MUTANTS,
   ...OUTBOX_MUTANTS,
   ...EVENT_MUTANTS,
   ...BALANCE_MUTANTS,

@@ -72,7 +72,7 @@ export const WEBHOOK_MUTANTS = [
     ],
   ]),
   inFile('libs/webhooks/src/sender.ts', LEASES, [
-    ['a sleeper sends', 'if (endsMs - nowMs < this.#options.timeoutMs)', 'if (false)'],
+    ['a sleeper sends', 'this.#clock.monotonic() > turnEndsMs', 'false'],
     ['what was dropped counts as tried', 'if (cause instanceof RequestAborted) return undefined;', ''],
   ]),
   inFile('libs/webhooks/src/fan-out.ts', SENDING, [

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { verify } from '#ledger/verify.js';
+import { CHECKS } from '../../apps/verify/src/checks.js';
 import { Dice } from '../histories/history.js';
 import { asOwner, untilQuiet } from '../histories/run.js';
 import { type Build, Service } from '../histories/servers.js';
@@ -115,7 +116,7 @@ export async function runCampaign(build: Build, options: CampaignOptions): Promi
       const { events, offences: wrong } = await judge(owner);
       offences.push(...wrong, ...(await untilQuiet(cache.url, on.ownerUrl, TTL_MS)));
       offences.push(
-        ...Object.entries(offendersOf(await verify(on.runtimeUrl))).map(([name, rows]) => `${name}: ${rows}`),
+        ...Object.entries(offendersOf(await verify(on.runtimeUrl, CHECKS))).map(([name, rows]) => `${name}: ${rows}`),
       );
       const counted = Object.fromEntries(
         NAMES.map((name) => [name, workers.reduce((sum, worker) => sum + worker.count(name), 0)]),

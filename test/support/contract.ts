@@ -94,7 +94,7 @@ function conventionFaults(value: Json, at: string): string[] {
     const isNullOrMatches = (form: RegExp): boolean =>
       inner === null || (typeof inner === 'string' && form.test(inner));
     const isFault =
-      (MONEY.has(name) && !isNullOrMatches(/^-?(0|[1-9][0-9]*)$/)) ||
+      (MONEY.has(name) && typeof inner !== 'object' && !isNullOrMatches(/^-?(0|[1-9][0-9]*)$/)) ||
       ((name === 'id' || /_id$/.test(name)) && name !== 'trace_id' && !isNullOrMatches(isEvent ? PLACE : SNOWFLAKE)) ||
       ((/_at$/.test(name) || name === 'as_of') && !isNullOrMatches(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/));
     return [

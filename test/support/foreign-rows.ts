@@ -10,9 +10,10 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   late_sums: `INSERT INTO late_sums VALUES ($1, 1, 0, 0, 1, 1, 0, 0)`,
   idempotency_keys: `INSERT INTO idempotency_keys VALUES ($1, 'k', sha256('z'), 201, 1)`,
   events: `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 't', 1, now(), '{}')`,
-  daily_summaries: `INSERT INTO daily_summaries VALUES ($1, 1, now(), 1, 't', 'EUR', 1, 1, 0, 0)`,
+  daily_summaries: `INSERT INTO daily_summaries VALUES ($1, 0, now(), 1, 't', 'EUR', 1, 1, 0, 0)`,
   dead_letters: `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at)
     VALUES ($1, $1, 'c', '1', 1, 't', 1, 'event', 1, 'e', snowflake_time($1))`,
+  event_horizons: `INSERT INTO event_horizons VALUES ($1, '1', 1, now())`,
   parked_streams: `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
   webhook_endpoints: `INSERT INTO webhook_endpoints (merchant_id, id, url, created_at) VALUES ($1, $1, 'x', snowflake_time($1))`,
   webhook_secrets: `INSERT INTO webhook_secrets (merchant_id, endpoint_id, id, key, created_at) VALUES ($1, $1, $1, sha256('z'), snowflake_time($1))`,

@@ -1,6 +1,7 @@
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { EventType } from '#outbox/catalogue.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
+import { positionText } from '#outbox/event-log.js';
 import { readConfig } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
@@ -14,7 +15,7 @@ import {
   RotateWebhookSecretCommand,
   RotateWebhookSecretHandler,
 } from '#webhooks/endpoint.commands.js';
-import { messageIdOf, type WebhookDelivery, type WebhookEndpoint } from '#webhooks/endpoint.js';
+import type { WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
 import { getEndpoint, listDeliveries } from '#webhooks/endpoint-store.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { PublicHttp } from '#webhooks/public-http.js';
@@ -119,7 +120,7 @@ export class TestWebhooks {
 
   /** The webhook-ids of a merchant's events, in the log's order. */
   async messageIds(merchantId: bigint): Promise<string[]> {
-    return (await this.log(merchantId)).map(({ xid, seq }) => messageIdOf(xid, seq));
+    return (await this.log(merchantId)).map(positionText);
   }
 
   /** Hands the whole log of the merchants to the consumer, once more each time, in one transaction. */

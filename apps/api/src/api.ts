@@ -8,6 +8,7 @@ import { createLogger, type Logger, NestLog } from '#platform/logging.js';
 import { randomHex, Telemetry } from '#platform/telemetry.js';
 import { Authenticator } from '#tenancy/authenticator.js';
 import { apiModule } from './app.module.js';
+import { serveBoard } from './board.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
 import { serveMetrics } from './metrics.js';
 import { serveOpenApi } from './openapi.js';
@@ -55,6 +56,7 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     app.useGlobalFilters(new ProblemFilter(logger));
     serveOpenApi(app);
     serveMetrics(app, { config, logger, requests });
+    serveBoard(app, { config, logger, authenticator });
     await app.listen({ port: config.port, host: config.host });
     return {
       app,

@@ -3,16 +3,20 @@ import { CqrsModule } from '@nestjs/cqrs';
 import { BalancesModule } from '#balances/balances.module.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
+import { DeadLettersModule } from '#outbox/dead-letters.module.js';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
+import { SummariesModule } from '#summaries/summaries.module.js';
 import { TenancyModule } from '#tenancy/tenancy.module.js';
 import { WebhooksModule } from '#webhooks/webhooks.module.js';
 import { AccountsController } from './accounts/accounts.controller.js';
+import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
 import { EventsController } from './events/events.controller.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { Shutdown } from './shutdown.js';
+import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
 import { WebhookDeliveriesController, WebhookEndpointsController } from './webhooks/webhooks.controller.js';
 
@@ -21,6 +25,8 @@ export const CONTROLLERS = [
   MerchantsController,
   AccountsController,
   TransactionsController,
+  DailySummariesController,
+  DeadLettersController,
   EventsController,
   WebhookEndpointsController,
   WebhookDeliveriesController,
@@ -37,6 +43,8 @@ export function apiModule(platform: PlatformOptions): DynamicModule {
     OutboxModule.with(platform.config),
     LedgerModule.with(writerOptionsOf(platform.config)),
     TenancyModule,
+    SummariesModule,
+    DeadLettersModule,
     WebhooksModule,
   ];
   return { module: ApiModule, imports };

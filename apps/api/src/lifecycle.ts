@@ -111,6 +111,10 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
   }
 }
 
+export function keyOf(request: FastifyRequest): string | undefined {
+  return BEARER.exec(request.headers.authorization ?? '')?.[1];
+}
+
 /** Finds out who asks and gives the exchange its merchant. Throws, or rejects, with what the caller is told. */
 function authorise(
   request: FastifyRequest,
@@ -119,7 +123,7 @@ function authorise(
 ): Promise<void> | undefined {
   const { access, takesQuery } = request.routeOptions.config as RouteAccess;
   if (access === undefined || access === 'public') return undefined;
-  const key = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  const key = keyOf(request);
   if (key === undefined) throw new LedgerError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
     if (!caller) throw new LedgerError('unauthorized', 'The API key is not valid, or has been revoked.');

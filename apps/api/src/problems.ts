@@ -72,7 +72,9 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
     reply.header('connection', 'close');
     closeOnceRead(request.raw.socket);
   }
-  if (answer.code === 'unauthorized') reply.header('www-authenticate', 'Bearer realm="counterfoil"');
+  if (answer.code === 'unauthorized' && !reply.hasHeader('www-authenticate')) {
+    reply.header('www-authenticate', 'Bearer realm="counterfoil"');
+  }
   if (answer.retryAfterS !== undefined) reply.header('retry-after', String(answer.retryAfterS));
   const { code, message: detail, errors } = answer;
   const body = problemDocument({ code, detail, trace_id: traceId, ...(errors && { errors }) });

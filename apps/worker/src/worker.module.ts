@@ -16,6 +16,7 @@ import { CommitHints } from '#outbox/commit-hints.js';
 import type { ProcessOptions } from '#outbox/handler-process.js';
 import { Outbox } from '#outbox/outbox.js';
 import { OutboxModule } from '#outbox/outbox.module.js';
+import { forgetEvents } from '#outbox/retention.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
@@ -117,6 +118,11 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
         name: 'purge write fences',
         intervalMs: PURGE_INTERVAL_MS,
         round: () => purgeWriteFences(database, systemClock.now()),
+      },
+      {
+        name: 'forget old events',
+        intervalMs: PURGE_INTERVAL_MS,
+        round: () => forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now()),
       },
       { name: 'send webhooks', intervalMs: config.webhooks.pollMs, round: () => webhooks.round() },
       {

@@ -28,6 +28,7 @@ export class AccountDirectory {
   readonly #database: Database;
   readonly #byId = new LRUCache<string, Account>({ max: CACHED_ACCOUNTS });
   readonly #byCode = new LRUCache<string, Account>({ max: CACHED_ACCOUNTS });
+  readonly #underWay = new Map<string, Promise<void>>();
 
   constructor(database: Database) {
     this.#database = database;
@@ -35,9 +36,28 @@ export class AccountDirectory {
 
   /** In the order of the references; undefined where the merchant has no such account. */
   async find(merchantId: bigint, refs: readonly AccountRef[], deadline: Deadline): Promise<(Account | undefined)[]> {
-    const found = refs.map((ref) => this.#cached(merchantId, ref));
-    const missing = refs.filter((_ref, index) => found[index] === undefined);
+    let found = refs.map((ref) => this.#cached(merchantId, ref));
+    let missing = refs.filter((_ref, index) => found[index] === undefined);
     if (missing.length === 0) return found;
+    // Single flight: a process that has just begun would otherwise ask once for each request of its hottest account. What is
+    // still absent may have been opened after the other one looked, so that everybody looks for it himself.
+    const joined = this.#underWay.get(nameOf(merchantId, missing));
+    if (joined) {
+      await deadline.race(joined.catch(() => undefined));
+      found = refs.map((ref) => this.#cached(merchantId, ref));
+      missing = refs.filter((_ref, index) => found[index] === undefined);
+      if (missing.length === 0) return found;
+    }
+    const name = nameOf(merchantId, missing);
+    const lookUp = this.#lookUp(merchantId, missing, deadline).finally(() => {
+      if (this.#underWay.get(name) === lookUp) this.#underWay.delete(name);
+    });
+    this.#underWay.set(name, lookUp);
+    await lookUp;
+    return refs.map((ref, index) => found[index] ?? this.#cached(merchantId, ref));
+  }
+
+  async #lookUp(merchantId: bigint, missing: readonly AccountRef[], deadline: Deadline): Promise<void> {
     const ids = missing.flatMap((ref) => ('id' in ref ? [ref.id] : []));
     const codes = missing.flatMap((ref) => ('code' in ref ? [ref.code] : []));
     const rows = await this.#database.read<AccountRow>({ merchantIds: [merchantId] }, deadline, {
@@ -46,7 +66,6 @@ export class AccountDirectory {
       values: [merchantId, int8Array(ids), textArray(codes)],
     });
     for (const row of rows) this.#remember(merchantId, toAccount(row));
-    return refs.map((ref, index) => found[index] ?? this.#cached(merchantId, ref));
   }
 
   #cached(merchantId: bigint, ref: AccountRef): Account | undefined {
@@ -57,6 +76,10 @@ export class AccountDirectory {
     this.#byId.set(`${merchantId}:${account.id}`, account);
     this.#byCode.set(`${merchantId}:${account.code}`, account);
   }
+}
+
+function nameOf(merchantId: bigint, refs: readonly AccountRef[]): string {
+  return `${merchantId} ${refs.map((ref) => ('id' in ref ? ref.id : ref.code)).join(' ')}`;
 }
 
 function toAccount(row: AccountRow): Account {

@@ -15,6 +15,7 @@ export async function* merchantPages(database: Database, deadline: () => Deadlin
     const last = rows.at(-1);
     if (!last) return;
     yield rows.map((row) => row.id);
+    if (rows.length < PAGE) return;
     after = last.id;
   }
 }

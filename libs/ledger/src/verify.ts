@@ -19,12 +19,12 @@ export interface CheckResult {
 }
 
 /** One check on one merchant. SQL parameters: $1 merchant, in `find` $2 how many offenders at most. */
-interface Check {
+export interface Check {
   name: string;
   /** One row, one column: how many rows are looked at. */
   count: string;
-  /** One text column: what disagrees. */
-  find: string;
+  /** One text column: what disagrees. Without it the check only counts. */
+  find?: string;
 }
 
 const OFFENDERS_SHOWN = 20;
@@ -79,7 +79,10 @@ const ENTRY_TEXT = `format('%s:%s:%s:%s:%s:%s', e.account_id, e.account_version,
 const TOLD_TEXT = `format('%s:%s:%s:%s:%s:%s', x->>'account_id', x->>'account_version', x->>'direction', x->>'currency',
   x->>'posted', x->>'pending')`;
 
-const CHECKS: Check[] = [
+/** The newest moment whose events may have been forgotten (EVENT_RETENTION_DAYS). $1 merchant. */
+export const FORGOTTEN_UNTIL = `SELECT coalesce(max(occurred_at), '-infinity') FROM event_horizons WHERE merchant_id = $1`;
+
+export const LEDGER_CHECKS: readonly Check[] = [
   {
     name: 'I1: entries sum to zero per transaction and currency',
     count: TRANSACTIONS,
@@ -246,7 +249,7 @@ SELECT format('%s %s', what, id)
 WITH told AS (
   SELECT (data ->> 'transaction_id')::bigint AS id, type, data, count(*) OVER (PARTITION BY data ->> 'transaction_id') AS times,
          (SELECT string_agg(${TOLD_TEXT}, ',' ORDER BY place) FROM json_array_elements(data -> 'entries') WITH ORDINALITY AS i (x, place)) AS entries
-    FROM events WHERE merchant_id = $1 AND type LIKE 'transaction.%'
+    FROM events WHERE merchant_id = $1 AND type LIKE 'transaction.%' AND occurred_at > (${FORGOTTEN_UNTIL})
 ), written AS (
   SELECT t.id, t.kind, t.amount, t.currency,
          CASE t.kind WHEN 'pending' THEN 'transaction.pending' WHEN 'void' THEN 'transaction.voided'
@@ -255,7 +258,7 @@ WITH told AS (
       SELECT l.id, string_agg(${ENTRY_TEXT}, ',' ORDER BY l.place) AS entries
         FROM (${LEGS}) l JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
        GROUP BY l.id) l ON l.id = t.id
-   WHERE t.merchant_id = $1
+   WHERE t.merchant_id = $1 AND t.created_at > (${FORGOTTEN_UNTIL})
 )
 SELECT CASE WHEN v.id IS NULL THEN format('transaction %s has no event', w.id)
             WHEN w.id IS NULL THEN format('an event tells of transaction %s, which is not there', v.id)
@@ -278,24 +281,24 @@ SELECT format('account %s', coalesce(a.id, v.id))
   FROM (SELECT * FROM accounts WHERE merchant_id = $1) a
   LEFT JOIN (SELECT * FROM balances WHERE merchant_id = $1) b ON b.account_id = a.id
   FULL JOIN told v ON v.id = a.id
- WHERE a.id IS NULL OR b.account_id IS NULL OR v.id IS NULL OR v.created <> 1 OR v.closed <> b.closed::int
+ WHERE a.id IS NULL OR b.account_id IS NULL OR (a.created_at > (${FORGOTTEN_UNTIL}) AND (v.id IS NULL OR v.created <> 1 OR v.closed <> b.closed::int))
     OR (b.closed AND (b.posted_debits <> b.posted_credits OR b.pending_debits <> 0 OR b.pending_credits <> 0)) LIMIT $2`,
   },
 ];
 
-/** Checks every merchant of the database. `url` may be the owner's or the runtime role's. */
-export async function verify(url: string): Promise<CheckResult[]> {
+/** Checks every merchant of the database. `url` may be the owner's or the runtime role's. Capabilities above bring checks of their own. */
+export async function verify(url: string, checks: readonly Check[]): Promise<CheckResult[]> {
   const client = new pg.Client({
     ...connectionOptions(url, 'counterfoil-verify'),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
   });
   await client.connect();
   try {
-    const results = CHECKS.map(({ name }): CheckResult => ({ name, counted: 0n, offenders: [] }));
+    const results = checks.map(({ name }): CheckResult => ({ name, counted: 0n, offenders: [] }));
     let merchants = 0n;
     for await (const merchantId of merchantIds(client)) {
       merchants += 1n;
-      await checkMerchant(client, merchantId, results);
+      await checkMerchant(client, merchantId, checks, results);
     }
     return [{ name: 'merchants', counted: merchants, offenders: [] }, ...results];
   } finally {
@@ -318,14 +321,19 @@ async function* merchantIds(client: pg.Client): AsyncGenerator<bigint> {
   }
 }
 
-async function checkMerchant(client: pg.Client, merchantId: bigint, results: CheckResult[]): Promise<void> {
+async function checkMerchant(
+  client: pg.Client,
+  merchantId: bigint,
+  checks: readonly Check[],
+  results: CheckResult[],
+): Promise<void> {
   await inSnapshot(client, { name: 'counterfoil.merchant_ids', value: `{${merchantId}}` }, async () => {
-    for (const [index, check] of CHECKS.entries()) {
+    for (const [index, check] of checks.entries()) {
       const result = results[index] as CheckResult;
       const [[counted]] = (await rowsOf(client, check.count, [merchantId])) as [[bigint | string]];
       result.counted += BigInt(counted);
       const room = OFFENDERS_SHOWN - result.offenders.length;
-      if (room === 0) continue;
+      if (room === 0 || check.find === undefined) continue;
       const found = await rowsOf(client, check.find, [merchantId, room]);
       result.offenders.push(...found.map(([offender]) => `merchant ${merchantId}: ${offender}`));
     }

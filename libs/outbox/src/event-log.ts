@@ -1,15 +1,8 @@
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { LoggedEvent } from './consumer.js';
-
-/** A place in a merchant's log: between the event of that (xid, seq) and the next one. */
-export interface Position {
-  readonly xid: bigint;
-  readonly seq: bigint;
-}
-
-/** Before the first event. */
-export const LOG_START: Position = { xid: 0n, seq: 0n };
+import { LOGGED_COLUMNS, type LoggedRow, loggedEvent } from './log-store.js';
+import type { Position } from './position.js';
 
 /** `<xid>-<seq>`: the id of the event that the position lies behind. */
 export function positionText({ xid, seq }: Position): string {
@@ -22,10 +15,6 @@ export function parsePosition(text: string): Position {
   return { xid: BigInt(xid), seq: BigInt(seq) };
 }
 
-export function isBefore(a: Position, b: Position): boolean {
-  return a.xid < b.xid || (a.xid === b.xid && a.seq < b.seq);
-}
-
 /**
  * Only below the oldest transaction that is still open: it may yet commit events there, and a reader who had gone past would
  * never see them. Of every reader's WHERE clause, with the events as `e`.
@@ -34,9 +23,13 @@ const SETTLED = 'e.xid < pg_snapshot_xmin(pg_current_snapshot())';
 
 /** $1 merchant, $2 and $3 position, $4 how many. A range of the primary key. */
 const READ_LOG = `
-SELECT e.xid::text AS xid, e.seq, e.type, e.version, e.occurred_at, e.trace_context, e.data FROM events e
+SELECT ${LOGGED_COLUMNS} FROM events e
  WHERE e.merchant_id = $1 AND (e.xid, e.seq) > ($2::xid8, $3::bigint) AND ${SETTLED}
  ORDER BY e.xid, e.seq LIMIT $4`;
+
+/** $1 merchant, $2 and $3 position. A row where events behind it have been forgotten. */
+const FORGOTTEN = `
+SELECT 1 FROM event_horizons WHERE merchant_id = $1 AND (xid, seq) > ($2::xid8, $3::bigint)`;
 
 /** $1 merchants, $2 and $3 a position of each. One look into the primary key a merchant. */
 const FIND_NEWS = `
@@ -53,29 +46,22 @@ export async function readLog(
   page: { after: Position; limit: number },
   deadline: Deadline,
 ): Promise<LoggedEvent[]> {
-  type Row = {
-    xid: string;
-    seq: bigint;
-    type: string;
-    version: number;
-    occurred_at: number;
-    trace_context: string | null;
-    data: string;
-  };
-  const rows = await database.read<Row>({ merchantIds: [merchantId] }, deadline, {
+  const rows = await database.read<LoggedRow>({ merchantIds: [merchantId] }, deadline, {
     text: READ_LOG,
     values: [merchantId, page.after.xid, page.after.seq, page.limit],
   });
-  return rows.map((row) => ({
-    merchantId,
-    xid: BigInt(row.xid),
-    seq: row.seq,
-    type: row.type,
-    version: row.version,
-    occurredAtMs: row.occurred_at,
-    traceContext: row.trace_context ?? undefined,
-    data: row.data,
-  }));
+  return rows.map(loggedEvent);
+}
+
+/** Whether the log no longer holds everything behind the position: whoever goes on from there would miss some. */
+export async function isForgotten(
+  database: Database,
+  merchantId: bigint,
+  after: Position,
+  deadline: Deadline,
+): Promise<boolean> {
+  const query = { text: FORGOTTEN, values: [merchantId, after.xid, after.seq] };
+  return (await database.read({ merchantIds: [merchantId] }, deadline, query)).length > 0;
 }
 
 /** Those of the merchants that have events behind their position. */

@@ -3,22 +3,28 @@ import type { TransactionClient } from '#platform/postgres.js';
 import type { LoggedEvent } from './consumer.js';
 import type { Position } from './position.js';
 
-const COLUMNS = 'merchant_id, xid, seq, type, version, occurred_at, trace_context, data';
+/** Of `events e`. */
+export const LOGGED_COLUMNS = 'e.merchant_id, e.xid, e.seq, e.type, e.version, e.occurred_at, e.trace_context, e.data';
 
 /** $1 partition, $2 $3 after, $4 $5 up to, $6 limit. In the scope `relay`. */
 const OF_PARTITION = {
   name: 'log-of-partition',
-  text: `SELECT ${COLUMNS} FROM events WHERE partition = $1 AND (xid, seq) > ($2::xid8, $3::bigint)
+  text: `SELECT ${LOGGED_COLUMNS} FROM events e WHERE partition = $1 AND (xid, seq) > ($2::xid8, $3::bigint)
     AND (xid, seq) <= ($4::xid8, $5::bigint) ORDER BY xid, seq LIMIT $6`,
 };
 /** $1 merchant, then as above. In the merchant's scope. */
 const OF_MERCHANT = {
   name: 'log-of-merchant',
-  text: `SELECT ${COLUMNS} FROM events WHERE merchant_id = $1 AND (xid, seq) > ($2::xid8, $3::bigint)
+  text: `SELECT ${LOGGED_COLUMNS} FROM events e WHERE merchant_id = $1 AND (xid, seq) > ($2::xid8, $3::bigint)
     AND (xid, seq) <= ($4::xid8, $5::bigint) ORDER BY xid, seq LIMIT $6`,
 };
 
-interface Row extends pg.QueryResultRow {
+const AT = {
+  name: 'log-at',
+  text: `SELECT ${LOGGED_COLUMNS} FROM events e WHERE merchant_id = $1 AND xid = $2::xid8 AND seq = $3`,
+};
+
+export interface LoggedRow extends pg.QueryResultRow {
   merchant_id: bigint;
   xid: bigint;
   seq: bigint;
@@ -37,8 +43,22 @@ export async function readLog(
 ): Promise<LoggedEvent[]> {
   const [query, key] = 'partition' in of ? [OF_PARTITION, of.partition] : [OF_MERCHANT, of.merchantId];
   const values = [key, after.xid, after.seq, upTo.xid, upTo.seq, limit];
-  const { rows } = await client.query<Row>({ ...query, values });
-  return rows.map((row) => ({
+  const { rows } = await client.query<LoggedRow>({ ...query, values });
+  return rows.map(loggedEvent);
+}
+
+/** In the merchant's scope. */
+export async function readEventAt(
+  client: TransactionClient,
+  merchantId: bigint,
+  { xid, seq }: Position,
+): Promise<LoggedEvent | undefined> {
+  const [row] = (await client.query<LoggedRow>({ ...AT, values: [merchantId, xid, seq] })).rows;
+  return row && loggedEvent(row);
+}
+
+export function loggedEvent(row: LoggedRow): LoggedEvent {
+  return {
     merchantId: row.merchant_id,
     xid: row.xid,
     seq: row.seq,
@@ -47,5 +67,5 @@ export async function readLog(
     occurredAtMs: row.occurred_at,
     traceContext: row.trace_context ?? undefined,
     data: row.data,
-  }));
+  };
 }

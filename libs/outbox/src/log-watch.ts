@@ -4,7 +4,8 @@ import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import type { CommitHints } from './commit-hints.js';
-import { findNews, isBefore, type Position } from './event-log.js';
+import { findNews } from './event-log.js';
+import { isBefore, type Position } from './position.js';
 
 export interface LogWatchOptions {
   /** How often the log is looked at while somebody waits. */

@@ -36,6 +36,9 @@ export const OUTBOX_ENVIRONMENT = {
   CONSUMER_MEMORY_MB: integer({ default: 256, min: 32, max: 8_192 }).describe(
     'Heap of a consumer’s process; a handler that wants more ends it.',
   ),
+  EVENT_RETENTION_DAYS: integer({ default: 0, min: 0, max: 36_500 }).describe(
+    'Age in days from which events are forgotten that every consumer is past. 0: never; what is forgotten can neither be followed nor rebuild a read model.',
+  ),
   EVENT_WAIT_MAX_MS: integer({ default: 30_000, min: 0, max: 300_000 }).describe(
     'Longest that `GET /v1/events?wait_ms=` waits; REQUEST_DEADLINE_MS ends it earlier, if that is less.',
   ),
@@ -68,6 +71,7 @@ export interface OutboxSettings {
   readonly consumerTimeoutMs: number;
   readonly consumerJobLockMs: number;
   readonly consumerMemoryMb: number;
+  readonly eventRetentionDays: number;
   readonly eventWaitMaxMs: number;
   readonly eventPollMs: number;
   readonly eventFollowers: number;
@@ -89,6 +93,7 @@ export function outboxSettings(values: z.output<z.ZodObject<typeof OUTBOX_ENVIRO
     consumerTimeoutMs: values.CONSUMER_TIMEOUT_MS,
     consumerJobLockMs: values.CONSUMER_JOB_LOCK_MS,
     consumerMemoryMb: values.CONSUMER_MEMORY_MB,
+    eventRetentionDays: values.EVENT_RETENTION_DAYS,
     eventWaitMaxMs: values.EVENT_WAIT_MAX_MS,
     eventPollMs: values.EVENT_POLL_MS,
     eventFollowers: values.EVENT_FOLLOWERS,

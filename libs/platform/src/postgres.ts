@@ -98,15 +98,13 @@ export class Database {
   }
 
   /** One read in one round trip: BEGIN, scope, the query and COMMIT are sent together. */
-  async read<Row extends pg.QueryResultRow>(scope: Scope, deadline: Deadline, query: Query): Promise<Row[]> {
-    return this.#withClient(deadline, async (client) => {
-      const begun = client.query('BEGIN READ ONLY');
-      const entered = client.query(enterScope(scope, deadline));
-      const answered = client.query<Row>(query);
-      const committed = client.query('COMMIT');
-      const [, , result] = await allSettledThenThrow([begun, entered, answered, committed]);
-      return (result as pg.QueryResult<Row>).rows;
-    });
+  read<Row extends pg.QueryResultRow>(scope: Scope, deadline: Deadline, query: Query): Promise<Row[]> {
+    return this.#inOneTrip('BEGIN READ ONLY', scope, deadline, query);
+  }
+
+  /** One statement that writes, likewise: what belongs together has to be in it. Answers what it returns. */
+  write<Row extends pg.QueryResultRow>(scope: Scope, deadline: Deadline, query: Query): Promise<Row[]> {
+    return this.#inOneTrip('BEGIN', scope, deadline, query);
   }
 
   /** Several statements in one transaction; rolled back when `work` throws. Runs `work` once: retrying is the caller's. */
@@ -131,6 +129,22 @@ export class Database {
 
   async close(): Promise<void> {
     await this.#pool.end();
+  }
+
+  async #inOneTrip<Row extends pg.QueryResultRow>(
+    begin: string,
+    scope: Scope,
+    deadline: Deadline,
+    query: Query,
+  ): Promise<Row[]> {
+    return this.#withClient(deadline, async (client) => {
+      const begun = client.query(begin);
+      const entered = client.query(enterScope(scope, deadline));
+      const answered = client.query<Row>(query);
+      const committed = client.query('COMMIT');
+      const [, , result] = await allSettledThenThrow([begun, entered, answered, committed]);
+      return (result as pg.QueryResult<Row>).rows;
+    });
   }
 
   async #withClient<T>(deadline: Deadline, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {

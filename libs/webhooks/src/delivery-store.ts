@@ -135,12 +135,7 @@ export class DeliveryStore {
 
   async claim(merchantIds: readonly bigint[], options: { leaseMs: number; limit: number }): Promise<EndpointLease[]> {
     const values = [int8Array(merchantIds), options.leaseMs, options.limit];
-    const { rows } = await this.#database.transaction({ merchantIds }, deadline(), (client) =>
-      client.query<{ merchant_id: bigint; id: bigint; lease_epoch: bigint; url: string; keys: Buffer[] }>({
-        ...CLAIM,
-        values,
-      }),
-    );
+    const rows = await this.#database.write<ClaimRow>({ merchantIds }, deadline(), { ...CLAIM, values });
     return rows.map((row) => ({
       merchantId: row.merchant_id,
       endpointId: row.id,
@@ -202,17 +197,23 @@ export class DeliveryStore {
       attempt.response ?? null,
       delivery.event?.traceContext ?? null,
     ];
-    const { rows } = await this.#database.transaction({ merchantIds: [lease.merchantId] }, deadline(), (client) =>
-      client.query<{ disabled: boolean }>({ ...RECORD, values }),
-    );
-    return rows[0];
+    const scope = { merchantIds: [lease.merchantId] };
+    const [recorded] = await this.#database.write<{ disabled: boolean }>(scope, deadline(), { ...RECORD, values });
+    return recorded;
   }
 
   async release({ merchantId, endpointId, epoch }: EndpointLease): Promise<void> {
-    await this.#database.transaction({ merchantIds: [merchantId] }, deadline(), (client) =>
-      client.query({ ...RELEASE, values: [merchantId, endpointId, epoch] }),
-    );
+    const values = [merchantId, endpointId, epoch];
+    await this.#database.write({ merchantIds: [merchantId] }, deadline(), { ...RELEASE, values });
   }
+}
+
+interface ClaimRow extends Record<string, unknown> {
+  merchant_id: bigint;
+  id: bigint;
+  lease_epoch: bigint;
+  url: string;
+  keys: Buffer[];
 }
 
 interface DueRow extends Record<string, unknown> {

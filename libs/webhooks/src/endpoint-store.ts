@@ -1,11 +1,11 @@
 import type { EventType } from '#outbox/catalogue.js';
+import { positionText } from '#outbox/event-log.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import {
   type DeliveryStatus,
   type DisabledReason,
   type EndpointStatus,
-  messageIdOf,
   type WebhookAttempt,
   type WebhookDelivery,
   type WebhookEndpoint,
@@ -218,7 +218,7 @@ export async function listDeliveries(
   return rows.map((row) => ({
     id: row.id,
     endpointId: row.endpoint_id,
-    messageId: messageIdOf(row.event_xid, row.event_seq),
+    messageId: positionText({ xid: row.event_xid, seq: row.event_seq }),
     eventType: row.event_type,
     status: row.status,
     attempts: row.attempts,

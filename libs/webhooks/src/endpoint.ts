@@ -21,7 +21,7 @@ export type DeliveryStatus = 'due' | 'delivered' | 'failed';
 export interface WebhookDelivery {
   id: bigint;
   endpointId: bigint;
-  /** What its receiver gets as `webhook-id`. */
+  /** What its receiver gets as `webhook-id`, each time: the event's id in the log. */
   messageId: string;
   eventType: string;
   status: DeliveryStatus;
@@ -44,9 +44,4 @@ export interface WebhookAttempt {
   durationMs: number;
   /** Beginning of the answer's body. */
   response: string | null;
-}
-
-/** The same for every try of an event, whichever endpoint it goes to: receivers know repetitions by it. */
-export function messageIdOf(xid: bigint, seq: bigint): string {
-  return `evt_${xid}_${seq}`;
 }

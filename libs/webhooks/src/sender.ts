@@ -1,18 +1,23 @@
 import { type Clock, systemClock } from '#kernel/clock.js';
 import { merchantPages } from '#ledger/merchant-pages.js';
+import { positionText } from '#outbox/event-log.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import { type DeliveryStore, type DueDelivery, type EndpointLease, type Verdict } from './delivery-store.js';
-import { messageIdOf } from './endpoint.js';
 import { type HttpAnswer, type PublicHttp, RequestAborted, RequestFailed } from './public-http.js';
 import { nextDelayMs, parseRetryAfter, type RetryRules } from './retry-schedule.js';
 import { signatureOf } from './signature.js';
 
 /** How much longer than one request a lease lasts: its record, and a busy process, must fit in. */
 const LEASE_MARGIN_MS = 10_000;
-/** After this long with one endpoint its lease goes back, so that others get their turn. */
+/**
+ * No request begins later than this after the claim. Others get their turn, and a process that slept finds its own over:
+ * shorter than what every lease has left, so that whoever still sends still holds it.
+ */
 const TURN_MS = 5_000;
+/** How often a round asks for more of one page of merchants, before it goes on to the others. */
+const CLAIMS_PER_PAGE = 10;
 /** Deliveries read at once. */
 const LINE_LENGTH = 50;
 /** How long requests in hand may go on when the process ends; then they are dropped and sent again by another one. */
@@ -67,15 +72,15 @@ export class WebhookSender {
     let begun = 0;
     const pageDeadline = (): Deadline => Deadline.after(PAGE_DEADLINE_MS);
     for await (const merchantIds of merchantPages(this.#parts.database, pageDeadline)) {
-      for (let more = true; more; ) {
+      for (let claims = 0; claims < CLAIMS_PER_PAGE; claims += 1) {
         while (this.#turns.size >= this.#options.concurrency) await Promise.race(this.#turns);
         if (this.#stopped) return begun;
         const limit = this.#options.concurrency - this.#turns.size;
         const fromMs = this.#clock.monotonic();
         const leases = await this.#parts.store.claim(merchantIds, { leaseMs: this.#leaseMs, limit });
-        for (const lease of leases) this.#begin(lease, fromMs + this.#leaseMs);
+        for (const lease of leases) this.#begin(lease, fromMs + TURN_MS);
         begun += leases.length;
-        more = leases.length === limit;
+        if (leases.length < limit) break;
       }
     }
     return begun;
@@ -94,8 +99,8 @@ export class WebhookSender {
     clearTimeout(timer);
   }
 
-  #begin(lease: EndpointLease, leaseEndsMs: number): void {
-    const turn = this.#turn(lease, leaseEndsMs)
+  #begin(lease: EndpointLease, turnEndsMs: number): void {
+    const turn = this.#turn(lease, turnEndsMs)
       .catch((error) => {
         this.counts.errors += 1;
         // The lease runs out by itself, and what was due is due.
@@ -108,52 +113,45 @@ export class WebhookSender {
     this.#turns.add(turn);
   }
 
-  async #turn(lease: EndpointLease, leaseEndsMs: number): Promise<void> {
-    const turnEndsMs = this.#clock.monotonic() + TURN_MS;
+  async #turn(lease: EndpointLease, turnEndsMs: number): Promise<void> {
     const { store } = this.#parts;
-    let endsMs: number | undefined = leaseEndsMs;
     for (;;) {
       const line = await store.line(lease, LINE_LENGTH);
       for (const delivery of line) {
-        const nowMs = this.#clock.monotonic();
-        if (this.#stopped || !delivery.isDue || nowMs > turnEndsMs) return store.release(lease);
-        // A process that slept: what it would send now, somebody else may be sending.
-        if (endsMs - nowMs < this.#options.timeoutMs) return store.release(lease);
-        endsMs = await this.#deliver(lease, delivery);
-        if (endsMs === undefined) return;
+        if (this.#stopped || !delivery.isDue || this.#clock.monotonic() > turnEndsMs) return store.release(lease);
+        if (!(await this.#deliver(lease, delivery))) return;
       }
       if (line.length === 0) return store.release(lease);
     }
   }
 
-  /** Answers when the lease ends now, or undefined when the turn is over: it is lost, or nothing may follow. */
-  async #deliver(lease: EndpointLease, delivery: DueDelivery): Promise<number | undefined> {
+  /** Answers whether the turn goes on: the lease is ours, and the next in the line may be sent. */
+  async #deliver(lease: EndpointLease, delivery: DueDelivery): Promise<boolean> {
     const { store } = this.#parts;
     const verdict = await this.#try(lease, delivery);
     if (!verdict) {
       this.counts.aborted += 1;
       await store.release(lease);
-      return undefined;
+      return false;
     }
     const { disableAfterMs } = this.#options;
-    const fromMs = this.#clock.monotonic();
     const recorded = await store.record(lease, delivery, verdict, { leaseMs: this.#leaseMs, disableAfterMs });
     if (!recorded) {
       this.counts.fenced += 1;
-      return undefined;
+      return false;
     }
     if (verdict.outcome === 'lapsed') this.counts.lapsed += 1;
     else this.counts[verdict.status === 'due' ? 'retried' : verdict.status] += 1;
     if (recorded.disabled) {
       this.counts.disabled += 1;
-      return undefined;
+      return false;
     }
     // The head of the line backs off, and what is behind it must not pass it.
     if (verdict.status === 'due') {
       await store.release(lease);
-      return undefined;
+      return false;
     }
-    return fromMs + this.#leaseMs;
+    return true;
   }
 
   /** One request. Undefined when it was dropped because the process ends. */
@@ -211,7 +209,7 @@ function messageFor(
   event: NonNullable<DueDelivery['event']>,
   nowMs: number,
 ): { headers: Record<string, string>; body: string } {
-  const id = messageIdOf(xid, seq);
+  const id = positionText({ xid, seq });
   const timestampS = Math.floor(nowMs / 1_000);
   const occurredAt = new Date(event.occurredAtMs).toISOString();
   const body = `{"id":"${id}","type":${JSON.stringify(type)},"version":${event.version},"timestamp":"${occurredAt}","data":${event.data}}`;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { LoggedEvent } from '#outbox/consumer.js';
-import { LOG_START, type Position } from '#outbox/event-log.js';
+import { BEGINNING, type Position } from '#outbox/position.js';
 import { type EventStreamSource, eventStream } from './event-stream.js';
 
 const BATCH = 10;
@@ -54,8 +54,8 @@ function eventOf(seq: bigint): LoggedEvent {
 describe('a stream of events', () => {
   const open: Readable[] = [];
   const streamOf = async (log: EndlessLog, { maxMs = 60_000, gone = new AbortController().signal } = {}) => {
-    const first = await log.read(LOG_START);
-    const stream = eventStream(log, { after: LOG_START, first }, { heartbeatMs: 60_000, maxMs, gone });
+    const first = await log.read(BEGINNING);
+    const stream = eventStream(log, { after: BEGINNING, first }, { heartbeatMs: 60_000, maxMs, gone });
     open.push(stream);
     return stream;
   };

@@ -1,10 +1,11 @@
 import { Controller, Get, Inject, Query, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { LedgerError } from '#kernel/problem.js';
+import { invalid, LedgerError } from '#kernel/problem.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
-import { LOG_START, type Position, parsePosition, positionText, readLog } from '#outbox/event-log.js';
+import { isForgotten, parsePosition, positionText, readLog } from '#outbox/event-log.js';
 import { LogWatch } from '#outbox/log-watch.js';
+import { BEGINNING, type Position } from '#outbox/position.js';
 import type { Config } from '#platform/config.js';
 import { CursorCodec, cursorScope } from '#platform/cursor.js';
 import { Deadline } from '#platform/deadline.js';
@@ -57,6 +58,13 @@ export class EventsController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
     const page = { after: this.#positionOf(context, request, query.after), limit: query.limit };
+    // Without a cursor the log begins where it still does.
+    if (
+      page.after !== BEGINNING &&
+      (await isForgotten(this.database, context.merchantId, page.after, context.deadline))
+    ) {
+      throw invalid('after', 'lies so far back that events behind it have been forgotten; begin again without it');
+    }
     if (acceptsStream(request)) return this.#stream(context, page, { request, reply });
     const events = await this.#page(context, page, query.wait_ms, { request, reply });
     const shown = events.slice(0, page.limit);
@@ -136,7 +144,7 @@ export class EventsController {
   #positionOf(context: RequestContext, request: FastifyRequest, after: string | undefined): Position {
     const lastId = acceptsStream(request) ? request.headers['last-event-id'] : undefined;
     const [cursor, name] = typeof lastId === 'string' && lastId !== '' ? [lastId, 'Last-Event-ID'] : [after, 'after'];
-    return cursor === undefined ? LOG_START : parsePosition(this.cursors.decode(scopeOf(context), cursor, name));
+    return cursor === undefined ? BEGINNING : parsePosition(this.cursors.decode(scopeOf(context), cursor, name));
   }
 
   #cursor(context: RequestContext, position: Position): string {

@@ -26,7 +26,7 @@ import {
   versionIn,
 } from '../schemas.js';
 
-const typeIn = z
+export const typeIn = z
   .string('must be a string')
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/, 'must be 1 to 64 letters, digits and _ . : -')
   .meta({ id: 'TransactionType', description: "The client's own word for what happened.", examples: ['transfer'] });

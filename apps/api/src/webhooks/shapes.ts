@@ -51,7 +51,9 @@ export const webhookDelivery = z
   .looseObject({
     id: idOut,
     endpoint_id: idOut,
-    event: z.string().meta({ description: 'The `webhook-id` that its receiver sees.', examples: ['evt_7311_42'] }),
+    event: z
+      .string()
+      .meta({ description: 'Its id in the log, and the `webhook-id` that its receiver sees.', examples: ['7311-42'] }),
     event_type: z.string(),
     status: z.enum(['due', 'delivered', 'failed']),
     attempts: z.int(),

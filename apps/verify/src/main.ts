@@ -1,5 +1,6 @@
 // npm run verify: checks the books at DATABASE_RUNTIME_URL or DATABASE_URL. Exit code 1: they are wrong; 2: could not be read.
-import { verify } from './verify.js';
+import { verify } from '#ledger/verify.js';
+import { CHECKS } from './checks.js';
 
 const url = process.env.DATABASE_RUNTIME_URL || process.env.DATABASE_URL;
 
@@ -16,7 +17,7 @@ if (!url) {
 }
 
 async function report(databaseUrl: string): Promise<void> {
-  const results = await verify(databaseUrl);
+  const results = await verify(databaseUrl, CHECKS);
   for (const { name, counted, offenders } of results) {
     console.log(`${offenders.length === 0 ? 'ok   ' : 'WRONG'} ${name}: ${counted} counted`);
     for (const offender of offenders) console.log(`        ${offender}`);

@@ -1,0 +1,98 @@
+import { createBullBoard } from '@bull-board/api';
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import { FastifyAdapter } from '@bull-board/fastify';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Queue } from 'bullmq';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { LedgerError } from '#kernel/problem.js';
+import { queueConnection, queueName, queuePrefix } from '#outbox/consumer-queue.js';
+import type { Config } from '#platform/config.js';
+import type { Logger } from '#platform/logging.js';
+import { DailySummaries } from '#summaries/daily-summaries.js';
+import type { Authenticator } from '#tenancy/authenticator.js';
+import { WebhookFanOut } from '#webhooks/fan-out.js';
+import { keyOf } from './lifecycle.js';
+import { sendProblem } from './problems.js';
+
+const PATH = '/board';
+/** Consumers whose queues are shown. A test compares them with those that the worker runs. */
+export const BOARD_CONSUMERS: readonly string[] = [new DailySummaries().name, new WebhookFanOut().name];
+
+/** The page asks a stranger for fonts; it does without. It is in nobody's frame. */
+const CONTENT_POLICY =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+
+export interface BoardParts {
+  config: Config;
+  logger: Logger;
+  authenticator: Authenticator;
+}
+
+/**
+ * BullMQ's queues at `/board`, to look at, for operators: what is to be done about events goes by way of the dead letters. A
+ * browser sends the operator's key as the password of HTTP Basic, under any name. Without REDIS_QUEUE_URL there is no board.
+ */
+export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void {
+  const { redisQueueUrl, databaseRuntimeUrl } = parts.config;
+  if (redisQueueUrl === undefined) return;
+  const connection = queueConnection(redisQueueUrl);
+  const prefix = queuePrefix(databaseRuntimeUrl);
+  const queues = BOARD_CONSUMERS.map((consumer) => {
+    const queue = new Queue(queueName(consumer), { connection, prefix, skipMetasUpdate: true });
+    // Whoever looks is told; without a listener the event would end the process.
+    queue.on('error', () => undefined);
+    return queue;
+  });
+  const board = new FastifyAdapter();
+  board.setBasePath(PATH);
+  createBullBoard({
+    queues: queues.map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
+    serverAdapter: board,
+    options: { uiConfig: { boardTitle: 'Counterfoil' } },
+  });
+  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+  fastify.register(
+    (scope, _options, done) => {
+      scope.addHook('onRequest', (request, reply) => admit(request, reply, parts));
+      scope.register(board.registerPlugin() as never);
+      done();
+    },
+    { prefix: PATH },
+  );
+  fastify.addHook('onClose', async () => {
+    await Promise.all(queues.map((queue) => queue.close().catch(() => undefined)));
+    connection.disconnect();
+  });
+}
+
+/** The answer is sent here: the board has an error handler of its own, which knows no problems. */
+async function admit(request: FastifyRequest, reply: FastifyReply, { authenticator, logger }: BoardParts) {
+  try {
+    await onlyOperators(request, authenticator);
+    reply.header('content-security-policy', CONTENT_POLICY).header('cache-control', 'no-store');
+    return undefined;
+  } catch (error) {
+    reply.header('www-authenticate', 'Basic realm="counterfoil", charset="UTF-8"');
+    sendProblem(logger, error, request, reply);
+    return reply;
+  }
+}
+
+async function onlyOperators(request: FastifyRequest, authenticator: Authenticator): Promise<void> {
+  const key = passwordOf(request) ?? keyOf(request);
+  if (key === undefined) throw new LedgerError('unauthorized', 'Send an operator’s key as the password.');
+  const deadline = request.exchange?.deadline;
+  const caller = deadline && (await authenticator.authenticate(key, deadline, request.raw.socket));
+  if (!caller) throw new LedgerError('unauthorized', 'The key is not valid.');
+  if (caller.kind !== 'operator') throw new LedgerError('forbidden', 'The board is for operators of the platform.');
+  // A browser sends the password along with what other sites make it ask for.
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    throw new LedgerError('method_not_allowed', 'The board is for looking at.');
+  }
+}
+
+/** RFC 7617: everything behind the first colon. */
+function passwordOf(request: FastifyRequest): string | undefined {
+  const encoded = /^Basic +([A-Za-z0-9+/=]{1,1024})$/i.exec(request.headers.authorization ?? '')?.[1];
+  return encoded && /^[^:]*:([\x21-\x7e]{1,256})$/.exec(Buffer.from(encoded, 'base64').toString())?.[1];
+}

@@ -1,0 +1,110 @@
+import { Body, Controller, Get, Post, Query } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { z } from 'zod';
+import { GetDeadLetterQuery, ListDeadLettersQuery } from '#outbox/dead-letter.queries.js';
+import { DecideDeadLetterCommand } from '#outbox/decide-dead-letter.command.js';
+import { cursorScope } from '#platform/cursor.js';
+import type { RequestBounds } from '#platform/request-context.js';
+import { Documented } from '../documented.js';
+import { Pages } from '../pages.js';
+import { CurrentBounds, PathId } from '../request.js';
+import {
+  deadLetterBody,
+  deadLetterList,
+  deadLetterWithEvent,
+  deadLetterWithEventBody,
+  decision,
+  listDeadLettersQuery,
+} from './shapes.js';
+
+const DECISION = { by: 'ada', reason: 'the build that knows version 3 is out' };
+
+@Controller('v1/dead_letters')
+export class DeadLettersController {
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+    private readonly pages: Pages,
+  ) {}
+
+  @Get()
+  @Documented({
+    summary: 'List events that a consumer gave up on, newest first',
+    access: 'operator',
+    response: deadLetterList,
+  })
+  list(
+    @CurrentBounds() bounds: RequestBounds,
+    @Query({ schema: listDeadLettersQuery }) query: z.output<typeof listDeadLettersQuery>,
+  ) {
+    const { limit, cursor, ...filters } = query;
+    const filter = { status: filters.status, consumer: filters.consumer, merchantId: filters.merchant_id };
+    return this.pages.page({
+      scope: cursorScope('platform', 'dead_letters', filters),
+      cursor,
+      limit,
+      read: (beforeId, count) =>
+        this.queries.execute(new ListDeadLettersQuery(bounds, { filter, beforeId, limit: count })),
+      position: (letter) => letter.id,
+      body: deadLetterBody,
+    });
+  }
+
+  @Get(':id')
+  @Documented({
+    summary: 'Get a dead letter with its event',
+    access: 'operator',
+    response: deadLetterWithEvent,
+    problems: ['not_found'],
+  })
+  async get(@CurrentBounds() bounds: RequestBounds, @PathId('dead letter') id: bigint) {
+    return deadLetterWithEventBody(await this.queries.execute(new GetDeadLetterQuery(bounds, id)));
+  }
+
+  @Post(':id/redrive')
+  @Documented({
+    summary: 'Have the event applied after all',
+    description:
+      'A worker does it, and then what waits behind it. The letter ends as `redriven`, or as `parked` again with one more try. Asking twice is asking once.',
+    access: 'operator',
+    status: 202,
+    response: deadLetterWithEvent,
+    requestExample: DECISION,
+    problems: ['not_found', 'invalid_transition'],
+  })
+  redrive(
+    @CurrentBounds() bounds: RequestBounds,
+    @PathId('dead letter') id: bigint,
+    @Body({ schema: decision }) body: z.output<typeof decision>,
+  ) {
+    return this.#decide(bounds, id, 'redrive', body);
+  }
+
+  @Post(':id/discard')
+  @Documented({
+    summary: 'Leave the event out for good',
+    description: 'A worker does it, and lets what waits behind it go on. Asking twice is asking once.',
+    access: 'operator',
+    status: 202,
+    response: deadLetterWithEvent,
+    requestExample: DECISION,
+    problems: ['not_found', 'invalid_transition'],
+  })
+  discard(
+    @CurrentBounds() bounds: RequestBounds,
+    @PathId('dead letter') id: bigint,
+    @Body({ schema: decision }) body: z.output<typeof decision>,
+  ) {
+    return this.#decide(bounds, id, 'discard', body);
+  }
+
+  async #decide(
+    bounds: RequestBounds,
+    id: bigint,
+    what: 'redrive' | 'discard',
+    { by, reason }: z.output<typeof decision>,
+  ) {
+    const command = new DecideDeadLetterCommand(bounds, id, { what, by, reason });
+    return deadLetterWithEventBody(await this.commands.execute(command));
+  }
+}

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import type { Currentness, DailySummary } from '#summaries/summary-store.js';
+import { time } from '../accounts/shapes.js';
+import { amountOut, currencyIn, currencyOut, idIn, idOut, listOf, listQuery, timestampOut } from '../schemas.js';
+import { typeIn } from '../transactions/shapes.js';
+
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
+
+const dayIn = z
+  .string('must be a day, YYYY-MM-DD')
+  .refine(isDay, 'must be a day, YYYY-MM-DD, of the years 1900 to 2199')
+  .meta({ id: 'DayIn', description: 'In the merchant’s time zone.', format: 'date', examples: ['2026-11-21'] });
+
+const side = z.looseObject({
+  count: z
+    .string()
+    .regex(/^[0-9]+$/)
+    .meta({ description: 'Entries.' }),
+  amount: amountOut,
+});
+
+export const dailySummary = z
+  .looseObject({
+    day: z.string().regex(DAY).meta({
+      description: 'On which the entries were recorded, in the merchant’s time zone.',
+    }),
+    account_id: idOut,
+    type: z.string(),
+    currency: currencyOut,
+    debits: side,
+    credits: side,
+  })
+  .meta({ id: 'DailySummary', description: 'What was posted to an account on a day, by type. Holds are not in it.' });
+
+export const dailySummaryList = listOf(dailySummary, 'DailySummaryList').extend({
+  as_of: timestampOut.meta({ description: 'Whatever was acknowledged before this moment is in the summaries.' }),
+  waiting_events: z.int().meta({ description: 'Events that are not in them yet; 1000 stands for that and more.' }),
+  dead_letters: z
+    .int()
+    .meta({ description: 'Events that could not be applied, and are missing until an operator decides.' }),
+});
+
+export const dailySummariesQuery = z.strictObject({
+  ...listQuery,
+  day_from: dayIn.optional().meta({ description: 'First day, included.' }),
+  day_to: dayIn.optional().meta({ description: 'Last day, included.' }),
+  account_id: idIn.optional(),
+  type: typeIn.optional(),
+  currency: currencyIn.optional(),
+});
+
+function isDay(text: string): boolean {
+  if (!DAY.test(text) || text < '1900' || text >= '2200') return false;
+  const ms = Date.parse(`${text}T00:00:00Z`);
+  // Date.parse reads 2026-02-30 as the 2nd of March.
+  return !Number.isNaN(ms) && time(ms).startsWith(text);
+}
+
+export function dailySummaryBody({ day, accountId, type, currency, debits, credits }: DailySummary) {
+  const sideBody = (of: DailySummary['debits']) => ({ count: String(of.count), amount: String(of.amount) });
+  return { day, account_id: String(accountId), type, currency, debits: sideBody(debits), credits: sideBody(credits) };
+}
+
+export function currentnessBody(page: Currentness) {
+  return { as_of: time(page.asOfMs), waiting_events: page.waitingEvents, dead_letters: page.deadLetters };
+}

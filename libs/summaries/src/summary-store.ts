@@ -1,0 +1,118 @@
+import type pg from 'pg';
+import type { TransactionClient } from '#platform/postgres.js';
+
+/** Place of a row in the list: newest day first, and then by the rest of the key, downwards. */
+export interface SummaryKey {
+  /** `YYYY-MM-DD`, in the merchant's time zone. */
+  day: string;
+  accountId: bigint;
+  type: string;
+  currency: string;
+}
+
+export interface DailySummary extends SummaryKey {
+  debits: { count: bigint; amount: bigint };
+  credits: { count: bigint; amount: bigint };
+}
+
+export interface SummaryFilter {
+  /** First and last day, both included. */
+  dayFrom: string | undefined;
+  dayTo: string | undefined;
+  accountId: bigint | undefined;
+  type: string | undefined;
+  currency: string | undefined;
+}
+
+/** How current a merchant's summaries are. */
+export interface Currentness {
+  /** Everything that was committed before this moment is in them. */
+  asOfMs: number;
+  /** Events of the merchant that are not applied yet, at most LAG_COUNTED. */
+  waitingEvents: number;
+  /** Events that were given up on for the time being: they are missing until they are redriven. */
+  deadLetters: number;
+}
+
+/** Whoever is further behind than this has a problem whose exact size does not matter. */
+const LAG_COUNTED = 1_000;
+
+/** $1 merchant, then keys and filters; null: whichever. One walk of the primary key, backwards. */
+const LIST = {
+  name: 'list-daily-summaries',
+  text: `
+SELECT to_char(day, 'YYYY-MM-DD') AS day, account_id, type, currency, debit_count, debit_amount::text AS debit_amount,
+       credit_count, credit_amount::text AS credit_amount
+  FROM daily_summaries d
+ WHERE merchant_id = $1 AND generation = (SELECT generation FROM projections WHERE name = 'daily_summaries')
+   AND ($2::date IS NULL OR (d.day, account_id, type, currency) < ($2::date, $3::bigint, $4::text COLLATE "C", $5::text COLLATE "C"))
+   AND ($6::date IS NULL OR d.day >= $6) AND ($7::date IS NULL OR d.day <= $7) AND ($8::bigint IS NULL OR account_id = $8)
+   AND ($9::text IS NULL OR type = $9) AND ($10::text IS NULL OR currency = $10)
+ ORDER BY d.day DESC, account_id DESC, type DESC, currency DESC LIMIT $11`,
+};
+
+/**
+ * $1 merchant, $2 consumer. What has been committed before this statement's transaction began is seen by it: either it
+ * is applied, or it is among the waiting events, and then no older than the oldest of them.
+ */
+const CURRENTNESS = {
+  name: 'currentness-of-daily-summaries',
+  text: `
+SELECT coalesce(w.oldest, now()) AS as_of, w.count AS waiting,
+       (SELECT count(*)::int FROM dead_letters
+         WHERE merchant_id = $1 AND consumer = $2 AND status IN ('parked', 'redriving', 'discarding')) AS dead_letters
+  FROM (SELECT count(*)::int AS count, min(occurred_at) AS oldest
+          FROM (SELECT e.occurred_at FROM events e
+                 WHERE e.merchant_id = $1 AND (e.xid, e.seq) > (
+                   coalesce((SELECT xid FROM consumer_positions WHERE consumer = $2 AND partition = (hashint8($1) & 63)), '0'::xid8),
+                   coalesce((SELECT seq FROM consumer_positions WHERE consumer = $2 AND partition = (hashint8($1) & 63)), 0))
+                 ORDER BY e.xid, e.seq LIMIT ${LAG_COUNTED}) e) w`,
+};
+
+interface Row extends pg.QueryResultRow {
+  day: string;
+  account_id: bigint;
+  type: string;
+  currency: string;
+  debit_count: bigint;
+  debit_amount: string;
+  credit_count: bigint;
+  credit_amount: string;
+}
+interface CurrentnessRow extends pg.QueryResultRow {
+  as_of: number;
+  waiting: number;
+  dead_letters: number;
+}
+
+/** A page of the generation that is served, below `before`. In the merchant's scope. */
+export async function listDailySummaries(
+  client: TransactionClient,
+  merchantId: bigint,
+  query: { filter: SummaryFilter; before: SummaryKey | undefined; limit: number },
+): Promise<DailySummary[]> {
+  const { before, filter } = query;
+  const key = [before?.day, before?.accountId, before?.type, before?.currency];
+  const filters = [filter.dayFrom, filter.dayTo, filter.accountId, filter.type, filter.currency];
+  const values = [merchantId, ...key, ...filters, query.limit].map((value) => value ?? null);
+  const { rows } = await client.query<Row>({ ...LIST, values });
+  return rows.map((row) => ({
+    day: row.day,
+    accountId: row.account_id,
+    type: row.type,
+    currency: row.currency,
+    debits: { count: row.debit_count, amount: BigInt(row.debit_amount) },
+    credits: { count: row.credit_count, amount: BigInt(row.credit_amount) },
+  }));
+}
+
+/** To be asked before the rows, so that it never says more than they hold. In the merchant's scope. */
+export async function currentnessOf(
+  client: TransactionClient,
+  merchantId: bigint,
+  consumer: string,
+): Promise<Currentness> {
+  const { rows } = await client.query<CurrentnessRow>({ ...CURRENTNESS, values: [merchantId, consumer] });
+  const [row] = rows as [CurrentnessRow];
+  return { asOfMs: row.as_of, waitingEvents: row.waiting, deadLetters: row.dead_letters };
+}

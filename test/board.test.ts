@@ -1,0 +1,98 @@
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { ConsumerQueue, queueConnection, queuePrefix } from '#outbox/consumer-queue.js';
+import { BOARD_CONSUMERS } from '../apps/api/src/board.js';
+import { CONSUMERS } from '../apps/worker/src/consumers.js';
+import { type Answer, OPERATOR_KEY, TestApi } from './support/api.js';
+
+let api: TestApi;
+let queue: ConsumerQueue;
+let connection: ReturnType<typeof queueConnection>;
+
+beforeAll(async () => {
+  api = await TestApi.start({ environment: { REDIS_QUEUE_URL: inject('redisQueueUrl') } });
+  const options = { prefix: queuePrefix(api.on.runtimeUrl), stretch: 10, from: 'beginning' } as const;
+  connection = queueConnection(inject('redisQueueUrl'));
+  queue = new ConsumerQueue('daily_summaries', connection, options);
+  const [after, upTo] = [
+    { xid: 0n, seq: 0n },
+    { xid: 7n, seq: 70n },
+  ];
+  await queue.handOver([{ partition: 5, after, upTo, count: 1, isAgain: false }]);
+});
+afterEach(() => expect(api.errors).toEqual([]));
+afterAll(async () => {
+  await queue.queue.obliterate({ force: true });
+  await queue.close();
+  connection.disconnect();
+  await api.stop();
+});
+
+const basic = (name: string, password: string): Record<string, string> => ({
+  authorization: `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`,
+});
+const ask = (path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> =>
+  api.client(headers).request(method, path);
+
+const PATHS = [
+  '/board',
+  '/board/',
+  '/board/api/queues',
+  '/board/queue/events-daily_summaries',
+  '/board/static/images/logo.svg',
+];
+
+describe('the board', () => {
+  test.each(PATHS)('%s is refused without an operator’s key', async (path) => {
+    const merchant = await api.merchant();
+    const refused = async (headers?: Record<string, string>) => {
+      const { status, body, headers: told } = await ask(path, headers);
+      return [status, body.code, told.get('www-authenticate')?.split(' ')[0]];
+    };
+    expect(await refused()).toEqual([401, 'unauthorized', 'Basic']);
+    expect(await refused(basic('operator', ''))).toEqual([401, 'unauthorized', 'Basic']);
+    expect(await refused(basic(OPERATOR_KEY, 'x'))).toEqual([401, 'unauthorized', 'Basic']);
+    expect(await refused(basic('operator', `${OPERATOR_KEY}0`))).toEqual([401, 'unauthorized', 'Basic']);
+    expect(await refused(basic('operator', merchant.apiKey.secret))).toEqual([403, 'forbidden', 'Basic']);
+    expect(await refused({ authorization: `Bearer ${merchant.apiKey.secret}` })).toEqual([403, 'forbidden', 'Basic']);
+  });
+
+  test.each(PATHS)('%s is shown to an operator, and calls nobody else', async (path) => {
+    for (const headers of [basic('', OPERATOR_KEY), { authorization: `Bearer ${OPERATOR_KEY}` }]) {
+      const answer = await ask(path, headers);
+      expect(answer.status).toBe(200);
+      expect(answer.headers.get('content-security-policy')).toContain("default-src 'self'");
+    }
+  });
+
+  test('tells of the queues and what waits in them', async () => {
+    const { body } = await ask('/board/api/queues?activeQueue=events-daily_summaries', basic('ada', OPERATOR_KEY));
+    const shown = body.queues.find(({ name }: { name: string }) => name === 'events-daily_summaries');
+    expect(shown).toMatchObject({ readOnlyMode: true, counts: { waiting: 1 } });
+    expect(JSON.stringify(shown.jobs)).toContain('apply-5-7-70');
+  });
+
+  test('has a queue for each consumer that the worker runs', () => {
+    expect([...BOARD_CONSUMERS].sort()).toEqual(CONSUMERS.map(({ name }) => name).sort());
+  });
+
+  test.each([
+    ['PUT', '/board/api/queues/events-daily_summaries/pause'],
+    ['PUT', '/board/api/queues/events-daily_summaries/empty'],
+    ['PUT', '/board/api/queues/events-daily_summaries/obliterate'],
+    ['PUT', '/board/api/queues/pause'],
+    ['POST', '/board/api/queues/events-daily_summaries/add'],
+  ])('does not %s %s', async (method, path) => {
+    expect((await ask(path, basic('ada', OPERATOR_KEY), method)).body.code).toBe('method_not_allowed');
+    expect(await queue.queue.getWaitingCount()).toBe(1);
+    expect(await queue.queue.isPaused()).toBe(false);
+  });
+
+  test('is not there without a queue', async () => {
+    const bare = await TestApi.start({ on: api.on });
+    try {
+      expect((await bare.client(basic('', OPERATOR_KEY)).get('/board')).status).toBe(404);
+    } finally {
+      await bare.stop();
+    }
+  });
+});
