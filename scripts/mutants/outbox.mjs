@@ -65,6 +65,6 @@ export const OUTBOX_MUTANTS = [
   ),
   redriver('a redriven stream does not catch up', 'limit = await this.#catchUp(redrive, position, limit)', 'limit = 0'),
   ...inFile('libs/balances/src/invalidation.ts', 'test/balance-invalidation.test.ts', [
-    ['the log tells the cache nothing', 'await this.#client.run(', 'void ('],
+    ['the log tells the cache nothing', 'await this.#client.run( rows.map(', 'await this.#client.run([].map('],
   ]),
 ];
