@@ -44,6 +44,8 @@ export class Relay {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #isHinted = false;
+  /** The last round failed: hints do not shorten the wait for the next. */
+  #isBackingOff = false;
   #isRegistered = false;
   #isStopped = false;
 
@@ -71,7 +73,7 @@ export class Relay {
   /** Something has been committed: no need to wait any longer. */
   hint(): void {
     this.#isHinted = true;
-    if (this.#running === undefined) this.#schedule(0);
+    if (this.#running === undefined && !this.#isBackingOff) this.#schedule(0);
   }
 
   /** Resolves when the round in hand has ended. */
@@ -113,7 +115,7 @@ export class Relay {
     this.#timer = setTimeout(() => {
       this.#running = this.#once().finally(() => {
         this.#running = undefined;
-        this.#schedule(this.#isHinted ? this.#options.busyMs : this.#waitMs);
+        this.#schedule(this.#isHinted && !this.#isBackingOff ? this.#options.busyMs : this.#waitMs);
       });
     }, waitMs);
   }
@@ -121,12 +123,14 @@ export class Relay {
   async #once(): Promise<void> {
     const { busyMs, idleMs } = this.#options;
     this.#isHinted = false;
+    this.#isBackingOff = false;
     try {
       const events = await this.round();
       this.#waitMs = events > 0 ? busyMs : Math.min(idleMs, Math.max(busyMs, this.#waitMs * 2));
     } catch (error) {
       this.counts.failures += 1;
       this.#waitMs = idleMs;
+      this.#isBackingOff = true;
       this.#logger.warn({ err: error, consumer: this.consumer }, 'events could not be handed over; they come again');
     }
   }
