@@ -2,21 +2,37 @@ import { createServer } from 'node:net';
 
 const LAST_PORT = 65_535;
 const NEXT_PORTS_TRIED = 200;
+const FIRST_DRAWN = 10_000;
+const LAST_DRAWN = 32_000;
+const DRAWS = 100;
 
 /**
  * Whether nobody listens on the port. Without a host the question is about all addresses, as a public server would bind.
- * @param {number} port @param {string} [host]
+ * @param {number} port @param {string} [host] @returns {Promise<boolean>}
  */
-export async function isPortFree(port, host) {
-  return (await listenOnce(port, host)) !== undefined;
+export function isPortFree(port, host) {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+      // EACCES is a privileged port: as unusable for us as a taken one.
+      if (error.code === 'EADDRINUSE' || error.code === 'EACCES') resolve(false);
+      else reject(error);
+    });
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
+  });
 }
 
-/** A port that was free on 127.0.0.1 a moment ago. Somebody else may still take it: be ready to ask again. */
+/**
+ * A port that was free on 127.0.0.1 a moment ago, drawn from below those that the system gives to outgoing connections
+ * (Linux: from 32,768): nobody's connection takes it by chance before its server listens, or while that server restarts.
+ * Another server still may: be ready to ask again.
+ */
 export async function freePort() {
-  const port = await listenOnce(0, '127.0.0.1');
-  if (port === undefined)
-    throw new Error('This machine has no free port on 127.0.0.1; close some programs and try again.');
-  return port;
+  for (let draw = 0; draw < DRAWS; draw += 1) {
+    const port = FIRST_DRAWN + Math.floor(Math.random() * (LAST_DRAWN - FIRST_DRAWN));
+    if (await isPortFree(port, '127.0.0.1')) return port;
+  }
+  throw new Error('This machine has no free port on 127.0.0.1; close some programs and try again.');
 }
 
 /**
@@ -29,20 +45,4 @@ export async function portOrNext(preferred, host) {
     if (await isPortFree(port, host)) return port;
   }
   throw new Error(`Every port from ${preferred} to ${last} is taken; set PORT to a free one.`);
-}
-
-/** @param {number} port @param {string} [host] @returns {Promise<number | undefined>} the port, if it could be bound */
-function listenOnce(port, host) {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
-      // EACCES is a privileged port: as unusable for us as a taken one.
-      if (error.code === 'EADDRINUSE' || error.code === 'EACCES') resolve(undefined);
-      else reject(error);
-    });
-    server.listen({ port, host, exclusive: true }, () => {
-      const address = /** @type {import('node:net').AddressInfo} */ (server.address());
-      server.close(() => resolve(address.port));
-    });
-  });
 }
