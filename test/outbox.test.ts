@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { BEGINNING, type Stretch } from '#outbox/position.js';
 import { ClaimLost, ConsumerPosition } from '#outbox/position-store.js';
 import { Relay, type RelayTarget } from '#outbox/relay.js';
@@ -286,15 +286,21 @@ describe('a relay that lost its lease', () => {
     const store = new RelayStore(ledger.database);
     await store.register('fenced', { from: 'now', keepsPosition: false });
     const [sleeper, next] = [new RelayLease(ledger.database, 200), new RelayLease(ledger.database, 60_000)];
+    onTestFinished(() => next.release());
     await until('all partitions are held', async () => {
       await sleeper.renew();
       return sleeper.epochs.size === 64;
     });
     await Promise.all(Array.from({ length: 5 }, () => post(one)));
     const limits = { stretch: 100, resendMs: 60_000 };
+    const { rows } = await admin.query<{ at: string }>(
+      `SELECT xid || '-' || seq AS at FROM events WHERE merchant_id = $1 ORDER BY xid DESC, seq DESC LIMIT 1`,
+      [one.merchant],
+    );
+    // All of them: an open transaction of any database on this server holds back some for a while.
     const handed = await until('the events can be read', async () => {
       const stretches = await store.next('fenced', [...sleeper.epochs.keys()], limits);
-      return stretches.length > 0 && stretches;
+      return stretches.some(({ upTo }) => `${upTo.xid}-${upTo.seq}` === rows[0]?.at) && stretches;
     });
     const epochs = sleeper.epochs;
     const of = (lease: ReadonlyMap<number, bigint>) =>
@@ -307,7 +313,6 @@ describe('a relay that lost its lease', () => {
     expect(await store.next('fenced', [...next.epochs.keys()], limits)).toEqual(handed);
     expect((await store.move('fenced', of(next.epochs))).size).toBe(handed.length);
     expect(await store.next('fenced', [...next.epochs.keys()], limits)).toEqual([]);
-    await next.release();
   });
 
   test('shares the partitions with whoever comes, and gives them back', async () => {
@@ -363,10 +368,13 @@ test('events come again when the relay cannot hand them over, and when it dies b
   await relay.round();
   await post(one);
   relay.start();
-  await until('it came twice', () => handed.length === 2);
-  expect(handed[1]).toEqual(handed[0]);
+  await until('it came twice', () => handed.length >= 2);
+  // From the same place; perhaps further, where an open transaction had held something back.
+  expect(handed[1]?.after).toEqual(handed[0]?.after);
+  await until('the relay is past it', async () => {
+    return (await store.next('dying', [...lease.epochs.keys()], { stretch: 100, resendMs: 60_000 })).length === 0;
+  });
   await relay.stop();
-  expect(await store.next('dying', [...lease.epochs.keys()], { stretch: 100, resendMs: 60_000 })).toEqual([]);
   await lease.release();
 });
 
