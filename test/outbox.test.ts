@@ -216,6 +216,32 @@ const decide = (merchant: bigint, id: string, status: string) =>
     [merchant, id, status],
   );
 
+test('a slow database makes no dead letters of healthy events, however long it is slow', async () => {
+  const environment = { CONSUMER_TIMEOUT_MS: '400' };
+  const outbox = await TestOutbox.start(on, ledger, { environment });
+  const blocker = new pg.Client({ connectionString: on.ownerUrl });
+  await blocker.connect();
+  try {
+    const one = await shop();
+    await untilRecorded('by_stream', [one.merchant]);
+    // Keeps the handlers' INSERT waiting. (A stronger lock takes an xid, and would hold back the log itself.)
+    await blocker.query('BEGIN; LOCK TABLE records IN SHARE MODE');
+    await post(one);
+    const [queue] = outbox.outbox.queues;
+    // Had these tries counted, the event would long be a dead letter.
+    await until('it has failed more often than an event may', async () =>
+      (await queue?.queue.getDelayed())?.some(({ attemptsMade }) => attemptsMade >= 5),
+    );
+    await blocker.query('COMMIT');
+    await untilRecorded('by_stream', [one.merchant]);
+    await untilRecorded('by_event', [one.merchant]);
+    expect(await sum('SELECT count(*)::int AS n FROM dead_letters WHERE merchant_id = $1', [one.merchant])).toBe(0);
+  } finally {
+    await blocker.end();
+    await outbox.stop();
+  }
+});
+
 describe('an event that cannot be applied', () => {
   let outbox: TestOutbox;
   beforeAll(async () => {
@@ -450,4 +476,43 @@ test('a consumer that slept past its claim commits nothing, whatever it has in h
   await expect(late).rejects.toBeInstanceOf(ClaimLost);
   await within((client) => other.move(client, BEGINNING, upTo, false));
   expect(await within((client) => other.claim(client, upTo))).toBeUndefined();
+});
+
+describe('a try of a claim that ran out', () => {
+  const upTo = { xid: 9n, seq: 9n };
+  const within = <T>(work: (client: TransactionClient) => Promise<T>) =>
+    ledger.database.transaction('relay', Deadline.after(20_000), work);
+  const claimants = (consumer: string) =>
+    [randomUUID(), randomUUID()].map((claimant) => new ConsumerPosition(consumer, 7, claimant, 60_000)) as [
+      ConsumerPosition,
+      ConsumerPosition,
+    ];
+  const expire = (consumer: string) =>
+    admin.query(`UPDATE consumer_positions SET claimed_until = now() - interval '1 s' WHERE consumer = $1`, [consumer]);
+
+  test('is not counted, nor its error noted, by the process that lost the claim to another', async () => {
+    await new RelayStore(ledger.database).register('overtaken', { from: 'beginning', keepsPosition: true });
+    const [sleeper, other] = claimants('overtaken');
+    await within((client) => sleeper.claim(client, upTo));
+    await expire('overtaken');
+    await within((client) => other.claim(client, upTo));
+    const row = `SELECT * FROM consumer_positions WHERE consumer = 'overtaken' AND partition = 7`;
+    const before = (await admin.query(row)).rows;
+    await within((client) => sleeper.fail(client, 'too late', true));
+    await within((client) => sleeper.fail(client, 'too late', false));
+    await within((client) => sleeper.release(client));
+    expect((await admin.query(row)).rows).toEqual(before);
+  });
+
+  test('does not count when its own process claims next: what kept it from telling the end was the database', async () => {
+    await new RelayStore(ledger.database).register('untold', { from: 'beginning', keepsPosition: true });
+    const [one, other] = claimants('untold');
+    for (let outage = 0; outage < 3; outage += 1) {
+      expect(await within((client) => one.claim(client, upTo))).toMatchObject({ tries: 1, carefulUpTo: BEGINNING });
+      await expire('untold');
+    }
+    expect(await within((client) => other.claim(client, upTo))).toMatchObject({ tries: 2, carefulUpTo: upTo });
+    await within((client) => other.fail(client, 'poison', true));
+    expect(await within((client) => other.claim(client, upTo))).toMatchObject({ tries: 3, lastError: 'poison' });
+  });
 });
