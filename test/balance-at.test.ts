@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
-import { GET_BALANCE_AT, getBalanceAt, listStatementLines, statementOfLines } from '#ledger/balance-store.js';
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { getBalanceAt, listStatementLines, statementOfBalanceAt, statementOfLines } from '#ledger/balance-store.js';
 import { listStatement, listTransactions, type TransactionFilter } from '#ledger/transaction-store.js';
 import { Deadline } from '#platform/deadline.js';
 import { connectionOptions } from '#platform/postgres.js';
@@ -104,9 +104,12 @@ describe('the balance by effective time', () => {
     ];
     await Promise.all(
       [...new Set(times)].map(async (atMs) => {
-        const expected = { atMs, postedDebits: 0n, postedCredits: 0n, pendingDebits: 0n, pendingCredits: 0n };
+        const newestVersion = lines[0]?.accountVersion ?? 0n;
+        const totals = { postedDebits: 0n, postedCredits: 0n, pendingDebits: 0n, pendingCredits: 0n };
+        const expected = { atMs, ...totals, version: 0n, newestVersion };
         for (const line of lines) {
           if (line.effectiveAtMs > atMs) continue;
+          if (line.accountVersion > expected.version) expected.version = line.accountVersion;
           expected[line.direction === 'debit' ? 'postedDebits' : 'postedCredits'] += line.posted;
           expected[line.direction === 'debit' ? 'pendingDebits' : 'pendingCredits'] += line.pending;
         }
@@ -221,11 +224,24 @@ describe('reads of a long history', () => {
   test('a balance in the past reads a few entries and sums, not the history', async () => {
     for (let index = 0; index <= 10; index += 1) {
       const atMs = history.firstMs + Math.floor((TRANSACTIONS * index) / 10);
-      const values = [history.merchantId, account(), atMs, firstSnowflakeAt(atMs + 1)];
-      const plan = await explain(client, history.merchantId, { text: GET_BALANCE_AT, values });
+      const plan = await explain(client, history.merchantId, statementOfBalanceAt(history.merchantId, account(), atMs));
       expect(plan.text).not.toMatch(/Seq Scan (entries|late_sums)|Hash|Merge/);
       // 4,000 late points on this account: a plan that reads them all, or all entries, takes a thousand.
       expect(plan.buffers, plan.text).toBeLessThan(300);
+    }
+  });
+
+  test('a balance in the past is at the highest version that it counts, back-dated ones included', async () => {
+    for (let index = 0; index <= 10; index += 1) {
+      const atMs = history.firstMs - 30 * DAY_MS + Math.floor((30 * DAY_MS * index) / 10);
+      const { rows } = await client.query(
+        `WITH tenant AS MATERIALIZED (SELECT set_config('counterfoil.merchant_ids', $4, false))
+         SELECT coalesce(max(e.account_version), 0)::text AS version FROM tenant
+           LEFT JOIN entries e ON e.merchant_id = $1 AND e.account_id = $2 AND e.effective_at <= $3`,
+        [history.merchantId, account(), new Date(atMs), `{${history.merchantId}}`],
+      );
+      const { version } = (await getBalanceAt(ledger.database, history.merchantId, account(), atMs, deadline())) ?? {};
+      expect(String(version)).toBe(rows[0].version);
     }
   });
 
