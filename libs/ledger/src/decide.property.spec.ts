@@ -120,7 +120,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.record({ do: fc.constantFrom('close' as const, 'reopen' as const), afterMs, account: fc.nat(7) }),
+    arbitrary: fc.record({ do: fc.constantFrom('close', 'reopen'), afterMs, account: fc.nat(7) }),
   },
 );
 const sequences = fc.array(step, { minLength: 10, maxLength: 50, size: 'max' });
@@ -506,8 +506,7 @@ class Model {
 
   /** Carries out an accepted command. */
   apply(command: Command, id: bigint): void {
-    if (command.kind === 'close') this.#account(command.accountId).closed = true;
-    else if (command.kind === 'reopen') this.#account(command.accountId).closed = false;
+    if ('accountId' in command) this.#account(command.accountId).closed = command.kind === 'close';
     else if (command.kind === 'post') {
       const legs = legsOf(command.entries);
       const nature = command.pending ? 'hold' : 'money';
@@ -681,16 +680,7 @@ it('the sequences meet every kind of command, accepted and refused, and every co
     });
   });
   console.info('commands', counts, 'refusals', codes, 'met', met);
-  expect(Object.keys(counts).sort()).toEqual([
-    'capture',
-    'close',
-    'expire',
-    'hold',
-    'post',
-    'reopen',
-    'reverse',
-    'void',
-  ]);
+  expect(Object.keys(counts).sort().join(' ')).toBe('capture close expire hold post reopen reverse void');
   for (const { accepted, refused } of Object.values(counts)) expect(Math.min(accepted, refused)).toBeGreaterThan(0);
   expect(Object.keys(codes).sort()).toEqual([
     'account_closed',
