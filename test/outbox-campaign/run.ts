@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { verify } from '#ledger/verify.js';
 import { CHECKS } from '../../apps/verify/src/checks.js';
 import { Dice } from '../histories/history.js';
-import { asOwner, untilQuiet } from '../histories/run.js';
+import { untilQuiet } from '../histories/run.js';
 import { type Build, Service } from '../histories/servers.js';
+import { asAdmin } from '../support/database.js';
 import { privateRedis } from '../support/redis.js';
 import { until } from '../support/until.js';
 import { offendersOf } from '../support/verified.js';
@@ -106,7 +107,7 @@ export async function runCampaign(build: Build, options: CampaignOptions): Promi
     await posting;
 
     const quietFrom = performance.now();
-    return await asOwner(on.ownerUrl, async (owner) => {
+    return await asAdmin(on.ownerUrl, async (owner) => {
       const offences: string[] = [];
       await until('every consumer has the whole log', async () => (await behind(owner)) === 0, QUIET_LIMIT_MS).catch(
         async () => offences.push(`${await behind(owner)} events were not applied; ${workers.map(({ log }) => log)}`),
