@@ -8,6 +8,7 @@ import {
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
 } from './migrations/1764200000000-back-dated-versions.js';
+import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -18,6 +19,7 @@ export const MIGRATIONS = [
   Rebuilds1763765000000,
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
+  MovedBalances1764500000000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

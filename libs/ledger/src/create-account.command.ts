@@ -3,7 +3,7 @@ import { invalid } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Database, isUniqueViolation } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { endSpan, startChild, traceparentOf } from '#platform/tracing.js';
+import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { insertAccounts, type NewAccount } from './account-store.js';
 import { isReservedCode } from './system-accounts.js';
 
@@ -30,15 +30,15 @@ export class CreateAccountHandler implements ICommandHandler<CreateAccountComman
     const id = this.ids.next();
     const span = startChild(context.span, 'ledger create account');
     try {
-      await this.database.transaction({ merchantIds: [merchantId] }, deadline, (client) =>
-        insertAccounts(client, merchantId, [{ ...account, id }], traceparentOf(context.span)),
+      await inSpan(span, () =>
+        this.database.transaction({ merchantIds: [merchantId] }, deadline, (client) =>
+          insertAccounts(client, merchantId, [{ ...account, id }], traceparentOf(context.span)),
+        ),
       );
     } catch (error) {
       if (isUniqueViolation(error, 'accounts_merchant_id_code_key'))
         throw invalid('code', 'is the code of another account');
       throw error;
-    } finally {
-      endSpan(span);
     }
     return id;
   }

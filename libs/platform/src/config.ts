@@ -104,7 +104,7 @@ export const ENVIRONMENT = z.object({
     'Lanes of the group-commit writer; a merchant stays in one.',
   ),
   WRITER_LANE_CAPACITY: integer({ default: 2_000, min: 1, max: 100_000 }).describe(
-    'Postings that may wait in a lane; beyond that the answer is `overloaded`.',
+    'Postings that may wait in a lane, for their group or for their balances to be told; beyond that the answer is `overloaded`.',
   ),
   WRITER_GROUP_SIZE: integer({ default: 200, min: 1, max: 10_000 }).describe(
     'Postings that one database transaction carries at most.',
