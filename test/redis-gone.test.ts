@@ -53,7 +53,9 @@ class Load {
   #since = Number.POSITIVE_INFINITY;
   cachedAgainAt: number | undefined;
   #stopped = false;
-  readonly #clients = Promise.all(Array.from({ length: CLIENTS }, (_, number) => this.#client(new Dice(SEED + number))));
+  readonly #clients = Promise.all(
+    Array.from({ length: CLIENTS }, (_, number) => this.#client(new Dice(SEED + number))),
+  );
 
   /** What comes from now on is counted anew. Answers the phase before. */
   next(): Phase {
