@@ -43,7 +43,7 @@ async function deliveryTo(endpoint: string): Promise<string> {
 
 /** Everything that a client sees, but for what differs from one request to the next. */
 function seen({ status, headers, text, body }: Answer): unknown {
-  const shown = Object.fromEntries([...headers].filter(([name]) => name !== 'date'));
+  const shown = Object.fromEntries([...headers].filter(([name]) => !['date', 'traceresponse'].includes(name)));
   return { status, shown, text: body?.trace_id ? text.replaceAll(body.trace_id, '…') : text };
 }
 
