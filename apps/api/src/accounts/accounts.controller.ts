@@ -1,13 +1,16 @@
-import { Body, Controller, Get, HttpCode, Post, Query } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { GetBalanceQuery } from '#balances/get-balance.query.js';
 import { GetAccountQuery, ListAccountsQuery, ListStatementQuery } from '#ledger/account.queries.js';
+import type { NewAccount } from '#ledger/account-store.js';
 import { CloseAccountCommand } from '#ledger/close-account.command.js';
 import { CreateAccountCommand } from '#ledger/create-account.command.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
+import { answering, givenIdempotencyOf, refuse, send } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
 import { noFields } from '../schemas.js';
@@ -20,6 +23,7 @@ import {
   balanceQuery,
   createAccount,
   listAccountsQuery,
+  newAccountBody,
   statement,
   statementLineBody,
   statementQuery,
@@ -42,19 +46,22 @@ export class AccountsController {
   })
   async create(
     @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: createAccount }) body: z.output<typeof createAccount>,
   ) {
-    const id = await this.commands.execute(
-      new CreateAccountCommand(context, {
-        code: body.code,
-        name: body.name,
-        currency: body.currency,
-        normalSide: body.normal_side,
-        minAvailable: body.min_available ?? null,
-        metadata: body.metadata && JSON.stringify(body.metadata),
-      }),
-    );
-    return this.#account(context, id);
+    const account = {
+      code: body.code,
+      name: body.name,
+      currency: body.currency,
+      normalSide: body.normal_side,
+      minAvailable: body.min_available ?? null,
+      metadata: body.metadata && JSON.stringify(body.metadata),
+    };
+    const created = answering(request, 201, (opened: NewAccount) => ({
+      body: newAccountBody(context.merchantId, opened),
+    }));
+    return send(reply, await this.commands.execute(new CreateAccountCommand(context, account, created)));
   }
 
   @Get()
@@ -93,11 +100,17 @@ export class AccountsController {
   @Documented({ summary: 'Close an empty account', response: account, problems: ['not_found', 'invalid_transition'] })
   async close(
     @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('account') id: bigint,
     @Body({ schema: noFields }) _body: z.output<typeof noFields>,
   ) {
-    await this.commands.execute(new CloseAccountCommand(context, id));
-    return this.#account(context, id);
+    const command = new CloseAccountCommand(context, id, givenIdempotencyOf(request));
+    const { result, replayed } = await this.commands.execute(command);
+    if (replayed) reply.header('Idempotent-Replayed', 'true');
+    if (typeof result === 'object') return refuse(reply, result.refusal);
+    // As it was told: it may have been opened again since.
+    return { ...(await this.#account(context, id)), status: result };
   }
 
   @Get(':id/balance')
