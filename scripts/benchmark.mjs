@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { compile, root } from './compile.mjs';
 import { exitWith, onStopRequest } from './services/on-stop-request.mjs';
-import { startServices } from './services/start-services.mjs';
+import { serviceEnvironment, startServices } from './services/start-services.mjs';
 
 /**
  * Ends this process with the benchmark's exit code.
@@ -44,12 +44,7 @@ export async function runBenchmark({ name, file, redis, settings }) {
         child = spawn(process.execPath, ['--enable-source-maps', join(root, file), ...process.argv.slice(2)], {
           cwd: root,
           stdio: ['ignore', 'inherit', 'inherit'],
-          env: {
-            ...process.env,
-            DATABASE_URL: services.databaseUrl,
-            REDIS_URL: services.redisUrl,
-            REDIS_QUEUE_URL: services.redisQueueUrl,
-          },
+          env: { ...process.env, ...serviceEnvironment(services) },
         });
         child.once('error', reject);
         child.once('exit', (code, signal) => resolve(signal ? 130 : (code ?? 1)));

@@ -14,3 +14,15 @@ export function compile() {
   });
   if (status !== 0) process.exit(status ?? 1);
 }
+
+/** @param {string} file below dist */
+export function compiled(file) {
+  return join(root, 'dist', file);
+}
+
+/** Compiles, and runs a program of ours in this process, with the arguments that it has. @param {string} file below dist */
+export async function runCompiled(file) {
+  compile();
+  process.setSourceMapsEnabled(true);
+  await import(compiled(file));
+}

@@ -61,7 +61,7 @@ export async function seedDemo({ url, operatorKey, folder, sink }) {
       await sink?.register((method, path, body) => call(url, method, path, key, body));
     await seedHistory(url, key, merchant.currencies[0] ?? '', people, unit);
   }
-  return await banner(url, known);
+  return await banner(url, operatorKey, known);
 }
 
 /**
@@ -147,23 +147,26 @@ async function call(url, method, path, key, body, idempotencyKey) {
   return text === '' ? undefined : JSON.parse(text);
 }
 
-/** @param {string} url @param {Record<string, DemoMerchant>} merchants */
-async function banner(url, merchants) {
+/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants */
+async function banner(url, operatorKey, merchants) {
   const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(16)} merchant ${id}   ${key}`);
   const key = Object.values(merchants)[0]?.key ?? '';
   const { data } = await call(url, 'GET', '/v1/accounts?code_prefix=wallet:bob', key);
+  const bob = `$URL/v1/accounts/${data[0]?.id}`;
   return `
 Demo merchants and their API keys:
 ${keys.join('\n')}
 
-Try (paste as they are; the second moves 12.50 EUR from Alice to Bob, once, however often you send it):
+Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, once, however often you send it):
 
+  export URL=${url}
+  export OPERATOR_KEY=${operatorKey}
   export KEY=${key}
 
-  curl -sS ${url}/v1/transactions -H "Authorization: Bearer $KEY" -H "Idempotency-Key: first-try" -H "Content-Type: application/json" -d '{"type":"transfer","entries":[{"account_code":"wallet:alice","direction":"debit","amount":"1250","currency":"EUR"},{"account_code":"wallet:bob","direction":"credit","amount":"1250","currency":"EUR"}]}'
+  curl -sS -w '\\n' $URL/v1/transactions -H "Authorization: Bearer $KEY" -H "Idempotency-Key: first-try" -H "Content-Type: application/json" -d '{"type":"transfer","entries":[{"account_code":"wallet:alice","direction":"debit","amount":"1250","currency":"EUR"},{"account_code":"wallet:bob","direction":"credit","amount":"1250","currency":"EUR"}]}'
 
-  curl -sS ${url}/v1/accounts/${data[0]?.id}/balance -H "Authorization: Bearer $KEY"
+  curl -sS -w '\\n' ${bob}/balance -H "Authorization: Bearer $KEY"
 
-  curl -sS "${url}/v1/accounts/${data[0]?.id}/entries?limit=5" -H "Authorization: Bearer $KEY"
+  curl -sS -w '\\n' "${bob}/entries?limit=5" -H "Authorization: Bearer $KEY"
 `;
 }

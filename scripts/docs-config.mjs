@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { compile, compiled } from './compiled.mjs';
+import { compile, compiled } from './compile.mjs';
 
 compile();
 const { configurationTable } = await import(pathToFileURL(compiled('libs/platform/src/config.js')).href);

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
-import { compile, compiled } from './compiled.mjs';
+import { compile, compiled } from './compile.mjs';
 
 compile();
 /** @param {string} name */

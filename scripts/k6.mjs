@@ -1,11 +1,11 @@
-// npm run k6 -- <scenario> [k6 options]: runs k6/<scenario>.ts against a running service. k6 is found on PATH or in Go's
+// npm run k6 -- <scenario> [k6 options]: runs k6/<scenario>.ts against the service of this checkout. k6 is found on PATH or in Go's
 // folder, else installed through Go where Go is present, else said how to get.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { dataFolder } from './services/data-folder.mjs';
+import { useRunningApi } from './services/running.mjs';
 
 const K6 = 'go.k6.io/k6@v1.8.1';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -40,20 +40,12 @@ function findK6() {
   return inGo;
 }
 
-/** The key that a running `npm start` of this checkout made, unless the environment has one. */
-function operatorKey() {
-  const file = join(dataFolder(), 'demo', 'operator-key');
-  const key =
-    process.env.COUNTERFOIL_OPERATOR_KEY ?? (existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined);
-  return key ?? fail('set COUNTERFOIL_OPERATOR_KEY (and COUNTERFOIL_URL), or run `npm start` in this checkout first.');
-}
-
 const [scenario = '', ...options] = process.argv.slice(2);
 if (!scenarios.includes(scenario)) fail(`say which scenario: npm run k6 -- ${scenarios.join(' | ')}`);
-const env = { ...process.env, COUNTERFOIL_OPERATOR_KEY: operatorKey() };
+useRunningApi();
+if (!process.env.COUNTERFOIL_OPERATOR_KEY) fail('set COUNTERFOIL_OPERATOR_KEY beside COUNTERFOIL_URL.');
 const k6 = spawn(findK6(), ['run', '--no-usage-report', ...options, join('k6', `${scenario}.ts`)], {
   cwd: root,
-  env,
   stdio: 'inherit',
 });
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => k6.kill(signal));

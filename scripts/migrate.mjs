@@ -1,5 +1,7 @@
 // npm run migrate [-- --check]: see db/migrate-cli.ts.
-import { compile, compiled, runToEnd } from './compiled.mjs';
+import { runCompiled } from './compile.mjs';
+import { useRunningDatabase } from './services/running.mjs';
 
-compile();
-runToEnd(['--enable-source-maps', compiled('db/migrate-cli.js'), ...process.argv.slice(2)]);
+// The runtime role of DATABASE_RUNTIME_URL may not migrate.
+useRunningDatabase(['DATABASE_URL']);
+await runCompiled('db/migrate-cli.js');

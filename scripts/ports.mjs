@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { ServicesError } from './services/services-error.mjs';
 
 const LAST_PORT = 65_535;
 const NEXT_PORTS_TRIED = 200;
@@ -44,5 +45,28 @@ export async function portOrNext(preferred, host) {
   for (let port = preferred; port <= last; port += 1) {
     if (await isPortFree(port, host)) return port;
   }
-  throw new Error(`Every port from ${preferred} to ${last} is taken; set PORT to a free one.`);
+  throw new ServicesError(`every port from ${preferred} to ${last} is taken; set PORT to a free one.`);
+}
+
+/**
+ * The port that a setting asks for, which must then be free, or else the default or the next free one.
+ * @param {{ setting: string, preferred: number, host?: string | undefined, say: (message: string) => void }} options
+ *   setting: name of the variable; say: told when it is not the default
+ */
+export async function portFor({ setting, preferred, host, say }) {
+  const wanted = process.env[setting];
+  if (!wanted) {
+    // On all addresses, so that nobody else answers to another name of this machine.
+    const port = await portOrNext(preferred);
+    if (port !== preferred) say(`port ${preferred} is taken, so this is port ${port} (${setting} asks for another).`);
+    return port;
+  }
+  const port = Number(wanted);
+  if (!/^\d+$/.test(wanted) || port < 1 || port > LAST_PORT)
+    throw new ServicesError(`${setting} must be a whole number from 1 to ${LAST_PORT}, not "${wanted}".`);
+  if (!(await isPortFree(port, host)))
+    throw new ServicesError(
+      `${setting}=${port} cannot be had: another program listens there, or it is reserved. Free it, or ask for another.`,
+    );
+  return port;
 }

@@ -1,6 +1,8 @@
 // npm run services: just the private servers. Prints their URLs as lines for a shell and stays until Ctrl-C.
+import { dataFolder, openSubFolder } from './services/data-folder.mjs';
 import { exitWith, onStopRequest } from './services/on-stop-request.mjs';
-import { startServices } from './services/start-services.mjs';
+import { announceRunning } from './services/running.mjs';
+import { serviceEnvironment, startServices } from './services/start-services.mjs';
 
 const notice = (/** @type {string} */ message) => console.error(`# ${message}`);
 
@@ -18,9 +20,9 @@ try {
   });
   const services = await startServices({ onNotice: notice });
   if (!stopAsked) {
-    console.log(`export DATABASE_URL=${services.databaseUrl}`);
-    console.log(`export REDIS_URL=${services.redisUrl}`);
-    console.log(`export REDIS_QUEUE_URL=${services.redisQueueUrl}`);
+    const env = serviceEnvironment(services);
+    announceRunning(openSubFolder(dataFolder(), 'demo'), env);
+    for (const [name, url] of Object.entries(env)) console.log(`export ${name}=${url}`);
     notice('The servers run until Ctrl-C. Their data stays; `npm run reset` deletes it.');
   }
   // Something must keep this process alive when all servers are the environment's.

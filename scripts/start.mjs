@@ -6,11 +6,12 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { seedDemo } from './demo.mjs';
-import { portOrNext } from './ports.mjs';
+import { portFor } from './ports.mjs';
 import { dataFolder, openSubFolder } from './services/data-folder.mjs';
 import { exitWith, onStopRequest } from './services/on-stop-request.mjs';
+import { announceRunning } from './services/running.mjs';
 import { ServicesError } from './services/services-error.mjs';
-import { startServices } from './services/start-services.mjs';
+import { privateServers, serviceEnvironment, startServices } from './services/start-services.mjs';
 import { until } from './services/until.mjs';
 import { WebhookSink } from './webhook-sink.mjs';
 
@@ -48,6 +49,11 @@ function build() {
     [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')],
     process.env,
   );
+}
+
+function firstSteps() {
+  const servers = privateServers();
+  return servers.length === 0 ? 'building' : `starting ${servers.join(' and ')}, and building`;
 }
 
 /** The platform's key: from the environment, else made once and kept with the data. @param {string} folder */
@@ -99,16 +105,17 @@ onStopRequest(() => stopAsked(undefined));
 
 /** @returns {Promise<Error | undefined>} why it ended, undefined when somebody asked */
 async function serve() {
-  say('starting PostgreSQL and Redis, and building (the first time takes a minute)');
+  const choosePort = () => portFor({ setting: 'PORT', preferred: DEFAULT_PORT, host: process.env.HOST, say });
+  // One that was asked for and cannot be had is said before anything starts; another is chosen when it is needed.
+  if (process.env.PORT) await choosePort();
+  say(`${firstSteps()} (the first time takes a minute)`);
   const [started] = await Promise.all([startServices({ onNotice: say }), build()]);
   services = started;
   const folder = openSubFolder(dataFolder(), 'demo');
-  const port = process.env.PORT ? Number(process.env.PORT) : await portOrNext(DEFAULT_PORT);
+  const port = await choosePort();
   const env = {
     ...process.env,
-    DATABASE_URL: services.databaseUrl,
-    REDIS_URL: services.redisUrl,
-    REDIS_QUEUE_URL: services.redisQueueUrl,
+    ...serviceEnvironment(services),
     COUNTERFOIL_OPERATOR_KEY: operatorKey(folder),
     PORT: String(port),
     LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
@@ -123,9 +130,16 @@ async function serve() {
   children.push(run('the worker', ['--enable-source-maps', 'dist/apps/worker/src/main.js'], env));
   const url = `http://127.0.0.1:${port}`;
   await untilReady(url, api);
-  say(`ready: ${url}   API documentation: ${url}/docs`);
-  say(`operator key: ${env.COUNTERFOIL_OPERATOR_KEY}`);
-  if (isDemo) console.log(await seedDemo({ url, operatorKey: env.COUNTERFOIL_OPERATOR_KEY, folder, sink }));
+  const { COUNTERFOIL_OPERATOR_KEY: operator } = env;
+  announceRunning(folder, {
+    ...serviceEnvironment(services),
+    DATABASE_RUNTIME_URL: process.env.DATABASE_RUNTIME_URL,
+    COUNTERFOIL_URL: url,
+    COUNTERFOIL_OPERATOR_KEY: operator,
+  });
+  say(`ready: ${url}   API documentation: ${url}/docs   queues: ${url}/board (password: the operator key)`);
+  if (isDemo) console.log(await seedDemo({ url, operatorKey: operator, folder, sink }));
+  else console.log(`\n  export URL=${url}\n  export OPERATOR_KEY=${operator}\n`);
   say('Ctrl-C stops everything; the data stays in .counterfoil (`npm run reset` deletes it).');
   const child = Promise.race(
     children.map(({ name, ended }) => ended.then((how) => new ServicesError(`${name} ended (${how}).`))),

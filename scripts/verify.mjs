@@ -1,9 +1,6 @@
-// npm run verify: checks the books at DATABASE_RUNTIME_URL or DATABASE_URL, or else of the private server that `npm start`
-// keeps running on the data folder.
-import { join } from 'node:path';
-import { compile, root } from './compile.mjs';
-import { useDemoDatabase } from './services/demo-database.mjs';
+// npm run verify: checks the books at DATABASE_RUNTIME_URL or DATABASE_URL, or else of what runs in this checkout.
+import { runCompiled } from './compile.mjs';
+import { useRunningDatabase } from './services/running.mjs';
 
-useDemoDatabase();
-compile();
-await import(join(root, 'dist', 'apps', 'verify', 'src', 'main.js'));
+useRunningDatabase();
+await runCompiled('apps/verify/src/main.js');

@@ -108,6 +108,6 @@ describe('the README', () => {
 });
 
 test('the curl lines that npm start prints work when pasted', async () => {
-  const exchanges = await paste(banner.slice(banner.indexOf('  export KEY=')), {});
+  const exchanges = await paste(banner.slice(banner.indexOf('  export URL=')), {});
   expect(exchanges.map(({ answer }) => answer.status)).toEqual([201, 200, 200]);
 });

@@ -1,26 +1,50 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { freePort } from '../scripts/ports.mjs';
+import { freePort, portFor } from '../scripts/ports.mjs';
+import { privateServers } from '../scripts/services/start-services.mjs';
+import { commandsOf, curlRequest } from './support/shell.js';
 import { until } from './support/until.js';
 
 const ROOT = join(import.meta.dirname, '..');
 /** It compiles everything, starts two servers and three processes, and has two cores with others beside it. */
 const READY_WITHIN_MS = 120_000;
 
+/** Of somebody who has set nothing but where the data lies. */
+function environment(dataDir: string): NodeJS.ProcessEnv {
+  const ours = /^(DATABASE_|REDIS_|COUNTERFOIL_|PORT$|HOST$)/;
+  const kept = Object.entries(process.env).filter(([name]) => !ours.test(name));
+  return { ...Object.fromEntries(kept), COUNTERFOIL_DATA_DIR: dataDir };
+}
+
+/** What `npm run <name> -- <args>` runs, to its end. */
+async function command(dataDir: string, [name = '', ...args]: string[], more: NodeJS.ProcessEnv = {}) {
+  const child = spawn(process.execPath, [join(ROOT, `scripts/${name}.mjs`), ...args], {
+    cwd: ROOT,
+    env: { ...environment(dataDir), ...more },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  const [code] = await once(child, 'close');
+  return { code, output };
+}
+
 /** What `npm start` runs, without its launcher (a kill is to hit the supervisor), in a data folder of the test's own. */
 class Started {
   output = '';
+  /** The variables that it printed with them. */
+  readonly exported: Record<string, string> = {};
   readonly process: ChildProcess;
 
   constructor(dataDir: string, port: number) {
-    const { DATABASE_URL: _, REDIS_URL: __, REDIS_QUEUE_URL: ___, ...env } = process.env;
     this.process = spawn(process.execPath, [join(ROOT, 'scripts/start.mjs')], {
       cwd: ROOT,
-      env: { ...env, COUNTERFOIL_DATA_DIR: dataDir, PORT: String(port), COUNTERFOIL_OPERATOR_KEY: '' },
+      env: { ...environment(dataDir), PORT: String(port) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [this.process.stdout, this.process.stderr]) {
@@ -40,15 +64,10 @@ class Started {
       },
       READY_WITHIN_MS,
     );
-    const key = /export KEY=(\S+)/.exec(this.output)?.[1] ?? '';
-    return [...this.output.matchAll(/^ {2}curl -sS (.*)$/gm)].map(([, line = '']) => {
-      const headers = [...line.matchAll(/-H "([^:]+): ([^"]+)"/g)].map(([, name = '', value = '']) => [
-        name,
-        value.replace('$KEY', key),
-      ]);
-      const body = / -d '(.*)'$/.exec(line)?.[1];
-      const url = /https?:[^\s"]+/.exec(line)?.[0] ?? '';
-      return { url, init: { headers: Object.fromEntries(headers), ...(body && { method: 'POST', body }) } };
+    const text = this.output.slice(this.output.indexOf('  export URL='), this.output.indexOf('counterfoil: Ctrl-C'));
+    return [...commandsOf(text, this.exported, () => undefined)].map((words) => {
+      const { method, url, headers, body } = curlRequest(words);
+      return { url, init: { method, headers, ...(body !== undefined && { body }) } };
     });
   }
 
@@ -59,6 +78,14 @@ class Started {
     await ended;
     return this.process.exitCode;
   }
+}
+
+/** k6 is no dependency: a program of its name that says what it was given. */
+async function folderWithK6(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'counterfoil-k6-'));
+  const text = '#!/bin/sh\necho "$COUNTERFOIL_URL $COUNTERFOIL_OPERATOR_KEY"\n';
+  await writeFile(join(folder, 'k6'), text, { mode: 0o755 });
+  return folder;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: answers of three shapes
@@ -100,6 +127,26 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     );
   });
 
+  test('is found by every command that works on it, whatever ports it took', async () => {
+    await started.curls();
+    expect(await command(dataDir, ['verify'])).toMatchObject({ code: 0, output: expect.stringContaining('I1') });
+    const check = await command(dataDir, ['migrate', '--check']);
+    expect(check).toEqual({ code: 0, output: 'The schema is current.\n' });
+    const rebuilt = await command(dataDir, ['projections', 'rebuild', 'daily_summaries']);
+    expect(rebuilt).toMatchObject({ code: 0, output: expect.stringContaining('is served from generation') });
+    const tools = await folderWithK6();
+    const load = await command(dataDir, ['k6', 'smoke'], { PATH: `${tools}:${process.env.PATH}` });
+    expect(load).toEqual({ code: 0, output: `${started.exported.URL} ${started.exported.OPERATOR_KEY}\n` });
+    await rm(tools, { recursive: true });
+  });
+
+  test('mixes nothing of its own into a place that the environment names', async () => {
+    await started.curls();
+    const elsewhere = { COUNTERFOIL_URL: 'http://127.0.0.1:9' };
+    const load = await command(dataDir, ['k6', 'smoke'], elsewhere);
+    expect(load).toEqual({ code: 1, output: 'counterfoil: set COUNTERFOIL_OPERATOR_KEY beside COUNTERFOIL_URL.\n' });
+  });
+
   test('killed without warning and started again, it has the same data and the same keys', async () => {
     const [posting, balance] = await started.curls();
     if (!posting || !balance) throw new Error('no requests were printed');
@@ -130,4 +177,47 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
   test('SIGTERM ends it in good order', async () => {
     expect(await started.end('SIGTERM')).toBe(0);
   });
+
+  test.each([
+    [['verify']],
+    [['migrate', '--check']],
+    [['projections', 'rebuild', 'daily_summaries']],
+    [['k6', 'smoke']],
+  ])('ended, %j says how to start it', async (words) => {
+    const { code, output } = await command(dataDir, words);
+    expect(code).toBe(2);
+    expect(output).toMatch(
+      /^counterfoil: nothing runs in this checkout\. Run `npm start`.* first,.* or set \w+_URL\.\n$/,
+    );
+  });
+
+  test.each([
+    ['another listens there', () => port, /^counterfoil: PORT=\d+ cannot be had: another program listens there/],
+    ['it is no port', () => 'http', /^counterfoil: PORT must be a whole number from 1 to 65535, not "http"\.\n$/],
+  ])('a PORT that cannot be had is said in words, before anything starts: %s', async (_, wanted, says) => {
+    const taker = createServer().listen(port, '127.0.0.1');
+    await once(taker, 'listening');
+    const { code, output } = await command(dataDir, ['start'], { PORT: String(wanted()) });
+    taker.close();
+    expect(code).toBe(1);
+    expect(output).toMatch(says);
+  });
+});
+
+test('without a PORT, the next free one is taken and said', async () => {
+  const taker = createServer().listen(0);
+  await once(taker, 'listening');
+  const { port: preferred } = taker.address() as AddressInfo;
+  const said: string[] = [];
+  const port = await portFor({ setting: 'NO_SUCH_PORT', preferred, say: (message) => said.push(message) });
+  taker.close();
+  expect(port).toBeGreaterThan(preferred);
+  expect(said).toEqual([`port ${preferred} is taken, so this is port ${port} (NO_SUCH_PORT asks for another).`]);
+});
+
+test('only servers that the environment does not name are said to be started', () => {
+  const [DATABASE_URL, REDIS_URL, REDIS_QUEUE_URL] = ['postgres://db/x', 'redis://cache', 'redis://queue'];
+  expect(privateServers({})).toEqual(['PostgreSQL', 'Redis']);
+  expect(privateServers({ DATABASE_URL, REDIS_URL })).toEqual(['Redis']);
+  expect(privateServers({ DATABASE_URL, REDIS_URL, REDIS_QUEUE_URL })).toEqual([]);
 });

@@ -3,8 +3,14 @@ import http, { type RefinedResponse } from 'k6/http';
 import { Counter } from 'k6/metrics';
 
 /** Where the service is and the platform's key; `npm run k6` fills both in from a running `npm start`. */
-export const URL = __ENV.COUNTERFOIL_URL || 'http://127.0.0.1:3000';
-const OPERATOR_KEY = __ENV.COUNTERFOIL_OPERATOR_KEY || '';
+const URL = setting('COUNTERFOIL_URL');
+const OPERATOR_KEY = setting('COUNTERFOIL_OPERATOR_KEY');
+
+function setting(name: string): string {
+  const value = __ENV[name];
+  if (!value) throw new Error(`${name} is not set: run this with \`npm run k6\``);
+  return value;
+}
 
 export const acknowledged = new Counter('postings_acknowledged');
 export const verified = new Counter('postings_verified');

@@ -127,6 +127,17 @@ export async function startServices({
   }
 }
 
+/** As our programs read it. @param {Services} services */
+export function serviceEnvironment({ databaseUrl, redisUrl, redisQueueUrl }) {
+  return { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl, REDIS_QUEUE_URL: redisQueueUrl };
+}
+
+/** Which servers the environment does not name, in words. @param {NodeJS.ProcessEnv} [env] */
+export function privateServers(env = process.env) {
+  const wanted = [!env.DATABASE_URL && 'PostgreSQL', !(env.REDIS_URL && env.REDIS_QUEUE_URL) && 'Redis'];
+  return wanted.filter((name) => name !== false);
+}
+
 /** @param {string} dataDir @param {string} name */
 async function claim(dataDir, name) {
   const folder = openSubFolder(dataDir, name);

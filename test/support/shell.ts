@@ -88,6 +88,11 @@ export function curlRequest(words: readonly string[]): CurlRequest {
   const rest = [...words.slice(1)];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     if (word === '-sS' || word === '-i') continue;
+    // What is printed behind the answer.
+    if (word === '-w') {
+      rest.shift();
+      continue;
+    }
     if (word === '-H') {
       const [, name = '', value = ''] = /^([\w-]+): (.*)$/.exec(rest.shift() ?? '') ?? [];
       request.headers[name.toLowerCase()] = value;

@@ -20,8 +20,8 @@ export function givenIdempotencyOf(request: FastifyRequest): Idempotency | undef
     );
   }
   const [path] = request.url.split('?', 1);
-  const body = request.body === undefined ? {} : request.body;
-  return { key, requestSha256: hash('sha256', `${request.method} ${path}\n${canonicalJson(body)}`, 'buffer') };
+  const digest = hash('sha256', `${request.method} ${path}\n${canonicalJson(request.body ?? {})}`, 'buffer');
+  return { key, requestSha256: digest };
 }
 
 /** The same where money moves. Throws `idempotency_key_required`, too. */
@@ -59,7 +59,6 @@ export function refuse(reply: FastifyReply, refusal: Refusal): object {
 
 /** JSON with sorted keys and no white space. `value` came out of JSON.parse, so it has no cycles and bounded depth. */
 export function canonicalJson(value: unknown): string {
-  if (value === undefined) return 'null';
   if (value === null || typeof value !== 'object') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   const record = value as Record<string, unknown>;

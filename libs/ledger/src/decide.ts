@@ -6,6 +6,7 @@ import type {
   CloseAccount,
   Command,
   Decision,
+  Facts,
   Parent,
   Post,
   Refused,
@@ -115,7 +116,17 @@ function decideCapture(book: Book, command: Capture, id: bigint): Decision {
     pending: single ? -released : -entry.pending,
   }));
   const status = remaining === 0n ? 'posted' : 'partially_posted';
-  return moveParent(book, { parent, state, kind: 'capture', type: transaction.type, lines, id, status, remaining });
+  return moveParent(book, {
+    parent,
+    state,
+    kind: 'capture',
+    type: transaction.type,
+    facts: command,
+    lines,
+    id,
+    status,
+    remaining,
+  });
 }
 
 function decideRelease(book: Book, command: Release, id: bigint): Decision {
@@ -137,7 +148,7 @@ function decideRelease(book: Book, command: Release, id: bigint): Decision {
     pending: single ? -state.remaining : -entry.pending,
   }));
   const [kind, status] = expiry ? (['expiry', 'expired'] as const) : (['void', 'voided'] as const);
-  return moveParent(book, { parent, state, kind, type: kind, lines, id, status, remaining: 0n });
+  return moveParent(book, { parent, state, kind, type: kind, facts: command, lines, id, status, remaining: 0n });
 }
 
 function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
@@ -187,6 +198,7 @@ function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
     state: { ...state, reversed: state.reversed + amount },
     kind: 'reversal',
     type: 'reversal',
+    facts: command,
     lines,
     id,
     status: state.status,
@@ -218,6 +230,7 @@ interface Move {
   state: TransactionState;
   kind: TransactionKind;
   type: string;
+  facts: Facts;
   lines: Line[];
   id: bigint;
   status: TransactionStatus;
@@ -226,6 +239,16 @@ interface Move {
 
 function moveParent(book: Book, move: Move): Decision {
   const parent = move.parent.transaction;
+  const { facts } = move;
+  const effectiveAtMs = facts.effectiveAtMs ?? Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs);
+  if (effectiveAtMs < parent.effectiveAtMs) {
+    const earliest = new Date(parent.effectiveAtMs).toISOString();
+    return refuse(
+      'validation_failed',
+      `effective_at: transaction ${parent.id} is effective from ${earliest} on, and nothing moves it before that.`,
+      'effective_at',
+    );
+  }
   const applied = applyLines(book, move.lines, move.id, move.kind === 'reversal');
   if ('accepted' in applied) return applied;
   const transaction: Transaction = {
@@ -233,12 +256,12 @@ function moveParent(book: Book, move: Move): Decision {
     kind: move.kind,
     type: move.type,
     ...totalOf(applied.entries),
-    description: undefined,
-    externalRef: undefined,
-    effectiveAtMs: snowflakeTimeMs(move.id),
+    description: facts.description,
+    externalRef: facts.externalRef,
+    effectiveAtMs,
     expiresAtMs: undefined,
     parentId: parent.id,
-    metadata: undefined,
+    metadata: facts.metadata,
     entries: applied.entries,
   };
   const value = { ...move.state, status: move.status, remaining: move.remaining };
