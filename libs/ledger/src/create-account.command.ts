@@ -4,7 +4,7 @@ import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { isUniqueViolation } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { endSpan, startChild, traceparentOf } from '#platform/tracing.js';
+import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { insertAccounts, type NewAccount } from './account-store.js';
 
 /** Opens an account. A code that is taken is `validation_failed`. */
@@ -30,16 +30,16 @@ export class CreateAccountHandler implements ICommandHandler<CreateAccountComman
     const opened = { ...account, id: this.ids.next() };
     const span = startChild(context.span, 'ledger create account');
     try {
-      return await this.requests.answer(merchantId, context, answering, async (client) => {
-        await insertAccounts(client, merchantId, [opened], traceparentOf(context.span));
-        return opened;
-      });
+      return await inSpan(span, () =>
+        this.requests.answer(merchantId, context, answering, async (client) => {
+          await insertAccounts(client, merchantId, [opened], traceparentOf(context.span));
+          return opened;
+        }),
+      );
     } catch (error) {
       if (isUniqueViolation(error, 'accounts_merchant_id_code_key'))
         throw invalid('code', 'is the code of another account');
       throw error;
-    } finally {
-      endSpan(span);
     }
   }
 }

@@ -4,7 +4,7 @@ import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
 import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from '#platform/idempotency.js';
 import type { TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { endSpan, startChild, traceparentOf } from '#platform/tracing.js';
+import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { generateApiKey, hintOf, sha256 } from './api-key.js';
 import { systemAccounts } from './system-accounts.js';
 
@@ -56,18 +56,14 @@ export class CreateMerchantHandler implements ICommandHandler<CreateMerchantComm
     const accounts = systemAccounts(merchant.currencies, () => this.ids.next());
     const apiKey = { id: this.ids.next(), secret: generateApiKey(id) };
     const span = startChild(bounds.span, 'tenancy create merchant');
-    try {
-      const create = async (client: TransactionClient): Promise<CreatedMerchant> => {
-        await insertMerchant(client, id, merchant);
-        await insertAccounts(client, id, accounts, traceparentOf(bounds.span));
-        await insertApiKey(client, id, apiKey);
-        return { ...merchant, id, createdAtMs: snowflakeTimeMs(id), accounts, apiKey };
-      };
-      // A key of the merchant's own could not be found again: the next try would make another merchant.
-      return await this.requests.answer(id, bounds, answering, create, PLATFORM_TENANT);
-    } finally {
-      endSpan(span);
-    }
+    const create = async (client: TransactionClient): Promise<CreatedMerchant> => {
+      await insertMerchant(client, id, merchant);
+      await insertAccounts(client, id, accounts, traceparentOf(bounds.span));
+      await insertApiKey(client, id, apiKey);
+      return { ...merchant, id, createdAtMs: snowflakeTimeMs(id), accounts, apiKey };
+    };
+    // A key of the merchant's own could not be found again: the next try would make another merchant.
+    return inSpan(span, () => this.requests.answer(id, bounds, answering, create, PLATFORM_TENANT));
   }
 }
 
