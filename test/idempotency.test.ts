@@ -94,6 +94,11 @@ const POSTS: Record<string, () => Promise<Post>> = {
     path: `/v1/accounts/${await shop.open(fresh('closing'))}/close`,
     status: 200,
   }),
+  'POST /v1/accounts/{id}/reopen': async () => {
+    const id = await shop.open(fresh('reopening'));
+    await shop.client.post(`/v1/accounts/${id}/close`);
+    return { path: `/v1/accounts/${id}/reopen`, status: 200 };
+  },
   'POST /v1/transactions': async () => ({ path: '/v1/transactions', body: pay('5'), status: 201 }),
   'POST /v1/transactions/batch': async () => ({
     path: '/v1/transactions/batch',

@@ -6,8 +6,9 @@ import { isUniqueViolation } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { insertAccounts, type NewAccount } from './account-store.js';
+import { isReservedCode } from './system-accounts.js';
 
-/** Opens an account. A code that is taken is `validation_failed`. */
+/** Opens an account. A code that is taken or reserved is `validation_failed`. */
 export class CreateAccountCommand extends Command<Answer> {
   constructor(
     readonly context: RequestContext,
@@ -27,6 +28,7 @@ export class CreateAccountHandler implements ICommandHandler<CreateAccountComman
 
   async execute({ context, account, answering }: CreateAccountCommand): Promise<Answer> {
     const { merchantId } = context;
+    if (isReservedCode(account.code)) throw invalid('code', 'is reserved for the system accounts');
     const opened = { ...account, id: this.ids.next() };
     const span = startChild(context.span, 'ledger create account');
     try {

@@ -148,11 +148,14 @@ const WRITE_STATES = {
 
 const WRITE_LATE_SUMS = {
   name: 'write-late-sums',
-  text: `INSERT INTO late_sums AS s (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits)
-  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+  text: `INSERT INTO late_sums AS s (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits,
+                                newest_version)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+                       $9::bigint[])
   ON CONFLICT (merchant_id, account_id, level, bucket) DO UPDATE
     SET posted_debits = s.posted_debits + excluded.posted_debits, posted_credits = s.posted_credits + excluded.posted_credits,
-        pending_debits = s.pending_debits + excluded.pending_debits, pending_credits = s.pending_credits + excluded.pending_credits`,
+        pending_debits = s.pending_debits + excluded.pending_debits, pending_credits = s.pending_credits + excluded.pending_credits,
+        newest_version = greatest(s.newest_version, excluded.newest_version)`,
 };
 
 /** One connection of the writer. At most one group is in flight on it. */
@@ -365,6 +368,7 @@ function lateParameters(rows: (LateSum & { merchantId: bigint })[]): Buffer[] {
     int8Array(rows.map((row) => row.postedCredits)),
     int8Array(rows.map((row) => row.pendingDebits)),
     int8Array(rows.map((row) => row.pendingCredits)),
+    int8Array(rows.map((row) => row.newestVersion)),
   ];
 }
 

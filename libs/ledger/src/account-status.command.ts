@@ -1,39 +1,45 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { notFound } from '#kernel/problem.js';
+import { LedgerError, notFound } from '#kernel/problem.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { AccountDirectory } from './account-directory.js';
 import { refusalOf } from './group.js';
 import { keyReused, PostingDesk, type PostingReply } from './posting.js';
 import type { Refusal } from './submission.js';
+import { isSystemAccount } from './system-accounts.js';
 
-/** What an account was asked to become, or why not. */
-type CloseResult = 'closed' | { refusal: Refusal };
+type StatusResult = 'changed' | { refusal: Refusal };
+export type StatusReply = PostingReply<StatusResult>;
 
-/** Closes an empty account. Throws `not_found`. */
-export class CloseAccountCommand extends Command<PostingReply<CloseResult>> {
+/** Closes an empty account, or opens it again. Throws `not_found`, and `invalid_transition` for a system account. */
+export class ChangeAccountStatusCommand extends Command<StatusReply> {
   constructor(
     readonly context: RequestContext,
     readonly accountId: bigint,
+    readonly change: 'close' | 'reopen',
     readonly idempotency: Idempotency | undefined,
   ) {
     super();
   }
 }
 
-@CommandHandler(CloseAccountCommand)
-export class CloseAccountHandler implements ICommandHandler<CloseAccountCommand> {
+@CommandHandler(ChangeAccountStatusCommand)
+export class ChangeAccountStatusHandler implements ICommandHandler<ChangeAccountStatusCommand> {
   constructor(
     private readonly desk: PostingDesk,
     private readonly directory: AccountDirectory,
   ) {}
 
-  async execute({ context, accountId, idempotency }: CloseAccountCommand): Promise<PostingReply<CloseResult>> {
+  async execute(command: ChangeAccountStatusCommand): Promise<StatusReply> {
+    const { context, accountId, change, idempotency } = command;
     const [account] = await this.directory.find(context.merchantId, [{ id: accountId }], context.deadline);
     if (!account) throw notFound('account');
+    if (change === 'close' && isSystemAccount(account)) {
+      throw new LedgerError('invalid_transition', `Account ${account.code} is a system account, which never closes.`);
+    }
     const { submission, outcome } = await this.desk.submit(context, {
       mode: 'single',
-      commands: [{ kind: 'close', accountId }],
+      commands: [{ kind: change, accountId }],
       accounts: new Map([[account.id, account]]),
       idempotency,
     });
@@ -41,12 +47,12 @@ export class CloseAccountHandler implements ICommandHandler<CloseAccountCommand>
     if (outcome.kind === 'replayed') return { result: recalled(outcome.response), replayed: true };
     const [decision] = outcome.decisions;
     if (!decision) throw new Error('the writer decided nothing');
-    return { result: decision.accepted ? 'closed' : { refusal: refusalOf(decision, submission) }, replayed: false };
+    return { result: decision.accepted ? 'changed' : { refusal: refusalOf(decision, submission) }, replayed: false };
   }
 }
 
 /** What the writer stored with the key: nothing but that it was done, or the refusal. */
-function recalled(response: string | null): CloseResult {
+function recalled(response: string | null): StatusResult {
   const stored = JSON.parse(response ?? '{}') as Partial<Refusal>;
-  return stored.code === undefined ? 'closed' : { refusal: stored as Refusal };
+  return stored.code === undefined ? 'changed' : { refusal: stored as Refusal };
 }
