@@ -1,4 +1,6 @@
 // npm run bench:bodies: what a byte of a request body costs, whatever the bytes are. Needs no servers.
-import { runCompiled } from './compile.mjs';
+import { pathToFileURL } from 'node:url';
+import { compile, compiled } from './compile.mjs';
 
-await runCompiled('bench/bodies.js');
+compile();
+await import(pathToFileURL(compiled('bench/bodies.js')).href);
