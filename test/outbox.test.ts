@@ -1,14 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { BEGINNING, type Stretch } from '#outbox/position.js';
-import { ClaimLost, ConsumerPosition } from '#outbox/position-store.js';
+import { type Stretch } from '#outbox/position.js';
 import { Relay, type RelayTarget } from '#outbox/relay.js';
 import { RelayLease } from '#outbox/relay-lease.js';
 import { RelayStore } from '#outbox/relay-store.js';
-import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
-import type { TransactionClient } from '#platform/postgres.js';
 import { RECORDS } from './outbox/recorder.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
@@ -451,68 +447,4 @@ test('events come again when the relay cannot hand them over, and when it dies b
   });
   await relay.stop();
   await lease.release();
-});
-
-test('a consumer that slept past its claim commits nothing, whatever it has in hand', async () => {
-  const one = await shop();
-  const { rows } = await admin.query<{ partition: number; xid: string; seq: string }>(
-    'SELECT partition, xid, seq FROM events WHERE merchant_id = $1 ORDER BY xid DESC, seq DESC LIMIT 1',
-    [one.merchant],
-  );
-  const [{ partition, xid, seq }] = rows as [{ partition: number; xid: string; seq: string }];
-  const upTo = { xid: BigInt(xid), seq: BigInt(seq) };
-  await new RelayStore(ledger.database).register('claimed', { from: 'beginning', keepsPosition: true });
-  const within = <T>(work: (client: TransactionClient) => Promise<T>) =>
-    ledger.database.transaction('relay', Deadline.after(20_000), work);
-  const [sleeper, other] = [randomUUID(), randomUUID()].map(
-    (claimant) => new ConsumerPosition('claimed', partition, claimant, 60_000),
-  ) as [ConsumerPosition, ConsumerPosition];
-  const from = await within((client) => sleeper.claim(client, upTo));
-  expect(await within((client) => other.claim(client, upTo))).toBeUndefined();
-  await admin.query(`UPDATE consumer_positions SET claimed_until = now() - interval '1 s' WHERE consumer = 'claimed'`);
-  const claim = await within((client) => other.claim(client, upTo));
-  expect(claim).toMatchObject({ position: from?.position, tries: 2, carefulUpTo: upTo });
-  const late = within((client) => sleeper.move(client, BEGINNING, upTo, false));
-  await expect(late).rejects.toBeInstanceOf(ClaimLost);
-  await within((client) => other.move(client, BEGINNING, upTo, false));
-  expect(await within((client) => other.claim(client, upTo))).toBeUndefined();
-});
-
-describe('a try of a claim that ran out', () => {
-  const upTo = { xid: 9n, seq: 9n };
-  const within = <T>(work: (client: TransactionClient) => Promise<T>) =>
-    ledger.database.transaction('relay', Deadline.after(20_000), work);
-  const claimants = (consumer: string) =>
-    [randomUUID(), randomUUID()].map((claimant) => new ConsumerPosition(consumer, 7, claimant, 60_000)) as [
-      ConsumerPosition,
-      ConsumerPosition,
-    ];
-  const expire = (consumer: string) =>
-    admin.query(`UPDATE consumer_positions SET claimed_until = now() - interval '1 s' WHERE consumer = $1`, [consumer]);
-
-  test('is not counted, nor its error noted, by the process that lost the claim to another', async () => {
-    await new RelayStore(ledger.database).register('overtaken', { from: 'beginning', keepsPosition: true });
-    const [sleeper, other] = claimants('overtaken');
-    await within((client) => sleeper.claim(client, upTo));
-    await expire('overtaken');
-    await within((client) => other.claim(client, upTo));
-    const row = `SELECT * FROM consumer_positions WHERE consumer = 'overtaken' AND partition = 7`;
-    const before = (await admin.query(row)).rows;
-    await within((client) => sleeper.fail(client, 'too late', true));
-    await within((client) => sleeper.fail(client, 'too late', false));
-    await within((client) => sleeper.release(client));
-    expect((await admin.query(row)).rows).toEqual(before);
-  });
-
-  test('does not count when its own process claims next: what kept it from telling the end was the database', async () => {
-    await new RelayStore(ledger.database).register('untold', { from: 'beginning', keepsPosition: true });
-    const [one, other] = claimants('untold');
-    for (let outage = 0; outage < 3; outage += 1) {
-      expect(await within((client) => one.claim(client, upTo))).toMatchObject({ tries: 1, carefulUpTo: BEGINNING });
-      await expire('untold');
-    }
-    expect(await within((client) => other.claim(client, upTo))).toMatchObject({ tries: 2, carefulUpTo: upTo });
-    await within((client) => other.fail(client, 'poison', true));
-    expect(await within((client) => other.claim(client, upTo))).toMatchObject({ tries: 3, lastError: 'poison' });
-  });
 });

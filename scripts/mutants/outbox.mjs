@@ -86,12 +86,14 @@ export const OUTBOX_MUTANTS = [
     'a position moves without its claim',
     'AND claimed_by = $3 AND xid = $5 AND seq = $6',
     'AND $3::uuid IS NOT NULL AND $5::xid8 IS NOT NULL AND $6::bigint IS NOT NULL',
+    ['test/consumer-claims.test.ts'],
   ),
   positions('a try is not counted', 'tries = tries + CASE WHEN ${UNTOLD} THEN 0 ELSE 1 END,', 'tries = 1,'),
   positions(
     'a try that the database did not let end counts',
     "'claimed_by = $3 AND claimed_until > to_timestamp(0)'",
     "'claimed_by = $3 AND false'",
+    ['test/consumer-claims.test.ts'],
   ),
   positions(
     'a process that lost its claim counts its failure',
@@ -99,6 +101,7 @@ export const OUTBOX_MUTANTS = [
  WHERE consumer = $1 AND partition = $2 AND claimed_by = $3`,
     `tries = CASE WHEN $5 THEN tries ELSE greatest(tries - 1, 0) END
  WHERE consumer = $1 AND partition = $2 AND $3::uuid IS NOT NULL`,
+    ['test/consumer-claims.test.ts'],
   ),
   mutantsOf('libs/outbox/src/handler-call.ts', OUTBOX)(
     'a slow database is the fault of the events',
