@@ -277,6 +277,23 @@ describe('reads of a long history', () => {
     expect(plan.buffers).toBeLessThan(30);
   });
 
+  test('what moved a transaction is found by its index', async () => {
+    const parentId = firstSnowflakeAt(middle());
+    const reversed = await ledger.move(history.merchantId, { kind: 'reverse', parentId });
+    const plan = await list({ parentId });
+    expectWalk(plan, 'transactions_parent', { heap: true });
+    expect(plan.nodes[0]?.['Actual Rows']).toBe(1);
+    expect(plan.buffers).toBeLessThan(30);
+    const filter = { parentId };
+    const found = await listTransactions(
+      ledger.database,
+      history.merchantId,
+      { filter, beforeId: undefined, limit: 100 },
+      deadline(),
+    );
+    expect(found.map(({ id }) => id)).toEqual([postedId(reversed)]);
+  });
+
   test('a status that can move is found by its index', async () => {
     for (const plan of [
       await list({ status: 'pending' }),

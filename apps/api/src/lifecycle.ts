@@ -105,6 +105,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       ),
       deadline: Deadline.after(config.requestDeadlineMs),
       context: undefined,
+      byOperator: false,
       isStillAdmitted: undefined,
       problem: undefined,
     };
@@ -127,6 +128,7 @@ function authorise(
   if (key === undefined) throw new LedgerError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
     if (!caller) throw new LedgerError('unauthorized', 'The API key is not valid, or has been revoked.');
+    exchange.byOperator = caller.kind === 'operator';
     const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
     if (access === 'merchant') return actForMerchant(request, exchange, caller, authenticator);
