@@ -106,6 +106,9 @@ describe('accounts', () => {
     expect([closed.status, closed.body.status]).toEqual([200, 'closed']);
     expect((await shop.post(transfer(payer, wallet, '5'))).body.code).toBe('account_closed');
     expect((await shop.client.post(`/v1/accounts/${walletId}/close`)).body.code).toBe('invalid_transition');
+    const reopened = await shop.client.post(`/v1/accounts/${walletId}/reopen`);
+    expect([reopened.status, reopened.body]).toEqual([200, { ...closed.body, status: 'open' }]);
+    await shop.posted(transfer(payer, wallet, '5'));
   });
 
   test('a balance takes every consistency, and min_version asks for a version that is there', async () => {

@@ -11,6 +11,7 @@ import type {
   Post,
   Refused,
   Release,
+  ReopenAccount,
   Reverse,
 } from './command.js';
 import { applyLines, findBrokenCondition, findUnbalanced, type Line, refuse, totalOf } from './lines.js';
@@ -43,6 +44,8 @@ export function decide(book: Book, command: Command, id: bigint): Decision {
       return decideReverse(book, command, id);
     case 'close':
       return decideClose(book, command);
+    case 'reopen':
+      return decideReopen(book, command);
   }
 }
 
@@ -219,6 +222,14 @@ function decideClose(book: Book, command: CloseAccount): Decision {
     );
   }
   const balances = new Map([[command.accountId, { ...balance, closed: true }]]);
+  return { accepted: true, transaction: undefined, balances, state: undefined };
+}
+
+/** Of an account that is open nothing changes: reopening twice is reopening once. */
+function decideReopen(book: Book, command: ReopenAccount): Decision {
+  const balance = book.balance(command.accountId);
+  if (!balance) return refuse('not_found', 'There is no such account.');
+  const balances = new Map(balance.closed ? [[command.accountId, { ...balance, closed: false }]] : []);
   return { accepted: true, transaction: undefined, balances, state: undefined };
 }
 
