@@ -106,6 +106,9 @@ describe('accounts', () => {
     expect([closed.status, closed.body.status]).toEqual([200, 'closed']);
     expect((await shop.post(transfer(payer, wallet, '5'))).body.code).toBe('account_closed');
     expect((await shop.client.post(`/v1/accounts/${walletId}/close`)).body.code).toBe('invalid_transition');
+    const reopened = await shop.client.post(`/v1/accounts/${walletId}/reopen`);
+    expect([reopened.status, reopened.body]).toEqual([200, { ...closed.body, status: 'open' }]);
+    await shop.posted(transfer(payer, wallet, '5'));
   });
 
   test('a balance takes every consistency, and min_version asks for a version that is there', async () => {
@@ -322,6 +325,43 @@ describe('transactions', () => {
       available: '40',
     });
     expect((await shop.move(hold.id, 'void')).body.code).toBe('not_pending');
+  });
+
+  test('a transaction and a statement tell what is available apart from what is posted, on both sides', async () => {
+    await shop.open('shown:cash', { normal_side: 'debit' });
+    const walletId = await shop.open('shown:wallet');
+    await shop.posted(transfer('shown:cash', 'shown:wallet', '100'));
+    const told = async (body: Json) => {
+      const lines = await Promise.all(
+        ['shown:cash', 'shown:wallet'].map(async (code) => {
+          const { data } = (await shop.client.get(`/v1/accounts/${shop.accounts[code]}/entries?limit=1`)).body;
+          return [data[0].posted_after, data[0].pending_after, data[0].available_after];
+        }),
+      );
+      // The statement is in the order of the accounts, the balances in that of the entries.
+      const balances = ['shown:cash', 'shown:wallet'].map((code) => {
+        const { posted, pending, available } = body.balances.find((b: Json) => b.account_id === shop.accounts[code]);
+        return [posted.amount, pending.amount, available];
+      });
+      expect(lines).toEqual(balances);
+      return balances;
+    };
+    // What may come in is not there yet; what may go out is there no more.
+    const incoming = await shop.posted(transfer('shown:cash', 'shown:wallet', '7', { status: 'pending' }));
+    expect(await told(incoming)).toEqual([
+      ['100', '7', '100'],
+      ['100', '7', '100'],
+    ]);
+    const outgoing = await shop.posted(transfer('shown:wallet', 'shown:cash', '60', { status: 'pending' }));
+    expect(await told(outgoing)).toEqual([
+      ['100', '-53', '40'],
+      ['100', '-53', '40'],
+    ]);
+    expect(await balanceOf(walletId)).toMatchObject({ posted: { amount: '100' }, available: '40' });
+    expect(await told((await shop.move(outgoing.id, 'post', { amount: '25', final: false })).body)).toEqual([
+      ['75', '-28', '40'],
+      ['75', '-28', '40'],
+    ]);
   });
 
   test('a void gives back what a hold still held', async () => {

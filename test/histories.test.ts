@@ -59,6 +59,9 @@ function right(): void {
       expect(outcome.acknowledgements).toBeGreaterThan(seconds * 4);
       expect(outcome.fromCacheNearFaults).toBeGreaterThan(seconds);
       expect(outcome.faults.length).toBeGreaterThan(seconds / 5);
+      for (const kind of ['transfer', 'hold', 'capture', 'void', 'reverse', 'expiry']) {
+        expect.soft([kind, outcome.kinds.get(kind) ?? 0]).toEqual([kind, expect.toSatisfy((n) => n > seconds / 10)]);
+      }
     },
     seconds * 1_000 + AROUND_MS,
   );

@@ -191,7 +191,8 @@ describe('bad requests', () => {
 
   it('stays in the trace of its caller', async () => {
     const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
-    const { body } = await test.call('GET', '/v1/nothing', {
+    const { body } = await test.call('GET', '/v1/accounts/1', {
+      key,
       headers: { traceparent: `00-${traceId}-00f067aa0ba902b7-01` },
     });
     expect(body.trace_id).toBe(traceId);

@@ -78,6 +78,7 @@ const ROUTES: Record<string, { of: keyof typeof foreign; ask: Ask }[]> = {
     of: 'account',
     ask: (id, as) => as.client.get(`/v1/accounts/${id}/entries${query}`),
   })),
+  'POST /v1/accounts/{id}/reopen': [{ of: 'account', ask: (id, as) => as.client.post(`/v1/accounts/${id}/reopen`) }],
   'POST /v1/accounts/{id}/close': [
     { of: 'account', ask: (id, as) => as.client.post(`/v1/accounts/${id}/close`) },
     { of: 'empty', ask: (id, as) => as.client.post(`/v1/accounts/${id}/close`) },

@@ -39,7 +39,10 @@ function right(): void {
       const { seconds } = options;
       expect(outcome.events).toBeGreaterThan(seconds * 20);
       expect(outcome.faults.length).toBeGreaterThan(seconds / 5);
-      expect(outcome.rolledBack).toBeGreaterThan(seconds / 5);
+      const { rolledBack, ...moved } = outcome.counts;
+      expect(rolledBack).toBeGreaterThan(seconds / 5);
+      for (const [what, count] of Object.entries(moved))
+        expect.soft(`${what} ${count > seconds / 10}`).toBe(`${what} true`);
       expect(outcome.overtaken).toBeGreaterThan(seconds / 5);
       const { counted } = outcome;
       expect(counted['handed over again'] + counted['jobs put off']).toBeGreaterThan(0);

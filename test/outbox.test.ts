@@ -74,6 +74,18 @@ async function untilRecorded(consumer: string, merchants: readonly bigint[]): Pr
   expect(recorded).toEqual(log);
 }
 
+/** The consumer has applied, or passed over, all that the merchant's log holds. */
+const untilPast = (consumer: string, merchant: bigint) =>
+  until(
+    `${consumer} is past the log`,
+    async () =>
+      (await sum(
+        `SELECT count(*)::int AS n FROM events e JOIN consumer_positions p USING (partition)
+          WHERE e.merchant_id = $1 AND p.consumer = $2 AND (e.xid, e.seq) > (p.xid, p.seq)`,
+        [merchant, consumer],
+      )) === 0,
+  );
+
 /** A transaction of the runtime role in a merchant's scope, on a connection of its own. */
 async function as(merchant: bigint): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: on.runtimeUrl });
@@ -183,33 +195,33 @@ test('a job is tried again soon, however long PostgreSQL has been away from its 
   }
 });
 
+const letter = async (merchant: bigint, consumer: string) =>
+  until(`${consumer} has given up`, async () => {
+    const { rows } = await admin.query<{
+      id: string;
+      status: string;
+      tries: number;
+      error: string;
+      xid: string;
+      seq: string;
+    }>(
+      'SELECT id, status, tries, error, xid, seq FROM dead_letters WHERE merchant_id = $1 AND consumer = $2 ORDER BY id DESC',
+      [merchant, consumer],
+    );
+    return rows[0];
+  });
+const decide = (merchant: bigint, id: string, status: string) =>
+  admin.query(
+    `UPDATE dead_letters SET status = $3, decided_by = 'a test', decided_at = now(), reason = 'cured' WHERE merchant_id = $1 AND id = $2`,
+    [merchant, id, status],
+  );
+
 describe('an event that cannot be applied', () => {
   let outbox: TestOutbox;
   beforeAll(async () => {
     outbox = await TestOutbox.start(on, ledger);
   });
   afterAll(() => outbox.stop());
-
-  const letter = async (merchant: bigint, consumer: string) =>
-    until(`${consumer} has given up`, async () => {
-      const { rows } = await admin.query<{
-        id: string;
-        status: string;
-        tries: number;
-        error: string;
-        xid: string;
-        seq: string;
-      }>(
-        'SELECT id, status, tries, error, xid, seq FROM dead_letters WHERE merchant_id = $1 AND consumer = $2 ORDER BY id DESC',
-        [merchant, consumer],
-      );
-      return rows[0];
-    });
-  const decide = (merchant: bigint, id: string, status: string) =>
-    admin.query(
-      `UPDATE dead_letters SET status = $3, decided_by = 'a test', decided_at = now(), reason = 'cured' WHERE merchant_id = $1 AND id = $2`,
-      [merchant, id, status],
-    );
 
   test.each([
     ['throw', /Error: poison/],
@@ -260,7 +272,7 @@ describe('an event that cannot be applied', () => {
     const one = await shop();
     await post(one, `poison:throw:${one.merchant}:1`);
     await post(one);
-    await post(one, `poison:throw:${one.merchant}:2`);
+    await post(one, `poison:exit:${one.merchant}:2`);
     await post(one);
     const first = await letter(one.merchant, 'by_stream');
     await decide(one.merchant, first.id, 'discarding');
@@ -278,6 +290,43 @@ describe('an event that cannot be applied', () => {
     );
     expect((await compare('by_stream', [one.merchant])).recorded).toEqual(others);
   });
+
+  test('leaves a stream that goes on although whoever redrove it died before the rest of it was applied', async () => {
+    const one = await shop();
+    await post(one, `poison:throw:${one.merchant}`);
+    await post(one);
+    const parked = await letter(one.merchant, 'by_stream');
+    const { log } = await compare('by_stream', [one.merchant]);
+    // As the first of its transactions leaves it.
+    await admin.query('BEGIN');
+    await decide(one.merchant, parked.id, 'discarded');
+    await admin.query(
+      `UPDATE parked_streams SET xid = $2, seq = $3 WHERE merchant_id = $1 AND consumer = 'by_stream'`,
+      [one.merchant, parked.xid, parked.seq],
+    );
+    await admin.query('COMMIT');
+    await until(
+      'nothing waits',
+      async () =>
+        (await sum('SELECT count(*)::int AS n FROM parked_streams WHERE merchant_id = $1', [one.merchant])) === 0,
+    );
+    const others = log.filter((at) => at !== `${one.merchant} ${parked.xid}-${parked.seq}`);
+    expect((await compare('by_stream', [one.merchant])).recorded).toEqual(others);
+  });
+});
+
+test('a stream that waits for longer than a page catches up page by page, each event once', async () => {
+  const outbox = await TestOutbox.start(on, ledger, { environment: { CONSUMER_PAGE: '3' } });
+  onTestFinished(() => outbox.stop());
+  const one = await shop();
+  const ref = `poison:throw:${one.merchant}`;
+  await post(one, ref);
+  const parked = await letter(one.merchant, 'by_stream');
+  for (let waiting = 0; waiting < 8; waiting += 1) await post(one);
+  await untilPast('by_stream', one.merchant);
+  await admin.query('INSERT INTO cured VALUES ($1)', [ref]);
+  await decide(one.merchant, parked.id, 'redriving');
+  await untilRecorded('by_stream', [one.merchant]);
 });
 
 describe('a relay that lost its lease', () => {

@@ -93,6 +93,30 @@ test('key order and white space do not make another request; escapes neither', a
   expect(viaQuery.text).toBe(first.text);
 });
 
+test.each(['post', 'void', 'reverse'] as const)('%s without a body and with {} are the same request', async (what) => {
+  const { id } = await shop.posted(transfer('payer', 'wallet', '3', what === 'reverse' ? {} : { status: 'pending' }));
+  const first = await shop.move(id, what, undefined, `no-body-${what}`);
+  for (const body of [{}, undefined]) {
+    const again = await shop.move(id, what, body, `no-body-${what}`);
+    expect([again.text, again.headers.get('idempotent-replayed')]).toEqual([first.text, 'true']);
+  }
+});
+
+test('the order of entries makes another request, and so does the order of transactions in a batch', async () => {
+  const [debit, credit] = transfer('payer', 'wallet', '5').entries;
+  const entries = (...order: object[]) => shop.post({ type: 'transfer', entries: order }, 'entry-order');
+  expect((await entries(debit, credit)).status).toBe(201);
+  expect((await entries(credit, debit)).body.code).toBe('idempotency_key_reused');
+  expect((await entries(debit, credit)).headers.get('idempotent-replayed')).toBe('true');
+  const batch = (...amounts: string[]) =>
+    shop.client.post('/v1/transactions/batch', {
+      body: { mode: 'atomic', transactions: amounts.map((amount) => transfer('payer', 'wallet', amount)) },
+      key: 'batch-order',
+    });
+  expect((await batch('1', '2')).status).toBe(200);
+  expect((await batch('2', '1')).body.code).toBe('idempotency_key_reused');
+});
+
 test.each<[string, (hold: string) => Promise<Answer>]>([
   ['another body', () => shop.post(transfer('payer', 'wallet', '6', { description: 'other' }), 'reused')],
   ['the amount as a number', () => shop.post(transfer('payer', 'wallet', 5), 'reused')],

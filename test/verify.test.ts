@@ -190,13 +190,18 @@ const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: string }
   {
     title: 'a late sum that is off',
     sql: `UPDATE late_sums SET posted_debits = posted_debits + 1 WHERE level = 2`,
-    check: /^sums of late/,
+    check: /^sums and versions of late/,
   },
-  { title: 'a late sum lost', sql: `DELETE FROM late_sums WHERE level = 0`, check: /^sums of late/ },
+  {
+    title: 'the version of a late sum',
+    sql: `UPDATE late_sums SET newest_version = newest_version + 1 WHERE level = 2 AND newest_version > 0`,
+    check: /^sums and versions of late/,
+  },
+  { title: 'a late sum lost', sql: `DELETE FROM late_sums WHERE level = 0`, check: /^sums and versions of late/ },
   {
     title: 'a late sum of nothing',
     sql: `INSERT INTO late_sums SELECT merchant_id, id, 0, 1, 1, 1, 0, 0 FROM accounts`,
-    check: /^sums of late/,
+    check: /^sums and versions of late/,
   },
   {
     title: 'a created_at that is not that of the id',

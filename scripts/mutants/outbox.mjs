@@ -63,7 +63,26 @@ export const OUTBOX_MUTANTS = [
     'isCareful ? 1 : this.#options.pageEvents',
     'this.#options.pageEvents',
   ),
-  redriver('a redriven stream does not catch up', 'limit = await this.#catchUp(redrive, position, limit)', 'limit = 0'),
+  redriver(
+    'a stream that has not caught up waits no longer',
+    'const hasCaughtUp = events.length < limit;',
+    'const hasCaughtUp = true;',
+  ),
+  redriver(
+    'a stream longer than a page goes on from the first event of each page',
+    'hasCaughtUp ? undefined : events.at(-1)',
+    'hasCaughtUp ? undefined : events[0]',
+  ),
+  mutantsOf('libs/outbox/src/dead-letter-store.ts', OUTBOX)(
+    'a stream goes on while its dead letter is parked',
+    `AND d.status IN ('parked', 'redriving', 'discarding'))`,
+    `AND d.status IN ('redriving', 'discarding'))`,
+  ),
+  mutantsOf('libs/outbox/src/consumer-host.ts', OUTBOX)(
+    'a stream whose handler ends the process is tried for ever',
+    'const isSuspect = this.#suspects.has(merchantId);',
+    'const isSuspect = false;',
+  ),
   ...inFile('libs/balances/src/invalidation.ts', 'test/balance-invalidation.test.ts', [
     ['the log tells the cache nothing', 'await this.#client.run( rows.map(', 'await this.#client.run([].map('],
   ]),

@@ -121,6 +121,21 @@ export const MUTANTS = [
   decide('a part of several amounts is reversed', 'command.amount !== undefined && !single)', 'false)'),
   decide('a hold is reversed', "if (transaction.kind === 'pending') {", 'if (!transaction) {'),
   decide('a void is reversed', "if (transaction.kind === 'void' ||", 'if ('),
+  decide(
+    'a move is dated like its parent',
+    'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
+    'parent.effectiveAtMs',
+  ),
+  decide(
+    'a move may precede its parent',
+    'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
+    'snowflakeTimeMs(move.id)',
+  ),
+  decide(
+    'a move is asked for before its parent',
+    'if (effectiveAtMs < parent.effectiveAtMs) {',
+    'if (effectiveAtMs < 0) {',
+  ),
   decide('accounts with a balance close', 'if (!isEmpty(balance)) {', 'if (!balance) {'),
   account('accounts with holds close', 'totals.pendingCredits === 0n', 'true'),
   account(

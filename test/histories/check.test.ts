@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { type CheckOptions, check, storyOf } from './check.js';
-import type { Acknowledgement, History, LedgerEntry, Read, Sums } from './history.js';
+import type { Acknowledgement, Asked, Balance, History, LedgerEntry, Read, Refusal, Sums } from './history.js';
 
 /** Planted violations: a checker that finds none of them would find nothing in a run either. */
 
 const OPTIONS: CheckOptions = { ttlMs: 1_000, l1MaxAgeMs: 300, cut: [] };
-const POSTINGS = [
-  { key: 'k1', from: 'a', to: 'b', amount: 5n, invokedAt: 10 },
-  { key: 'k2', from: 'a', to: 'c', amount: 7n, invokedAt: 30 },
+const POSTINGS: readonly [string, Asked][] = [
+  ['k1', { kind: 'transfer', from: 'a', to: 'b', amount: 5n, invokedAt: 10 }],
+  ['k2', { kind: 'transfer', from: 'a', to: 'c', amount: 7n, invokedAt: 30 }],
 ];
 const LEDGER: readonly LedgerEntry[] = [
   { account: 'a', version: 1, adds: [5n, 0n, 0n, 0n], transaction: 't1', key: 'k1' },
@@ -61,14 +61,19 @@ function judged(parts: {
   reads?: Read[];
   acknowledgements?: Acknowledgement[];
   ledger?: readonly LedgerEntry[];
+  balances?: readonly Balance[];
+  refusals?: Refusal[];
+  asked?: readonly (readonly [string, Asked])[];
   options?: Partial<CheckOptions>;
 }) {
   const history: History = {
     reads: parts.reads ?? [],
     acknowledgements: parts.acknowledgements ?? [],
-    postings: new Map(POSTINGS.map(({ key, ...posting }) => [key, posting])),
+    refusals: parts.refusals ?? [],
+    asked: new Map(parts.asked ?? POSTINGS),
   };
-  const verdict = check(history, parts.ledger ?? LEDGER, { ...OPTIONS, ...parts.options });
+  const ledger = { entries: parts.ledger ?? LEDGER, balances: parts.balances ?? [] };
+  const verdict = check(history, ledger, { ...OPTIONS, ...parts.options });
   return {
     stale: verdict.stale.length,
     wrong: verdict.wrong.map(({ rule }) => rule),
@@ -204,8 +209,87 @@ describe('the ledger is wrong', () => {
     expect(judged({ ledger: withFirst({ key: 'k9' }) }).wrong).toContain('unasked');
   });
 
+  test('when an account ends with something else', () => {
+    const end = (version: number, ...sums: [bigint, bigint, bigint, bigint]) =>
+      judged({ balances: [{ account: 'a', version, sums }] }).wrong;
+    expect(end(2, 12n, 0n, 0n, 0n)).toEqual([]);
+    expect(end(2, 12n, 0n, 1n, 0n)).toEqual(['end']);
+    expect(end(3, 12n, 0n, 0n, 0n)).toEqual(['end']);
+  });
+
   test('when a version is missing', () => {
     expect(() => judged({ ledger: LEDGER.slice(2) })).toThrow('account a has no version 1');
+  });
+});
+
+describe('holds', () => {
+  const hold = { kind: 'hold', from: 'a', to: 'b', amount: 10n, invokedAt: 1 } as const;
+  const expiring = { ...hold, expiresAt: new Date(0) };
+  const capture = { kind: 'capture', parent: 'h', parentId: 't1', amount: 4n, final: false, invokedAt: 2 } as const;
+  /** Both entries of each transaction: what it posts and what it holds; `expiry` is nobody's. */
+  const book = (...of: [key: string, posted: bigint, pending: bigint][]): LedgerEntry[] =>
+    of.flatMap(([key, posted, pending], index) => {
+      const whose = key === 'expiry' ? { key: '', expiryOf: 'h' } : { key };
+      const one = { ...whose, version: index + 1, transaction: `t${index + 1}` };
+      const back = posted < 0n;
+      return [
+        { ...one, account: 'a', adds: back ? [0n, -posted, 0n, pending] : [posted, 0n, pending, 0n] },
+        { ...one, account: 'b', adds: back ? [-posted, 0n, pending, 0n] : [0n, posted, 0n, pending] },
+      ] satisfies LedgerEntry[];
+    });
+  const wrong = (asked: Record<string, Asked>, ledger: LedgerEntry[], more: object = {}) =>
+    judged({ asked: Object.entries({ h: hold, ...asked }), ledger, ...more }).wrong;
+
+  test('are captured in parts, and the last one releases the rest', () => {
+    const last = { ...capture, amount: 1n, final: true };
+    expect(wrong({ c: capture, d: last }, book(['h', 0n, 10n], ['c', 4n, -4n], ['d', 1n, -6n]))).toEqual([]);
+    expect(wrong({ c: capture, d: last }, book(['h', 0n, 10n], ['c', 4n, -4n], ['d', 1n, -1n]))).toEqual(['effect']);
+    expect(wrong({ c: capture }, book(['h', 0n, 10n], ['c', 4n, 0n]))).toEqual(['effect']);
+    expect(wrong({ c: capture }, book(['h', 0n, 10n], ['c', 10n, -10n]))).toEqual(['effect']);
+  });
+
+  test('end once, by a void or an expiry that somebody wanted', () => {
+    const gone = { kind: 'void', parent: 'h', parentId: 't1', invokedAt: 2 } as const;
+    expect(wrong({ v: gone }, book(['h', 0n, 10n], ['v', 0n, -10n]))).toEqual([]);
+    expect(wrong({ v: gone, c: capture }, book(['h', 0n, 10n], ['v', 0n, -10n], ['c', 4n, -4n]))).toEqual(['effect']);
+    expect(wrong({ h: expiring, c: capture }, book(['h', 0n, 10n], ['c', 4n, -4n], ['expiry', 0n, -6n]))).toEqual([]);
+    expect(wrong({ h: expiring }, book(['h', 0n, 10n], ['expiry', 0n, -9n]))).toEqual(['effect']);
+    expect(wrong({}, book(['h', 0n, 10n], ['expiry', 0n, -10n]))).toEqual(['unasked']);
+  });
+
+  test('are reversed as far as they were captured', () => {
+    const back = { kind: 'reverse', parent: 'c', parentId: 't2', invokedAt: 3 } as const;
+    const asked = { c: capture, r: { ...back, amount: 3n }, s: back };
+    const upTo = book(['h', 0n, 10n], ['c', 4n, -4n], ['r', -3n, 0n]);
+    expect(wrong(asked, upTo)).toEqual([]);
+    expect(wrong(asked, book(['h', 0n, 10n], ['c', 4n, -4n], ['r', -3n, 0n], ['s', -1n, 0n]))).toEqual([]);
+    expect(wrong(asked, book(['h', 0n, 10n], ['c', 4n, -4n], ['r', -3n, 0n], ['s', -4n, 0n]))).toEqual(['effect']);
+    expect(
+      wrong(
+        { ...asked, s: { ...back, amount: 2n } },
+        book(['h', 0n, 10n], ['c', 4n, -4n], ['r', -3n, 0n], ['s', -2n, 0n]),
+      ),
+    ).toEqual(['effect']);
+  });
+
+  test('are read as they were asked for, whatever the entries say', () => {
+    const ledger = book(['h', 0n, 10n], ['c', 4n, 0n]);
+    const seen = read(2, [41, 45], { sums: [4n, 0n, 10n, 0n] });
+    expect(wrong({ c: capture }, ledger, { reads: [seen] })).toEqual(['effect', 'value']);
+    const right = read(2, [41, 45], { sums: [4n, 0n, 6n, 0n] });
+    expect(wrong({ c: capture }, book(['h', 0n, 10n], ['c', 4n, -4n]), { reads: [right] })).toEqual([]);
+    const swapped = read(2, [41, 45], { sums: [4n, 0n, 0n, 6n] });
+    expect(wrong({ c: capture }, book(['h', 0n, 10n], ['c', 4n, -4n]), { reads: [swapped] })).toEqual(['value']);
+  });
+
+  test('refuse what is more than is left, and nothing else', () => {
+    const refused = (code: string, asked: Asked, ledger: LedgerEntry[], key = 'd') =>
+      wrong({ c: capture, [key]: asked }, ledger, { refusals: [{ key, code, completedAt: 9 }] });
+    const open = book(['h', 0n, 10n], ['c', 4n, -4n]);
+    expect(refused('amount_exceeds_remaining', { ...capture, amount: 7n }, open)).toEqual([]);
+    expect(refused('amount_exceeds_remaining', { ...capture, amount: 6n }, open)).toEqual(['refused']);
+    expect(refused('not_pending', { ...capture, amount: 6n }, open)).toEqual(['refused']);
+    expect(refused('not_pending', capture, open, 'c')).toEqual(['refused and done']);
   });
 });
 
@@ -213,7 +297,8 @@ test('the story of an account is what clients saw of it, in the order of the ans
   const history: History = {
     reads: [read(1, [41, 45]), read(1, [41, 43], { account: 'b' })],
     acknowledgements: [acknowledged('k2', 40)],
-    postings: new Map(),
+    refusals: [],
+    asked: new Map(),
   };
   expect(storyOf(history, 'a', 45)).toEqual([
     '[30.0, 40.0] api-1 posted k2 as t2: a version 2, c version 1',

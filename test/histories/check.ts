@@ -1,4 +1,5 @@
-import type { Acknowledgement, Cut, History, LedgerEntry, Read, Sums } from './history.js';
+import type { Acknowledgement, Balance, Cut, History, LedgerEntry, Read, Refusal, Sums } from './history.js';
+import { addsTo, type Expected, expectedOf, isMove, nameOf, originOf } from './oracle.js';
 
 export interface CheckOptions {
   /** BALANCE_TTL_MS and BALANCE_L1_MAX_AGE_MS of the run. */
@@ -6,7 +7,7 @@ export interface CheckOptions {
   readonly l1MaxAgeMs: number;
   /**
    * When one process may have been cut off from a Redis that others reached: the one exception that is named (X2 of
-   * balance-cache-model.md). A `cached` read in there may be stale, for less than a TTL. Empty with
+   * docs/glossary.md). A `cached` read in there may be stale, for less than a TTL. Empty with
    * CACHE_WRITE_POLICY=strict, which excuses nothing.
    */
   readonly cut: readonly Cut[];
@@ -44,12 +45,24 @@ interface Told {
 
 const NOTHING: Sums = [0n, 0n, 0n, 0n];
 
-/** Judges a history by the ledger that it left behind. */
-export function check(history: History, ledger: readonly LedgerEntry[], options: CheckOptions): Verdict {
-  const books = booksOf(ledger);
+/** What a run left behind, by SQL of the judge's own. */
+export interface Ledger {
+  readonly entries: readonly LedgerEntry[];
+  readonly balances: readonly Balance[];
+}
+
+/** Judges a history by the ledger that it left behind, and both by what clients asked for. */
+export function check(history: History, { entries, balances }: Ledger, options: CheckOptions): Verdict {
+  const expected = expectedOf(history.asked, entries);
+  const books = booksOf(entries, expected);
   const told = toldOf(history);
   const stale: Violation[] = [];
-  const wrong: Violation[] = [...checkPostings(history, ledger)];
+  const wrong: Violation[] = [
+    ...checkEffects(history, entries, expected),
+    ...checkAnswers(history, entries),
+    ...checkRefusals(history, entries, expected),
+    ...checkBalances(balances, books),
+  ];
   const excused: Excused[] = [];
   for (const read of history.reads) {
     const complain = (rule: string, text: string) =>
@@ -75,13 +88,16 @@ export function check(history: History, ledger: readonly LedgerEntry[], options:
   return { stale, wrong, excused };
 }
 
-/** Each account's entries; at index v − 1 the sums at version v. */
-function booksOf(ledger: readonly LedgerEntry[]): Map<string, { entry: LedgerEntry; sums: Sums }[]> {
+type Books = ReadonlyMap<string, readonly { entry: LedgerEntry; sums: Sums }[]>;
+
+/** Each account's entries; at index v − 1 the sums at version v, of what was asked for. */
+function booksOf(ledger: readonly LedgerEntry[], { effects }: Expected): Books {
   const books = new Map<string, { entry: LedgerEntry; sums: Sums }[]>();
   for (const entry of [...ledger].sort((left, right) => left.version - right.version)) {
     const book = books.get(entry.account) ?? [];
     const before = book.at(-1)?.sums ?? NOTHING;
-    const [pd, pc, hd, hc] = entry.adds;
+    const effect = effects.get(nameOf(entry));
+    const [pd, pc, hd, hc] = effect ? addsTo(entry.account, effect) : entry.adds;
     book.push({ entry, sums: [before[0] + pd, before[1] + pc, before[2] + hd, before[3] + hc] });
     if (book.length !== entry.version) throw new Error(`account ${entry.account} has no version ${book.length}`);
     books.set(entry.account, book);
@@ -132,48 +148,84 @@ function checkValue(
   if (sums.some((sum, index) => sum !== read.sums[index])) {
     complain('value', `the entries up to there make ${sums.join('/')}: ${describeRead(read)}`);
   }
-  const posting = at && history.postings.get(at.entry.key);
-  if (posting && posting.invokedAt > read.completedAt) {
-    complain('from the future', `${at.entry.key} was sent only at ${time(posting.invokedAt)}: ${describeRead(read)}`);
+  const asked = at && history.asked.get(at.entry.expiryOf ?? at.entry.key);
+  if (asked && asked.invokedAt > read.completedAt) {
+    complain('from the future', `${nameOf(at.entry)}: sent only at ${time(asked.invokedAt)}: ${describeRead(read)}`);
   }
 }
 
-/** Each key has one effect at most, that of its posting; what was acknowledged is there, and is always the same. */
-function checkPostings(history: History, ledger: readonly LedgerEntry[]): Violation[] {
+/** Each key has one effect at most, that which it asked for. */
+function checkEffects(history: History, ledger: readonly LedgerEntry[], { effects }: Expected): Violation[] {
   const wrong: Violation[] = [];
-  const byKey = Map.groupBy(ledger, ({ key }) => key);
-  const complain = (rule: string, account: string | undefined, at: number, text: string) =>
-    wrong.push({ rule, account, at, text });
-  for (const [key, entries] of byKey) {
-    const posting = history.postings.get(key);
-    const first = entries[0] as LedgerEntry;
-    if (!posting) {
-      complain('unasked', first.account, 0, `nobody sent ${key}`);
+  for (const [name, entries] of Map.groupBy(ledger, nameOf)) {
+    const { account, key, expiryOf } = entries[0] as LedgerEntry;
+    const asked = history.asked.get(expiryOf ?? key);
+    if (!asked || (expiryOf !== undefined && !('expiresAt' in asked))) {
+      wrong.push({ rule: 'unasked', account, at: 0, text: `nobody sent ${name}` });
       continue;
     }
-    const { from, to, amount, invokedAt } = posting;
-    const expected = [`${from} ${amount}/0/0/0`, `${to} 0/${amount}/0/0`].sort().join(', ');
-    const found = entries.map(({ account, adds }) => `${account} ${adds.join('/')}`);
-    if (found.sort().join(', ') !== expected || new Set(entries.map(({ transaction }) => transaction)).size !== 1) {
-      complain('effect', from, invokedAt, `${key} should have made ${expected} once, and made ${found.join(', ')}`);
-    }
-  }
-  for (const acknowledgement of history.acknowledgements) {
-    const { key, transaction, versions, completedAt } = acknowledgement;
-    const entries = byKey.get(key) ?? [];
-    for (const { account, version } of versions) {
-      const there = entries.some(
-        (entry) => entry.account === account && entry.version === version && entry.transaction === transaction,
-      );
-      if (!there) {
-        complain('acknowledged and lost', account, completedAt, describeAcknowledgement(acknowledgement));
-      }
-    }
-    if (versions.length !== 2) {
-      complain('answer', versions[0]?.account, completedAt, describeAcknowledgement(acknowledgement));
-    }
+    const effect = effects.get(name);
+    const should = effect
+      ? [effect.from, effect.to].map((one) => `${one} ${addsTo(one, effect).join('/')}`).sort()
+      : ['nothing'];
+    const found = entries.map((entry) => `${entry.account} ${entry.adds.join('/')}`).sort();
+    if (`${should}` === `${found}` && new Set(entries.map(({ transaction }) => transaction)).size === 1) continue;
+    const text = `${name} should have made ${should.join(', ')} once, and made ${found.join(', ')}`;
+    wrong.push({ rule: 'effect', account: originOf(history.asked, asked)?.from ?? account, at: asked.invokedAt, text });
   }
   return wrong;
+}
+
+/** What was acknowledged is there, and is always the same. */
+function checkAnswers(history: History, ledger: readonly LedgerEntry[]): Violation[] {
+  const byKey = Map.groupBy(ledger, ({ key }) => key);
+  return history.acknowledgements.flatMap((acknowledgement): Violation[] => {
+    const { key, transaction, versions, completedAt: at } = acknowledgement;
+    const text = describeAcknowledgement(acknowledgement);
+    const entries = byKey.get(key) ?? [];
+    const isThere = ({ account, version }: { account: string; version: number }) =>
+      entries.some((one) => one.account === account && one.version === version && one.transaction === transaction);
+    const lost = versions.filter((one) => !isThere(one));
+    return [
+      ...lost.map(({ account }) => ({ rule: 'acknowledged and lost', account, at, text })),
+      ...(versions.length === 2 ? [] : [{ rule: 'answer', account: versions[0]?.account, at, text }]),
+    ];
+  });
+}
+
+/** What was refused is not there, and could not have been: what is left of a hold or a posting only becomes less. */
+function checkRefusals(history: History, ledger: readonly LedgerEntry[], expected: Expected): Violation[] {
+  const done = new Set(ledger.map(({ key }) => key));
+  return history.refusals.flatMap(({ key, code, completedAt }) => {
+    const rule = done.has(key) ? 'refused and done' : isJust(history, { key, code }, expected) ? '' : 'refused';
+    const asked = history.asked.get(key);
+    const account = asked && originOf(history.asked, asked)?.from;
+    return rule === '' ? [] : [{ rule, account, at: completedAt, text: `${key} was refused with ${code}` }];
+  });
+}
+
+function isJust(
+  history: History,
+  { key, code }: Pick<Refusal, 'key' | 'code'>,
+  { held, reversible }: Expected,
+): boolean {
+  const move = history.asked.get(key);
+  if (!move || !isMove(move)) return false;
+  const left = (move.kind === 'reverse' ? reversible : held).get(move.parent);
+  if (left === undefined) return false;
+  if (code === 'amount_exceeds_remaining') return (move.amount ?? 0n) > left;
+  return left === 0n && code === (move.kind === 'reverse' ? 'already_reversed' : 'not_pending');
+}
+
+/** In the end every account has what was asked for. */
+function checkBalances(balances: readonly Balance[], books: Books): Violation[] {
+  return balances.flatMap(({ account, version, sums }) => {
+    const book = books.get(account) ?? [];
+    const should = book.at(-1)?.sums ?? NOTHING;
+    if (version === book.length && sums.every((sum, index) => sum === should[index])) return [];
+    const text = `ends with version ${version} = ${sums.join('/')}, and should with ${book.length} = ${should.join('/')}`;
+    return [{ rule: 'end', account, at: 0, text }];
+  });
 }
 
 /** What clients saw of an account in the seconds before a violation. */

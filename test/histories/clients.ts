@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { Dice, type History, now, type Posting } from './history.js';
+import { type Asked, Dice, type History, type Move, now } from './history.js';
 import { exchange } from './http.js';
+import { isMove } from './oracle.js';
 import type { Service } from './servers.js';
 
 export interface Account {
@@ -38,6 +39,16 @@ const HANGING = 6;
 const REPEATED = 0.05;
 /** What a client may be told while processes and servers come and go. */
 const EXCUSABLE = new Set([409, 429, 503, 504]);
+/** Of what is written a third holds, and a third moves what is held or posted. */
+const HOLDS = 0.33;
+const MOVES = 0.66;
+/** Of the holds; the others last until somebody ends them. */
+const EXPIRE = 0.4;
+const EXPIRES_MS = { low: 1_500, high: 4_000 };
+/** Moves choose among the last so many, so that several clients meet on one. */
+const RECENT = 25;
+/** Answers that tell what became of a move: nothing. */
+const REFUSALS = new Set(['not_pending', 'already_reversed', 'amount_exceeds_remaining']);
 
 type Answer = { status: number; body: Json; replayed: boolean; api: string; invokedAt: number; completedAt: number };
 // biome-ignore lint/suspicious/noExplicitAny: bodies are looked into at will.
@@ -63,6 +74,8 @@ export class Clients {
   readonly #known = new Map<string, number>();
   readonly #owners = new Map<string, Tenant>();
   readonly #unsettled = new Set<string>();
+  /** What was acknowledged of a tenant, newest last. */
+  readonly #movable = new Map<Tenant, { key: string; id: string }[]>();
   #stopped = false;
 
   constructor(parts: { history: History; apis: readonly Service[]; tenants: readonly Tenant[]; seed: number }) {
@@ -117,7 +130,7 @@ export class Clients {
       const tenant = dice.pick(this.#tenants);
       if (dice.next() < WRITES) {
         const key = `${this.#seed}-${number}-${turn}`;
-        this.#meanToPost(dice, tenant, key);
+        this.#mean(dice, tenant, key);
         await this.#post(dice, key);
         continue;
       }
@@ -143,37 +156,52 @@ export class Clients {
     }
   }
 
-  #meanToPost(dice: Dice, tenant: Tenant, key: string): void {
-    const from = pickAccount(dice, tenant);
-    let to = from;
-    while (to === from) to = pickAccount(dice, tenant);
-    const posting: Posting = { from: from.id, to: to.id, amount: BigInt(1 + dice.below(1_000)), invokedAt: now() };
-    this.#history.postings.set(key, posting);
+  #mean(dice: Dice, tenant: Tenant, key: string): void {
+    const draw = dice.next();
+    const asked = draw < MOVES ? this.#posting(dice, tenant, draw < HOLDS) : this.#move(dice, tenant);
+    this.#history.asked.set(key, asked ?? this.#posting(dice, tenant, true));
     this.#owners.set(key, tenant);
     this.#unsettled.add(key);
   }
 
+  #posting(dice: Dice, tenant: Tenant, hold: boolean): Asked {
+    const from = pickAccount(dice, tenant);
+    let to = from;
+    while (to === from) to = pickAccount(dice, tenant);
+    const amount = BigInt(1 + dice.below(1_000));
+    const base = { from: from.id, to: to.id, amount, invokedAt: now() };
+    if (!hold) return { kind: 'transfer', ...base };
+    const expiresAt = new Date(Date.now() + dice.between(EXPIRES_MS.low, EXPIRES_MS.high));
+    return { kind: 'hold', ...base, ...(dice.next() < EXPIRE && { expiresAt }) };
+  }
+
+  /** Captures, voids or takes back something, whole or in part; undefined while there is nothing. */
+  #move(dice: Dice, tenant: Tenant): Move | undefined {
+    const recent = this.#movable.get(tenant)?.slice(-RECENT) ?? [];
+    if (recent.length === 0) return undefined;
+    const { key: parent, id: parentId } = dice.pick(recent);
+    const one = this.#history.asked.get(parent) as Asked;
+    const draw = dice.next();
+    const part = dice.next() < 0.6 && { amount: BigInt(1 + dice.below(600)) };
+    const kind = isMove(one) || one.kind === 'transfer' ? 'reverse' : draw < 0.75 ? 'capture' : 'void';
+    const whole = { kind, parent, parentId, invokedAt: now() } as const;
+    if (kind === 'capture') return { ...whole, ...part, final: dice.next() < 0.5 };
+    return kind === 'void' ? whole : { ...whole, ...part };
+  }
+
   /** Until an answer tells what became of it; the same key each time. */
   async #post(dice: Dice, key: string): Promise<void> {
-    const { from, to, amount } = this.#history.postings.get(key) as Posting;
+    const asked = this.#history.asked.get(key) as Asked;
     const tenant = this.#owners.get(key) as Tenant;
-    const body = {
-      type: 'transfer',
-      external_ref: key,
-      entries: [
-        { account_id: from, direction: 'debit', amount: String(amount), currency: 'EUR' },
-        { account_id: to, direction: 'credit', amount: String(amount), currency: 'EUR' },
-      ],
-    };
+    const { path, body } = requestOf(key, asked);
     let again = dice.next() < REPEATED ? 1 : 0;
     for (let tries = 1; tries <= TRIES && !this.#stopped; tries += 1) {
       const api = this.#api(dice);
       this.counts.postingsSent += 1;
       if (tries > 1) this.counts.retries += 1;
       const patienceMs = dice.pick(PATIENCE_MS);
-      const answer = await this.#ask(api, tenant, { path: '/v1/transactions', patienceMs, body, key });
-      if (answer?.status === 201) {
-        this.#acknowledged(key, answer);
+      const answer = await this.#ask(api, tenant, { path, patienceMs, body, key });
+      if (answer && this.#settles(key, answer)) {
         if (again === 0) return;
         again -= 1;
         continue;
@@ -182,13 +210,34 @@ export class Clients {
     }
   }
 
+  /** Whether the answer tells what became of the request. */
+  #settles(key: string, answer: Answer): boolean {
+    const asked = this.#history.asked.get(key) as Asked;
+    if (answer.status === 201) this.#acknowledged(key, answer);
+    else if (isMove(asked) && REFUSALS.has(answer.body.code)) {
+      this.#history.refusals.push({ key, code: answer.body.code, completedAt: answer.completedAt });
+    } else if (!isTooLate(asked, answer)) return false;
+    this.#unsettled.delete(key);
+    return true;
+  }
+
   #acknowledged(key: string, { body, replayed, api, invokedAt, completedAt }: Answer): void {
     const entries: Json[] = body.entries;
     const versions = entries.map((entry) => ({ account: entry.account_id, version: Number(entry.account_version) }));
     for (const { account, version } of versions) this.#learn(account, version);
-    this.#unsettled.delete(key);
     const transaction = String(body.id);
+    this.#remember(key, transaction);
     this.#history.acknowledgements.push({ key, api, invokedAt, completedAt, transaction, replayed, versions });
+  }
+
+  /** A void cannot be moved. */
+  #remember(key: string, id: string): void {
+    const tenant = this.#owners.get(key) as Tenant;
+    const movable = this.#movable.get(tenant) ?? [];
+    this.#movable.set(tenant, movable);
+    const asked = this.#history.asked.get(key);
+    const moves = asked?.kind !== 'void' && asked?.kind !== 'reverse';
+    if (moves && !movable.some((one) => one.key === key)) movable.push({ key, id });
   }
 
   async #read(
@@ -243,7 +292,8 @@ export class Clients {
       const body: Json = JSON.parse(text);
       if (status >= 300) {
         this.counts.refusals.set(status, (this.counts.refusals.get(status) ?? 0) + 1);
-        if (!EXCUSABLE.has(status)) this.counts.unexpected.push(`${what.path}: ${status} ${JSON.stringify(body)}`);
+        if (!EXCUSABLE.has(status) && !this.#isExpected(what.key, status, body.code))
+          this.counts.unexpected.push(`${what.path}: ${status} ${JSON.stringify(body)}`);
       }
       return { status, body, replayed, api: service.name, invokedAt, completedAt: now() };
     } catch (error) {
@@ -255,6 +305,11 @@ export class Clients {
     }
   }
 
+  #isExpected(key: string | undefined, status: number, code: string): boolean {
+    const asked = key === undefined ? undefined : this.#history.asked.get(key);
+    return asked !== undefined && ((isMove(asked) && REFUSALS.has(code)) || isTooLate(asked, { status }));
+  }
+
   /** Any API that is up, paused or not; one at which many requests hang is spared, so that traffic goes on. */
   #api(dice: Dice): Service {
     const up = this.#apis.filter(({ url }) => url !== undefined);
@@ -262,6 +317,35 @@ export class Clients {
     const from = free.length > 0 ? free : up.length > 0 ? up : this.#apis;
     return dice.pick(from);
   }
+}
+
+function requestOf(key: string, asked: Asked): { path: string; body: object } {
+  if (isMove(asked)) {
+    const { kind, parentId, amount, final } = asked;
+    const action = kind === 'capture' ? 'post' : kind;
+    const part = amount !== undefined && { amount: String(amount) };
+    return { path: `/v1/transactions/${parentId}/${action}`, body: { ...part, ...(final !== undefined && { final }) } };
+  }
+  const { kind, from, to, amount, expiresAt } = asked;
+  const entry = { amount: String(amount), currency: 'EUR' };
+  const body = {
+    type: kind,
+    external_ref: key,
+    ...(kind === 'hold' && { status: 'pending' }),
+    ...(expiresAt && { expires_at: expiresAt.toISOString() }),
+    entries: [
+      { account_id: from, direction: 'debit', ...entry },
+      { account_id: to, direction: 'credit', ...entry },
+    ],
+  };
+  return { path: '/v1/transactions', body };
+}
+
+/** A hold that is asked for, or asked for again, when its time is over is refused before its key is looked at. */
+function isTooLate(asked: Asked, { status }: { status: number }): boolean {
+  return (
+    status === 422 && 'expiresAt' in asked && asked.expiresAt !== undefined && asked.expiresAt.getTime() < Date.now()
+  );
 }
 
 function pickAccount(dice: Dice, { hot, cold }: Tenant): Account {

@@ -27,20 +27,47 @@ export interface Acknowledgement {
   readonly versions: readonly { readonly account: string; readonly version: number }[];
 }
 
-/** A posting as its client meant it. */
+/** A transfer or a hold as its client meant it. */
 export interface Posting {
+  readonly kind: 'transfer' | 'hold';
   readonly from: string;
   readonly to: string;
   readonly amount: bigint;
+  /** By the client's clock. */
+  readonly expiresAt?: Date;
   /** When it was first sent. */
   readonly invokedAt: number;
+}
+
+/** What a client meant to do with something that is in the ledger. */
+export interface Move {
+  readonly kind: 'capture' | 'void' | 'reverse';
+  /** Key of what it moves. */
+  readonly parent: string;
+  /** What the service called that. */
+  readonly parentId: string;
+  /** Absent: all that is left. */
+  readonly amount?: bigint;
+  /** Of a capture in part: the rest is released. */
+  readonly final?: boolean;
+  readonly invokedAt: number;
+}
+
+export type Asked = Posting | Move;
+
+/** One answer that says that a move cannot be. */
+export interface Refusal {
+  readonly key: string;
+  readonly code: string;
+  readonly completedAt: number;
 }
 
 export interface History {
   readonly reads: Read[];
   readonly acknowledgements: Acknowledgement[];
+  readonly refusals: Refusal[];
   /** By key; those that were never answered, too. */
-  readonly postings: Map<string, Posting>;
+  readonly asked: Map<string, Asked>;
 }
 
 /** One entry of the ledger, as it was found after the run. */
@@ -50,7 +77,17 @@ export interface LedgerEntry {
   /** What it adds, in the order of a read's sums. */
   readonly adds: Sums;
   readonly transaction: string;
+  /** Of the request; empty where nobody asked. */
   readonly key: string;
+  /** Key of the hold whose time was over. */
+  readonly expiryOf?: string;
+}
+
+/** What the ledger says that an account has in the end. */
+export interface Balance {
+  readonly account: string;
+  readonly version: number;
+  readonly sums: Sums;
 }
 
 export interface Interval {
@@ -65,7 +102,7 @@ export interface Cut extends Interval {
 }
 
 export function emptyHistory(): History {
-  return { reads: [], acknowledgements: [], postings: new Map() };
+  return { reads: [], acknowledgements: [], refusals: [], asked: new Map() };
 }
 
 export const now = (): number => performance.now();

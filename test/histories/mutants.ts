@@ -18,6 +18,8 @@ interface Change {
 
 const GUARD = 'dist/libs/balances/src/guard.js';
 const READER = 'dist/libs/balances/src/read-balance.js';
+const LOAD = 'dist/libs/balances/src/load-balances.js';
+const DECIDE = 'dist/libs/ledger/src/decide.js';
 const LUA = 'libs/balances/src/lua';
 
 const NO_FENCE = {
@@ -98,6 +100,36 @@ export const MUTANTS: readonly Mutant[] = [
         file: 'dist/libs/ledger/src/writer.js',
         search: 'connection.writeAndCommit(writes), groupTimedOut',
         replace: 'Math.random() < 0.01 ? connection.rollback() : connection.writeAndCommit(writes), groupTimedOut',
+      },
+    ],
+  },
+  {
+    name: 'pending-swapped',
+    shows: 'wrong',
+    changes: [
+      { file: LOAD, search: 'pendingDebits: row.pending_debits', replace: 'pendingDebits: row.pending_credits' },
+      { file: LOAD, search: 'pendingCredits: row.pending_credits', replace: 'pendingCredits: row.pending_debits' },
+    ],
+  },
+  {
+    // Posts what is captured, and holds it for ever.
+    name: 'capture-forgets-to-release',
+    shows: 'wrong',
+    changes: [{ file: DECIDE, search: 'pending: single ? -released : -entry.pending', replace: 'pending: 0n' }],
+  },
+  {
+    name: 'reversal-takes-all',
+    shows: 'wrong',
+    changes: [{ file: DECIDE, search: 'const amount = command.amount ?? left;', replace: 'const amount = left;' }],
+  },
+  {
+    name: 'nothing-expires',
+    shows: 'wrong',
+    changes: [
+      {
+        file: 'dist/libs/ledger/src/expiry.js',
+        search: 'expires_at <= now()',
+        replace: "expires_at <= now() - interval '1 day'",
       },
     ],
   },

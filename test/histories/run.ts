@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import pg from 'pg';
-import { cacheKey } from '#balances/cached-balance.js';
+import { cacheKey, decodeValue } from '#balances/cached-balance.js';
+import { asAdmin } from '../support/database.js';
 import { privateRedis } from '../support/redis.js';
-import { check, storyOf, type Verdict, type Violation } from './check.js';
+import { check, type Ledger, storyOf, type Verdict, type Violation } from './check.js';
 import { type Account, Clients, type Tenant } from './clients.js';
 import { type Fault, Faults } from './faults.js';
-import { type Cut, Dice, emptyHistory, type History, type LedgerEntry, now } from './history.js';
+import { type Cut, Dice, emptyHistory, type History, now } from './history.js';
+import { readLedger, untilExpired } from './ledger.js';
 import { type Build, Service } from './servers.js';
 import { Wire } from './wire.js';
 
@@ -35,6 +36,8 @@ export interface Outcome {
   readonly reads: number;
   readonly stale: number;
   readonly wrong: number;
+  /** Transactions in the ledger, by what was asked for. */
+  readonly kinds: ReadonlyMap<string, number>;
   readonly acknowledgements: number;
   readonly fromCacheNearFaults: number;
 }
@@ -54,6 +57,7 @@ const SETTINGS = {
   BALANCE_REDIS_TIMEOUT_MS: '250',
   WRITER_GROUP_TIMEOUT_MS: '1500',
   WRITER_ATTEMPTS: '3',
+  EXPIRY_INTERVAL_MS: '200',
   IDEMPOTENCY_WAIT_MS: '1000',
   REQUEST_DEADLINE_MS: '3000',
   LOG_LEVEL: 'error',
@@ -105,14 +109,16 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
     await traffic;
     const unsettled = clients.unsettled;
     await clients.settle(REPEATS);
+    const held = await untilExpired(options.ownerUrl);
     await clients.readAll();
     const quiet = await untilQuiet(cache.url, options.ownerUrl);
     const ledger = await readLedger(options.ownerUrl);
     const cut = options.policy === 'strict' ? [] : faults.cut;
     const verdict = check(history, ledger, { ttlMs: TTL_MS, l1MaxAgeMs: L1_MAX_AGE_MS, cut });
     const offences = [
-      ...(clients.unsettled > 0 ? [`${clients.unsettled} postings were never answered`] : []),
+      ...(clients.unsettled > 0 ? [`${clients.unsettled} requests were never answered`] : []),
       ...clients.counts.unexpected.slice(0, SHOWN),
+      ...held,
       ...quiet,
       ...tellOf(history, [...verdict.stale, ...verdict.wrong]),
     ];
@@ -124,7 +130,8 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
       faults: faults.done,
       reads: history.reads.length,
       stale: verdict.stale.length,
-      wrong: verdict.wrong.length,
+      wrong: verdict.wrong.length + held.length,
+      kinds: kindsOf(history, ledger),
       acknowledgements: history.acknowledgements.length,
       fromCacheNearFaults: nearFaults,
       excused: tellOf(history, verdict.excused),
@@ -164,38 +171,14 @@ async function openTenants(url: string): Promise<Tenant[]> {
   return tenants;
 }
 
-export async function asOwner<T>(ownerUrl: string, work: (owner: pg.Client) => Promise<T>): Promise<T> {
-  const owner = new pg.Client({ connectionString: ownerUrl });
-  await owner.connect();
-  try {
-    return await work(owner);
-  } finally {
-    await owner.end();
-  }
-}
-
-/** Past everything that is to be judged: SQL of its own. */
-function readLedger(ownerUrl: string): Promise<LedgerEntry[]> {
-  return asOwner(ownerUrl, async (owner) => {
-    const { rows } = await owner.query(`
-SELECT e.account_id::text AS account, e.account_version::text AS version, e.direction::int AS direction,
-       e.posted_amount::text AS posted, e.pending_amount::text AS pending, e.transaction_id::text AS transaction, t.external_ref AS key
-  FROM entries e JOIN transactions t ON t.merchant_id = e.merchant_id AND t.id = e.transaction_id`);
-    return rows.map(({ account, version, direction, posted, pending, transaction, key }): LedgerEntry => {
-      const [p, h] = [BigInt(posted), BigInt(pending)];
-      const adds = direction === 1 ? ([p, 0n, h, 0n] as const) : ([0n, p, 0n, h] as const);
-      return { account, version: Number(version), adds, transaction, key };
-    });
-  });
-}
-
 /** Nobody writes any more: what the cache serves is the ledger's, and soon no fence is left. Answers what is not so. */
 export async function untilQuiet(url: string, ownerUrl: string, ttlMs = TTL_MS): Promise<string[]> {
   const redis = new Redis(url);
   try {
-    const balances = await asOwner(ownerUrl, async (owner) => {
+    const balances = await asAdmin(ownerUrl, async (owner) => {
       const { rows } = await owner.query(
-        'SELECT merchant_id::text AS merchant, account_id::text AS account, version::text AS version FROM balances',
+        `SELECT merchant_id::text AS merchant, account_id::text AS account, version::text AS version,
+                concat_ws('/', posted_debits, posted_credits, pending_debits, pending_credits) AS sums FROM balances`,
       );
       return rows;
     });
@@ -205,12 +188,13 @@ export async function untilQuiet(url: string, ownerUrl: string, ttlMs = TTL_MS):
     const end = now() + QUIET_LIMIT_MS;
     for (;;) {
       const fenced: string[] = [];
-      for (const { merchant, account, version } of balances) {
+      for (const { merchant, account, version, sums } of balances) {
         const key = cacheKey({ merchantId: BigInt(merchant), accountId: BigInt(account) });
         const hash = await redis.hgetall(key);
         const tokens = Object.keys(hash).filter((field) => field.startsWith('f:'));
-        if (tokens.length === 0 && hash.val !== undefined && hash.ver !== version) {
-          wrong.add(`after the run the cache has version ${hash.ver} of account ${account}, the ledger ${version}`);
+        const found = tokens.length === 0 && hash.val !== undefined ? `${hash.ver} = ${sumsOf(hash.val)}` : undefined;
+        if (found !== undefined && found !== `${version} = ${sums}`) {
+          wrong.add(`after the run the cache has ${found} of account ${account}, the ledger ${version} = ${sums}`);
         }
         if (tokens.length > 0) fenced.push(`after the run account ${account} is still fenced by ${tokens.join(', ')}`);
       }
@@ -224,6 +208,11 @@ export async function untilQuiet(url: string, ownerUrl: string, ttlMs = TTL_MS):
   }
 }
 
+function sumsOf(value: string): string {
+  const { postedDebits, postedCredits, pendingDebits, pendingCredits } = decodeValue('0', value);
+  return [postedDebits, postedCredits, pendingDebits, pendingCredits].join('/');
+}
+
 function tellOf(history: History, violations: readonly Violation[]): string[] {
   return violations
     .slice(0, SHOWN)
@@ -231,6 +220,11 @@ function tellOf(history: History, violations: readonly Violation[]): string[] {
       `${rule}: account ${account}: ${text}`,
       ...(account === undefined ? [] : storyOf(history, account, at).map((line) => `    ${line}`)),
     ]);
+}
+
+function kindsOf({ asked }: History, { entries }: Ledger): Map<string, number> {
+  const kinds = entries.map(({ key, expiryOf }) => (expiryOf === undefined ? asked.get(key)?.kind : 'expiry') ?? '?');
+  return new Map([...Map.groupBy(kinds, (kind) => kind)].map(([kind, all]) => [kind, all.length / 2]));
 }
 
 function countNear(history: History, faults: readonly Fault[]): number {
@@ -255,7 +249,7 @@ function reportOf(of: {
   clients: Clients;
   build: Build;
   faults: Faults;
-  ledger: readonly LedgerEntry[];
+  ledger: Ledger;
   unsettled: number;
   nearFaults: number;
 }): string {
@@ -266,7 +260,7 @@ function reportOf(of: {
     [...groups].map(([name, number]) => `${name} ${number}`).join(', ') || 'none';
   const tally = (names: readonly string[]) =>
     list(new Map([...Map.groupBy(names, (name) => name)].map(([name, all]) => [name, all.length])));
-  const { reads, acknowledgements, postings } = history;
+  const { reads, acknowledgements, refusals, asked } = history;
   const { done, cut } = of.faults;
   const excused = [...Map.groupBy(verdict.excused, ({ cause }) => cause)].map(
     ([cause, all]) =>
@@ -276,8 +270,9 @@ function reportOf(of: {
     `seed ${of.options.seed}, ${of.options.seconds} s, ${of.options.policy}${of.build.planted ? `, planted: ${of.build.planted}` : ''}`,
     `reads ${reads.length}: ${tally(reads.map(({ consistency }) => consistency))}; with min_version ${count(reads, (read) => read.minVersion > 0)}`,
     `served from: ${tally(reads.map(({ source }) => source))}; from the cache during a fault or within 2 s of it ${of.nearFaults}`,
-    `postings ${postings.size}, in the ledger ${of.ledger.length / 2}, acknowledgements ${acknowledgements.length}, of which replays ${count(acknowledgements, (one) => one.replayed)}`,
-    `requests of postings ${counts.postingsSent}, retries ${counts.retries}, never answered before the end ${of.unsettled}, settled by their keys then ${of.unsettled - clients.unsettled}`,
+    `asked for ${asked.size}: ${tally([...asked.values()].map(({ kind }) => kind))}; refused ${refusals.length}: ${tally(refusals.map(({ code }) => code))}`,
+    `in the ledger ${of.ledger.entries.length / 2}: ${list(kindsOf(history, of.ledger))}; acknowledgements ${acknowledgements.length}, of which replays ${count(acknowledgements, (one) => one.replayed)}`,
+    `requests ${counts.postingsSent}, retries ${counts.retries}, never answered before the end ${of.unsettled}, settled by their keys then ${of.unsettled - clients.unsettled}`,
     `timeouts ${counts.timeouts}, broken connections ${counts.brokenConnections}, reads without an answer ${counts.readsFailed}, refusals: ${list(counts.refusals)}`,
     `faults ${done.length}: ${tally(done.map(({ kind }) => kind))}`,
     `one API without a Redis that the other reached, during ${(lengthOf(cut) / 1_000).toFixed(1)} s; excused with available (X2, less than ${TTL_MS} ms): ${excused.join('; ') || 'none'}`,

@@ -1,3 +1,5 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
+
 import type { Mutant } from '../histories/mutants.js';
 
 /** Planted bugs that show only where real processes and servers fail: `npm run test:faults -- --mutant all`. */
@@ -28,6 +30,27 @@ export const MUTANTS: readonly Mutant[] = [
         connectTimeout: CONNECT_TIMEOUT_MS,
         retryStrategy: (times) => Math.min(times * 50, RECONNECT_LONGEST_MS),`,
         replace: 'maxRetriesPerRequest: null, connectTimeout: CONNECT_TIMEOUT_MS, retryStrategy: () => null,',
+      },
+    ],
+  },
+  {
+    // Every check of the books is content: the hold is there, and stays.
+    name: 'a-void-keeps-what-it-held',
+    changes: [
+      {
+        file: 'dist/libs/ledger/src/decide.js',
+        search: 'pending: single ? -state.remaining : -entry.pending',
+        replace: 'pending: 0n',
+      },
+    ],
+  },
+  {
+    name: 'the-cache-swaps-what-is-pending',
+    changes: [
+      {
+        file: 'dist/libs/balances/src/cached-balance.js',
+        search: '${postedCredits} ${pendingDebits} ${pendingCredits} ${asOfMs}',
+        replace: '${postedCredits} ${pendingCredits} ${pendingDebits} ${asOfMs}',
       },
     ],
   },

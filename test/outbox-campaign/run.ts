@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { verify } from '#ledger/verify.js';
 import { CHECKS } from '../../apps/verify/src/checks.js';
 import { Dice } from '../histories/history.js';
-import { asOwner, untilQuiet } from '../histories/run.js';
+import { untilExpired } from '../histories/ledger.js';
+import { untilQuiet } from '../histories/run.js';
 import { type Build, Service } from '../histories/servers.js';
+import { asAdmin } from '../support/database.js';
 import { privateRedis } from '../support/redis.js';
 import { until } from '../support/until.js';
 import { offendersOf } from '../support/verified.js';
@@ -26,7 +28,7 @@ export interface CampaignOutcome {
   readonly offences: readonly string[];
   readonly events: number;
   readonly faults: readonly string[];
-  readonly rolledBack: number;
+  readonly counts: Traffic['counts'];
   readonly overtaken: number;
   readonly counted: Readonly<Record<Counted, number>>;
 }
@@ -39,6 +41,7 @@ const CLIENT_PAUSE_MS = 20;
 const TTL_MS = 1_500;
 /** Short, so that a minute holds many faults. A lease, a job's lock and a claim all end within a pause. */
 const SETTINGS = {
+  EXPIRY_INTERVAL_MS: '300',
   RELAY_IDLE_MS: '50',
   RELAY_LEASE_MS: '1500',
   RELAY_RESEND_MS: '2000',
@@ -106,15 +109,16 @@ export async function runCampaign(build: Build, options: CampaignOptions): Promi
     await posting;
 
     const quietFrom = performance.now();
-    return await asOwner(on.ownerUrl, async (owner) => {
-      const offences: string[] = [];
+    return await asAdmin(on.ownerUrl, async (owner) => {
+      const offences: string[] = await untilExpired(on.ownerUrl);
       await until('every consumer has the whole log', async () => (await behind(owner)) === 0, QUIET_LIMIT_MS).catch(
         async () => offences.push(`${await behind(owner)} events were not applied; ${workers.map(({ log }) => log)}`),
       );
       const quietMs = performance.now() - quietFrom;
       await Promise.all(workers.map((worker) => worker.settle()));
       const { events, offences: wrong } = await judge(owner);
-      offences.push(...wrong, ...(await untilQuiet(cache.url, on.ownerUrl, TTL_MS)));
+      offences.push(...wrong, ...(await traffic.book.offences(owner)));
+      offences.push(...(await untilQuiet(cache.url, on.ownerUrl, TTL_MS)));
       offences.push(
         ...Object.entries(offendersOf(await verify(on.runtimeUrl, CHECKS))).map(([name, rows]) => `${name}: ${rows}`),
       );
@@ -124,7 +128,7 @@ export async function runCampaign(build: Build, options: CampaignOptions): Promi
       const { counts } = traffic;
       const report = [
         `seed ${options.seed}, ${options.seconds} s${build.planted ? `, planted: ${build.planted}` : ''}`,
-        `events ${events}, transactions ${counts.posted}, rolled back ${counts.rolledBack}, groups committed late ${late.counts.late} (after ${(options.holdMs / 1_000).toFixed(0)} s; ${late.counts.overtaken} transactions overtook them)`,
+        `events ${events}, transactions ${counts.posted}, of which captures ${counts.captured}, voids ${counts.voided}, reversals ${counts.reversed}; holds that expire ${counts.expiring}, rolled back ${counts.rolledBack}, groups committed late ${late.counts.late} (after ${(options.holdMs / 1_000).toFixed(0)} s; ${late.counts.overtaken} transactions overtook them)`,
         `faults ${faults.done.length}: ${tally(faults.done)}`,
         Object.entries(counted)
           .map(([name, count]) => `${name} ${count}`)
@@ -137,7 +141,7 @@ export async function runCampaign(build: Build, options: CampaignOptions): Promi
         offences,
         events,
         faults: faults.done,
-        rolledBack: counts.rolledBack,
+        counts,
         overtaken: late.counts.overtaken,
         counted,
       };

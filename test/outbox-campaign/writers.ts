@@ -6,8 +6,10 @@ import { GroupConnection } from '#ledger/group-store.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Dice } from '../histories/history.js';
 import { exchange } from '../histories/http.js';
+import type { Effect } from '../histories/oracle.js';
 import type { TestDatabase } from '../support/database.js';
 import { TestLedger, transfer } from '../support/ledger.js';
+import { AskedBook } from './asked.js';
 
 /** Someone to post for. */
 interface Shop {
@@ -30,6 +32,11 @@ const OPENERS = 4;
 /** Of ten transactions one is rolled back. */
 const ROLLED_BACK = 0.1;
 const ROLLBACK_EVENTS = 5;
+/** Of ten single ones four hold, and most of these are moved by whoever posted them; of a batch's two. */
+const HOLDS = 0.4;
+const HOLDS_OF_BATCH = 0.2;
+/** Far enough that a busy machine still posts it in time. */
+const EXPIRES_MS = { low: 4_000, high: 8_000 };
 
 /** Genuine events of the merchant, once more: if they ever got out, its sums would show it. */
 const WRITE_AGAIN = `
@@ -84,9 +91,22 @@ export async function openShops(url: string, operatorKey: string, count: number)
   return shops;
 }
 
+function bodyOf({ from, to, posted, pending }: Effect, dice: Dice): object {
+  const entry = { amount: String(posted + pending), currency: 'EUR' };
+  return {
+    type: dice.pick(['payment', 'fee', 'transfer']),
+    ...(pending > 0n && { status: 'pending' }),
+    entries: [
+      { account_id: from, direction: 'debit', ...entry },
+      { account_id: to, direction: 'credit', ...entry },
+    ],
+  };
+}
+
 /** Postings through the API, one by one and in batches, and transactions that are rolled back. */
 export class Traffic {
-  readonly counts = { posted: 0, rolledBack: 0 };
+  readonly counts = { posted: 0, rolledBack: 0, captured: 0, voided: 0, expiring: 0, reversed: 0 };
+  readonly book = new AskedBook();
   readonly #urls: readonly string[];
   readonly #shops: readonly Shop[];
   readonly #on: TestDatabase;
@@ -125,24 +145,60 @@ export class Traffic {
   }
 
   async #post(shop: Shop, dice: Dice): Promise<void> {
-    const transactions = Array.from({ length: dice.next() < 0.5 ? 1 : BATCH }, () => this.#transaction(shop, dice));
-    const [one] = transactions;
-    const url = dice.pick(this.#urls);
-    if (transactions.length === 1) await post(url, '/v1/transactions', shop.key, one as object);
-    else await post(url, '/v1/transactions/batch', shop.key, { mode: 'atomic', transactions });
-    this.counts.posted += transactions.length;
+    if (dice.next() < 0.5) return this.#postOne(shop, dice);
+    const asked = Array.from({ length: BATCH }, () => this.#ask(shop, dice, dice.next() < HOLDS_OF_BATCH));
+    const body = { mode: 'atomic', transactions: asked.map((one) => bodyOf(one, dice)) };
+    await post(dice.pick(this.#urls), '/v1/transactions/batch', shop.key, body);
+    for (const one of asked) this.#did(one);
   }
 
-  #transaction({ accounts }: Shop, dice: Dice): object {
-    const [from, to] = dice.shuffled(accounts);
-    const amount = String(1 + dice.below(10_000));
-    return {
-      type: dice.pick(['payment', 'fee', 'transfer']),
-      entries: [
-        { account_id: from, direction: 'debit', amount, currency: 'EUR' },
-        { account_id: to, direction: 'credit', amount, currency: 'EUR' },
-      ],
-    };
+  async #postOne(shop: Shop, dice: Dice): Promise<void> {
+    const asked = this.#ask(shop, dice, dice.next() < HOLDS);
+    const expires = asked.pending > 0n && dice.next() < 0.3;
+    const more = expires && { expires_at: new Date(Date.now() + dice.between(EXPIRES_MS.low, EXPIRES_MS.high)) };
+    const body = { ...bodyOf(asked, dice), ...more };
+    const { id } = await post(dice.pick(this.#urls), '/v1/transactions', shop.key, body);
+    this.#did(asked);
+    if (expires) {
+      this.counts.expiring += 1;
+      this.book.add({ ...asked, pending: -asked.pending });
+    } else if (asked.pending > 0n) await this.#end(shop, dice, { id: String(id), asked });
+  }
+
+  /** Captures in part, and the rest or not; or voids; takes some of it back. One hold in five stays. */
+  async #end(shop: Shop, dice: Dice, hold: { id: string; asked: Effect }): Promise<void> {
+    const { asked } = hold;
+    const move = (id: string, what: string, body: object) =>
+      post(dice.pick(this.#urls), `/v1/transactions/${id}/${what}`, shop.key, body);
+    const draw = dice.next();
+    if (draw < 0.2) return;
+    if (draw < 0.4) {
+      await move(hold.id, 'void', {});
+      this.counts.voided += 1;
+      return this.#did({ ...asked, pending: -asked.pending });
+    }
+    const part = 1n + BigInt(dice.below(Number(asked.pending)));
+    const final = part === asked.pending || dice.next() < 0.5;
+    const capture = await move(hold.id, 'post', { amount: String(part), final });
+    this.counts.captured += 1;
+    this.#did({ ...asked, posted: part, pending: final ? -asked.pending : -part });
+    if (dice.next() < 0.3) {
+      const amount = 1n + BigInt(dice.below(Number(part)));
+      await move(String(capture.id), 'reverse', { amount: String(amount) });
+      this.counts.reversed += 1;
+      this.#did({ ...asked, posted: amount, pending: 0n, back: true });
+    }
+  }
+
+  #did(effect: Effect): void {
+    this.book.add(effect);
+    this.counts.posted += 1;
+  }
+
+  #ask({ accounts }: Shop, dice: Dice, hold: boolean): Effect {
+    const [from, to] = dice.shuffled(accounts) as [string, string];
+    const amount = BigInt(1 + dice.below(10_000));
+    return { from, to, posted: hold ? 0n : amount, pending: hold ? amount : 0n, back: false };
   }
 
   async #rollBack(own: pg.Client, { merchantId }: Shop, dice: Dice): Promise<void> {

@@ -60,9 +60,9 @@ export class LiveSummaries {
     for (const row of rows) {
       const at = { xid: BigInt(row.xid), seq: BigInt(row.seq) };
       const [merchantId, id] = [BigInt(row.merchant_id), BigInt(row.id)];
-      const letter = { merchantId, id, at, consumer: 'daily_summaries', partition: row.partition };
-      const redrive = { ...letter, decision: 'redrive', furtherId: this.ledger.ids.next() } as const;
-      if (!(await this.#redriver.carryOut(redrive, () => undefined))) throw new Error('the partition was taken');
+      const decided = { merchantId, id, at, consumer: 'daily_summaries', partition: row.partition };
+      const letter = { ...decided, decision: 'redrive' } as const;
+      if (!(await this.#redriver.redrive(letter, () => undefined))) throw new Error('the partition was taken');
     }
   }
 

@@ -2,7 +2,6 @@ import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { LedgerError, problemDocument } from '#kernel/problem.js';
 import type { Config } from '#platform/config.js';
 import { createLogger, type Logger, NestLog } from '#platform/logging.js';
 import { randomHex, Telemetry } from '#platform/telemetry.js';
@@ -12,7 +11,7 @@ import { serveBoard } from './board.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
 import { serveMetrics } from './metrics.js';
 import { serveOpenApi } from './openapi.js';
-import { ProblemFilter } from './problems.js';
+import { documentOf, GUARDING_HEADERS, HttpRefusal, ProblemFilter, untraced } from './problems.js';
 import { RequestCounts } from './request-counts.js';
 import { Shutdown } from './shutdown.js';
 
@@ -50,6 +49,10 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     server.headersTimeout = config.headersTimeoutMs;
     // How often the two timeouts are looked at; Node's default of 30 s would stretch a shorter one to that.
     server.requestTimeout = config.bodyTimeoutMs;
+    // Without these Node itself says "go on" to a stranger's body, and 417 without a problem.
+    for (const event of ['checkContinue', 'checkExpectation'] as const) {
+      server.on(event, (request, response) => server.emit('request', request, response));
+    }
     const requests = new RequestCounts();
     const authenticator = app.get(Authenticator);
     installLifecycle(fastify as never, { config, logger, telemetry, authenticator, shutdown, requests });
@@ -83,6 +86,8 @@ function adapterOf(config: Config, logger: Logger): FastifyAdapter {
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
+      // refuseOddHead looks for it, and answers with a problem.
+      requireHostHeader: false,
       headersTimeout: config.headersTimeoutMs,
       requestTimeout: config.bodyTimeoutMs,
       connectionsCheckingInterval: Math.min(1_000, config.headersTimeoutMs),
@@ -99,22 +104,23 @@ function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     socket.destroy();
     return;
   }
-  const [status, reason, detail] =
+  const refusal =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? [408, 'Request Timeout', 'The request was not sent in time.']
+      ? new HttpRefusal(408, 'Request Timeout', 'The request was not sent in time.')
       : error.code === 'HPE_HEADER_OVERFLOW'
-        ? [431, 'Request Header Fields Too Large', 'The headers are too large.']
-        : [400, 'Bad Request', 'The request is not valid HTTP.'];
-  const { code, message } = new LedgerError('malformed_json', String(detail));
-  const body = JSON.stringify({
-    ...problemDocument({ code, detail: message, trace_id: randomHex(16) }),
-    status,
-    title: reason,
-  });
-  socket.end(
-    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
+        ? new HttpRefusal(431, 'Request Header Fields Too Large', 'The headers are too large.')
+        : new HttpRefusal(400, 'Bad Request', 'The request is not valid HTTP.');
+  const traceId = randomHex(16);
+  const body = JSON.stringify(documentOf(refusal, traceId));
+  const head = [
+    `HTTP/1.1 ${refusal.status} ${refusal.title}`,
+    'Content-Type: application/problem+json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...Object.entries(GUARDING_HEADERS).map(([name, value]) => `${name}: ${value}`),
+    `traceresponse: ${untraced(traceId)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 function urlOf(host: string, port: number): string {

@@ -6,7 +6,8 @@ import type { Idempotency } from '#ledger/posting.js';
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/;
 
 /**
- * The request's idempotency key and what makes it "the same request": method, path and canonical JSON body. Throws
+ * The request's idempotency key and what makes it "the same request": method, path and canonical JSON body,
+ * where no body is `{}`. Throws
  * `idempotency_key_required` or `idempotency_key_invalid`.
  */
 export function idempotencyOf(request: FastifyRequest): Idempotency {
@@ -24,12 +25,14 @@ export function idempotencyOf(request: FastifyRequest): Idempotency {
     );
   }
   const [path] = request.url.split('?', 1);
-  return { key, requestSha256: hash('sha256', `${request.method} ${path}\n${canonicalJson(request.body)}`, 'buffer') };
+  return {
+    key,
+    requestSha256: hash('sha256', `${request.method} ${path}\n${canonicalJson(request.body ?? {})}`, 'buffer'),
+  };
 }
 
 /** JSON with sorted keys and no white space. `value` came out of JSON.parse, so it has no cycles and bounded depth. */
 export function canonicalJson(value: unknown): string {
-  if (value === undefined) return 'null';
   if (value === null || typeof value !== 'object') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   const record = value as Record<string, unknown>;

@@ -1,24 +1,163 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseJsonBody } from './json-body.js';
+import { readJsonBody } from './json-body.js';
+import { JsonReader } from './json-reader.js';
 
-const parse = (text: string) => parseJsonBody(Buffer.from(text));
+const parse = (text: string) => {
+  const reader = new JsonReader(Buffer.from(text));
+  reader.read();
+  return reader.value;
+};
 
-describe('parseJsonBody', () => {
-  it('reads what JSON.parse reads, as long as numbers are integers', () => {
-    const value = fc
-      .jsonValue({ maxDepth: 5, noUnicodeString: false } as never)
-      .filter((json) => !JSON.stringify(json).includes('__proto__'));
+/** Any JSON text: white space, escapes and forms of numbers that JSON.stringify would not choose are in it too. */
+const { text: jsonText } = fc.letrec<{ text: string; member: string }>((tie) => ({
+  text: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    fc.constantFrom(
+      'true',
+      'false',
+      'null',
+      '[]',
+      '{}',
+      '""',
+      '-0',
+      '0',
+      '1.50',
+      '1E+2',
+      '-1e-7',
+      '12345678901234567890',
+    ),
+    fc.integer().map(String),
+    string(),
+    fc.array(tie('text'), { maxLength: 5 }).map((items) => `[ ${items.join(' ,\n')}]`),
+    fc.array(tie('member'), { maxLength: 5 }).map((members) => `{\t${members.join(',')} }`),
+  ),
+  member: fc.tuple(string(), tie('text')).map(([name, value]) => `${name} :\r${value}`),
+}));
+
+function string(): fc.Arbitrary<string> {
+  const piece = fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 20 }).map((text) => JSON.stringify(text).slice(1, -1)),
+    fc.constantFrom('\\"', '\\\\', '\\/', '\\n', '\\u0041', '\\u00e9', '\\ud83d\\ude00', '\u{1f600}', 'ж'),
+  );
+  return fc.array(piece, { maxLength: 4 }).map((pieces) => `"${pieces.join('')}"`);
+}
+
+/** What JSON.parse makes of it, with NaN for what is not written as an integer; undefined where it refuses. */
+function judged(text: string): { value: unknown } | undefined {
+  try {
+    return {
+      value: JSON.parse(text, (_key, item, context?: { source?: string }) =>
+        typeof item === 'number' && !/^-?\d+$/.test(context?.source ?? '') ? Number.NaN : item,
+      ),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function read(text: string): { value: unknown } | { code: string } {
+  try {
+    return { value: parse(text) };
+  } catch (error) {
+    return { code: (error as { code: string }).code };
+  }
+}
+
+describe('JsonReader', () => {
+  it('reads what JSON.parse reads, as long as numbers are integers and names differ', () => {
+    let compared = 0;
     fc.assert(
-      fc.property(value, (json) => {
-        const text = JSON.stringify(json);
-        if (/\\u0000|\\ud[89a-f]/i.test(text)) return;
-        const integersOnly = JSON.parse(text, (_key, item, context?: { source?: string }) =>
-          typeof item === 'number' && !/^-?\d+$/.test(context?.source ?? '') ? Number.NaN : item,
-        );
-        expect(parse(text)).toEqual(integersOnly);
+      fc.property(jsonText, (text) => {
+        const result = read(text);
+        // A name that stands twice; that it does is for another test.
+        if ('code' in result && result.code === 'malformed_json' && judged(text)) return;
+        compared += 1;
+        expect(result).toEqual(judged(text));
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(compared).toBeGreaterThan(1_500);
+  });
+
+  it('reads and refuses what JSON.parse does once a text has been damaged', () => {
+    fc.assert(
+      fc.property(
+        jsonText,
+        fc.nat(),
+        fc.constantFrom('', '"', '\\', ',', ':', '0', '-', '.', 'e', '{', ']', '\0', ' '),
+        (text, at, put) => {
+          const index = at % (text.length + 1);
+          const damaged = text.slice(0, index) + put + text.slice(index + 1);
+          if (!damaged.isWellFormed()) return;
+          const expected = judged(damaged);
+          const result = read(damaged);
+          if (!expected) expect(result).toHaveProperty('code');
+          else if ('value' in result) expect(result).toEqual(expected);
+        },
+      ),
+      { numRuns: 5_000 },
+    );
+  });
+
+  it('reads the same in pieces of any length', () => {
+    fc.assert(
+      fc.property(jsonText, fc.integer({ min: 1, max: 9 }), (text, length) => {
+        const whole = read(text);
+        const reader = new JsonReader(Buffer.from(text));
+        const inPieces = () => {
+          while (!reader.read(length));
+          return reader.value;
+        };
+        if ('code' in whole) expect(inPieces).toThrow(expect.objectContaining({ code: whole.code }));
+        else expect(inPieces()).toEqual(whole.value);
       }),
     );
+  });
+
+  it.each([
+    ['{"amount":"1","amount":"500"}', 'amount'],
+    ['{"a":1,"b":[{},{"c":null,"\\u0063":2}]}', 'b.1.c'],
+    ['{"0":1,"0":1}', '0'],
+    ['{"constructor":1,"constructor":1}', 'constructor'],
+    ['{"":{"":1,"":2}}', '.'],
+  ])('refuses %s, naming the member that stands twice', (text, path) => {
+    expect(() => parse(text)).toThrow(
+      expect.objectContaining({
+        code: 'malformed_json',
+        message: `The body has the member ${path} twice.`,
+        errors: [{ path, message: 'stands twice' }],
+      }),
+    );
+  });
+
+  it('takes one name in several maps', () => {
+    expect(parse('[{"a":1},{"a":{"a":2}}]')).toEqual([{ a: 1 }, { a: { a: 2 } }]);
+  });
+
+  it.each([
+    ['a list of 10,001', `{"entries":[${'0,'.repeat(10_000)}0]}`, 'entries'],
+    ['a map of 1,001', `{"a":{${Array.from({ length: 1_001 }, (_, n) => `"${n}":0`).join(',')}}}`, 'a'],
+    ['lists and nothing in them', `[${'[],'.repeat(9_000)}0]`, 'body'],
+  ])('refuses %s', (_, text, path) => {
+    expect(() => parse(text)).toThrow(
+      expect.objectContaining({ code: 'validation_failed', errors: [expect.objectContaining({ path })] }),
+    );
+  });
+
+  it('takes the most lists and maps for their bytes that a batch can have', () => {
+    const entry = '{"account_id":"1","direction":"debit","amount":1,"currency":"EUR","conditions":{}}';
+    const item = `{"type":"x","metadata":{},"entries":[${entry},${entry}]}`;
+    expect(parse(`{"transactions":[${Array(5_000).fill(item).join(',')}]}`)).toBeDefined();
+  });
+
+  it('keeps no body in memory for a text of it', () => {
+    const kept = Array.from({ length: 200 }, (_, n) => {
+      const body = `{"code":"wallet:customer-${n}","filler":"${'x'.repeat(1_000_000)}"}`;
+      return (parse(body) as { code: string }).code;
+    });
+    expect(process.memoryUsage().heapUsed).toBeLessThan(150_000_000);
+    expect(kept[199]).toBe('wallet:customer-199');
   });
 
   it.each(['1.0', '1e2', '1E2', '-0.5', '1.5e+3'])('makes no integer of %s', (number) => {
@@ -52,12 +191,6 @@ describe('parseJsonBody', () => {
     },
   );
 
-  it('refuses bytes that are no UTF-8', () => {
-    expect(() => parseJsonBody(Buffer.from([0x22, 0xff, 0x22]))).toThrow(
-      expect.objectContaining({ code: 'malformed_json' }),
-    );
-  });
-
   it('refuses a million levels as quickly as twenty-one', () => {
     const started = performance.now();
     expect(() => parse('['.repeat(1_000_000))).toThrow(expect.objectContaining({ code: 'validation_failed' }));
@@ -65,8 +198,35 @@ describe('parseJsonBody', () => {
     expect(() => parse(`${'['.repeat(21)}${']'.repeat(21)}`)).toThrow(/nested/);
     expect(parse(`${'['.repeat(20)}${']'.repeat(20)}`)).toBeDefined();
   });
+});
+
+describe('readJsonBody', () => {
+  it('refuses bytes that are no UTF-8', () => {
+    expect(() => readJsonBody(Buffer.from([0x22, 0xff, 0x22]))).toThrow(
+      expect.objectContaining({ code: 'malformed_json' }),
+    );
+  });
 
   it('takes an empty body for none', () => {
-    expect(parse('')).toBeUndefined();
+    expect(readJsonBody(Buffer.alloc(0))).toBeUndefined();
+  });
+
+  it('gives way to others while it reads a long body', async () => {
+    const text = JSON.stringify(Array.from({ length: 9_000 }, (_, n) => ({ account_code: `wallet:${n}` })));
+    let immediates = 0;
+    const count = () => {
+      immediates += 1;
+      pending = setImmediate(count);
+    };
+    let pending = setImmediate(count);
+    expect(await readJsonBody(Buffer.from(text))).toEqual(JSON.parse(text));
+    clearImmediate(pending);
+    expect(immediates).toBeGreaterThan(10);
+  });
+
+  it('tells a fault far behind the beginning of a long body', async () => {
+    await expect(readJsonBody(Buffer.from(`["${'x'.repeat(100_000)}",`))).rejects.toMatchObject({
+      code: 'malformed_json',
+    });
   });
 });

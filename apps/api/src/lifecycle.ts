@@ -1,3 +1,4 @@
+import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { invalid, LedgerError, notFound } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
@@ -8,8 +9,9 @@ import type { Telemetry } from '#platform/telemetry.js';
 import { traceIdOf } from '#platform/tracing.js';
 import type { Authenticator, Caller } from '#tenancy/authenticator.js';
 import type { RouteAccess } from './documented.js';
-import { parseJsonBody } from './json-body.js';
-import { sendProblem } from './problems.js';
+import { encodingRefusal, KnownRoutes, refuseOddHead } from './http-rules.js';
+import { readJsonBody } from './json-body.js';
+import { GUARDING_HEADERS, sendProblem } from './problems.js';
 import type { Exchange } from './request.js';
 import type { RequestCounts } from './request-counts.js';
 import type { Shutdown } from './shutdown.js';
@@ -19,7 +21,10 @@ const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
 const CLIENT_CLOSED_REQUEST = 499;
 /** For asking again whether a key is valid, once its request has lasted for a while. */
 const KEY_CHECK_TIMEOUT_MS = 2_000;
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+/** Of a request whose caller is not known yet. */
+const NO_SPAN = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
+
+const GUARDING = Object.entries(GUARDING_HEADERS);
 
 export interface LifecycleParts {
   config: Config;
@@ -36,13 +41,15 @@ export interface LifecycleParts {
  */
 export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts): void {
   const { config, logger, telemetry, shutdown } = parts;
-  const routes: { pattern: RegExp; methods: string[] }[] = [];
+  const routes = new KnownRoutes();
 
   fastify.decorateRequest('exchange', null);
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
     try {
-      done(null, parseJsonBody(body as Buffer));
+      const value = readJsonBody(body as Buffer);
+      if (value instanceof Promise) value.then((read) => done(null, read), done);
+      else done(null, value);
     } catch (error) {
       done(error as Error);
     }
@@ -51,17 +58,14 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
   fastify.addHook('onRoute', (route) => {
     const { largeBody } = (route.config ?? {}) as RouteAccess;
     route.bodyLimit = largeBody ? config.batchBodyLimitBytes : config.bodyLimitBytes;
-    const methods = Array.isArray(route.method) ? route.method : [route.method];
-    routes.push({
-      pattern: patternOf(route.url),
-      methods: methods.filter((method) => METHODS.includes(method as never)),
-    });
+    routes.add(route);
   });
 
   fastify.addHook('onRequest', (request, reply, done) => {
     shutdown.requestBegan();
     if (shutdown.isDraining) reply.header('connection', 'close');
-    const exchange = announce(request);
+    for (const [name, value] of GUARDING) reply.header(name, value);
+    const exchange = announce();
     request.exchange = exchange;
     // Unlike Fastify's onResponse this also comes when the client goes away before its answer.
     reply.raw.once('close', () => {
@@ -71,38 +75,62 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       parts.requests.add(request.method, request.routeOptions.url, status);
       logOutcome(logger, request, status, exchange);
     });
+    const begin = (isTrusted: boolean) => beginTrace(request, reply, exchange, isTrusted);
+    const refuse = (error: Error) => {
+      begin(config.traceparentTrust === 'everybody');
+      done(error);
+    };
     try {
-      const pending = authorise(request, exchange, parts.authenticator);
-      if (pending) pending.then(() => done(), done);
-      else done();
+      refuseOddHead(request);
+      if (request.is404) return refuse(elsewhere(request, reply));
+      const pending = authorise(request, exchange, { authenticator: parts.authenticator, begin });
+      if (pending) pending.then(goOn, refuse);
+      else goOn();
     } catch (error) {
-      done(error as Error);
+      refuse(error as Error);
+    }
+
+    function goOn(): void {
+      begin(config.traceparentTrust === 'everybody');
+      const refusal = encodingRefusal(request);
+      if (refusal) return void done(refusal);
+      // Only now: who waits for it has not sent its body.
+      if (request.headers.expect !== undefined) reply.raw.writeContinue();
+      done();
     }
   });
 
-  // Nest installs its own not-found handler, which ends in ProblemFilter; a hook of that handler comes first.
-  fastify.addHook('preValidation', (request, reply, done) => {
-    if (!request.is404) return done();
-    const path = request.url.split('?', 1)[0] ?? '';
-    const allowed = routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods);
-    if (allowed.length === 0) return done(notFound('route'));
-    const names = [...new Set(allowed)].join(', ');
-    reply.header('allow', names);
-    done(new LedgerError('method_not_allowed', `${path} takes ${names}.`));
-  });
+  /** Said before a body is read, like everything that does not depend on it. */
+  function elsewhere(request: FastifyRequest, reply: FastifyReply): LedgerError {
+    const { error, allow } = routes.refusal(request.url.split('?', 1)[0] ?? '');
+    if (allow !== undefined) reply.header('allow', allow);
+    return error;
+  }
 
-  function announce(request: FastifyRequest): Exchange {
-    const route = request.routeOptions.url ?? '';
+  /**
+   * Starts the request's span, once it is known whose it is: a stranger does not choose what is sampled, nor whose trace its
+   * request is in. Each answer carries the trace's id (W3C Trace Context, level 3, draft).
+   */
+  function beginTrace(request: FastifyRequest, reply: FastifyReply, exchange: Exchange, isTrusted: boolean): void {
+    if (exchange.span !== NO_SPAN) return;
     const { traceparent } = request.headers;
-    const path = request.url.split('?', 1)[0] ?? '';
+    exchange.span = telemetry.startRequest(
+      {
+        method: request.method,
+        route: request.routeOptions.url ?? '',
+        path: request.url.split('?', 1)[0] ?? '',
+        startedMs: exchange.startedMs,
+      },
+      isTrusted && typeof traceparent === 'string' ? traceparent : undefined,
+    );
+    const { traceId, spanId, traceFlags } = exchange.span.spanContext();
+    reply.header('traceresponse', `00-${traceId}-${spanId}-0${traceFlags}`);
+  }
+
+  function announce(): Exchange {
     return {
       startedMs: performance.now(),
-      span: telemetry.startRequest(
-        request.method,
-        route,
-        path,
-        typeof traceparent === 'string' ? traceparent : undefined,
-      ),
+      span: NO_SPAN,
       deadline: Deadline.after(config.requestDeadlineMs),
       context: undefined,
       isStillAdmitted: undefined,
@@ -119,7 +147,7 @@ export function keyOf(request: FastifyRequest): string | undefined {
 function authorise(
   request: FastifyRequest,
   exchange: Exchange,
-  authenticator: Authenticator,
+  { authenticator, begin }: { authenticator: Authenticator; begin: (isTrusted: boolean) => void },
 ): Promise<void> | undefined {
   const { access, takesQuery } = request.routeOptions.config as RouteAccess;
   if (access === undefined || access === 'public') return undefined;
@@ -127,6 +155,7 @@ function authorise(
   if (key === undefined) throw new LedgerError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
     if (!caller) throw new LedgerError('unauthorized', 'The API key is not valid, or has been revoked.');
+    begin(true);
     const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
     if (access === 'merchant') return actForMerchant(request, exchange, caller, authenticator);
@@ -184,17 +213,6 @@ function logOutcome(logger: Logger, request: FastifyRequest, status: number, exc
     },
     'request',
   );
-}
-
-/** `/v1/accounts/:id` → a pattern of its paths. Used for refusals only. */
-function patternOf(url: string): RegExp {
-  const source = url
-    .split('/')
-    .map((segment) =>
-      segment.startsWith(':') ? '[^/]+' : segment.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace('*', '.*'),
-    )
-    .join('/');
-  return new RegExp(`^${source}$`);
 }
 
 /** What cannot even be routed, such as %-escapes that are none. */

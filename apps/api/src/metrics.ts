@@ -44,7 +44,11 @@ function metricsOf(app: NestFastifyApplication, requests: RequestCounts): Metric
     () => requests.readings(),
     ['method', 'route', 'status'],
   );
-  metrics.gauge('counterfoil_writer_waiting', 'Postings that wait for their commit group.', () => writer.waiting);
+  metrics.gauge(
+    'counterfoil_writer_waiting',
+    'Postings that wait for their commit group, or for their balances to be told.',
+    () => writer.waiting,
+  );
   metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
   const watch = app.get(LogWatch, { strict: false });
   metrics.gauge('counterfoil_event_followers', 'Requests and streams that follow a log.', () => watch.followers);

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { LedgerError, notFound, problemDocument } from '#kernel/problem.js';
+import { LedgerError, notFound, type ProblemDocument, problemDocument } from '#kernel/problem.js';
 import { SnowflakeRefused } from '#kernel/snowflake.js';
 import type { Logger } from '#platform/logging.js';
 import { translateError } from '#platform/postgres.js';
@@ -9,6 +9,41 @@ import { randomHex } from '#platform/telemetry.js';
 import { traceIdOf } from '#platform/tracing.js';
 
 const TYPE = 'application/problem+json; charset=utf-8';
+
+/**
+ * What HTTP itself has refused, with a status that no code of the contract has. Its code is that of what cannot be read.
+ */
+export class HttpRefusal extends LedgerError {
+  readonly #status: number;
+
+  constructor(
+    status: number,
+    readonly title: string,
+    detail: string,
+  ) {
+    super('malformed_json', detail);
+    this.#status = status;
+  }
+
+  override get status(): number {
+    return this.#status;
+  }
+}
+
+/** The document of a refusal; RFC 9457. */
+export function documentOf(refusal: LedgerError, traceId: string): ProblemDocument {
+  const { code, message: detail, errors } = refusal;
+  const document = problemDocument({ code, detail, trace_id: traceId, ...(errors && { errors }) });
+  return refusal instanceof HttpRefusal ? { ...document, status: refusal.status, title: refusal.title } : document;
+}
+
+/** On every answer: what is said to one caller is kept by nobody, and is what its type says. */
+export const GUARDING_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
+
+/** `traceresponse` of what became no request, and has no span. */
+export function untraced(traceId: string): string {
+  return `00-${traceId}-${randomHex(8)}-00`;
+}
 
 /** How long a client that is still sending what was refused has to read why. */
 const LINGER_MS = 1_000;
@@ -59,6 +94,7 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
     refusal ??
     new LedgerError('internal', 'Something went wrong on our side; it has been recorded under the trace_id.');
   if (exchange) exchange.problem = answer.code;
+  else reply.headers({ ...GUARDING_HEADERS, traceresponse: untraced(traceId) });
   const isAborted = request.raw.destroyed && ABORTED.has(String((error as { code?: unknown } | undefined)?.code));
   if (!refusal && !isAborted) {
     exchange?.span.recordException(error instanceof Error ? error : String(error));
@@ -76,9 +112,10 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
     reply.header('www-authenticate', 'Bearer realm="counterfoil"');
   }
   if (answer.retryAfterS !== undefined) reply.header('retry-after', String(answer.retryAfterS));
-  const { code, message: detail, errors } = answer;
-  const body = problemDocument({ code, detail, trace_id: traceId, ...(errors && { errors }) });
-  reply.code(answer.status).header('content-type', TYPE).send(JSON.stringify(body));
+  reply
+    .code(answer.status)
+    .header('content-type', TYPE)
+    .send(JSON.stringify(documentOf(answer, traceId)));
 }
 
 /**
@@ -87,8 +124,9 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
  */
 function hasMoreToCome({ raw, routeOptions }: FastifyRequest): boolean {
   if (raw.complete) return false;
-  const { 'content-length': length, 'transfer-encoding': encoding } = raw.headers;
-  return encoding !== undefined || Number(length ?? 0) > (routeOptions?.bodyLimit ?? 0);
+  const { 'content-length': length, 'transfer-encoding': encoding, expect } = raw.headers;
+  // Who was not told to continue may send its body or not: what comes next could be either.
+  return encoding !== undefined || expect !== undefined || Number(length ?? 0) > (routeOptions?.bodyLimit ?? 0);
 }
 
 /**

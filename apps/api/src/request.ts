@@ -10,7 +10,8 @@ import type { RequestBounds, RequestContext } from '#platform/request-context.js
 /** What the hooks keep about a request from its arrival to its last byte. */
 export interface Exchange extends RequestBounds {
   readonly startedMs: number;
-  readonly span: Span;
+  /** Begins once it is known whether the caller's own trace is to be believed: before the route is entered. */
+  span: Span;
   readonly deadline: Deadline;
   /** Set once the caller is known and acts for a merchant. */
   context: RequestContext | undefined;

@@ -1,7 +1,7 @@
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import type { z } from 'zod';
 import { type FieldError, LedgerError } from '#kernel/problem.js';
-import { unstorable } from './json-body.js';
+import { unstorable } from './json-reader.js';
 
 /** Enough to mend a request; a batch of 1,000 bad items does not get a megabyte of answers. */
 const MAX_ERRORS = 100;

@@ -162,7 +162,11 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   ): Promise<MetricsServer> {
     const { cache, config, database, writer } = this;
     const metrics = new Metrics();
-    metrics.gauge('counterfoil_writer_waiting', 'Postings that wait for their commit group.', () => writer.waiting);
+    metrics.gauge(
+      'counterfoil_writer_waiting',
+      'Postings that wait for their commit group, or for their balances to be told.',
+      () => writer.waiting,
+    );
     metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
     if (cache) addBalanceMetrics(metrics, cache);
     if (monitor) addMonitorMetrics(metrics, monitor);

@@ -13,22 +13,27 @@ export interface EntryRequest {
   conditions?: { minAvailable?: bigint; version?: bigint };
 }
 
-export interface Post {
+/** What a client may say about a transaction beside its money. */
+export interface Facts {
+  description?: string;
+  externalRef?: string;
+  /** Milliseconds since 1970; absent: when it is recorded, but never before the parent. */
+  effectiveAtMs?: number;
+  /** JSON text. */
+  metadata?: string;
+}
+
+export interface Post extends Facts {
   kind: 'post';
   pending: boolean;
   type: string;
-  description?: string;
-  externalRef?: string;
-  /** Milliseconds since 1970; absent: when it is recorded. */
-  effectiveAtMs?: number;
   /** Pending ones only. */
   expiresAtMs?: number;
-  metadata?: string;
   entries: EntryRequest[];
 }
 
 /** Posts what is held: whole, or `amount` of a single-amount hold; `final` releases the rest. */
-export interface Capture {
+export interface Capture extends Facts {
   kind: 'capture';
   parentId: bigint;
   amount?: bigint;
@@ -36,13 +41,13 @@ export interface Capture {
 }
 
 /** Releases what is still held. `expire` is the worker's form: it does so only once `expiresAtMs` has passed. */
-export interface Release {
+export interface Release extends Facts {
   kind: 'void' | 'expire';
   parentId: bigint;
 }
 
 /** Takes a posted transaction back, whole or in part, never more than once in total. */
-export interface Reverse {
+export interface Reverse extends Facts {
   kind: 'reverse';
   parentId: bigint;
   amount?: bigint;
@@ -53,7 +58,12 @@ export interface CloseAccount {
   accountId: bigint;
 }
 
-export type Command = Post | Capture | Release | Reverse | CloseAccount;
+export interface ReopenAccount {
+  kind: 'reopen';
+  accountId: bigint;
+}
+
+export type Command = Post | Capture | Release | Reverse | CloseAccount | ReopenAccount;
 
 /** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
 export interface Parent {
@@ -70,7 +80,7 @@ export interface Book {
 
 export interface Accepted {
   accepted: true;
-  /** Absent when an account was closed: that is no posting. */
+  /** Absent when an account was closed or reopened: that is no posting. */
   transaction: Transaction | undefined;
   /** The new balance of each account touched. */
   balances: ReadonlyMap<bigint, Balance>;

@@ -3,10 +3,11 @@ import { invalid } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Database, isUniqueViolation } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { endSpan, startChild, traceparentOf } from '#platform/tracing.js';
+import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { insertAccounts, type NewAccount } from './account-store.js';
+import { isReservedCode } from './system-accounts.js';
 
-/** Opens an account. Answers its id; a code that is taken is `validation_failed`. */
+/** Opens an account. Answers its id; a code that is taken or reserved is `validation_failed`. */
 export class CreateAccountCommand extends Command<bigint> {
   constructor(
     readonly context: RequestContext,
@@ -25,18 +26,19 @@ export class CreateAccountHandler implements ICommandHandler<CreateAccountComman
 
   async execute({ context, account }: CreateAccountCommand): Promise<bigint> {
     const { merchantId, deadline } = context;
+    if (isReservedCode(account.code)) throw invalid('code', 'is reserved for the system accounts');
     const id = this.ids.next();
     const span = startChild(context.span, 'ledger create account');
     try {
-      await this.database.transaction({ merchantIds: [merchantId] }, deadline, (client) =>
-        insertAccounts(client, merchantId, [{ ...account, id }], traceparentOf(context.span)),
+      await inSpan(span, () =>
+        this.database.transaction({ merchantIds: [merchantId] }, deadline, (client) =>
+          insertAccounts(client, merchantId, [{ ...account, id }], traceparentOf(context.span)),
+        ),
       );
     } catch (error) {
       if (isUniqueViolation(error, 'accounts_merchant_id_code_key'))
         throw invalid('code', 'is the code of another account');
       throw error;
-    } finally {
-      endSpan(span);
     }
     return id;
   }

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { MAX_AMOUNT, MAX_TOTAL } from '#kernel/money.js';
 import { MemoryBook, START_MS } from '../../../test/support/memory-book.js';
 import { type Account, availableAmount, postedAmount, type Side } from './account.js';
-import type { EntryRequest, Post, Refused } from './command.js';
+import type { Command, EntryRequest, Facts, Post, Refused } from './command.js';
 
 const CASH = 1n; // debit, no floor
 const PAYABLE = 2n; // credit, floor 0
@@ -541,6 +541,40 @@ describe('expiry', () => {
   });
 });
 
+describe('what moves a parent', () => {
+  const MOVES = {
+    capture: (parentId: bigint, facts: Facts = {}): Command => ({ kind: 'capture', parentId, final: true, ...facts }),
+    void: (parentId: bigint, facts: Facts = {}): Command => ({ kind: 'void', parentId, ...facts }),
+    expire: (parentId: bigint, facts: Facts = {}): Command => ({ kind: 'expire', parentId, ...facts }),
+    reverse: (parentId: bigint, facts: Facts = {}): Command => ({ kind: 'reverse', parentId, ...facts }),
+  };
+  const parentAt = (kind: keyof typeof MOVES, effectiveAtMs: number): bigint => {
+    const money = [debit(CASH, 5n), credit(FEES, 5n)] as const;
+    const command = kind === 'reverse' ? post(...money) : { ...hold(...money), expiresAtMs: START_MS + 10 };
+    return book.accept({ ...command, effectiveAtMs }).transaction.id;
+  };
+  const kinds = Object.keys(MOVES) as (keyof typeof MOVES)[];
+
+  it.each(kinds)('%s takes effect when it is made, or with its parent where that is later', (kind) => {
+    const past = parentAt(kind, START_MS - 1_000);
+    const future = parentAt(kind, START_MS + 1_000);
+    if (kind === 'expire') book.nowMs = START_MS + 10;
+    const effective = (id: bigint) => book.accept(MOVES[kind](id)).transaction.effectiveAtMs;
+    expect([effective(past), effective(future)]).toEqual([book.nowMs, START_MS + 1_000]);
+  });
+
+  it.each(kinds.filter((kind) => kind !== 'expire'))('%s takes effect as asked, never before its parent', (kind) => {
+    const parentId = parentAt(kind, START_MS - 1_000);
+    expect(told(book.refusal(MOVES[kind](parentId, { effectiveAtMs: START_MS - 1_001 })))).toEqual([
+      'validation_failed',
+      'effective_at',
+      `effective_at: transaction ${parentId} is effective from ${new Date(START_MS - 1_000).toISOString()} on, and nothing moves it before that.`,
+    ]);
+    const facts = { effectiveAtMs: START_MS - 1_000, externalRef: 'r', description: 'd', metadata: '{"a":1}' };
+    expect(book.accept(MOVES[kind](parentId, facts)).transaction).toMatchObject({ ...facts, parentId });
+  });
+});
+
 describe('a reversal', () => {
   it('takes the whole back with its sides swapped', () => {
     const parentId = fund(100n);
@@ -678,5 +712,19 @@ describe('closing an account', () => {
       undefined,
       'There is no such account.',
     ]);
+  });
+});
+
+describe('reopening', () => {
+  it('lets a closed account take entries again, and of an open one changes nothing', () => {
+    book.accept({ kind: 'close', accountId: FEES });
+    expect(book.accept({ kind: 'reopen', accountId: FEES }).balances.get(FEES)?.closed).toBe(false);
+    expect(book.accept({ kind: 'reopen', accountId: FEES }).balances.size).toBe(0);
+    book.accept(post(debit(CASH, 5n), credit(FEES, 5n)));
+    expect(posted(FEES)).toBe(5n);
+  });
+
+  it('of an unknown account is refused', () => {
+    expect(book.refusal({ kind: 'reopen', accountId: UNKNOWN }).code).toBe('not_found');
   });
 });

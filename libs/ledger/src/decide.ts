@@ -6,10 +6,12 @@ import type {
   CloseAccount,
   Command,
   Decision,
+  Facts,
   Parent,
   Post,
   Refused,
   Release,
+  ReopenAccount,
   Reverse,
 } from './command.js';
 import { applyLines, findBrokenCondition, findUnbalanced, type Line, refuse, totalOf } from './lines.js';
@@ -42,6 +44,8 @@ export function decide(book: Book, command: Command, id: bigint): Decision {
       return decideReverse(book, command, id);
     case 'close':
       return decideClose(book, command);
+    case 'reopen':
+      return decideReopen(book, command);
   }
 }
 
@@ -115,7 +119,17 @@ function decideCapture(book: Book, command: Capture, id: bigint): Decision {
     pending: single ? -released : -entry.pending,
   }));
   const status = remaining === 0n ? 'posted' : 'partially_posted';
-  return moveParent(book, { parent, state, kind: 'capture', type: transaction.type, lines, id, status, remaining });
+  return moveParent(book, {
+    parent,
+    state,
+    kind: 'capture',
+    type: transaction.type,
+    facts: command,
+    lines,
+    id,
+    status,
+    remaining,
+  });
 }
 
 function decideRelease(book: Book, command: Release, id: bigint): Decision {
@@ -137,7 +151,7 @@ function decideRelease(book: Book, command: Release, id: bigint): Decision {
     pending: single ? -state.remaining : -entry.pending,
   }));
   const [kind, status] = expiry ? (['expiry', 'expired'] as const) : (['void', 'voided'] as const);
-  return moveParent(book, { parent, state, kind, type: kind, lines, id, status, remaining: 0n });
+  return moveParent(book, { parent, state, kind, type: kind, facts: command, lines, id, status, remaining: 0n });
 }
 
 function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
@@ -187,6 +201,7 @@ function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
     state: { ...state, reversed: state.reversed + amount },
     kind: 'reversal',
     type: 'reversal',
+    facts: command,
     lines,
     id,
     status: state.status,
@@ -208,6 +223,14 @@ function decideClose(book: Book, command: CloseAccount): Decision {
   return { accepted: true, transaction: undefined, balances, state: undefined };
 }
 
+/** Of an account that is open nothing changes: reopening twice is reopening once. */
+function decideReopen(book: Book, command: ReopenAccount): Decision {
+  const balance = book.balance(command.accountId);
+  if (!balance) return refuse('not_found', 'There is no such account.');
+  const balances = new Map(balance.closed ? [[command.accountId, { ...balance, closed: false }]] : []);
+  return { accepted: true, transaction: undefined, balances, state: undefined };
+}
+
 function notPending(transaction: Transaction, state: TransactionState): Refused {
   return refuse('not_pending', `Transaction ${transaction.id} is ${state.status}.`);
 }
@@ -218,6 +241,7 @@ interface Move {
   state: TransactionState;
   kind: TransactionKind;
   type: string;
+  facts: Facts;
   lines: Line[];
   id: bigint;
   status: TransactionStatus;
@@ -226,6 +250,16 @@ interface Move {
 
 function moveParent(book: Book, move: Move): Decision {
   const parent = move.parent.transaction;
+  const { facts } = move;
+  const effectiveAtMs = facts.effectiveAtMs ?? Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs);
+  if (effectiveAtMs < parent.effectiveAtMs) {
+    const earliest = new Date(parent.effectiveAtMs).toISOString();
+    return refuse(
+      'validation_failed',
+      `effective_at: transaction ${parent.id} is effective from ${earliest} on, and nothing moves it before that.`,
+      'effective_at',
+    );
+  }
   const applied = applyLines(book, move.lines, move.id, move.kind === 'reversal');
   if ('accepted' in applied) return applied;
   const transaction: Transaction = {
@@ -233,12 +267,12 @@ function moveParent(book: Book, move: Move): Decision {
     kind: move.kind,
     type: move.type,
     ...totalOf(applied.entries),
-    description: undefined,
-    externalRef: undefined,
-    effectiveAtMs: snowflakeTimeMs(move.id),
+    description: facts.description,
+    externalRef: facts.externalRef,
+    effectiveAtMs,
     expiresAtMs: undefined,
     parentId: parent.id,
-    metadata: undefined,
+    metadata: facts.metadata,
     entries: applied.entries,
   };
   const value = { ...move.state, status: move.status, remaining: move.remaining };

@@ -41,13 +41,13 @@ function jsonTime(ms: number | undefined): string {
   return ms === undefined ? 'null' : `"${new Date(ms).toISOString()}"`;
 }
 
-export function accountClosedEvent(
+export function accountStatusEvent(
+  type: 'account.closed' | 'account.reopened',
   merchantId: bigint,
   accountId: bigint,
   occurredAtMs: number,
   traceContext: string | undefined,
 ): NewEvent {
   const data = JSON.stringify({ account_id: String(accountId) });
-  const type = 'account.closed';
   return { merchantId, type, version: currentVersion(type), occurredAtMs, traceContext, data };
 }

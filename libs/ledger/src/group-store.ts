@@ -7,7 +7,7 @@ import { type LateSum, lateSums } from './late-sums.js';
 import type { Transaction, TransactionState, TransactionStatus } from './transaction.js';
 
 /**
- * All SQL of a commit group: two round trips on a connection that only the writer uses (writer.md has the measurements).
+ * All SQL of a commit group: two round trips on a connection that only the writer uses.
  * Trip 1 opens the transaction, locks the balances in sorted order and, behind the lock, looks up keys and states; trip 2
  * writes everything in one statement of data-modifying CTEs and commits.
  */
@@ -51,10 +51,9 @@ export interface GroupWrites {
 const ENTER_GROUP = {
   name: 'enter-group',
   text: `SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('statement_timeout', $2, true),
-    set_config('lock_timeout', $2, true), set_config('idle_in_transaction_session_timeout', $2, true),
-    set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
-    set_config('enable_bitmapscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-    set_config('enable_mergejoin', 'off', true)`,
+    set_config('idle_in_transaction_session_timeout', $2, true), set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
 };
 
 /**
@@ -125,15 +124,18 @@ WITH posted AS (
       AS i (merchant_id, key, request_sha256, status, transaction_id, response)
 ), fenced AS (
   INSERT INTO write_fences (token) VALUES ($40::bigint)
+), moved AS (
+  UPDATE balances b
+     SET posted_debits = n.posted_debits, posted_credits = n.posted_credits, pending_debits = n.pending_debits,
+         pending_credits = n.pending_credits, version = n.version, last_transaction_id = n.last_transaction_id, closed = n.closed
+    FROM unnest($41::bigint[], $42::bigint[], $43::bigint[], $44::bigint[], $45::bigint[], $46::bigint[], $47::bigint[],
+                $48::bigint[], $49::boolean[])
+      AS n (merchant_id, account_id, posted_debits, posted_credits, pending_debits, pending_credits, version,
+            last_transaction_id, closed)
+   WHERE b.merchant_id = n.merchant_id AND b.account_id = n.account_id
+  RETURNING b.account_id
 )
-UPDATE balances b
-   SET posted_debits = n.posted_debits, posted_credits = n.posted_credits, pending_debits = n.pending_debits,
-       pending_credits = n.pending_credits, version = n.version, last_transaction_id = n.last_transaction_id, closed = n.closed
-  FROM unnest($41::bigint[], $42::bigint[], $43::bigint[], $44::bigint[], $45::bigint[], $46::bigint[], $47::bigint[],
-              $48::bigint[], $49::boolean[])
-    AS n (merchant_id, account_id, posted_debits, posted_credits, pending_debits, pending_credits, version,
-          last_transaction_id, closed)
- WHERE b.merchant_id = n.merchant_id AND b.account_id = n.account_id`,
+SELECT check_moved_balances(cardinality($41::bigint[]), count(*)) FROM moved`,
 };
 
 const WRITE_STATES = {
@@ -146,11 +148,14 @@ const WRITE_STATES = {
 
 const WRITE_LATE_SUMS = {
   name: 'write-late-sums',
-  text: `INSERT INTO late_sums AS s (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits)
-  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+  text: `INSERT INTO late_sums AS s (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits,
+                                newest_version)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+                       $9::bigint[])
   ON CONFLICT (merchant_id, account_id, level, bucket) DO UPDATE
     SET posted_debits = s.posted_debits + excluded.posted_debits, posted_credits = s.posted_credits + excluded.posted_credits,
-        pending_debits = s.pending_debits + excluded.pending_debits, pending_credits = s.pending_credits + excluded.pending_credits`,
+        pending_debits = s.pending_debits + excluded.pending_debits, pending_credits = s.pending_credits + excluded.pending_credits,
+        newest_version = greatest(s.newest_version, excluded.newest_version)`,
 };
 
 /** One connection of the writer. At most one group is in flight on it. */
@@ -243,7 +248,7 @@ export class GroupConnection {
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
     const late = lateRows(writes);
-    const statements = await this.#pipeline(
+    const [, , , committed] = await this.#pipeline(
       () => [
         writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
         late.length === 0 ? NOTHING : this.#client.query(WRITE_LATE_SUMS, lateParameters(late)),
@@ -255,11 +260,7 @@ export class GroupConnection {
           throw new AmbiguousCommit(error);
       },
     );
-    const [, , updated, committed] = statements;
     if (committed?.command !== 'COMMIT') throw new Error(`COMMIT was answered by ${committed?.command}`);
-    if (updated?.rowCount !== writes.balances.length) {
-      throw new Error(`${writes.balances.length} locked balances, but ${updated?.rowCount} were updated`);
-    }
   }
 
   async rollback(): Promise<void> {
@@ -367,6 +368,7 @@ function lateParameters(rows: (LateSum & { merchantId: bigint })[]): Buffer[] {
     int8Array(rows.map((row) => row.postedCredits)),
     int8Array(rows.map((row) => row.pendingDebits)),
     int8Array(rows.map((row) => row.pendingCredits)),
+    int8Array(rows.map((row) => row.newestVersion)),
   ];
 }
 

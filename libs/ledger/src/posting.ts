@@ -1,6 +1,6 @@
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { endSpan, startChild } from '#platform/tracing.js';
+import { inSpan, startChild } from '#platform/tracing.js';
 import type { Account, Side } from './account.js';
 import type { AccountDirectory, AccountRef } from './account-directory.js';
 import type { Command, Decision, EntryRequest, Post } from './command.js';
@@ -118,16 +118,11 @@ export class PostingDesk {
       ...request,
       span,
     };
-    try {
+    return inSpan(span, async () => {
       const outcome = await this.#writer.submit(submission);
       if (span.isRecording()) span.setAttribute('counterfoil.outcome', summaryOf(outcome));
       return { submission, outcome };
-    } catch (error) {
-      span.recordException(error as Error);
-      throw error;
-    } finally {
-      endSpan(span);
-    }
+    });
   }
 
   /** The reply to a request of one command. */

@@ -211,11 +211,11 @@ SELECT * FROM (
    GROUP BY transaction_id HAVING count(*) > 1) broken LIMIT $2`,
   },
   {
-    name: 'sums of late entries are those of the entries',
+    name: 'sums and versions of late entries are those of the entries',
     count: 'SELECT count(*) FROM late_sums WHERE merchant_id = $1',
     find: `
 WITH points AS (
-  SELECT account_id, direction, sign, sign * posted_amount AS posted, sign * pending_amount AS pending, at_ms
+  SELECT account_id, account_version, direction, sign, sign * posted_amount AS posted, sign * pending_amount AS pending, at_ms, created_ms
     FROM (SELECT *, (extract(epoch FROM effective_at) * 1000)::bigint AS effective_ms, (transaction_id >> 22) + ${EPOCH_MS} AS created_ms
             FROM entries WHERE merchant_id = $1) e
    CROSS JOIN LATERAL (VALUES (1, effective_ms), (-1, created_ms)) AS p (sign, at_ms)
@@ -223,14 +223,17 @@ WITH points AS (
 ), sums AS (
   SELECT account_id, level, at_ms >> (${LEVEL_BITS} * level) AS bucket,
          sum(posted) FILTER (WHERE direction = 1) AS posted_debits, sum(posted) FILTER (WHERE direction = -1) AS posted_credits,
-         sum(pending) FILTER (WHERE direction = 1) AS pending_debits, sum(pending) FILTER (WHERE direction = -1) AS pending_credits
+         sum(pending) FILTER (WHERE direction = 1) AS pending_debits, sum(pending) FILTER (WHERE direction = -1) AS pending_credits,
+         max(account_version) FILTER (WHERE sign = 1 AND at_ms >> (${LEVEL_BITS} * level) < created_ms >> (${LEVEL_BITS} * level)) AS newest_version
     FROM points CROSS JOIN generate_series(0, ${LEVELS - 1}) AS level GROUP BY account_id, level, at_ms >> (${LEVEL_BITS} * level)
 )
 SELECT format('account %s, level %s, bucket %s', coalesce(l.account_id, s.account_id), coalesce(l.level, s.level), coalesce(l.bucket, s.bucket))
   FROM (SELECT * FROM late_sums WHERE merchant_id = $1) l
   FULL JOIN sums s ON s.account_id = l.account_id AND s.level = l.level AND s.bucket = l.bucket
- WHERE (coalesce(l.posted_debits, 0), coalesce(l.posted_credits, 0), coalesce(l.pending_debits, 0), coalesce(l.pending_credits, 0))
-    <> (coalesce(s.posted_debits, 0), coalesce(s.posted_credits, 0), coalesce(s.pending_debits, 0), coalesce(s.pending_credits, 0)) LIMIT $2`,
+ WHERE (coalesce(l.posted_debits, 0), coalesce(l.posted_credits, 0), coalesce(l.pending_debits, 0), coalesce(l.pending_credits, 0),
+        coalesce(l.newest_version, 0))
+    <> (coalesce(s.posted_debits, 0), coalesce(s.posted_credits, 0), coalesce(s.pending_debits, 0), coalesce(s.pending_credits, 0),
+        coalesce(s.newest_version, 0)) LIMIT $2`,
   },
   {
     name: 'created_at is the millisecond of the Snowflake',
@@ -275,7 +278,7 @@ SELECT CASE WHEN v.id IS NULL THEN format('transaction %s has no event', w.id)
     find: `
 WITH told AS (
   SELECT (data ->> 'account_id')::bigint AS id, count(*) FILTER (WHERE type = 'account.created') AS created,
-         count(*) FILTER (WHERE type = 'account.closed') AS closed
+         count(*) FILTER (WHERE type = 'account.closed') - count(*) FILTER (WHERE type = 'account.reopened') AS closed
     FROM events WHERE merchant_id = $1 AND type LIKE 'account.%' GROUP BY 1)
 SELECT format('account %s', coalesce(a.id, v.id))
   FROM (SELECT * FROM accounts WHERE merchant_id = $1) a

@@ -179,7 +179,7 @@ async function applyUnparked(
 }
 
 /** Says nothing about the events: the database was away, or somebody else was faster. */
-function isPassing(error: unknown): boolean {
+export function isPassing(error: unknown): boolean {
   if (isConnectionLoss(error) || isRetriable(error)) return true;
   return error instanceof LedgerError && (error.code === 'database_unavailable' || error.code === 'overloaded');
 }

@@ -36,7 +36,7 @@ const accountCreated = z.strictObject({
   min_available: signedAmount.nullable().describe('Floor of what is available, in minor units; null: none.'),
 });
 
-const accountClosed = z.strictObject({ account_id: id });
+const accountChanged = z.strictObject({ account_id: id });
 
 const entry = z.strictObject({
   account_id: id,
@@ -77,7 +77,11 @@ const webhookEndpointDisabled = z.strictObject({
 
 export const CATALOGUE = {
   'account.created': EventSchema.first('An account was opened; its balance is zero.', accountCreated),
-  'account.closed': EventSchema.first('An empty account was closed: nothing posts to it any more.', accountClosed),
+  'account.closed': EventSchema.first('An empty account was closed: nothing posts to it any more.', accountChanged),
+  'account.reopened': EventSchema.first(
+    'A closed account was opened again: it takes entries as before.',
+    accountChanged,
+  ),
   'transaction.posted': EventSchema.first(
     'Money moved: a posting, a capture of (part of) a hold, or a reversal.',
     transaction(

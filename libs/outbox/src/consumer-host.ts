@@ -1,21 +1,24 @@
+import { randomUUID } from 'node:crypto';
 import { ROOT_CONTEXT, TraceFlags, trace } from '@opentelemetry/api';
 import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
-import type { Database } from '#platform/postgres.js';
+import type { Database, Scope, TransactionClient } from '#platform/postgres.js';
 import { spanTime, tracer } from '#platform/tracing.js';
 import type { ApplierOptions, RunOutcome } from './batch-applier.js';
+import type { Task } from './consumer-process.js';
 import { type BatchJob, queueName, RETRIES, upToOf } from './consumer-queue.js';
-import { decidedLetters } from './dead-letter-store.js';
+import { decidedLetters, type FreeStream, freeStreams, settleLetter } from './dead-letter-store.js';
 import { HandlerProcess, ProcessLost, type ProcessOptions } from './handler-process.js';
 import { ConsumerPosition } from './position-store.js';
-import { noteFailedRedrive } from './redriver.js';
+import { parkNext } from './redriver.js';
 
+/** Dead letters and streams seen to in one round. */
+const REDRIVES = 50;
 /** When another process is at work on the partition, the job comes again. */
 const BUSY_RETRY_MS = 200;
-const REDRIVES = 50;
 const STATEMENT_DEADLINE_MS = 5_000;
 /** The process' own deadline goes first. */
 const SILENCE_MARGIN_MS = 1_000;
@@ -38,6 +41,9 @@ export class ConsumerHost {
   readonly #logger: Logger;
   readonly #process: HandlerProcess;
   readonly #worker: Worker<BatchJob>;
+  readonly #pageEvents: number;
+  /** Merchants whose waiting stream has taken a process along, and is gone through one by one. */
+  readonly #suspects = new Set<bigint>();
   readonly counts = { jobs: 0, events: 0, failures: 0, busy: 0, claimsLost: 0, parked: 0 };
 
   constructor(
@@ -50,6 +56,7 @@ export class ConsumerHost {
     this.#ids = parts.ids;
     this.#logger = parts.logger;
     const { databaseUrl, connectTimeoutMs, applier } = options;
+    this.#pageEvents = applier.pageEvents;
     this.#process = new HandlerProcess(
       { consumer, databaseUrl, connectTimeoutMs, applier },
       { ...options.process, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
@@ -74,21 +81,71 @@ export class ConsumerHost {
     return this.#process.lost;
   }
 
-  /** Carries out what operators decided about this consumer's dead letters. */
-  async redrive(): Promise<number> {
-    const letters = await this.#database.transaction('platform', Deadline.after(STATEMENT_DEADLINE_MS), (client) =>
-      decidedLetters(client, this.#consumer, REDRIVES),
-    );
+  /** Carries out what operators decided about this consumer's dead letters, and lets the streams behind them go on. */
+  async redrive(): Promise<void> {
+    const [letters, streams] = await this.#transaction('relay', async (client) => [
+      await decidedLetters(client, this.#consumer, REDRIVES),
+      await freeStreams(client, this.#consumer, REDRIVES),
+    ]);
     for (const letter of letters) {
-      const redrive = { ...letter, furtherId: this.#ids.next() };
-      try {
-        await this.#process.run({ kind: 'redrive', redrive });
-      } catch (error) {
-        this.#logger.warn({ err: error, consumer: this.#consumer, dead_letter: String(letter.id) }, 'a redrive failed');
-        await noteFailedRedrive(this.#database, letter, (error as Error).message, STATEMENT_DEADLINE_MS);
-      }
+      await this.#survive({ kind: 'redrive', letter }, letter.partition, (why) =>
+        this.#transaction({ merchantIds: [letter.merchantId] }, (client) =>
+          settleLetter(client, letter.merchantId, letter.id, { status: 'parked', error: why }),
+        ),
+      );
     }
-    return letters.length;
+    for (const stream of streams) await this.#catchUp(stream);
+  }
+
+  /** An event that takes its process along is found as any other: first the page, then itself, and then it is parked. */
+  async #catchUp(stream: FreeStream): Promise<void> {
+    const { merchantId, partition } = stream;
+    const isSuspect = this.#suspects.has(merchantId);
+    const limit = isSuspect ? 1 : this.#pageEvents;
+    const task = { kind: 'catch up', stream: { ...stream, limit, letterId: this.#ids.next() } } as const;
+    const hasSurvived = await this.#survive(task, partition, async (why) => {
+      if (isSuspect) await this.#parkNext(stream, why);
+      this.#suspects.add(merchantId);
+    });
+    if (hasSurvived || isSuspect) this.#suspects.delete(merchantId);
+  }
+
+  #parkNext({ merchantId, partition }: FreeStream, error: string): Promise<void> {
+    const position = new ConsumerPosition(this.#consumer, partition, randomUUID(), STATEMENT_DEADLINE_MS);
+    return this.#transaction({ merchantIds: [merchantId] }, async (client) => {
+      const letter = { merchantId, id: this.#ids.next(), error };
+      await parkNext(client, position, { name: this.#consumer, parks: 'stream' }, letter);
+      await position.release(client);
+    });
+  }
+
+  /**
+   * Runs a task; `onLoss` when its handler took the process along. Any other failure leaves it due, for the next round, and
+   * holds up nobody else's. Answers whether it ended well.
+   */
+  async #survive(task: Task, partition: number, onLoss: (why: string) => Promise<void>): Promise<boolean> {
+    try {
+      await this.#process.run(task);
+      return true;
+    } catch (error) {
+      this.#logger.warn({ err: error, consumer: this.#consumer, task: task.kind }, 'dead letters could not be seen to');
+      if (error instanceof ProcessLost) await this.#afterLoss(partition, error, onLoss);
+      return false;
+    }
+  }
+
+  async #afterLoss(partition: number, lost: ProcessLost, onLoss: (why: string) => Promise<void>): Promise<void> {
+    try {
+      await this.#transaction('relay', (client) =>
+        new ConsumerPosition(this.#consumer, partition, lost.claimant, 0).release(client),
+      );
+      await onLoss(lost.message);
+    } catch (error) {
+      this.#logger.warn(
+        { err: error, consumer: this.#consumer, partition },
+        'a lost process could not be accounted for',
+      );
+    }
   }
 
   /** Resolves when the job in hand has ended, or after `graceMs`: then it is another worker's. */
@@ -141,10 +198,11 @@ export class ConsumerHost {
   /** Frees the partition at once, with what is known of the end. Otherwise its claim runs out, and the try counts too. */
   async #noteLost(partition: number, { claimant, message }: ProcessLost): Promise<void> {
     const position = new ConsumerPosition(this.#consumer, partition, claimant, 0);
-    const deadline = Deadline.after(STATEMENT_DEADLINE_MS);
-    await this.#database
-      .transaction('relay', deadline, (client) => position.fail(client, message, true))
-      .catch(() => undefined);
+    await this.#transaction('relay', (client) => position.fail(client, message, true)).catch(() => undefined);
+  }
+
+  #transaction<T>(scope: Scope, work: (client: TransactionClient) => Promise<T>): Promise<T> {
+    return this.#database.transaction(scope, Deadline.after(STATEMENT_DEADLINE_MS), work);
   }
 
   /** A span in each sampled request's own trace: what came of it, here. */

@@ -2,7 +2,8 @@ import { Worker } from 'node:worker_threads';
 import { Database } from '#platform/postgres.js';
 import { type ApplierOptions, BatchApplier, describe, type Run, type RunOutcome } from './batch-applier.js';
 import type { Consumer } from './consumer.js';
-import { type Redrive, Redriver } from './redriver.js';
+import type { DecidedLetter } from './dead-letter-store.js';
+import { type CatchUp, Redriver } from './redriver.js';
 
 export interface ProcessData {
   consumer: string;
@@ -13,11 +14,14 @@ export interface ProcessData {
   applier: ApplierOptions;
 }
 
-export type Task = { kind: 'run'; run: Run } | { kind: 'redrive'; redrive: Redrive };
+export type Task =
+  | { kind: 'run'; run: Run }
+  | { kind: 'redrive'; letter: DecidedLetter }
+  | { kind: 'catch up'; stream: CatchUp };
 export type Report =
   | { kind: 'progress' }
   | { kind: 'ran'; outcome: RunOutcome }
-  | { kind: 'redriven'; here: boolean }
+  | { kind: 'ended' }
   | { kind: 'failed'; error: string };
 
 /** One for the transaction of the effect, one for what is noted when it fails. */
@@ -38,12 +42,17 @@ export function serveConsumer(consumers: readonly Consumer[]): void {
   };
   const progress = (): void => report({ kind: 'progress' });
   let parts: { applier: BatchApplier; redriver: Redriver } | undefined;
+  const perform = async (task: Task): Promise<Report> => {
+    if (!parts) throw new Error('a task came before its consumer was named');
+    if (task.kind === 'run') return { kind: 'ran', outcome: await parts.applier.run(task.run, progress) };
+    if (task.kind === 'redrive') await parts.redriver.redrive(task.letter, progress);
+    else await parts.redriver.catchUp(task.stream, progress);
+    return { kind: 'ended' };
+  };
   process.on('message', async (message: ProcessData | Task) => {
     try {
       if (!('kind' in message)) parts = open(consumers, message);
-      else if (!parts) throw new Error('a task came before its consumer was named');
-      else if (message.kind === 'run') report({ kind: 'ran', outcome: await parts.applier.run(message.run, progress) });
-      else report({ kind: 'redriven', here: await parts.redriver.carryOut(message.redrive, progress) });
+      else report(await perform(message));
     } catch (error) {
       report({ kind: 'failed', error: describe(error) });
     }

@@ -14,7 +14,7 @@ INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, $2, $3,
 /** Leaves a dead letter; where order matters, the merchant's stream waits behind it. In the merchant's scope. */
 export async function parkEvent(
   client: TransactionClient,
-  consumer: Consumer,
+  consumer: Pick<Consumer, 'name' | 'parks'>,
   event: LoggedEvent,
   letter: { id: bigint; tries: number; error: string; before: Position },
 ): Promise<void> {
@@ -76,13 +76,33 @@ const DECIDED_ONE = `
 SELECT merchant_id, id, consumer, status, xid, seq, (hashint8(merchant_id) & 63)::smallint AS partition FROM dead_letters
  WHERE merchant_id = $1 AND id = $2 AND status IN ('redriving', 'discarding') FOR UPDATE`;
 
-/** Dead letters whose fate is decided and not yet carried out, of all merchants. In the scope `platform`. */
+/** Dead letters whose fate is decided and not yet carried out, of all merchants. In the scope `relay`. */
 export async function decidedLetters(
   client: TransactionClient,
   consumer: string,
   limit: number,
 ): Promise<DecidedLetter[]> {
   return (await client.query<DecidedRow>({ text: DECIDED, values: [consumer, limit] })).rows.map(decided);
+}
+
+/** A merchant's stream that was parked, and that no open dead letter holds up any more. */
+export interface FreeStream {
+  merchantId: bigint;
+  partition: number;
+}
+
+const FREE_STREAMS = `
+SELECT s.merchant_id, s.partition FROM parked_streams s
+ WHERE s.consumer = $1 AND NOT EXISTS (
+         SELECT FROM dead_letters d WHERE d.merchant_id = s.merchant_id AND d.consumer = s.consumer AND d.parks = 'stream'
+            AND d.status IN ('parked', 'redriving', 'discarding'))
+ LIMIT $2`;
+
+/** Streams that are to catch up with their partition, of all merchants. In the scope `relay`. */
+export async function freeStreams(client: TransactionClient, consumer: string, limit: number): Promise<FreeStream[]> {
+  const query = { text: FREE_STREAMS, values: [consumer, limit] };
+  const { rows } = await client.query<{ merchant_id: bigint; partition: number }>(query);
+  return rows.map(({ merchant_id, partition }) => ({ merchantId: merchant_id, partition }));
 }
 
 /** Locked; undefined: another process was faster. In the merchant's scope. */

@@ -65,6 +65,12 @@ export const ENVIRONMENT = z.object({
     .describe(
       'Share of the requests without a `traceparent` that are traced. 1 when absent, or 0.05 when NODE_ENV is `production`: full sampling costs about half of the throughput.',
     ),
+  TRACEPARENT_TRUST: z
+    .enum(['keys', 'everybody'], 'must be keys or everybody')
+    .default('keys')
+    .describe(
+      'Whose `traceparent` is honoured, its sampled flag included. `keys`: that of requests with a valid key. `everybody`: where only a proxy of one’s own, which sets it, reaches the API.',
+    ),
   NODE_ENV: z.string().optional().describe('`production` changes the default of TRACE_SAMPLE_RATIO, and nothing else.'),
   LOG_LEVEL: z
     .enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`)
@@ -98,7 +104,7 @@ export const ENVIRONMENT = z.object({
     'Lanes of the group-commit writer; a merchant stays in one.',
   ),
   WRITER_LANE_CAPACITY: integer({ default: 2_000, min: 1, max: 100_000 }).describe(
-    'Postings that may wait in a lane; beyond that the answer is `overloaded`.',
+    'Postings that may wait in a lane, for their group or for their balances to be told; beyond that the answer is `overloaded`.',
   ),
   WRITER_GROUP_SIZE: integer({ default: 200, min: 1, max: 10_000 }).describe(
     'Postings that one database transaction carries at most.',
@@ -204,6 +210,7 @@ export interface Config {
   readonly demo: boolean;
   readonly otlpEndpoint: string | undefined;
   readonly traceSampleRatio: number;
+  readonly traceparentTrust: 'keys' | 'everybody';
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly requestDeadlineMs: number;
   readonly headersTimeoutMs: number;
@@ -269,6 +276,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     demo: values.COUNTERFOIL_DEMO === '1',
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
     traceSampleRatio: values.TRACE_SAMPLE_RATIO ?? (values.NODE_ENV === 'production' ? 0.05 : 1),
+    traceparentTrust: values.TRACEPARENT_TRUST,
     logLevel: values.LOG_LEVEL,
     requestDeadlineMs: values.REQUEST_DEADLINE_MS,
     headersTimeoutMs: values.HEADERS_TIMEOUT_MS,

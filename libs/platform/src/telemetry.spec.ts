@@ -4,6 +4,7 @@ import { parseTraceparent, randomHex, Telemetry } from './telemetry.js';
 import { startChild, traceIdOf } from './tracing.js';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+const REQUEST = { method: 'GET', route: '/v1/x', path: '/v1/x', startedMs: performance.now() };
 const PARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
 
 describe('parseTraceparent', () => {
@@ -25,10 +26,10 @@ describe('parseTraceparent', () => {
 describe('Telemetry', () => {
   it('has a trace id for every request, also when nothing is traced', () => {
     const off = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
-    const own = off.startRequest('GET', '/', '/', undefined);
+    const own = off.startRequest(REQUEST, undefined);
     expect(traceIdOf(own)).toMatch(/^[0-9a-f]{32}$/);
     expect(own.isRecording()).toBe(false);
-    const callers = off.startRequest('GET', '/', '/', PARENT);
+    const callers = off.startRequest(REQUEST, PARENT);
     expect(traceIdOf(callers)).toBe(TRACE);
     expect(traceIdOf(startChild(callers, 'child'))).toBe(TRACE);
   });
@@ -41,11 +42,10 @@ describe('Telemetry', () => {
       serviceName: 'test',
       spanProcessor: new SimpleSpanProcessor({ exporter }),
     });
-    const unsampled = telemetry.startRequest('GET', '/v1/x', '/v1/x', undefined);
+    const unsampled = telemetry.startRequest(REQUEST, undefined);
     expect(unsampled.isRecording()).toBe(false);
     expect(traceIdOf(unsampled)).toMatch(/^[0-9a-f]{32}$/);
-    for (const status of [422, 500])
-      telemetry.endRequest(telemetry.startRequest('GET', '/v1/x', '/v1/x', PARENT), status);
+    for (const status of [422, 500]) telemetry.endRequest(telemetry.startRequest(REQUEST, PARENT), status);
     const spans = exporter.getFinishedSpans();
     expect(spans.map((span) => [span.name, span.spanContext().traceId, span.status.code])).toEqual([
       ['GET /v1/x', TRACE, 0],

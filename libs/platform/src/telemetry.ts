@@ -9,7 +9,7 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
-import { endSpan, spanTime, tracer } from './tracing.js';
+import { endSpan, tracer } from './tracing.js';
 
 const EXPORT_TIMEOUT_MS = 5_000;
 const EXPORT_EVERY_MS = 1_000;
@@ -55,9 +55,12 @@ export class Telemetry {
 
   /**
    * The span of a request, with the caller's trace when `traceparent` is well-formed. Never without a trace id: when nothing
-   * is traced it is a no-op that carries the caller's, or a random one.
+   * is traced it is a no-op that carries the caller's, or a random one. `startedMs` is monotonic.
    */
-  startRequest(method: string, route: string, path: string, traceparent: string | undefined): Span {
+  startRequest(
+    { method, route, path, startedMs }: { method: string; route: string; path: string; startedMs: number },
+    traceparent: string | undefined,
+  ): Span {
     const parent = traceparent === undefined ? undefined : parseTraceparent(traceparent);
     if (!this.#provider) {
       const traceId = parent ? parent.traceId : randomHex(16);
@@ -74,7 +77,7 @@ export class Telemetry {
       `${method} ${route}`,
       {
         kind: SpanKind.SERVER,
-        startTime: spanTime(),
+        startTime: performance.timeOrigin + startedMs,
         attributes: { 'http.request.method': method, 'http.route': route, 'url.path': path, 'url.scheme': 'http' },
       },
       parentContext,

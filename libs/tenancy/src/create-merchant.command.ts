@@ -1,11 +1,11 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
+import { systemAccounts } from '#ledger/system-accounts.js';
 import { Database, type TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { endSpan, startChild, traceparentOf } from '#platform/tracing.js';
+import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { generateApiKey, hintOf, sha256 } from './api-key.js';
-import { systemAccounts } from './system-accounts.js';
 
 export interface NewMerchant {
   name: string;
@@ -54,15 +54,13 @@ export class CreateMerchantHandler implements ICommandHandler<CreateMerchantComm
     const accounts = systemAccounts(merchant.currencies, () => this.ids.next());
     const apiKey = { id: this.ids.next(), secret: generateApiKey(id) };
     const span = startChild(bounds.span, 'tenancy create merchant');
-    try {
-      await this.database.transaction({ merchantIds: [id] }, bounds.deadline, async (client) => {
+    await inSpan(span, () =>
+      this.database.transaction({ merchantIds: [id] }, bounds.deadline, async (client) => {
         await insertMerchant(client, id, merchant);
         await insertAccounts(client, id, accounts, traceparentOf(bounds.span));
         await insertApiKey(client, id, apiKey);
-      });
-    } finally {
-      endSpan(span);
-    }
+      }),
+    );
     return { ...merchant, id, createdAtMs: snowflakeTimeMs(id), accounts, apiKey };
   }
 }

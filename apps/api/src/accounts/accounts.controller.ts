@@ -3,7 +3,7 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { z } from 'zod';
 import { GetBalanceQuery } from '#balances/get-balance.query.js';
 import { GetAccountQuery, ListAccountsQuery, ListStatementQuery } from '#ledger/account.queries.js';
-import { CloseAccountCommand } from '#ledger/close-account.command.js';
+import { ChangeAccountStatusCommand } from '#ledger/account-status.command.js';
 import { CreateAccountCommand } from '#ledger/create-account.command.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -90,13 +90,35 @@ export class AccountsController {
 
   @Post(':id/close')
   @HttpCode(200)
-  @Documented({ summary: 'Close an empty account', response: account, problems: ['not_found', 'invalid_transition'] })
+  @Documented({
+    summary: 'Close an empty account',
+    description: 'A system account never closes.',
+    response: account,
+    problems: ['not_found', 'invalid_transition'],
+  })
   async close(
     @CurrentContext() context: RequestContext,
     @PathId('account') id: bigint,
     @Body({ schema: noFields }) _body: z.output<typeof noFields>,
   ) {
-    await this.commands.execute(new CloseAccountCommand(context, id));
+    await this.commands.execute(new ChangeAccountStatusCommand(context, id, 'close'));
+    return this.#account(context, id);
+  }
+
+  @Post(':id/reopen')
+  @HttpCode(200)
+  @Documented({
+    summary: 'Open a closed account again',
+    description: 'Of an account that is open nothing changes.',
+    response: account,
+    problems: ['not_found'],
+  })
+  async reopen(
+    @CurrentContext() context: RequestContext,
+    @PathId('account') id: bigint,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+  ) {
+    await this.commands.execute(new ChangeAccountStatusCommand(context, id, 'reopen'));
     return this.#account(context, id);
   }
 
@@ -104,7 +126,7 @@ export class AccountsController {
   @Documented({
     summary: 'Get the balance, now or by effective time',
     description:
-      '`cached` is linearizable for each account: never older than what anybody has been told. `strong` reads the database. `bounded` may come from the process, at most BALANCE_L1_MAX_AGE_MS old. `source` says where it came from.',
+      '`cached` is linearizable for each account: never older than what anybody has been told. `strong` reads the database. `bounded` may come from the process, at most BALANCE_L1_MAX_AGE_MS old. `source` says where it came from. With `at` it is at the highest version that it counts; `min_version` is compared with the account’s newest.',
     response: balance,
     problems: ['not_found'],
   })

@@ -30,7 +30,11 @@ export const accountCodeIn = z
     ACCOUNT_CODE,
     'must be lower-case letters, digits and _ . : -, at most 128, with an optional currency suffix such as :EUR',
   )
-  .meta({ id: 'AccountCode', description: 'Unique per merchant.', examples: ['wallet:alice'] });
+  .meta({
+    id: 'AccountCode',
+    description: 'Unique per merchant. `<name>:…` with the name of a system account is reserved.',
+    examples: ['wallet:alice'],
+  });
 
 export const createAccount = z
   .strictObject({

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { systemClock } from '#kernel/clock.js';
 import { invalid, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { Facts } from '#ledger/command.js';
 import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/limits.js';
 import type { Posting, PostingResult, PostRequest } from '#ledger/posting.js';
 import { entryAmount } from '#ledger/transaction.js';
@@ -55,17 +56,31 @@ const entryIn = z
   })
   .meta({ id: 'EntryIn' });
 
+/** What a client may say about a transaction beside its money. */
+const factsIn = {
+  description: textIn(1_000).optional(),
+  external_ref: textIn(255).optional(),
+  metadata: metadataIn.optional(),
+};
+
+/** The same for what moves a parent. */
+const moveFactsIn = {
+  ...factsIn,
+  effective_at: timestampIn.optional().meta({
+    description:
+      "When it happened, never before the parent's own; default: when it is recorded, or the parent's if that is later.",
+  }),
+};
+
 export const postTransaction = z
   .strictObject({
     type: typeIn,
-    description: textIn(1_000).optional(),
+    ...factsIn,
     effective_at: timestampIn
       .optional()
       .meta({ description: 'When it happened; default: when it is recorded. May lie in the past.' }),
-    external_ref: textIn(255).optional(),
     status: z.enum(['posted', 'pending']).default('posted'),
     expires_at: timestampIn.optional().meta({ description: 'Pending ones only: when what is still held is released.' }),
-    metadata: metadataIn.optional(),
     entries: z
       .array(entryIn)
       .min(MIN_ENTRIES, `must have at least ${MIN_ENTRIES} entries`)
@@ -91,12 +106,18 @@ export const postPending = z
       .boolean()
       .default(true)
       .meta({ description: 'Release what remains; false keeps it held for further postings.' }),
+    ...moveFactsIn,
   })
   .optional()
   .meta({ id: 'PostPending' });
 
+export const voidPending = z.strictObject(moveFactsIn).optional().meta({ id: 'VoidPending' });
+
 export const reverseTransaction = z
-  .strictObject({ amount: amountIn.optional().meta({ description: 'Default: all that is not reversed yet.' }) })
+  .strictObject({
+    amount: amountIn.optional().meta({ description: 'Default: all that is not reversed yet.' }),
+    ...moveFactsIn,
+  })
   .optional()
   .meta({ id: 'ReverseTransaction' });
 
@@ -175,25 +196,36 @@ export const batchResults = z
   })
   .meta({ id: 'BatchResults', description: 'One result a transaction, in order.' });
 
-/** Body → command. Throws `validation_failed` for what the schema cannot see. `path` prefixes the field (`transactions.3.`). */
-export function postRequestOf(body: z.output<typeof postTransaction>, path = ''): PostRequest {
-  const nowMs = systemClock.now();
-  const { effective_at: effectiveAtMs, expires_at: expiresAtMs } = body;
-  if (effectiveAtMs !== undefined && (effectiveAtMs < 0 || effectiveAtMs > nowMs + EFFECTIVE_AT_MAX_AHEAD_MS)) {
+/** Throws `validation_failed` for what the schema cannot see. */
+export function factsOf(body: z.output<typeof voidPending>, path = ''): Facts {
+  const effectiveAtMs = body?.effective_at;
+  if (
+    effectiveAtMs !== undefined &&
+    (effectiveAtMs < 0 || effectiveAtMs > systemClock.now() + EFFECTIVE_AT_MAX_AHEAD_MS)
+  ) {
     throw invalid(`${path}effective_at`, 'must lie between 1970 and now');
   }
+  return {
+    description: body?.description,
+    externalRef: body?.external_ref,
+    effectiveAtMs,
+    metadata: body?.metadata && JSON.stringify(body.metadata),
+  };
+}
+
+/** Body → command. Throws `validation_failed` for what the schema cannot see. `path` prefixes the field (`transactions.3.`). */
+export function postRequestOf(body: z.output<typeof postTransaction>, path = ''): PostRequest {
+  const facts = factsOf(body, path);
+  const { expires_at: expiresAtMs } = body;
   if (expiresAtMs !== undefined) {
     if (body.status !== 'pending') throw invalid(`${path}expires_at`, 'is for pending transactions only');
-    if (expiresAtMs <= nowMs) throw invalid(`${path}expires_at`, 'must lie in the future');
+    if (expiresAtMs <= systemClock.now()) throw invalid(`${path}expires_at`, 'must lie in the future');
   }
   return {
     pending: body.status === 'pending',
     type: body.type,
-    description: body.description,
-    externalRef: body.external_ref,
-    effectiveAtMs,
+    ...facts,
     expiresAtMs,
-    metadata: body.metadata && JSON.stringify(body.metadata),
     entries: body.entries.map((entry) => ({
       account: entry.account_id === undefined ? { code: entry.account_code ?? '' } : { id: entry.account_id },
       direction: entry.direction,

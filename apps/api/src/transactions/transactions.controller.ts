@@ -15,10 +15,10 @@ import { Documented } from '../documented.js';
 import { idempotencyOf } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
-import { noFields } from '../schemas.js';
 import {
   batchResultBody,
   batchResults,
+  factsOf,
   listTransactionsQuery,
   postBatch,
   postPending,
@@ -29,6 +29,7 @@ import {
   transaction,
   transactionBody,
   transactionList,
+  voidPending,
 } from './shapes.js';
 
 const TRANSFER_EXAMPLE = {
@@ -164,7 +165,13 @@ export class TransactionsController {
     @PathId('transaction') parentId: bigint,
     @Body({ schema: postPending }) body: z.output<typeof postPending>,
   ) {
-    const move = { kind: 'capture', parentId, amount: body?.amount, final: body?.final ?? true } as const;
+    const move = {
+      kind: 'capture',
+      parentId,
+      amount: body?.amount,
+      final: body?.final ?? true,
+      ...factsOf(body),
+    } as const;
     return answerWith(
       reply,
       context,
@@ -186,9 +193,9 @@ export class TransactionsController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('transaction') parentId: bigint,
-    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+    @Body({ schema: voidPending }) body: z.output<typeof voidPending>,
   ) {
-    const move = { kind: 'void', parentId } as const;
+    const move = { kind: 'void', parentId, ...factsOf(body) } as const;
     return answerWith(
       reply,
       context,
@@ -220,7 +227,7 @@ export class TransactionsController {
     @PathId('transaction') parentId: bigint,
     @Body({ schema: reverseTransaction }) body: z.output<typeof reverseTransaction>,
   ) {
-    const move = { kind: 'reverse', parentId, amount: body?.amount } as const;
+    const move = { kind: 'reverse', parentId, amount: body?.amount, ...factsOf(body) } as const;
     return answerWith(
       reply,
       context,

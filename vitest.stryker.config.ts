@@ -1,0 +1,8 @@
+import { defineConfig } from 'vitest/config';
+import config from './vitest.config.js';
+
+/** The specs beside pure code: no servers. */
+export default defineConfig({
+  ...config,
+  test: { ...config.test, include: ['libs/{kernel,ledger,webhooks,balances,platform}/src/*.spec.ts'], globalSetup: [] },
+});
