@@ -1,3 +1,4 @@
+import type { Idempotency } from '#platform/idempotency.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { inSpan, startChild } from '#platform/tracing.js';
@@ -19,11 +20,6 @@ export interface PostRequest extends Omit<Post, 'kind' | 'entries'> {
     currency: string;
     conditions?: EntryRequest['conditions'];
   }[];
-}
-
-export interface Idempotency {
-  key: string;
-  requestSha256: Buffer;
 }
 
 /** A transaction with what it takes to show it. */

@@ -2,17 +2,16 @@ import { Body, Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { invalid, notFound, problemDocument } from '#kernel/problem.js';
+import { invalid, notFound } from '#kernel/problem.js';
 import { MoveTransactionCommand } from '#ledger/move-transaction.command.js';
 import { PostBatchCommand } from '#ledger/post-batch.command.js';
 import { PostTransactionCommand } from '#ledger/post-transaction.command.js';
 import type { PostingReply } from '#ledger/posting.js';
-import type { Refusal } from '#ledger/submission.js';
 import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/transaction.queries.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
-import { idempotencyOf } from '../idempotency.js';
+import { idempotencyOf, refuse } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
 import {
@@ -243,10 +242,4 @@ function answerWith(reply: FastifyReply, context: RequestContext, { result, repl
   if ('refusal' in result) return refuse(reply, result.refusal);
   reply.status(status);
   return transactionBody(context.merchantId, result.posting);
-}
-
-function refuse(reply: FastifyReply, refusal: Refusal) {
-  const document = problemDocument(refusal);
-  reply.status(document.status).header('content-type', 'application/problem+json');
-  return document;
 }
