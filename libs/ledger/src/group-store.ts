@@ -7,7 +7,7 @@ import { type LateSum, lateSums } from './late-sums.js';
 import type { Transaction, TransactionState, TransactionStatus } from './transaction.js';
 
 /**
- * All SQL of a commit group: two round trips on a connection that only the writer uses (writer.md has the measurements).
+ * All SQL of a commit group: two round trips on a connection that only the writer uses.
  * Trip 1 opens the transaction, locks the balances in sorted order and, behind the lock, looks up keys and states; trip 2
  * writes everything in one statement of data-modifying CTEs and commits.
  */
