@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { CURRENCIES } from '#kernel/currency.js';
@@ -411,7 +412,7 @@ describe('transactions', () => {
 });
 
 describe('batches', () => {
-  const batch = (mode: string, transactions: object[], key = `${mode}-${Math.random()}`): Promise<Answer> =>
+  const batch = (mode: string, transactions: object[], key = `${mode}-${randomUUID()}`): Promise<Answer> =>
     shop.client.post('/v1/transactions/batch', { body: { mode, transactions }, key });
 
   test('an independent batch answers each transaction in order, refusals among them', async () => {

@@ -226,7 +226,9 @@ function keyOf(
     return { ...key, status: PROBLEMS[first.code].status, transactionId: null, response };
   }
   if (submission.mode === 'single') {
-    if (!first.accepted || !first.transaction) throw new Error('only postings carry idempotency keys');
+    if (!first.accepted) throw new Error('a refusal that was not kept');
+    // An account that was closed: everything else about it never changes, and can be shown from its row.
+    if (!first.transaction) return { ...key, status: 200, transactionId: null, response: '{}' };
     return { ...key, status: 201, transactionId: first.transaction.id, response: null };
   }
   const results = decisions.map((decision) =>

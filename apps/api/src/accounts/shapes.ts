@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { BalanceView } from '#balances/get-balance.query.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { availableAmount, pendingAmount, postedAmount, type Side, type Totals } from '#ledger/account.js';
+import type { NewAccount } from '#ledger/account-store.js';
 import type { AccountRecord, StatementLine } from '#ledger/balance-store.js';
 import {
   amountOut,
@@ -136,6 +137,15 @@ export function accountBody(merchantId: bigint, record: AccountRecord) {
     metadata: JSON.parse(record.metadata) as Record<string, string | number | boolean>,
     created_at: time(record.createdAtMs),
   };
+}
+
+export function newAccountBody(merchantId: bigint, opened: NewAccount) {
+  return accountBody(merchantId, {
+    ...opened,
+    metadata: opened.metadata ?? '{}',
+    closed: false,
+    createdAtMs: snowflakeTimeMs(opened.id),
+  });
 }
 
 /** The three figures that every shape of a balance shares. */
