@@ -4,6 +4,7 @@ import { Relay1763750000000 } from './migrations/1763750000000-relay.js';
 import { DailySummaries1763755000000 } from './migrations/1763755000000-daily-summaries.js';
 import { Webhooks1763760000000 } from './migrations/1763760000000-webhooks.js';
 import { Rebuilds1763765000000 } from './migrations/1763765000000-rebuilds.js';
+import { TransactionFacts1764100000000 } from './migrations/1764100000000-transaction-facts.js';
 import {
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
@@ -18,6 +19,7 @@ export const MIGRATIONS = [
   DailySummaries1763755000000,
   Webhooks1763760000000,
   Rebuilds1763765000000,
+  TransactionFacts1764100000000,
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
   ForgottenConsumers1764400000000,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Side } from '#ledger/account.js';
 import { getBalanceAt, listStatementLines, statementOfBalanceAt, statementOfLines } from '#ledger/balance-store.js';
 import type { PostingReply } from '#ledger/posting.js';
@@ -292,6 +292,23 @@ describe('reads of a long history', () => {
     const plan = await list({ externalRef: 'ref 20000' });
     expectWalk(plan, 'transactions_external_ref', { heap: true });
     expect(plan.buffers).toBeLessThan(30);
+  });
+
+  test('what moved a transaction is found by its index', async () => {
+    const parentId = firstSnowflakeAt(middle());
+    const reversed = await ledger.move(history.merchantId, { kind: 'reverse', parentId });
+    const plan = await list({ parentId });
+    expectWalk(plan, 'transactions_parent', { heap: true });
+    expect(plan.nodes[0]?.['Actual Rows']).toBe(1);
+    expect(plan.buffers).toBeLessThan(30);
+    const filter = { parentId };
+    const found = await listTransactions(
+      ledger.database,
+      history.merchantId,
+      { filter, beforeId: undefined, limit: 100 },
+      deadline(),
+    );
+    expect(found.map(({ id }) => id)).toEqual([postedId(reversed)]);
   });
 
   test('a status that can move is found by its index', async () => {

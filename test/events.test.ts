@@ -139,7 +139,11 @@ describe('the log', () => {
     );
     const { body } = await events(seller, `?after=${cursor}&wait_ms=30000`);
     expect(body.data.map(({ type, version, data }: Json) => ({ type, version, data }))).toEqual([
-      { type: 'transaction.pending', version: 2, data: { ...old, expires_at: null } },
+      {
+        type: 'transaction.pending',
+        version: 3,
+        data: { ...old, expires_at: null, metadata: null, ignored_floor: false },
+      },
       { type: 'transaction.pending', version: 99, data: { new: 1 } },
       { type: 'moon.risen', version: 1, data: {} },
     ]);

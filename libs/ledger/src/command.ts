@@ -29,6 +29,8 @@ export interface Post extends Facts {
   type: string;
   /** Pending ones only. */
   expiresAtMs?: number;
+  /** Post it although an account falls below its floor. */
+  ignoreFloor?: boolean;
   entries: EntryRequest[];
 }
 
@@ -51,6 +53,7 @@ export interface Reverse extends Facts {
   kind: 'reverse';
   parentId: bigint;
   amount?: bigint;
+  ignoreFloor?: boolean;
 }
 
 export interface CloseAccount {

@@ -59,7 +59,7 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
     posted: command.pending ? 0n : entry.amount,
     pending: command.pending ? entry.amount : 0n,
   }));
-  const applied = applyLines(book, lines, id, true);
+  const applied = applyLines(book, lines, id, !command.ignoreFloor);
   if ('accepted' in applied) return applied;
   const broken = findBrokenCondition(book, command.entries, applied.balances);
   if (broken) return broken;
@@ -74,6 +74,7 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
     expiresAtMs: command.expiresAtMs,
     parentId: undefined,
     metadata: command.metadata,
+    ignoredFloor: command.ignoreFloor ?? false,
     entries: applied.entries,
   };
   const state = command.pending
@@ -206,6 +207,7 @@ function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
     id,
     status: state.status,
     remaining: state.remaining,
+    ignoredFloor: command.ignoreFloor,
   });
 }
 
@@ -246,6 +248,7 @@ interface Move {
   id: bigint;
   status: TransactionStatus;
   remaining: bigint;
+  ignoredFloor?: boolean;
 }
 
 function moveParent(book: Book, move: Move): Decision {
@@ -260,7 +263,8 @@ function moveParent(book: Book, move: Move): Decision {
       'effective_at',
     );
   }
-  const applied = applyLines(book, move.lines, move.id, move.kind === 'reversal');
+  const ignoredFloor = move.ignoredFloor ?? false;
+  const applied = applyLines(book, move.lines, move.id, move.kind === 'reversal' && !ignoredFloor);
   if ('accepted' in applied) return applied;
   const transaction: Transaction = {
     id: move.id,
@@ -273,6 +277,7 @@ function moveParent(book: Book, move: Move): Decision {
     expiresAtMs: undefined,
     parentId: parent.id,
     metadata: facts.metadata,
+    ignoredFloor,
     entries: applied.entries,
   };
   const value = { ...move.state, status: move.status, remaining: move.remaining };

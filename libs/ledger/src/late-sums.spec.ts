@@ -43,6 +43,7 @@ function transactionOf({ createdAtMs, effectiveAtMs, posted, pending }: Late, se
     expiresAtMs: undefined,
     parentId: undefined,
     metadata: undefined,
+    ignoredFloor: false,
     entries: [entry(ACCOUNT, 'debit'), entry(OTHER, 'credit')],
   };
 }

@@ -32,8 +32,8 @@ export async function purgeIdempotencyKeys(database: Database, retentionMs: numb
 
 /**
  * Forgets old fence tokens. The horizon is raised and committed first: from then on PostgreSQL refuses those tokens, so a
- * group that was voided by its token stays void after the row is gone. (Deleting by age alone is a mutant that the model
- * of balance-cache-model.md catches.)
+ * group that was voided by its token stays void after the row is gone. (Deleting by age alone is a mutant
+ * that test/balance-model catches.)
  */
 export async function purgeWriteFences(database: Database, nowMs: number): Promise<number> {
   const horizon = firstSnowflakeAt(nowMs - FENCE_RETENTION_MS);

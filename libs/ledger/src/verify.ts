@@ -122,16 +122,24 @@ SELECT format('account %s', coalesce(b.account_id, f.account_id))
                          coalesce(f.posted_credits, 0), coalesce(f.pending_debits, 0), coalesce(f.pending_credits, 0)) LIMIT $2`,
   },
   {
-    // A floor above zero binds only once the money has come in; within a transaction only its last entry counts.
-    name: 'I2: available never fell below a floor of zero or less',
-    count: 'SELECT count(*) FROM accounts WHERE merchant_id = $1 AND min_available <= 0',
+    // Whoever lowers `available` is bound, once for all entries of a transaction; money may always come in.
+    name: 'I2: nobody lowered available to below its floor, but for operators who said so',
+    count: 'SELECT count(*) FROM accounts WHERE merchant_id = $1 AND min_available IS NOT NULL',
     find: `
 SELECT format('account %s, version %s (transaction %s): %s available, the floor is %s', e.account_id, e.account_version,
-              e.transaction_id, v.available, a.min_available)
-  FROM (${CHAIN}) e JOIN accounts a ON a.merchant_id = e.merchant_id AND a.id = e.account_id
-  CROSS JOIN LATERAL (SELECT CASE a.normal_side WHEN 1 THEN e.posted_debits - e.posted_credits - e.pending_credits
-                                                ELSE e.posted_credits - e.posted_debits - e.pending_debits END AS available) v
- WHERE a.min_available <= 0 AND v.available < a.min_available AND e.next_id IS DISTINCT FROM e.transaction_id LIMIT $2`,
+              e.transaction_id, e.available, e.min_available)
+  FROM (SELECT e.*, a.min_available, v.available,
+               sum(v.effect) OVER (PARTITION BY e.account_id, e.transaction_id) AS effect
+          FROM (${CHAIN}) e JOIN accounts a ON a.merchant_id = e.merchant_id AND a.id = e.account_id
+         CROSS JOIN LATERAL (
+           SELECT CASE a.normal_side WHEN 1 THEN e.posted_debits - e.posted_credits - e.pending_credits
+                                     ELSE e.posted_credits - e.posted_debits - e.pending_debits END AS available,
+                  CASE WHEN a.normal_side = e.direction THEN e.posted_amount
+                       ELSE -e.posted_amount - e.pending_amount END AS effect) v
+         WHERE a.min_available IS NOT NULL) e
+  JOIN transactions t ON t.merchant_id = $1 AND t.id = e.transaction_id
+ WHERE e.available < e.min_available AND e.effect < 0 AND NOT t.ignored_floor
+   AND e.next_id IS DISTINCT FROM e.transaction_id LIMIT $2`,
   },
   {
     name: 'every transaction has its entries and every entry its transaction',
@@ -254,7 +262,8 @@ WITH told AS (
          (SELECT string_agg(${TOLD_TEXT}, ',' ORDER BY place) FROM json_array_elements(data -> 'entries') WITH ORDINALITY AS i (x, place)) AS entries
     FROM events WHERE merchant_id = $1 AND type LIKE 'transaction.%' AND occurred_at > (${FORGOTTEN_UNTIL})
 ), written AS (
-  SELECT t.id, t.kind, t.amount, t.currency,
+  SELECT t.id, t.kind, t.amount, t.currency, t.parent_id, t.external_ref, t.effective_at, t.ignored_floor,
+         coalesce(t.metadata, '{}')::jsonb AS metadata,
          CASE t.kind WHEN 'pending' THEN 'transaction.pending' WHEN 'void' THEN 'transaction.voided'
                      WHEN 'expiry' THEN 'transaction.expired' ELSE 'transaction.posted' END AS type, l.entries
     FROM transactions t LEFT JOIN (
@@ -269,8 +278,11 @@ SELECT CASE WHEN v.id IS NULL THEN format('transaction %s has no event', w.id)
             ELSE format('the event of transaction %s tells something else', v.id) END
   FROM told v FULL JOIN written w ON w.id = v.id
  WHERE v.id IS NULL OR w.id IS NULL OR v.times > 1
-    OR (v.type, v.entries, v.data ->> 'kind', v.data ->> 'amount', v.data ->> 'currency')
-       IS DISTINCT FROM (w.type, w.entries, w.kind, w.amount::text, w.currency) LIMIT $2`,
+    OR (v.type, v.entries, v.data ->> 'kind', v.data ->> 'amount', v.data ->> 'currency', v.data ->> 'parent_id',
+        v.data ->> 'external_ref', (v.data ->> 'effective_at')::timestamptz)
+       IS DISTINCT FROM (w.type, w.entries, w.kind, w.amount::text, w.currency, w.parent_id::text, w.external_ref, w.effective_at)
+    -- Earlier versions did not tell these.
+    OR (v.data -> 'metadata')::jsonb <> w.metadata OR (v.data ->> 'ignored_floor')::boolean <> w.ignored_floor LIMIT $2`,
   },
   {
     name: 'every account has a balance and its events, and is empty once closed',
