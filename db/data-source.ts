@@ -5,6 +5,7 @@ import { DailySummaries1763755000000 } from './migrations/1763755000000-daily-su
 import { Webhooks1763760000000 } from './migrations/1763760000000-webhooks.js';
 import { Rebuilds1763765000000 } from './migrations/1763765000000-rebuilds.js';
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
+import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -14,6 +15,7 @@ export const MIGRATIONS = [
   Webhooks1763760000000,
   Rebuilds1763765000000,
   MovedBalances1764500000000,
+  Rights1764500100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';
