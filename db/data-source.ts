@@ -4,6 +4,11 @@ import { Relay1763750000000 } from './migrations/1763750000000-relay.js';
 import { DailySummaries1763755000000 } from './migrations/1763755000000-daily-summaries.js';
 import { Webhooks1763760000000 } from './migrations/1763760000000-webhooks.js';
 import { Rebuilds1763765000000 } from './migrations/1763765000000-rebuilds.js';
+import { TransactionFacts1764100000000 } from './migrations/1764100000000-transaction-facts.js';
+import {
+  BackDatedVersions1764200000000,
+  FillBackDatedVersions1764200000001,
+} from './migrations/1764200000000-back-dated-versions.js';
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
 import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 
@@ -14,6 +19,9 @@ export const MIGRATIONS = [
   DailySummaries1763755000000,
   Webhooks1763760000000,
   Rebuilds1763765000000,
+  TransactionFacts1764100000000,
+  BackDatedVersions1764200000000,
+  FillBackDatedVersions1764200000001,
   MovedBalances1764500000000,
   Rights1764500100000,
 ];

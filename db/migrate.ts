@@ -42,6 +42,8 @@ export async function migrate(ownerUrl: string, options: MigrateOptions = {}): P
     try {
       await runner.query(`SELECT set_config('statement_timeout', $1, false)`, [String(statementTimeoutMs)]);
       const executor = new MigrationExecutor(runner.dataSource, runner);
+      // The data source's mode binds only its own runMigrations; all in one would keep every lock until the last has ended.
+      executor.transaction = 'each';
       const migrated = await executor.executePendingMigrations();
       await ensureRights(runner);
       return migrated.map((migration) => migration.name);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { expireDueHolds } from '#ledger/expiry.js';
@@ -106,6 +107,9 @@ describe('accounts', () => {
     expect([closed.status, closed.body.status]).toEqual([200, 'closed']);
     expect((await shop.post(transfer(payer, wallet, '5'))).body.code).toBe('account_closed');
     expect((await shop.client.post(`/v1/accounts/${walletId}/close`)).body.code).toBe('invalid_transition');
+    const reopened = await shop.client.post(`/v1/accounts/${walletId}/reopen`);
+    expect([reopened.status, reopened.body]).toEqual([200, { ...closed.body, status: 'open' }]);
+    await shop.posted(transfer(payer, wallet, '5'));
   });
 
   test('a balance takes every consistency, and min_version asks for a version that is there', async () => {
@@ -401,7 +405,7 @@ describe('transactions', () => {
 });
 
 describe('batches', () => {
-  const batch = (mode: string, transactions: object[], key = `${mode}-${Math.random()}`): Promise<Answer> =>
+  const batch = (mode: string, transactions: object[], key = `${mode}-${randomUUID()}`): Promise<Answer> =>
     shop.client.post('/v1/transactions/batch', { body: { mode, transactions }, key });
 
   test('an independent batch answers each transaction in order, refusals among them', async () => {

@@ -36,10 +36,12 @@ afterAll(async () => {
 beforeEach(() => exporter.reset());
 
 /** Posts in a trace of its own; answers its spans in the order of their starts. */
-async function traced(posting = transfer(...accounts, 1n)): Promise<ReadableSpan[]> {
-  const request = { method: 'POST', route: '/test', path: '/test', startedMs: performance.now() };
-  const span = telemetry.startRequest(request, undefined);
-  const { commands, accounts: touched } = await ledger.desk.resolve({ ...ledger.context(merchant), span }, [posting]);
+async function traced(request = transfer(...accounts, 1n)): Promise<ReadableSpan[]> {
+  const span = telemetry.startRequest(
+    { method: 'POST', route: '/test', path: '/test', startedMs: performance.now() },
+    undefined,
+  );
+  const { commands, accounts: touched } = await ledger.desk.resolve({ ...ledger.context(merchant), span }, [request]);
   const context = { merchantId: merchant, deadline: Deadline.after(60_000), span };
   const idempotency = { key: crypto.randomUUID(), requestSha256: Buffer.alloc(32) };
   await ledger.desk

@@ -133,6 +133,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       span: NO_SPAN,
       deadline: Deadline.after(config.requestDeadlineMs),
       context: undefined,
+      byOperator: false,
       isStillAdmitted: undefined,
       problem: undefined,
     };
@@ -155,6 +156,7 @@ function authorise(
   if (key === undefined) throw new LedgerError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
     if (!caller) throw new LedgerError('unauthorized', 'The API key is not valid, or has been revoked.');
+    exchange.byOperator = caller.kind === 'operator';
     begin(true);
     const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');

@@ -1,6 +1,7 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
+import { PLATFORM_TENANT } from '#platform/idempotency.js';
 import type { Database } from '#platform/postgres.js';
 import { merchantPages } from './merchant-pages.js';
 
@@ -18,20 +19,20 @@ DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
 export async function purgeIdempotencyKeys(database: Database, retentionMs: number, nowMs: number): Promise<number> {
   const before = new Date(nowMs - retentionMs);
   let purged = 0;
-  for await (const merchantIds of merchantPages(database, newDeadline)) {
-    purged += await inBatches(() =>
+  const purge = (merchantIds: readonly bigint[]): Promise<number> =>
+    inBatches(() =>
       database.transaction({ merchantIds }, newDeadline(), (client) =>
         client.query({ text: PURGE_KEYS, values: [int8Array(merchantIds), before, BATCH] }),
       ),
     );
-  }
-  return purged;
+  for await (const merchantIds of merchantPages(database, newDeadline)) purged += await purge(merchantIds);
+  return purged + (await purge([PLATFORM_TENANT]));
 }
 
 /**
  * Forgets old fence tokens. The horizon is raised and committed first: from then on PostgreSQL refuses those tokens, so a
- * group that was voided by its token stays void after the row is gone. (Deleting by age alone is a mutant that the model
- * of balance-cache-model.md catches.)
+ * group that was voided by its token stays void after the row is gone. (Deleting by age alone is a mutant
+ * that test/balance-model catches.)
  */
 export async function purgeWriteFences(database: Database, nowMs: number): Promise<number> {
   const horizon = firstSnowflakeAt(nowMs - FENCE_RETENTION_MS);

@@ -197,6 +197,10 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
   );
 }
 
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '55P03';
+}
+
 export function isConnectionLoss(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) {
     return UNAVAILABLE.some((prefix) => (error.code ?? '').startsWith(prefix)) && error.code !== '57014';
