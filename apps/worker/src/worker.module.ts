@@ -22,6 +22,7 @@ import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import { endAbandonedRebuilds } from '#summaries/rebuild-store.js';
 import { openWebhookSender } from '#webhooks/open-sender.js';
 import { purgeWebhooks } from '#webhooks/purge.js';
 import type { WebhookSender } from '#webhooks/sender.js';
@@ -122,7 +123,10 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       {
         name: 'forget old events',
         intervalMs: PURGE_INTERVAL_MS,
-        round: () => forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now()),
+        round: async () => {
+          await endAbandonedRebuilds(database);
+          await forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now());
+        },
       },
       { name: 'send webhooks', intervalMs: config.webhooks.pollMs, round: () => webhooks.round() },
       {
