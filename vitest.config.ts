@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { defineConfig } from 'vitest/config';
 
 const root = import.meta.dirname;
@@ -16,6 +17,8 @@ export default defineConfig({
   test: {
     include: ['apps/**/*.spec.ts', 'libs/**/*.spec.ts', 'test/**/*.test.ts'],
     globalSetup: ['test/support/services.ts'],
+    // One seed a run: see test/support/seed.ts.
+    env: { TEST_SEED: process.env.TEST_SEED ?? String(randomInt(1, 2 ** 31)) },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     maxWorkers: 2,

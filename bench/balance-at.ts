@@ -1,7 +1,6 @@
 // What `?at=` costs on one account as its history grows, with and without late entries. See docs/figures/balance-at.md.
 import pg from 'pg';
-import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { GET_BALANCE_AT } from '#ledger/balance-store.js';
+import { statementOfBalanceAt } from '#ledger/balance-store.js';
 import { connectionOptions } from '#platform/postgres.js';
 import { scratchDatabase } from '../db/bench/scratch-database.js';
 import { median, percentile, textTable } from '../db/bench/text-table.js';
@@ -49,12 +48,12 @@ async function measure(url: string, entries: number, late: number): Promise<stri
     const naiveMs: number[] = [];
     for (let index = 0; index < MOMENTS; index += 1) {
       const atMs = firstMs + Math.floor(((lastMs - firstMs) * index) / MOMENTS);
-      const values = [merchantId, accountId, atMs, firstSnowflakeAt(atMs + 1)];
-      const explained = await explain(runtime, merchantId, { text: GET_BALANCE_AT, values });
+      const statement = statementOfBalanceAt(merchantId, accountId, atMs);
+      const explained = await explain(runtime, merchantId, statement);
       buffers.push(explained.buffers);
       ms.push(explained.executionMs);
       plan = explained.text;
-      if (index % 40 === 0) naiveMs.push(await compare(owner, { values, atMs }));
+      if (index % 40 === 0) naiveMs.push(await compare(owner, { statement, merchantId, accountId, atMs }));
     }
     const { rows: counted } = await owner.query('SELECT count(*) AS late_sums FROM late_sums WHERE account_id = $1', [
       accountId,
@@ -76,18 +75,27 @@ async function measure(url: string, entries: number, late: number): Promise<stri
   }
 }
 
+interface Moment {
+  statement: { text: string; values: unknown[] };
+  merchantId: bigint;
+  accountId: bigint;
+  atMs: number;
+}
+
 /** The sum over all entries that the index would have to read otherwise: same answer, and how long it took. */
-async function compare(owner: pg.Client, { values, atMs }: { values: unknown[]; atMs: number }): Promise<number> {
+async function compare(owner: pg.Client, { statement, merchantId, accountId, atMs }: Moment): Promise<number> {
   const started = performance.now();
   const { rows: summed } = await owner.query(
-    `SELECT coalesce(sum(posted_amount), 0)::bigint AS posted, coalesce(sum(pending_amount), 0)::bigint AS pending
+    `SELECT coalesce(sum(posted_amount), 0)::bigint AS posted, coalesce(sum(pending_amount), 0)::bigint AS pending,
+            coalesce(max(account_version), 0) AS version
        FROM entries WHERE merchant_id = $1 AND account_id = $2 AND effective_at <= $3`,
-    [values[0], values[1], new Date(atMs)],
+    [merchantId, accountId, new Date(atMs)],
   );
   const elapsed = performance.now() - started;
-  const { rows: told } = await owner.query(GET_BALANCE_AT, values);
-  if (told[0].posted_debits !== summed[0].posted || told[0].pending_debits !== summed[0].pending) {
-    throw new Error(`at ${atMs}: told ${told[0].posted_debits}, summed ${summed[0].posted}`);
+  const { rows: told } = await owner.query(statement.text, statement.values);
+  const [at, sum] = [told[0], summed[0]];
+  if (at.posted_debits !== sum.posted || at.pending_debits !== sum.pending || at.version !== sum.version) {
+    throw new Error(`at ${atMs}: told ${JSON.stringify(at)}, summed ${JSON.stringify(sum)}`);
   }
   return elapsed;
 }

@@ -42,17 +42,19 @@ SELECT $1, account + side, version, id, 1 - 2 * side, 'EUR', (kind = 'posted')::
   FROM t CROSS JOIN generate_series(0, 1) AS side`;
 
 const SUM_LATE = `
-INSERT INTO late_sums (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits)
+INSERT INTO late_sums (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits, newest_version)
 SELECT $1, account_id, level, at_ms >> (${LEVEL_BITS} * level),
        coalesce(sum(sign * posted_amount) FILTER (WHERE direction = 1), 0), coalesce(sum(sign * posted_amount) FILTER (WHERE direction = -1), 0),
-       coalesce(sum(sign * pending_amount) FILTER (WHERE direction = 1), 0), coalesce(sum(sign * pending_amount) FILTER (WHERE direction = -1), 0)
+       coalesce(sum(sign * pending_amount) FILTER (WHERE direction = 1), 0), coalesce(sum(sign * pending_amount) FILTER (WHERE direction = -1), 0),
+       coalesce(max(account_version) FILTER (WHERE sign = 1 AND effective_ms >> (${LEVEL_BITS} * level) < created_ms >> (${LEVEL_BITS} * level)), 0)
   FROM (SELECT *, (extract(epoch FROM effective_at) * 1000)::bigint AS effective_ms, (transaction_id >> 22) + ${EPOCH_MS} AS created_ms
           FROM entries WHERE merchant_id = $1) e
  CROSS JOIN LATERAL (VALUES (1, effective_ms), (-1, created_ms)) AS p (sign, at_ms)
  CROSS JOIN generate_series(0, ${LEVELS - 1}) AS level
  WHERE effective_ms <> created_ms
  GROUP BY account_id, level, at_ms >> (${LEVEL_BITS} * level)
-HAVING sum(sign * posted_amount) <> 0 OR sum(sign * pending_amount) <> 0`;
+HAVING sum(sign * posted_amount) <> 0 OR sum(sign * pending_amount) <> 0
+    OR bool_or(sign = 1 AND effective_ms >> (${LEVEL_BITS} * level) < created_ms >> (${LEVEL_BITS} * level))`;
 
 const BALANCE = `
 INSERT INTO balances (merchant_id, account_id, posted_debits, posted_credits, pending_debits, pending_credits, version, last_transaction_id)

@@ -4,6 +4,14 @@ import { Relay1763750000000 } from './migrations/1763750000000-relay.js';
 import { DailySummaries1763755000000 } from './migrations/1763755000000-daily-summaries.js';
 import { Webhooks1763760000000 } from './migrations/1763760000000-webhooks.js';
 import { Rebuilds1763765000000 } from './migrations/1763765000000-rebuilds.js';
+import { TransactionFacts1764100000000 } from './migrations/1764100000000-transaction-facts.js';
+import {
+  BackDatedVersions1764200000000,
+  FillBackDatedVersions1764200000001,
+} from './migrations/1764200000000-back-dated-versions.js';
+import { ForgottenConsumers1764400000000 } from './migrations/1764400000000-forgotten-consumers.js';
+import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
+import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -12,6 +20,12 @@ export const MIGRATIONS = [
   DailySummaries1763755000000,
   Webhooks1763760000000,
   Rebuilds1763765000000,
+  TransactionFacts1764100000000,
+  BackDatedVersions1764200000000,
+  FillBackDatedVersions1764200000001,
+  ForgottenConsumers1764400000000,
+  MovedBalances1764500000000,
+  Rights1764500100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -1,8 +1,10 @@
 /**
  * Postings at an arrival rate, over many merchants, with unique keys and retried requests. When the load is over, the ledger
  * is asked for everything: each acknowledged posting must be there exactly once, and every merchant's books must be right.
+ * A run fails for what the service did: an error, a wrong answer, a wrong book. How many of the arrivals this machine could
+ * send is said, and fails nothing.
  *
- *   npm run k6 -- postings -e RATE=300 -e DURATION=30s -e MERCHANTS=20
+ *   npm run k6 -- postings -e RATE=300 -e DURATION=30s -e MERCHANTS=20 -e P99_MS=500
  */
 import { check, sleep } from 'k6';
 import exec from 'k6/execution';
@@ -13,6 +15,7 @@ import {
   type Merchant,
   openMerchant,
   postTransfer,
+  type Transfer,
   verified,
   verifyBooks,
 } from './lib/counterfoil.ts';
@@ -50,9 +53,8 @@ export const options = {
     ledger_broken: ['count==0'],
     postings_verified: ['count>0'],
     checks: ['rate==1'],
-    'http_req_duration{name:POST /transactions}': [`p(99)<${__ENV.P99_MS || 500}`],
-    // Arrivals for which no VU was free were never sent: the measured rate would not be the one asked for.
-    dropped_iterations: [`count<${Math.max(1, Math.ceil(RATE * seconds(DURATION) * 0.01))}`],
+    // A latency is promised only by who knows the machine. Without a bound it is measured all the same.
+    'http_req_duration{name:POST /transactions}': __ENV.P99_MS ? [`p(99)<${__ENV.P99_MS}`] : ['p(99)>=0'],
   },
   setupTimeout: '5m',
   summaryTrendStats: ['med', 'p(90)', 'p(99)', 'p(99.9)', 'max'],
@@ -81,19 +83,25 @@ export function load(merchants: Merchant[]): void {
     to: `wallet:${to}`,
     amount: 1 + Math.floor(Math.random() * 10_000),
   };
-  let answer = postTransfer(transfer);
-  for (let attempt = 1; answer.status !== 201 && isPassing(answer.status) && attempt < ATTEMPTS; attempt += 1) {
-    sleep(0.05 * attempt);
-    answer = postTransfer(transfer);
-  }
+  const answer = postUntilAnswered(transfer);
   if (!check(answer, { 'a posting is acknowledged': ({ status }) => status === 201 })) return;
   acknowledged.add(1);
   if (Math.random() < RETRIED) {
-    const again = postTransfer(transfer);
+    const again = postUntilAnswered(transfer);
     check(again, {
       'the same key gives the same answer': ({ status, body }) => status === 201 && body === answer.body,
     });
   }
+}
+
+/** As a client should: what passes is tried again, with the same key. */
+function postUntilAnswered(transfer: Transfer): ReturnType<typeof postTransfer> {
+  let answer = postTransfer(transfer);
+  for (let attempt = 1; isPassing(answer.status) && attempt < ATTEMPTS; attempt += 1) {
+    sleep(0.05 * attempt);
+    answer = postTransfer(transfer);
+  }
+  return answer;
 }
 
 /** 0 is a connection that broke; the others say themselves that a retry with the same key is right. */
@@ -105,8 +113,17 @@ function refOf(n: number): string {
   return `posting-${n}`;
 }
 
+/** Arrivals for which no VU was free are k6's `dropped_iterations`: the rate was then less than the one asked for. */
+function whatWasSent(sent: number): string {
+  const asked = RATE * seconds(DURATION);
+  const rate = Math.round(sent / seconds(DURATION));
+  if (sent >= asked) return `all ${sent} arrivals were sent, ${rate} a second`;
+  return `${sent} of ${asked} arrivals were sent, ${rate} a second: for the others none of ${VUS} clients was free, so this is what the machine can do, or ask for more VUS`;
+}
+
 /** Every iteration of the load was acknowledged, or the threshold on `checks` has failed the run already. */
 export function verify(merchants: Merchant[]): void {
+  console.log(whatWasSent(exec.instance.iterationsCompleted));
   const seen: Record<string, number> = {};
   for (const merchant of merchants) {
     for (const ref of externalRefs(merchant)) seen[ref] = (seen[ref] ?? 0) + 1;

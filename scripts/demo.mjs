@@ -1,6 +1,7 @@
 // The demo's merchants, accounts and history, made through the REST API like anybody's. Running it again changes nothing.
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { callApi } from './call-api.mjs';
 
 const DAY_MS = 86_400_000;
 
@@ -34,11 +35,11 @@ const MERCHANTS = [
 /** @typedef {{ id: string, key: string }} DemoMerchant */
 
 /**
- * @param {{ url: string, operatorKey: string, folder: string, sink?: import('./webhook-sink.mjs').WebhookSink }} options
- *   folder: where the demo's keys are kept; sink: gets the first merchant's events
+ * @param {{ url: string, operatorKey: string, folder: string, webhooks?: { register: (call: import('./webhook-receiver.mjs').Call) => Promise<void> } | undefined }} options
+ *   folder: where the demo's keys are kept; webhooks: gets the first merchant's events
  * @returns {Promise<string>} what to try next
  */
-export async function seedDemo({ url, operatorKey, folder, sink }) {
+export async function seedDemo({ url, operatorKey, folder, webhooks }) {
   const file = join(folder, 'demo-keys.json');
   /** @type {Record<string, DemoMerchant>} */
   const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
@@ -58,7 +59,7 @@ export async function seedDemo({ url, operatorKey, folder, sink }) {
     renameSync(`${file}.new`, file);
     const { key } = /** @type {DemoMerchant} */ (known[merchant.name]);
     if (merchant.name === MERCHANTS[0]?.name)
-      await sink?.register((method, path, body) => call(url, method, path, key, body));
+      await webhooks?.register((method, path, body) => call(url, method, path, key, body));
     await seedHistory(url, key, merchant.currencies[0] ?? '', people, unit);
   }
   return await banner(url, operatorKey, known);
@@ -136,15 +137,8 @@ async function seedHistory(url, key, currency, people, unit) {
 }
 
 /** @param {string} url @param {string} method @param {string} path @param {string} key @param {unknown} [body] @param {string} [idempotencyKey] */
-async function call(url, method, path, key, body, idempotencyKey) {
-  /** @type {Record<string, string>} */
-  const headers = { authorization: `Bearer ${key}` };
-  if (body !== undefined) headers['content-type'] = 'application/json';
-  if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
-  const response = await fetch(url + path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`the demo's ${method} ${path} was answered ${response.status}: ${text}`);
-  return text === '' ? undefined : JSON.parse(text);
+function call(url, method, path, key, body, idempotencyKey) {
+  return callApi({ url, key, method, path, body, idempotencyKey });
 }
 
 /** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants */

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { seedDemo } from './demo.mjs';
+import { openDemoWebhooks } from './demo-webhooks.mjs';
 import { portFor } from './ports.mjs';
 import { dataFolder, openSubFolder } from './services/data-folder.mjs';
 import { exitWith, onStopRequest } from './services/on-stop-request.mjs';
@@ -13,7 +14,6 @@ import { announceRunning } from './services/running.mjs';
 import { ServicesError } from './services/services-error.mjs';
 import { privateServers, serviceEnvironment, startServices } from './services/start-services.mjs';
 import { until } from './services/until.mjs';
-import { WebhookSink } from './webhook-sink.mjs';
 
 const DEFAULT_PORT = 3000;
 const READY_WITHIN_MS = 60_000;
@@ -93,8 +93,8 @@ async function untilReady(url, api) {
 const children = [];
 /** @type {Awaited<ReturnType<typeof startServices>> | undefined} */
 let services;
-/** @type {WebhookSink | undefined} */
-let sink;
+/** @type {Awaited<ReturnType<typeof openDemoWebhooks>> | undefined} */
+let webhooks;
 /** @type {(value: undefined) => void} */
 let stopAsked = () => {};
 /** @type {Promise<undefined>} */
@@ -123,7 +123,7 @@ async function serve() {
   };
   const isDemo = process.env.COUNTERFOIL_DEMO !== '0';
   // Before the worker, which may have something for it from the last time.
-  if (isDemo) sink = await WebhookSink.open({ folder, say });
+  if (isDemo) webhooks = await openDemoWebhooks({ folder, say });
   await runToEnd('the migration', ['dist/db/migrate-cli.js'], env);
   const api = run('the API', ['--enable-source-maps', 'dist/apps/api/src/main.js'], env);
   children.push(api);
@@ -138,7 +138,7 @@ async function serve() {
     COUNTERFOIL_OPERATOR_KEY: operator,
   });
   say(`ready: ${url}   API documentation: ${url}/docs   queues: ${url}/board (password: the operator key)`);
-  if (isDemo) console.log(await seedDemo({ url, operatorKey: operator, folder, sink }));
+  if (isDemo) console.log(await seedDemo({ url, operatorKey: operator, folder, webhooks }));
   else console.log(`\n  export URL=${url}\n  export OPERATOR_KEY=${operator}\n`);
   say('Ctrl-C stops everything; the data stays in .counterfoil (`npm run reset` deletes it).');
   const child = Promise.race(
@@ -150,13 +150,13 @@ async function serve() {
 try {
   const why = await Promise.race([asked, serve()]);
   await stopAll(children);
-  sink?.close();
+  webhooks?.close();
   await services?.stop();
   if (why) exitWith(why);
   process.exit(0);
 } catch (error) {
   await stopAll(children);
-  sink?.close();
+  webhooks?.close();
   await services?.stop();
   exitWith(error);
 }

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Side } from '#ledger/account.js';
-import { GET_BALANCE_AT, getBalanceAt, listStatementLines, statementOfLines } from '#ledger/balance-store.js';
+import { getBalanceAt, listStatementLines, statementOfBalanceAt, statementOfLines } from '#ledger/balance-store.js';
 import type { PostingReply } from '#ledger/posting.js';
 import { listStatement, listTransactions, type TransactionFilter } from '#ledger/transaction-store.js';
 import { Deadline } from '#platform/deadline.js';
@@ -70,6 +70,7 @@ describe('the balance by effective time', () => {
 
   /** One side of a transfer or of what moved it: from `atMs` on the account has this much more, posted and held. */
   interface Effect {
+    id: bigint;
     account: bigint;
     direction: Side;
     atMs: number;
@@ -90,9 +91,9 @@ describe('the balance by effective time', () => {
       nextAfterMs,
     }: { lateness: number | undefined; amount: bigint; next: string; nextAfterMs: number | undefined },
   ): Promise<Effect[]> {
-    const both = (atMs: number, posted: bigint, pending: bigint, swapped = false): Effect[] => [
-      { account: from, direction: swapped ? 'credit' : 'debit', atMs, posted, pending },
-      { account: to, direction: swapped ? 'debit' : 'credit', atMs, posted, pending },
+    const both = (id: bigint, atMs: number, posted: bigint, pending: bigint, swapped = false): Effect[] => [
+      { id, account: from, direction: swapped ? 'credit' : 'debit', atMs, posted, pending },
+      { id, account: to, direction: swapped ? 'debit' : 'credit', atMs, posted, pending },
     ];
     const holds = !['nothing', 'reverse'].includes(next);
     const askedMs = lateMs === undefined ? undefined : Math.max(0, Date.now() - lateMs);
@@ -102,7 +103,7 @@ describe('the balance by effective time', () => {
     });
     const recorded = await recordedBetween(() => ledger.post(merchant, request));
     const parentMs = askedMs ?? recorded.atMs;
-    const effects = both(parentMs, holds ? 0n : amount, holds ? amount : 0n);
+    const effects = both(recorded.id, parentMs, holds ? 0n : amount, holds ? amount : 0n);
     if (next === 'nothing' || next === 'hold') return effects;
     const askedNextMs = nextAfterMs === undefined ? undefined : parentMs + nextAfterMs;
     const facts = { parentId: recorded.id, ...(askedNextMs !== undefined && { effectiveAtMs: askedNextMs }) };
@@ -114,10 +115,10 @@ describe('the balance by effective time', () => {
     } as const;
     const moved = await recordedBetween(() => ledger.move(merchant, moves[next as keyof typeof moves]));
     const nextMs = askedNextMs ?? Math.max(moved.atMs, parentMs);
-    if (next === 'capture') return [...effects, ...both(nextMs, amount, -amount)];
-    if (next === 'capture in part') return [...effects, ...both(nextMs, 1n, -1n)];
-    if (next === 'void') return [...effects, ...both(nextMs, 0n, -amount)];
-    return [...effects, ...both(nextMs, amount, 0n, true)];
+    if (next === 'capture') return [...effects, ...both(moved.id, nextMs, amount, -amount)];
+    if (next === 'capture in part') return [...effects, ...both(moved.id, nextMs, 1n, -1n)];
+    if (next === 'void') return [...effects, ...both(moved.id, nextMs, 0n, -amount)];
+    return [...effects, ...both(moved.id, nextMs, amount, 0n, true)];
   }
 
   async function recordedBetween(ask: () => Promise<PostingReply>): Promise<{ id: bigint; atMs: number }> {
@@ -130,7 +131,8 @@ describe('the balance by effective time', () => {
   }
 
   async function compareWithEffects(account: bigint, all: readonly Effect[], picks: readonly number[]): Promise<void> {
-    const effects = all.filter((effect) => effect.account === account);
+    // Ids ascend along an account's versions, and each effect is one.
+    const effects = all.filter((effect) => effect.account === account).sort((a, b) => (a.id < b.id ? -1 : 1));
     // The moments at which something changes and their neighbours, the ends of time, and anything in between.
     const moments = effects.map(({ atMs }) => atMs);
     const span = Math.max(...moments) - Math.min(...moments) + 1;
@@ -146,9 +148,11 @@ describe('the balance by effective time', () => {
     ].filter((ms) => ms >= 0);
     await Promise.all(
       [...new Set(times)].map(async (atMs) => {
-        const expected = { atMs, postedDebits: 0n, postedCredits: 0n, pendingDebits: 0n, pendingCredits: 0n };
-        for (const effect of effects) {
+        const totals = { postedDebits: 0n, postedCredits: 0n, pendingDebits: 0n, pendingCredits: 0n };
+        const expected = { atMs, ...totals, version: 0n, newestVersion: BigInt(effects.length) };
+        for (const [index, effect] of effects.entries()) {
           if (effect.atMs > atMs) continue;
+          expected.version = BigInt(index + 1);
           expected[effect.direction === 'debit' ? 'postedDebits' : 'postedCredits'] += effect.posted;
           expected[effect.direction === 'debit' ? 'pendingDebits' : 'pendingCredits'] += effect.pending;
         }
@@ -263,11 +267,24 @@ describe('reads of a long history', () => {
   test('a balance in the past reads a few entries and sums, not the history', async () => {
     for (let index = 0; index <= 10; index += 1) {
       const atMs = history.firstMs + Math.floor((TRANSACTIONS * index) / 10);
-      const values = [history.merchantId, account(), atMs, firstSnowflakeAt(atMs + 1)];
-      const plan = await explain(client, history.merchantId, { text: GET_BALANCE_AT, values });
+      const plan = await explain(client, history.merchantId, statementOfBalanceAt(history.merchantId, account(), atMs));
       expect(plan.text).not.toMatch(/Seq Scan (entries|late_sums)|Hash|Merge/);
       // 4,000 late points on this account: a plan that reads them all, or all entries, takes a thousand.
       expect(plan.buffers, plan.text).toBeLessThan(300);
+    }
+  });
+
+  test('a balance in the past is at the highest version that it counts, back-dated ones included', async () => {
+    for (let index = 0; index <= 10; index += 1) {
+      const atMs = history.firstMs - 30 * DAY_MS + Math.floor((30 * DAY_MS * index) / 10);
+      const { rows } = await client.query(
+        `WITH tenant AS MATERIALIZED (SELECT set_config('counterfoil.merchant_ids', $4, false))
+         SELECT coalesce(max(e.account_version), 0)::text AS version FROM tenant
+           LEFT JOIN entries e ON e.merchant_id = $1 AND e.account_id = $2 AND e.effective_at <= $3`,
+        [history.merchantId, account(), new Date(atMs), `{${history.merchantId}}`],
+      );
+      const { version } = (await getBalanceAt(ledger.database, history.merchantId, account(), atMs, deadline())) ?? {};
+      expect(String(version)).toBe(rows[0].version);
     }
   });
 
@@ -275,6 +292,23 @@ describe('reads of a long history', () => {
     const plan = await list({ externalRef: 'ref 20000' });
     expectWalk(plan, 'transactions_external_ref', { heap: true });
     expect(plan.buffers).toBeLessThan(30);
+  });
+
+  test('what moved a transaction is found by its index', async () => {
+    const parentId = firstSnowflakeAt(middle());
+    const reversed = await ledger.move(history.merchantId, { kind: 'reverse', parentId });
+    const plan = await list({ parentId });
+    expectWalk(plan, 'transactions_parent', { heap: true });
+    expect(plan.nodes[0]?.['Actual Rows']).toBe(1);
+    expect(plan.buffers).toBeLessThan(30);
+    const filter = { parentId };
+    const found = await listTransactions(
+      ledger.database,
+      history.merchantId,
+      { filter, beforeId: undefined, limit: 100 },
+      deadline(),
+    );
+    expect(found.map(({ id }) => id)).toEqual([postedId(reversed)]);
   });
 
   test('a status that can move is found by its index', async () => {

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { CURRENCIES } from '#kernel/currency.js';
 import { expireDueHolds } from '#ledger/expiry.js';
 import { Database } from '#platform/postgres.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';
@@ -74,6 +76,12 @@ describe('merchants and keys', () => {
 
   test('health is told without a key', async () => {
     expect((await api.client().get('/healthz')).body).toEqual({ status: 'ok' });
+    const { data } = (await api.client().get('/v1/currencies')).body;
+    const exponents = { EUR: 2, JPY: 0, KWD: 3, MGA: 2 };
+    for (const [code, exponent] of Object.entries(exponents))
+      expect(data).toContainEqual({ code, exponent, name: expect.stringMatching(/^[A-Z][a-z]+ [A-Z]?[a-z]+$|^Euro$/) });
+    expect(data.map(({ code }: Json) => code)).toEqual(CURRENCIES);
+    expect((await api.client().get('/v1/currencies?limit=1')).body.errors[0].path).toBe('limit');
     expect((await api.client().get('/readyz')).body.status).toBe('ready');
     expect((await api.client().get('/docs')).status).toBe(200);
   });
@@ -106,6 +114,9 @@ describe('accounts', () => {
     expect([closed.status, closed.body.status]).toEqual([200, 'closed']);
     expect((await shop.post(transfer(payer, wallet, '5'))).body.code).toBe('account_closed');
     expect((await shop.client.post(`/v1/accounts/${walletId}/close`)).body.code).toBe('invalid_transition');
+    const reopened = await shop.client.post(`/v1/accounts/${walletId}/reopen`);
+    expect([reopened.status, reopened.body]).toEqual([200, { ...closed.body, status: 'open' }]);
+    await shop.posted(transfer(payer, wallet, '5'));
   });
 
   test('a balance takes every consistency, and min_version asks for a version that is there', async () => {
@@ -401,7 +412,7 @@ describe('transactions', () => {
 });
 
 describe('batches', () => {
-  const batch = (mode: string, transactions: object[], key = `${mode}-${Math.random()}`): Promise<Answer> =>
+  const batch = (mode: string, transactions: object[], key = `${mode}-${randomUUID()}`): Promise<Answer> =>
     shop.client.post('/v1/transactions/batch', { body: { mode, transactions }, key });
 
   test('an independent batch answers each transaction in order, refusals among them', async () => {

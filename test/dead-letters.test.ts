@@ -79,7 +79,7 @@ describe('a dead letter', () => {
       parks: 'stream',
       trace_id: TRACE_ID,
       decided_by: null,
-      event: { type: 'transaction.posted', version: 1, data: { transaction_id: bad, external_ref: ref } },
+      event: { type: 'transaction.posted', version: 2, data: { transaction_id: bad, external_ref: ref } },
     });
     expect(letter.error).toContain('poison');
     expect(await recorded('by_stream', shop)).toEqual([first]);

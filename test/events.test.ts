@@ -65,6 +65,7 @@ describe('the log', () => {
     const to = await seller.open('to', { min_available: '-50', normal_side: 'debit' });
     const closed = await seller.open('closed');
     await seller.client.post(`/v1/accounts/${closed}/close`);
+    await seller.client.post(`/v1/accounts/${closed}/reopen`);
     const posted = await seller.posted(transfer('from', 'to', '10', { external_ref: 'a "quoted" \u2028 one' }));
     const soon = new Date(Date.now() + 1_500).toISOString();
     await seller.posted(transfer('to', 'from', '3', { status: 'pending', expires_at: soon }));
@@ -73,7 +74,7 @@ describe('the log', () => {
     await seller.move(hold.id, 'void');
     await seller.move(posted.id, 'reverse', { amount: '2' });
     await until('the hold has expired', () => expireDueHolds(api.app.get(Database), api.app.get(CommandBus)));
-    const { log } = await follow(seller, 18);
+    const { log } = await follow(seller, 19);
     for (const { type, version, data } of log) {
       const schema = CATALOGUE[type as EventType];
       expect(version).toBe(schema.version);
@@ -85,6 +86,7 @@ describe('the log', () => {
       ['account.created', undefined],
       ['account.created', undefined],
       ['account.closed', undefined],
+      ['account.reopened', undefined],
       ['transaction.posted', 'posted'],
       ['transaction.pending', 'pending'],
       ['transaction.pending', 'pending'],
@@ -94,7 +96,7 @@ describe('the log', () => {
       ['transaction.expired', 'expiry'],
     ]);
     expect(log[8].data).toMatchObject({ account_id: to, min_available: '-50', normal_side: 'debit', name: 'to' });
-    expect(log[11]).toMatchObject({
+    expect(log[12]).toMatchObject({
       occurred_at: posted.created_at,
       data: {
         transaction_id: posted.id,
@@ -103,8 +105,8 @@ describe('the log', () => {
         external_ref: posted.external_ref,
       },
     });
-    expect(log[12].data.expires_at).toBe(soon);
-    expect(log[13].data.expires_at).toBeNull();
+    expect(log[13].data.expires_at).toBe(soon);
+    expect(log[14].data.expires_at).toBeNull();
   });
 
   test('is the same whatever the size of its pages, and can be followed on from its end', async () => {
@@ -137,7 +139,11 @@ describe('the log', () => {
     );
     const { body } = await events(seller, `?after=${cursor}&wait_ms=30000`);
     expect(body.data.map(({ type, version, data }: Json) => ({ type, version, data }))).toEqual([
-      { type: 'transaction.pending', version: 2, data: { ...old, expires_at: null } },
+      {
+        type: 'transaction.pending',
+        version: 3,
+        data: { ...old, expires_at: null, metadata: null, ignored_floor: false },
+      },
       { type: 'transaction.pending', version: 99, data: { new: 1 } },
       { type: 'moon.risen', version: 1, data: {} },
     ]);

@@ -200,6 +200,20 @@ describe('a commit group meets', () => {
     old?.link.server.destroy();
   });
 
+  test('a writer that falls silent in mid-transaction: PostgreSQL ends it in time, and its locks with it', async () => {
+    await reopen({ groupTimeoutMs: 1_000, attempts: 1 });
+    const tried = new Promise<Link>((resolve) => proxy.onNext('write-group', resolve));
+    const stopped = expect(post('silent')).rejects.toMatchObject({ code: 'database_unavailable' });
+    // PostgreSQL hears nothing more of it, not even that it has gone.
+    const link = await tried;
+    cutClient(link);
+    const other = await TestLedger.open(on, { groupTimeoutMs: 10_000, attempts: 1 });
+    postedId(await other.post(merchant, transfer(from, to, 5n), 'behind it'));
+    await Promise.all([stopped, other.close()]);
+    link.server.destroy();
+    expect(await bystander.effectsOf('silent')).toEqual({ keys: 0, transactions: 0 });
+  });
+
   test('the end of its backend while it waits for a lock: tried again', async () => {
     await bystander.lockBalance(from);
     const reply = post('killed while waiting');

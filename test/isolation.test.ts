@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigError, readConfig } from '#platform/config.js';
-import { CONTROLLERS } from '../apps/api/src/app.module.js';
-import { routesOf } from '../apps/api/src/openapi.js';
-import { type Answer, type Json, Merchant, TestApi, transfer, until } from './support/api.js';
+import { type Answer, type Client, type Json, Merchant, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
+import { type DocumentedRoute, documentedRoutes } from './support/documented-requests.js';
 
 let api: TestApi;
 let mine: Merchant;
 let theirs: Merchant;
 /** What of the other merchant's a request may name. */
-let foreign: Record<'account' | 'empty' | 'code' | 'posted' | 'pending' | 'endpoint' | 'delivery', string>;
+let foreign: Record<'code' | (typeof KINDS)[number], string>;
+const KINDS = ['account', 'empty', 'posted', 'pending', 'endpoint', 'delivery', 'merchant', 'key'] as const;
 
 beforeAll(async () => {
   api = await TestApi.start();
@@ -23,7 +23,8 @@ beforeAll(async () => {
   const pending = (await theirs.posted(transfer('their:secret', 'cash:EUR', '5', { status: 'pending' }))).id;
   const { body } = await theirs.client.post('/v1/webhook_endpoints', { body: { url: 'https://example.com/theirs' } });
   const delivery = await deliveryTo(body.id);
-  foreign = { account, empty, code: 'their:secret', posted, pending, endpoint: body.id, delivery };
+  const ids = { merchant: theirs.id, key: theirs.apiKey.id };
+  foreign = { account, empty, code: 'their:secret', posted, pending, endpoint: body.id, delivery, ...ids };
 });
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(() => api.stop());
@@ -42,7 +43,7 @@ async function deliveryTo(endpoint: string): Promise<string> {
 
 /** Everything that a client sees, but for what differs from one request to the next. */
 function seen({ status, headers, text, body }: Answer): unknown {
-  const shown = Object.fromEntries([...headers].filter(([name]) => name !== 'date'));
+  const shown = Object.fromEntries([...headers].filter(([name]) => !['date', 'traceresponse'].includes(name)));
   return { status, shown, text: body?.trace_id ? text.replaceAll(body.trace_id, '…') : text };
 }
 
@@ -64,35 +65,34 @@ const named = (account_id: string, more: object = {}): Json => ({
 });
 
 type Ask = (id: string, as: Merchant) => Promise<Answer>;
+interface Way {
+  of: keyof typeof foreign;
+  ask: Ask;
+  /** 404 unless it is said otherwise. */
+  status?: number;
+}
 
-/** Route → ways to name something foreign in it, and which foreign thing. */
-const ROUTES: Record<string, { of: keyof typeof foreign; ask: Ask }[]> = {
-  'GET /v1/accounts/{id}': [{ of: 'account', ask: (id, as) => as.client.get(`/v1/accounts/${id}`) }],
-  'GET /v1/accounts/{id}/balance': ['', '?min_version=1', '?at=2026-01-01T00:00:00Z', '?consistency=strong'].map(
-    (query) => ({
-      of: 'account',
-      ask: (id, as) => as.client.get(`/v1/accounts/${id}/balance${query}`),
-    }),
+const ROUTES = documentedRoutes();
+const OF_MERCHANTS = ROUTES.filter(({ access }) => access === 'merchant');
+
+/** Ways to name something foreign in a body, by route; and in paths and queries more than their documents show. */
+const WAYS: Record<string, Way[]> = {
+  'GET /v1/accounts/{id}/balance': ['?min_version=1', '?at=2026-01-01T00:00:00Z', '?consistency=strong'].map(
+    (query) => ({ of: 'account', ask: (id, as) => as.client.get(`/v1/accounts/${id}/balance${query}`) }),
   ),
-  'GET /v1/accounts/{id}/entries': ['', '?limit=1', '?effective_from=2020-01-01T00:00:00Z'].map((query) => ({
+  'GET /v1/accounts/{id}/entries': ['?limit=1', '?effective_from=2020-01-01T00:00:00Z'].map((query) => ({
     of: 'account',
     ask: (id, as) => as.client.get(`/v1/accounts/${id}/entries${query}`),
   })),
-  'POST /v1/accounts/{id}/close': [
-    { of: 'account', ask: (id, as) => as.client.post(`/v1/accounts/${id}/close`) },
-    { of: 'empty', ask: (id, as) => as.client.post(`/v1/accounts/${id}/close`) },
-  ],
   'GET /v1/transactions': [
-    { of: 'account', ask: (id, as) => as.client.get(`/v1/transactions?account_id=${id}`) },
     {
       of: 'account',
       ask: (id, as) => as.client.get(`/v1/transactions?account_id=${id}&expand=entries&status=pending`),
     },
   ],
-  'GET /v1/daily_summaries': ['', '&limit=1&type=transfer'].map((query) => ({
-    of: 'account',
-    ask: (id, as) => as.client.get(`/v1/daily_summaries?account_id=${id}${query}`),
-  })),
+  'GET /v1/daily_summaries': [
+    { of: 'account', ask: (id, as) => as.client.get(`/v1/daily_summaries?account_id=${id}&limit=1&type=transfer`) },
+  ],
   'POST /v1/transactions': [
     { of: 'account', ask: (id, as) => as.post(named(id)) },
     { of: 'account', ask: (id, as) => as.post(named(id, { status: 'pending' })) },
@@ -100,76 +100,92 @@ const ROUTES: Record<string, { of: keyof typeof foreign; ask: Ask }[]> = {
     { of: 'code', ask: (code, as) => as.post(transfer(code, 'suspense:EUR', '1')) },
     { of: 'code', ask: (code, as) => as.post(transfer(code, 'suspense:EUR', '1', { currency: 'USD' })) },
   ],
-  'POST /v1/transactions/batch': ['atomic', 'independent'].flatMap((mode) => [
-    {
-      of: 'account',
-      ask: (id, as) =>
-        as.client.post('/v1/transactions/batch', { body: { mode, transactions: [named(id)] }, key: randomUUID() }),
-    },
-  ]),
-  'GET /v1/transactions/{id}': [{ of: 'posted', ask: (id, as) => as.client.get(`/v1/transactions/${id}`) }],
+  'POST /v1/transactions/batch': (['atomic', 'independent'] as const).map((mode) => ({
+    of: 'account',
+    status: mode === 'atomic' ? 404 : 200,
+    ask: (id, as) =>
+      as.client.post('/v1/transactions/batch', { body: { mode, transactions: [named(id)] }, key: randomUUID() }),
+  })),
   'POST /v1/transactions/{id}/post': [
-    { of: 'pending', ask: (id, as) => as.move(id, 'post') },
     { of: 'pending', ask: (id, as) => as.move(id, 'post', { amount: '999' }) },
     { of: 'posted', ask: (id, as) => as.move(id, 'post') },
   ],
-  'POST /v1/transactions/{id}/void': [
-    { of: 'pending', ask: (id, as) => as.move(id, 'void') },
-    { of: 'posted', ask: (id, as) => as.move(id, 'void') },
-  ],
   'POST /v1/transactions/{id}/reverse': [
-    { of: 'posted', ask: (id, as) => as.move(id, 'reverse') },
     { of: 'posted', ask: (id, as) => as.move(id, 'reverse', { amount: '999' }) },
-    { of: 'pending', ask: (id, as) => as.move(id, 'reverse') },
-  ],
-  'GET /v1/webhook_endpoints/{id}': [{ of: 'endpoint', ask: (id, as) => as.client.get(`/v1/webhook_endpoints/${id}`) }],
-  'DELETE /v1/webhook_endpoints/{id}': [
-    { of: 'endpoint', ask: (id, as) => as.client.request('DELETE', `/v1/webhook_endpoints/${id}`) },
-  ],
-  'POST /v1/webhook_endpoints/{id}/rotate_secret': [
-    { of: 'endpoint', ask: (id, as) => as.client.post(`/v1/webhook_endpoints/${id}/rotate_secret`) },
-  ],
-  'POST /v1/webhook_endpoints/{id}/enable': [
-    { of: 'endpoint', ask: (id, as) => as.client.post(`/v1/webhook_endpoints/${id}/enable`) },
-  ],
-  'GET /v1/webhook_endpoints/{id}/deliveries': ['', '?limit=1'].map((query) => ({
-    of: 'endpoint',
-    ask: (id, as) => as.client.get(`/v1/webhook_endpoints/${id}/deliveries${query}`),
-  })),
-  'POST /v1/webhook_deliveries/{id}/redeliver': [
-    { of: 'delivery', ask: (id, as) => as.client.post(`/v1/webhook_deliveries/${id}/redeliver`) },
+    { of: 'posted', ask: (id, as) => as.move(id, 'reverse') },
   ],
 };
 
-describe('a foreign id is an unknown id, byte for byte', () => {
-  const rows = Object.entries(ROUTES).flatMap(([route, ways]) => ways.map((way, index) => ({ route, index, ...way })));
+/** Asks `route` as its document shows, with `ids` in its path and `query` behind it. */
+function request(route: DocumentedRoute, ids: string, as: { client: Client }, query = ''): Promise<Answer> {
+  const path = route.path.replaceAll(/\{\w+\}/g, ids) + query;
+  return as.client.request(route.method, path, {
+    ...(route.example !== undefined && { body: route.example }),
+    ...(route.needsKey && { key: randomUUID() }),
+  });
+}
 
-  test.each(rows)('$route, way $index, naming another merchant’s $of', async ({ of, ask }) => {
-    const unknown = of === 'code' ? 'their:nobody' : unknownLike(foreign[of]);
+describe('a foreign id is an unknown id, byte for byte', () => {
+  const operator = () => new Merchant(mine.id, api.actingFor(mine.id), mine.apiKey, mine.accounts);
+
+  /** Whoever asks, and whatever the id is one of: `status`, as for an id that nothing has, and no row is left behind. */
+  async function expectUnknown(kinds: readonly (keyof typeof foreign)[], ask: Ask, status = 404): Promise<void> {
     const before = await api.countRows();
-    const operator = new Merchant(mine.id, api.actingFor(mine.id), mine.apiKey, mine.accounts);
-    for (const as of [mine, operator]) {
-      const answers = [await ask(foreign[of], as), await ask(unknown, as)].map(withoutTraces);
-      // What a ledger would tell of an own account, such as its code or balance, stays out.
-      const [told = '', expected = ''] = answers.map((answer) => answer.text);
-      expect(told).toContain('not_found');
-      expect(told.replaceAll(foreign[of], '#')).toBe(expected.replaceAll(unknown, '#'));
-      expect(seen(answers[0] as Answer)).toEqual(seen(answers[1] as Answer));
-      expect([200, 404]).toContain(answers[0]?.status);
+    for (const as of [mine, operator()]) {
+      for (const of of kinds) {
+        const unknown = of === 'code' ? 'their:nobody' : unknownLike(foreign[of]);
+        const [told, expected] = [await ask(foreign[of], as), await ask(unknown, as)].map(withoutTraces) as [
+          Answer,
+          Answer,
+        ];
+        // What a ledger would tell of an own account, such as its code or balance, stays out.
+        expect(told.text).toContain('not_found');
+        expect(told.text.replaceAll(foreign[of], '#')).toBe(expected.text.replaceAll(unknown, '#'));
+        expect(seen({ ...told, text: '' })).toEqual(seen({ ...expected, text: '' }));
+        expect([of, told.status]).toEqual([of, status]);
+      }
     }
     // An independent batch keeps its answer with its key; nothing else leaves a row.
     const after = await api.countRows();
     for (const table of ['idempotency_keys', 'write_fences']) delete after[table];
     expect(before).toMatchObject(after);
+  }
+
+  test.each(OF_MERCHANTS.filter(({ pathIds }) => pathIds.length > 0))(
+    '$name, whatever of another merchant’s is in its path',
+    (route) => expectUnknown(KINDS, (id, as) => request(route, id, as)),
+  );
+
+  test.each(
+    OF_MERCHANTS.flatMap((route) => route.queryIds.map((parameter) => ({ route, parameter, name: route.name }))),
+  )('$name, whatever of another merchant’s is in $parameter', ({ route, parameter }) =>
+    expectUnknown(KINDS, (id, as) => request(route, id, as, `?${parameter}=${id}`)),
+  );
+
+  const rows = Object.entries(WAYS).flatMap(([route, ways]) => ways.map((way, index) => ({ route, index, ...way })));
+  test.each(rows)('$route, way $index, naming another merchant’s $of', ({ of, ask, status }) =>
+    expectUnknown([of], ask, status),
+  );
+
+  test('whatever a body can name is in the table', () => {
+    expect(ROUTES.length).toBeGreaterThan(30);
+    const naming = OF_MERCHANTS.filter(({ bodyIds }) => bodyIds.length > 0).map(({ name }) => name);
+    expect(naming.length).toBeGreaterThan(1);
+    expect(Object.keys(WAYS)).toEqual(expect.arrayContaining(naming));
+    expect(ROUTES.map(({ name }) => name)).toEqual(expect.arrayContaining(Object.keys(WAYS)));
   });
 
-  test('every route that takes an id of a merchant’s, in its path, query or body, is in the table', () => {
-    const routes = routesOf(CONTROLLERS)
-      .map(({ method, path }) => `${method.toUpperCase()} ${path}`)
-      .filter((route) =>
-        /\/v1\/(transactions|daily_summaries|accounts\/\{|webhook_endpoints\/\{|webhook_deliveries)/.test(route),
-      );
-    expect(Object.keys(ROUTES).sort()).toEqual(routes.sort());
+  test.each(OF_MERCHANTS)('$name, acting for another merchant', async (route) => {
+    const acting = (merchantId: string) => ({
+      client: api.client({ authorization: `Bearer ${mine.apiKey.secret}`, 'counterfoil-merchant': merchantId }),
+    });
+    const ids = unknownLike(foreign.account);
+    const [told, unknown] = [
+      withoutTraces(await request(route, ids, acting(theirs.id))),
+      withoutTraces(await request(route, ids, acting(unknownLike(theirs.id)))),
+    ];
+    expect(told.status).toBe(404);
+    expect(seen(told)).toEqual(seen(unknown));
   });
 
   test('the owner, asking the same, is answered', async () => {
@@ -221,17 +237,18 @@ describe('who acts for whom', () => {
     expect((await api.operator.get('/v1/accounts')).status).toBe(422);
   });
 
-  test("platform routes refuse a merchant's key alike for its own, a foreign and an unknown id", async () => {
-    for (const suffix of ['', '/api_keys']) {
-      const ids = [mine.id, theirs.id, unknownLike(mine.id)];
-      const answers = await Promise.all(ids.map((id) => mine.client.get(`/v1/merchants/${id}${suffix}`)));
-      expect(answers.map((answer) => answer.body.code)).toEqual(['forbidden', 'forbidden', 'forbidden']);
+  test.each(ROUTES.filter(({ access }) => access === 'operator'))(
+    '$name refuses a merchant’s key alike, whatever of anybody’s it names',
+    async (route) => {
+      const before = await api.countRows();
+      const ids = [mine.id, mine.accounts['cash:EUR'] as string, ...KINDS.map((of) => foreign[of])];
+      const answers = await Promise.all([...ids, unknownLike(mine.id)].map((id) => request(route, id, mine)));
+      for (const answer of answers) expect([answer.status, answer.body.code]).toEqual([403, 'forbidden']);
       expect(new Set(answers.map((answer) => JSON.stringify(seen(answer)))).size).toBe(1);
-    }
-    const revoke = await mine.client.request('DELETE', `/v1/merchants/${theirs.id}/api_keys/${theirs.apiKey.id}`);
-    expect(revoke.body.code).toBe('forbidden');
-    expect((await theirs.client.get('/v1/accounts')).status).toBe(200);
-  });
+      expect(await api.countRows()).toEqual(before);
+      expect((await theirs.client.get('/v1/accounts')).status).toBe(200);
+    },
+  );
 
   test('a key is revoked only under its own merchant', async () => {
     const revoke = (keyId: string) =>
@@ -279,19 +296,23 @@ test('two tenants on one connection, requests and failures interleaved, never se
       Array.from({ length: 120 }, async (_, round) => {
         const self = tenants[round % 2] as Merchant;
         const other = tenants[(round + 1) % 2] as Merchant;
-        const asks = [
-          () => self.client.get('/v1/accounts?limit=1000'),
-          () => self.client.get(`/v1/accounts/${other.accounts['cash:EUR']}/balance`),
-          () => self.post(transfer('cash:EUR', 'suspense:EUR', '1')),
-          () =>
-            self.client.post('/v1/accounts', {
-              body: { code: 'cash:EUR', name: 'x', currency: 'EUR', normal_side: 'debit' },
-            }),
-          () => self.client.get('/v1/transactions?expand=entries'),
-          () => self.client.get(`/v1/accounts/${self.accounts['cash:EUR']}`),
+        const asks: [status: number, ask: () => Promise<Answer>][] = [
+          [200, () => self.client.get('/v1/accounts?limit=1000')],
+          [404, () => self.client.get(`/v1/accounts/${other.accounts['cash:EUR']}/balance`)],
+          [201, () => self.post(transfer('cash:EUR', 'suspense:EUR', '1'))],
+          [
+            422,
+            () =>
+              self.client.post('/v1/accounts', {
+                body: { code: 'cash:EUR', name: 'x', currency: 'EUR', normal_side: 'debit' },
+              }),
+          ],
+          [200, () => self.client.get('/v1/transactions?expand=entries')],
+          [200, () => self.client.get(`/v1/accounts/${self.accounts['cash:EUR']}`)],
         ];
-        const answer = await (asks[Math.floor(round / 2) % asks.length] as () => Promise<Answer>)();
-        expect([200, 201, 404, 422]).toContain(answer.status);
+        const [status, ask] = asks[Math.floor(round / 2) % asks.length] as (typeof asks)[number];
+        const answer = await ask();
+        expect(answer.status).toBe(status);
         expect(answer.text).not.toContain(other.id);
         for (const row of [answer.body, ...(answer.body.data ?? [])]) {
           if (row.merchant_id !== undefined) expect(row.merchant_id).toBe(self.id);

@@ -29,10 +29,10 @@ interface Late {
   amount: bigint;
 }
 
-function transactionOf({ createdAtMs, lateMs, amount }: Late): Transaction {
+function transactionOf({ createdAtMs, lateMs, amount }: Late, index: number): Transaction {
   const entry = {
     accountId: ACCOUNT,
-    accountVersion: 1n,
+    accountVersion: BigInt(index + 1),
     direction: 'debit',
     currency: 'EUR',
     posted: amount,
@@ -59,7 +59,7 @@ it('PostgreSQL adds the tree up to the points one by one, before 1970 and after 
     fc.asyncProperty(fc.array(late, { minLength: 1, maxLength: 15 }), async (lates) => {
       merchantId += 1;
       for (const { level, bucket, ...sums } of lateSums(lates.map(transactionOf))) {
-        await client.query('INSERT INTO late_sums VALUES ($1, $2, $3, $4, $5, $6, $7, $8)', [
+        await client.query('INSERT INTO late_sums VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
           merchantId,
           ACCOUNT,
           level,
@@ -68,6 +68,7 @@ it('PostgreSQL adds the tree up to the points one by one, before 1970 and after 
           sums.postedCredits,
           sums.pendingDebits,
           sums.pendingCredits,
+          sums.newestVersion,
         ]);
       }
       const edges = lates.flatMap(({ createdAtMs, lateMs }) => [createdAtMs, createdAtMs + lateMs]);
@@ -76,10 +77,23 @@ it('PostgreSQL adds the tree up to the points one by one, before 1970 and after 
           const counted = BigInt(createdAtMs + lateMs <= untilMs) - BigInt(createdAtMs <= untilMs);
           return total + counted * amount;
         }, 0n);
+        // What was recorded after T and dated back to it; what is above in a node that T covers has been recorded by then.
+        const versions = (counts: (of: Late) => boolean): number[] =>
+          lates.flatMap((of, index) => (counts(of) ? [index + 1] : []));
+        const datedBack = versions((of) => of.createdAtMs > untilMs && of.createdAtMs + of.lateMs <= untilMs);
+        const effective = versions((of) => of.createdAtMs + of.lateMs <= untilMs);
         const { rows } = await client.query(LATE_SUM_UNTIL, [merchantId, ACCOUNT, untilMs]);
         expect(rows).toEqual([
-          { posted_debits: String(sum), posted_credits: '0', pending_debits: String(-sum), pending_credits: '0' },
+          {
+            posted_debits: String(sum),
+            posted_credits: '0',
+            pending_debits: String(-sum),
+            pending_credits: '0',
+            newest_version: expect.any(String),
+          },
         ]);
+        expect(Number(rows[0].newest_version)).toBeGreaterThanOrEqual(Math.max(0, ...datedBack));
+        expect([0, ...effective]).toContain(Number(rows[0].newest_version));
       }
     }),
     { seed: 20_261_121, numRuns: 40 },

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Dice } from './histories/history.js';
 import { type Answer, type Merchant, TestApi, transfer } from './support/api.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { readingOf } from './support/metrics.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
+import { SEED } from './support/seed.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
 
@@ -51,7 +53,9 @@ class Load {
   #since = Number.POSITIVE_INFINITY;
   cachedAgainAt: number | undefined;
   #stopped = false;
-  readonly #clients = Promise.all(Array.from({ length: CLIENTS }, () => this.#client()));
+  readonly #clients = Promise.all(
+    Array.from({ length: CLIENTS }, (_, number) => this.#client(new Dice(SEED + number))),
+  );
 
   /** What comes from now on is counted anew. Answers the phase before. */
   next(): Phase {
@@ -78,13 +82,13 @@ class Load {
     await this.#clients;
   }
 
-  async #client(): Promise<void> {
-    while (!this.#stopped) await (Math.random() < WRITES ? this.#post() : this.#read());
+  async #client(dice: Dice): Promise<void> {
+    while (!this.#stopped) await (dice.next() < WRITES ? this.#post(dice) : this.#read(dice));
   }
 
-  async #post(): Promise<void> {
-    const from = pick(ACCOUNTS);
-    const to = pick(ACCOUNTS.filter((code) => code !== from));
+  async #post(dice: Dice): Promise<void> {
+    const from = dice.pick(ACCOUNTS);
+    const to = dice.pick(ACCOUNTS.filter((code) => code !== from));
     const key = randomUUID();
     const answer = await shop.post(transfer(from, to, '1', { external_ref: key }), key);
     if (!this.#expect(answer, 201)) return;
@@ -93,8 +97,8 @@ class Load {
     for (const entry of answer.body.entries) this.#learn(entry.account_id, BigInt(entry.account_version));
   }
 
-  async #read(): Promise<void> {
-    const account = shop.accounts[pick(ACCOUNTS)] as string;
+  async #read(dice: Dice): Promise<void> {
+    const account = shop.accounts[dice.pick(ACCOUNTS)] as string;
     const least = this.#told.get(account) ?? 0n;
     const sentAt = performance.now();
     const answer = await shop.client.get(`/v1/accounts/${account}/balance`);
@@ -117,10 +121,6 @@ class Load {
   #learn(account: string, version: bigint): void {
     if (version > (this.#told.get(account) ?? 0n)) this.#told.set(account, version);
   }
-}
-
-function pick<T>(from: readonly T[]): T {
-  return from[Math.floor(Math.random() * from.length)] as T;
 }
 
 async function state(): Promise<{ status: number; cache: string; metric(name: string): number | undefined }> {

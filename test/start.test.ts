@@ -129,7 +129,10 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
 
   test('is found by every command that works on it, whatever ports it took', async () => {
     await started.curls();
-    expect(await command(dataDir, ['verify'])).toMatchObject({ code: 0, output: expect.stringContaining('I1') });
+    expect(await command(dataDir, ['verify'])).toMatchObject({
+      code: 0,
+      output: expect.stringMatching(/ok +I1.*ok +I5: /s),
+    });
     const check = await command(dataDir, ['migrate', '--check']);
     expect(check).toEqual({ code: 0, output: 'The schema is current.\n' });
     const rebuilt = await command(dataDir, ['projections', 'rebuild', 'daily_summaries']);
@@ -138,6 +141,32 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     const load = await command(dataDir, ['k6', 'smoke'], { PATH: `${tools}:${process.env.PATH}` });
     expect(load).toEqual({ code: 0, output: `${started.exported.URL} ${started.exported.OPERATOR_KEY}\n` });
     await rm(tools, { recursive: true });
+  });
+
+  test('npm run webhook-sink shows one’s own webhooks as they arrive, and leaves no endpoint behind', async () => {
+    const [posting] = await started.curls();
+    if (!posting) throw new Error('no requests were printed');
+    const { URL: url, KEY } = started.exported;
+    const sink = spawn(process.execPath, [join(ROOT, 'scripts/webhook-sink.mjs')], {
+      env: { ...environment(dataDir), KEY },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = once(sink, 'exit');
+    let shown = '';
+    sink.stdout.on('data', (chunk) => {
+      shown += chunk;
+    });
+    await until('it is registered', () => shown.includes('Ctrl-C ends it'));
+    const headers = { ...posting.init.headers, 'idempotency-key': 'for-the-sink' };
+    const { id } = await ask({ ...posting, init: { ...posting.init, headers } });
+    await until('the posting has arrived', () => shown.includes(`"transaction_id":"${id}"`));
+    expect(shown).toMatch(/webhook \d+-\d+ transaction\.posted 1250 EUR \(signature verified\)\n {2}\{/);
+    sink.kill('SIGINT');
+    expect(await ended).toEqual([0, null]);
+    const endpoints = await ask({ url: `${url}/v1/webhook_endpoints`, init: { headers } });
+    expect(endpoints.data.map((endpoint: { url: string }) => new URL(endpoint.url).pathname)).toEqual([
+      '/counterfoil-demo',
+    ]);
   });
 
   test('mixes nothing of its own into a place that the environment names', async () => {

@@ -32,6 +32,22 @@ function linesWith(pattern: RegExp, files: readonly string[] = CODE): string[] {
     );
 }
 
+/** Each call of a function, up to the parenthesis that closes it. */
+function callsOf(name: string, source: string): string[] {
+  return source
+    .split(`${name}(`)
+    .slice(1)
+    .map((rest) => {
+      let depth = 1;
+      const end = [...rest].findIndex((character) => {
+        if (character === '(') depth += 1;
+        if (character === ')') depth -= 1;
+        return depth === 0;
+      });
+      return rest.slice(0, end);
+    });
+}
+
 describe('the tree', () => {
   test('was found', () => {
     expect(CODE.length).toBeGreaterThan(100);
@@ -51,6 +67,18 @@ describe('the tree', () => {
     expect(linesWith(/\b(test|it|describe|suite)(\.\w+)*\.(only|skip|todo|skipIf|runIf|fails)(\.\w+)*[(`]/)).toEqual(
       [],
     );
+  });
+
+  test('draws nothing that no seed repeats', () => {
+    const tests = CODE.filter((file) => /^test\/|\.spec\.ts$/.test(file));
+    // Planted bugs run in processes of their own.
+    const sources = tests.filter((file) => !/\/mutants\.ts$/.test(file));
+    expect(linesWith(/Math\.random\(/, sources)).toEqual([]);
+    const unseeded = tests.filter((file) =>
+      callsOf('fc.assert', read(file)).some((call) => !/\bseed\b|RUNS/.test(call)),
+    );
+    expect(tests.filter((file) => callsOf('fc.assert', read(file)).length > 0).length).toBeGreaterThan(5);
+    expect(unseeded.filter((file) => file !== 'test/tree.test.ts')).toEqual([]);
   });
 
   test('takes no time out of thin air: the clock is handed in', () => {

@@ -22,6 +22,8 @@ async function writeBook(on: TestDatabase): Promise<void> {
     postedId(await ledger.move(merchant, { kind: 'void', parentId: voided }));
     const reversed = postedId(await ledger.post(merchant, transfer(cash, payable, 20n), 'reversed'));
     postedId(await ledger.move(merchant, { kind: 'reverse', parentId: reversed, amount: 5n }));
+    const below = transfer(payable, cash, 3_000n, { ignoreFloor: true, externalRef: 'cb', metadata: '{"case":7}' });
+    postedId(await ledger.post(merchant, below, 'chargeback'));
     const refused = await ledger.post(merchant, transfer(payable, cash, 1_000_000n));
     expect(refused.result).toMatchObject({ refusal: { code: 'insufficient_funds' } });
     const closed = await ledger.createAccount(merchant, { code: 'closed' });
@@ -98,7 +100,13 @@ const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: string }
   {
     title: 'a floor that was not kept',
     sql: `UPDATE accounts SET min_available = 0 WHERE code = 'cash'; UPDATE accounts SET normal_side = -1 WHERE code = 'cash'`,
-    check: /^I2: available/,
+    check: /^I2: nobody/,
+  },
+  {
+    title: 'a floor that nobody was allowed to ignore',
+    sql: `UPDATE transactions SET ignored_floor = false WHERE id = ${OF_KEY('chargeback')}`,
+    check: /^I2: nobody/,
+    names: OF_KEY('chargeback'),
   },
   {
     title: 'a transaction deleted',
@@ -190,13 +198,18 @@ const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: string }
   {
     title: 'a late sum that is off',
     sql: `UPDATE late_sums SET posted_debits = posted_debits + 1 WHERE level = 2`,
-    check: /^sums of late/,
+    check: /^sums and versions of late/,
   },
-  { title: 'a late sum lost', sql: `DELETE FROM late_sums WHERE level = 0`, check: /^sums of late/ },
+  {
+    title: 'the version of a late sum',
+    sql: `UPDATE late_sums SET newest_version = newest_version + 1 WHERE level = 2 AND newest_version > 0`,
+    check: /^sums and versions of late/,
+  },
+  { title: 'a late sum lost', sql: `DELETE FROM late_sums WHERE level = 0`, check: /^sums and versions of late/ },
   {
     title: 'a late sum of nothing',
     sql: `INSERT INTO late_sums SELECT merchant_id, id, 0, 1, 1, 1, 0, 0 FROM accounts`,
-    check: /^sums of late/,
+    check: /^sums and versions of late/,
   },
   {
     title: 'a created_at that is not that of the id',
@@ -227,6 +240,16 @@ const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: string }
     check: /^every transaction is told/,
     names: OF_KEY('funding'),
   },
+  ...[
+    `'"metadata":{"case":7}', '"metadata":{"case":8}'`,
+    `'"external_ref":"cb"', '"external_ref":"cc"'`,
+    `'"ignored_floor":true', '"ignored_floor":false'`,
+  ].map((change) => ({
+    title: `an event that tells ${change.slice(1, change.indexOf(':'))} otherwise`,
+    sql: `UPDATE events SET data = replace(data::text, ${change})::json`,
+    check: /^every transaction is told/,
+    names: OF_KEY('chargeback'),
+  })),
   {
     title: 'an account without its event',
     sql: `DELETE FROM events WHERE type = 'account.created'`,
@@ -245,7 +268,7 @@ describe('verify', () => {
   afterAll(() => clean.drop());
 
   test('a clean database passes, as the runtime role and as the owner alike', async () => {
-    expect(await expectVerified(clean)).toBe(16n);
+    expect(await expectVerified(clean)).toBe(18n);
     const [asRuntime, asOwner] = [
       await verify(clean.runtimeUrl, LEDGER_CHECKS),
       await verify(clean.ownerUrl, LEDGER_CHECKS),

@@ -12,7 +12,7 @@ import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { until } from './support/until.js';
 import { status, WebhookSink } from './support/webhook-sink.js';
-import { TestWebhooks } from './support/webhooks.js';
+import { asItIs, TestWebhooks } from './support/webhooks.js';
 
 const DAY_MS = 86_400_000;
 
@@ -45,10 +45,10 @@ function first<T>(items: readonly T[]): T {
 }
 
 const redeliver = (merchantId: bigint, deliveryId: bigint) =>
-  new RedeliverHandler(hooks.database).execute(new RedeliverCommand(hooks.context(merchantId), deliveryId));
+  new RedeliverHandler(hooks.requests).execute(new RedeliverCommand(hooks.context(merchantId), deliveryId, asItIs()));
 const enable = (merchantId: bigint, endpointId: bigint) =>
-  new EnableWebhookEndpointHandler(hooks.database).execute(
-    new EnableWebhookEndpointCommand(hooks.context(merchantId), endpointId),
+  new EnableWebhookEndpointHandler(hooks.requests).execute(
+    new EnableWebhookEndpointCommand(hooks.context(merchantId), endpointId, asItIs()),
   );
 
 describe('what is sent', () => {

@@ -1,27 +1,39 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { type BalanceGuard, NO_GUARD } from '#ledger/balance-guard.js';
 import { getBalance } from '#ledger/balance-store.js';
+import { GroupConnection, type GroupWrites } from '#ledger/group-store.js';
 import { Deadline } from '#platform/deadline.js';
+import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
-import { TestLedger, transfer } from './support/ledger.js';
+import { postedId, TestLedger, transfer } from './support/ledger.js';
+import { until } from './support/until.js';
+import { expectVerified } from './support/verified.js';
 
 describe('the group-commit writer', () => {
   let on: TestDatabase;
+  let bystander: Bystander;
   let ledger: TestLedger;
   let merchant: bigint;
+  let accounts = 0;
 
   beforeAll(async () => {
     on = await freshDatabase();
-    ledger = await TestLedger.open(on);
+    [bystander, ledger] = await Promise.all([Bystander.open(on), TestLedger.open(on)]);
     merchant = await ledger.createMerchant();
   });
   afterAll(async () => {
-    await ledger.close();
+    await Promise.all([ledger.close(), bystander.close()]);
     await on.drop();
   });
+  afterEach(() => expectVerified(on));
+
+  const pair = async (of = merchant): Promise<[bigint, bigint]> => [
+    await ledger.createAccount(of, { code: `a${accounts++}` }),
+    await ledger.createAccount(of, { code: `a${accounts++}` }),
+  ];
 
   test('a posting moves both balances and raises both versions by one', async () => {
-    const from = await ledger.createAccount(merchant, { code: 'from' });
-    const to = await ledger.createAccount(merchant, { code: 'to' });
+    const [from, to] = await pair();
     const { result, replayed } = await ledger.post(merchant, transfer(from, to, 500n));
     expect(replayed).toBe(false);
     expect(result).toMatchObject({ posting: { status: 'posted', transaction: { amount: 500n, currency: 'EUR' } } });
@@ -31,8 +43,7 @@ describe('the group-commit writer', () => {
 
   test('64 callers on one account with a floor: exactly as many succeed as the money allows', async () => {
     const funded = await ledger.createAccount(merchant, { code: 'funded', minAvailable: 0n });
-    const source = await ledger.createAccount(merchant, { code: 'source' });
-    const sink = await ledger.createAccount(merchant, { code: 'sink' });
+    const [source, sink] = await pair();
     await ledger.post(merchant, transfer(source, funded, 40n));
     const replies = await Promise.all(
       Array.from({ length: 64 }, () => ledger.post(merchant, transfer(funded, sink, 1n))),
@@ -43,11 +54,133 @@ describe('the group-commit writer', () => {
   });
 
   test('a second post with the same key returns the first transaction', async () => {
-    const a = await ledger.createAccount(merchant, { code: 'a' });
-    const b = await ledger.createAccount(merchant, { code: 'b' });
+    const [a, b] = await pair();
     const first = await ledger.post(merchant, transfer(a, b, 7n), 'once');
     const second = await ledger.post(merchant, transfer(a, b, 7n), 'once');
     expect(second.replayed).toBe(true);
     expect(second.result).toEqual(first.result);
+  });
+
+  test('a group that would leave out a balance commits nothing', async () => {
+    const [account] = await pair();
+    const connection = await GroupConnection.open(on.runtimeUrl, 5_000);
+    const token = ledger.ids.next();
+    const closed = { accountId: account, merchantId: merchant };
+    const { balances } = await connection.begin({
+      merchantIds: [merchant],
+      timeoutMs: 5_000,
+      accounts: [{ merchantId: merchant, id: account }],
+      keys: [],
+      parents: [],
+    });
+    const balance = { ...balances[0], closed: true } as GroupWrites['balances'][number]['balance'];
+    const missing = { ...closed, accountId: 1n, balance };
+    const written = connection.writeAndCommit({
+      token,
+      transactions: [],
+      balances: [{ ...closed, balance }, missing],
+      states: [],
+      keys: [],
+      events: [],
+    });
+    await expect(written).rejects.toMatchObject({ code: '23514', constraint: 'balances_all_moved' });
+    await connection.close();
+    const left = `SELECT (SELECT count(*)::int FROM write_fences WHERE token = $1) AS fences,
+                         (SELECT closed FROM balances WHERE account_id = $2) AS closed`;
+    expect(await bystander.one(left, [token, account])).toEqual({ fences: 0, closed: false });
+  });
+
+  test.each([
+    ['23505', 'another transaction has used its key each time'],
+    ['40P01', 'it is the victim of a deadlock each time'],
+    ['57014', 'a lock is not free in time each time'],
+  ])('what no try could commit is database_unavailable (%s: %s)', async (code) => {
+    const [from, to] = await pair();
+    const hasty = await TestLedger.open(on, { attempts: 1, groupTimeoutMs: code === '57014' ? 300 : 5_000 });
+    const database = new URL(on.ownerUrl).pathname.slice(1);
+    // The group looks for deadlocks at once, the bystander never.
+    await bystander.client.query(`ALTER DATABASE ${database} SET deadlock_timeout = '10ms'`);
+    await bystander.client.query(`BEGIN; SET LOCAL deadlock_timeout = '100s'`);
+    await bystander.client.query(`INSERT INTO idempotency_keys VALUES ($1, $2, sha256('x'), 201, 1)`, [merchant, code]);
+    const reply = hasty.post(merchant, transfer(from, to, 5n), code);
+    const refused = expect(reply).rejects.toMatchObject({ code: 'database_unavailable', retryAfterS: 1, status: 503 });
+    if (code !== '57014') await bystander.untilWaiting(1);
+    // Locked by the group: now each waits for the other.
+    if (code === '40P01')
+      await bystander.client.query('SELECT 1 FROM balances WHERE account_id = $1 FOR UPDATE', [from]);
+    if (code === '23505') await bystander.client.query('COMMIT');
+    await refused;
+    // The lock is still held: who gave up waits for it in PostgreSQL no longer, either.
+    await until('no backend waits', async () => (await bystander.waiting()).length === 0);
+    await bystander.release();
+    await bystander.client.query('DELETE FROM idempotency_keys WHERE key = $1', [code]);
+    expect(await bystander.effectsOf(code)).toEqual({ keys: 0, transactions: 0 });
+    await hasty.close();
+  });
+
+  test('two merchants may use one key at once', async () => {
+    const other = await ledger.createMerchant();
+    const [mine, theirs] = [await pair(), await pair(other)];
+    const impatient = await TestLedger.open(on, { lanes: 1, idempotencyWaitMs: 1 });
+    await bystander.lockBalance(mine[0]);
+    const first = impatient.post(merchant, transfer(...mine, 1n), 'shared');
+    await bystander.untilWaiting(1);
+    let refused: unknown;
+    const second = impatient.post(other, transfer(...theirs, 1n), 'shared');
+    second.catch((error: unknown) => {
+      refused = error;
+    });
+    await until('the second is in the lane, or refused', () => impatient.writer.waiting === 1 || refused);
+    await bystander.release();
+    expect((await Promise.all([first, second])).map(({ replayed }) => replayed)).toEqual([false, false]);
+    await impatient.close();
+  });
+
+  test('a request whose key another one is using is decided after it, and by itself where that one burns no key', async () => {
+    const [from, to] = await pair();
+    const [blocked, sink] = await pair();
+    await bystander.lockBalance(blocked);
+    const inHand = ledger.post(merchant, transfer(blocked, sink, 1n));
+    await bystander.untilWaiting(1);
+    // What PostgreSQL itself rejects burns no key.
+    const poison = transfer(from, to, 5n, { description: 'NUL \u0000 byte' });
+    const failed = expect(ledger.post(merchant, poison, 'used twice', { body: 1 })).rejects.toMatchObject({
+      code: '22021',
+    });
+    await until('the first waits in the lane', () => ledger.writer.waiting === 1);
+    const second = ledger.post(merchant, transfer(from, to, 5n), 'used twice', { body: 2 });
+    await bystander.release();
+    await Promise.all([inHand, failed]);
+    postedId(await second);
+  });
+
+  test('answers that are held until their balances are told fill the lane, and leave it', async () => {
+    const [from, to] = await pair();
+    const telling = Promise.withResolvers<void>();
+    const strict: BalanceGuard = {
+      ...NO_GUARD,
+      fence: async () => ({
+        confirmed: true,
+        publish: () => telling.promise,
+        abandon: async () => {},
+        leave: () => {},
+      }),
+    };
+    const narrow = await TestLedger.open(on, { lanes: 1, laneCapacity: 3, groupSize: 1 }, undefined, strict);
+    const held = [1, 2, 3].map((index) => narrow.post(merchant, transfer(from, to, 1n), `held ${index}`));
+    await until('three are committed and not told', async () => {
+      const { n } = await bystander.one<{ n: number }>(
+        `SELECT count(*)::int AS n FROM idempotency_keys WHERE key LIKE 'held %'`,
+      );
+      return n === 3 && narrow.writer.waiting === 3;
+    });
+    await expect(narrow.post(merchant, transfer(from, to, 1n), 'too many')).rejects.toMatchObject({
+      code: 'overloaded',
+    });
+    telling.resolve();
+    await Promise.all(held);
+    expect(narrow.writer.waiting).toBe(0);
+    postedId(await narrow.post(merchant, transfer(from, to, 1n), 'too many'));
+    await narrow.close();
   });
 });

@@ -127,7 +127,7 @@ CREATE INDEX transaction_states_status ON transaction_states (merchant_id, statu
 CREATE INDEX transaction_states_due ON transaction_states (merchant_id, expires_at)
   WHERE expires_at IS NOT NULL AND remaining > 0;
 
--- Signed sums that turn the balance by created_at into the balance by effective_at (libs/ledger/src/balance-at.ts).
+-- Signed sums that turn the balance by created_at into the balance by effective_at (libs/ledger/src/late-sums.ts).
 CREATE TABLE late_sums (
   merchant_id bigint NOT NULL,
   account_id bigint NOT NULL,

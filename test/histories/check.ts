@@ -7,7 +7,7 @@ export interface CheckOptions {
   readonly l1MaxAgeMs: number;
   /**
    * When one process may have been cut off from a Redis that others reached: the one exception that is named (X2 of
-   * balance-cache-model.md). A `cached` read in there may be stale, for less than a TTL. Empty with
+   * docs/glossary.md). A `cached` read in there may be stale, for less than a TTL. Empty with
    * CACHE_WRITE_POLICY=strict, which excuses nothing.
    */
   readonly cut: readonly Cut[];

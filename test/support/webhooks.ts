@@ -4,6 +4,7 @@ import type { LoggedEvent } from '#outbox/consumer.js';
 import { positionText } from '#outbox/event-log.js';
 import { readConfig } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
+import { type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { createLogger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -12,6 +13,7 @@ import { DeliveryStore } from '#webhooks/delivery-store.js';
 import {
   CreateWebhookEndpointCommand,
   CreateWebhookEndpointHandler,
+  type EndpointWithSecret,
   RotateWebhookSecretCommand,
   RotateWebhookSecretHandler,
 } from '#webhooks/endpoint.commands.js';
@@ -43,15 +45,22 @@ export function webhookSettings(more: Partial<WebhookSettings> = {}): WebhookSet
   return { ...webhooks, retryScheduleMs: [20, 20, 20], timeoutMs: 5_000, ...more };
 }
 
+/** Commands without a key, answered with their bare result. */
+export function asItIs<T extends object>(): Answering<T> {
+  return { idempotency: undefined, status: 200, bodyOf: (body) => ({ body }) };
+}
+
 /** Endpoints, fan-out and senders on a real database, without the API. */
 export class TestWebhooks {
   readonly database: Database;
   readonly ids: SnowflakeGenerator;
+  readonly requests: IdempotentRequests;
   readonly #senders: WebhookSender[] = [];
 
   private constructor(readonly ledger: TestLedger) {
     this.database = ledger.database;
     this.ids = ledger.ids;
+    this.requests = new IdempotentRequests(ledger.database, { waitMs: 5_000 });
   }
 
   static async open(on: TestDatabase): Promise<TestWebhooks> {
@@ -83,13 +92,22 @@ export class TestWebhooks {
     url: string,
     eventTypes: readonly EventType[] | null = null,
   ): Promise<{ id: bigint; secret: string }> {
-    const command = new CreateWebhookEndpointCommand(this.context(merchantId), { url, eventTypes }, webhookSettings());
-    return new CreateWebhookEndpointHandler(this.database, this.ids).execute(command);
+    const command = new CreateWebhookEndpointCommand(
+      this.context(merchantId),
+      { url, eventTypes },
+      webhookSettings(),
+      asItIs<EndpointWithSecret>(),
+    );
+    const { body } = await new CreateWebhookEndpointHandler(this.requests, this.ids).execute(command);
+    const { endpoint, secret } = body as EndpointWithSecret;
+    return { id: endpoint.id, secret };
   }
 
   async rotate(merchantId: bigint, endpointId: bigint, overlapMs: number): Promise<string> {
-    const command = new RotateWebhookSecretCommand(this.context(merchantId), endpointId, overlapMs);
-    return (await new RotateWebhookSecretHandler(this.database, this.ids).execute(command)).secret;
+    const context = this.context(merchantId);
+    const command = new RotateWebhookSecretCommand(context, endpointId, overlapMs, asItIs<EndpointWithSecret>());
+    const { body } = await new RotateWebhookSecretHandler(this.requests, this.ids).execute(command);
+    return (body as EndpointWithSecret).secret;
   }
 
   /** Appends events in one transaction, with `{"n": …}` as data. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { SEED } from '../../../test/support/seed.js';
 import { readJsonBody } from './json-body.js';
 import { JsonReader } from './json-reader.js';
 
@@ -75,7 +76,7 @@ describe('JsonReader', () => {
         compared += 1;
         expect(result).toEqual(judged(text));
       }),
-      { numRuns: 2_000 },
+      { seed: SEED, numRuns: 2_000 },
     );
     expect(compared).toBeGreaterThan(1_500);
   });
@@ -96,7 +97,7 @@ describe('JsonReader', () => {
           else if ('value' in result) expect(result).toEqual(expected);
         },
       ),
-      { numRuns: 5_000 },
+      { seed: SEED, numRuns: 5_000 },
     );
   });
 
@@ -112,6 +113,7 @@ describe('JsonReader', () => {
         if ('code' in whole) expect(inPieces).toThrow(expect.objectContaining({ code: whole.code }));
         else expect(inPieces()).toEqual(whole.value);
       }),
+      { seed: SEED },
     );
   });
 

@@ -152,7 +152,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       {
         method: request.method,
         route: request.routeOptions.url ?? '',
-        path: request.url.split('?', 1)[0] ?? '',
+        path: toldPath(request),
         startedMs: exchange.startedMs,
       },
       isTrusted && typeof traceparent === 'string' ? traceparent : undefined,
@@ -167,10 +167,20 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       span: NO_SPAN,
       deadline: Deadline.after(config.requestDeadlineMs),
       context: undefined,
+      byOperator: false,
       isStillAdmitted: undefined,
       problem: undefined,
     };
   }
+}
+
+/** The route with the ids that were asked for: whatever else stands in a path might be a key that strayed there. */
+function toldPath({ url, routeOptions }: FastifyRequest): string {
+  const asked = url.split('?', 1)[0]?.split('/') ?? [];
+  const route = routeOptions.url?.split('/') ?? [];
+  return route
+    .map((part, index) => (part.startsWith(':') && /^\d{1,19}$/.test(asked[index] ?? '') ? asked[index] : part))
+    .join('/');
 }
 
 export function keyOf(request: FastifyRequest): string | undefined {
@@ -189,6 +199,7 @@ function authorise(
   if (key === undefined) throw new LedgerError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
     if (!caller) throw new LedgerError('unauthorized', 'The API key is not valid, or has been revoked.');
+    exchange.byOperator = caller.kind === 'operator';
     begin(true);
     const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');

@@ -50,7 +50,11 @@ function metricsOf(app: NestFastifyApplication, requests: RequestCounts, unsent:
     () => requests.readings(),
     ['method', 'route', 'status'],
   );
-  metrics.gauge('counterfoil_writer_waiting', 'Postings that wait for their commit group.', () => writer.waiting);
+  metrics.gauge(
+    'counterfoil_writer_waiting',
+    'Postings that wait for their commit group, or for their balances to be told.',
+    () => writer.waiting,
+  );
   metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
   metrics.gauge('counterfoil_http_unsent_bytes', 'Bytes of answers that wait to be taken.', () => unsent.bytes);
   const watch = app.get(LogWatch, { strict: false });

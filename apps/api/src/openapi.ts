@@ -29,7 +29,6 @@ const WITH_BODY: readonly ProblemCode[] = [
   'validation_failed',
 ];
 const WITH_IDEMPOTENCY: readonly ProblemCode[] = [
-  'idempotency_key_required',
   'idempotency_key_invalid',
   'idempotency_key_reused',
   'idempotency_in_flight',
@@ -75,6 +74,11 @@ export function routesOf(controllers: readonly Controller[]): Route[] {
   });
 }
 
+/** Every POST honours an Idempotency-Key; where money moves it is required. */
+function isIdempotent({ method }: Route): boolean {
+  return method === 'post';
+}
+
 /** The codes that a route may answer, in the order of the contract. */
 export function problemsOf(route: Route): ProblemCode[] {
   const { access = 'merchant', idempotent = false, problems = [] } = route.documentation ?? {};
@@ -86,7 +90,8 @@ export function problemsOf(route: Route): ProblemCode[] {
   if (access === 'operator') codes.add('forbidden');
   if (access === 'merchant') codes.add('not_found');
   if (route.body) add(WITH_BODY);
-  if (idempotent) add(WITH_IDEMPOTENCY);
+  if (idempotent) codes.add('idempotency_key_required');
+  if (isIdempotent(route)) add(WITH_IDEMPOTENCY);
   return (Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => codes.has(code));
 }
 
@@ -148,7 +153,7 @@ function operationOf(route: Route, documentation: RouteDocumentation, components
         },
       },
     }),
-    responses: { ...successOf(documentation, components), ...problemResponses(problemsOf(route)) },
+    responses: { ...successOf(route, documentation, components), ...problemResponses(problemsOf(route)) },
   };
 }
 
@@ -175,13 +180,13 @@ function parametersOf(
     };
   });
   const headers: Json[] = [];
-  if (idempotent) {
+  if (isIdempotent(route)) {
     headers.push({
       name: 'Idempotency-Key',
       in: 'header',
-      required: true,
+      required: idempotent ?? false,
       description:
-        'Unique to the operation. The same key and request give the first answer again, with `Idempotent-Replayed: true`.',
+        'Unique to the operation. The same key and request give the first answer again, with `Idempotent-Replayed: true` and without its secrets.',
       schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' },
       example: 'order-6735-charge',
     });
@@ -207,11 +212,11 @@ function parametersOf(
   return [...path, ...query, ...headers];
 }
 
-function successOf(documentation: RouteDocumentation, components: Components): Json {
-  const { status = 200, alsoStatus = [], response, responseExample, idempotent, stream } = documentation;
+function successOf(route: Route, documentation: RouteDocumentation, components: Components): Json {
+  const { status = 200, alsoStatus = [], response, responseExample, stream } = documentation;
   const answer = {
     description: documentation.summary,
-    ...(idempotent && {
+    ...(isIdempotent(route) && {
       headers: {
         'Idempotent-Replayed': {
           schema: { type: 'string', const: 'true' },

@@ -15,6 +15,8 @@ export interface Exchange extends RequestBounds {
   readonly deadline: Deadline;
   /** Set once the caller is known and acts for a merchant. */
   context: RequestContext | undefined;
+  /** Whether an operator asks, be it for itself or for a merchant. */
+  byOperator: boolean;
   /** Whether the caller's key is still valid, for requests that last. Set once it was found to be. */
   isStillAdmitted: (() => Promise<boolean>) | undefined;
   /** What it was refused with, for the log. */

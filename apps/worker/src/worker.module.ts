@@ -22,6 +22,7 @@ import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import { endAbandonedRebuilds } from '#summaries/rebuild-store.js';
 import { openWebhookSender } from '#webhooks/open-sender.js';
 import { purgeWebhooks } from '#webhooks/purge.js';
 import type { WebhookSender } from '#webhooks/sender.js';
@@ -122,7 +123,10 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       {
         name: 'forget old events',
         intervalMs: PURGE_INTERVAL_MS,
-        round: () => forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now()),
+        round: async () => {
+          await endAbandonedRebuilds(database);
+          await forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now());
+        },
       },
       { name: 'send webhooks', intervalMs: config.webhooks.pollMs, round: () => webhooks.round() },
       {
@@ -162,7 +166,11 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   ): Promise<MetricsServer> {
     const { cache, config, database, writer } = this;
     const metrics = new Metrics();
-    metrics.gauge('counterfoil_writer_waiting', 'Postings that wait for their commit group.', () => writer.waiting);
+    metrics.gauge(
+      'counterfoil_writer_waiting',
+      'Postings that wait for their commit group, or for their balances to be told.',
+      () => writer.waiting,
+    );
     metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
     if (cache) addBalanceMetrics(metrics, cache);
     if (monitor) addMonitorMetrics(metrics, monitor);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { SEED } from '../../../test/support/seed.js';
 import { accountOf, cacheKey, decodeValue, encodeValue } from './cached-balance.js';
 
 const int8 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
@@ -21,6 +22,7 @@ describe('a cached balance', () => {
           expect(decodeValue(String(balance.version), encodeValue(balance))).toEqual(balance);
         },
       ),
+      { seed: SEED },
     );
   });
 
@@ -37,6 +39,7 @@ describe('a cache key', () => {
         expect(accountOf(key)).toEqual({ merchantId, accountId });
         expect(key).toContain(`{${merchantId}}`);
       }),
+      { seed: SEED },
     );
   });
 

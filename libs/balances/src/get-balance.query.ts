@@ -45,10 +45,11 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
     const { consistency, minVersion, atMs } = options;
     if (atMs !== undefined) {
       const record = await getBalanceAt(this.database, merchantId, accountId, atMs, deadline);
-      return this.#fromDatabase(context, record, minVersion);
+      return this.#fromDatabase(context, record && { record, newest: record.newestVersion }, minVersion);
     }
     if (!this.cache) {
-      return this.#fromDatabase(context, await getBalance(this.database, merchantId, accountId, deadline), minVersion);
+      const record = await getBalance(this.database, merchantId, accountId, deadline);
+      return this.#fromDatabase(context, record && { record, newest: record.version }, minVersion);
     }
     const [account] = await this.directory.find(merchantId, [{ id: accountId }], deadline);
     if (!account) throw notFound('account');
@@ -57,17 +58,19 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
     return { ...answer, accountId, currency: account.currency, normalSide: account.normalSide };
   }
 
-  /** Tell before telling: a version that was read past the cache must not be followed by an older one from it. */
+  /**
+   * Tell before telling: a version that was read past the cache must not be followed by an older one from it. A balance in the
+   * past counts back-dated entries, however new: it, too, is as new as the account.
+   */
   async #fromDatabase(
     { merchantId }: RequestContext,
-    record: BalanceRecord | undefined,
+    read: { record: BalanceRecord; newest: bigint } | undefined,
     minVersion = 0n,
   ): Promise<BalanceView> {
-    if (!record) throw notFound('account');
-    const { accountId, version } = record;
-    await this.guard.tell([{ merchantId, accountId, version }]);
-    if (version < minVersion)
-      throw invalid('min_version', `is ${minVersion}, but the account is at version ${version}`);
+    if (!read) throw notFound('account');
+    const { record, newest } = read;
+    await this.guard.tell([{ merchantId, accountId: record.accountId, version: newest }]);
+    if (newest < minVersion) throw invalid('min_version', `is ${minVersion}, but the account is at version ${newest}`);
     return { ...record, source: 'database' };
   }
 }

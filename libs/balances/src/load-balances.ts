@@ -25,7 +25,7 @@ interface Row {
 
 /**
  * Balances of any merchants' accounts from the primary, by `cacheKey`; an account that does not exist is absent. A replica
- * must never answer this: what it says is filled into the cache (a mutant of balance-cache-model.md).
+ * must never answer this: what it says is filled into the cache (`read the primary` in test/balance-model).
  */
 export async function loadBalances(
   database: Database,

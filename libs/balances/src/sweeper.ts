@@ -75,7 +75,7 @@ export class Sweeper {
     return this.#swept - before;
   }
 
-  /** Rule 3 of balance-cache-model.md. May be done at any time, by anybody, again and again. */
+  /** Rule 3 of docs/glossary.md. May be done at any time, by anybody, again and again. */
   async sweep(token: string, accounts: readonly AccountKey[]): Promise<Fate> {
     const deadline = Deadline.after(SWEEP_DEADLINE_MS);
     const fate = await this.#fateOf(token, deadline);

@@ -166,12 +166,14 @@ export async function readBalances(
 
 /**
  * The balance by effective time: the running totals of the newest entry recorded by T, plus what late entries add (see
- * late-sums.ts). $1 merchant, $2 account, $3 T in milliseconds, $4 the first Snowflake after T. 20 look-ups of one entry
- * and at most 7 × 63 sums on an account with a million entries. OFFSET and LIMIT keep the planner from calling the search
- * twice and from hashing the whole account for the sake of one entry. Exported for the tests of its plan.
+ * late-sums.ts), at the highest version that counts. $1 merchant, $2 account, $3 T in milliseconds, $4 the first Snowflake
+ * after T, $5 T. 20 look-ups of one entry and at most 7 × 63 sums on an account with a million entries. OFFSET and LIMIT keep
+ * the planner from calling the search twice and from hashing the whole account for the sake of one entry.
+ *
+ * The walk back (c) passes over entries recorded by T that take effect later, at most EFFECTIVE_AT_MAX_AHEAD_MS of them.
  */
-export const GET_BALANCE_AT = `
-SELECT a.currency, a.normal_side, v.version,
+const GET_BALANCE_AT = `
+SELECT a.currency, a.normal_side, b.version AS newest_version, greatest(c.version, s.newest_version, 0) AS version,
        coalesce(e.posted_debits, 0) + s.posted_debits AS posted_debits, coalesce(e.posted_credits, 0) + s.posted_credits AS posted_credits,
        coalesce(e.pending_debits, 0) + s.pending_debits AS pending_debits, coalesce(e.pending_credits, 0) + s.pending_credits AS pending_credits,
        now() AS as_of
@@ -179,23 +181,41 @@ SELECT a.currency, a.normal_side, v.version,
   CROSS JOIN LATERAL (SELECT account_version_before($1, $2, b.version, $4) AS version OFFSET 0) v
   LEFT JOIN LATERAL (SELECT posted_debits, posted_credits, pending_debits, pending_credits FROM entries
                       WHERE merchant_id = $1 AND account_id = $2 AND account_version = v.version LIMIT 1) e ON true
+  LEFT JOIN LATERAL (SELECT account_version AS version FROM entries
+                      WHERE merchant_id = $1 AND account_id = $2 AND account_version <= v.version AND effective_at <= $5
+                      ORDER BY account_version DESC LIMIT 1) c ON true
   CROSS JOIN (${LATE_SUM_UNTIL}) s
  WHERE a.merchant_id = $1 AND a.id = $2`;
 
-/** `version` is the newest one recorded by then. */
+/** Exported for the tests of its plan. */
+export function statementOfBalanceAt(
+  merchantId: bigint,
+  accountId: bigint,
+  atMs: number,
+): { text: string; values: unknown[] } {
+  return {
+    text: GET_BALANCE_AT,
+    values: [merchantId, accountId, atMs, firstSnowflakeAt(atMs + 1), new Date(atMs)],
+  };
+}
+
+/** `version` is the highest that is counted at T, `newestVersion` the account's today. */
+export interface BalanceAtRecord extends BalanceRecord {
+  newestVersion: bigint;
+}
+
 export async function getBalanceAt(
   database: Database,
   merchantId: bigint,
   accountId: bigint,
   atMs: number,
   deadline: Deadline,
-): Promise<BalanceRecord | undefined> {
-  const [row] = await database.read<BalanceRow>({ merchantIds: [merchantId] }, deadline, {
+): Promise<BalanceAtRecord | undefined> {
+  const [row] = await database.read<BalanceRow & { newest_version: bigint }>({ merchantIds: [merchantId] }, deadline, {
     name: 'get-balance-at',
-    text: GET_BALANCE_AT,
-    values: [merchantId, accountId, atMs, firstSnowflakeAt(atMs + 1)],
+    ...statementOfBalanceAt(merchantId, accountId, atMs),
   });
-  return row && toBalanceRecord(accountId, row);
+  return row && { ...toBalanceRecord(accountId, row), newestVersion: row.newest_version };
 }
 
 function toBalanceRecord(accountId: bigint, row: BalanceRow): BalanceRecord {

@@ -29,6 +29,8 @@ export interface Post extends Facts {
   type: string;
   /** Pending ones only. */
   expiresAtMs?: number;
+  /** Post it although an account falls below its floor. */
+  ignoreFloor?: boolean;
   entries: EntryRequest[];
 }
 
@@ -51,6 +53,7 @@ export interface Reverse extends Facts {
   kind: 'reverse';
   parentId: bigint;
   amount?: bigint;
+  ignoreFloor?: boolean;
 }
 
 export interface CloseAccount {
@@ -58,7 +61,12 @@ export interface CloseAccount {
   accountId: bigint;
 }
 
-export type Command = Post | Capture | Release | Reverse | CloseAccount;
+export interface ReopenAccount {
+  kind: 'reopen';
+  accountId: bigint;
+}
+
+export type Command = Post | Capture | Release | Reverse | CloseAccount | ReopenAccount;
 
 /** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
 export interface Parent {
@@ -75,7 +83,7 @@ export interface Book {
 
 export interface Accepted {
   accepted: true;
-  /** Absent when an account was closed: that is no posting. */
+  /** Absent when an account was closed or reopened: that is no posting. */
   transaction: Transaction | undefined;
   /** The new balance of each account touched. */
   balances: ReadonlyMap<bigint, Balance>;

@@ -1,16 +1,19 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { Database, isUniqueViolation } from '#platform/postgres.js';
+import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
+import { isUniqueViolation } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { endSpan, startChild, traceparentOf } from '#platform/tracing.js';
+import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { insertAccounts, type NewAccount } from './account-store.js';
+import { isReservedCode } from './system-accounts.js';
 
-/** Opens an account. Answers its id; a code that is taken is `validation_failed`. */
-export class CreateAccountCommand extends Command<bigint> {
+/** Opens an account. A code that is taken or reserved is `validation_failed`. */
+export class CreateAccountCommand extends Command<Answer> {
   constructor(
     readonly context: RequestContext,
     readonly account: Omit<NewAccount, 'id'>,
+    readonly answering: Answering<NewAccount>,
   ) {
     super();
   }
@@ -19,25 +22,26 @@ export class CreateAccountCommand extends Command<bigint> {
 @CommandHandler(CreateAccountCommand)
 export class CreateAccountHandler implements ICommandHandler<CreateAccountCommand> {
   constructor(
-    private readonly database: Database,
+    private readonly requests: IdempotentRequests,
     private readonly ids: SnowflakeGenerator,
   ) {}
 
-  async execute({ context, account }: CreateAccountCommand): Promise<bigint> {
-    const { merchantId, deadline } = context;
-    const id = this.ids.next();
+  async execute({ context, account, answering }: CreateAccountCommand): Promise<Answer> {
+    const { merchantId } = context;
+    if (isReservedCode(account.code)) throw invalid('code', 'is reserved for the system accounts');
+    const opened = { ...account, id: this.ids.next() };
     const span = startChild(context.span, 'ledger create account');
     try {
-      await this.database.transaction({ merchantIds: [merchantId] }, deadline, (client) =>
-        insertAccounts(client, merchantId, [{ ...account, id }], traceparentOf(context.span)),
+      return await inSpan(span, () =>
+        this.requests.answer(merchantId, context, answering, async (client) => {
+          await insertAccounts(client, merchantId, [opened], traceparentOf(context.span));
+          return opened;
+        }),
       );
     } catch (error) {
       if (isUniqueViolation(error, 'accounts_merchant_id_code_key'))
         throw invalid('code', 'is the code of another account');
       throw error;
-    } finally {
-      endSpan(span);
     }
-    return id;
   }
 }

@@ -714,3 +714,17 @@ describe('closing an account', () => {
     ]);
   });
 });
+
+describe('reopening', () => {
+  it('lets a closed account take entries again, and of an open one changes nothing', () => {
+    book.accept({ kind: 'close', accountId: FEES });
+    expect(book.accept({ kind: 'reopen', accountId: FEES }).balances.get(FEES)?.closed).toBe(false);
+    expect(book.accept({ kind: 'reopen', accountId: FEES }).balances.size).toBe(0);
+    book.accept(post(debit(CASH, 5n), credit(FEES, 5n)));
+    expect(posted(FEES)).toBe(5n);
+  });
+
+  it('of an unknown account is refused', () => {
+    expect(book.refusal({ kind: 'reopen', accountId: UNKNOWN }).code).toBe('not_found');
+  });
+});

@@ -11,6 +11,7 @@ import type {
   Post,
   Refused,
   Release,
+  ReopenAccount,
   Reverse,
 } from './command.js';
 import { applyLines, findBrokenCondition, findUnbalanced, type Line, refuse, totalOf } from './lines.js';
@@ -43,6 +44,8 @@ export function decide(book: Book, command: Command, id: bigint): Decision {
       return decideReverse(book, command, id);
     case 'close':
       return decideClose(book, command);
+    case 'reopen':
+      return decideReopen(book, command);
   }
 }
 
@@ -56,7 +59,7 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
     posted: command.pending ? 0n : entry.amount,
     pending: command.pending ? entry.amount : 0n,
   }));
-  const applied = applyLines(book, lines, id, true);
+  const applied = applyLines(book, lines, id, !command.ignoreFloor);
   if ('accepted' in applied) return applied;
   const broken = findBrokenCondition(book, command.entries, applied.balances);
   if (broken) return broken;
@@ -71,6 +74,7 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
     expiresAtMs: command.expiresAtMs,
     parentId: undefined,
     metadata: command.metadata,
+    ignoredFloor: command.ignoreFloor ?? false,
     entries: applied.entries,
   };
   const state = command.pending
@@ -203,6 +207,7 @@ function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
     id,
     status: state.status,
     remaining: state.remaining,
+    ignoredFloor: command.ignoreFloor,
   });
 }
 
@@ -217,6 +222,14 @@ function decideClose(book: Book, command: CloseAccount): Decision {
     );
   }
   const balances = new Map([[command.accountId, { ...balance, closed: true }]]);
+  return { accepted: true, transaction: undefined, balances, state: undefined };
+}
+
+/** Of an account that is open nothing changes: reopening twice is reopening once. */
+function decideReopen(book: Book, command: ReopenAccount): Decision {
+  const balance = book.balance(command.accountId);
+  if (!balance) return refuse('not_found', 'There is no such account.');
+  const balances = new Map(balance.closed ? [[command.accountId, { ...balance, closed: false }]] : []);
   return { accepted: true, transaction: undefined, balances, state: undefined };
 }
 
@@ -235,6 +248,7 @@ interface Move {
   id: bigint;
   status: TransactionStatus;
   remaining: bigint;
+  ignoredFloor?: boolean;
 }
 
 function moveParent(book: Book, move: Move): Decision {
@@ -249,7 +263,8 @@ function moveParent(book: Book, move: Move): Decision {
       'effective_at',
     );
   }
-  const applied = applyLines(book, move.lines, move.id, move.kind === 'reversal');
+  const ignoredFloor = move.ignoredFloor ?? false;
+  const applied = applyLines(book, move.lines, move.id, move.kind === 'reversal' && !ignoredFloor);
   if ('accepted' in applied) return applied;
   const transaction: Transaction = {
     id: move.id,
@@ -262,6 +277,7 @@ function moveParent(book: Book, move: Move): Decision {
     expiresAtMs: undefined,
     parentId: parent.id,
     metadata: facts.metadata,
+    ignoredFloor,
     entries: applied.entries,
   };
   const value = { ...move.state, status: move.status, remaining: move.remaining };

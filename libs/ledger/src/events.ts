@@ -11,6 +11,9 @@ const TYPES: Record<TransactionKind, EventType> = {
   expiry: 'transaction.expired',
 };
 
+/** The types of what a floor can stand in the way of. */
+const FLOORS: ReadonlySet<EventType> = new Set(['transaction.posted', 'transaction.pending']);
+
 /**
  * The event of a transaction. Each entry says what it adds to its side's posted and pending totals, so that a
  * reader who folds the log has every balance. Built by hand: the ids and amounts are digits and need no escaping.
@@ -28,12 +31,13 @@ export function transactionEvent(
   );
   const parent = transaction.parentId === undefined ? 'null' : `"${transaction.parentId}"`;
   const externalRef = transaction.externalRef === undefined ? 'null' : JSON.stringify(transaction.externalRef);
+  const type = TYPES[transaction.kind];
+  const floor = FLOORS.has(type) ? `"ignored_floor":${transaction.ignoredFloor},` : '';
   const expiry = transaction.kind === 'pending' ? `"expires_at":${jsonTime(transaction.expiresAtMs)},` : '';
   const data =
     `{"transaction_id":"${transaction.id}","kind":"${transaction.kind}","type":${JSON.stringify(transaction.type)},` +
     `"amount":"${transaction.amount}","currency":"${transaction.currency}","parent_id":${parent},"external_ref":${externalRef},` +
-    `"effective_at":"${new Date(transaction.effectiveAtMs).toISOString()}",${expiry}"entries":[${entries.join(',')}]}`;
-  const type = TYPES[transaction.kind];
+    `"effective_at":"${new Date(transaction.effectiveAtMs).toISOString()}",${expiry}${floor}"metadata":${transaction.metadata ?? '{}'},"entries":[${entries.join(',')}]}`;
   return { merchantId, type, version: currentVersion(type), occurredAtMs, traceContext, data };
 }
 
@@ -41,13 +45,13 @@ function jsonTime(ms: number | undefined): string {
   return ms === undefined ? 'null' : `"${new Date(ms).toISOString()}"`;
 }
 
-export function accountClosedEvent(
+export function accountStatusEvent(
+  type: 'account.closed' | 'account.reopened',
   merchantId: bigint,
   accountId: bigint,
   occurredAtMs: number,
   traceContext: string | undefined,
 ): NewEvent {
   const data = JSON.stringify({ account_id: String(accountId) });
-  const type = 'account.closed';
   return { merchantId, type, version: currentVersion(type), occurredAtMs, traceContext, data };
 }

@@ -1,15 +1,17 @@
 import type { Span } from '@opentelemetry/api';
-import { endSpan, spanTime, startChild } from '#platform/tracing.js';
+import { endSpan, failSpan, inSpan, spanTime, startChild } from '#platform/tracing.js';
 
 export interface TracedRequest {
   submission: { span: Span };
   /** As `spanTime` tells it. */
   enqueuedAt: number;
+  /** Tries that it has gone along with, this one included. */
+  attempts: number;
 }
 
 /**
- * Spans of one try: in each sampled request's trace its wait in the lane and the group; the first one's group span is the
- * parent of the SQL and links all requests that the group carries, the others' link to it.
+ * Spans of one try: in each sampled request's trace the group, and before its first one the wait in the lane; the first
+ * request's group span is the parent of the SQL and links all requests that the group carries, the others' link to it.
  */
 export class GroupSpans {
   readonly #leader: Span | undefined;
@@ -22,29 +24,43 @@ export class GroupSpans {
       return;
     }
     const startedAt = spanTime();
-    const attributes = { 'counterfoil.group.requests': group.length };
-    for (const { submission, enqueuedAt } of traced) {
-      startChild(submission.span, 'wait in lane', { startTime: enqueuedAt }).end(startedAt);
+    for (const { submission, enqueuedAt, attempts } of traced) {
+      if (attempts === 1) startChild(submission.span, 'wait in lane', { startTime: enqueuedAt }).end(startedAt);
     }
+    const attributesOf = ({ attempts }: TracedRequest) => ({
+      'counterfoil.group.requests': group.length,
+      'counterfoil.group.attempt': attempts,
+    });
     const [first, ...rest] = traced as [TracedRequest, ...TracedRequest[]];
     const links = rest.map((waiting) => ({ context: waiting.submission.span.spanContext() }));
-    const leader = startChild(first.submission.span, 'commit group', { startTime: startedAt, attributes, links });
+    const leader = startChild(first.submission.span, 'commit group', {
+      startTime: startedAt,
+      attributes: attributesOf(first),
+      links,
+    });
     this.#leader = leader;
     this.#others = rest.map((waiting) =>
       startChild(waiting.submission.span, 'commit group', {
         startTime: startedAt,
-        attributes,
+        attributes: attributesOf(waiting),
         links: [{ context: leader.spanContext() }],
       }),
     );
   }
 
-  child(name: string): Span | undefined {
-    return this.#leader && startChild(this.#leader, name, { attributes: { 'db.system.name': 'postgresql' } });
+  /** A step in PostgreSQL. */
+  step<T>(name: string, work: () => Promise<T>): Promise<T> {
+    if (!this.#leader) return work();
+    return inSpan(startChild(this.#leader, name, { attributes: { 'db.system.name': 'postgresql' } }), work);
   }
 
   end(): void {
     if (this.#leader) endSpan(this.#leader);
     for (const span of this.#others) endSpan(span);
+  }
+
+  fail(error: unknown): void {
+    if (this.#leader) failSpan(this.#leader, error);
+    for (const span of this.#others) failSpan(span, error);
   }
 }

@@ -7,7 +7,7 @@ import { type LateSum, lateSums } from './late-sums.js';
 import type { Transaction, TransactionState, TransactionStatus } from './transaction.js';
 
 /**
- * All SQL of a commit group: two round trips on a connection that only the writer uses (writer.md has the measurements).
+ * All SQL of a commit group: two round trips on a connection that only the writer uses.
  * Trip 1 opens the transaction, locks the balances in sorted order and, behind the lock, looks up keys and states; trip 2
  * writes everything in one statement of data-modifying CTEs and commits.
  */
@@ -51,10 +51,9 @@ export interface GroupWrites {
 const ENTER_GROUP = {
   name: 'enter-group',
   text: `SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('statement_timeout', $2, true),
-    set_config('lock_timeout', $2, true), set_config('idle_in_transaction_session_timeout', $2, true),
-    set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
-    set_config('enable_bitmapscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-    set_config('enable_mergejoin', 'off', true)`,
+    set_config('idle_in_transaction_session_timeout', $2, true), set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
 };
 
 /**
@@ -101,39 +100,42 @@ const WRITE_GROUP = {
   text: `
 WITH posted AS (
   INSERT INTO transactions (merchant_id, created_at, id, kind, type, amount, currency, external_ref, effective_at, parent_id,
-                            expires_at, description, metadata, legs)
+                            expires_at, description, metadata, legs, ignored_floor)
   SELECT merchant_id, snowflake_time(id), id, kind, type, amount, currency, external_ref, effective_at, parent_id,
-         expires_at, description, metadata::json, legs::bigint[]
+         expires_at, description, metadata::json, legs::bigint[], ignored_floor
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::timestamptz[],
-                $9::bigint[], $10::timestamptz[], $11::text[], $12::text[], $13::text[])
+                $9::bigint[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::boolean[])
       AS t (merchant_id, id, kind, type, amount, currency, external_ref, effective_at, parent_id, expires_at, description,
-            metadata, legs)
+            metadata, legs, ignored_floor)
 ), lines AS (
   INSERT INTO entries (merchant_id, account_id, account_version, transaction_id, direction, currency, posted_amount,
                        pending_amount, posted_debits, posted_credits, pending_debits, pending_credits, effective_at, type)
-  SELECT * FROM unnest($14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::smallint[], $19::text[], $20::bigint[],
-                       $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::timestamptz[], $27::text[])
+  SELECT * FROM unnest($15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::smallint[], $20::text[], $21::bigint[],
+                       $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::timestamptz[], $28::text[])
 ), told AS (
   INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
   SELECT merchant_id, type, version, occurred_at, trace_context, data::json
-    FROM unnest($28::bigint[], $29::text[], $30::smallint[], $31::timestamptz[], $32::text[], $33::text[])
+    FROM unnest($29::bigint[], $30::text[], $31::smallint[], $32::timestamptz[], $33::text[], $34::text[])
       AS v (merchant_id, type, version, occurred_at, trace_context, data)
 ), kept AS (
   INSERT INTO idempotency_keys (merchant_id, key, request_sha256, status, transaction_id, response)
   SELECT merchant_id, key, request_sha256, status, transaction_id, response::json
-    FROM unnest($34::bigint[], $35::text[], $36::bytea[], $37::smallint[], $38::bigint[], $39::text[])
+    FROM unnest($35::bigint[], $36::text[], $37::bytea[], $38::smallint[], $39::bigint[], $40::text[])
       AS i (merchant_id, key, request_sha256, status, transaction_id, response)
 ), fenced AS (
-  INSERT INTO write_fences (token) VALUES ($40::bigint)
+  INSERT INTO write_fences (token) VALUES ($41::bigint)
+), moved AS (
+  UPDATE balances b
+     SET posted_debits = n.posted_debits, posted_credits = n.posted_credits, pending_debits = n.pending_debits,
+         pending_credits = n.pending_credits, version = n.version, last_transaction_id = n.last_transaction_id, closed = n.closed
+    FROM unnest($42::bigint[], $43::bigint[], $44::bigint[], $45::bigint[], $46::bigint[], $47::bigint[], $48::bigint[],
+                $49::bigint[], $50::boolean[])
+      AS n (merchant_id, account_id, posted_debits, posted_credits, pending_debits, pending_credits, version,
+            last_transaction_id, closed)
+   WHERE b.merchant_id = n.merchant_id AND b.account_id = n.account_id
+  RETURNING b.account_id
 )
-UPDATE balances b
-   SET posted_debits = n.posted_debits, posted_credits = n.posted_credits, pending_debits = n.pending_debits,
-       pending_credits = n.pending_credits, version = n.version, last_transaction_id = n.last_transaction_id, closed = n.closed
-  FROM unnest($41::bigint[], $42::bigint[], $43::bigint[], $44::bigint[], $45::bigint[], $46::bigint[], $47::bigint[],
-              $48::bigint[], $49::boolean[])
-    AS n (merchant_id, account_id, posted_debits, posted_credits, pending_debits, pending_credits, version,
-          last_transaction_id, closed)
- WHERE b.merchant_id = n.merchant_id AND b.account_id = n.account_id`,
+SELECT check_moved_balances(cardinality($42::bigint[]), count(*)) FROM moved`,
 };
 
 const WRITE_STATES = {
@@ -146,11 +148,14 @@ const WRITE_STATES = {
 
 const WRITE_LATE_SUMS = {
   name: 'write-late-sums',
-  text: `INSERT INTO late_sums AS s (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits)
-  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+  text: `INSERT INTO late_sums AS s (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits,
+                                newest_version)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+                       $9::bigint[])
   ON CONFLICT (merchant_id, account_id, level, bucket) DO UPDATE
     SET posted_debits = s.posted_debits + excluded.posted_debits, posted_credits = s.posted_credits + excluded.posted_credits,
-        pending_debits = s.pending_debits + excluded.pending_debits, pending_credits = s.pending_credits + excluded.pending_credits`,
+        pending_debits = s.pending_debits + excluded.pending_debits, pending_credits = s.pending_credits + excluded.pending_credits,
+        newest_version = greatest(s.newest_version, excluded.newest_version)`,
 };
 
 /** One connection of the writer. At most one group is in flight on it. */
@@ -243,7 +248,7 @@ export class GroupConnection {
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
     const late = lateRows(writes);
-    const statements = await this.#pipeline(
+    const [, , , committed] = await this.#pipeline(
       () => [
         writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
         late.length === 0 ? NOTHING : this.#client.query(WRITE_LATE_SUMS, lateParameters(late)),
@@ -255,11 +260,7 @@ export class GroupConnection {
           throw new AmbiguousCommit(error);
       },
     );
-    const [, , updated, committed] = statements;
     if (committed?.command !== 'COMMIT') throw new Error(`COMMIT was answered by ${committed?.command}`);
-    if (updated?.rowCount !== writes.balances.length) {
-      throw new Error(`${writes.balances.length} locked balances, but ${updated?.rowCount} were updated`);
-    }
   }
 
   async rollback(): Promise<void> {
@@ -367,6 +368,7 @@ function lateParameters(rows: (LateSum & { merchantId: bigint })[]): Buffer[] {
     int8Array(rows.map((row) => row.postedCredits)),
     int8Array(rows.map((row) => row.pendingDebits)),
     int8Array(rows.map((row) => row.pendingCredits)),
+    int8Array(rows.map((row) => row.newestVersion)),
   ];
 }
 
@@ -402,6 +404,7 @@ function groupParameters(writes: GroupWrites): (Buffer | bigint)[] {
     textArray(transactions.map((t) => t.transaction.description)),
     textArray(transactions.map((t) => t.transaction.metadata)),
     textArray(transactions.map((t) => legsOf(t.transaction))),
+    boolArray(transactions.map((t) => t.transaction.ignoredFloor)),
     int8Array(lines.map((l) => l.merchantId)),
     int8Array(lines.map((l) => l.entry.accountId)),
     int8Array(lines.map((l) => l.entry.accountVersion)),

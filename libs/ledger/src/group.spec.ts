@@ -463,14 +463,19 @@ describe('events', () => {
   const traced: Span = trace.wrapSpanContext({ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), traceFlags: 1 });
 
   it('tell each transaction, with what every entry adds and the trace of its request', () => {
-    const said = { externalRef: 'a "quoted" \u2028 \\ one', type: 'pay"out' };
+    const said = {
+      externalRef: 'a "quoted" \u2028 \\ one',
+      type: 'pay"out',
+      metadata: '{"a \\"b":7}',
+      ignoreFloor: true,
+    };
     const { outcomes, writes } = rows.run(rows.submission([{ ...fund(100n), ...said } as Command], { span: traced }));
     const { id } = transactionOf(outcomes[0]);
     const [event] = writes?.events ?? [];
     expect(event).toMatchObject({
       merchantId: MERCHANT,
       type: 'transaction.posted',
-      version: 1,
+      version: 2,
       occurredAtMs: snowflakeTimeMs(id),
       traceContext: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
     });
@@ -483,6 +488,8 @@ describe('events', () => {
       parent_id: null,
       external_ref: said.externalRef,
       effective_at: new Date(START_MS).toISOString(),
+      ignored_floor: true,
+      metadata: { 'a "b': 7 },
       entries: [
         { account_id: '1', account_version: '1', direction: 'debit', currency: 'EUR', posted: '100', pending: '0' },
         { account_id: '2', account_version: '1', direction: 'credit', currency: 'EUR', posted: '100', pending: '0' },

@@ -4,7 +4,7 @@ import { traceIdOf, traceparentOf } from '#platform/tracing.js';
 import type { Account, Balance } from './account.js';
 import type { Accepted, Book, Command, Decision, Parent, Refused } from './command.js';
 import { decide } from './decide.js';
-import { accountClosedEvent, transactionEvent } from './events.js';
+import { accountStatusEvent, transactionEvent } from './events.js';
 import type { GroupWrites, LockedBalance, StoredKey, StoredState, TenantId } from './group-store.js';
 import type { Outcome, Refusal, Submission } from './submission.js';
 import type { TransactionState } from './transaction.js';
@@ -182,7 +182,7 @@ function newestTransactionOf(submission: Submission, book: Book, command: Comman
     if (last > newest) newest = last;
   };
   if (command.kind === 'post') for (const entry of command.entries) look(entry.accountId);
-  else if (command.kind === 'close') look(command.accountId);
+  else if (command.kind === 'close' || command.kind === 'reopen') look(command.accountId);
   else for (const entry of submission.parents.get(command.parentId)?.entries ?? []) look(entry.accountId);
   return newest;
 }
@@ -204,8 +204,9 @@ function collect(
     writes.transactions.push({ merchantId, transaction });
     writes.events.push(transactionEvent(merchantId, transaction, snowflakeTimeMs(transaction.id), traceContext));
   } else {
-    for (const accountId of decision.balances.keys()) {
-      writes.events.push(accountClosedEvent(merchantId, accountId, snowflakeTimeMs(ids.next()), traceContext));
+    for (const [accountId, { closed }] of decision.balances) {
+      const type = closed ? 'account.closed' : 'account.reopened';
+      writes.events.push(accountStatusEvent(type, merchantId, accountId, snowflakeTimeMs(ids.next()), traceContext));
     }
   }
 }
@@ -225,7 +226,9 @@ function keyOf(
     return { ...key, status: PROBLEMS[first.code].status, transactionId: null, response };
   }
   if (submission.mode === 'single') {
-    if (!first.accepted || !first.transaction) throw new Error('only postings carry idempotency keys');
+    if (!first.accepted) throw new Error('a refusal that was not kept');
+    // An account that was closed: everything else about it never changes, and can be shown from its row.
+    if (!first.transaction) return { ...key, status: 200, transactionId: null, response: '{}' };
     return { ...key, status: 201, transactionId: first.transaction.id, response: null };
   }
   const results = decisions.map((decision) =>

@@ -43,6 +43,7 @@ function transactionOf({ createdAtMs, effectiveAtMs, posted, pending }: Late, se
     expiresAtMs: undefined,
     parentId: undefined,
     metadata: undefined,
+    ignoredFloor: false,
     entries: [entry(ACCOUNT, 'debit'), entry(OTHER, 'credit')],
   };
 }
@@ -52,8 +53,13 @@ function add(into: Record<(typeof FIELDS)[number], bigint>, what: Totals, sign =
 }
 
 /** The rule of LATE_SUM_UNTIL by hand: from each level the nodes left of T that no higher level has taken already. */
-function prefixOf(nodes: readonly LateSum[], accountId: bigint, untilMs: number): { sum: Totals; read: number } {
+function prefixOf(
+  nodes: readonly LateSum[],
+  accountId: bigint,
+  untilMs: number,
+): { sum: Totals; newestVersion: bigint; read: number } {
   const sum = { ...ZERO_TOTALS };
+  let newestVersion = 0n;
   const end = BigInt(untilMs) + 1n;
   let read = 0;
   for (const node of nodes) {
@@ -63,9 +69,10 @@ function prefixOf(nodes: readonly LateSum[], accountId: bigint, untilMs: number)
     if (node.accountId !== accountId || node.bucket >= end >> shift || (first !== undefined && node.bucket < first))
       continue;
     add(sum, node);
+    if (node.newestVersion > newestVersion) newestVersion = node.newestVersion;
     read += 1;
   }
-  return { sum, read };
+  return { sum, newestVersion, read };
 }
 
 /** All points up to T, one by one. */
@@ -232,19 +239,26 @@ describe('a balance at T', () => {
           effectiveAtMs - 1,
         ]);
         for (const untilMs of times) {
-          const recorded = transactions
-            .filter((transaction) => snowflakeTimeMs(transaction.id) <= untilMs)
-            .flatMap((transaction) => transaction.entries)
-            .findLast((entry) => entry.accountId === ACCOUNT);
-          const answer = { ...ZERO_TOTALS };
-          if (recorded) add(answer, recorded);
-          add(answer, prefixOf(nodes, ACCOUNT, untilMs).sum);
+          const recorded = transactions.filter((transaction) => snowflakeTimeMs(transaction.id) <= untilMs);
+          const newestOf = (among: readonly Transaction[]): Entry | undefined =>
+            among.flatMap(({ entries }) => entries).findLast((entry) => entry.accountId === ACCOUNT);
+          const newest = newestOf(recorded);
+          const counted = newestOf(recorded.filter(({ effectiveAtMs }) => effectiveAtMs <= untilMs));
+          const late = prefixOf(nodes, ACCOUNT, untilMs);
+          const version = counted?.accountVersion ?? 0n;
+          const answer = {
+            ...ZERO_TOTALS,
+            version: late.newestVersion > version ? late.newestVersion : version,
+          };
+          if (newest) add(answer, newest);
+          add(answer, late.sum);
 
-          const exact = { ...ZERO_TOTALS };
+          const exact = { ...ZERO_TOTALS, version: 0n };
           for (const { effectiveAtMs, entries } of transactions) {
             if (effectiveAtMs > untilMs) continue;
-            for (const { accountId, direction, posted, pending } of entries) {
+            for (const { accountId, accountVersion, direction, posted, pending } of entries) {
               if (accountId !== ACCOUNT) continue;
+              if (accountVersion > exact.version) exact.version = accountVersion;
               if (direction === 'debit') add(exact, { ...ZERO_TOTALS, postedDebits: posted, pendingDebits: pending });
               else add(exact, { ...ZERO_TOTALS, postedCredits: posted, pendingCredits: pending });
             }

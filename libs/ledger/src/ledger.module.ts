@@ -5,8 +5,8 @@ import { CommitHints } from '#outbox/commit-hints.js';
 import { Database } from '#platform/postgres.js';
 import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
 import { AccountDirectory } from './account-directory.js';
+import { ChangeAccountStatusHandler } from './account-status.command.js';
 import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
-import { CloseAccountHandler } from './close-account.command.js';
 import { CreateAccountHandler } from './create-account.command.js';
 import { MoveTransactionHandler } from './move-transaction.command.js';
 import { PostBatchHandler } from './post-batch.command.js';
@@ -20,7 +20,7 @@ const HANDLERS = [
   PostBatchHandler,
   MoveTransactionHandler,
   CreateAccountHandler,
-  CloseAccountHandler,
+  ChangeAccountStatusHandler,
   GetAccountHandler,
   ListAccountsHandler,
   ListStatementHandler,

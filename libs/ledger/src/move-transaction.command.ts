@@ -1,8 +1,9 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
+import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { Capture, Release, Reverse } from './command.js';
-import { type Idempotency, PostingDesk, type PostingReply } from './posting.js';
+import { PostingDesk, type PostingReply } from './posting.js';
 
 /**
  * Moves a transaction that is there: post (part of) a hold, void or expire it, reverse a posting. Throws `not_found`.

@@ -1,7 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
 import {
-  type Idempotency,
   keyReused,
   PostingDesk,
   type PostingReply,

@@ -1,12 +1,13 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { Idempotency } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
 import { readBalances } from './balance-store.js';
 import { decide } from './decide.js';
-import { type Idempotency, PostingDesk, type PostingReply, type PostRequest, resultOf } from './posting.js';
+import { PostingDesk, type PostingReply, type PostRequest, resultOf } from './posting.js';
 import type { Submission } from './submission.js';
 
 /** Posts, or holds, one transaction. Without an idempotency key it is a dry run: decided against what is there, written nowhere. */

@@ -1,12 +1,13 @@
+import type { Idempotency } from '#platform/idempotency.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { endSpan, startChild } from '#platform/tracing.js';
+import { inSpan, startChild } from '#platform/tracing.js';
 import type { Account, Side } from './account.js';
 import type { AccountDirectory, AccountRef } from './account-directory.js';
 import type { Command, Decision, EntryRequest, Post } from './command.js';
 import { refusalOf } from './group.js';
 import type { Outcome, Refusal, Submission } from './submission.js';
-import { initialStatus, type Transaction, type TransactionStatus } from './transaction.js';
+import { initialState, type Transaction, type TransactionState } from './transaction.js';
 import { loadTransactions } from './transaction-store.js';
 import type { Writer } from './writer.js';
 
@@ -21,15 +22,11 @@ export interface PostRequest extends Omit<Post, 'kind' | 'entries'> {
   }[];
 }
 
-export interface Idempotency {
-  key: string;
-  requestSha256: Buffer;
-}
-
 /** A transaction with what it takes to show it. */
 export interface Posting {
   transaction: Transaction;
-  status: TransactionStatus;
+  /** Where it stands, or stood when it was told. */
+  state: TransactionState;
   accounts: ReadonlyMap<bigint, Account>;
 }
 
@@ -118,16 +115,11 @@ export class PostingDesk {
       ...request,
       span,
     };
-    try {
+    return inSpan(span, async () => {
       const outcome = await this.#writer.submit(submission);
       if (span.isRecording()) span.setAttribute('counterfoil.outcome', summaryOf(outcome));
       return { submission, outcome };
-    } catch (error) {
-      span.recordException(error as Error);
-      throw error;
-    } finally {
-      endSpan(span);
-    }
+    });
   }
 
   /** The reply to a request of one command. */
@@ -157,7 +149,7 @@ export class PostingDesk {
       if (typeof item !== 'bigint') return { refusal: item };
       const transaction = transactions.get(item);
       if (!transaction) throw new Error(`a key names transaction ${item}, which is not there`);
-      return { posting: { transaction, status: initialStatus(transaction.kind), accounts } };
+      return { posting: { transaction, state: initialState(transaction), accounts } };
     });
   }
 }
@@ -174,7 +166,7 @@ export function resultOf(submission: Submission, decision: Decision): PostingRes
   if (!decision.accepted) return { refusal: refusalOf(decision, submission) };
   const { transaction } = decision;
   if (!transaction) throw new Error('accepted, but no transaction');
-  return { posting: { transaction, status: initialStatus(transaction.kind), accounts: submission.accounts } };
+  return { posting: { transaction, state: initialState(transaction), accounts: submission.accounts } };
 }
 
 export function keyReused(submission: Submission): Refusal {

@@ -1,6 +1,7 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
+import { PLATFORM_TENANT } from '#platform/idempotency.js';
 import type { Database } from '#platform/postgres.js';
 import { merchantPages } from './merchant-pages.js';
 
@@ -10,6 +11,7 @@ const BATCH_DEADLINE_MS = 30_000;
 /** A fence token matters while its writer may still commit, which its group's timeout bounds to seconds; a day is generous. */
 const FENCE_RETENTION_MS = 24 * 3_600_000;
 
+/** By ctid: rows are visited in the order in which they lie, so that two workers that purge at once cannot wait for each other. */
 const PURGE_KEYS = `
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM idempotency_keys WHERE merchant_id = ANY ($1::bigint[]) AND created_at < $2 LIMIT $3))`;
@@ -18,20 +20,20 @@ DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
 export async function purgeIdempotencyKeys(database: Database, retentionMs: number, nowMs: number): Promise<number> {
   const before = new Date(nowMs - retentionMs);
   let purged = 0;
-  for await (const merchantIds of merchantPages(database, newDeadline)) {
-    purged += await inBatches(() =>
+  const purge = (merchantIds: readonly bigint[]): Promise<number> =>
+    inBatches(() =>
       database.transaction({ merchantIds }, newDeadline(), (client) =>
         client.query({ text: PURGE_KEYS, values: [int8Array(merchantIds), before, BATCH] }),
       ),
     );
-  }
-  return purged;
+  for await (const merchantIds of merchantPages(database, newDeadline)) purged += await purge(merchantIds);
+  return purged + (await purge([PLATFORM_TENANT]));
 }
 
 /**
  * Forgets old fence tokens. The horizon is raised and committed first: from then on PostgreSQL refuses those tokens, so a
- * group that was voided by its token stays void after the row is gone. (Deleting by age alone is a mutant that the model
- * of balance-cache-model.md catches.)
+ * group that was voided by its token stays void after the row is gone. (Deleting by age alone is a mutant
+ * that test/balance-model catches.)
  */
 export async function purgeWriteFences(database: Database, nowMs: number): Promise<number> {
   const horizon = firstSnowflakeAt(nowMs - FENCE_RETENTION_MS);
@@ -41,8 +43,8 @@ export async function purgeWriteFences(database: Database, nowMs: number): Promi
   return inBatches(() =>
     database.transaction('platform', newDeadline(), (client) =>
       client.query({
-        text: `DELETE FROM write_fences WHERE token = ANY (ARRAY(
-                 SELECT token FROM write_fences WHERE token <= (SELECT token FROM write_fence_horizon) ORDER BY token LIMIT $1))`,
+        text: `DELETE FROM write_fences WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM write_fences WHERE token <= (SELECT token FROM write_fence_horizon) ORDER BY token LIMIT $1))`,
         values: [BATCH],
       }),
     ),

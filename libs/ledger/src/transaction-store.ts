@@ -36,6 +36,7 @@ export interface TransactionFilter {
   type?: string;
   status?: TransactionStatus;
   externalRef?: string;
+  parentId?: bigint;
   /** Milliseconds since 1970, from inclusive, to exclusive. */
   createdFromMs?: number;
   createdToMs?: number;
@@ -46,7 +47,7 @@ export interface TransactionFilter {
 /** $1 merchant, $2 ids. One row per entry, in the order of the ids and of the entries. All index look-ups by primary key. */
 const LOAD_TRANSACTIONS = `
 SELECT t.id, t.kind, t.type, t.amount, t.currency, t.external_ref, t.effective_at, t.parent_id, t.expires_at, t.description,
-       t.metadata, s.status, s.remaining, s.reversed,
+       t.metadata, t.ignored_floor, s.status, s.remaining, s.reversed,
        e.account_id, e.account_version, e.direction, e.currency AS entry_currency, e.posted_amount, e.pending_amount,
        e.posted_debits, e.posted_credits, e.pending_debits, e.pending_credits
   FROM unnest($2::bigint[]) WITH ORDINALITY AS wanted (id, place)
@@ -70,6 +71,7 @@ interface TransactionRow {
   expires_at: number | null;
   description: string | null;
   metadata: string | null;
+  ignored_floor: boolean;
   status: TransactionStatus | null;
   remaining: bigint | null;
   reversed: bigint | null;
@@ -137,6 +139,7 @@ function toStored(row: TransactionRow, entries: Entry[]): StoredTransaction {
     expiresAtMs: row.expires_at ?? undefined,
     parentId: row.parent_id ?? undefined,
     metadata: row.metadata ?? undefined,
+    ignoredFloor: row.ignored_floor,
     entries,
   };
   const state =
@@ -164,7 +167,7 @@ interface SummaryRow {
 
 /**
  * A page of summaries, newest first, below `beforeId`. Without filters it is one index-only scan of the primary key; a
- * filter by account walks that account's entries, by external_ref its own index, by a moving status the states; the others
+ * filter by account walks that account's entries, by parent_id or external_ref its own index, by a moving status the states; the others
  * are tested along the key.
  */
 export async function listTransactions(
@@ -206,6 +209,7 @@ export function listStatement(
   });
   const conditions = [...walk.conditions];
   if (filter.type !== undefined) conditions.push(`t.type = ${put(filter.type)}`);
+  if (filter.parentId !== undefined) conditions.push(`t.parent_id = ${put(filter.parentId)}`);
   if (filter.externalRef !== undefined) conditions.push(`t.external_ref = ${put(filter.externalRef)}`);
   if (filter.effectiveFromMs !== undefined)
     conditions.push(`t.effective_at >= ${put(new Date(filter.effectiveFromMs))}`);
@@ -222,7 +226,7 @@ export function listStatement(
   };
 }
 
-/** One index, walked backwards: ids ascend along the primary key, along external_ref, states, and an account's versions. */
+/** One index, walked backwards: ids ascend along the primary key, along parent_id, external_ref, states, and an account's versions. */
 interface Walk {
   source: string;
   conditions: string[];
@@ -244,7 +248,8 @@ const STATE = `LEFT JOIN LATERAL (
 
 function walkOf(filter: TransactionFilter, put: (value: unknown) => string, bounds: Bounds): Walk {
   if (filter.accountId !== undefined) return walkAccount(put(filter.accountId), bounds);
-  if (filter.externalRef !== undefined) return walkIds(`transactions t ${STATE}`, 't.merchant_id', 't.id', bounds);
+  if (filter.externalRef !== undefined || filter.parentId !== undefined)
+    return walkIds(`transactions t ${STATE}`, 't.merchant_id', 't.id', bounds);
   if (filter.status !== undefined && filter.status !== 'posted') {
     // Whatever has such a status has a row that says so. LATERAL … LIMIT: a join would be turned round, hashed and sorted.
     const source = `transaction_states s CROSS JOIN LATERAL (

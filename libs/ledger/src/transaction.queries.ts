@@ -33,7 +33,7 @@ export class GetTransactionsHandler implements IQueryHandler<GetTransactionsQuer
       context,
       stored.map(({ transaction }) => transaction),
     );
-    return stored.map(({ transaction, state }) => ({ transaction, status: state.status, accounts }));
+    return stored.map(({ transaction, state }) => ({ transaction, state, accounts }));
   }
 }
 

@@ -35,6 +35,8 @@ export interface Transaction {
   readonly parentId: bigint | undefined;
   /** JSON text. */
   readonly metadata: string | undefined;
+  /** Whether it was posted without regard to floors. */
+  readonly ignoredFloor: boolean;
   readonly entries: readonly Entry[];
 }
 

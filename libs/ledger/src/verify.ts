@@ -122,16 +122,24 @@ SELECT format('account %s', coalesce(b.account_id, f.account_id))
                          coalesce(f.posted_credits, 0), coalesce(f.pending_debits, 0), coalesce(f.pending_credits, 0)) LIMIT $2`,
   },
   {
-    // A floor above zero binds only once the money has come in; within a transaction only its last entry counts.
-    name: 'I2: available never fell below a floor of zero or less',
-    count: 'SELECT count(*) FROM accounts WHERE merchant_id = $1 AND min_available <= 0',
+    // Whoever lowers `available` is bound, once for all entries of a transaction; money may always come in.
+    name: 'I2: nobody lowered available to below its floor, but for operators who said so',
+    count: 'SELECT count(*) FROM accounts WHERE merchant_id = $1 AND min_available IS NOT NULL',
     find: `
 SELECT format('account %s, version %s (transaction %s): %s available, the floor is %s', e.account_id, e.account_version,
-              e.transaction_id, v.available, a.min_available)
-  FROM (${CHAIN}) e JOIN accounts a ON a.merchant_id = e.merchant_id AND a.id = e.account_id
-  CROSS JOIN LATERAL (SELECT CASE a.normal_side WHEN 1 THEN e.posted_debits - e.posted_credits - e.pending_credits
-                                                ELSE e.posted_credits - e.posted_debits - e.pending_debits END AS available) v
- WHERE a.min_available <= 0 AND v.available < a.min_available AND e.next_id IS DISTINCT FROM e.transaction_id LIMIT $2`,
+              e.transaction_id, e.available, e.min_available)
+  FROM (SELECT e.*, a.min_available, v.available,
+               sum(v.effect) OVER (PARTITION BY e.account_id, e.transaction_id) AS effect
+          FROM (${CHAIN}) e JOIN accounts a ON a.merchant_id = e.merchant_id AND a.id = e.account_id
+         CROSS JOIN LATERAL (
+           SELECT CASE a.normal_side WHEN 1 THEN e.posted_debits - e.posted_credits - e.pending_credits
+                                     ELSE e.posted_credits - e.posted_debits - e.pending_debits END AS available,
+                  CASE WHEN a.normal_side = e.direction THEN e.posted_amount
+                       ELSE -e.posted_amount - e.pending_amount END AS effect) v
+         WHERE a.min_available IS NOT NULL) e
+  JOIN transactions t ON t.merchant_id = $1 AND t.id = e.transaction_id
+ WHERE e.available < e.min_available AND e.effect < 0 AND NOT t.ignored_floor
+   AND e.next_id IS DISTINCT FROM e.transaction_id LIMIT $2`,
   },
   {
     name: 'every transaction has its entries and every entry its transaction',
@@ -211,11 +219,11 @@ SELECT * FROM (
    GROUP BY transaction_id HAVING count(*) > 1) broken LIMIT $2`,
   },
   {
-    name: 'sums of late entries are those of the entries',
+    name: 'sums and versions of late entries are those of the entries',
     count: 'SELECT count(*) FROM late_sums WHERE merchant_id = $1',
     find: `
 WITH points AS (
-  SELECT account_id, direction, sign, sign * posted_amount AS posted, sign * pending_amount AS pending, at_ms
+  SELECT account_id, account_version, direction, sign, sign * posted_amount AS posted, sign * pending_amount AS pending, at_ms, created_ms
     FROM (SELECT *, (extract(epoch FROM effective_at) * 1000)::bigint AS effective_ms, (transaction_id >> 22) + ${EPOCH_MS} AS created_ms
             FROM entries WHERE merchant_id = $1) e
    CROSS JOIN LATERAL (VALUES (1, effective_ms), (-1, created_ms)) AS p (sign, at_ms)
@@ -223,14 +231,17 @@ WITH points AS (
 ), sums AS (
   SELECT account_id, level, at_ms >> (${LEVEL_BITS} * level) AS bucket,
          sum(posted) FILTER (WHERE direction = 1) AS posted_debits, sum(posted) FILTER (WHERE direction = -1) AS posted_credits,
-         sum(pending) FILTER (WHERE direction = 1) AS pending_debits, sum(pending) FILTER (WHERE direction = -1) AS pending_credits
+         sum(pending) FILTER (WHERE direction = 1) AS pending_debits, sum(pending) FILTER (WHERE direction = -1) AS pending_credits,
+         max(account_version) FILTER (WHERE sign = 1 AND at_ms >> (${LEVEL_BITS} * level) < created_ms >> (${LEVEL_BITS} * level)) AS newest_version
     FROM points CROSS JOIN generate_series(0, ${LEVELS - 1}) AS level GROUP BY account_id, level, at_ms >> (${LEVEL_BITS} * level)
 )
 SELECT format('account %s, level %s, bucket %s', coalesce(l.account_id, s.account_id), coalesce(l.level, s.level), coalesce(l.bucket, s.bucket))
   FROM (SELECT * FROM late_sums WHERE merchant_id = $1) l
   FULL JOIN sums s ON s.account_id = l.account_id AND s.level = l.level AND s.bucket = l.bucket
- WHERE (coalesce(l.posted_debits, 0), coalesce(l.posted_credits, 0), coalesce(l.pending_debits, 0), coalesce(l.pending_credits, 0))
-    <> (coalesce(s.posted_debits, 0), coalesce(s.posted_credits, 0), coalesce(s.pending_debits, 0), coalesce(s.pending_credits, 0)) LIMIT $2`,
+ WHERE (coalesce(l.posted_debits, 0), coalesce(l.posted_credits, 0), coalesce(l.pending_debits, 0), coalesce(l.pending_credits, 0),
+        coalesce(l.newest_version, 0))
+    <> (coalesce(s.posted_debits, 0), coalesce(s.posted_credits, 0), coalesce(s.pending_debits, 0), coalesce(s.pending_credits, 0),
+        coalesce(s.newest_version, 0)) LIMIT $2`,
   },
   {
     name: 'created_at is the millisecond of the Snowflake',
@@ -251,7 +262,8 @@ WITH told AS (
          (SELECT string_agg(${TOLD_TEXT}, ',' ORDER BY place) FROM json_array_elements(data -> 'entries') WITH ORDINALITY AS i (x, place)) AS entries
     FROM events WHERE merchant_id = $1 AND type LIKE 'transaction.%' AND occurred_at > (${FORGOTTEN_UNTIL})
 ), written AS (
-  SELECT t.id, t.kind, t.amount, t.currency,
+  SELECT t.id, t.kind, t.amount, t.currency, t.parent_id, t.external_ref, t.effective_at, t.ignored_floor,
+         coalesce(t.metadata, '{}')::jsonb AS metadata,
          CASE t.kind WHEN 'pending' THEN 'transaction.pending' WHEN 'void' THEN 'transaction.voided'
                      WHEN 'expiry' THEN 'transaction.expired' ELSE 'transaction.posted' END AS type, l.entries
     FROM transactions t LEFT JOIN (
@@ -266,8 +278,11 @@ SELECT CASE WHEN v.id IS NULL THEN format('transaction %s has no event', w.id)
             ELSE format('the event of transaction %s tells something else', v.id) END
   FROM told v FULL JOIN written w ON w.id = v.id
  WHERE v.id IS NULL OR w.id IS NULL OR v.times > 1
-    OR (v.type, v.entries, v.data ->> 'kind', v.data ->> 'amount', v.data ->> 'currency')
-       IS DISTINCT FROM (w.type, w.entries, w.kind, w.amount::text, w.currency) LIMIT $2`,
+    OR (v.type, v.entries, v.data ->> 'kind', v.data ->> 'amount', v.data ->> 'currency', v.data ->> 'parent_id',
+        v.data ->> 'external_ref', (v.data ->> 'effective_at')::timestamptz)
+       IS DISTINCT FROM (w.type, w.entries, w.kind, w.amount::text, w.currency, w.parent_id::text, w.external_ref, w.effective_at)
+    -- Earlier versions did not tell these.
+    OR (v.data -> 'metadata')::jsonb <> w.metadata OR (v.data ->> 'ignored_floor')::boolean <> w.ignored_floor LIMIT $2`,
   },
   {
     name: 'every account has a balance and its events, and is empty once closed',
@@ -275,7 +290,7 @@ SELECT CASE WHEN v.id IS NULL THEN format('transaction %s has no event', w.id)
     find: `
 WITH told AS (
   SELECT (data ->> 'account_id')::bigint AS id, count(*) FILTER (WHERE type = 'account.created') AS created,
-         count(*) FILTER (WHERE type = 'account.closed') AS closed
+         count(*) FILTER (WHERE type = 'account.closed') - count(*) FILTER (WHERE type = 'account.reopened') AS closed
     FROM events WHERE merchant_id = $1 AND type LIKE 'account.%' GROUP BY 1)
 SELECT format('account %s', coalesce(a.id, v.id))
   FROM (SELECT * FROM accounts WHERE merchant_id = $1) a

@@ -5,7 +5,7 @@ import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js'
 import type { CommitHints } from '#outbox/commit-hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, translateError } from '#platform/postgres.js';
-import { endSpan, spanTime } from '#platform/tracing.js';
+import { spanTime } from '#platform/tracing.js';
 import { type BalanceGuard, type FencedGroup, NO_GUARD } from './balance-guard.js';
 import { decideGroup, touchedBy } from './group.js';
 import { GroupSpans } from './group-spans.js';
@@ -17,7 +17,7 @@ export interface WriterOptions {
   databaseUrl: string;
   /** Groups in flight at once. Measured: two beat one by a third, four are slower than two. */
   lanes: number;
-  /** Requests that may wait in one lane; beyond it they are refused at once. */
+  /** Requests that may wait in one lane, for their group or for their balances to be told; beyond it they are refused at once. */
   laneCapacity: number;
   /** Commands in one group. More gains little throughput and costs latency. */
   groupSize: number;
@@ -33,6 +33,8 @@ interface Waiting {
   submission: Submission;
   /** As `spanTime` tells it. */
   enqueuedAt: number;
+  /** Tries that it has gone along with. */
+  attempts: number;
   resolve(outcome: Outcome): void;
   reject(error: unknown): void;
 }
@@ -58,7 +60,8 @@ const CONNECT_TIMEOUT_MS = 2_000;
 export class Writer {
   readonly #options: WriterOptions;
   readonly #lanes: Lane[];
-  readonly #inFlight = new Map<string, { requestSha256: Buffer; settled: Promise<unknown> }>();
+  /** The request that is running with a merchant's key. The next one is decided when it has settled: it may have burnt no key. */
+  readonly #inFlight = new Map<string, Promise<unknown>>();
 
   constructor(options: WriterOptions, ids: SnowflakeGenerator, guard: BalanceGuard = NO_GUARD, hints?: CommitHints) {
     this.#options = options;
@@ -75,12 +78,10 @@ export class Writer {
     const key = `${merchantId}:${idempotency.key}`;
     const waitUntil = deadline.within(this.#options.idempotencyWaitMs);
     for (let first = this.#inFlight.get(key); first; first = this.#inFlight.get(key)) {
-      if (!first.requestSha256.equals(idempotency.requestSha256)) return { kind: 'key_reused' };
-      await waitUntil.race(first.settled, inFlight);
+      await waitUntil.race(first, inFlight);
     }
     const outcome = this.#enqueue(submission);
-    const settled = outcome.then(ignore, ignore);
-    this.#inFlight.set(key, { requestSha256: idempotency.requestSha256, settled });
+    this.#inFlight.set(key, outcome.then(ignore, ignore));
     try {
       return await outcome;
     } finally {
@@ -88,7 +89,7 @@ export class Writer {
     }
   }
 
-  /** Requests waiting in all lanes. */
+  /** Requests in all lanes that wait for their group, or for their balances to be told. */
   get waiting(): number {
     return this.#lanes.reduce((sum, lane) => sum + lane.waiting, 0);
   }
@@ -121,6 +122,8 @@ class Lane {
   readonly #hints: CommitHints | undefined;
   /** Groups that are committed and whose balances are being told; the lane goes on meanwhile. */
   readonly #telling = new Set<Promise<void>>();
+  /** Requests in those groups. */
+  #held = 0;
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
   #connection: GroupConnection | undefined;
@@ -133,15 +136,15 @@ class Lane {
   }
 
   get waiting(): number {
-    return this.#queue.length;
+    return this.#queue.length + this.#held;
   }
 
   push(submission: Submission): Promise<Outcome> {
-    if (this.#queue.length >= this.#options.laneCapacity) {
+    if (this.waiting >= this.#options.laneCapacity) {
       return Promise.reject(new LedgerError('overloaded', 'Too many postings are waiting.', { retryAfterS: 1 }));
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ submission, enqueuedAt: spanTime(), resolve, reject });
+      this.#queue.push({ submission, enqueuedAt: spanTime(), attempts: 0, resolve, reject });
       this.#running ??= this.#run();
     });
   }
@@ -175,11 +178,7 @@ class Lane {
       if (alive.length === 0) return;
       try {
         const { outcomes, told } = await this.#attempt(alive);
-        const telling: Promise<void> = told.then(() => {
-          for (const [waiting, outcome] of outcomes) waiting.resolve(outcome);
-          this.#telling.delete(telling);
-        });
-        this.#telling.add(telling);
+        this.#acknowledge(outcomes, told);
         return;
       } catch (error) {
         const mayPass = isTransient(error);
@@ -197,9 +196,21 @@ class Lane {
     }
   }
 
+  /** Once the balances are told. With CACHE_WRITE_POLICY=strict that may take seconds, while the lane goes on: held answers fill it, too. */
+  #acknowledge(outcomes: readonly [Waiting, Outcome][], told: Promise<void>): void {
+    this.#held += outcomes.length;
+    const telling: Promise<void> = told.then(() => {
+      this.#held -= outcomes.length;
+      for (const [waiting, outcome] of outcomes) waiting.resolve(outcome);
+      this.#telling.delete(telling);
+    });
+    this.#telling.add(telling);
+  }
+
   /** Fence → commit → tell; who acknowledges waits for `told`. */
   async #attempt(group: readonly Waiting[]): Promise<{ outcomes: [Waiting, Outcome][]; told: Promise<void> }> {
     const token = this.#ids.next();
+    for (const waiting of group) waiting.attempts += 1;
     const spans = new GroupSpans(group);
     const touched = touchedBy(group.map((waiting) => waiting.submission));
     const accounts = touched.accounts.map(({ merchantId, id }) => ({ merchantId, accountId: id }));
@@ -207,15 +218,15 @@ class Lane {
     const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);
     try {
       const { outcomes, locked, writes } = await this.#transact(group, { token, touched, fence, spans });
+      spans.end();
       if (writes) this.#hints?.committed(touched.merchantIds);
       return { outcomes, told: this.#tell(await fence, locked, writes?.balances ?? []) };
     } catch (error) {
+      spans.fail(error);
       const fenced = await fence;
       if (error instanceof Unsettled) fenced.leave();
       else await fenced.abandon();
       throw error;
-    } finally {
-      spans.end();
     }
   }
 
@@ -238,13 +249,13 @@ class Lane {
   ): Promise<{ outcomes: [Waiting, Outcome][]; locked: LockedBalance[]; writes: GroupWrites | undefined }> {
     const deadline = Deadline.after(this.#options.groupTimeoutMs);
     const connection = await this.#connect();
-    const lock = spans.child('lock balances');
-    const locked = await this.#onConnection(
-      connection,
-      deadline,
-      connection.begin({ ...touched, timeoutMs: this.#options.groupTimeoutMs }),
+    const locked = await spans.step('lock balances', () =>
+      this.#onConnection(
+        connection,
+        deadline,
+        connection.begin({ ...touched, timeoutMs: this.#options.groupTimeoutMs }),
+      ),
     );
-    if (lock) endSpan(lock);
     // Who ran out of time while the group waited for its locks has been told so: for them nothing is written any more.
     const inTime = group.filter((waiting) => !rejectedAsLate(waiting));
     const submissions = inTime.map((waiting) => waiting.submission);
@@ -257,15 +268,13 @@ class Lane {
       return { outcomes: answers, locked: locked.balances, writes };
     }
     await fence;
-    const write = spans.child('write and commit');
     try {
-      await deadline.race(connection.writeAndCommit(writes), groupTimedOut);
+      await spans.step('write and commit', () => deadline.race(connection.writeAndCommit(writes), groupTimedOut));
     } catch (error) {
       if (!(error instanceof AmbiguousCommit || error instanceof GroupTimedOut)) throw error;
       connection.destroy();
-      if (!(await this.#settle(token))) throw new GroupVoided(error);
+      if (!(await spans.step('settle', () => this.#settle(token)))) throw new GroupVoided(error);
     }
-    if (write) endSpan(write);
     return { outcomes: answers, locked: locked.balances, writes };
   }
 
@@ -354,19 +363,17 @@ function isTransient(error: unknown): boolean {
 }
 
 function asProblem(error: unknown): unknown {
-  if (error instanceof GroupTimedOut || error instanceof GroupVoided) {
-    return new LedgerError('database_unavailable', 'The database did not commit in time.', {
-      retryAfterS: 1,
-      cause: error,
-    });
-  }
   if (error instanceof SnowflakeRefused) {
     return new LedgerError('overloaded', 'No transaction id can be issued at the moment.', {
       retryAfterS: 1,
       cause: error,
     });
   }
-  return translateError(error);
+  if (isConnectionLoss(error) || !isTransient(error)) return translateError(error);
+  return new LedgerError('database_unavailable', 'The database did not commit in time.', {
+    retryAfterS: 1,
+    cause: error,
+  });
 }
 
 function rejectedAsLate(waiting: Waiting): boolean {

@@ -36,7 +36,7 @@ const accountCreated = z.strictObject({
   min_available: signedAmount.nullable().describe('Floor of what is available, in minor units; null: none.'),
 });
 
-const accountClosed = z.strictObject({ account_id: id });
+const accountChanged = z.strictObject({ account_id: id });
 
 const entry = z.strictObject({
   account_id: id,
@@ -67,6 +67,30 @@ function transaction<
 }
 
 const held = transaction(['pending'], z.null());
+const heldUntil = held.extend({
+  expires_at: time
+    .nullable()
+    .describe('When what is still held is released; null: never, or written in version 1, which did not tell.'),
+});
+const money = transaction(
+  ['posted', 'capture', 'reversal'],
+  moved.nullable().describe('The hold captured or the transaction reversed; null for a posting of its own.'),
+);
+const voided = transaction(['void'], moved);
+const expired = transaction(['expiry'], moved);
+
+const own = {
+  metadata: z
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+    .nullable()
+    .describe("The client's own names and values; null: written in an earlier version, which did not tell."),
+};
+const ownAndFloor = {
+  ...own,
+  ignored_floor: z.boolean().describe('Whether an operator posted it without regard to floors.'),
+};
+const WHY_OWN = 'a reader could not tell what else the client had said of it';
+const WHY_FLOOR = `${WHY_OWN}, nor that an operator had posted it below a floor`;
 
 const webhookEndpointDisabled = z.strictObject({
   endpoint_id: id,
@@ -77,30 +101,35 @@ const webhookEndpointDisabled = z.strictObject({
 
 export const CATALOGUE = {
   'account.created': EventSchema.first('An account was opened; its balance is zero.', accountCreated),
-  'account.closed': EventSchema.first('An empty account was closed: nothing posts to it any more.', accountClosed),
+  'account.closed': EventSchema.first('An empty account was closed: nothing posts to it any more.', accountChanged),
+  'account.reopened': EventSchema.first(
+    'A closed account was opened again: it takes entries as before.',
+    accountChanged,
+  ),
   'transaction.posted': EventSchema.first(
     'Money moved: a posting, a capture of (part of) a hold, or a reversal.',
-    transaction(
-      ['posted', 'capture', 'reversal'],
-      moved.nullable().describe('The hold captured or the transaction reversed; null for a posting of its own.'),
-    ),
-  ),
-  'transaction.pending': EventSchema.first('Money is held until it is captured, voided or expires.', held).next(
-    held.extend({
-      expires_at: time
-        .nullable()
-        .describe('When what is still held is released; null: never, or written in version 1, which did not tell.'),
-    }),
-    {
+    money,
+  ).next(money.extend(ownAndFloor), {
+    why: WHY_FLOOR,
+    upcast: (before) => ({ ...before, metadata: null, ignored_floor: false }),
+  }),
+  'transaction.pending': EventSchema.first('Money is held until it is captured, voided or expires.', held)
+    .next(heldUntil, {
       why: 'a reader could not tell until when money is held',
       upcast: (before) => ({ ...before, expires_at: null }),
-    },
-  ),
-  'transaction.voided': EventSchema.first('What remained of a hold was released.', transaction(['void'], moved)),
+    })
+    .next(heldUntil.extend(ownAndFloor), {
+      why: WHY_FLOOR,
+      upcast: (before) => ({ ...before, metadata: null, ignored_floor: false }),
+    }),
+  'transaction.voided': EventSchema.first('What remained of a hold was released.', voided).next(voided.extend(own), {
+    why: WHY_OWN,
+    upcast: (before) => ({ ...before, metadata: null }),
+  }),
   'transaction.expired': EventSchema.first(
     'What remained of a hold was released, because its time was up.',
-    transaction(['expiry'], moved),
-  ),
+    expired,
+  ).next(expired.extend(own), { why: WHY_OWN, upcast: (before) => ({ ...before, metadata: null }) }),
   'webhook_endpoint.disabled': EventSchema.first(
     'Nothing more is sent to a webhook endpoint until it is enabled.',
     webhookEndpointDisabled,

@@ -1,5 +1,6 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { LedgerError } from '#kernel/problem.js';
+import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { type DeadLetterWithEvent, letterWithEvent } from './dead-letter.queries.js';
@@ -16,11 +17,12 @@ const STATUSES = {
  * decide the same again changes nothing, and the first one's name and reason stay. Throws `not_found`, and
  * `invalid_transition` for a letter about which the contrary was decided.
  */
-export class DecideDeadLetterCommand extends Command<DeadLetterWithEvent> {
+export class DecideDeadLetterCommand extends Command<Answer> {
   constructor(
     readonly bounds: RequestBounds,
     readonly id: bigint,
     readonly decision: { what: keyof typeof STATUSES; by: string; reason: string },
+    readonly answering: Answering<DeadLetterWithEvent>,
   ) {
     super();
   }
@@ -28,13 +30,16 @@ export class DecideDeadLetterCommand extends Command<DeadLetterWithEvent> {
 
 @CommandHandler(DecideDeadLetterCommand)
 export class DecideDeadLetterHandler implements ICommandHandler<DecideDeadLetterCommand> {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly requests: IdempotentRequests,
+  ) {}
 
-  async execute({ bounds: { deadline }, id, decision }: DecideDeadLetterCommand): Promise<DeadLetterWithEvent> {
-    const merchantId = await merchantOfDeadLetter(this.database, id, deadline);
+  async execute({ bounds, id, decision, answering }: DecideDeadLetterCommand): Promise<Answer> {
+    const merchantId = await merchantOfDeadLetter(this.database, id, bounds.deadline);
     const { what, by, reason } = decision;
     const [ongoing, done] = STATUSES[what];
-    return this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+    return this.requests.answer(merchantId, bounds, answering, async (client) => {
       await decideDeadLetter(client, { merchantId, id }, { status: ongoing, by, reason });
       const letter = await letterWithEvent(client, merchantId, id);
       if (letter.status === ongoing || letter.status === done) return letter;

@@ -1,6 +1,6 @@
 /**
  * Array parameters in PostgreSQL's binary format: `pg` sends a Buffer as binary, and building one is 5–15 times cheaper
- * than the escaped text of a JS array (writer.md, section 5). Layout: dimensions, has-null flag, element oid, then for the
+ * than the escaped text of a JS array. Layout: dimensions, has-null flag, element oid, then for the
  * one dimension its length and lower bound, then each element as int32 length (-1: null) and bytes.
  */
 const HEADER_BYTES = 20;

@@ -22,7 +22,7 @@ export const ENVIRONMENT = z.object({
   ),
   HOST: z.string().min(1).default('127.0.0.1').describe('Address that the API listens on. Containers need `0.0.0.0`.'),
   DATABASE_URL: postgresUrl.describe(
-    'PostgreSQL 18 as an owner that may create tables and roles: for the migrations alone.',
+    'PostgreSQL 18 as the owner of the database, who may create tables and roles: for the migrations alone.',
   ),
   DATABASE_RUNTIME_URL: postgresUrl
     .optional()
@@ -104,7 +104,7 @@ export const ENVIRONMENT = z.object({
     'Lanes of the group-commit writer; a merchant stays in one.',
   ),
   WRITER_LANE_CAPACITY: integer({ default: 2_000, min: 1, max: 100_000 }).describe(
-    'Postings that may wait in a lane; beyond that the answer is `overloaded`.',
+    'Postings that may wait in a lane, for their group or for their balances to be told; beyond that the answer is `overloaded`.',
   ),
   WRITER_GROUP_SIZE: integer({ default: 200, min: 1, max: 10_000 }).describe(
     'Postings that one database transaction carries at most.',

@@ -6,6 +6,7 @@ import { LedgerError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Config } from './config.js';
 import { CursorCodec } from './cursor.js';
+import { IdempotentRequests } from './idempotency.js';
 import type { Logger } from './logging.js';
 import { Database } from './postgres.js';
 import { Telemetry } from './telemetry.js';
@@ -71,6 +72,11 @@ export class PlatformModule implements OnApplicationShutdown {
             }),
         },
         {
+          provide: IdempotentRequests,
+          useFactory: (database: Database) => new IdempotentRequests(database, { waitMs: config.idempotencyWaitMs }),
+          inject: [Database],
+        },
+        {
           provide: PostgresWorkerLease,
           useFactory: acquireLease,
           inject: [Database],
@@ -81,7 +87,16 @@ export class PlatformModule implements OnApplicationShutdown {
           inject: [PostgresWorkerLease],
         },
       ],
-      exports: [CONFIG, LOGGER, Telemetry, CursorCodec, Database, PostgresWorkerLease, SnowflakeGenerator],
+      exports: [
+        CONFIG,
+        LOGGER,
+        Telemetry,
+        CursorCodec,
+        Database,
+        IdempotentRequests,
+        PostgresWorkerLease,
+        SnowflakeGenerator,
+      ],
     };
   }
 

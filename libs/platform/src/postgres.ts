@@ -18,7 +18,8 @@ export interface Query {
 /** How long a statement may run on after its caller's deadline, so that PostgreSQL and not the socket ends it. */
 const SERVER_GRACE_MS = 50;
 const RETRIABLE = new Set(['40001', '40P01']);
-const UNAVAILABLE_CLASSES = ['08', '53', '57P', '58'];
+/** Classes and codes of SQLSTATE: the server cannot be reached, has no room, or has ended the session. */
+const UNAVAILABLE = ['08', '25P03', '25P04', '53', '57P', '58'];
 const UNAVAILABLE_ERRNOS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOENT', 'EHOSTUNREACH']);
 
 // int8 becomes bigint once, here; timestamptz becomes milliseconds since 1970.
@@ -196,9 +197,13 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
   );
 }
 
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '55P03';
+}
+
 export function isConnectionLoss(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) {
-    return UNAVAILABLE_CLASSES.some((prefix) => (error.code ?? '').startsWith(prefix)) && error.code !== '57014';
+    return UNAVAILABLE.some((prefix) => (error.code ?? '').startsWith(prefix)) && error.code !== '57014';
   }
   if (!(error instanceof Error)) return false;
   const { code } = error as NodeJS.ErrnoException;
@@ -221,6 +226,10 @@ export function translateError(error: unknown): unknown {
   }
   if (isConnectionLoss(error)) {
     return new LedgerError('database_unavailable', 'The database cannot be reached.', { retryAfterS: 1, cause: error });
+  }
+  if (isRetriable(error)) {
+    const detail = 'The database gave up this transaction because of another one; try again.';
+    return new LedgerError('database_unavailable', detail, { retryAfterS: 1, cause: error });
   }
   if (error instanceof pg.DatabaseError && error.code === '57014') return deadlineExceeded();
   return error;

@@ -3,17 +3,26 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, IsNull } from 'typeorm';
 import { notFound } from '#kernel/problem.js';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { withEntities } from '#platform/scoped-entities.js';
 import { generateApiKey, hintOf, sha256 } from './api-key.js';
 import { Authenticator } from './authenticator.js';
+import { insertApiKey } from './create-merchant.command.js';
 import { ApiKey, Merchant } from './merchant.entity.js';
 
+/** A key and what its owner sends, which is told once. */
+export interface IssuedApiKey {
+  key: ApiKey;
+  secret: string;
+}
+
 /** Gives a merchant one more key. Throws `not_found` for an unknown merchant. */
-export class IssueApiKeyCommand extends Command<{ key: ApiKey; secret: string }> {
+export class IssueApiKeyCommand extends Command<Answer> {
   constructor(
     readonly bounds: RequestBounds,
     readonly merchantId: bigint,
+    readonly answering: Answering<IssuedApiKey>,
   ) {
     super();
   }
@@ -22,18 +31,19 @@ export class IssueApiKeyCommand extends Command<{ key: ApiKey; secret: string }>
 @CommandHandler(IssueApiKeyCommand)
 export class IssueApiKeyHandler implements ICommandHandler<IssueApiKeyCommand> {
   constructor(
-    @InjectDataSource() private readonly source: DataSource,
+    private readonly requests: IdempotentRequests,
     private readonly ids: SnowflakeGenerator,
   ) {}
 
-  async execute({ bounds, merchantId }: IssueApiKeyCommand): Promise<{ key: ApiKey; secret: string }> {
+  execute({ bounds, merchantId, answering }: IssueApiKeyCommand): Promise<Answer> {
     const secret = generateApiKey(merchantId);
     const id = this.ids.next();
-    return withEntities(this.source, { merchantIds: [merchantId] }, bounds.deadline, async (manager) => {
-      if (!(await manager.existsBy(Merchant, { id: merchantId }))) throw notFound('merchant');
-      const createdAt = new Date(snowflakeTimeMs(id));
-      const key = { merchantId, id, secretSha256: sha256(secret), hint: hintOf(secret), createdAt, revokedAt: null };
-      await manager.insert(ApiKey, key);
+    const createdAt = new Date(snowflakeTimeMs(id));
+    const key = { merchantId, id, secretSha256: sha256(secret), hint: hintOf(secret), createdAt, revokedAt: null };
+    return this.requests.answer(merchantId, bounds, answering, async (client) => {
+      const { rowCount } = await client.query({ text: 'SELECT FROM merchants WHERE id = $1', values: [merchantId] });
+      if (rowCount === 0) throw notFound('merchant');
+      await insertApiKey(client, merchantId, { id, secret });
       return { key, secret };
     });
   }

@@ -1,11 +1,12 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
-import { Database, type TransactionClient } from '#platform/postgres.js';
+import { systemAccounts } from '#ledger/system-accounts.js';
+import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from '#platform/idempotency.js';
+import type { TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { endSpan, startChild, traceparentOf } from '#platform/tracing.js';
+import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { generateApiKey, hintOf, sha256 } from './api-key.js';
-import { systemAccounts } from './system-accounts.js';
 
 export interface NewMerchant {
   name: string;
@@ -26,10 +27,11 @@ export interface CreatedMerchant extends NewMerchant {
 }
 
 /** Opens a merchant with its system accounts and its first API key: all of it or nothing. */
-export class CreateMerchantCommand extends Command<CreatedMerchant> {
+export class CreateMerchantCommand extends Command<Answer> {
   constructor(
     readonly bounds: RequestBounds,
     readonly merchant: NewMerchant,
+    readonly answering: Answering<CreatedMerchant>,
   ) {
     super();
   }
@@ -45,25 +47,23 @@ INSERT INTO api_keys (merchant_id, id, secret_sha256, hint, created_at) VALUES (
 @CommandHandler(CreateMerchantCommand)
 export class CreateMerchantHandler implements ICommandHandler<CreateMerchantCommand> {
   constructor(
-    private readonly database: Database,
+    private readonly requests: IdempotentRequests,
     private readonly ids: SnowflakeGenerator,
   ) {}
 
-  async execute({ bounds, merchant }: CreateMerchantCommand): Promise<CreatedMerchant> {
+  async execute({ bounds, merchant, answering }: CreateMerchantCommand): Promise<Answer> {
     const id = this.ids.next();
     const accounts = systemAccounts(merchant.currencies, () => this.ids.next());
     const apiKey = { id: this.ids.next(), secret: generateApiKey(id) };
     const span = startChild(bounds.span, 'tenancy create merchant');
-    try {
-      await this.database.transaction({ merchantIds: [id] }, bounds.deadline, async (client) => {
-        await insertMerchant(client, id, merchant);
-        await insertAccounts(client, id, accounts, traceparentOf(bounds.span));
-        await insertApiKey(client, id, apiKey);
-      });
-    } finally {
-      endSpan(span);
-    }
-    return { ...merchant, id, createdAtMs: snowflakeTimeMs(id), accounts, apiKey };
+    const create = async (client: TransactionClient): Promise<CreatedMerchant> => {
+      await insertMerchant(client, id, merchant);
+      await insertAccounts(client, id, accounts, traceparentOf(bounds.span));
+      await insertApiKey(client, id, apiKey);
+      return { ...merchant, id, createdAtMs: snowflakeTimeMs(id), accounts, apiKey };
+    };
+    // A key of the merchant's own could not be found again: the next try would make another merchant.
+    return inSpan(span, () => this.requests.answer(id, bounds, answering, create, PLATFORM_TENANT));
   }
 }
 

@@ -1,3 +1,4 @@
+import { notFound } from '#kernel/problem.js';
 import type { EventType } from '#outbox/catalogue.js';
 import { positionText } from '#outbox/event-log.js';
 import type { Deadline } from '#platform/deadline.js';
@@ -29,12 +30,15 @@ const INSERT_SECRET = `
 INSERT INTO webhook_secrets (merchant_id, endpoint_id, id, key, created_at) VALUES ($1, $2, $3, $4, snowflake_time($3))`;
 
 /** Rotations of an endpoint take turns behind its row. */
-const LOCK_ENDPOINT = `
-SELECT status FROM webhook_endpoints WHERE merchant_id = $1 AND id = $2 AND status <> 'deleted' FOR NO KEY UPDATE`;
-/** Two secrets sign at most: the new one and the one before. $3 milliseconds that the latter goes on. */
+const LOCK_ENDPOINT = `${SELECT_ENDPOINT} FOR NO KEY UPDATE`;
+/** How many secrets of an endpoint sign, and when the first of them ends. */
+const COUNT_SIGNING = `
+SELECT count(*)::int AS signing, min(expires_at) AS first_end FROM webhook_secrets
+ WHERE merchant_id = $1 AND endpoint_id = $2 AND (expires_at IS NULL OR expires_at > now())`;
+/** The current secret goes on for $3 milliseconds; those before it, each to its own end. What signs no more is forgotten. */
 const RETIRE_SECRETS = `
 WITH dropped AS (
-  DELETE FROM webhook_secrets WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at IS NOT NULL
+  DELETE FROM webhook_secrets WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at <= now()
 )
 UPDATE webhook_secrets SET expires_at = now() + $3::bigint * interval '1 millisecond'
  WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at IS NULL`;
@@ -81,7 +85,7 @@ const REDELIVER = `
 UPDATE webhook_deliveries SET redelivery = redelivery OR status <> 'due', status = 'due', next_attempt_at = now()
  WHERE merchant_id = $1 AND endpoint_id = $2 AND id = $3`;
 
-interface EndpointRow {
+interface EndpointRow extends Record<string, unknown> {
   id: bigint;
   url: string;
   event_types: EventType[] | null;
@@ -108,11 +112,7 @@ export async function getEndpoint(
   deadline: Deadline,
 ): Promise<WebhookEndpoint | undefined> {
   const query = { text: SELECT_ENDPOINT, values: [merchantId, id] };
-  const [row] = await database.read<EndpointRow & Record<string, unknown>>(
-    { merchantIds: [merchantId] },
-    deadline,
-    query,
-  );
+  const [row] = await database.read<EndpointRow>({ merchantIds: [merchantId] }, deadline, query);
   return row && endpointOf(row);
 }
 
@@ -125,7 +125,7 @@ export async function listEndpoints(
 ): Promise<WebhookEndpoint[]> {
   const query = { text: SELECT_ENDPOINTS, values: [merchantId, page.before ?? null, page.limit] };
   const scope = { merchantIds: [merchantId] };
-  return (await database.read<EndpointRow & Record<string, unknown>>(scope, deadline, query)).map(endpointOf);
+  return (await database.read<EndpointRow>(scope, deadline, query)).map(endpointOf);
 }
 
 /** Answers false, and inserts nothing, when the merchant has `limit` endpoints. */
@@ -147,9 +147,26 @@ export async function insertSecret(
   await client.query({ text: INSERT_SECRET, values: [merchantId, secret.endpointId, secret.id, secret.key] });
 }
 
-/** Answers whether there is such an endpoint, which nobody else changes until the transaction ends. */
-export async function lockEndpoint(client: TransactionClient, merchantId: bigint, id: bigint): Promise<boolean> {
-  return (await client.query({ text: LOCK_ENDPOINT, values: [merchantId, id] })).rowCount === 1;
+/** The endpoint, which nobody else changes until the transaction ends. Throws `not_found`. */
+export async function lockEndpoint(
+  client: TransactionClient,
+  merchantId: bigint,
+  id: bigint,
+): Promise<WebhookEndpoint> {
+  const [row] = (await client.query<EndpointRow>({ text: LOCK_ENDPOINT, values: [merchantId, id] })).rows;
+  if (!row) throw notFound('webhook endpoint');
+  return endpointOf(row);
+}
+
+/** How many secrets sign; and when, in milliseconds since 1970, the first of those that were rotated stops. */
+export async function signingSecrets(
+  client: TransactionClient,
+  merchantId: bigint,
+  endpointId: bigint,
+): Promise<{ signing: number; firstEndMs: number | null }> {
+  const query = { text: COUNT_SIGNING, values: [merchantId, endpointId] };
+  const [row] = (await client.query<{ signing: number; first_end: number | null }>(query)).rows;
+  return { signing: row?.signing ?? 0, firstEndMs: row?.first_end ?? null };
 }
 
 export async function retireSecrets(
@@ -189,7 +206,7 @@ export async function makeDueAgain(
   await client.query({ text: REDELIVER, values: [merchantId, endpointId, id] });
 }
 
-interface DeliveryRow {
+interface DeliveryRow extends Record<string, unknown> {
   endpoint_id: bigint;
   id: bigint;
   event_xid: bigint;
@@ -202,20 +219,33 @@ interface DeliveryRow {
   log: string;
 }
 
-/** An endpoint's deliveries, newest first, or the one with that id. */
+/** An endpoint's deliveries, newest first. */
 export async function listDeliveries(
   database: Database,
   merchantId: bigint,
-  page: { endpointId: bigint; id?: bigint; before: bigint | undefined; limit: number },
+  page: { endpointId: bigint; before: bigint | undefined; limit: number },
   deadline: Deadline,
 ): Promise<WebhookDelivery[]> {
-  const values = [merchantId, page.endpointId, page.id ?? null, page.before ?? null, page.limit];
-  const scope = { merchantIds: [merchantId] };
-  const rows = await database.read<DeliveryRow & Record<string, unknown>>(scope, deadline, {
-    text: SELECT_DELIVERIES,
-    values,
-  });
-  return rows.map((row) => ({
+  const values = [merchantId, page.endpointId, null, page.before ?? null, page.limit];
+  const query = { text: SELECT_DELIVERIES, values };
+  return (await database.read<DeliveryRow>({ merchantIds: [merchantId] }, deadline, query)).map(deliveryOf);
+}
+
+/** One delivery, as the transaction sees it. Throws `not_found`. */
+export async function findDelivery(
+  client: TransactionClient,
+  merchantId: bigint,
+  endpointId: bigint,
+  id: bigint,
+): Promise<WebhookDelivery> {
+  const query = { text: SELECT_DELIVERIES, values: [merchantId, endpointId, id, null, 1] };
+  const [row] = (await client.query<DeliveryRow>(query)).rows;
+  if (!row) throw notFound('webhook delivery');
+  return deliveryOf(row);
+}
+
+function deliveryOf(row: DeliveryRow): WebhookDelivery {
+  return {
     id: row.id,
     endpointId: row.endpoint_id,
     messageId: positionText({ xid: row.event_xid, seq: row.event_seq }),
@@ -225,5 +255,5 @@ export async function listDeliveries(
     nextAttemptAtMs: row.next_attempt_at,
     deliveredAtMs: row.delivered_at,
     log: JSON.parse(row.log) as WebhookAttempt[],
-  }));
+  };
 }

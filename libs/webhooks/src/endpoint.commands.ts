@@ -2,29 +2,40 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid, LedgerError, notFound } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { EventType } from '#outbox/catalogue.js';
+import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { WebhookSettings } from '#platform/webhook-settings.js';
+import type { WebhookDelivery, WebhookEndpoint } from './endpoint.js';
 import {
   deleteEndpoint,
   enableEndpoint,
   endpointOfDelivery,
+  findDelivery,
   insertEndpoint,
   insertSecret,
   lockEndpoint,
   makeDueAgain,
   retireSecrets,
+  signingSecrets,
 } from './endpoint-store.js';
 import { endpointUrl, UrlRefused } from './endpoint-url.js';
 import { newKey, secretOf } from './signature.js';
 
-/** Registers a URL for events from now on. The answer is the only one with the secret. Throws `validation_failed`. */
-export class CreateWebhookEndpointCommand extends Command<{ id: bigint; secret: string }> {
+/** An endpoint and a secret that signs for it, which is told once. */
+export interface EndpointWithSecret {
+  endpoint: WebhookEndpoint;
+  secret: string;
+}
+
+/** Registers a URL for events from now on. Throws `validation_failed`. */
+export class CreateWebhookEndpointCommand extends Command<Answer> {
   constructor(
     readonly context: RequestContext,
     /** `eventTypes` null: all, also those that do not exist yet. */
     readonly endpoint: { url: string; eventTypes: readonly EventType[] | null },
     readonly settings: WebhookSettings,
+    readonly answering: Answering<EndpointWithSecret>,
   ) {
     super();
   }
@@ -33,21 +44,21 @@ export class CreateWebhookEndpointCommand extends Command<{ id: bigint; secret: 
 @CommandHandler(CreateWebhookEndpointCommand)
 export class CreateWebhookEndpointHandler implements ICommandHandler<CreateWebhookEndpointCommand> {
   constructor(
-    private readonly database: Database,
+    private readonly requests: IdempotentRequests,
     private readonly ids: SnowflakeGenerator,
   ) {}
 
-  async execute({ context, endpoint, settings }: CreateWebhookEndpointCommand) {
-    const { merchantId, deadline } = context;
+  async execute({ context, endpoint, settings, answering }: CreateWebhookEndpointCommand): Promise<Answer> {
+    const { merchantId } = context;
     const url = checked(endpoint.url, settings);
     const [id, secretId, key] = [this.ids.next(), this.ids.next(), newKey()];
     const limit = settings.endpointsPerMerchant;
-    await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+    return this.requests.answer(merchantId, context, answering, async (client) => {
       if (!(await insertEndpoint(client, merchantId, { id, url, eventTypes: endpoint.eventTypes }, limit)))
         throw invalid('url', `is one too many: a merchant has at most ${limit} endpoints`);
       await insertSecret(client, merchantId, { endpointId: id, id: secretId, key });
+      return { endpoint: await lockEndpoint(client, merchantId, id), secret: secretOf(key) };
     });
-    return { id, secret: secretOf(key) };
   }
 }
 
@@ -60,12 +71,19 @@ function checked(url: string, rules: WebhookSettings): string {
   }
 }
 
-/** Makes a new secret, which signs at once; the one before signs beside it for `overlapMs`. Throws `not_found`. */
-export class RotateWebhookSecretCommand extends Command<{ secret: string }> {
+/** Each makes every signature header longer. */
+const MAX_SIGNING_SECRETS = 5;
+
+/**
+ * Makes a new secret, which signs at once. The one before signs beside it for `overlapMs`, and earlier ones until their own
+ * end: whichever of them is deployed goes on verifying. Throws `not_found`, and `invalid_transition` when too many sign.
+ */
+export class RotateWebhookSecretCommand extends Command<Answer> {
   constructor(
     readonly context: RequestContext,
     readonly endpointId: bigint,
     readonly overlapMs: number,
+    readonly answering: Answering<EndpointWithSecret>,
   ) {
     super();
   }
@@ -74,20 +92,28 @@ export class RotateWebhookSecretCommand extends Command<{ secret: string }> {
 @CommandHandler(RotateWebhookSecretCommand)
 export class RotateWebhookSecretHandler implements ICommandHandler<RotateWebhookSecretCommand> {
   constructor(
-    private readonly database: Database,
+    private readonly requests: IdempotentRequests,
     private readonly ids: SnowflakeGenerator,
   ) {}
 
-  async execute({ context, endpointId, overlapMs }: RotateWebhookSecretCommand): Promise<{ secret: string }> {
-    const { merchantId, deadline } = context;
+  execute({ context, endpointId, overlapMs, answering }: RotateWebhookSecretCommand): Promise<Answer> {
+    const { merchantId } = context;
     const [id, key] = [this.ids.next(), newKey()];
-    await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
-      if (!(await lockEndpoint(client, merchantId, endpointId))) throw notFound('webhook endpoint');
+    return this.requests.answer(merchantId, context, answering, async (client) => {
+      const endpoint = await lockEndpoint(client, merchantId, endpointId);
+      refuseTooMany(await signingSecrets(client, merchantId, endpointId));
       await retireSecrets(client, merchantId, endpointId, overlapMs);
       await insertSecret(client, merchantId, { endpointId, id, key });
+      return { endpoint, secret: secretOf(key) };
     });
-    return { secret: secretOf(key) };
   }
+}
+
+function refuseTooMany({ signing, firstEndMs }: { signing: number; firstEndMs: number | null }): void {
+  if (signing < MAX_SIGNING_SECRETS) return;
+  const end = firstEndMs === null ? 'its end' : new Date(firstEndMs).toISOString();
+  const detail = `${signing} secrets of the endpoint sign at present: rotate again after ${end}, when the oldest stops.`;
+  throw new LedgerError('invalid_transition', detail);
 }
 
 /** Sends nothing more to an endpoint and forgets its secrets. Throws `not_found`. */
@@ -115,10 +141,11 @@ export class DeleteWebhookEndpointHandler implements ICommandHandler<DeleteWebho
  * Lets a disabled endpoint have events again, from now on, and first what was due when it was disabled. One that is enabled
  * stays as it is. Throws `not_found`.
  */
-export class EnableWebhookEndpointCommand extends Command<void> {
+export class EnableWebhookEndpointCommand extends Command<Answer> {
   constructor(
     readonly context: RequestContext,
     readonly endpointId: bigint,
+    readonly answering: Answering<WebhookEndpoint>,
   ) {
     super();
   }
@@ -126,21 +153,24 @@ export class EnableWebhookEndpointCommand extends Command<void> {
 
 @CommandHandler(EnableWebhookEndpointCommand)
 export class EnableWebhookEndpointHandler implements ICommandHandler<EnableWebhookEndpointCommand> {
-  constructor(private readonly database: Database) {}
+  constructor(private readonly requests: IdempotentRequests) {}
 
-  async execute({ context: { merchantId, deadline }, endpointId }: EnableWebhookEndpointCommand): Promise<void> {
-    await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
-      if (!(await lockEndpoint(client, merchantId, endpointId))) throw notFound('webhook endpoint');
+  execute({ context, endpointId, answering }: EnableWebhookEndpointCommand): Promise<Answer> {
+    const { merchantId } = context;
+    return this.requests.answer(merchantId, context, answering, async (client) => {
+      await lockEndpoint(client, merchantId, endpointId);
       await enableEndpoint(client, merchantId, endpointId);
+      return lockEndpoint(client, merchantId, endpointId);
     });
   }
 }
 
-/** Sends a delivery again, at once. Answers its endpoint. Throws `not_found`, and `invalid_transition` while that is disabled. */
-export class RedeliverCommand extends Command<{ endpointId: bigint }> {
+/** Sends a delivery again, at once. Throws `not_found`, and `invalid_transition` while its endpoint is disabled. */
+export class RedeliverCommand extends Command<Answer> {
   constructor(
     readonly context: RequestContext,
     readonly deliveryId: bigint,
+    readonly answering: Answering<WebhookDelivery>,
   ) {
     super();
   }
@@ -148,16 +178,17 @@ export class RedeliverCommand extends Command<{ endpointId: bigint }> {
 
 @CommandHandler(RedeliverCommand)
 export class RedeliverHandler implements ICommandHandler<RedeliverCommand> {
-  constructor(private readonly database: Database) {}
+  constructor(private readonly requests: IdempotentRequests) {}
 
-  async execute({ context: { merchantId, deadline }, deliveryId }: RedeliverCommand): Promise<{ endpointId: bigint }> {
-    return this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+  execute({ context, deliveryId, answering }: RedeliverCommand): Promise<Answer> {
+    const { merchantId } = context;
+    return this.requests.answer(merchantId, context, answering, async (client) => {
       const endpoint = await endpointOfDelivery(client, merchantId, deliveryId);
       if (!endpoint) throw notFound('webhook delivery');
       if (endpoint.status === 'disabled')
         throw new LedgerError('invalid_transition', 'The endpoint is disabled: enable it first.');
       await makeDueAgain(client, merchantId, endpoint.id, deliveryId);
-      return { endpointId: endpoint.id };
+      return findDelivery(client, merchantId, endpoint.id, deliveryId);
     });
   }
 }

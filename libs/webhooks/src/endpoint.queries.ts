@@ -45,11 +45,11 @@ export class ListWebhookEndpointsHandler implements IQueryHandler<ListWebhookEnd
   }
 }
 
-/** An endpoint's deliveries with their last attempts, newest first, or the one with `id`. Throws `not_found`. */
+/** An endpoint's deliveries with their last attempts, newest first. Throws `not_found`. */
 export class ListWebhookDeliveriesQuery extends Query<WebhookDelivery[]> {
   constructor(
     readonly context: RequestContext,
-    readonly page: { endpointId: bigint; id?: bigint; before: bigint | undefined; limit: number },
+    readonly page: { endpointId: bigint; before: bigint | undefined; limit: number },
   ) {
     super();
   }

@@ -1,13 +1,16 @@
-import { Body, Controller, Get, HttpCode, Post, Query } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { GetBalanceQuery } from '#balances/get-balance.query.js';
 import { GetAccountQuery, ListAccountsQuery, ListStatementQuery } from '#ledger/account.queries.js';
-import { CloseAccountCommand } from '#ledger/close-account.command.js';
+import { ChangeAccountStatusCommand, type StatusReply } from '#ledger/account-status.command.js';
+import type { NewAccount } from '#ledger/account-store.js';
 import { CreateAccountCommand } from '#ledger/create-account.command.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
+import { answering, givenIdempotencyOf, refuse, send } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
 import { noFields } from '../schemas.js';
@@ -20,6 +23,7 @@ import {
   balanceQuery,
   createAccount,
   listAccountsQuery,
+  newAccountBody,
   statement,
   statementLineBody,
   statementQuery,
@@ -42,19 +46,22 @@ export class AccountsController {
   })
   async create(
     @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: createAccount }) body: z.output<typeof createAccount>,
   ) {
-    const id = await this.commands.execute(
-      new CreateAccountCommand(context, {
-        code: body.code,
-        name: body.name,
-        currency: body.currency,
-        normalSide: body.normal_side,
-        minAvailable: body.min_available ?? null,
-        metadata: body.metadata && JSON.stringify(body.metadata),
-      }),
-    );
-    return this.#account(context, id);
+    const account = {
+      code: body.code,
+      name: body.name,
+      currency: body.currency,
+      normalSide: body.normal_side,
+      minAvailable: body.min_available ?? null,
+      metadata: body.metadata && JSON.stringify(body.metadata),
+    };
+    const created = answering(request, 201, (opened: NewAccount) => ({
+      body: newAccountBody(context.merchantId, opened),
+    }));
+    return send(reply, await this.commands.execute(new CreateAccountCommand(context, account, created)));
   }
 
   @Get()
@@ -90,21 +97,47 @@ export class AccountsController {
 
   @Post(':id/close')
   @HttpCode(200)
-  @Documented({ summary: 'Close an empty account', response: account, problems: ['not_found', 'invalid_transition'] })
+  @Documented({
+    summary: 'Close an empty account',
+    description: 'A system account never closes.',
+    response: account,
+    problems: ['not_found', 'invalid_transition'],
+  })
   async close(
     @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('account') id: bigint,
     @Body({ schema: noFields }) _body: z.output<typeof noFields>,
   ) {
-    await this.commands.execute(new CloseAccountCommand(context, id));
-    return this.#account(context, id);
+    const change = new ChangeAccountStatusCommand(context, id, 'close', givenIdempotencyOf(request));
+    return this.#answerStatus(reply, context, id, await this.commands.execute(change), 'closed');
+  }
+
+  @Post(':id/reopen')
+  @HttpCode(200)
+  @Documented({
+    summary: 'Open a closed account again',
+    description: 'Of an account that is open nothing changes.',
+    response: account,
+    problems: ['not_found'],
+  })
+  async reopen(
+    @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @PathId('account') id: bigint,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+  ) {
+    const change = new ChangeAccountStatusCommand(context, id, 'reopen', givenIdempotencyOf(request));
+    return this.#answerStatus(reply, context, id, await this.commands.execute(change), 'open');
   }
 
   @Get(':id/balance')
   @Documented({
     summary: 'Get the balance, now or by effective time',
     description:
-      '`cached` is linearizable for each account: never older than what anybody has been told. `strong` reads the database. `bounded` may come from the process, at most BALANCE_L1_MAX_AGE_MS old. `source` says where it came from.',
+      '`cached` is linearizable for each account: never older than what anybody has been told. `strong` reads the database. `bounded` may come from the process, at most BALANCE_L1_MAX_AGE_MS old. `source` says where it came from. With `at` it is at the highest version that it counts; `min_version` is compared with the account’s newest.',
     response: balance,
     problems: ['not_found'],
   })
@@ -146,6 +179,19 @@ export class AccountsController {
       position: (line) => line.accountVersion,
       body: (line) => statementLineBody(side, line),
     });
+  }
+
+  /** The account in the status that it was given: what else there is to it never changes, and a replay may come late. */
+  async #answerStatus(
+    reply: FastifyReply,
+    context: RequestContext,
+    id: bigint,
+    { result, replayed }: StatusReply,
+    status: 'open' | 'closed',
+  ) {
+    if (replayed) reply.header('Idempotent-Replayed', 'true');
+    if (result !== 'changed') return refuse(reply, result.refusal);
+    return { ...(await this.#account(context, id)), status };
   }
 
   async #account(context: RequestContext, id: bigint) {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { BalanceView } from '#balances/get-balance.query.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { availableAmount, pendingAmount, postedAmount, type Side, type Totals } from '#ledger/account.js';
+import type { NewAccount } from '#ledger/account-store.js';
 import type { AccountRecord, StatementLine } from '#ledger/balance-store.js';
 import {
   amountOut,
@@ -30,7 +31,11 @@ export const accountCodeIn = z
     ACCOUNT_CODE,
     'must be lower-case letters, digits and _ . : -, at most 128, with an optional currency suffix such as :EUR',
   )
-  .meta({ id: 'AccountCode', description: 'Unique per merchant.', examples: ['wallet:alice'] });
+  .meta({
+    id: 'AccountCode',
+    description: 'Unique per merchant. `<name>:…` with the name of a system account is reserved.',
+    examples: ['wallet:alice'],
+  });
 
 export const createAccount = z
   .strictObject({
@@ -132,6 +137,15 @@ export function accountBody(merchantId: bigint, record: AccountRecord) {
     metadata: JSON.parse(record.metadata) as Record<string, string | number | boolean>,
     created_at: time(record.createdAtMs),
   };
+}
+
+export function newAccountBody(merchantId: bigint, opened: NewAccount) {
+  return accountBody(merchantId, {
+    ...opened,
+    metadata: opened.metadata ?? '{}',
+    closed: false,
+    createdAtMs: snowflakeTimeMs(opened.id),
+  });
 }
 
 /** The three figures that every shape of a balance shares. */

@@ -1,11 +1,13 @@
-import { Body, Controller, Get, Post, Query } from '@nestjs/common';
+import { Body, Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { GetDeadLetterQuery, ListDeadLettersQuery } from '#outbox/dead-letter.queries.js';
+import { type DeadLetterWithEvent, GetDeadLetterQuery, ListDeadLettersQuery } from '#outbox/dead-letter.queries.js';
 import { DecideDeadLetterCommand } from '#outbox/decide-dead-letter.command.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
+import { answering, send } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentBounds, PathId } from '../request.js';
 import {
@@ -74,10 +76,12 @@ export class DeadLettersController {
   })
   redrive(
     @CurrentBounds() bounds: RequestBounds,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('dead letter') id: bigint,
-    @Body({ schema: decision }) body: z.output<typeof decision>,
+    @Body({ schema: decision }) { by, reason }: z.output<typeof decision>,
   ) {
-    return this.#decide(bounds, id, 'redrive', body);
+    return this.#decide(bounds, { request, reply }, id, { what: 'redrive', by, reason });
   }
 
   @Post(':id/discard')
@@ -92,19 +96,21 @@ export class DeadLettersController {
   })
   discard(
     @CurrentBounds() bounds: RequestBounds,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('dead letter') id: bigint,
-    @Body({ schema: decision }) body: z.output<typeof decision>,
+    @Body({ schema: decision }) { by, reason }: z.output<typeof decision>,
   ) {
-    return this.#decide(bounds, id, 'discard', body);
+    return this.#decide(bounds, { request, reply }, id, { what: 'discard', by, reason });
   }
 
   async #decide(
     bounds: RequestBounds,
+    { request, reply }: { request: FastifyRequest; reply: FastifyReply },
     id: bigint,
-    what: 'redrive' | 'discard',
-    { by, reason }: z.output<typeof decision>,
+    decided: DecideDeadLetterCommand['decision'],
   ) {
-    const command = new DecideDeadLetterCommand(bounds, id, { what, by, reason });
-    return deadLetterWithEventBody(await this.commands.execute(command));
+    const shown = answering(request, 202, (letter: DeadLetterWithEvent) => ({ body: deadLetterWithEventBody(letter) }));
+    return send(reply, await this.commands.execute(new DecideDeadLetterCommand(bounds, id, decided, shown)));
   }
 }

@@ -1,12 +1,19 @@
-import { Body, Controller, Delete, Get, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { IssueApiKeyCommand, ListApiKeysQuery, RevokeApiKeyCommand } from '#tenancy/api-key.commands.js';
-import { CreateMerchantCommand } from '#tenancy/create-merchant.command.js';
+import {
+  IssueApiKeyCommand,
+  type IssuedApiKey,
+  ListApiKeysQuery,
+  RevokeApiKeyCommand,
+} from '#tenancy/api-key.commands.js';
+import { type CreatedMerchant, CreateMerchantCommand } from '#tenancy/create-merchant.command.js';
 import { GetMerchantQuery, ListMerchantsQuery } from '#tenancy/merchant.queries.js';
 import { Documented } from '../documented.js';
+import { answering, send } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentBounds, PathId } from '../request.js';
 import { noFields } from '../schemas.js';
@@ -17,6 +24,7 @@ import {
   createdMerchantBody,
   createMerchant,
   issuedApiKey,
+  keptMerchantBody,
   merchant,
   merchantBody,
   merchantList,
@@ -46,11 +54,17 @@ export class MerchantsController {
   })
   async create(
     @CurrentBounds() bounds: RequestBounds,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: createMerchant }) body: z.output<typeof createMerchant>,
   ) {
     const { name, time_zone: timeZone, settlement_cutoff: settlementCutoff, currencies } = body;
-    const command = new CreateMerchantCommand(bounds, { name, timeZone, settlementCutoff, currencies });
-    return createdMerchantBody(await this.commands.execute(command));
+    const created = answering(request, 201, (result: CreatedMerchant) => ({
+      body: createdMerchantBody(result),
+      kept: keptMerchantBody(result),
+    }));
+    const command = new CreateMerchantCommand(bounds, { name, timeZone, settlementCutoff, currencies }, created);
+    return send(reply, await this.commands.execute(command));
   }
 
   @Get()
@@ -85,11 +99,16 @@ export class MerchantsController {
   })
   async issueKey(
     @CurrentBounds() bounds: RequestBounds,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('merchant') id: bigint,
     @Body({ schema: noFields }) _body: z.output<typeof noFields>,
   ) {
-    const { key, secret } = await this.commands.execute(new IssueApiKeyCommand(bounds, id));
-    return { ...apiKeyBody(key), secret };
+    const issued = answering(request, 201, ({ key, secret }: IssuedApiKey) => ({
+      body: { ...apiKeyBody(key), secret },
+      kept: { ...apiKeyBody(key), secret: null },
+    }));
+    return send(reply, await this.commands.execute(new IssueApiKeyCommand(bounds, id, issued)));
   }
 
   @Get(':id/api_keys')

@@ -1,9 +1,7 @@
 import { z } from 'zod';
-import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { NewAccount } from '#ledger/account-store.js';
 import type { CreatedMerchant } from '#tenancy/create-merchant.command.js';
 import type { ApiKey, Merchant } from '#tenancy/merchant.entity.js';
-import { account, accountBody, time } from '../accounts/shapes.js';
+import { account, newAccountBody, time } from '../accounts/shapes.js';
 import { currencyIn, currencyOut, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
 
 const MAX_CURRENCIES = 20;
@@ -46,7 +44,8 @@ const newKey = z.looseObject({
   secret: z
     .string()
     .regex(/^cfm_[0-9A-Za-z]{60}$/)
-    .meta({ description: 'Shown this once.' }),
+    .nullable()
+    .meta({ description: 'Shown this once: null in a replay.' }),
 });
 
 export const createdMerchant = merchant
@@ -109,13 +108,10 @@ export function createdMerchantBody(created: CreatedMerchant) {
   };
 }
 
-function newAccountBody(merchantId: bigint, opened: NewAccount) {
-  return accountBody(merchantId, {
-    ...opened,
-    metadata: opened.metadata ?? '{}',
-    closed: false,
-    createdAtMs: snowflakeTimeMs(opened.id),
-  });
+/** What a replay shows: the secret was told once. */
+export function keptMerchantBody(created: CreatedMerchant) {
+  const body = createdMerchantBody(created);
+  return { ...body, api_key: { ...body.api_key, secret: null } };
 }
 
 export function apiKeyBody(record: ApiKey) {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { systemClock } from '#kernel/clock.js';
-import { invalid, problemDocument } from '#kernel/problem.js';
+import { invalid, LedgerError, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Facts } from '#ledger/command.js';
 import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/limits.js';
@@ -72,6 +72,11 @@ const moveFactsIn = {
   }),
 };
 
+const ignoreFloorIn = z
+  .boolean()
+  .optional()
+  .meta({ description: 'For operators who act for the merchant: post it although an account falls below its floor.' });
+
 export const postTransaction = z
   .strictObject({
     type: typeIn,
@@ -85,6 +90,7 @@ export const postTransaction = z
       .array(entryIn)
       .min(MIN_ENTRIES, `must have at least ${MIN_ENTRIES} entries`)
       .max(MAX_ENTRIES, `must have at most ${MAX_ENTRIES} entries`),
+    ignore_floor: ignoreFloorIn,
     dry_run: z.boolean().optional().meta({ description: 'Decide, answer 200 and write nothing.' }),
   })
   .meta({ id: 'PostTransaction' });
@@ -116,6 +122,7 @@ export const voidPending = z.strictObject(moveFactsIn).optional().meta({ id: 'Vo
 export const reverseTransaction = z
   .strictObject({
     amount: amountIn.optional().meta({ description: 'Default: all that is not reversed yet.' }),
+    ignore_floor: ignoreFloorIn,
     ...moveFactsIn,
   })
   .optional()
@@ -123,7 +130,7 @@ export const reverseTransaction = z
 
 export const transaction = z
   .looseObject({
-    id: idOut,
+    id: idOut.nullable().meta({ description: 'Null in the answer to a dry run, which wrote nothing.' }),
     merchant_id: idOut,
     type: z.string(),
     status: statusSchema,
@@ -134,6 +141,14 @@ export const transaction = z
     expires_at: timestampOut.nullable(),
     parent_id: idOut.nullable(),
     metadata: metadataOut,
+    amount_remaining: amountOut.meta({
+      description: 'What it still holds: its debits in the currency of the first entry.',
+    }),
+    amount_reversed: amountOut.meta({
+      description: 'What of it has been reversed: its debits in the currency of the first entry.',
+    }),
+    ignored_floor: z.boolean().meta({ description: 'Whether an operator posted it without regard to floors.' }),
+    dry_run: z.literal(true).optional(),
     entries: z.array(
       z.looseObject({
         account_id: idOut,
@@ -181,6 +196,7 @@ export const listTransactionsQuery = z.strictObject({
   type: typeIn.optional(),
   status: statusSchema.optional(),
   external_ref: textIn(255).optional(),
+  parent_id: idIn.optional().meta({ description: 'What captured, released or reversed that transaction.' }),
   created_from: timestampIn.optional().meta({ description: 'Inclusive.' }),
   created_to: timestampIn.optional().meta({ description: 'Exclusive.' }),
   effective_from: timestampIn.optional().meta({ description: 'Inclusive.' }),
@@ -213,8 +229,21 @@ export function factsOf(body: z.output<typeof voidPending>, path = ''): Facts {
   };
 }
 
-/** Body → command. Throws `validation_failed` for what the schema cannot see. `path` prefixes the field (`transactions.3.`). */
-export function postRequestOf(body: z.output<typeof postTransaction>, path = ''): PostRequest {
+/** Floors bind a merchant whatever it asks. Throws `forbidden`. */
+export function ignoreFloorOf(body: { ignore_floor?: boolean } | undefined, byOperator: boolean, path = ''): boolean {
+  if (!body?.ignore_floor) return false;
+  if (byOperator) return true;
+  const message = 'is for an operator who acts for the merchant';
+  throw new LedgerError('forbidden', `ignore_floor: ${message}.`, {
+    errors: [{ path: `${path}ignore_floor`, message }],
+  });
+}
+
+/**
+ * Body → command. Throws `validation_failed` for what the schema cannot see, and `forbidden`. `path` prefixes the field
+ * (`transactions.3.`).
+ */
+export function postRequestOf(body: z.output<typeof postTransaction>, byOperator: boolean, path = ''): PostRequest {
   const facts = factsOf(body, path);
   const { expires_at: expiresAtMs } = body;
   if (expiresAtMs !== undefined) {
@@ -226,6 +255,7 @@ export function postRequestOf(body: z.output<typeof postTransaction>, path = '')
     type: body.type,
     ...facts,
     expiresAtMs,
+    ignoreFloor: ignoreFloorOf(body, byOperator, path),
     entries: body.entries.map((entry) => ({
       account: entry.account_id === undefined ? { code: entry.account_code ?? '' } : { id: entry.account_id },
       direction: entry.direction,
@@ -241,7 +271,7 @@ export function postRequestOf(body: z.output<typeof postTransaction>, path = '')
 
 /** `balances` has one line an account, as of this transaction: the totals after its last entry there. */
 export function transactionBody(merchantId: bigint, posting: Posting) {
-  const { transaction, status, accounts } = posting;
+  const { transaction, state, accounts } = posting;
   const balances = new Map<bigint, object>();
   const entries = transaction.entries.map((entry) => {
     const account = accounts.get(entry.accountId);
@@ -265,7 +295,7 @@ export function transactionBody(merchantId: bigint, posting: Posting) {
     id: String(transaction.id),
     merchant_id: String(merchantId),
     type: transaction.type,
-    status,
+    status: state.status,
     description: transaction.description ?? null,
     external_ref: transaction.externalRef ?? null,
     effective_at: time(transaction.effectiveAtMs),
@@ -273,6 +303,9 @@ export function transactionBody(merchantId: bigint, posting: Posting) {
     expires_at: transaction.expiresAtMs === undefined ? null : time(transaction.expiresAtMs),
     parent_id: transaction.parentId === undefined ? null : String(transaction.parentId),
     metadata: transaction.metadata === undefined ? {} : (JSON.parse(transaction.metadata) as Record<string, unknown>),
+    amount_remaining: String(state.remaining),
+    amount_reversed: String(state.reversed),
+    ignored_floor: transaction.ignoredFloor,
     entries,
     balances: [...balances.values()],
   };

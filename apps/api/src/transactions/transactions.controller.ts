@@ -2,23 +2,23 @@ import { Body, Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { invalid, notFound, problemDocument } from '#kernel/problem.js';
+import { invalid, notFound } from '#kernel/problem.js';
 import { MoveTransactionCommand } from '#ledger/move-transaction.command.js';
 import { PostBatchCommand } from '#ledger/post-batch.command.js';
 import { PostTransactionCommand } from '#ledger/post-transaction.command.js';
 import type { PostingReply } from '#ledger/posting.js';
-import type { Refusal } from '#ledger/submission.js';
 import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/transaction.queries.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
-import { idempotencyOf } from '../idempotency.js';
+import { idempotencyOf, refuse } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
 import {
   batchResultBody,
   batchResults,
   factsOf,
+  ignoreFloorOf,
   listTransactionsQuery,
   postBatch,
   postPending,
@@ -63,7 +63,7 @@ export class TransactionsController {
     alsoStatus: [200],
     response: transaction,
     requestExample: TRANSFER_EXAMPLE,
-    problems: ['not_found', ...LEDGER_REFUSES],
+    problems: ['forbidden', 'not_found', ...LEDGER_REFUSES],
     idempotent: true,
   })
   async create(
@@ -73,8 +73,10 @@ export class TransactionsController {
     @Body({ schema: postTransaction }) body: z.output<typeof postTransaction>,
   ) {
     const idempotency = body.dry_run ? 'dry run' : idempotencyOf(request);
-    const answer = await this.commands.execute(new PostTransactionCommand(context, postRequestOf(body), idempotency));
-    return answerWith(reply, context, answer, body.dry_run ? 200 : 201);
+    const answer = await this.commands.execute(
+      new PostTransactionCommand(context, postRequestOf(body, byOperator(request)), idempotency),
+    );
+    return answerWith(reply, context, answer, body.dry_run);
   }
 
   @Post('batch')
@@ -83,7 +85,7 @@ export class TransactionsController {
     largeBody: true,
     response: batchResults,
     requestExample: { mode: 'atomic', transactions: [TRANSFER_EXAMPLE] },
-    problems: ['not_found', ...LEDGER_REFUSES],
+    problems: ['forbidden', 'not_found', ...LEDGER_REFUSES],
     idempotent: true,
   })
   async createBatch(
@@ -95,7 +97,7 @@ export class TransactionsController {
     const idempotency = idempotencyOf(request);
     const requests = body.transactions.map((item, index) => {
       if (item.dry_run !== undefined) throw invalid(`transactions.${index}.dry_run`, 'is not for batches');
-      return postRequestOf(item, `transactions.${index}.`);
+      return postRequestOf(item, byOperator(request), `transactions.${index}.`);
     });
     const { result, replayed } = await this.commands.execute(
       new PostBatchCommand(context, body.mode, requests, idempotency),
@@ -117,6 +119,7 @@ export class TransactionsController {
       type: filters.type,
       status: filters.status,
       externalRef: filters.external_ref,
+      parentId: filters.parent_id,
       createdFromMs: filters.created_from,
       createdToMs: filters.created_to,
       effectiveFromMs: filters.effective_from,
@@ -174,7 +177,6 @@ export class TransactionsController {
       reply,
       context,
       await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))),
-      201,
     );
   }
 
@@ -198,7 +200,6 @@ export class TransactionsController {
       reply,
       context,
       await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))),
-      201,
     );
   }
 
@@ -209,6 +210,7 @@ export class TransactionsController {
     response: transaction,
     requestExample: { amount: '500' },
     problems: [
+      'forbidden',
       'not_found',
       'already_reversed',
       'invalid_transition',
@@ -225,26 +227,32 @@ export class TransactionsController {
     @PathId('transaction') parentId: bigint,
     @Body({ schema: reverseTransaction }) body: z.output<typeof reverseTransaction>,
   ) {
-    const move = { kind: 'reverse', parentId, amount: body?.amount, ...factsOf(body) } as const;
+    const move = {
+      kind: 'reverse',
+      parentId,
+      amount: body?.amount,
+      ignoreFloor: ignoreFloorOf(body, byOperator(request)),
+      ...factsOf(body),
+    } as const;
     return answerWith(
       reply,
       context,
       await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))),
-      201,
     );
   }
 }
 
-/** The transaction, or the refusal as it was first told. */
-function answerWith(reply: FastifyReply, context: RequestContext, { result, replayed }: PostingReply, status: number) {
-  if (replayed) reply.header('Idempotent-Replayed', 'true');
-  if ('refusal' in result) return refuse(reply, result.refusal);
-  reply.status(status);
-  return transactionBody(context.merchantId, result.posting);
+/** Whether an operator asks, for the merchant. */
+function byOperator(request: FastifyRequest): boolean {
+  return request.exchange?.byOperator ?? false;
 }
 
-function refuse(reply: FastifyReply, refusal: Refusal) {
-  const document = problemDocument(refusal);
-  reply.status(document.status).header('content-type', 'application/problem+json');
-  return document;
+/** The transaction, or the refusal as it was first told. */
+function answerWith(reply: FastifyReply, context: RequestContext, answer: PostingReply, isDryRun = false) {
+  const { result, replayed } = answer;
+  if (replayed) reply.header('Idempotent-Replayed', 'true');
+  if ('refusal' in result) return refuse(reply, result.refusal);
+  reply.status(isDryRun ? 200 : 201);
+  const body = transactionBody(context.merchantId, result.posting);
+  return isDryRun ? { ...body, id: null, dry_run: true } : body;
 }

@@ -41,7 +41,8 @@ export const webhookEndpoint = z
 const secret = z
   .string()
   .regex(/^whsec_[A-Za-z0-9+/]+=*$/)
-  .meta({ description: 'Signs, as Standard Webhooks has it. Shown this once.' });
+  .nullable()
+  .meta({ description: 'Signs, as Standard Webhooks has it. Shown this once: null in a replay.' });
 
 export const createdWebhookEndpoint = webhookEndpoint.extend({ secret }).meta({ id: 'CreatedWebhookEndpoint' });
 

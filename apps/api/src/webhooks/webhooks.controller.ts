@@ -1,7 +1,7 @@
-import { Body, Controller, Delete, Get, Inject, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Inject, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { notFound } from '#kernel/problem.js';
 import type { Config } from '#platform/config.js';
 import { cursorScope } from '#platform/cursor.js';
 import { CONFIG } from '#platform/platform.module.js';
@@ -10,15 +10,18 @@ import {
   CreateWebhookEndpointCommand,
   DeleteWebhookEndpointCommand,
   EnableWebhookEndpointCommand,
+  type EndpointWithSecret,
   RedeliverCommand,
   RotateWebhookSecretCommand,
 } from '#webhooks/endpoint.commands.js';
+import type { WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
 import {
   GetWebhookEndpointQuery,
   ListWebhookDeliveriesQuery,
   ListWebhookEndpointsQuery,
 } from '#webhooks/endpoint.queries.js';
 import { Documented } from '../documented.js';
+import { answering, send } from '../idempotency.js';
 import { pageQuery } from '../merchants/shapes.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
@@ -54,16 +57,14 @@ export class WebhookEndpointsController {
   })
   async create(
     @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: createWebhookEndpoint }) body: z.output<typeof createWebhookEndpoint>,
   ) {
-    const { id, secret } = await this.commands.execute(
-      new CreateWebhookEndpointCommand(
-        context,
-        { url: body.url, eventTypes: body.event_types ?? null },
-        this.config.webhooks,
-      ),
-    );
-    return { ...(await this.#endpoint(context, id)), secret };
+    const endpoint = { url: body.url, eventTypes: body.event_types ?? null };
+    const created = answering(request, 201, withSecret(context));
+    const command = new CreateWebhookEndpointCommand(context, endpoint, this.config.webhooks, created);
+    return send(reply, await this.commands.execute(command));
   }
 
   @Get()
@@ -102,18 +103,22 @@ export class WebhookEndpointsController {
   @Post(':id/rotate_secret')
   @Documented({
     summary: 'Make a new secret',
-    description: 'It signs at once; the one before signs beside it for WEBHOOK_SECRET_OVERLAP_HOURS.',
+    description:
+      'It signs at once; each one before it signs until WEBHOOK_SECRET_OVERLAP_HOURS after its own rotation. Five sign at most: another rotation is then refused.',
     response: createdWebhookEndpoint,
-    problems: ['not_found'],
+    problems: ['not_found', 'invalid_transition'],
   })
   async rotateSecret(
     @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('webhook endpoint') id: bigint,
     @Body({ schema: noFields }) _body: z.output<typeof noFields>,
   ) {
     const { secretOverlapMs } = this.config.webhooks;
-    const { secret } = await this.commands.execute(new RotateWebhookSecretCommand(context, id, secretOverlapMs));
-    return { ...(await this.#endpoint(context, id)), secret };
+    const rotated = answering(request, 200, withSecret(context));
+    const command = new RotateWebhookSecretCommand(context, id, secretOverlapMs, rotated);
+    return send(reply, await this.commands.execute(command));
   }
 
   @Post(':id/enable')
@@ -126,11 +131,15 @@ export class WebhookEndpointsController {
   })
   async enable(
     @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('webhook endpoint') id: bigint,
     @Body({ schema: noFields }) _body: z.output<typeof noFields>,
   ) {
-    await this.commands.execute(new EnableWebhookEndpointCommand(context, id));
-    return this.#endpoint(context, id);
+    const enabled = answering(request, 200, (endpoint: WebhookEndpoint) => ({
+      body: webhookEndpointBody(context.merchantId, endpoint),
+    }));
+    return send(reply, await this.commands.execute(new EnableWebhookEndpointCommand(context, id, enabled)));
   }
 
   @Get(':id/deliveries')
@@ -165,10 +174,7 @@ export class WebhookEndpointsController {
 
 @Controller('v1/webhook_deliveries')
 export class WebhookDeliveriesController {
-  constructor(
-    private readonly commands: CommandBus,
-    private readonly queries: QueryBus,
-  ) {}
+  constructor(private readonly commands: CommandBus) {}
 
   @Post(':id/redeliver')
   @Documented({
@@ -181,13 +187,20 @@ export class WebhookDeliveriesController {
   })
   async redeliver(
     @CurrentContext() context: RequestContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
     @PathId('webhook delivery') id: bigint,
     @Body({ schema: noFields }) _body: z.output<typeof noFields>,
   ) {
-    const { endpointId } = await this.commands.execute(new RedeliverCommand(context, id));
-    const page = { endpointId, id, before: undefined, limit: 1 };
-    const [delivery] = await this.queries.execute(new ListWebhookDeliveriesQuery(context, page));
-    if (!delivery) throw notFound('webhook delivery');
-    return webhookDeliveryBody(delivery);
+    const due = answering(request, 202, (delivery: WebhookDelivery) => ({ body: webhookDeliveryBody(delivery) }));
+    return send(reply, await this.commands.execute(new RedeliverCommand(context, id, due)));
   }
+}
+
+/** An answer with a secret, which a replay has null in place of. */
+function withSecret({ merchantId }: RequestContext) {
+  return ({ endpoint, secret }: EndpointWithSecret) => {
+    const shown = webhookEndpointBody(merchantId, endpoint);
+    return { body: { ...shown, secret }, kept: { ...shown, secret: null } };
+  };
 }

@@ -1,0 +1,20 @@
+import { ServicesError } from './services/services-error.mjs';
+
+/**
+ * One request to the API, for scripts that are its clients like anybody.
+ * @param {{ url: string, key: string, method: string, path: string, body?: unknown, idempotencyKey?: string | undefined }} request
+ * @returns {Promise<any>} the answer's body; anything but success is an error with what the service said
+ */
+export async function callApi({ url, key, method, path, body, idempotencyKey }) {
+  /** @type {Record<string, string>} */
+  const headers = { authorization: `Bearer ${key}` };
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
+  const init = { method, headers, body: body === undefined ? null : JSON.stringify(body) };
+  const response = await fetch(url + path, init).catch((error) => {
+    throw new ServicesError(`${method} ${path}: ${url} does not answer (${error.cause?.code ?? error.message}).`);
+  });
+  const text = await response.text();
+  if (!response.ok) throw new ServicesError(`${method} ${path} was answered ${response.status}: ${text}`);
+  return text === '' ? undefined : JSON.parse(text);
+}

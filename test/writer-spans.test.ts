@@ -1,0 +1,115 @@
+import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { Deadline } from '#platform/deadline.js';
+import { Telemetry } from '#platform/telemetry.js';
+import { endSpan } from '#platform/tracing.js';
+import { Bystander } from './support/bystander.js';
+import { freshDatabase, type TestDatabase } from './support/database.js';
+import { TestLedger, transfer } from './support/ledger.js';
+import { COMMIT, cut, TcpProxy } from './support/tcp-proxy.js';
+
+const ERROR = 2;
+const exporter = new InMemorySpanExporter();
+let telemetry: Telemetry;
+let on: TestDatabase;
+let bystander: Bystander;
+let proxy: TcpProxy;
+let ledger: TestLedger;
+let merchant: bigint;
+let accounts: [bigint, bigint];
+
+beforeAll(async () => {
+  const spanProcessor = new SimpleSpanProcessor({ exporter });
+  telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+  on = await freshDatabase();
+  bystander = await Bystander.open(on);
+  proxy = await TcpProxy.open(on.runtimeUrl);
+  ledger = await TestLedger.open(on, { databaseUrl: proxy.url, lanes: 1 });
+  merchant = await ledger.createMerchant();
+  accounts = [await ledger.createAccount(merchant, { code: 'a' }), await ledger.createAccount(merchant, { code: 'b' })];
+});
+afterAll(async () => {
+  await Promise.all([proxy.close(), ledger.close(), bystander.close()]);
+  await on.drop();
+  await telemetry.shutdown();
+});
+beforeEach(() => exporter.reset());
+
+/** Posts in a trace of its own; answers its spans in the order of their starts. */
+async function traced(request = transfer(...accounts, 1n)): Promise<ReadableSpan[]> {
+  const span = telemetry.startRequest(
+    { method: 'POST', route: '/test', path: '/test', startedMs: performance.now() },
+    undefined,
+  );
+  const { commands, accounts: touched } = await ledger.desk.resolve({ ...ledger.context(merchant), span }, [request]);
+  const context = { merchantId: merchant, deadline: Deadline.after(60_000), span };
+  const idempotency = { key: crypto.randomUUID(), requestSha256: Buffer.alloc(32) };
+  await ledger.desk
+    .submit(context, { mode: 'single', commands, accounts: touched, idempotency })
+    .catch(() => undefined)
+    .finally(() => endSpan(span));
+  const { traceId } = span.spanContext();
+  const spans = exporter.getFinishedSpans().filter((finished) => finished.spanContext().traceId === traceId);
+  return spans.sort((a, b) => startOf(a) - startOf(b));
+}
+
+const startOf = ({ startTime: [s, ns] }: ReadableSpan): number => s * 1_000 + ns / 1e6;
+const endOf = ({ endTime: [s, ns] }: ReadableSpan): number => s * 1_000 + ns / 1e6;
+const told = (spans: readonly ReadableSpan[]) =>
+  spans.map(({ name, status }) => (status.code === ERROR ? `${name} !` : name));
+
+test('a posting that goes well: its wait, its group and both steps', async () => {
+  expect(told(await traced())).toEqual([
+    'POST /test',
+    'ledger post',
+    'wait in lane',
+    'commit group',
+    'lock balances',
+    'write and commit',
+  ]);
+});
+
+test('a try that fails ends its spans with the error, and the next one has spans of its own, after it', async () => {
+  proxy.onNext(COMMIT, cut);
+  const spans = await traced();
+  expect(told(spans)).toEqual([
+    'POST /test',
+    'ledger post',
+    'wait in lane',
+    'commit group !',
+    'lock balances',
+    'write and commit !',
+    'settle',
+    'commit group',
+    'lock balances',
+    'write and commit',
+  ]);
+  const groups = spans.filter(({ name }) => name === 'commit group');
+  expect(groups.map(({ attributes }) => attributes['counterfoil.group.attempt'])).toEqual([1, 2]);
+  expect(startOf(groups[1] as ReadableSpan)).toBeGreaterThanOrEqual(endOf(groups[0] as ReadableSpan));
+});
+
+test('a step before COMMIT that fails has its span, too', async () => {
+  proxy.onNext('lock-balances', cut);
+  const spans = await traced();
+  expect(told(spans).slice(3)).toEqual([
+    'commit group !',
+    'lock balances !',
+    'commit group',
+    'lock balances',
+    'write and commit',
+  ]);
+  expect(spans.find(({ status }) => status.code === ERROR)?.events.map(({ name }) => name)).toEqual(['exception']);
+});
+
+test('what PostgreSQL rejects shows where', async () => {
+  const spans = await traced(transfer(...accounts, 1n, { description: 'NUL \u0000 byte' }));
+  expect(told(spans)).toEqual([
+    'POST /test',
+    'ledger post !',
+    'wait in lane',
+    'commit group !',
+    'lock balances',
+    'write and commit !',
+  ]);
+});
