@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CacheClient } from '#balances/cache-client.js';
 import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
+import { verifyCache } from '#balances/checks.js';
 import { DatabaseReads } from '#balances/database-reads.js';
 import { CacheGuard } from '#balances/guard.js';
 import { loadBalances } from '#balances/load-balances.js';
@@ -14,7 +15,7 @@ import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
-import { TestLedger, transfer } from './support/ledger.js';
+import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
 
 const TTL = 60_000;
@@ -95,13 +96,89 @@ const behindTheBack = (change: string) =>
     await admin.query('COMMIT');
   });
 
+/** Totals of which no two are alike: 17 and 5 posted, 3 and 2 held, as the postings say. */
+async function postFourTotals(): Promise<void> {
+  const { accountId } = account;
+  for (const [from, to, amount, pending] of [
+    [accountId, other.accountId, 7n, false],
+    [other.accountId, accountId, 5n, false],
+    [accountId, other.accountId, 3n, true],
+    [other.accountId, accountId, 2n, true],
+  ] as const) {
+    postedId(await ledger.post(merchantId, transfer(from, to, amount, { pending })));
+  }
+}
+const FOUR_TOTALS = { version: 6n, postedDebits: 17n, postedCredits: 5n, pendingDebits: 3n, pendingCredits: 2n };
+
+/** Fills the cache as somebody would whose columns have changed places. */
+async function fillSwapped(): Promise<void> {
+  await postFourTotals();
+  await raw.flushall();
+  const swapped = new DatabaseReads(
+    async (accounts, deadline) => {
+      const balances = await loadBalances(ledger.database, accounts, deadline);
+      for (const [key, balance] of balances) {
+        const { pendingDebits, pendingCredits } = balance;
+        balances.set(key, { ...balance, pendingDebits: pendingCredits, pendingCredits: pendingDebits });
+      }
+      return balances;
+    },
+    { concurrency: 2, queue: 100 },
+  );
+  const wrong = new BalanceReader(
+    { client, untold, database: swapped },
+    { ttlMs: TTL, leaseWaitMs: 100, l1MaxAgeMs: 0, earlyRefresh: 0 },
+  );
+  await wrong.read(account, { consistency: 'cached', deadline: Deadline.after(5_000) });
+}
+
 const FAULT_LINE = {
   healed: true,
   level: expect.anything(),
   msg: 'the cache served a balance that is not the ledger’s',
 };
 
+test('the cache is filled from PostgreSQL with each total in its place', async () => {
+  await postFourTotals();
+  await raw.flushall();
+  expect(await read()).toMatchObject({ ...FOUR_TOTALS, source: 'database' });
+  expect(await read()).toMatchObject({ ...FOUR_TOTALS, source: 'cache' });
+});
+
+describe('verify', () => {
+  const verified = () => verifyCache(on.runtimeUrl, redis.url);
+
+  test('counts what is cached and finds nothing wrong with it, as the runtime role and as the owner alike', async () => {
+    const expected = { name: expect.stringMatching(/^I5/), counted: 2n, offenders: [] };
+    expect(await verified()).toEqual(expected);
+    expect(await verifyCache(on.ownerUrl, redis.url)).toEqual(expected);
+    await raw.del(cacheKey(other));
+    expect(await verified()).toMatchObject({ counted: 1n, offenders: [] });
+  });
+
+  test.each([
+    ['other totals', async () => void (await raw.hset(cacheKey(account), 'val', `11 0 0 0 ${Date.now()}`)), 'corrupt'],
+    ['held debits and credits swapped', fillSwapped, 'corrupt'],
+    ['an older version', () => behindTheBack('version = version + 1'), 'stale'],
+    ['a version that never was', () => behindTheBack('version = version - 1'), 'ahead'],
+  ])('names an account that is cached with %s, and leaves it as it is', async (_, plant, verdict) => {
+    await plant();
+    const before = await raw.hgetall(cacheKey(account));
+    const { offenders } = await verified();
+    expect(offenders).toEqual([expect.stringContaining(`account ${account.accountId}: ${verdict}: `)]);
+    expect(await raw.hgetall(cacheKey(account))).toEqual(before);
+  });
+});
+
 describe('the monitor', () => {
+  test('finds a cache that is filled with totals in each other’s places', async () => {
+    await fillSwapped();
+    const monitor = monitorOf();
+    expect(await monitor.check([account])).toBe(1);
+    expect(monitor.counts).toMatchObject({ corrupt: 1, healed: 1 });
+    expect(await read()).toMatchObject(FOUR_TOTALS);
+  });
+
   test('counts what is right as fresh, and logs nothing', async () => {
     const monitor = monitorOf();
     expect(await monitor.round()).toBe(0);
@@ -206,7 +283,7 @@ describe('the monitor', () => {
   test('a write between each look and its comparison is no fault: only what was committed before the look counts', async () => {
     const racing: Pick<Database, 'read'> = {
       read: async (scope, deadline, query) => {
-        if (query.name === 'load-balances') await post();
+        if (query.name === 'ledger-balances') await post();
         return ledger.database.read(scope, deadline, query);
       },
     };

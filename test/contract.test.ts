@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { CURRENCIES } from '#kernel/currency.js';
 import { expireDueHolds } from '#ledger/expiry.js';
 import { Database } from '#platform/postgres.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';
@@ -75,6 +76,12 @@ describe('merchants and keys', () => {
 
   test('health is told without a key', async () => {
     expect((await api.client().get('/healthz')).body).toEqual({ status: 'ok' });
+    const { data } = (await api.client().get('/v1/currencies')).body;
+    const exponents = { EUR: 2, JPY: 0, KWD: 3, MGA: 2 };
+    for (const [code, exponent] of Object.entries(exponents))
+      expect(data).toContainEqual({ code, exponent, name: expect.stringMatching(/^[A-Z][a-z]+ [A-Z]?[a-z]+$|^Euro$/) });
+    expect(data.map(({ code }: Json) => code)).toEqual(CURRENCIES);
+    expect((await api.client().get('/v1/currencies?limit=1')).body.errors[0].path).toBe('limit');
     expect((await api.client().get('/readyz')).body.status).toBe('ready');
     expect((await api.client().get('/docs')).status).toBe(200);
   });

@@ -10,6 +10,7 @@ import { SummariesModule } from '#summaries/summaries.module.js';
 import { TenancyModule } from '#tenancy/tenancy.module.js';
 import { WebhooksModule } from '#webhooks/webhooks.module.js';
 import { AccountsController } from './accounts/accounts.controller.js';
+import { CurrenciesController } from './currencies.controller.js';
 import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
 import { EventsController } from './events/events.controller.js';
 import { HealthController } from './health.controller.js';
@@ -22,6 +23,7 @@ import { WebhookDeliveriesController, WebhookEndpointsController } from './webho
 
 export const CONTROLLERS = [
   HealthController,
+  CurrenciesController,
   MerchantsController,
   AccountsController,
   TransactionsController,

@@ -1,4 +1,6 @@
-// npm run verify: checks the books at DATABASE_RUNTIME_URL or DATABASE_URL. Exit code 1: they are wrong; 2: could not be read.
+// npm run verify: checks the books at DATABASE_RUNTIME_URL or DATABASE_URL, and the balances that are cached at REDIS_URL, where that is
+// set. Exit code 1: they are wrong; 2: could not be read.
+import { verifyCache } from '#balances/checks.js';
 import { verify } from '#ledger/verify.js';
 import { CHECKS } from './checks.js';
 
@@ -11,13 +13,15 @@ if (!url) {
   try {
     await report(url);
   } catch (error) {
-    console.error(`counterfoil: the database could not be verified: ${(error as Error).message}`);
+    console.error(`counterfoil: what is to be verified could not be read: ${(error as Error).message}`);
     process.exitCode = 2;
   }
 }
 
 async function report(databaseUrl: string): Promise<void> {
   const results = await verify(databaseUrl, CHECKS);
+  const redisUrl = process.env.REDIS_URL;
+  if (redisUrl) results.push(await verifyCache(databaseUrl, redisUrl));
   for (const { name, counted, offenders } of results) {
     console.log(`${offenders.length === 0 ? 'ok   ' : 'WRONG'} ${name}: ${counted} counted`);
     for (const offender of offenders) console.log(`        ${offender}`);

@@ -1,6 +1,7 @@
 import { labelled, type Metrics } from '#platform/metrics.js';
 import type { BalanceCache } from './balance-cache.js';
-import { type BalanceMonitor, VERDICTS } from './monitor.js';
+import { VERDICTS } from './cache-judge.js';
+import type { BalanceMonitor } from './monitor.js';
 
 const BREAKER_STATES = ['closed', 'half-open', 'open'] as const;
 

@@ -1,21 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Totals } from '#ledger/account.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import type { CacheClient, ScriptCall } from './cache-client.js';
-import { type AccountKey, accountOf, type CachedBalance, cacheKey, decodeValue } from './cached-balance.js';
-import { loadBalances } from './load-balances.js';
+import { CacheJudge, type Compared, JUDGED_AT_ONCE, type Verdict } from './cache-judge.js';
+import { type AccountKey, accountOf, cacheKey } from './cached-balance.js';
 import { lastEventsOf, sampleAccounts } from './monitor-store.js';
-
-/**
- * What one account's cache entry was found to be. `fenced` and `absent`: nothing can be served, which is never wrong.
- * `stale`: it serves a version below one that was committed before it was looked at. `ahead`: it serves a version that the
- * ledger does not have. `corrupt`: the ledger's version with other totals, or a value that nobody here wrote.
- */
-export type Verdict = 'fresh' | 'stale' | 'ahead' | 'corrupt' | 'absent' | 'fenced';
-export const VERDICTS: readonly Verdict[] = ['fresh', 'stale', 'ahead', 'corrupt', 'absent', 'fenced'];
-const FAULTS: readonly Verdict[] = ['stale', 'ahead', 'corrupt'];
 
 export interface MonitorOptions {
   ttlMs: number;
@@ -33,31 +22,7 @@ export interface MonitorCounts extends Readonly<Record<Verdict, number>> {
   readonly healed: number;
 }
 
-/** One look at the cache, as it would be served at that moment. */
-type Look =
-  | { kind: 'fenced' | 'absent' }
-  | { kind: 'served'; version: bigint; balance: CachedBalance; raw: Raw }
-  | { kind: 'unreadable'; raw: Raw };
-
-/** Version and value as Redis has them. */
-type Raw = readonly [version: string, value: string];
-
-interface Compared {
-  readonly account: AccountKey;
-  readonly look: Look;
-  readonly ledger: CachedBalance | undefined;
-  readonly verdict: Verdict;
-}
-
-/**
- * Several times the default BALANCE_REDIS_TIMEOUT_MS. With its fence a write is never met in between; one whose fence was
- * lost is, from its COMMIT to its publish, and should not wake anybody. Shorter would; longer only delays the heal.
- */
-const CONFIRM_AFTER_MS = 200;
-const CONFIRMATIONS = 2;
 const DEADLINE_MS = 5_000;
-/** Hashes in one pipeline: they must come within BALANCE_REDIS_TIMEOUT_MS. */
-const BATCH = 100;
 /** Steps of SCAN in one round; a cache that holds little else than balances needs one or two. */
 const SCAN_STEPS = 10;
 
@@ -70,7 +35,8 @@ export class BalanceMonitor {
   readonly #client: CacheClient;
   readonly #database: Database;
   readonly #logger: Logger;
-  readonly #options: Required<MonitorOptions>;
+  readonly #judge: CacheJudge;
+  readonly #options: MonitorOptions;
   readonly #counts = {
     fresh: 0,
     stale: 0,
@@ -89,7 +55,8 @@ export class BalanceMonitor {
     this.#client = parts.client;
     this.#database = parts.database;
     this.#logger = parts.logger;
-    this.#options = { confirmAfterMs: CONFIRM_AFTER_MS, ...options };
+    this.#judge = new CacheJudge(parts.client, parts.database, options.confirmAfterMs);
+    this.#options = options;
   }
 
   get counts(): MonitorCounts {
@@ -105,58 +72,24 @@ export class BalanceMonitor {
     ]);
     const distinct = [...new Map([...cached, ...any].map((account) => [cacheKey(account), account])).values()];
     let faults = 0;
-    for (let at = 0; at < distinct.length; at += BATCH) faults += await this.check(distinct.slice(at, at + BATCH));
+    for (let at = 0; at < distinct.length; at += JUDGED_AT_ONCE)
+      faults += await this.check(distinct.slice(at, at + JUDGED_AT_ONCE));
     this.#counts.rounds += 1;
     return faults;
   }
 
   /** Compares, counts, logs and heals these accounts. Answers how many faults it found. */
   async check(accounts: readonly AccountKey[]): Promise<number> {
-    const settle = (compared: readonly Compared[]): Compared[] => {
-      for (const { verdict } of compared) if (!FAULTS.includes(verdict)) this.#counts[verdict] += 1;
-      return compared.filter(({ verdict }) => FAULTS.includes(verdict));
-    };
-    let suspects = settle(await this.#compare(accounts, new Map()));
-    this.#counts.suspected += suspects.length;
-    // The first look was older than the ledger's answer: a write may have come in between. From now on it counts only if the
-    // value is still served after the version above it is known to be committed; the pause lets a publish under way arrive.
-    for (let again = 0; again < CONFIRMATIONS && suspects.length > 0; again += 1) {
-      await sleep(this.#options.confirmAfterMs);
-      const committed = new Map(suspects.map(({ account, ledger }) => [cacheKey(account), ledger?.version ?? 0n]));
-      suspects = settle(
-        await this.#compare(
-          suspects.map(({ account }) => account),
-          committed,
-        ),
-      );
-    }
-    for (const fault of suspects) {
+    const { faults, right, suspected } = await this.#judge.judge(accounts);
+    for (const verdict of right) this.#counts[verdict] += 1;
+    this.#counts.suspected += suspected;
+    for (const fault of faults) {
       this.#counts[fault.verdict] += 1;
       // What was found is told even if Redis has gone meanwhile; then the next round heals it.
       const healed = await this.#heal(fault).catch(() => false);
       await this.#report(fault, healed);
     }
-    return suspects.length;
-  }
-
-  /** The cache first, then the ledger. `committed`: versions that were committed before this look; absent on the first. */
-  async #compare(accounts: readonly AccountKey[], committed: ReadonlyMap<string, bigint>): Promise<Compared[]> {
-    const { nowMs, hashes } = await this.#client.hashes(accounts.map(cacheKey));
-    const looks = accounts.map((account, index) => ({ account, look: lookAt(hashes[index] ?? {}, nowMs) }));
-    // What serves nothing needs no answer from the ledger.
-    const served = looks.filter(({ look }) => look.kind !== 'fenced' && look.kind !== 'absent');
-    const balances =
-      served.length === 0
-        ? new Map<string, CachedBalance>()
-        : await loadBalances(
-            this.#database,
-            served.map(({ account }) => account),
-            Deadline.after(DEADLINE_MS),
-          );
-    return looks.map(({ account, look }) => {
-      const ledger = balances.get(cacheKey(account));
-      return { account, look, ledger, verdict: judge(look, ledger, committed.get(cacheKey(account))) };
-    });
+    return faults.length;
   }
 
   /**
@@ -209,35 +142,4 @@ export class BalanceMonitor {
     // SCAN answers whole buckets; what is over comes up again in a later round.
     return found.slice(0, count * 2);
   }
-}
-
-function lookAt(hash: Readonly<Record<string, string>>, nowMs: number): Look {
-  if (Object.keys(hash).some((field) => field.startsWith('f:'))) return { kind: 'fenced' };
-  const { ver, val, die } = hash;
-  if (val === undefined || !(Number(die) > nowMs)) return { kind: 'absent' };
-  const raw: Raw = [ver ?? '', val];
-  try {
-    const balance = decodeValue(...raw);
-    return { kind: 'served', version: balance.version, balance, raw };
-  } catch {
-    return { kind: 'unreadable', raw };
-  }
-}
-
-/** `committed` undefined: nothing was known before this look, and the ledger's version may have come after it. */
-function judge(look: Look, ledger: CachedBalance | undefined, committed: bigint | undefined): Verdict {
-  if (look.kind === 'unreadable') return 'corrupt';
-  if (look.kind !== 'served') return look.kind;
-  if (!ledger || look.version > ledger.version) return 'ahead';
-  if (look.version === ledger.version) return sameTotals(look.balance, ledger) ? 'fresh' : 'corrupt';
-  return look.version < (committed ?? ledger.version) ? 'stale' : 'fresh';
-}
-
-function sameTotals(one: Totals, other: Totals): boolean {
-  return (
-    one.postedDebits === other.postedDebits &&
-    one.postedCredits === other.postedCredits &&
-    one.pendingDebits === other.pendingDebits &&
-    one.pendingCredits === other.pendingCredits
-  );
 }

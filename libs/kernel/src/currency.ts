@@ -16,6 +16,13 @@ const EXPONENTS: ReadonlyMap<string, number> = new Map(
 
 export const CURRENCIES: readonly string[] = [...EXPONENTS.keys()].sort();
 
+const NAMES = new Intl.DisplayNames('en', { type: 'currency', fallback: 'code' });
+
+/** In English, as CLDR has it; the code itself where CLDR has none. */
+export function currencyName(code: string): string {
+  return NAMES.of(code) ?? code;
+}
+
 export function isCurrency(code: string): boolean {
   return EXPONENTS.has(code);
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Deadline } from '#platform/deadline.js';
+import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { isSameSecret, merchantOfApiKey, sha256 } from './api-key.js';
 
@@ -94,12 +94,13 @@ export class Authenticator {
   async #lookUpOnce(name: string, merchantId: bigint, digest: Buffer, deadline: Deadline): Promise<Caller | undefined> {
     let lookup = this.#lookups.get(name);
     if (!lookup) {
-      lookup = this.#lookUp(name, merchantId, digest, deadline.within(LOOKUP_TIMEOUT_MS)).finally(() =>
+      // Everybody who asks meanwhile shares it, so that its deadline is its own and not that of whoever came first.
+      lookup = this.#lookUp(name, merchantId, digest, Deadline.after(LOOKUP_TIMEOUT_MS)).finally(() =>
         this.#lookups.delete(name),
       );
       this.#lookups.set(name, lookup);
     }
-    return (await lookup) === undefined ? undefined : { kind: 'merchant', merchantId };
+    return (await deadline.race(lookup)) === undefined ? undefined : { kind: 'merchant', merchantId };
   }
 
   async #lookUp(name: string, merchantId: bigint, digest: Buffer, deadline: Deadline): Promise<bigint | undefined> {

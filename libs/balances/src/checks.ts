@@ -1,0 +1,51 @@
+import type { CheckResult } from '#ledger/verify.js';
+import { Database } from '#platform/postgres.js';
+import { CacheClient } from './cache-client.js';
+import { CacheJudge, type Compared, JUDGED_AT_ONCE } from './cache-judge.js';
+import { accountOf } from './cached-balance.js';
+
+const NAME = 'I5: the cache serves the ledger’s balance of an account, or nothing';
+const OFFENDERS_SHOWN = 20;
+/** Nobody waits for an answer. */
+const REDIS_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/**
+ * Every balance that the cache holds, compared with the ledger as the monitor does it, so that a service may write meanwhile; heals
+ * nothing. `redisUrl`: Redis in the cache role. Rejects when it is away.
+ */
+export async function verifyCache(databaseUrl: string, redisUrl: string): Promise<CheckResult> {
+  const client = new CacheClient({ url: redisUrl, timeoutMs: REDIS_TIMEOUT_MS, connectionName: 'counterfoil-verify' });
+  const database = new Database(databaseUrl, {
+    poolSize: 1,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    applicationName: 'counterfoil-verify',
+  });
+  try {
+    await client.ready();
+    return await compareAll(client, new CacheJudge(client, database));
+  } finally {
+    await Promise.all([client.close(), database.close()]);
+  }
+}
+
+async function compareAll(client: CacheClient, judge: CacheJudge): Promise<CheckResult> {
+  const offenders: string[] = [];
+  let counted = 0n;
+  for await (const keys of client.keys()) {
+    const accounts = keys.map(accountOf).filter((account) => account !== undefined);
+    for (let at = 0; at < accounts.length; at += JUDGED_AT_ONCE) {
+      const { faults, right } = await judge.judge(accounts.slice(at, at + JUDGED_AT_ONCE));
+      counted += BigInt(faults.length + right.length);
+      offenders.push(...faults.map(describe).slice(0, OFFENDERS_SHOWN - offenders.length));
+    }
+  }
+  return { name: NAME, counted, offenders };
+}
+
+/** Ids and versions; amounts are the merchant's own business. */
+function describe({ account, look, ledger, verdict }: Compared): string {
+  const served = look.kind === 'served' ? `version ${look.version}` : 'a value that nobody can read';
+  const is = ledger ? `version ${ledger.version}` : 'no such account';
+  return `merchant ${account.merchantId}: account ${account.accountId}: ${verdict}: the cache serves ${served}, the ledger has ${is}`;
+}
