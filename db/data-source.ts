@@ -10,6 +10,7 @@ import {
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
 } from './migrations/1764200000000-back-dated-versions.js';
+import { MerchantTimeZones1764201000000 } from './migrations/1764201000000-merchant-time-zones.js';
 import { ForgottenConsumers1764400000000 } from './migrations/1764400000000-forgotten-consumers.js';
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
 import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
@@ -25,6 +26,7 @@ export const MIGRATIONS = [
   AmountsLeft1764100000001,
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
+  MerchantTimeZones1764201000000,
   ForgottenConsumers1764400000000,
   MovedBalances1764500000000,
   Rights1764500100000,
