@@ -15,21 +15,35 @@ export class SchemaPipe implements PipeTransform {
     const schema = metadata.schema as z.ZodType | undefined;
     if (!schema) return value;
     if (metadata.type === 'query') refuseUnstorable(value as Record<string, unknown>);
-    const result = schema.safeParse(value);
-    if (result.success) return result.data;
-    const errors = fieldErrors(result.error.issues, value, metadata.type === 'query' ? 'query' : 'body');
-    const [first] = errors;
-    throw new LedgerError('validation_failed', `${first?.path}: ${first?.message}`, { errors });
+    return validated(schema, value, { root: metadata.type === 'query' ? 'query' : 'body' });
   }
 }
 
-export function fieldErrors(issues: readonly z.core.$ZodIssue[], value: unknown, root: string): FieldError[] {
+/** `root`: what a fault of the whole is called. Throws `validation_failed` with at most `most` errors. */
+export function validated<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  { root, most = MAX_ERRORS }: { root: string; most?: number },
+): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const errors = fieldErrors(result.error.issues, value, root, most);
+  const [first] = errors;
+  throw new LedgerError('validation_failed', `${first?.path}: ${first?.message}`, { errors });
+}
+
+export function fieldErrors(
+  issues: readonly z.core.$ZodIssue[],
+  value: unknown,
+  root: string,
+  most = MAX_ERRORS,
+): FieldError[] {
   const errors: FieldError[] = [];
   for (const issue of issues) {
-    if (errors.length >= MAX_ERRORS) break;
+    if (errors.length >= most) break;
     const path = issue.path.map(String);
     if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys.slice(0, MAX_ERRORS - errors.length)) {
+      for (const key of issue.keys.slice(0, most - errors.length)) {
         errors.push({ path: [...path, key].join('.'), message: 'is not a known field' });
       }
     } else {
