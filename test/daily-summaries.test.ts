@@ -9,6 +9,7 @@ import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
 
 let api: TestApi;
+let contract: Contract;
 let ledger: TestLedger;
 let outbox: TestOutbox | undefined;
 let shop: Merchant;
@@ -17,7 +18,7 @@ let today: number;
 
 beforeAll(async () => {
   api = await TestApi.start();
-  await Contract.hold(api);
+  contract = await Contract.hold(api);
   ledger = await TestLedger.open(api.on);
   outbox = await startOutbox();
   shop = await api.merchant('EUR', 'USD');
@@ -192,4 +193,8 @@ test('what the runtime role reads is what it may: the generation that is served,
     admin.query(`DELETE FROM daily_summaries WHERE merchant_id = $1 AND day <= $2`, [shop.id, dayBefore(1)]),
   );
   await expectVerified(api.on);
+});
+
+test('full pages were held to the contract', () => {
+  expect([...contract.emptyLists]).toEqual([]);
 });
