@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 import { inFile } from './mutant.mjs';
 
 const AT = 'test/accounts.test.ts';
