@@ -5,6 +5,7 @@ import { DailySummaries1763755000000 } from './migrations/1763755000000-daily-su
 import { Webhooks1763760000000 } from './migrations/1763760000000-webhooks.js';
 import { Rebuilds1763765000000 } from './migrations/1763765000000-rebuilds.js';
 import { TransactionFacts1764100000000 } from './migrations/1764100000000-transaction-facts.js';
+import { AmountsLeft1764100000001 } from './migrations/1764100000001-amounts-left.js';
 import {
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
@@ -22,6 +23,7 @@ export const MIGRATIONS = [
   Webhooks1763760000000,
   Rebuilds1763765000000,
   TransactionFacts1764100000000,
+  AmountsLeft1764100000001,
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
   MerchantTimeZones1764201000000,

@@ -28,7 +28,7 @@ const RUNTIME: Record<string, string> = {
   'table relay_members': 'DELETE, INSERT, SELECT, UPDATE',
   'table relay_partitions': 'SELECT, UPDATE (epoch, expires_at, holder)',
   'table schema_migrations': 'SELECT',
-  'table transaction_states': 'INSERT, SELECT, UPDATE (remaining, reversed, status)',
+  'table transaction_states': 'INSERT, SELECT, UPDATE (left_amounts, remaining, reversed, status)',
   'table transactions': 'INSERT, SELECT',
   'table webhook_attempts': 'DELETE, INSERT, SELECT',
   'table webhook_deliveries':

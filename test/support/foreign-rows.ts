@@ -6,7 +6,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   balances: `INSERT INTO balances (merchant_id, account_id) VALUES ($1, 1)`,
   transactions: `INSERT INTO transactions SELECT $1, created_at, id, kind, type, amount, currency, NULL, effective_at, parent_id, NULL, NULL, NULL, legs FROM transactions`,
   entries: `INSERT INTO entries SELECT $1, account_id, account_version, transaction_id, direction, currency, posted_amount, pending_amount, posted_debits, posted_credits, pending_debits, pending_credits, effective_at, type FROM entries`,
-  transaction_states: `INSERT INTO transaction_states VALUES ($1, 1, 'pending', 1, 0, NULL)`,
+  transaction_states: `INSERT INTO transaction_states VALUES ($1, 1, 'pending', 1, 0, NULL, '{1,1}')`,
   late_sums: `INSERT INTO late_sums VALUES ($1, 1, 0, 0, 1, 1, 0, 0)`,
   idempotency_keys: `INSERT INTO idempotency_keys VALUES ($1, 'k', sha256('z'), 201, 1)`,
   events: `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 't', 1, now(), '{}')`,
