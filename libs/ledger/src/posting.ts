@@ -4,11 +4,11 @@ import type { RequestContext } from '#platform/request-context.js';
 import { inSpan, startChild } from '#platform/tracing.js';
 import type { Account, Side } from './account.js';
 import type { AccountDirectory, AccountRef } from './account-directory.js';
-import type { Command, Decision, EntryRequest, Post } from './command.js';
+import type { Capture, Command, Decision, EntryRequest, Post, Release, Reverse } from './command.js';
 import { refusalOf } from './group.js';
 import type { Outcome, Refusal, Submission } from './submission.js';
 import { initialState, type Transaction, type TransactionState } from './transaction.js';
-import { loadTransactions } from './transaction-store.js';
+import { loadTransactions, reversedChain } from './transaction-store.js';
 import type { Writer } from './writer.js';
 
 /** A posting as a client asks for it: accounts by id or by code. */
@@ -70,15 +70,26 @@ export class PostingDesk {
     return { commands, accounts };
   }
 
-  /** The transaction that a command refers to, and the accounts of its entries. Undefined: no such transaction. */
+  /**
+   * The transaction that a command refers to and the accounts of its entries; before it, where it is a reversal that is to be
+   * reversed, all that it goes back to. Undefined: no such transaction.
+   */
   async parent(
     context: RequestContext,
-    id: bigint,
-  ): Promise<{ parent: Transaction; accounts: Map<bigint, Account> } | undefined> {
-    const [stored] = await loadTransactions(this.#database, context.merchantId, [id], context.deadline);
-    if (!stored) return undefined;
-    const parent = stored.transaction;
-    return { parent, accounts: await this.accountsOf(context, [parent]) };
+    { kind, parentId }: Capture | Release | Reverse,
+  ): Promise<{ parents: Map<bigint, Transaction>; accounts: Map<bigint, Account> } | undefined> {
+    const load = async (ids: readonly bigint[]): Promise<Transaction[]> => {
+      const stored = await loadTransactions(this.#database, context.merchantId, ids, context.deadline);
+      return stored.map(({ transaction }) => transaction);
+    };
+    const [parent] = await load([parentId]);
+    if (!parent) return undefined;
+    const isOfReversal = kind === 'reverse' && parent.kind === 'reversal';
+    const chain = isOfReversal
+      ? await load(await reversedChain(this.#database, context.merchantId, parentId, context.deadline))
+      : [parent];
+    const parents = new Map(chain.map((transaction) => [transaction.id, transaction]));
+    return { parents, accounts: await this.accountsOf(context, [parent]) };
   }
 
   async accountsOf(context: RequestContext, transactions: readonly Transaction[]): Promise<Map<bigint, Account>> {

@@ -20,6 +20,7 @@ import {
   factsOf,
   ignoreFloorOf,
   listTransactionsQuery,
+  partOf,
   postBatch,
   postPending,
   postRequestOf,
@@ -156,7 +157,7 @@ export class TransactionsController {
     status: 201,
     response: transaction,
     requestExample: { amount: '500', final: false },
-    problems: ['not_found', 'not_pending', 'amount_exceeds_remaining', 'account_closed'],
+    problems: ['not_found', 'not_pending', 'unbalanced_entries', 'amount_exceeds_remaining', 'account_closed'],
     idempotent: true,
   })
   async post(
@@ -169,7 +170,7 @@ export class TransactionsController {
     const move = {
       kind: 'capture',
       parentId,
-      amount: body?.amount,
+      ...partOf(body),
       final: body?.final ?? true,
       ...factsOf(body),
     } as const;
@@ -214,6 +215,7 @@ export class TransactionsController {
       'not_found',
       'already_reversed',
       'invalid_transition',
+      'unbalanced_entries',
       'amount_exceeds_remaining',
       'insufficient_funds',
       'account_closed',
@@ -230,7 +232,7 @@ export class TransactionsController {
     const move = {
       kind: 'reverse',
       parentId,
-      amount: body?.amount,
+      ...partOf(body),
       ignoreFloor: ignoreFloorOf(body, byOperator(request)),
       ...factsOf(body),
     } as const;
