@@ -11,6 +11,7 @@ import { until } from './support/until.js';
 import { expectVerified, offendersOf } from './support/verified.js';
 
 let api: TestApi;
+let contract: Contract;
 let ledger: TestLedger;
 let outbox: TestOutbox | undefined;
 let shop: Merchant;
@@ -19,7 +20,7 @@ const TODAY = Date.UTC(2026, 2, 10, 12);
 
 beforeAll(async () => {
   api = await TestApi.start();
-  await Contract.hold(api);
+  contract = await Contract.hold(api);
   ledger = await TestLedger.open(api.on);
   outbox = await startOutbox();
   shop = await api.merchant('EUR', 'USD');
@@ -258,4 +259,8 @@ test('what the runtime role reads is what it may: the generation that is served,
     ]),
   );
   await expectVerified(api.on);
+});
+
+test('full pages were held to the contract', () => {
+  expect([...contract.emptyLists]).toEqual([]);
 });

@@ -11,7 +11,7 @@ import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/transaction
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
-import { idempotencyOf, refuse } from '../idempotency.js';
+import { idempotencyInTurns, idempotencyOf, refuse, sendInTurns } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
 import {
@@ -95,7 +95,7 @@ export class TransactionsController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: postBatch }) body: z.output<typeof postBatch>,
   ) {
-    const idempotency = idempotencyOf(request);
+    const idempotency = await idempotencyInTurns(request);
     const requests = body.transactions.map((item, index) => {
       if (item.dry_run !== undefined) throw invalid(`transactions.${index}.dry_run`, 'is not for batches');
       return postRequestOf(item, byOperator(request), `transactions.${index}.`);
@@ -105,7 +105,7 @@ export class TransactionsController {
     );
     if (replayed) reply.header('Idempotent-Replayed', 'true');
     if (!Array.isArray(result)) return refuse(reply, result.refusal);
-    return { results: result.map((item) => batchResultBody(context.merchantId, item)) };
+    return sendInTurns(reply, 'results', result, (item) => batchResultBody(context.merchantId, item));
   }
 
   @Get()
