@@ -11,6 +11,7 @@ import { until } from './support/until.js';
 import { expectVerified, offendersOf } from './support/verified.js';
 
 let api: TestApi;
+let contract: Contract;
 let ledger: TestLedger;
 let outbox: TestOutbox | undefined;
 let shop: Merchant;
@@ -19,7 +20,7 @@ const TODAY = Date.UTC(2026, 2, 10, 12);
 
 beforeAll(async () => {
   api = await TestApi.start();
-  await Contract.hold(api);
+  contract = await Contract.hold(api);
   ledger = await TestLedger.open(api.on);
   outbox = await startOutbox();
   shop = await api.merchant('EUR', 'USD');
@@ -198,6 +199,17 @@ describe('GET /v1/daily_summaries', () => {
     expect(wrong.filter((offender) => offender.startsWith(`merchant ${far.id}`))).toEqual([]);
   });
 
+  test('counts every day in the zone that took the place of one in which PostgreSQL cannot reckon', async () => {
+    const far = await api.merchantIn('UTC');
+    await asAdmin(api.on.ownerUrl, (admin) =>
+      admin.query(`UPDATE merchants SET time_zone = 'ECT' WHERE id = $1`, [far.id]),
+    );
+    const path = `/v1/merchants/${far.id}`;
+    expect((await api.operator.request('PATCH', path, { body: { time_zone: 'Europe/Paris' } })).status).toBe(200);
+    const days = { '2026-03-10T22:59:59.999Z': '2026-03-10', '2026-03-10T23:00:00.000Z': '2026-03-11' };
+    expect(await daysOf(far, Object.keys(days))).toEqual(days);
+  });
+
   test('what comes in late changes a day of the past, and as_of says by when it was in', async () => {
     const dayEarlier = `?type=belated&day_from=${dayBefore(2)}&day_to=${dayBefore(2)}`;
     expect((await list(shop, dayEarlier)).data).toEqual([]);
@@ -247,4 +259,8 @@ test('what the runtime role reads is what it may: the generation that is served,
     ]),
   );
   await expectVerified(api.on);
+});
+
+test('full pages were held to the contract', () => {
+  expect([...contract.emptyLists]).toEqual([]);
 });

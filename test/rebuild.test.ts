@@ -114,6 +114,7 @@ async function expectTidy(generation: number): Promise<void> {
 const CORRUPTIONS: [title: string, sql: string][] = [
   ['a changed sum', 'UPDATE daily_summaries SET debit_amount = debit_amount + 1 WHERE debit_count > 0'],
   ['a changed count', 'UPDATE daily_summaries SET credit_count = credit_count + 1 WHERE credit_count > 0'],
+  ['rows on other days, as earlier builds had what was back-dated', 'UPDATE daily_summaries SET day = day + 40'],
   [
     'a row that is missing',
     'DELETE FROM daily_summaries WHERE ctid = (SELECT ctid FROM daily_summaries ORDER BY account_id LIMIT 1)',

@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -128,7 +129,7 @@ export class PostingDesk {
     };
     return inSpan(span, async () => {
       const outcome = await this.#writer.submit(submission);
-      if (span.isRecording()) span.setAttribute('counterfoil.outcome', summaryOf(outcome));
+      if (span.isRecording()) tell(span, context.span, outcome);
       return { submission, outcome };
     });
   }
@@ -166,6 +167,22 @@ export class PostingDesk {
 }
 
 /** For traces: `accepted`, `replayed`, a refusal's code, or how many of a batch were accepted. */
+/** With a transaction's id on the request's span and on its own, its trace is one search away. */
+function tell(own: Span, ofRequest: Span, outcome: Outcome): void {
+  own.setAttribute('counterfoil.outcome', summaryOf(outcome));
+  const ids = transactionIdsOf(outcome);
+  if (ids.length === 0) return;
+  for (const span of [own, ofRequest]) span.setAttribute('counterfoil.transaction_id', ids);
+}
+
+function transactionIdsOf(outcome: Outcome): string[] {
+  if (outcome.kind === 'replayed') return outcome.transactionId === undefined ? [] : [String(outcome.transactionId)];
+  if (outcome.kind !== 'decided') return [];
+  return outcome.decisions.flatMap((decision) =>
+    decision.accepted && decision.transaction ? [String(decision.transaction.id)] : [],
+  );
+}
+
 function summaryOf(outcome: Outcome): string {
   if (outcome.kind !== 'decided') return outcome.kind;
   const [first] = outcome.decisions;

@@ -11,9 +11,10 @@ import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/transaction
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
-import { idempotencyOf, refuse } from '../idempotency.js';
+import { idempotencyInTurns, idempotencyOf, refuse, sendInTurns } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
+import { inTurns } from '../validate-in-turns.js';
 import {
   batchItemOf,
   batchResultBody,
@@ -96,14 +97,15 @@ export class TransactionsController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: postBatch }) body: z.output<typeof postBatch>,
   ) {
-    const idempotency = idempotencyOf(request);
-    const items = body.transactions.map((item) => batchItemOf(item, byOperator(request)));
+    const idempotency = await idempotencyInTurns(request);
+    const items: ReturnType<typeof batchItemOf>[] = [];
+    await inTurns(body.transactions, (item) => void items.push(batchItemOf(item, byOperator(request))));
     const { result, replayed } = await this.commands.execute(
       new PostBatchCommand(context, body.mode, items, idempotency),
     );
     if (replayed) reply.header('Idempotent-Replayed', 'true');
     if (!Array.isArray(result)) return refuse(reply, result.refusal);
-    return { results: result.map((item) => batchResultBody(context.merchantId, item)) };
+    return sendInTurns(reply, 'results', result, (item) => batchResultBody(context.merchantId, item));
   }
 
   @Get()
