@@ -99,7 +99,12 @@ export class TransactionsController {
   ) {
     const idempotency = await idempotencyInTurns(request);
     const items: ReturnType<typeof batchItemOf>[] = [];
-    await inTurns(body.transactions, (item) => void items.push(batchItemOf(item, byOperator(request))));
+    await inTurns(body.transactions, (item) => {
+      const read = batchItemOf(item, byOperator(request));
+      items.push(read);
+      // Nothing behind the first problem of an atomic batch is looked at.
+      return body.mode === 'independent' || !('accepted' in read);
+    });
     const { result, replayed } = await this.commands.execute(
       new PostBatchCommand(context, body.mode, items, idempotency),
     );
