@@ -10,6 +10,7 @@ import {
   FillBackDatedVersions1764200000001,
 } from './migrations/1764200000000-back-dated-versions.js';
 import { ForgottenConsumers1764400000000 } from './migrations/1764400000000-forgotten-consumers.js';
+import { LogEpochs1764410000000 } from './migrations/1764410000000-log-epochs.js';
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
@@ -23,6 +24,7 @@ export const MIGRATIONS = [
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
   ForgottenConsumers1764400000000,
+  LogEpochs1764410000000,
   MovedBalances1764500000000,
 ];
 

@@ -10,12 +10,7 @@ const redriver = mutantsOf('libs/outbox/src/redriver.ts', OUTBOX);
 
 /** Planted bugs of the relay and its consumers. */
 export const OUTBOX_MUTANTS = [
-  relayStore(
-    'the cursor passes over transactions that commit late',
-    `               AND xid < pg_snapshot_xmin(pg_current_snapshot())
-`,
-    '',
-  ),
+  relayStore('the cursor passes over transactions that commit late', ' AND xid < ${LOG_HORIZON}', ''),
   relayStore(
     'the relay reads a partition from its beginning',
     `'CASE WHEN a.consumer IS NULL THEN c.xid ELSE a.xid END'`,
