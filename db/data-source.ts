@@ -12,6 +12,7 @@ import {
 import { ForgottenConsumers1764400000000 } from './migrations/1764400000000-forgotten-consumers.js';
 import { LogEpochs1764410000000 } from './migrations/1764410000000-log-epochs.js';
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
+import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -26,6 +27,7 @@ export const MIGRATIONS = [
   ForgottenConsumers1764400000000,
   LogEpochs1764410000000,
   MovedBalances1764500000000,
+  Rights1764500100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -125,23 +125,21 @@ export class TransactionsController {
       effectiveFromMs: filters.effective_from,
       effectiveToMs: filters.effective_to,
     };
-    const page = await this.pages.page({
-      scope: cursorScope(context.merchantId, 'transactions', { ...filters, expand }),
-      cursor,
-      limit,
-      read: (before, count) =>
-        this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count })),
-      position: (summary) => summary.id,
-      body: (summary) => summary,
+    const page = { scope: cursorScope(context.merchantId, 'transactions', { ...filters, expand }), cursor, limit };
+    const read = (before: bigint | undefined, count: number) =>
+      this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count }));
+    if (expand === undefined) {
+      return this.pages.page({ ...page, read, position: (summary) => summary.id, body: summaryBody });
+    }
+    return this.pages.page({
+      ...page,
+      read: async (before, count) => {
+        const ids = (await read(before, count)).map((summary) => summary.id);
+        return this.queries.execute(new GetTransactionsQuery(context, ids));
+      },
+      position: (posting) => posting.transaction.id,
+      body: (posting) => transactionBody(context.merchantId, posting),
     });
-    if (expand === undefined) return { ...page, data: page.data.map(summaryBody) };
-    const postings = await this.queries.execute(
-      new GetTransactionsQuery(
-        context,
-        page.data.map((summary) => summary.id),
-      ),
-    );
-    return { ...page, data: postings.map((posting) => transactionBody(context.merchantId, posting)) };
   }
 
   @Get(':id')
