@@ -34,20 +34,23 @@ const ENTER = `
 -- Answers xid_offset of the epoch in which this server appends, and begins that epoch where it has not begun. The first
 -- transaction to ask after a start of the server decides; those that ask meanwhile wait for its end.
 CREATE FUNCTION enter_log_epoch() RETURNS bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-  SET search_path = public, pg_temp SET counterfoil.platform = 'relay' AS $$
+  SET search_path = public, pg_temp AS $$
 DECLARE
   newest log_epochs;
   last bigint;
+  scope text := current_setting('counterfoil.platform', true);
 BEGIN
   SELECT * INTO newest FROM log_epochs ORDER BY number DESC LIMIT 1;
   IF newest.server_started_at = pg_postmaster_start_time() THEN RETURN newest.xid_offset; END IF;
   LOCK TABLE log_epochs IN SHARE ROW EXCLUSIVE MODE;
   SELECT * INTO newest FROM log_epochs ORDER BY number DESC LIMIT 1;
   IF newest.server_started_at = pg_postmaster_start_time() THEN RETURN newest.xid_offset; END IF;
+  PERFORM set_config('counterfoil.platform', 'relay', true);
   SELECT coalesce(max(place::text::bigint), 0) INTO last
     FROM (SELECT e.xid AS place FROM generate_series(0, 63) AS p CROSS JOIN LATERAL (
             SELECT xid FROM events WHERE partition = p::smallint ORDER BY xid DESC, seq DESC LIMIT 1) e
           UNION ALL SELECT xid FROM relay_cursors UNION ALL SELECT xid FROM consumer_positions) places;
+  PERFORM set_config('counterfoil.platform', coalesce(scope, ''), true);
   -- Ids that this server has yet to give out, and that the log holds already: they were given out by another, or before a reset.
   IF is_server_of(newest) AND last <= newest.xid_offset + pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN
     UPDATE log_epochs SET server_started_at = pg_postmaster_start_time() WHERE number = newest.number;
@@ -62,7 +65,9 @@ BEGIN
   RETURN newest.xid_offset;
 END $$;
 REVOKE ALL ON FUNCTION enter_log_epoch FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION enter_log_epoch TO counterfoil_runtime;`;
+GRANT EXECUTE ON FUNCTION enter_log_epoch TO counterfoil_runtime;
+-- Its owner, by db/rights.ts.
+GRANT SELECT, INSERT, UPDATE ON log_epochs TO counterfoil_retention;`;
 
 const PLACES = `
 -- The present transaction's place in the log. Some microseconds: whoever inserts many events asks once a statement.
