@@ -134,15 +134,17 @@ export class TestApi {
   }
 
   /** A merchant with a client of its own. */
-  async merchant(...currencies: string[]): Promise<Merchant> {
-    const { body } = await this.operator.post('/v1/merchants', {
-      body: {
-        name: 'Test',
-        time_zone: 'UTC',
-        settlement_cutoff: '00:00',
-        currencies: currencies.length > 0 ? currencies : ['EUR'],
-      },
-    });
+  merchant(...currencies: string[]): Promise<Merchant> {
+    return this.#open({ currencies: currencies.length > 0 ? currencies : ['EUR'] });
+  }
+
+  merchantIn(time_zone: string): Promise<Merchant> {
+    return this.#open({ time_zone });
+  }
+
+  async #open(facts: object): Promise<Merchant> {
+    const defaults = { name: 'Test', time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
+    const { body } = await this.operator.post('/v1/merchants', { body: { ...defaults, ...facts } });
     const accounts = Object.fromEntries(body.accounts.map((account: Json) => [account.code, account.id]));
     return new Merchant(body.id, this.withKey(body.api_key.secret), body.api_key, accounts);
   }

@@ -12,6 +12,7 @@ import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
 import { encodingRefusal, KnownRoutes, refuseOddHead } from './http-rules.js';
 import { readJsonBody } from './json-body.js';
+import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
 import type { Exchange } from './request.js';
 import type { RequestCounts } from './request-counts.js';
@@ -62,6 +63,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     const { largeBody } = (route.config ?? {}) as RouteAccess;
     route.bodyLimit = largeBody ? config.batchBodyLimitBytes : config.bodyLimitBytes;
     routes.add(route);
+    guardPage(route);
   });
 
   // Behind the serialisation. A problem is always sent: it is small, and tells why.
@@ -205,7 +207,10 @@ function authorise(
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
     if (access === 'merchant') return actForMerchant(request, exchange, caller, authenticator);
     if (caller.kind === 'operator') return undefined;
-    throw new LedgerError('forbidden', 'This route is for operators of the platform.');
+    throw new LedgerError(
+      'forbidden',
+      'This route is for operators of the platform: it takes an operator’s key (cfo_…), and this is a merchant’s (cfm_…).',
+    );
   };
   exchange.isStillAdmitted = async () =>
     (await authenticator.authenticate(key, Deadline.after(KEY_CHECK_TIMEOUT_MS), request.raw.socket)) !== undefined;
