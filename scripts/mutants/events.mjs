@@ -25,6 +25,13 @@ export const EVENT_MUTANTS = [
       '(e.xid, e.seq) >= ($2::xid8, $3::bigint)',
     ],
   ]),
+  inFile('libs/outbox/src/event-log.ts', 'test/event-retention.test.ts', [
+    [
+      'who has read all that was forgotten is refused',
+      'event_horizons WHERE merchant_id = $1 AND (xid, seq) > ($2::xid8, $3::bigint)',
+      'event_horizons WHERE merchant_id = $1 AND (xid, seq) >= ($2::xid8, $3::bigint)',
+    ],
+  ]),
   inFile('libs/outbox/src/event-schema.ts', 'libs/outbox/src/event-schema.spec.ts', [
     ['an upcaster is left out', 'this.versions.slice(from)', 'this.versions.slice(from + 1)'],
     ['a shape is its prose', "key === 'description' && typeof inner === 'string'", 'key'],
