@@ -9,6 +9,7 @@ import {
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
 } from './migrations/1764200000000-back-dated-versions.js';
+import { WebhookOrdering1764300000000 } from './migrations/1764300000000-webhook-ordering.js';
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
@@ -21,6 +22,7 @@ export const MIGRATIONS = [
   TransactionFacts1764100000000,
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
+  WebhookOrdering1764300000000,
   MovedBalances1764500000000,
 ];
 

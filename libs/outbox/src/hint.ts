@@ -5,8 +5,11 @@ const HINT_EVERY_MS = 10;
 const CONNECT_TIMEOUT_MS = 2_000;
 const RECONNECT_LONGEST_MS = 1_000;
 
-function channelOf(databaseUrl: string): string {
-  return `counterfoil:events:${new URL(databaseUrl).pathname.slice(1)}`;
+/** What a hint is about: that events were committed, or that webhooks became due. */
+type Topic = 'events' | 'webhooks';
+
+function channelOf(topic: Topic, databaseUrl: string): string {
+  return `counterfoil:${topic}:${new URL(databaseUrl).pathname.slice(1)}`;
 }
 
 function connect(url: string): Redis {
@@ -31,9 +34,9 @@ export class HintSender {
   #timer: NodeJS.Timeout | undefined;
   #isDue = false;
 
-  constructor(url: string, databaseUrl: string) {
+  constructor(url: string, databaseUrl: string, topic: Topic = 'events') {
     this.#redis = connect(url);
-    this.#channel = channelOf(databaseUrl);
+    this.#channel = channelOf(topic, databaseUrl);
   }
 
   /** Costs nothing on the way of a posting: at most one message in HINT_EVERY_MS, sent and forgotten. */
@@ -63,11 +66,11 @@ export class HintSender {
 export class HintReceiver {
   readonly #redis: Redis;
 
-  constructor(url: string, databaseUrl: string, onHint: () => void) {
+  constructor(url: string, databaseUrl: string, onHint: () => void, topic: Topic = 'events') {
     this.#redis = connect(url);
     this.#redis.on('message', onHint);
     this.#redis.once('ready', () => {
-      this.#redis.subscribe(channelOf(databaseUrl)).catch(() => undefined);
+      this.#redis.subscribe(channelOf(topic, databaseUrl)).catch(() => undefined);
     });
   }
 
