@@ -64,6 +64,8 @@ export class Service {
   paused = false;
   /** The last of what it logged. */
   log = '';
+  /** Called with all that it logs. */
+  onOutput: (text: string) => void = () => undefined;
 
   constructor(name: string, build: Build, file: string, env: NodeJS.ProcessEnv) {
     this.name = name;
@@ -87,6 +89,7 @@ export class Service {
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (chunk) => {
         this.log = (this.log + chunk).slice(-4_000);
+        this.onOutput(String(chunk));
       });
     }
     const url = await new Promise<string | undefined>((resolve, reject) => {
@@ -110,16 +113,17 @@ export class Service {
     await this.end('SIGKILL');
   }
 
-  async end(signal: NodeJS.Signals): Promise<void> {
+  /** Answers the code that it ended with, or null: by the signal, or before. */
+  async end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return null;
     this.url = undefined;
     this.paused = false;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
     // A stopped process takes nothing but SIGKILL.
     child.kill('SIGCONT');
-    await ended;
+    return ended;
   }
 
   pause(): void {

@@ -14,6 +14,8 @@ import { serveOpenApi } from './openapi.js';
 import { documentOf, GUARDING_HEADERS, HttpRefusal, ProblemFilter, untraced } from './problems.js';
 import { RequestCounts } from './request-counts.js';
 import { Shutdown } from './shutdown.js';
+import { serveInTurn } from './turns.js';
+import { UnsentAnswers } from './unsent.js';
 
 const MAX_HEADER_BYTES = 16_384;
 /** Ids are 19 digits; a longer path segment names nothing. */
@@ -55,11 +57,18 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     }
     const requests = new RequestCounts();
     const authenticator = app.get(Authenticator);
-    installLifecycle(fastify as never, { config, logger, telemetry, authenticator, shutdown, requests });
+    const unsent = new UnsentAnswers({
+      bytes: config.unsentLimitBytes,
+      merchantBytes: config.unsentMerchantLimitBytes,
+      timeoutMs: config.writeTimeoutMs,
+    });
+    fastify.addHook('onClose', async () => unsent.stop());
+    installLifecycle(fastify as never, { config, logger, telemetry, authenticator, shutdown, requests, unsent });
     app.useGlobalFilters(new ProblemFilter(logger));
     serveOpenApi(app);
-    serveMetrics(app, { config, logger, requests });
+    serveMetrics(app, { config, logger, requests, unsent });
     serveBoard(app, { config, logger, authenticator });
+    serveInTurn(server, config.pipelineLimit);
     await app.listen({ port: config.port, host: config.host });
     return {
       app,

@@ -12,11 +12,17 @@ import { Database } from '#platform/postgres.js';
 import type { RouteAccess } from './documented.js';
 import { sendProblem } from './problems.js';
 import type { RequestCounts } from './request-counts.js';
+import type { UnsentAnswers } from './unsent.js';
 
 /** `GET /metrics` for Prometheus. For all but METRICS_ALLOW there is no such route. */
 export function serveMetrics(
   app: NestFastifyApplication,
-  { config, logger, requests }: { config: Config; logger: Logger; requests: RequestCounts },
+  {
+    config,
+    logger,
+    requests,
+    unsent,
+  }: { config: Config; logger: Logger; requests: RequestCounts; unsent: UnsentAnswers },
 ): void {
   const gate = new ScrapeGate(config.metricsAllow);
   // Made by the first scrape: who is never asked measures nothing.
@@ -28,12 +34,12 @@ export function serveMetrics(
       sendProblem(logger, notFound('route'), request, reply);
       return reply;
     }
-    metrics ??= metricsOf(app, requests);
+    metrics ??= metricsOf(app, requests, unsent);
     return reply.type(metrics.contentType).send(await metrics.text());
   });
 }
 
-function metricsOf(app: NestFastifyApplication, requests: RequestCounts): Metrics {
+function metricsOf(app: NestFastifyApplication, requests: RequestCounts, unsent: UnsentAnswers): Metrics {
   const metrics = new Metrics();
   const writer = app.get(Writer, { strict: false });
   const database = app.get(Database, { strict: false });
@@ -50,6 +56,7 @@ function metricsOf(app: NestFastifyApplication, requests: RequestCounts): Metric
     () => writer.waiting,
   );
   metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
+  metrics.gauge('counterfoil_http_unsent_bytes', 'Bytes of answers that wait to be taken.', () => unsent.bytes);
   const watch = app.get(LogWatch, { strict: false });
   metrics.gauge('counterfoil_event_followers', 'Requests and streams that follow a log.', () => watch.followers);
   metrics.counter('counterfoil_event_polls_total', 'Looks into the log for those who wait.', () => watch.polls);

@@ -8,6 +8,7 @@ import { BalanceMonitor } from '#balances/monitor.js';
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { expireDueHolds } from '#ledger/expiry.js';
+import { FailedExpiries } from '#ledger/failed-expiries.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
 import { Writer } from '#ledger/writer.js';
@@ -23,6 +24,7 @@ import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import { endAbandonedRebuilds } from '#summaries/rebuild-store.js';
 import { DueHints, receiveDueHints } from '#webhooks/due-hints.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { openWebhookSender } from '#webhooks/open-sender.js';
@@ -89,8 +91,9 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     const webhooks = openWebhookSender(database, config.webhooks, logger);
     this.#webhooks = webhooks;
     const due = new DueHints(config);
-    this.#dueHints = { sender: due, receiver: receiveDueHints(config, () => webhooks.wake()) };
+    this.#dueHints = { sender: due, receiver: receiveDueHints(config, logger, () => webhooks.wake()) };
     const backlog = new WebhookBacklog(database);
+    const expiries = new FailedExpiries(logger);
     const outbox = new Outbox({
       config,
       database,
@@ -111,6 +114,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       this.#metrics = await this.#serveMetrics(
         outbox,
         { sender: webhooks, backlog, nowMs: () => systemClock.now() },
+        expiries,
         monitor,
       );
     const retentionMs = config.idempotencyRetentionHours * HOUR_MS;
@@ -118,7 +122,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       {
         name: 'expire holds',
         intervalMs: config.expiryIntervalMs,
-        round: () => expireDueHolds(database, this.commands),
+        round: () => expireDueHolds(database, this.commands, expiries),
       },
       {
         name: 'purge idempotency keys',
@@ -133,7 +137,10 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       {
         name: 'forget old events',
         intervalMs: PURGE_INTERVAL_MS,
-        round: () => forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now()),
+        round: async () => {
+          await endAbandonedRebuilds(database);
+          await forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now());
+        },
       },
       { name: 'send webhooks', intervalMs: config.webhooks.pollMs, round: () => webhooks.round() },
       {
@@ -170,6 +177,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   #serveMetrics(
     outbox: Outbox,
     webhooks: Parameters<typeof addWebhookMetrics>[1],
+    expiries: FailedExpiries,
     monitor: BalanceMonitor | undefined,
   ): Promise<MetricsServer> {
     const { cache, config, database, writer } = this;
@@ -179,6 +187,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       'Postings that wait for their commit group, or for their balances to be told.',
       () => writer.waiting,
     );
+    metrics.counter('counterfoil_expiry_failures_total', 'Holds that could not be expired.', () => expiries.total);
     metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
     if (cache) addBalanceMetrics(metrics, cache);
     if (monitor) addMonitorMetrics(metrics, monitor);

@@ -1,6 +1,7 @@
 import type { OnApplicationShutdown } from '@nestjs/common';
 import { HintReceiver, HintSender } from '#outbox/hint.js';
 import type { Config } from '#platform/config.js';
+import type { Logger } from '#platform/logging.js';
 
 const TOPIC = 'webhooks';
 
@@ -30,7 +31,9 @@ export class DueHints implements OnApplicationShutdown {
 }
 
 /** Calls back with every such hint; undefined without a Redis to carry them. */
-export function receiveDueHints(config: Config, onHint: () => void): HintReceiver | undefined {
+export function receiveDueHints(config: Config, logger: Logger, onHint: () => void): HintReceiver | undefined {
   const url = redisOf(config);
-  return url === undefined ? undefined : new HintReceiver(url, config.databaseRuntimeUrl, onHint, TOPIC);
+  return url === undefined
+    ? undefined
+    : new HintReceiver(url, config.databaseRuntimeUrl, { onHint, logger, topic: TOPIC });
 }
