@@ -71,7 +71,7 @@ export const ACCOUNT_MUTANTS = [
     ['zones need not agree', "isSame ? 'agreed' : 'disagreed'", "'agreed'"],
   ]),
   ...inFile('libs/tenancy/src/merchant-zone-store.ts', TENANCY, [
-    ['days that have begun move', 'from_at < now() + interval', 'from_at < now() - interval'],
+    ['days that have begun move', 'from_at < now() + interval', 'false AND from_at < now() + interval'],
     [
       'what was planned stays',
       'DELETE FROM merchant_time_zones WHERE merchant_id = $1 AND',

@@ -22,6 +22,7 @@ import { forgetEvents } from '#outbox/retention.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
+import { MetricsServer } from '#platform/metrics-server.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { endAbandonedRebuilds } from '#summaries/rebuild-store.js';
@@ -33,7 +34,6 @@ import type { WebhookSender } from '#webhooks/sender.js';
 import { addWebhookMetrics, WebhookBacklog } from '#webhooks/webhook-metrics.js';
 import { CONSUMERS } from './consumers.js';
 import { Duty } from './duty.js';
-import { MetricsServer } from './metrics-server.js';
 
 const HOUR_MS = 3_600_000;
 /** Readers of a fenced account start its sweep themselves; the rounds find what nobody reads. */

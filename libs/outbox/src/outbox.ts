@@ -240,6 +240,7 @@ export class Outbox {
   }
 
   async #watch(): Promise<void> {
+    await this.#store.enterEpoch();
     await this.#holdBack.round();
     const backlogs = new Map<string, Backlog>();
     for (const { consumer } of this.#relays) backlogs.set(consumer, await this.#store.backlog(consumer));

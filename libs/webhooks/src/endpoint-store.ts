@@ -54,7 +54,7 @@ UPDATE webhook_endpoints SET status = 'deleted', disabled_reason = NULL
 const ENABLE_ENDPOINT = `
 WITH enabled AS (
   UPDATE webhook_endpoints
-     SET status = 'enabled', disabled_reason = NULL, failing_since = NULL, since_xid = pg_current_xact_id()
+     SET status = 'enabled', disabled_reason = NULL, failing_since = NULL, since_xid = log_xid()
    WHERE merchant_id = $1 AND id = $2 AND status = 'disabled' RETURNING id
 )
 UPDATE webhook_deliveries d SET tries = 0, next_attempt_at = now()
