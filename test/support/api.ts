@@ -89,6 +89,11 @@ export class TestApi {
     return this.#api.url;
   }
 
+  /** What `/metrics` says. The environment must name a METRICS_PORT. */
+  async metrics(): Promise<string> {
+    return (await fetch(this.#api.metricsUrl as string)).text();
+  }
+
   /** The Nest application, for what has no route: the worker's duties. */
   get app(): Api['app'] {
     return this.#api.app;

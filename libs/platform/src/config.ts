@@ -198,7 +198,7 @@ export const ENVIRONMENT = z.object({
       'Addresses that `/metrics` answers, separated by commas; for all others, and for what a proxy forwards, there is no such route.',
     ),
   METRICS_PORT: integer({ default: 0, min: 0, max: 65_535 }).describe(
-    'Port on which the worker serves `/metrics` at HOST; 0: it does not. The API serves it on its own port.',
+    'Port on which a process, API or worker, serves `/metrics` at HOST, and nothing else; each needs its own. 0: it does not.',
   ),
   CURSOR_SECRET: z
     .string()
