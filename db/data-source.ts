@@ -9,7 +9,9 @@ import {
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
 } from './migrations/1764200000000-back-dated-versions.js';
+import { ForgottenConsumers1764400000000 } from './migrations/1764400000000-forgotten-consumers.js';
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
+import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -21,7 +23,9 @@ export const MIGRATIONS = [
   TransactionFacts1764100000000,
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
+  ForgottenConsumers1764400000000,
   MovedBalances1764500000000,
+  Rights1764500100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -2,8 +2,10 @@ import pg from 'pg';
 import { MigrationExecutor, type QueryRunner } from 'typeorm';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import { ensureRuntimeRole, runtimeUrlOf } from '#platform/runtime-role.js';
+import { runtimeUrlOf } from '#platform/runtime-role.js';
 import { MIGRATIONS, MIGRATIONS_TABLE, migrationDataSource } from './data-source.js';
+import { ensureRights } from './rights.js';
+import { ensureRoles } from './roles.js';
 
 export { runtimeUrlOf };
 
@@ -23,13 +25,13 @@ export interface MigrateOptions {
 }
 
 /**
- * Brings the schema up to date and makes sure that the runtime role can log in. Safe from many processes at once: they take
+ * Brings the schema up to date, and makes sure of the roles and their rights. Safe from many processes at once: they take
  * turns under an advisory lock, and the later ones find nothing to do. Returns the names of the migrations that it ran.
  */
 export async function migrate(ownerUrl: string, options: MigrateOptions = {}): Promise<string[]> {
   const { lockTimeoutMs = LOCK_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
-  // First, because the migrations grant rights to the role.
-  await ensureRuntimeRole(ownerUrl, runtimeUrlOf(ownerUrl, options.runtimeUrl));
+  // First, because the migrations grant rights to the roles.
+  await ensureRoles(ownerUrl, runtimeUrlOf(ownerUrl, options.runtimeUrl));
   return withRunner(ownerUrl, statementTimeoutMs, async (runner) => {
     // On the migrations' own connection: when it breaks, lock and migration end together.
     await runner.query(`SELECT set_config('lock_timeout', $1, false)`, [String(lockTimeoutMs)]);
@@ -43,6 +45,7 @@ export async function migrate(ownerUrl: string, options: MigrateOptions = {}): P
       // The data source's mode binds only its own runMigrations; all in one would keep every lock until the last has ended.
       executor.transaction = 'each';
       const migrated = await executor.executePendingMigrations();
+      await ensureRights(runner);
       return migrated.map((migration) => migration.name);
     } finally {
       await runner.query(`SELECT pg_advisory_unlock(${ADVISORY_LOCK})`).catch(() => undefined);

@@ -1,7 +1,9 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { Clock } from '#kernel/clock.js';
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { expireDueHolds } from '#ledger/expiry.js';
+import { FailedExpiries } from '#ledger/failed-expiries.js';
 import { GroupConnection } from '#ledger/group-store.js';
 import { type MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
@@ -34,11 +36,12 @@ describe('duties', () => {
   });
   afterEach(() => expectVerified(on));
 
-  const expire = (ledger: TestLedger): Promise<number> => {
+  const expire = (ledger: TestLedger, failures?: FailedExpiries): Promise<number> => {
     const handler = new MoveTransactionHandler(ledger.desk);
-    return expireDueHolds(ledger.database, {
+    const commands = {
       execute: (command: MoveTransactionCommand) => handler.execute(command),
-    } as unknown as CommandBus);
+    } as unknown as CommandBus;
+    return expireDueHolds(ledger.database, commands, failures);
   };
   const pair = async (merchant: bigint): Promise<[bigint, bigint]> => [
     await one.createAccount(merchant, { code: `a${accounts++}`, minAvailable: -1_000n }),
@@ -58,6 +61,12 @@ describe('duties', () => {
   const statusOf = async (merchant: bigint, id: bigint): Promise<string | undefined> =>
     (await loadTransactions(one.database, merchant, [id], Deadline.after(5_000)))[0]?.state.status;
 
+  const untilDue = (atMs: number): Promise<unknown> =>
+    until('the holds are due by the clock of the database', async () => {
+      const text = 'SELECT now() > to_timestamp($1::float8 / 1000) AS due';
+      return (await bystander.one<{ due: boolean }>(text, [atMs])).due;
+    });
+
   describe('expiry', () => {
     test('two processes at once expire each due hold once, of every merchant, and no other', async () => {
       const soon = Date.now() + 50;
@@ -72,11 +81,7 @@ describe('duties', () => {
           [merchant, await hold(merchant, accountsOf, undefined)],
         );
       }
-      await until(
-        'the holds are due by the clock of the database',
-        async () =>
-          (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due,
-      );
+      await untilDue(soon);
       const expired = await Promise.all([expire(one), expire(other), expire(one), expire(other)]);
       expect(expired.reduce((sum, count) => sum + count, 0)).toBe(60);
       expect(new Set(await Promise.all(due.map(([merchant, id]) => statusOf(merchant, id))))).toEqual(
@@ -98,14 +103,54 @@ describe('duties', () => {
       const wide: [bigint, bigint] = [accountsOf[1], accountsOf[0]];
       const soon = Date.now() + 50;
       await Promise.all(Array.from({ length: 450 }, () => hold(merchant, wide, soon)));
-      await until(
-        'the holds are due by the clock of the database',
-        async () =>
-          (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due,
-      );
+      await untilDue(soon);
       const rounds = [];
       for (let count = await expire(one); count > 0; count = await expire(one)) rounds.push(count);
       expect(rounds).toEqual([200, 200, 50]);
+    });
+
+    test('a hold that cannot expire costs no other its turn, and is tried again later', async () => {
+      const [merchant, later] = [await one.createMerchant(), await one.createMerchant()];
+      const [accountsOf, theirs] = [await pair(merchant), await pair(later)];
+      const soon = Date.now() + 50;
+      const poison = await hold(merchant, accountsOf, soon);
+      const neighbour = await hold(merchant, accountsOf, soon);
+      const other = await hold(later, theirs, soon);
+      // PostgreSQL refuses this one, as it would one whose books are broken.
+      await bystander.client.query(`
+        CREATE FUNCTION refuse_expiry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$;
+        CREATE TRIGGER refuse_expiry BEFORE INSERT ON transactions FOR EACH ROW WHEN (NEW.parent_id = ${poison}) EXECUTE FUNCTION refuse_expiry()`);
+      await untilDue(soon);
+      const clock = { now: () => Date.now(), monotonic: () => performance.now() + shiftMs } satisfies Clock;
+      let shiftMs = 0;
+      const failures = new FailedExpiries(undefined, clock);
+      expect(await expire(one, failures)).toBe(2);
+      expect([await statusOf(merchant, neighbour), await statusOf(later, other)]).toEqual(['expired', 'expired']);
+      expect([await statusOf(merchant, poison), failures.total]).toEqual(['pending', 1]);
+      await expire(one, failures);
+      expect(failures.total).toBe(1);
+      shiftMs = 10_001;
+      await expire(one, failures);
+      expect(failures.total).toBe(2);
+      await bystander.client.query('DROP TRIGGER refuse_expiry ON transactions; DROP FUNCTION refuse_expiry');
+      shiftMs += 10_001;
+      expect(await expire(one, failures)).toBe(0);
+      shiftMs += 10_000;
+      expect(await expire(one, failures)).toBe(1);
+      expect([await statusOf(merchant, poison), failures.waiting()]).toEqual(['expired', []]);
+    });
+
+    test('merchants take turns: one with more holds than a round takes leaves room for the others', async () => {
+      const [busy, quiet] = [await one.createMerchant(), await one.createMerchant()];
+      const [accountsOf, theirs] = [await pair(busy), await pair(quiet)];
+      const wide: [bigint, bigint] = [accountsOf[1], accountsOf[0]];
+      const soon = Date.now() + 50;
+      await Promise.all(Array.from({ length: 250 }, () => hold(busy, wide, soon)));
+      const id = await hold(quiet, theirs, soon);
+      await untilDue(soon);
+      expect(await expire(one)).toBe(200);
+      expect(await statusOf(quiet, id)).toBe('expired');
+      expect(await expire(one)).toBe(51);
     });
 
     test('a hold captured in part expires with what remains', async () => {
@@ -113,11 +158,7 @@ describe('duties', () => {
       const soon = Date.now() + 400;
       const id = await hold(merchant, await pair(merchant), soon);
       postedId(await one.move(merchant, { kind: 'capture', parentId: id, amount: 4n, final: false }));
-      await until(
-        'the hold is due by the clock of the database',
-        async () =>
-          (await bystander.one<{ due: boolean }>('SELECT now() > to_timestamp($1::float8 / 1000) AS due', [soon])).due,
-      );
+      await untilDue(soon);
       expect(await expire(one)).toBe(1);
       expect(await statusOf(merchant, id)).toBe('expired');
     });

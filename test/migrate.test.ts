@@ -77,6 +77,69 @@ describe('migrate', () => {
     await database.close();
   });
 
+  /** A database of an owner who is no superuser. */
+  async function ownedBy(owner: string, work: (url: string) => Promise<void>): Promise<void> {
+    const name = `${owner}_db`;
+    await asOwner(inject('ownerUrl'), async (admin) => {
+      await admin.query(`CREATE ROLE ${owner} LOGIN CREATEROLE PASSWORD 'secret'`);
+      await admin.query(`CREATE DATABASE ${name} OWNER ${owner}`);
+    });
+    const url = new URL(urlTo(name));
+    url.username = owner;
+    url.password = 'secret';
+    try {
+      await work(url.href);
+    } finally {
+      await asOwner(inject('ownerUrl'), async (admin) => {
+        await admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
+        await admin.query(`DROP ROLE ${owner}`);
+      });
+    }
+  }
+  const runtimeUrlTo = (url: string): string => {
+    const runtime = new URL(runtimeUrlOf(inject('ownerUrl')));
+    runtime.pathname = new URL(url).pathname;
+    return runtime.href;
+  };
+  const DEFINERS = `SELECT DISTINCT proowner::regrole::text AS owner FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace`;
+
+  it('lets an owner who may only create roles migrate, once it is a member of the retention role, and says so before', () =>
+    ownedBy('migrate_owner', async (url) => {
+      const options = { runtimeUrl: runtimeUrlTo(url) };
+      await expect(migrate(url, options)).rejects.toThrow(
+        'as a superuser: GRANT counterfoil_retention TO "migrate_owner" WITH INHERIT TRUE, SET TRUE',
+      );
+      // As whoever creates the role is from the start.
+      await asOwner(inject('ownerUrl'), (admin) =>
+        admin.query('GRANT counterfoil_retention TO migrate_owner WITH ADMIN TRUE, INHERIT FALSE, SET FALSE'),
+      );
+      expect(await migrate(url, options)).toEqual(EVERY);
+      expect(await asOwner(url, async (owner) => (await owner.query(DEFINERS)).rows)).toEqual([
+        { owner: 'counterfoil_retention' },
+      ]);
+    }));
+
+  it('takes back what a restored dump or a hand has given, and refuses what it cannot take back', async () => {
+    const url = urlTo(names[2] as string);
+    await asOwner(url, async (owner) => {
+      await owner.query(`GRANT TEMPORARY ON DATABASE ${names[2]} TO PUBLIC`);
+      const { rows } = await owner.query(
+        `SELECT oid::regprocedure::text AS name FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace`,
+      );
+      for (const { name } of rows) await owner.query(`ALTER FUNCTION ${name} OWNER TO CURRENT_USER`);
+    });
+    expect(await migrate(url)).toEqual([]);
+    await asOwner(url, async (owner) => {
+      expect((await owner.query(DEFINERS)).rows).toEqual([{ owner: 'counterfoil_retention' }]);
+      const may = `SELECT has_database_privilege('counterfoil_runtime', current_database(), 'TEMPORARY') AS temporary`;
+      expect((await owner.query(may)).rows).toEqual([{ temporary: false }]);
+      await owner.query(`GRANT TEMPORARY ON DATABASE ${names[2]} TO counterfoil_runtime`);
+    });
+    await expect(migrate(url)).rejects.toThrow(
+      /may do more than it should; as the owner of the database: REVOKE TEMPORARY/,
+    );
+  });
+
   it('refuses a runtime URL of another user', async () => {
     await expect(migrate(urlTo(names[0] as string), { runtimeUrl: inject('ownerUrl') })).rejects.toThrow(
       /must be counterfoil_runtime/,

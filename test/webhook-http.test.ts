@@ -15,6 +15,7 @@ const MESSAGE = { headers: { 'content-type': 'application/json', 'webhook-id': '
 const client = (more: Partial<PublicHttpOptions> = {}): PublicHttp =>
   new PublicHttp({
     allowLoopback: true,
+    refusedNetworks: ['168.63.129.16/32', '2606:4700::/32'],
     connectTimeoutMs: 20_000,
     headersTimeoutMs: 20_000,
     timeoutMs: 20_000,
@@ -254,11 +255,13 @@ describe('names', () => {
     ['mapped loopback', ['::ffff:7f00:7']],
     ['translated loopback', ['64:ff9b::7f00:7']],
     ['6to4', ['2002:7f00:7::']],
+    ['a network that the settings refuse', ['168.63.129.16']],
+    ['a public one and one that the settings refuse', ['1.1.1.1', '2606:4700::7']],
     ['unique local', ['fd00::7']],
     ['a public one and loopback', ['1.1.1.1', '127.0.0.7']],
     ['loopback and a public one', ['127.0.0.7', '1.1.1.1']],
     ['a public one and loopback of IPv6', ['1.1.1.1', '::1']],
-    ['a public one of IPv6 and a private one', ['2606:4700:4700::1111', '192.168.0.1']],
+    ['a public one of IPv6 and a private one', ['2a00:1450:4001::1', '192.168.0.1']],
   ])('that lead to %s are refused before anything is connected to', async (_what, addresses) => {
     names.answer = () => addresses;
     expect(await failureOf(named({ allowLoopback: false }).post(url, MESSAGE))).toBe('address_refused');

@@ -184,19 +184,43 @@ describe('secrets', () => {
     expect(String(one.headers['webhook-signature'])).toMatch(/^v1,\S{44}$/);
   });
 
-  test('rotated many times at once leave one current secret and one before it', async () => {
-    const { merchantId, endpointId } = await hooks.due(sink.url, 1);
-    const secrets = await Promise.all(Array.from({ length: 8 }, () => hooks.rotate(merchantId, endpointId, DAY_MS)));
-    expect(new Set(secrets).size).toBe(8);
+  test('rotated twice within the overlap leave the deployed one signing until its own end', async () => {
+    const { merchantId, endpointId, secret: deployed } = await hooks.due(sink.url, 1);
+    const second = await hooks.rotate(merchantId, endpointId, DAY_MS);
+    const third = await hooks.rotate(merchantId, endpointId, 2 * DAY_MS);
+    const all = await sent(merchantId, endpointId);
+    expect([deployed, second, third].map((secret) => verifies(secret, all))).toEqual([true, true, true]);
+    await bystander.client.query(
+      `UPDATE webhook_secrets SET expires_at = expires_at - interval '1 day' WHERE expires_at IS NOT NULL AND endpoint_id = $1`,
+      [endpointId],
+    );
+    const later = await sent(merchantId, endpointId);
+    expect([deployed, second, third].map((secret) => verifies(secret, later))).toEqual([false, true, true]);
+  });
+
+  test('rotated many times at once are five at most, and the rotations too many change nothing', async () => {
+    const { merchantId, endpointId, secret: deployed } = await hooks.due(sink.url, 1);
+    const rotations = await Promise.allSettled(
+      Array.from({ length: 8 }, () => hooks.rotate(merchantId, endpointId, DAY_MS)),
+    );
+    const secrets = rotations.flatMap((rotation) => (rotation.status === 'fulfilled' ? [rotation.value] : []));
+    expect(new Set([deployed, ...secrets]).size).toBe(5);
+    for (const rotation of rotations) {
+      if (rotation.status === 'rejected') expect(rotation.reason).toMatchObject({ code: 'invalid_transition' });
+    }
     const message = await sent(merchantId, endpointId);
-    expect(secrets.filter((secret) => verifies(secret, message))).toHaveLength(2);
-    expect(
-      await bystander.one(
-        `SELECT count(*)::int AS kept, count(*) FILTER (WHERE expires_at IS NULL)::int AS current
-           FROM webhook_secrets WHERE endpoint_id = $1`,
-        [endpointId],
-      ),
-    ).toEqual({ kept: 2, current: 1 });
+    expect([deployed, ...secrets].filter((secret) => verifies(secret, message))).toHaveLength(5);
+    const kept = `SELECT count(*)::int AS kept, count(*) FILTER (WHERE expires_at IS NULL)::int AS current
+                    FROM webhook_secrets WHERE endpoint_id = $1`;
+    expect(await bystander.one(kept, [endpointId])).toEqual({ kept: 5, current: 1 });
+    // Once the oldest has ended there is room for one more, and what signs no more is not kept.
+    await bystander.client.query(
+      `UPDATE webhook_secrets SET expires_at = now()
+        WHERE endpoint_id = $1 AND id = (SELECT min(id) FROM webhook_secrets WHERE endpoint_id = $1)`,
+      [endpointId],
+    );
+    await hooks.rotate(merchantId, endpointId, DAY_MS);
+    expect(await bystander.one(kept, [endpointId])).toEqual({ kept: 5, current: 1 });
   });
 });
 

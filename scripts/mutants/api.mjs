@@ -63,6 +63,9 @@ export const API_MUTANTS = [
   inFile('libs/tenancy/src/authenticator.ts', 'test/isolation.test.ts', [
     ['keys are trusted for an hour', 'Math.max(1, options.cacheMs)', '3_600_000'],
   ]),
+  inFile('apps/api/src/lifecycle.ts', 'test/secrets.test.ts', [
+    ['a span tells a path as it came, keys in it included', 'path: toldPath(request)', 'path: request.url'],
+  ]),
   inFile('libs/tenancy/src/api-key.commands.ts', 'test/isolation.test.ts', [
     ['the revoking process goes on trusting', 'this.authenticator.forget(merchantId);', ''],
   ]),

@@ -33,6 +33,43 @@ export const OUTBOX_MUTANTS = [
     `        OR c.handed_at < now() - $4::int * interval '1 millisecond')`,
     '        OR $4::int < 0)',
   ),
+  ...inFile('libs/outbox/src/relay-lease.ts', 'test/relay-locks.test.ts', [
+    [
+      'leases are renewed in no order',
+      `FROM (SELECT partition FROM relay_partitions WHERE holder = $1 ORDER BY partition FOR UPDATE) held
+ WHERE p.partition = held.partition RETURNING`,
+      'WHERE p.holder = $1 RETURNING',
+    ],
+    ['members that have run out wait for each other', 'FOR UPDATE SKIP LOCKED) gone', 'FOR UPDATE) gone'],
+  ]),
+  ...inFile('db/migrations/1763750000000-relay.ts', 'test/retention-holds.test.ts', [
+    [
+      'events are forgotten that a consumer has not applied',
+      'UNION ALL SELECT xid, seq FROM consumer_positions WHERE partition = of_partition',
+      '',
+    ],
+    [
+      'events are forgotten that a waiting stream needs',
+      'UNION ALL SELECT xid, seq FROM parked_streams WHERE partition = of_partition',
+      '',
+    ],
+    [
+      'events are forgotten that have not been handed over',
+      'SELECT xid, seq FROM relay_cursors WHERE partition = of_partition UNION ALL',
+      '',
+    ],
+  ]),
+  ...inFile('libs/summaries/src/rebuild-store.ts', 'test/retention-holds.test.ts', [
+    [
+      'a rebuild at work loses its positions',
+      'WHERE claimed_until < now() ORDER BY name FOR UPDATE)',
+      'ORDER BY name FOR UPDATE)',
+    ],
+  ]),
+  ...inFile('apps/worker/src/duty.ts', 'apps/worker/src/duty.spec.ts', [
+    ['what a later round makes good is an error', 'const PERSISTS_FROM = 3;', 'const PERSISTS_FROM = 1;'],
+    ['failures add up although rounds go well', 'this.#failures = 0;', ''],
+  ]),
   mutantsOf('libs/outbox/src/relay.ts', OUTBOX)(
     'the cursor moves before the events are handed over',
     `    await this.#target.handOver(stretches);
@@ -49,8 +86,38 @@ export const OUTBOX_MUTANTS = [
     'a position moves without its claim',
     'AND claimed_by = $3 AND xid = $5 AND seq = $6',
     'AND $3::uuid IS NOT NULL AND $5::xid8 IS NOT NULL AND $6::bigint IS NOT NULL',
+    ['test/consumer-claims.test.ts'],
   ),
-  positions('a try is not counted', 'tries = tries + 1,', 'tries = 1,'),
+  positions('a try is not counted', 'tries = tries + CASE WHEN ${UNTOLD} THEN 0 ELSE 1 END,', 'tries = 1,'),
+  positions(
+    'a try that the database did not let end counts',
+    "'claimed_by = $3 AND claimed_until > to_timestamp(0)'",
+    "'claimed_by = $3 AND false'",
+    ['test/consumer-claims.test.ts'],
+  ),
+  positions(
+    'a process that lost its claim counts its failure',
+    `tries = CASE WHEN $5 THEN tries ELSE greatest(tries - 1, 0) END
+ WHERE consumer = $1 AND partition = $2 AND claimed_by = $3`,
+    `tries = CASE WHEN $5 THEN tries ELSE greatest(tries - 1, 0) END
+ WHERE consumer = $1 AND partition = $2 AND $3::uuid IS NOT NULL`,
+    ['test/consumer-claims.test.ts'],
+  ),
+  mutantsOf('libs/outbox/src/handler-call.ts', OUTBOX)(
+    'a slow database is the fault of the events',
+    'return !this.#isRunning || this.#statements > 0;',
+    'return false;',
+  ),
+  mutantsOf('libs/outbox/src/handler-call.ts', OUTBOX)(
+    'a handler that hangs is tried for ever',
+    'return !this.#isRunning || this.#statements > 0;',
+    'return true;',
+  ),
+  mutantsOf('libs/outbox/src/hint.ts', ['test/hint.test.ts'])(
+    'hints are subscribed to once',
+    "if (this.#redis.status === 'ready') void this.#subscribe(channel);",
+    '',
+  ),
   applier(
     'the position moves before the effect',
     'await position.move(client, claim.position, end, isBefore(end, upTo));',

@@ -5,6 +5,7 @@ const HTTP = 'test/webhook-http.test.ts';
 const SENDING = 'test/webhooks.test.ts';
 const LEASES = 'test/webhook-leases.test.ts';
 const ADDRESSES = 'libs/webhooks/src/public-address.spec.ts';
+const KEYS = 'test/idempotency.test.ts';
 const URLS = 'libs/webhooks/src/endpoint-url.spec.ts';
 
 /**
@@ -24,7 +25,24 @@ export const WEBHOOK_MUTANTS = [
     ['URLs carry credentials', "if (url.username !== '' || url.password !== '')", 'if (false)'],
     ['plain http goes anywhere', 'isLocal && allowLoopback', 'allowLoopback'],
     ['any port will do', 'Number(url.port) < FIRST_FREE_PORT', 'false'],
+    [
+      'networks of the settings are called',
+      'isPublicAddress(host, networkList(refusedNetworks))',
+      'isPublicAddress(host)',
+    ],
     ['line feeds in a URL are dropped', 'if (!/^[\\x21-\\x7e]+$/.test(text))', 'if (false)'],
+  ]),
+  inFile('libs/platform/src/idempotency.ts', KEYS, [
+    ['a secret is kept', 'body: kept ?? first.body', 'body: first.body'],
+    ['a key is kept for whatever request', 'if (!request_sha256.equals(requestSha256))', 'if (false)'],
+    ['a request in validation burns its key', "code !== 'validation_failed' &&", ''],
+    ['a refusal is not kept', 'status === 409 || status === 422', 'status === 422'],
+    ['who waits for a key waits for ever', 'values: [String(waitMs)]', "values: ['0']"],
+    [
+      'the key of another request is overwritten',
+      "$1, $2, $3, $4, $5)'",
+      "$1, $2, $3, $4, $5) ON CONFLICT DO NOTHING'",
+    ],
   ]),
   inFile('libs/webhooks/src/signature.ts', 'libs/webhooks/src/signature.spec.ts', [
     ['the time is not signed', '${id}.${timestampS}.${body}', '${id}.${body}'],
@@ -38,6 +56,7 @@ export const WEBHOOK_MUTANTS = [
       'for (const address of addresses) {',
       'for (const address of addresses.slice(0, 1)) {',
     ],
+    ['names lead to networks of the settings', 'isPublicAddress(address, this.#refused)', 'isPublicAddress(address)'],
     ['the socket looks the name up itself', 'lookup: answering(addresses),', ''],
     ['names lead anywhere', 'if (!isAllowed) throw', 'if (false) throw'],
     ['an answer is read to its end', 'if (received >= responseBytes) finish();', ''],
@@ -81,7 +100,11 @@ export const WEBHOOK_MUTANTS = [
     ['a batch cannot be repeated', 'ON CONFLICT (merchant_id, endpoint_id, event_xid, event_seq) DO NOTHING', ''],
   ]),
   inFile('libs/webhooks/src/endpoint-store.ts', LEASES, [
-    ['rotations do not take turns', "AND status <> 'deleted' FOR NO KEY UPDATE`", "AND status <> 'deleted'`"],
+    ['rotations do not take turns', '${SELECT_ENDPOINT} FOR NO KEY UPDATE`', '${SELECT_ENDPOINT}`'],
+    ['a rotation forgets the deployed secret', 'AND expires_at <= now()', 'AND expires_at IS NOT NULL'],
+  ]),
+  inFile('libs/webhooks/src/endpoint.commands.ts', LEASES, [
+    ['there is no end of secrets', 'if (signing < MAX_SIGNING_SECRETS) return;', 'if (signing > 0) return;'],
   ]),
   inFile('libs/webhooks/src/purge.ts', LEASES, [
     ['what is due is purged', "(d.status <> 'due' OR e.status = 'deleted')", 'true'],

@@ -64,6 +64,8 @@ export class Service {
   paused = false;
   /** The last of what it logged. */
   log = '';
+  /** Called with all that it logs. */
+  onOutput: (text: string) => void = () => undefined;
 
   constructor(name: string, build: Build, file: string, env: NodeJS.ProcessEnv) {
     this.name = name;
@@ -87,6 +89,7 @@ export class Service {
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (chunk) => {
         this.log = (this.log + chunk).slice(-4_000);
+        this.onOutput(String(chunk));
       });
     }
     const url = await new Promise<string | undefined>((resolve, reject) => {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
 import { runtimeUrlOf } from '#db/migrate.js';
+import { CLOSE_DATABASE } from '#db/rights.js';
 
 export const TEMPLATE = 'counterfoil_template';
 
@@ -20,6 +21,8 @@ export async function freshDatabase(copyOf?: TestDatabase): Promise<TestDatabase
   await asAdmin(adminUrl, (admin) => admin.query(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY`));
   const owner = new URL(adminUrl);
   owner.pathname = `/${name}`;
+  // A copy has what is in the template, and not the template's own rights.
+  await asAdmin(owner.href, (admin) => admin.query(CLOSE_DATABASE));
   return {
     ownerUrl: owner.href,
     runtimeUrl: runtimeUrlOf(owner.href),

@@ -118,7 +118,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       {
         method: request.method,
         route: request.routeOptions.url ?? '',
-        path: request.url.split('?', 1)[0] ?? '',
+        path: toldPath(request),
         startedMs: exchange.startedMs,
       },
       isTrusted && typeof traceparent === 'string' ? traceparent : undefined,
@@ -138,6 +138,15 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       problem: undefined,
     };
   }
+}
+
+/** The route with the ids that were asked for: whatever else stands in a path might be a key that strayed there. */
+function toldPath({ url, routeOptions }: FastifyRequest): string {
+  const asked = url.split('?', 1)[0]?.split('/') ?? [];
+  const route = routeOptions.url?.split('/') ?? [];
+  return route
+    .map((part, index) => (part.startsWith(':') && /^\d{1,19}$/.test(asked[index] ?? '') ? asked[index] : part))
+    .join('/');
 }
 
 export function keyOf(request: FastifyRequest): string | undefined {

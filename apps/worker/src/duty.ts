@@ -3,6 +3,9 @@ import type { Logger } from 'pino';
 /** A wait is drawn from interval ± this share, so that many workers do not march in step. */
 const JITTER = 0.2;
 
+/** A failure that the next rounds make good is a warning: deadlocks, a database that restarts. From this many in a row on it is an error. */
+const PERSISTS_FROM = 3;
+
 /**
  * Something that a worker does again and again by itself. One round at a time; a failing round is logged and the next one
  * comes as usual: what it left undone is still due.
@@ -15,6 +18,7 @@ export class Duty {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
+  #failures = 0;
 
   constructor(options: { name: string; intervalMs: number; round: () => Promise<unknown>; logger: Logger }) {
     this.#name = options.name;
@@ -46,8 +50,11 @@ export class Duty {
   async #once(): Promise<void> {
     try {
       await this.#round();
+      this.#failures = 0;
     } catch (error) {
-      this.#logger.error({ err: error, duty: this.#name }, 'a round of a duty failed');
+      this.#failures += 1;
+      const level = this.#failures < PERSISTS_FROM ? 'warn' : 'error';
+      this.#logger[level]({ err: error, duty: this.#name, failures: this.#failures }, 'a round of a duty failed');
     }
     this.#schedule();
   }

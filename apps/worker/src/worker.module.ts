@@ -8,6 +8,7 @@ import { BalanceMonitor } from '#balances/monitor.js';
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { expireDueHolds } from '#ledger/expiry.js';
+import { FailedExpiries } from '#ledger/failed-expiries.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
 import { Writer } from '#ledger/writer.js';
@@ -22,6 +23,7 @@ import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import { endAbandonedRebuilds } from '#summaries/rebuild-store.js';
 import { openWebhookSender } from '#webhooks/open-sender.js';
 import { purgeWebhooks } from '#webhooks/purge.js';
 import type { WebhookSender } from '#webhooks/sender.js';
@@ -85,6 +87,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     const webhooks = openWebhookSender(database, config.webhooks, logger);
     this.#webhooks = webhooks;
     const backlog = new WebhookBacklog(database);
+    const expiries = new FailedExpiries(logger);
     const outbox = new Outbox({
       config,
       database,
@@ -100,6 +103,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       this.#metrics = await this.#serveMetrics(
         outbox,
         { sender: webhooks, backlog, nowMs: () => systemClock.now() },
+        expiries,
         monitor,
       );
     const retentionMs = config.idempotencyRetentionHours * HOUR_MS;
@@ -107,7 +111,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       {
         name: 'expire holds',
         intervalMs: config.expiryIntervalMs,
-        round: () => expireDueHolds(database, this.commands),
+        round: () => expireDueHolds(database, this.commands, expiries),
       },
       {
         name: 'purge idempotency keys',
@@ -122,7 +126,10 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       {
         name: 'forget old events',
         intervalMs: PURGE_INTERVAL_MS,
-        round: () => forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now()),
+        round: async () => {
+          await endAbandonedRebuilds(database);
+          await forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now());
+        },
       },
       { name: 'send webhooks', intervalMs: config.webhooks.pollMs, round: () => webhooks.round() },
       {
@@ -158,6 +165,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   #serveMetrics(
     outbox: Outbox,
     webhooks: Parameters<typeof addWebhookMetrics>[1],
+    expiries: FailedExpiries,
     monitor: BalanceMonitor | undefined,
   ): Promise<MetricsServer> {
     const { cache, config, database, writer } = this;
@@ -167,6 +175,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       'Postings that wait for their commit group, or for their balances to be told.',
       () => writer.waiting,
     );
+    metrics.counter('counterfoil_expiry_failures_total', 'Holds that could not be expired.', () => expiries.total);
     metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
     if (cache) addBalanceMetrics(metrics, cache);
     if (monitor) addMonitorMetrics(metrics, monitor);

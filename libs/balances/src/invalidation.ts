@@ -35,7 +35,8 @@ SELECT e.merchant_id, entry.account_id, max(entry.account_version) AS version
  * promise holds without it (tell before telling), and it bounds what a writer that was cut off from Redis leaves behind.
  */
 export class BalanceInvalidation implements RelayTarget {
-  readonly consumer = 'balances';
+  static readonly CONSUMER = 'balances';
+  readonly consumer = BalanceInvalidation.CONSUMER;
   // What the cache holds now was read from the database; older events have nothing to tell it.
   readonly from = 'now';
   readonly keepsPosition = false;

@@ -11,6 +11,7 @@ const BATCH_DEADLINE_MS = 30_000;
 /** A fence token matters while its writer may still commit, which its group's timeout bounds to seconds; a day is generous. */
 const FENCE_RETENTION_MS = 24 * 3_600_000;
 
+/** By ctid: rows are visited in the order in which they lie, so that two workers that purge at once cannot wait for each other. */
 const PURGE_KEYS = `
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM idempotency_keys WHERE merchant_id = ANY ($1::bigint[]) AND created_at < $2 LIMIT $3))`;
@@ -42,8 +43,8 @@ export async function purgeWriteFences(database: Database, nowMs: number): Promi
   return inBatches(() =>
     database.transaction('platform', newDeadline(), (client) =>
       client.query({
-        text: `DELETE FROM write_fences WHERE token = ANY (ARRAY(
-                 SELECT token FROM write_fences WHERE token <= (SELECT token FROM write_fence_horizon) ORDER BY token LIMIT $1))`,
+        text: `DELETE FROM write_fences WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM write_fences WHERE token <= (SELECT token FROM write_fence_horizon) ORDER BY token LIMIT $1))`,
         values: [BATCH],
       }),
     ),

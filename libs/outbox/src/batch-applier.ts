@@ -1,14 +1,8 @@
-import { LedgerError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
-import {
-  type Database,
-  enterScope,
-  isConnectionLoss,
-  isRetriable,
-  type TransactionClient,
-} from '#platform/postgres.js';
+import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
 import { type Consumer, type LoggedEvent, Unprocessable } from './consumer.js';
 import { parkEvent, parkedMerchants } from './dead-letter-store.js';
+import { HandlerCall } from './handler-call.js';
 import { readLog } from './log-store.js';
 import { isBefore, type Position } from './position.js';
 import { type Claim, ClaimLost, ConsumerPosition } from './position-store.js';
@@ -64,38 +58,48 @@ export class BatchApplier {
     this.#options = options;
   }
 
-  /** `onProgress` is called before each transaction: whoever watches over a hanging handler starts its clock again. */
+  /**
+   * `onProgress` is called before each transaction: whoever watches over a hanging handler starts its clock again, and so is
+   * not misled by a database that needs its whole deadline each time.
+   */
   async run({ partition, upTo, letterId }: Run, onProgress: () => void): Promise<RunOutcome> {
     const position = this.position(partition);
     onProgress();
     let claim = await this.#transaction((client) => position.claim(client, upTo));
     const outcome: RunOutcome = { outcome: 'done', events: 0, traces: [] };
     if (!claim) {
+      onProgress();
       const stands = await this.#transaction((client) => position.read(client));
       if (stands && isBefore(stands, upTo)) outcome.outcome = 'busy';
       return outcome;
     }
     while (claim) {
       const held: Claim = claim;
+      const call = new HandlerCall();
       onProgress();
       const isCareful: boolean = isBefore(held.position, held.carefulUpTo);
       try {
         const gaveUp: boolean = isCareful && held.tries > this.#options.maxTries;
         const done: Page = gaveUp
           ? await this.#park(position, held, { partition, upTo, letterId }, held.lastError)
-          : await this.#page(position, held, { partition, upTo, limit: isCareful ? 1 : this.#options.pageEvents });
+          : await this.#page(position, held, call, {
+              partition,
+              upTo,
+              limit: isCareful ? 1 : this.#options.pageEvents,
+            });
         outcome.events += done.events.length;
         outcome.traces = sampled(outcome.traces, done.events);
         if (gaveUp) return { ...outcome, outcome: 'again' };
         claim = isBefore(done.end, upTo) ? { ...held, position: done.end, tries: 1, lastError: undefined } : undefined;
       } catch (error) {
         if (error instanceof ClaimLost) return { ...outcome, outcome: 'lost' };
+        onProgress();
         if (isCareful && error instanceof Unprocessable) {
           const parked = await this.#park(position, held, { partition, upTo, letterId }, describe(error));
           outcome.events += parked.events.length;
           return { ...outcome, outcome: 'again' };
         }
-        await this.#fail(position, error);
+        await this.#fail(position, error, !call.isPassing(error));
         throw error;
       }
     }
@@ -111,6 +115,7 @@ export class BatchApplier {
   async #page(
     position: ConsumerPosition,
     claim: Claim,
+    call: HandlerCall,
     { partition, upTo, limit }: { partition: number; upTo: Position; limit: number },
   ): Promise<Page> {
     const deadline = this.#deadline();
@@ -118,7 +123,8 @@ export class BatchApplier {
       const events = await readLog(client, { partition }, { after: claim.position, upTo, limit });
       const end = events.length < limit ? upTo : (events.at(-1) as LoggedEvent);
       await position.move(client, claim.position, end, isBefore(end, upTo));
-      if (events.length > 0) await applyUnparked(client, this.#consumer, events, deadline);
+      const due = events.length > 0 ? await enterUnparked(client, this.#consumer.name, events, deadline) : [];
+      if (due.length > 0) await call.apply(this.#consumer, client, due);
       return { events, end };
     }, deadline);
   }
@@ -143,11 +149,9 @@ export class BatchApplier {
     }, deadline);
   }
 
-  /** Best effort: without it the claim runs out by itself, and the try counts. */
-  async #fail(position: ConsumerPosition, error: unknown): Promise<void> {
-    await this.#transaction((client) => position.fail(client, describe(error), !isPassing(error))).catch(
-      () => undefined,
-    );
+  /** Best effort: without it the claim runs out by itself, and the try counts unless this process is the next to claim. */
+  async #fail(position: ConsumerPosition, error: unknown, counts: boolean): Promise<void> {
+    await this.#transaction((client) => position.fail(client, describe(error), counts)).catch(() => undefined);
   }
 
   #transaction<T>(work: (client: TransactionClient) => Promise<T>, deadline = this.#deadline()): Promise<T> {
@@ -164,24 +168,17 @@ interface Page {
   end: Position;
 }
 
-/** The effect of these events, without those whose stream waits behind a dead letter. Leaves the merchants' scope set. */
-async function applyUnparked(
+/** Those of the events whose stream does not wait behind a dead letter. Leaves the merchants' scope set. */
+async function enterUnparked(
   client: TransactionClient,
-  consumer: Consumer,
+  consumer: string,
   events: readonly LoggedEvent[],
   deadline: Deadline,
-): Promise<void> {
+): Promise<readonly LoggedEvent[]> {
   const merchantIds = [...new Set(events.map(({ merchantId }) => merchantId))];
   await client.query(enterScope({ merchantIds }, deadline));
-  const parked = await parkedMerchants(client, consumer.name);
-  const due = parked.size === 0 ? events : events.filter(({ merchantId }) => !parked.has(merchantId));
-  if (due.length > 0) await consumer.apply(client, due);
-}
-
-/** Says nothing about the events: the database was away, or somebody else was faster. */
-export function isPassing(error: unknown): boolean {
-  if (isConnectionLoss(error) || isRetriable(error)) return true;
-  return error instanceof LedgerError && (error.code === 'database_unavailable' || error.code === 'overloaded');
+  const parked = await parkedMerchants(client, consumer);
+  return parked.size === 0 ? events : events.filter(({ merchantId }) => !parked.has(merchantId));
 }
 
 export function describe(error: unknown): string {

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import type { Logger } from '#platform/logging.js';
 
 /** Hints that come closer together are one: a relay that is busy looks by itself. */
 const HINT_EVERY_MS = 10;
@@ -12,7 +13,8 @@ function channelOf(databaseUrl: string): string {
 function connect(url: string): Redis {
   const redis = new Redis(url, {
     enableOfflineQueue: false,
-    autoResubscribe: true,
+    // Whoever subscribes does so with each connection, also where the first one could not.
+    autoResubscribe: false,
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: (times) => Math.min(times * 50, RECONNECT_LONGEST_MS),
@@ -60,18 +62,38 @@ export class HintSender {
   }
 }
 
+/** Calls back for each hint, as long as Redis can be reached; after each gap it subscribes anew. */
 export class HintReceiver {
   readonly #redis: Redis;
+  readonly #logger: Logger;
+  #failures = 0;
 
-  constructor(url: string, databaseUrl: string, onHint: () => void) {
+  constructor(url: string, databaseUrl: string, { onHint, logger }: { onHint: () => void; logger: Logger }) {
     this.#redis = connect(url);
+    this.#logger = logger;
     this.#redis.on('message', onHint);
-    this.#redis.once('ready', () => {
-      this.#redis.subscribe(channelOf(databaseUrl)).catch(() => undefined);
-    });
+    this.#redis.on('ready', () => void this.#subscribe(channelOf(databaseUrl)));
+  }
+
+  /** Subscriptions that Redis refused or did not answer: until one succeeds, relays wait their idle time. */
+  get failures(): number {
+    return this.#failures;
   }
 
   close(): void {
     this.#redis.disconnect();
+  }
+
+  /** Subscribing twice is subscribing once: a connection that was lost meanwhile has subscribed by itself. */
+  async #subscribe(channel: string): Promise<void> {
+    try {
+      await this.#redis.subscribe(channel);
+    } catch (error) {
+      this.#failures += 1;
+      this.#logger.warn({ err: error, failures: this.#failures }, 'hints of new events cannot be received');
+      setTimeout(() => {
+        if (this.#redis.status === 'ready') void this.#subscribe(channel);
+      }, RECONNECT_LONGEST_MS).unref();
+    }
   }
 }

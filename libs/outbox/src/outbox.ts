@@ -58,7 +58,9 @@ export class Outbox {
       (target) => new Relay(target, { store: this.#store, lease: this.#lease, logger }, { busyMs, idleMs, resendMs }),
     );
     const hintUrl = config.redisUrl ?? config.redisQueueUrl;
-    if (hintUrl) this.#hints = new HintReceiver(hintUrl, config.databaseRuntimeUrl, () => this.hint());
+    if (hintUrl) {
+      this.#hints = new HintReceiver(hintUrl, config.databaseRuntimeUrl, { onHint: () => this.hint(), logger });
+    }
   }
 
   /** BullMQ's queues, for the board of operators. */
@@ -153,6 +155,11 @@ export class Outbox {
       'Stretches that were handed over again, because they had not been applied in time.',
       () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.resent]),
       label,
+    );
+    metrics.counter(
+      'counterfoil_relay_hint_failures_total',
+      'Subscriptions to hints that failed: until one succeeds the relay finds events within RELAY_IDLE_MS.',
+      () => this.#hints?.failures ?? 0,
     );
     metrics.counter(
       'counterfoil_consumer_jobs_total',

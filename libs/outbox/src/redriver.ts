@@ -1,6 +1,6 @@
 import { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
-import { type BatchApplier, describe, isPassing } from './batch-applier.js';
+import { type BatchApplier, describe } from './batch-applier.js';
 import type { Consumer } from './consumer.js';
 import {
   type DecidedLetter,
@@ -11,6 +11,7 @@ import {
   parkedPosition,
   settleLetter,
 } from './dead-letter-store.js';
+import { HandlerCall } from './handler-call.js';
 import { readEventAt, readLog } from './log-store.js';
 import { ClaimLost, type ConsumerPosition } from './position-store.js';
 
@@ -48,6 +49,7 @@ export class Redriver {
    */
   redrive({ merchantId, id, at, partition }: DecidedLetter, onProgress: () => void): Promise<boolean> {
     onProgress();
+    const call = new HandlerCall();
     return this.#holding(partition, merchantId, async (position) => {
       try {
         await this.#within(merchantId, async (client) => {
@@ -57,7 +59,7 @@ export class Redriver {
           if (letter.decision === 'redrive') {
             const event = await readEventAt(client, merchantId, at);
             if (!event) throw new Error('the event is no longer in the log');
-            await this.#consumer.apply(client, [event]);
+            await call.apply(this.#consumer, client, [event]);
           }
           const status = letter.decision === 'redrive' ? 'redriven' : 'discarded';
           await settleLetter(client, merchantId, id, { status });
@@ -66,7 +68,8 @@ export class Redriver {
           }
         });
       } catch (error) {
-        if (error instanceof ClaimLost || isPassing(error)) throw error;
+        if (error instanceof ClaimLost || call.isPassing(error)) throw error;
+        onProgress();
         await this.#within(merchantId, (client) =>
           settleLetter(client, merchantId, id, { status: 'parked', error: describe(error) }),
         );
@@ -82,11 +85,13 @@ export class Redriver {
     return this.#holding(partition, merchantId, async (position) => {
       let limit = first;
       for (let hasCaughtUp = false; !hasCaughtUp; ) {
+        const call = new HandlerCall();
         onProgress();
         try {
-          hasCaughtUp = await this.#page(merchantId, position, limit);
+          hasCaughtUp = await this.#page(merchantId, position, call, limit);
         } catch (error) {
-          if (error instanceof ClaimLost || isPassing(error)) throw error;
+          if (error instanceof ClaimLost || call.isPassing(error)) throw error;
+          onProgress();
           if (limit === 1) {
             const letter = { id: letterId, error: describe(error) };
             await this.#within(merchantId, (client) =>
@@ -102,14 +107,14 @@ export class Redriver {
   }
 
   /** Answers whether the stream has caught up, and waits no longer. */
-  #page(merchantId: bigint, position: ConsumerPosition, limit: number): Promise<boolean> {
+  #page(merchantId: bigint, position: ConsumerPosition, call: HandlerCall, limit: number): Promise<boolean> {
     const { name } = this.#consumer;
     return this.#within(merchantId, async (client) => {
       const upTo = await position.hold(client);
       const after = await parkedPosition(client, merchantId, name);
       if (!after) return true;
       const events = await readLog(client, { merchantId }, { after, upTo, limit });
-      if (events.length > 0) await this.#consumer.apply(client, events);
+      if (events.length > 0) await call.apply(this.#consumer, client, events);
       const hasCaughtUp = events.length < limit;
       await moveParked(client, merchantId, name, hasCaughtUp ? undefined : events.at(-1));
       return hasCaughtUp;

@@ -8,13 +8,22 @@ const ON_DISK = `SELECT set_config('synchronous_commit', 'on', true)`;
 const JOIN = `
 INSERT INTO relay_members (holder, expires_at) VALUES ($1, now() + $2::int * interval '1 millisecond')
 ON CONFLICT (holder) DO UPDATE SET expires_at = excluded.expires_at`;
-const FORGET = 'DELETE FROM relay_members WHERE expires_at < now()';
+/** Each of two members that have run out holds its own row here, and may want to delete the other's: a row that is held is passed over. */
+const FORGET = `
+DELETE FROM relay_members m USING (SELECT holder FROM relay_members WHERE expires_at < now() FOR UPDATE SKIP LOCKED) gone
+ WHERE m.holder = gone.holder`;
 const MEMBERS = 'SELECT count(*)::int AS members FROM relay_members WHERE expires_at >= now()';
 
-/** What is still ours: a lease that ran out and that nobody took goes on, with the same epoch. */
+/**
+ * What is still ours: a lease that ran out and that nobody took goes on, with the same epoch. An UPDATE alone locks rows in the
+ * order in which it finds them; whoever moves cursors shares the same rows in the order of the partitions, and each would
+ * wait for the other. So whatever locks several rows of the relay does so in that order.
+ */
 const RENEW = `
-UPDATE relay_partitions SET expires_at = now() + $2::int * interval '1 millisecond' WHERE holder = $1
-RETURNING partition, epoch`;
+UPDATE relay_partitions p SET expires_at = now() + $2::int * interval '1 millisecond'
+  FROM (SELECT partition FROM relay_partitions WHERE holder = $1 ORDER BY partition FOR UPDATE) held
+ WHERE p.partition = held.partition
+RETURNING p.partition, p.epoch`;
 
 /** $3 how many more. Whoever is claiming the same row at the same moment is passed over. */
 const CLAIM = `
@@ -24,7 +33,9 @@ UPDATE relay_partitions p SET holder = $1, epoch = epoch + 1, expires_at = now()
 RETURNING p.partition, p.epoch`;
 
 const RELEASE = `
-UPDATE relay_partitions SET holder = NULL, expires_at = to_timestamp(0) WHERE holder = $1 AND partition = ANY ($2::smallint[])`;
+UPDATE relay_partitions p SET holder = NULL, expires_at = to_timestamp(0)
+  FROM (SELECT partition FROM relay_partitions WHERE holder = $1 AND partition = ANY ($2::smallint[]) ORDER BY partition FOR UPDATE) held
+ WHERE p.partition = held.partition`;
 
 interface Held {
   partition: number;

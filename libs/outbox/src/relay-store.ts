@@ -46,22 +46,28 @@ const MOVE = {
   name: 'relay-move',
   text: `
 WITH moved AS (SELECT * FROM unnest($2::smallint[], $3::bigint[], $4::xid8[], $5::bigint[]) AS m (partition, epoch, xid, seq)),
-held AS (SELECT partition, epoch FROM relay_partitions WHERE partition = ANY ($2::smallint[]) ORDER BY partition FOR SHARE)
+held AS (SELECT partition, epoch FROM relay_partitions WHERE partition = ANY ($2::smallint[]) ORDER BY partition FOR SHARE),
+ours AS (
+  SELECT c.partition FROM relay_cursors c JOIN moved m USING (partition) JOIN held h USING (partition)
+   WHERE c.consumer = $1 AND h.epoch = m.epoch ORDER BY c.partition FOR UPDATE OF c
+)
 UPDATE relay_cursors c
    SET xid = CASE WHEN (m.xid, m.seq) > (c.xid, c.seq) THEN m.xid ELSE c.xid END,
        seq = CASE WHEN (m.xid, m.seq) > (c.xid, c.seq) THEN m.seq ELSE c.seq END, handed_at = now()
-  FROM moved m JOIN held h ON h.partition = m.partition AND h.epoch = m.epoch
+  FROM moved m JOIN ours o USING (partition)
  WHERE c.consumer = $1 AND c.partition = m.partition
 RETURNING c.partition`,
 };
 
-/** $1 consumer, $2 true: from what will be written next, false: from the beginning of the log. */
+/** $1 consumer, $2 true: from what will be written next, false: from the beginning of the log. Several processes may do so at once. */
 const REGISTER_CURSORS = `
 INSERT INTO relay_cursors (consumer, partition, xid, seq)
 SELECT $1, partition, CASE WHEN $2 THEN pg_snapshot_xmin(pg_current_snapshot()) ELSE '0'::xid8 END, 0 FROM relay_partitions
+ ORDER BY partition
 ON CONFLICT DO NOTHING`;
 const REGISTER_POSITIONS = `
 INSERT INTO consumer_positions (consumer, partition, xid, seq) SELECT consumer, partition, xid, seq FROM relay_cursors WHERE consumer = $1
+ ORDER BY partition
 ON CONFLICT DO NOTHING`;
 
 export interface Backlog {

@@ -1,3 +1,4 @@
+import { isIPv4, isIPv6 } from 'node:net';
 import { z } from 'zod';
 
 /** Kinds of environment variables. Messages are sentences without their subject; values are not repeated in them. */
@@ -22,4 +23,18 @@ export function url(schemes: readonly string[]) {
 /** 0 or 1. */
 export function flag(fallback: '0' | '1') {
   return z.enum(['0', '1'], 'must be 0 or 1').default(fallback);
+}
+
+/** Networks as `address/bits`, separated by commas; `none`: no network. */
+export function networks(fallback: string) {
+  return z
+    .string()
+    .transform((value) => (value === 'none' ? [] : value.split(',').map((network) => network.trim())))
+    .refine((values) => values.every(isNetwork), 'must be networks such as 192.0.2.0/24 or 2001:db8::/32, or none')
+    .prefault(fallback);
+}
+
+function isNetwork(text: string): boolean {
+  const [, address = '', bits = ''] = /^([^/]+)\/([0-9]{1,3})$/.exec(text) ?? [];
+  return (isIPv4(address) && Number(bits) <= 32) || (isIPv6(address) && Number(bits) <= 128);
 }

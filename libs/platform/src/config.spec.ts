@@ -31,6 +31,23 @@ describe('readConfig', () => {
     expect(() => readConfig({ DATABASE_URL, PORT })).toThrow(/PORT must be a whole number/);
   });
 
+  it.each(['10.0.0.0', '10.0.0.0/33', '::/129', 'example.com/8', '10.0.0.0/8,', '10.0.0.0/-1', '10.0.0.0/8/8'])(
+    'refuses %j as networks that webhooks must not be sent to',
+    (WEBHOOK_REFUSED_NETWORKS) => {
+      expect(() => readConfig({ DATABASE_URL, WEBHOOK_REFUSED_NETWORKS })).toThrow(
+        /WEBHOOK_REFUSED_NETWORKS must be networks/,
+      );
+    },
+  );
+
+  it.each([
+    { given: '', read: ['168.63.129.16/32'] },
+    { given: 'none', read: [] },
+    { given: '192.0.2.0/24, 2001:db8::/32', read: ['192.0.2.0/24', '2001:db8::/32'] },
+  ])('reads the networks $given', ({ given, read }) => {
+    expect(readConfig({ DATABASE_URL, WEBHOOK_REFUSED_NETWORKS: given }).webhooks.refusedNetworks).toEqual(read);
+  });
+
   it('takes several operator keys for a rotation', () => {
     const [one, two] = [`cfo_${'a'.repeat(32)}`, `cfo_${'b'.repeat(32)}`];
     expect(readConfig({ DATABASE_URL, COUNTERFOIL_OPERATOR_KEY: `${one},${two}` }).operatorKeys).toEqual([one, two]);

@@ -22,7 +22,7 @@ export const ENVIRONMENT = z.object({
   ),
   HOST: z.string().min(1).default('127.0.0.1').describe('Address that the API listens on. Containers need `0.0.0.0`.'),
   DATABASE_URL: postgresUrl.describe(
-    'PostgreSQL 18 as an owner that may create tables and roles: for the migrations alone.',
+    'PostgreSQL 18 as the owner of the database, who may create tables and roles: for the migrations alone.',
   ),
   DATABASE_RUNTIME_URL: postgresUrl
     .optional()

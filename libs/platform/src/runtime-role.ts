@@ -61,18 +61,23 @@ export async function ensureRuntimeRole(ownerUrl: string, runtimeUrl: string): P
       `the user of DATABASE_RUNTIME_URL must be ${RUNTIME_ROLE}: the migrations grant their rights to that role`,
     );
   }
+  if ((await tryLogin(runtimeUrl)) === undefined) return;
+  await untilNobodyInterferes(() => createOrAlter(ownerUrl, passwordOf(runtimeUrl)));
+  const failure = await tryLogin(runtimeUrl);
+  if (failure === undefined) return;
+  throw new Error(`the role ${RUNTIME_ROLE} cannot log in; set DATABASE_RUNTIME_URL to a URL that does`, {
+    cause: failure,
+  });
+}
+
+/** Tries again what another process got ahead of: it makes the same. */
+export async function untilNobodyInterferes(change: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
-    const failure = await tryLogin(runtimeUrl);
-    if (failure === undefined) return;
-    if (attempt > ATTEMPTS) {
-      throw new Error(`the role ${RUNTIME_ROLE} cannot log in; set DATABASE_RUNTIME_URL to a URL that does`, {
-        cause: failure,
-      });
-    }
     try {
-      await createOrAlter(ownerUrl, passwordOf(runtimeUrl));
+      return await change();
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError && LOST_RACES.has(error.code ?? ''))) throw error;
+      const isLostRace = error instanceof pg.DatabaseError && LOST_RACES.has(error.code ?? '');
+      if (!isLostRace || attempt === ATTEMPTS) throw error;
       await sleep(PAUSE_MS * Math.random() * attempt);
     }
   }
@@ -81,7 +86,7 @@ export async function ensureRuntimeRole(ownerUrl: string, runtimeUrl: string): P
 /** Undefined when it worked; the refusal when role or password are not right; throws on anything else. */
 async function tryLogin(runtimeUrl: string): Promise<pg.DatabaseError | undefined> {
   try {
-    await withClient(runtimeUrl, async (client) => {
+    await withConnection(runtimeUrl, async (client) => {
       const { rows } = await client.query(
         'SELECT rolsuper OR rolbypassrls AS unsafe FROM pg_roles WHERE rolname = current_user',
       );
@@ -100,7 +105,7 @@ async function tryLogin(runtimeUrl: string): Promise<pg.DatabaseError | undefine
 
 async function createOrAlter(ownerUrl: string, password: string): Promise<void> {
   const secret = password === '' ? 'NULL' : pg.escapeLiteral(scramVerifier(password));
-  await withClient(ownerUrl, async (client) => {
+  await withConnection(ownerUrl, async (client) => {
     const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [RUNTIME_ROLE]);
     await client.query(
       rowCount === 0
@@ -120,7 +125,8 @@ function scramVerifier(password: string): string {
   return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${salt.toString('base64')}$${storedKey.toString('base64')}:${serverKey.toString('base64')}`;
 }
 
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+/** One connection for the time of `work`. */
+export async function withConnection<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({
     connectionString: url,
     application_name: 'counterfoil-migrate',

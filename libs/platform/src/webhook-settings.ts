@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { flag, integer } from './config-fields.js';
+import { flag, integer, networks } from './config-fields.js';
 
 const MAX_TRIES = 50;
 const MAX_WAIT_S = 7 * 86_400;
@@ -9,17 +9,26 @@ const DAY_MS = 24 * HOUR_MS;
 /** The waits that Standard Webhooks suggests: three days from the first try to the last. */
 const DEFAULT_SCHEDULE_S = '5,300,1800,7200,18000,36000,50400,72000,86400';
 
+/**
+ * Azure's WireServer answers Azure's machines under a public address. Other clouds' hosts lie in ranges that are refused
+ * anyway: 169.254.0.0/16, 100.64.0.0/10 (Alibaba's 100.100.100.200), 192.0.0.0/24 (Oracle's 192.0.0.192), fd00:ec2::/32.
+ */
+const DEFAULT_REFUSED_NETWORKS = '168.63.129.16/32';
+
 const schedule = `must be up to ${MAX_TRIES} whole numbers from 1 to ${MAX_WAIT_S}, separated by commas`;
 
 export const WEBHOOK_ENVIRONMENT = {
   WEBHOOK_ALLOW_LOOPBACK: flag('0').describe(
     '`1`: webhooks may go to this machine itself, there also by plain http. For development alone; `npm start` sets it.',
   ),
+  WEBHOOK_REFUSED_NETWORKS: networks(DEFAULT_REFUSED_NETWORKS).describe(
+    'More networks (CIDR, separated by commas) that webhooks must not be sent to, beside everything that is not the public internet: public addresses of yours, and those that a cloud answers from inside.',
+  ),
   WEBHOOK_ENDPOINTS_PER_MERCHANT: integer({ default: 20, min: 1, max: 1_000 }).describe(
     'Webhook endpoints that a merchant may have.',
   ),
   WEBHOOK_SECRET_OVERLAP_HOURS: integer({ default: 24, min: 0, max: 720 }).describe(
-    'How long the secret before a rotation goes on signing beside the new one.',
+    'How long a secret goes on signing after it was rotated; five sign at most.',
   ),
   WEBHOOK_POLL_MS: integer({ default: 250, min: 10, max: 60_000 }).describe(
     'How often the worker looks for webhook deliveries that are due.',
@@ -62,6 +71,7 @@ export const WEBHOOK_ENVIRONMENT = {
 
 export interface WebhookSettings {
   readonly allowLoopback: boolean;
+  readonly refusedNetworks: readonly string[];
   readonly endpointsPerMerchant: number;
   readonly secretOverlapMs: number;
   readonly pollMs: number;
@@ -81,6 +91,7 @@ const environment = z.object(WEBHOOK_ENVIRONMENT);
 export function webhookSettings(values: z.output<typeof environment>): WebhookSettings {
   return Object.freeze({
     allowLoopback: values.WEBHOOK_ALLOW_LOOPBACK === '1',
+    refusedNetworks: Object.freeze(values.WEBHOOK_REFUSED_NETWORKS),
     endpointsPerMerchant: values.WEBHOOK_ENDPOINTS_PER_MERCHANT,
     secretOverlapMs: values.WEBHOOK_SECRET_OVERLAP_HOURS * HOUR_MS,
     pollMs: values.WEBHOOK_POLL_MS,

@@ -20,6 +20,13 @@ const CHECK_CLAIM = 'SELECT FROM projections WHERE name = $1 AND newest_generati
 
 /** $1 pattern of the consumers of attempts. Without a position nobody can commit an effect: earlier attempts end here. */
 const FORGET_ATTEMPTS = 'DELETE FROM consumer_positions WHERE consumer ~ $1';
+/**
+ * The same where nobody is at work: the row of a claim that ran out is locked, so that no attempt begins meanwhile. One that only
+ * slept finds its position gone.
+ */
+const FORGET_ABANDONED = `
+WITH idle AS (SELECT name FROM projections WHERE claimed_until < now() ORDER BY name FOR UPDATE)
+DELETE FROM consumer_positions p USING idle WHERE p.consumer ~ ('^' || idle.name || '_[0-9]+$')`;
 const BEGIN_AT_BEGINNING =
   'INSERT INTO consumer_positions (consumer, partition) SELECT $1, partition FROM relay_partitions';
 
@@ -131,6 +138,13 @@ export class RebuildStore {
   #transaction<T>(work: (client: TransactionClient) => Promise<T>): Promise<T> {
     return this.#database.transaction('relay', Deadline.after(STATEMENT_MS), work);
   }
+}
+
+/** Forgets the positions of rebuilds that failed or were killed: the log's retention would wait for them for ever. */
+export async function endAbandonedRebuilds(database: Database): Promise<void> {
+  await database.transaction('relay', Deadline.after(STATEMENT_MS), (client) =>
+    client.query({ text: FORGET_ABANDONED }),
+  );
 }
 
 /** Throws when another rebuild has taken over. Locks the claim until the end of the transaction. */

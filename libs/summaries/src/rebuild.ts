@@ -10,6 +10,7 @@ import { DailySummaries } from './daily-summaries.js';
 import {
   checkClaim,
   type EventKey,
+  endAbandonedRebuilds,
   enterMerchantsOf,
   isLockTimeout,
   lettersNotApplied,
@@ -85,6 +86,8 @@ export async function rebuildDailySummaries(
     return rebuilt;
   } finally {
     await claim.end();
+    // What this attempt has not brought to its end, nobody will. Best effort: a worker does it, too.
+    await endAbandonedRebuilds(database).catch(() => undefined);
   }
 }
 

@@ -31,10 +31,14 @@ INSERT INTO webhook_secrets (merchant_id, endpoint_id, id, key, created_at) VALU
 
 /** Rotations of an endpoint take turns behind its row. */
 const LOCK_ENDPOINT = `${SELECT_ENDPOINT} FOR NO KEY UPDATE`;
-/** Two secrets sign at most: the new one and the one before. $3 milliseconds that the latter goes on. */
+/** How many secrets of an endpoint sign, and when the first of them ends. */
+const COUNT_SIGNING = `
+SELECT count(*)::int AS signing, min(expires_at) AS first_end FROM webhook_secrets
+ WHERE merchant_id = $1 AND endpoint_id = $2 AND (expires_at IS NULL OR expires_at > now())`;
+/** The current secret goes on for $3 milliseconds; those before it, each to its own end. What signs no more is forgotten. */
 const RETIRE_SECRETS = `
 WITH dropped AS (
-  DELETE FROM webhook_secrets WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at IS NOT NULL
+  DELETE FROM webhook_secrets WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at <= now()
 )
 UPDATE webhook_secrets SET expires_at = now() + $3::bigint * interval '1 millisecond'
  WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at IS NULL`;
@@ -152,6 +156,17 @@ export async function lockEndpoint(
   const [row] = (await client.query<EndpointRow>({ text: LOCK_ENDPOINT, values: [merchantId, id] })).rows;
   if (!row) throw notFound('webhook endpoint');
   return endpointOf(row);
+}
+
+/** How many secrets sign; and when, in milliseconds since 1970, the first of those that were rotated stops. */
+export async function signingSecrets(
+  client: TransactionClient,
+  merchantId: bigint,
+  endpointId: bigint,
+): Promise<{ signing: number; firstEndMs: number | null }> {
+  const query = { text: COUNT_SIGNING, values: [merchantId, endpointId] };
+  const [row] = (await client.query<{ signing: number; first_end: number | null }>(query)).rows;
+  return { signing: row?.signing ?? 0, firstEndMs: row?.first_end ?? null };
 }
 
 export async function retireSecrets(

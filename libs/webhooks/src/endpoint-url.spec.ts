@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { endpointUrl, UrlRefused } from './endpoint-url.js';
 
+const REFUSED = ['168.63.129.16/32', '198.200.0.0/16', '2606:4700::/32'];
+
 const refusalOf = (text: string, allowLoopback = false): string | undefined => {
   try {
-    endpointUrl(text, { allowLoopback });
+    endpointUrl(text, { allowLoopback, refusedNetworks: REFUSED });
     return undefined;
   } catch (error) {
     if (!(error instanceof UrlRefused)) throw error;
@@ -13,6 +15,16 @@ const refusalOf = (text: string, allowLoopback = false): string | undefined => {
 
 describe('endpointUrl', () => {
   it.each([
+    'https://168.63.129.16/',
+    'https://0xa83f8110/',
+    'https://[::ffff:168.63.129.16]/',
+    'https://198.200.7.9:8443/',
+    'https://[2606:4700:4700::1111]/',
+  ])('refuses %s, which is of a network that the settings refuse', (text) =>
+    expect(refusalOf(text)).toBe('must lead to the public internet'),
+  );
+
+  it.each([
     'https://example.com/',
     'https://example.com/hooks?shop=7',
     'https://hooks.example.com:8443/a/b',
@@ -20,7 +32,11 @@ describe('endpointUrl', () => {
     'https://1.1.1.1/',
     'https://[2606:4700:4700::1111]:8443/',
     `https://example.com/${'x'.repeat(2_000)}`,
-  ])('takes %s', (text) => expect(endpointUrl(text, { allowLoopback: false }).href).toBe(text));
+    'https://168.63.129.15/',
+    'https://168.63.129.17/',
+  ])('takes %s', (text) =>
+    expect(endpointUrl(text, { allowLoopback: false, refusedNetworks: ['168.63.129.16/32'] }).href).toBe(text),
+  );
 
   it.each([
     ['', 'visible ASCII'],
@@ -94,6 +110,8 @@ describe('endpointUrl', () => {
       'http://2130706433:9000/',
       'https://localhost:9000/',
       'https://example.com/',
+      'https://168.63.129.15/',
+      'https://168.63.129.17/',
     ])('takes %s', (text) => expect(refusalOf(text, true)).toBeUndefined());
 
     it.each([

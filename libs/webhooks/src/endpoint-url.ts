@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { isLoopbackAddress, isPublicAddress } from './public-address.js';
+import { isLoopbackAddress, isPublicAddress, networkList } from './public-address.js';
 
 const MAX_URL_LENGTH = 2_048;
 /** Below it live services that speak no HTTP; only the scheme's own port is let through. */
@@ -13,6 +13,8 @@ export class UrlRefused extends Error {
 export interface UrlRules {
   /** WEBHOOK_ALLOW_LOOPBACK: this machine may be called, also without TLS. */
   allowLoopback: boolean;
+  /** WEBHOOK_REFUSED_NETWORKS. */
+  refusedNetworks: readonly string[];
 }
 
 /**
@@ -20,7 +22,7 @@ export interface UrlRules {
  * into 127.0.0.1, so that what is checked is what is connected to. Names are checked when they have been resolved, before
  * each request. Throws UrlRefused.
  */
-export function endpointUrl(text: string, { allowLoopback }: UrlRules): URL {
+export function endpointUrl(text: string, { allowLoopback, refusedNetworks }: UrlRules): URL {
   if (text.length > MAX_URL_LENGTH) throw new UrlRefused(`must have at most ${MAX_URL_LENGTH} characters`);
   // The parser would drop line feeds and tabs without a word.
   if (!/^[\x21-\x7e]+$/.test(text)) throw new UrlRefused('must be a URL of visible ASCII characters');
@@ -34,7 +36,7 @@ export function endpointUrl(text: string, { allowLoopback }: UrlRules): URL {
   if (url.port !== '' && Number(url.port) < FIRST_FREE_PORT)
     throw new UrlRefused(`must not name a port below ${FIRST_FREE_PORT} other than the scheme's own`);
   const host = hostOf(url);
-  const isRefused = isLocal ? !allowLoopback : isIP(host) !== 0 && !isPublicAddress(host);
+  const isRefused = isLocal ? !allowLoopback : isIP(host) !== 0 && !isPublicAddress(host, networkList(refusedNetworks));
   if (isRefused) throw new UrlRefused('must lead to the public internet');
   return url;
 }

@@ -17,6 +17,7 @@ import {
   lockEndpoint,
   makeDueAgain,
   retireSecrets,
+  signingSecrets,
 } from './endpoint-store.js';
 import { endpointUrl, UrlRefused } from './endpoint-url.js';
 import { newKey, secretOf } from './signature.js';
@@ -70,7 +71,13 @@ function checked(url: string, rules: WebhookSettings): string {
   }
 }
 
-/** Makes a new secret, which signs at once; the one before signs beside it for `overlapMs`. Throws `not_found`. */
+/** Each makes every signature header longer. */
+const MAX_SIGNING_SECRETS = 5;
+
+/**
+ * Makes a new secret, which signs at once. The one before signs beside it for `overlapMs`, and earlier ones until their own
+ * end: whichever of them is deployed goes on verifying. Throws `not_found`, and `invalid_transition` when too many sign.
+ */
 export class RotateWebhookSecretCommand extends Command<Answer> {
   constructor(
     readonly context: RequestContext,
@@ -94,11 +101,19 @@ export class RotateWebhookSecretHandler implements ICommandHandler<RotateWebhook
     const [id, key] = [this.ids.next(), newKey()];
     return this.requests.answer(merchantId, context, answering, async (client) => {
       const endpoint = await lockEndpoint(client, merchantId, endpointId);
+      refuseTooMany(await signingSecrets(client, merchantId, endpointId));
       await retireSecrets(client, merchantId, endpointId, overlapMs);
       await insertSecret(client, merchantId, { endpointId, id, key });
       return { endpoint, secret: secretOf(key) };
     });
   }
+}
+
+function refuseTooMany({ signing, firstEndMs }: { signing: number; firstEndMs: number | null }): void {
+  if (signing < MAX_SIGNING_SECRETS) return;
+  const end = firstEndMs === null ? 'its end' : new Date(firstEndMs).toISOString();
+  const detail = `${signing} secrets of the endpoint sign at present: rotate again after ${end}, when the oldest stops.`;
+  throw new LedgerError('invalid_transition', detail);
 }
 
 /** Sends nothing more to an endpoint and forgets its secrets. Throws `not_found`. */

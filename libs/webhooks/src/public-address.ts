@@ -44,10 +44,26 @@ const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
 loopback.addAddress('::1', 'ipv6');
 
-/** Whether an address, as a resolver or a parsed URL gives it, is somebody's on the public internet. */
-export function isPublicAddress(address: string): boolean {
-  if (isIPv4(address)) return !notPublic.check(address, 'ipv4');
-  return isIPv6(address) && globalUnicast.check(address, 'ipv6') && !notPublic.check(address, 'ipv6');
+const NOTHING_MORE = new BlockList();
+
+/** A list of networks written as `address/bits`. */
+export function networkList(networks: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const network of networks) {
+    const [address = '', bits = ''] = network.split('/');
+    list.addSubnet(address, Number(bits), isIPv4(address) ? 'ipv4' : 'ipv6');
+  }
+  return list;
+}
+
+/**
+ * Whether an address, as a resolver or a parsed URL gives it, is somebody's on the public internet, and not of the networks
+ * that are `refused` besides.
+ */
+export function isPublicAddress(address: string, refused: BlockList = NOTHING_MORE): boolean {
+  if (isIPv4(address)) return !notPublic.check(address, 'ipv4') && !refused.check(address, 'ipv4');
+  if (!isIPv6(address) || refused.check(address, 'ipv6')) return false;
+  return globalUnicast.check(address, 'ipv6') && !notPublic.check(address, 'ipv6');
 }
 
 /** 127.0.0.0/8 or ::1; mapped forms are neither. */

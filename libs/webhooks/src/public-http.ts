@@ -1,17 +1,15 @@
 import { promises as dns } from 'node:dns';
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIP, type LookupFunction } from 'node:net';
+import { type BlockList, isIP, type LookupFunction } from 'node:net';
 import { Deadline } from '#platform/deadline.js';
-import { endpointUrl, hostOf, isLocalhostName, UrlRefused } from './endpoint-url.js';
-import { isLoopbackAddress, isPublicAddress } from './public-address.js';
+import { endpointUrl, hostOf, isLocalhostName, UrlRefused, type UrlRules } from './endpoint-url.js';
+import { isLoopbackAddress, isPublicAddress, networkList } from './public-address.js';
 
 const DNS_TRY_TIMEOUT_MS = 2_000;
 const DNS_TRIES = 3;
 
-export interface PublicHttpOptions {
-  /** This machine may be called, also without TLS. */
-  allowLoopback: boolean;
+export interface PublicHttpOptions extends UrlRules {
   /** Bounds look-up, connect and TLS together. */
   connectTimeoutMs: number;
   /** Bounds the wait for the answer's headers, once connected. */
@@ -52,9 +50,11 @@ export class RequestAborted extends Error {
  */
 export class PublicHttp {
   readonly #options: PublicHttpOptions;
+  readonly #refused: BlockList;
 
   constructor(options: PublicHttpOptions) {
     this.#options = options;
+    this.#refused = networkList(options.refusedNetworks);
   }
 
   /** Posts a body. Rejects with RequestFailed, or RequestAborted when `signal` says so. */
@@ -66,10 +66,10 @@ export class PublicHttp {
     const { allowLoopback, connectTimeoutMs, timeoutMs } = this.#options;
     const whole = Deadline.after(timeoutMs);
     const connecting = whole.within(connectTimeoutMs);
-    const url = parsed(target, allowLoopback);
+    const url = parsed(target, this.#options);
     const addresses = await this.#addressesOf(url, connecting);
     for (const address of addresses) {
-      const isAllowed = isPublicAddress(address) || (allowLoopback && isLoopbackAddress(address));
+      const isAllowed = isPublicAddress(address, this.#refused) || (allowLoopback && isLoopbackAddress(address));
       if (!isAllowed) throw new RequestFailed('address_refused');
     }
     return this.#exchange(url, addresses, message, { whole, connecting, signal });
@@ -164,9 +164,9 @@ export class PublicHttp {
   }
 }
 
-function parsed(target: string, allowLoopback: boolean): URL {
+function parsed(target: string, rules: UrlRules): URL {
   try {
-    return endpointUrl(target, { allowLoopback });
+    return endpointUrl(target, rules);
   } catch (error) {
     if (error instanceof UrlRefused) throw new RequestFailed('address_refused', { cause: error });
     throw error;

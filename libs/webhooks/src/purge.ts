@@ -8,12 +8,16 @@ import type { Database } from '#platform/postgres.js';
 const BATCH = 2_000;
 const BATCH_DEADLINE_MS = 30_000;
 
-/** $1 merchants, $2 deliveries with lower ids, $3 limit. What is due to an endpoint that may still get it stays. */
+/**
+ * $1 merchants, $2 deliveries with lower ids, $3 limit. What is due to an endpoint that may still get it stays. A delivery that
+ * another worker is purging, or a sender writing to, is passed over: whoever waits for rows in no order may wait for ever.
+ */
 const PURGE_DELIVERIES = `
 WITH old AS (
   SELECT d.merchant_id, d.endpoint_id, d.id FROM webhook_endpoints e
     JOIN webhook_deliveries d ON d.merchant_id = e.merchant_id AND d.endpoint_id = e.id AND d.id < $2
    WHERE e.merchant_id = ANY ($1::bigint[]) AND (d.status <> 'due' OR e.status = 'deleted') LIMIT $3
+     FOR UPDATE OF d SKIP LOCKED
 ), unlogged AS (
   DELETE FROM webhook_attempts a USING old WHERE a.merchant_id = old.merchant_id AND a.delivery_id = old.id
 )

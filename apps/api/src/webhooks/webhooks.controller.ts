@@ -103,9 +103,10 @@ export class WebhookEndpointsController {
   @Post(':id/rotate_secret')
   @Documented({
     summary: 'Make a new secret',
-    description: 'It signs at once; the one before signs beside it for WEBHOOK_SECRET_OVERLAP_HOURS.',
+    description:
+      'It signs at once; each one before it signs until WEBHOOK_SECRET_OVERLAP_HOURS after its own rotation. Five sign at most: another rotation is then refused.',
     response: createdWebhookEndpoint,
-    problems: ['not_found'],
+    problems: ['not_found', 'invalid_transition'],
   })
   async rotateSecret(
     @CurrentContext() context: RequestContext,

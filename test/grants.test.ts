@@ -1,0 +1,159 @@
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RETENTION_ROLE } from '#db/roles.js';
+import { RUNTIME_ROLE } from '#platform/runtime-role.js';
+import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
+
+/** Everything that the role which the service runs as may do, whoever grants it. A new table without a line here fails. */
+const RUNTIME: Record<string, string> = {
+  database: 'CONNECT',
+  'schema public': 'USAGE',
+  'table accounts': 'INSERT, SELECT',
+  'table api_keys': 'INSERT, SELECT, UPDATE (revoked_at)',
+  'table balances':
+    'SELECT, INSERT (account_id, merchant_id), UPDATE (closed, last_transaction_id, pending_credits, pending_debits, posted_credits, posted_debits, version)',
+  'table consumer_positions': 'DELETE, INSERT, SELECT, UPDATE',
+  'table daily_summaries': 'DELETE, INSERT, SELECT, UPDATE (credit_amount, credit_count, debit_amount, debit_count)',
+  'table dead_letters': 'INSERT, SELECT, UPDATE (decided_at, decided_by, error, reason, status, tries)',
+  'table entries': 'INSERT, SELECT',
+  'table event_horizons': 'SELECT',
+  'table events': 'INSERT, SELECT',
+  'table idempotency_keys': 'DELETE, INSERT, SELECT',
+  'table late_sums': 'INSERT, SELECT, UPDATE',
+  'table merchants': 'INSERT, SELECT',
+  'table parked_streams': 'DELETE, INSERT, SELECT, UPDATE (seq, xid)',
+  'table projections': 'SELECT, UPDATE',
+  'table relay_cursors': 'INSERT, SELECT, UPDATE (handed_at, seq, xid)',
+  'table relay_members': 'DELETE, INSERT, SELECT, UPDATE',
+  'table relay_partitions': 'SELECT, UPDATE (epoch, expires_at, holder)',
+  'table schema_migrations': 'SELECT',
+  'table transaction_states': 'INSERT, SELECT, UPDATE (remaining, reversed, status)',
+  'table transactions': 'INSERT, SELECT',
+  'table webhook_attempts': 'DELETE, INSERT, SELECT',
+  'table webhook_deliveries':
+    'DELETE, INSERT, SELECT, UPDATE (attempts, delivered_at, next_attempt_at, redelivery, status, tries)',
+  'table webhook_endpoints':
+    'DELETE, INSERT, SELECT, UPDATE (disabled_reason, failing_since, lease_epoch, lease_expires_at, since_xid, status)',
+  'table webhook_secrets': 'DELETE, INSERT, SELECT, UPDATE (expires_at)',
+  'table worker_leases': 'INSERT, SELECT, UPDATE',
+  'table write_fence_horizon': 'SELECT, UPDATE',
+  'table write_fences': 'DELETE, INSERT, SELECT',
+  'sequence events_seq': 'USAGE',
+  'sequence webhook_delivery_seq': 'USAGE',
+  // Trigger functions run for whoever fires them; nobody can call them.
+  'function account_version_before(bigint,bigint,bigint,bigint)': 'EXECUTE',
+  'function check_moved_balances(integer,bigint)': 'EXECUTE',
+  'function forget_events(smallint,timestamp with time zone,integer)': 'EXECUTE',
+  'function snowflake_time(bigint)': 'EXECUTE',
+  'function webhook_delivery_id()': 'EXECUTE',
+};
+
+/** The owner of the functions that may do more than their caller. Other functions are open to everybody. */
+const RETENTION: Record<string, string> = {
+  database: 'CONNECT',
+  'schema public': 'USAGE',
+  'table consumer_positions': 'SELECT',
+  'table event_horizons': 'INSERT, SELECT, UPDATE',
+  'table events': 'DELETE, SELECT',
+  'table parked_streams': 'SELECT',
+  'table relay_cursors': 'SELECT',
+  'function account_version_before(bigint,bigint,bigint,bigint)': 'EXECUTE',
+  'function check_moved_balances(integer,bigint)': 'EXECUTE',
+  'function forget_events(smallint,timestamp with time zone,integer)': 'EXECUTE',
+  'function snowflake_time(bigint)': 'EXECUTE',
+  'function webhook_delivery_id()': 'EXECUTE',
+};
+
+/** $1 role. What it may do to every object that is not PostgreSQL's own, its columns one by one, by grants to PUBLIC too. */
+const RIGHTS = `
+WITH ours AS (
+  SELECT oid, relname, relkind FROM pg_class
+   WHERE relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast'))
+), rights (object, privilege, columns) AS (
+  SELECT 'database', p, NULL FROM unnest(ARRAY['CONNECT', 'CREATE', 'TEMPORARY']) p
+   WHERE has_database_privilege($1, current_database(), p)
+  UNION ALL SELECT 'schema ' || nspname, p, NULL FROM pg_namespace, unnest(ARRAY['USAGE', 'CREATE']) p
+   WHERE has_schema_privilege($1, oid, p) AND NOT (nspname IN ('pg_catalog', 'information_schema') AND p = 'USAGE')
+  UNION ALL SELECT 'table ' || relname, p, NULL FROM ours,
+         unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']) p
+   WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND has_table_privilege($1, oid, p)
+  UNION ALL SELECT 'table ' || relname, p, string_agg(attname, ', ' ORDER BY attname COLLATE "C")
+    FROM ours JOIN pg_attribute a ON a.attrelid = ours.oid AND attnum > 0 AND NOT attisdropped,
+         unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) p
+   WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND has_column_privilege($1, ours.oid, attnum, p) AND NOT has_table_privilege($1, ours.oid, p)
+   GROUP BY relname, p
+  UNION ALL SELECT 'sequence ' || relname, p, NULL FROM ours, unnest(ARRAY['USAGE', 'SELECT', 'UPDATE']) p
+   WHERE relkind = 'S' AND has_sequence_privilege($1, oid, p)
+  UNION ALL SELECT 'function ' || oid::regprocedure::text, 'EXECUTE', NULL FROM pg_proc
+   WHERE pronamespace <> ALL (ARRAY['pg_catalog', 'information_schema']::regnamespace[]) AND prorettype <> 'trigger'::regtype
+     AND has_function_privilege($1, oid, 'EXECUTE')
+  UNION ALL SELECT 'large object function ' || proname, 'EXECUTE', NULL FROM pg_proc
+   WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^lo_|^lo(read|write)$' AND has_function_privilege($1, oid, 'EXECUTE')
+  UNION ALL SELECT 'tablespace ' || spcname, 'CREATE', NULL FROM pg_tablespace WHERE has_tablespace_privilege($1, oid, 'CREATE')
+  UNION ALL SELECT 'foreign server ' || srvname, 'USAGE', NULL FROM pg_foreign_server WHERE has_server_privilege($1, oid, 'USAGE')
+  UNION ALL SELECT 'parameter ' || parname, p, NULL FROM pg_parameter_acl, unnest(ARRAY['SET', 'ALTER SYSTEM']) p
+   WHERE has_parameter_privilege($1, parname, p)
+  UNION ALL SELECT 'role ' || rolname, 'MEMBER', NULL FROM pg_roles WHERE rolname <> $1 AND pg_has_role($1, oid, 'MEMBER')
+)
+SELECT object, string_agg(privilege || coalesce(' (' || columns || ')', ''), ', ' ORDER BY columns IS NOT NULL, privilege) AS may
+  FROM rights GROUP BY object`;
+
+describe('in the catalogue of a migrated database', () => {
+  let on: TestDatabase;
+
+  beforeAll(async () => {
+    on = await freshDatabase();
+  });
+  afterAll(() => on.drop());
+
+  const query = <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> =>
+    asAdmin(on.ownerUrl, async (owner) => (await owner.query<Row>(text, values)).rows);
+
+  test.each([
+    [RUNTIME_ROLE, RUNTIME],
+    [RETENTION_ROLE, RETENTION],
+  ])('%s may do what this table says, and nothing else', async (role, allowed) => {
+    const rights = await query<{ object: string; may: string }>(RIGHTS, [role]);
+    expect(Object.fromEntries(rights.map(({ object, may }) => [object, may]))).toEqual(allowed);
+  });
+
+  test('nothing that is created later is granted by default', async () => {
+    expect(await query('SELECT defaclobjtype FROM pg_default_acl')).toEqual([]);
+  });
+
+  test('both roles own no table, are no superuser, bypass nothing, create nothing; nobody logs in as the retention role', async () => {
+    const roles = await query(
+      `SELECT rolname, rolcanlogin FROM pg_roles r WHERE rolname = ANY ($1) AND NOT (rolsuper OR rolbypassrls OR rolcreaterole
+          OR rolcreatedb OR rolreplication OR rolinherit) AND NOT EXISTS (SELECT FROM pg_class WHERE relowner = r.oid) ORDER BY 1 DESC`,
+      [[RUNTIME_ROLE, RETENTION_ROLE]],
+    );
+    expect(roles).toEqual([
+      { rolname: RUNTIME_ROLE, rolcanlogin: true },
+      { rolname: RETENTION_ROLE, rolcanlogin: false },
+    ]);
+  });
+
+  test('every function looks names up in public first and in pg_temp last, or was bound when it was created', async () => {
+    const loose = await query(`
+      SELECT oid::regprocedure::text AS function, proconfig FROM pg_proc
+       WHERE pronamespace = 'public'::regnamespace AND prosqlbody IS NULL
+         AND NOT coalesce('search_path=public, pg_temp' = ANY (proconfig), false)`);
+    expect(loose).toEqual([]);
+  });
+
+  test('every function that may do more than its caller belongs to the retention role', async () => {
+    const definers = await query<{ owner: string }>(
+      `SELECT oid::regprocedure::text AS function, proowner::regrole::text AS owner FROM pg_proc
+        WHERE prosecdef AND pronamespace = 'public'::regnamespace`,
+    );
+    expect(definers.filter(({ owner }) => owner !== RETENTION_ROLE)).toEqual([]);
+    expect(definers).not.toEqual([]);
+  });
+
+  test('no view, rule or foreign table stands between a statement and its table', async () => {
+    const between = await query(`
+      SELECT relname FROM pg_class WHERE relkind IN ('v', 'm', 'f') AND relnamespace = 'public'::regnamespace
+      UNION ALL SELECT rulename FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class WHERE c.relnamespace = 'public'::regnamespace`);
+    expect(between).toEqual([]);
+  });
+});
