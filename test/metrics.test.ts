@@ -14,9 +14,13 @@ import { sourceProcess } from './support/source-process.js';
 import { until } from './support/until.js';
 
 let api: TestApi;
+let port: number;
+let url: string;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  port = await freePort();
+  api = await TestApi.start({ environment: { METRICS_PORT: String(port) } });
+  url = `http://127.0.0.1:${port}`;
 });
 afterAll(() => api.stop());
 
@@ -77,7 +81,7 @@ const NAMES = [
 
 describe('/metrics of the API', () => {
   test('has every name, in the format that Prometheus reads', async () => {
-    const { status, type, text } = await scrape(api.url);
+    const { status, type, text } = await scrape(url);
     expect(status).toBe(200);
     expect(type).toMatch(/^text\/plain; version=0\.0\.4/);
     expect(NAMES.filter((name) => readingOf(text, name) === undefined)).toEqual([]);
@@ -88,11 +92,11 @@ describe('/metrics of the API', () => {
     const shop = await api.merchant('EUR');
     await shop.open('from');
     const to = await shop.open('to');
-    const before = (await scrape(api.url)).text;
+    const before = (await scrape(url)).text;
     await shop.posted(transfer('from', 'to', '5'));
     for (let n = 0; n < 3; n += 1) await shop.client.get(`/v1/accounts/${to}/balance`);
     await api.client().get('/nowhere/at/all');
-    const after = (await scrape(api.url)).text;
+    const after = (await scrape(url)).text;
     const moved = (name: string): number => (readingOf(after, name) ?? 0) - (readingOf(before, name) ?? 0);
     expect(moved('counterfoil_balance_hits_total')).toBe(3);
     expect(moved('counterfoil_balance_groups_total')).toBe(1);
@@ -107,20 +111,33 @@ describe('/metrics of the API', () => {
   });
 
   test('is no route for a foreign address, nor for whom a proxy forwards', async () => {
-    const unknown = await api.client().get('/metric');
     for (const answer of [
-      await scrape(api.url, { from: '127.0.0.2' }),
-      await scrape(api.url, { headers: { 'x-forwarded-for': '127.0.0.1' } }),
+      await scrape(url, { from: '127.0.0.2' }),
+      await scrape(url, { headers: { 'x-forwarded-for': '127.0.0.1' } }),
     ]) {
-      expect(answer.status).toBe(404);
-      expect({ ...JSON.parse(answer.text), trace_id: '' }).toEqual({ ...unknown.body, trace_id: '' });
+      expect([answer.status, answer.text]).toEqual([404, '']);
     }
   });
 
+  test('is on a port of its own, which serves nothing else, and never on the public one', async () => {
+    expect((await api.client().get('/metrics')).body.code).toBe('not_found');
+    expect((await api.operator.get('/metrics')).body.code).toBe('not_found');
+    for (const path of ['/', '/healthz', '/v1/accounts']) expect((await fetch(url + path)).status).toBe(404);
+  });
+
+  test('is closed with the API, and not served without METRICS_PORT', async () => {
+    const own = await freePort();
+    const other = await TestApi.start({ on: api.on, environment: { METRICS_PORT: String(own) } });
+    await other.stop();
+    await expect(fetch(`http://127.0.0.1:${own}/metrics`)).rejects.toThrow();
+  });
+
   test('answers whom METRICS_ALLOW names, and no other', async () => {
-    const other = await TestApi.start({ on: api.on, environment: { METRICS_ALLOW: '127.0.0.2, ::1' } });
-    expect((await scrape(other.url, { from: '127.0.0.2' })).status).toBe(200);
-    expect((await scrape(other.url)).status).toBe(404);
+    const own = await freePort();
+    const environment = { METRICS_ALLOW: '127.0.0.2, ::1', METRICS_PORT: String(own) };
+    const other = await TestApi.start({ on: api.on, environment });
+    expect((await scrape(`http://127.0.0.1:${own}`, { from: '127.0.0.2' })).status).toBe(200);
+    expect((await scrape(`http://127.0.0.1:${own}`)).status).toBe(404);
     await other.stop();
   });
 });

@@ -17,7 +17,7 @@ SELECT rank, ((rank * 7919) % 1000003)::bigint << 22 AS id, weight / sum(weight)
 
 SELECT setseed(0.42);
 -- Not CREATE TABLE AS: that writes through a small ring of buffers, page by page when the kernel's cache is bypassed.
-CREATE UNLOGGED TABLE bench_layout.source (n bigint, LIKE transactions);
+CREATE UNLOGGED TABLE bench_layout.source (n bigint, LIKE transactions INCLUDING DEFAULTS);
 INSERT INTO bench_layout.source
 WITH drawn AS MATERIALIZED (
   SELECT n, width_bucket(random(), (SELECT array_agg(up_to ORDER BY rank) FROM bench_layout.merchants)) + 1 AS rank,

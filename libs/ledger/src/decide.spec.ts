@@ -336,7 +336,7 @@ describe('a hold', () => {
     const command = { ...hold(debit(PAYABLE, 60n), credit(FEES, 60n)), expiresAtMs: START_MS + 1_000 };
     const { transaction, state } = book.accept(command);
     expect(transaction).toMatchObject({ kind: 'pending', amount: 60n, currency: 'EUR', expiresAtMs: START_MS + 1_000 });
-    expect(state).toEqual({
+    expect(state).toMatchObject({
       transactionId: transaction.id,
       expiresAtMs: START_MS + 1_000,
       value: { status: 'pending', remaining: 60n, reversed: 0n },
@@ -351,7 +351,7 @@ describe('a hold', () => {
       const parentId = holdOf(60n);
       const { transaction, state } = book.accept({ kind: 'capture', parentId, final });
       expect(transaction).toMatchObject({ kind: 'capture', type: 'transfer', amount: 60n, parentId });
-      expect(state?.value).toEqual({ status: 'posted', remaining: 0n, reversed: 0n });
+      expect(state?.value).toMatchObject({ status: 'posted', remaining: 0n, reversed: 0n });
       expect(posted(FEES)).toBe(before + 60n);
       expect(book.balance(FEES)?.pendingCredits).toBe(0n);
     }
@@ -361,7 +361,7 @@ describe('a hold', () => {
     fund(100n);
     const parentId = holdOf(100n);
     const parts = [30n, 50n, 20n].map((amount) => book.accept({ kind: 'capture', parentId, amount, final: false }));
-    expect(parts.map((part) => part.state?.value)).toEqual([
+    expect(parts.map((part) => part.state?.value)).toMatchObject([
       { status: 'partially_posted', remaining: 70n, reversed: 0n },
       { status: 'partially_posted', remaining: 20n, reversed: 0n },
       { status: 'posted', remaining: 0n, reversed: 0n },
@@ -379,7 +379,7 @@ describe('a hold', () => {
       [30n, -100n],
       [30n, -100n],
     ]);
-    expect(state?.value).toEqual({ status: 'posted', remaining: 0n, reversed: 0n });
+    expect(state?.value).toMatchObject({ status: 'posted', remaining: 0n, reversed: 0n });
     expect([posted(FEES), available(PAYABLE)]).toEqual([30n, 70n]);
     expect(told(book.refusal({ kind: 'capture', parentId, amount: 1n, final: true }))[0]).toBe('not_pending');
   });
@@ -417,7 +417,7 @@ describe('a hold', () => {
     expect(told(book.refusal({ kind: 'capture', parentId, amount: 10n, final: false }))).toEqual([
       'validation_failed',
       'amount',
-      'amount: this transaction has several amounts and can only be posted whole',
+      'amount: this transaction has several amounts: name what is to be posted of each account in entries',
     ]);
     book.accept({ kind: 'capture', parentId, final: true });
     expect([posted(PAYABLE), posted(FEES), posted(CASH_USD)]).toEqual([40n, 50n, 7n]);
@@ -446,7 +446,7 @@ describe('a hold', () => {
     book.accept({ kind: 'capture', parentId, amount: 60n, final: false });
     const { transaction, state } = book.accept({ kind: 'void', parentId });
     expect(transaction).toMatchObject({ kind: 'void', type: 'void', amount: 40n, parentId });
-    expect(state?.value).toEqual({ status: 'voided', remaining: 0n, reversed: 0n });
+    expect(state?.value).toMatchObject({ status: 'voided', remaining: 0n, reversed: 0n });
     expect([posted(FEES), available(PAYABLE), book.balance(PAYABLE)?.pendingDebits]).toEqual([60n, 40n, 0n]);
   });
 
@@ -516,7 +516,7 @@ describe('expiry', () => {
     book.nowMs = START_MS + 1_000;
     const { transaction, state } = book.accept({ kind: 'expire', parentId });
     expect(transaction).toMatchObject({ kind: 'expiry', type: 'expiry', amount: 30n });
-    expect(state).toEqual({
+    expect(state).toMatchObject({
       transactionId: parentId,
       expiresAtMs: START_MS + 1_000,
       value: { status: 'expired', remaining: 0n, reversed: 0n },
@@ -584,7 +584,7 @@ describe('a reversal', () => {
       [CASH, 'credit', 100n],
       [PAYABLE, 'debit', 100n],
     ]);
-    expect(state?.value).toEqual({ status: 'posted', remaining: 0n, reversed: 100n });
+    expect(state?.value).toMatchObject({ status: 'posted', remaining: 0n, reversed: 100n });
     expect([posted(CASH), posted(PAYABLE)]).toEqual([0n, 0n]);
     expect(told(book.refusal({ kind: 'reverse', parentId }))).toEqual([
       'already_reversed',
@@ -615,7 +615,7 @@ describe('a reversal', () => {
       [30n, 0n],
     ]);
     expect(state).toMatchObject({ transactionId: parentId, value: { status: 'posted', remaining: 0n, reversed: 30n } });
-    expect(book.states.get(holdId)).toEqual({ status: 'partially_posted', remaining: 70n, reversed: 0n });
+    expect(book.states.get(holdId)).toMatchObject({ status: 'partially_posted', remaining: 70n, reversed: 0n });
     expect([posted(FEES), available(PAYABLE)]).toEqual([0n, 30n]);
   });
 
@@ -633,7 +633,7 @@ describe('a reversal', () => {
     expect(told(book.refusal({ kind: 'reverse', parentId, amount: 7n }))).toEqual([
       'validation_failed',
       'amount',
-      'amount: this transaction has several amounts and can only be reversed whole',
+      'amount: this transaction has several amounts: name what is to be reversed of each account in entries',
     ]);
     book.accept({ kind: 'reverse', parentId });
     expect([CASH, FEES, PAYABLE, CASH_USD, FEES_USD].map(posted)).toEqual([0n, 0n, 0n, 0n, 0n]);

@@ -136,7 +136,7 @@ class GroupBook implements Book {
 
   apply(decision: Accepted): void {
     for (const [id, balance] of decision.balances) this.balances.set(id, balance);
-    if (decision.state) this.states.set(decision.state.transactionId, decision.state.value);
+    for (const state of decision.states) this.states.set(state.transactionId, state.value);
   }
 }
 
@@ -198,8 +198,8 @@ function collect(
   const traceContext = traceparentOf(span);
   for (const [accountId, balance] of decision.balances)
     changed.set(`${merchantId}:${accountId}`, { merchantId, accountId, balance });
-  const { transaction, state } = decision;
-  if (state) writes.states.push({ merchantId, ...state });
+  const { transaction, states } = decision;
+  for (const state of states) writes.states.push({ merchantId, ...state });
   if (transaction) {
     writes.transactions.push({ merchantId, transaction });
     writes.events.push(transactionEvent(merchantId, transaction, snowflakeTimeMs(transaction.id), traceContext));

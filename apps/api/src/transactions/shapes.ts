@@ -5,7 +5,7 @@ import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Facts } from '#ledger/command.js';
 import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/limits.js';
 import type { Posting, PostingResult, PostRequest } from '#ledger/posting.js';
-import { entryAmount } from '#ledger/transaction.js';
+import { entryAmount, shownAmounts } from '#ledger/transaction.js';
 import type { TransactionSummary } from '#ledger/transaction-store.js';
 import { accountCodeIn, sideSchema, time, totalsBody } from '../accounts/shapes.js';
 import {
@@ -105,15 +105,33 @@ export const postBatch = z
   })
   .meta({ id: 'PostBatch' });
 
+/** What of each account of the parent is meant. */
+const partsIn = z
+  .array(z.strictObject({ account_id: idIn, amount: amountIn }).meta({ id: 'PartIn' }))
+  .min(1, 'must name at least one account')
+  .max(MAX_ENTRIES, `must have at most ${MAX_ENTRIES} entries`)
+  .optional()
+  .meta({
+    description:
+      'In place of amount, where there are several: parts that balance, each within what is left on its account. Entries of one account on the same side count as one; an account that stands on both sides cannot be named.',
+  });
+
+function isNotBoth(body: { amount?: bigint; entries?: unknown }): boolean {
+  return body.amount === undefined || body.entries === undefined;
+}
+const NOT_BOTH = { message: 'cannot be sent together with amount', path: ['entries'] };
+
 export const postPending = z
   .strictObject({
     amount: amountIn.optional().meta({ description: 'Single-amount holds only; default: all that is held.' }),
+    entries: partsIn,
     final: z
       .boolean()
       .default(true)
       .meta({ description: 'Release what remains; false keeps it held for further postings.' }),
     ...moveFactsIn,
   })
+  .refine(isNotBoth, NOT_BOTH)
   .optional()
   .meta({ id: 'PostPending' });
 
@@ -122,9 +140,11 @@ export const voidPending = z.strictObject(moveFactsIn).optional().meta({ id: 'Vo
 export const reverseTransaction = z
   .strictObject({
     amount: amountIn.optional().meta({ description: 'Default: all that is not reversed yet.' }),
+    entries: partsIn,
     ignore_floor: ignoreFloorIn,
     ...moveFactsIn,
   })
+  .refine(isNotBoth, NOT_BOTH)
   .optional()
   .meta({ id: 'ReverseTransaction' });
 
@@ -229,6 +249,14 @@ export function factsOf(body: z.output<typeof voidPending>, path = ''): Facts {
   };
 }
 
+/** How much of the parent is meant; neither: all that is left. */
+export function partOf(body: { amount?: bigint; entries?: { account_id: bigint; amount: bigint }[] } | undefined) {
+  return {
+    amount: body?.amount,
+    entries: body?.entries?.map(({ account_id: accountId, amount }) => ({ accountId, amount })),
+  };
+}
+
 /** Floors bind a merchant whatever it asks. Throws `forbidden`. */
 export function ignoreFloorOf(body: { ignore_floor?: boolean } | undefined, byOperator: boolean, path = ''): boolean {
   if (!body?.ignore_floor) return false;
@@ -272,6 +300,7 @@ export function postRequestOf(body: z.output<typeof postTransaction>, byOperator
 /** `balances` has one line an account, as of this transaction: the totals after its last entry there. */
 export function transactionBody(merchantId: bigint, posting: Posting) {
   const { transaction, state, accounts } = posting;
+  const left = shownAmounts(transaction, state);
   const balances = new Map<bigint, object>();
   const entries = transaction.entries.map((entry) => {
     const account = accounts.get(entry.accountId);
@@ -286,7 +315,7 @@ export function transactionBody(merchantId: bigint, posting: Posting) {
       account_id: String(entry.accountId),
       account_code: account.code,
       direction: entry.direction,
-      amount: String(entryAmount(entry)),
+      amount: String(entryAmount(transaction.kind, entry)),
       currency: entry.currency,
       account_version: version,
     };
@@ -303,8 +332,8 @@ export function transactionBody(merchantId: bigint, posting: Posting) {
     expires_at: transaction.expiresAtMs === undefined ? null : time(transaction.expiresAtMs),
     parent_id: transaction.parentId === undefined ? null : String(transaction.parentId),
     metadata: transaction.metadata === undefined ? {} : (JSON.parse(transaction.metadata) as Record<string, unknown>),
-    amount_remaining: String(state.remaining),
-    amount_reversed: String(state.reversed),
+    amount_remaining: String(left.remaining),
+    amount_reversed: String(left.reversed),
     ignored_floor: transaction.ignoredFloor,
     entries,
     balances: [...balances.values()],

@@ -11,7 +11,7 @@ import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/transaction
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
-import { idempotencyOf, refuse } from '../idempotency.js';
+import { idempotencyInTurns, idempotencyOf, refuse, sendInTurns } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
 import {
@@ -20,6 +20,7 @@ import {
   factsOf,
   ignoreFloorOf,
   listTransactionsQuery,
+  partOf,
   postBatch,
   postPending,
   postRequestOf,
@@ -94,7 +95,7 @@ export class TransactionsController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: postBatch }) body: z.output<typeof postBatch>,
   ) {
-    const idempotency = idempotencyOf(request);
+    const idempotency = await idempotencyInTurns(request);
     const requests = body.transactions.map((item, index) => {
       if (item.dry_run !== undefined) throw invalid(`transactions.${index}.dry_run`, 'is not for batches');
       return postRequestOf(item, byOperator(request), `transactions.${index}.`);
@@ -104,7 +105,7 @@ export class TransactionsController {
     );
     if (replayed) reply.header('Idempotent-Replayed', 'true');
     if (!Array.isArray(result)) return refuse(reply, result.refusal);
-    return { results: result.map((item) => batchResultBody(context.merchantId, item)) };
+    return sendInTurns(reply, 'results', result, (item) => batchResultBody(context.merchantId, item));
   }
 
   @Get()
@@ -125,23 +126,21 @@ export class TransactionsController {
       effectiveFromMs: filters.effective_from,
       effectiveToMs: filters.effective_to,
     };
-    const page = await this.pages.page({
-      scope: cursorScope(context.merchantId, 'transactions', { ...filters, expand }),
-      cursor,
-      limit,
-      read: (before, count) =>
-        this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count })),
-      position: (summary) => summary.id,
-      body: (summary) => summary,
+    const page = { scope: cursorScope(context.merchantId, 'transactions', { ...filters, expand }), cursor, limit };
+    const read = (before: bigint | undefined, count: number) =>
+      this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count }));
+    if (expand === undefined) {
+      return this.pages.page({ ...page, read, position: (summary) => summary.id, body: summaryBody });
+    }
+    return this.pages.page({
+      ...page,
+      read: async (before, count) => {
+        const ids = (await read(before, count)).map((summary) => summary.id);
+        return this.queries.execute(new GetTransactionsQuery(context, ids));
+      },
+      position: (posting) => posting.transaction.id,
+      body: (posting) => transactionBody(context.merchantId, posting),
     });
-    if (expand === undefined) return { ...page, data: page.data.map(summaryBody) };
-    const postings = await this.queries.execute(
-      new GetTransactionsQuery(
-        context,
-        page.data.map((summary) => summary.id),
-      ),
-    );
-    return { ...page, data: postings.map((posting) => transactionBody(context.merchantId, posting)) };
   }
 
   @Get(':id')
@@ -158,7 +157,7 @@ export class TransactionsController {
     status: 201,
     response: transaction,
     requestExample: { amount: '500', final: false },
-    problems: ['not_found', 'not_pending', 'amount_exceeds_remaining', 'account_closed'],
+    problems: ['not_found', 'not_pending', 'unbalanced_entries', 'amount_exceeds_remaining', 'account_closed'],
     idempotent: true,
   })
   async post(
@@ -171,7 +170,7 @@ export class TransactionsController {
     const move = {
       kind: 'capture',
       parentId,
-      amount: body?.amount,
+      ...partOf(body),
       final: body?.final ?? true,
       ...factsOf(body),
     } as const;
@@ -216,6 +215,7 @@ export class TransactionsController {
       'not_found',
       'already_reversed',
       'invalid_transition',
+      'unbalanced_entries',
       'amount_exceeds_remaining',
       'insufficient_funds',
       'account_closed',
@@ -232,7 +232,7 @@ export class TransactionsController {
     const move = {
       kind: 'reverse',
       parentId,
-      amount: body?.amount,
+      ...partOf(body),
       ignoreFloor: ignoreFloorOf(body, byOperator(request)),
       ...factsOf(body),
     } as const;
