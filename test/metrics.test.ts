@@ -56,6 +56,8 @@ function documented(): string[] {
   return cells.flatMap((cell) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => `counterfoil_${name}`)).sort();
 }
 
+const scrapeApi = () => scrape(url);
+
 const NAMES = [
   'counterfoil_balance_hits_total',
   'counterfoil_balance_misses_total',
@@ -168,7 +170,7 @@ describe('/metrics of the worker', () => {
     for (const verdict of ['fresh', 'stale', 'ahead', 'corrupt', 'absent', 'fenced']) {
       expect(readingOf(text, `counterfoil_balance_monitor_accounts_total{verdict="${verdict}"}`)).toBeDefined();
     }
-    expect(documented()).toEqual([...new Set([text, (await scrape(api.url)).text].flatMap(namesIn))].sort());
+    expect(documented()).toEqual([...new Set([text, (await scrapeApi()).text].flatMap(namesIn))].sort());
     expect((await scrape(url, { from: '127.0.0.2' })).status).toBe(404);
     await worker.close();
     await expect(scrape(url)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
