@@ -67,7 +67,11 @@ export const WEBHOOK_MUTANTS = [
     ['localhost is asked for', "if (isLocalhostName(host)) return ['127.0.0.1'];", ''],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', LEASES, [
-    ['a sleeper records', 'AND lease_epoch = $3 AND status', 'AND lease_epoch >= $3 AND status'],
+    [
+      'a sleeper records',
+      "AND lease_epoch = $3 AND status = 'enabled' FOR NO KEY UPDATE",
+      "AND lease_epoch >= $3 AND status = 'enabled' FOR NO KEY UPDATE",
+    ],
     ['old secrets sign for ever', 'AND (s.expires_at IS NULL OR s.expires_at > now())', ''],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', SENDING, [
