@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -43,6 +44,19 @@ function scrape(
       .end();
   });
 }
+
+/** What of ours a process tells, whether or not there is a reading yet. */
+const namesIn = (text: string): string[] =>
+  [...text.matchAll(/^# TYPE (counterfoil_\w+) /gm)].map(([, name]) => String(name));
+
+/** The first column of the table in docs/metrics.md. */
+function documented(): string[] {
+  const page = readFileSync(new URL('../docs/metrics.md', import.meta.url), 'utf8');
+  const cells = [...page.matchAll(/^\| (`[^|]+) \|/gm)].map(([, cell]) => String(cell));
+  return cells.flatMap((cell) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => `counterfoil_${name}`)).sort();
+}
+
+const scrapeApi = () => scrape(url);
 
 const NAMES = [
   'counterfoil_balance_hits_total',
@@ -131,7 +145,7 @@ describe('/metrics of the API', () => {
 });
 
 describe('/metrics of the worker', () => {
-  test('is served on METRICS_PORT to the same addresses, and tells what the monitor found', async () => {
+  test('is served on METRICS_PORT to the same addresses, tells what the monitor found, and with the API’s is all that is documented', async () => {
     // Its duties reach every key: the run's shared cache has those of other files' databases.
     const [port, redis] = await Promise.all([freePort(), privateRedis()]);
     const config = readConfig({
@@ -156,6 +170,7 @@ describe('/metrics of the worker', () => {
     for (const verdict of ['fresh', 'stale', 'ahead', 'corrupt', 'absent', 'fenced']) {
       expect(readingOf(text, `counterfoil_balance_monitor_accounts_total{verdict="${verdict}"}`)).toBeDefined();
     }
+    expect(documented()).toEqual([...new Set([text, (await scrapeApi()).text].flatMap(namesIn))].sort());
     expect((await scrape(url, { from: '127.0.0.2' })).status).toBe(404);
     await worker.close();
     await expect(scrape(url)).rejects.toMatchObject({ code: 'ECONNREFUSED' });

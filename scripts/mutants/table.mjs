@@ -3,6 +3,7 @@
 import { ACCOUNT_MUTANTS } from './accounts.mjs';
 import { API_MUTANTS } from './api.mjs';
 import { BALANCE_MUTANTS } from './balances.mjs';
+import { CORE_MUTANTS } from './core.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
@@ -306,6 +307,7 @@ export const MUTANTS = [
     '',
   ),
   ...ACCOUNT_MUTANTS,
+  ...CORE_MUTANTS,
   ...API_MUTANTS,
   ...OPERATIONS_MUTANTS,
   ...OUTBOX_MUTANTS,

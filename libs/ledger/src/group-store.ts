@@ -114,8 +114,8 @@ WITH posted AS (
   SELECT * FROM unnest($15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::smallint[], $20::text[], $21::bigint[],
                        $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::timestamptz[], $28::text[])
 ), told AS (
-  INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
-  SELECT merchant_id, type, version, occurred_at, trace_context, data::json
+  INSERT INTO events (merchant_id, xid, type, version, occurred_at, trace_context, data)
+  SELECT merchant_id, (SELECT log_xid()), type, version, occurred_at, trace_context, data::json
     FROM unnest($29::bigint[], $30::text[], $31::smallint[], $32::timestamptz[], $33::text[], $34::text[])
       AS v (merchant_id, type, version, occurred_at, trace_context, data)
 ), kept AS (
