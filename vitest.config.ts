@@ -22,5 +22,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
+    // What a test prints is shown when it fails; campaigns of a given length (scripts/campaign.mjs) print theirs always.
+    silent: 'passed-only',
   },
 });

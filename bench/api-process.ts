@@ -9,6 +9,8 @@ const STOP_WITHIN_MS = 10_000;
 
 export interface ApiProcess {
   port: number;
+  /** Where `/metrics` is. */
+  metricsPort: number;
   pid: number;
   /** Rejects when the process ends although nobody stopped it. */
   lost: Promise<never>;
@@ -18,10 +20,17 @@ export interface ApiProcess {
 /** Starts the compiled API on a free port and waits until it says that it is ready. */
 export async function startApi(file: string, env: NodeJS.ProcessEnv): Promise<ApiProcess> {
   if (!existsSync(file)) throw new Error(`${file} does not exist; build the API first`);
-  const port = await freePort();
+  const [port, metricsPort] = [await freePort(), await freePort()];
   const child = spawn(process.execPath, ['--enable-source-maps', file], {
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, ...env, PORT: String(port), LOG_LEVEL: 'warn', COUNTERFOIL_DEMO: '0' },
+    env: {
+      ...process.env,
+      ...env,
+      PORT: String(port),
+      METRICS_PORT: String(metricsPort),
+      LOG_LEVEL: 'warn',
+      COUNTERFOIL_DEMO: '0',
+    },
   });
   let stopping = false;
   const lost = new Promise<never>((_resolve, reject) => {
@@ -42,7 +51,7 @@ export async function startApi(file: string, env: NodeJS.ProcessEnv): Promise<Ap
     await stop();
     throw error;
   }
-  return { port, pid: child.pid as number, lost, stop };
+  return { port, metricsPort, pid: child.pid as number, lost, stop };
 }
 
 async function ready(port: number): Promise<void> {

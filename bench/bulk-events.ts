@@ -18,8 +18,8 @@ SELECT id, 'Bulk', (ARRAY['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kath
  */
 const APPEND = `
 CREATE FUNCTION pg_temp.bulk_group(merchants bigint[], first bigint, size int) RETURNS void LANGUAGE sql AS $body$
-INSERT INTO events (merchant_id, type, version, occurred_at, data)
-SELECT m, 'transaction.posted', 1, now(),
+INSERT INTO events (merchant_id, xid, type, version, occurred_at, data)
+SELECT m, (SELECT log_xid()), 'transaction.posted', 1, now(),
        json_build_object('transaction_id', id::text, 'kind', 'posted', 'type', 'payment', 'amount', amount::text, 'currency', 'EUR',
          'parent_id', NULL, 'external_ref', NULL,
          'effective_at', to_char(snowflake_time(id) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),

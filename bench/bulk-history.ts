@@ -31,8 +31,8 @@ WITH n AS MATERIALIZED (
   SELECT $1, snowflake_time(id), id, kind, 'transfer', 1, 'EUR', CASE n % ${REFERENCE_EVERY} WHEN 0 THEN 'ref ' || n END, effective_at,
          ARRAY[account, version, account + 1, version] FROM t
 ), states_written AS (
-  INSERT INTO transaction_states (merchant_id, transaction_id, status, remaining, reversed)
-  SELECT $1, id, 'pending', 1, 0 FROM t WHERE kind = 'pending'
+  INSERT INTO transaction_states (merchant_id, transaction_id, status, remaining, reversed, left_amounts)
+  SELECT $1, id, 'pending', 1, 0, '{1,1}' FROM t WHERE kind = 'pending'
 )
 INSERT INTO entries (merchant_id, account_id, account_version, transaction_id, direction, currency, posted_amount, pending_amount,
                      posted_debits, posted_credits, pending_debits, pending_credits, effective_at, type)

@@ -47,8 +47,8 @@ export async function readColdKey(
 
 /** Balances that these processes have read from PostgreSQL, by their own metrics. */
 export async function databaseReads(apis: readonly ApiProcess[]): Promise<number> {
-  const counts = apis.map(async ({ port }) => {
-    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const counts = apis.map(async ({ metricsPort }) => {
+    const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
     return Number(/^counterfoil_balance_database_accounts_total (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
   });
   return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);

@@ -24,7 +24,7 @@ const IMPATIENT = {
 /** daily_summaries beside a fold of the log's own. */
 const WRONG = `
 WITH folded AS (
-  SELECT e.merchant_id, (e.occurred_at AT TIME ZONE m.time_zone)::date AS day, (x ->> 'account_id')::bigint AS account_id,
+  SELECT e.merchant_id, ((e.data ->> 'effective_at')::timestamptz AT TIME ZONE m.time_zone)::date AS day, (x ->> 'account_id')::bigint AS account_id,
          e.data ->> 'type' AS type, x ->> 'currency' AS currency,
          count(*) FILTER (WHERE x ->> 'direction' = 'debit') AS debit_count,
          coalesce(sum((x ->> 'posted')::numeric) FILTER (WHERE x ->> 'direction' = 'debit'), 0) AS debit_amount,

@@ -15,7 +15,15 @@ import { scratchDatabase } from '../db/bench/scratch-database.js';
 import { textTable } from '../db/bench/text-table.js';
 
 const EVENTS = Number(process.env.COUNTERFOIL_BENCH_EVENTS ?? '1000');
-const ENDPOINTS = [1, 5, 50];
+/** What is measured: how many endpoints, in which order, and one in how many events fails (each then waits for its retry). */
+const CASES = [
+  { endpoints: 1, ordering: 'strict', failing: 0 },
+  { endpoints: 50, ordering: 'strict', failing: 0 },
+  { endpoints: 1, ordering: 'none', failing: 0 },
+  { endpoints: 50, ordering: 'none', failing: 0 },
+  { endpoints: 1, ordering: 'none', failing: 20 },
+] as const;
+type Case = (typeof CASES)[number];
 const ROUNDS = 3;
 /** Events in one call of the fan-out: CONSUMER_PAGE. */
 const PAGE = 500;
@@ -25,16 +33,20 @@ const DEADLINE_MS = 60_000;
 const SINK = `
 const { createServer } = require('node:http');
 const { parentPort } = require('node:worker_threads');
-const server = createServer((request, response) => request.resume().once('end', () => response.writeHead(204).end()));
+const server = createServer((request, response) => {
+  const failing = Number(new URL(request.url, 'http://sink').searchParams.get('failing'));
+  const seq = Number(request.headers['webhook-id'].split('-').at(-1));
+  request.resume().once('end', () => response.writeHead(failing > 0 && seq % failing === 0 ? 500 : 204).end());
+});
 server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`;
 
-/** $1 merchants, $2 where their endpoints are; ids of merchants serve for what is theirs. */
+/** $1 merchants, $2 where their endpoints are, $3 in which order; ids of merchants serve for what is theirs. */
 const PREPARE = `
 WITH m AS (
   INSERT INTO merchants (id, name, time_zone, settlement_cutoff, currencies, created_at)
   SELECT id, 'Bench', 'UTC', '00:00', '{EUR}', snowflake_time(id) FROM unnest($1::bigint[]) AS id RETURNING id
 ), e AS (
-  INSERT INTO webhook_endpoints (merchant_id, id, url, created_at) SELECT id, id, $2, snowflake_time(id) FROM m RETURNING id
+  INSERT INTO webhook_endpoints (merchant_id, id, url, ordering, created_at) SELECT id, id, $2, $3, snowflake_time(id) FROM m RETURNING id
 )
 INSERT INTO webhook_secrets (merchant_id, endpoint_id, id, key, created_at)
 SELECT id, id, id, sha256(id::text::bytea), snowflake_time(id) FROM e`;
@@ -48,7 +60,12 @@ const sink = new Worker(SINK, { eval: true });
 const [port] = await once(sink, 'message');
 const scratch = await scratchDatabase(serverUrl, 'webhooks');
 const owner = new pg.Client(connectionOptions(scratch.url, 'bench'));
-const { webhooks: settings, ...config } = readConfig({ DATABASE_URL: scratch.url, WEBHOOK_ALLOW_LOOPBACK: '1' });
+const { webhooks: settings, ...config } = readConfig({
+  DATABASE_URL: scratch.url,
+  WEBHOOK_ALLOW_LOOPBACK: '1',
+  // What fails is tried again after the measurement.
+  WEBHOOK_RETRY_SCHEDULE_S: '86400',
+});
 const database = new Database(scratch.runtimeUrl, {
   poolSize: config.databasePoolSize,
   connectTimeoutMs: config.databaseConnectTimeoutMs,
@@ -58,20 +75,26 @@ let merchants = 0;
 try {
   await owner.connect();
   const rows: string[][] = [];
-  for (const endpoints of ENDPOINTS) {
+  for (const one of CASES) {
+    const { endpoints, ordering, failing } = one;
     const figures: Figure[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
-      figures.push(await measure(endpoints));
-      console.error(`# ${endpoints} endpoints, round ${round + 1} of ${ROUNDS}`);
+      figures.push(await measure(one));
+      console.error(`# ${endpoints} endpoints, ${ordering}, round ${round + 1} of ${ROUNDS}`);
     }
     const spread = (pick: (figure: Figure) => number): string => {
       const sorted = figures.map(pick).sort((a, b) => a - b);
       return `${Math.round(sorted[1] ?? 0)} (${Math.round(sorted[0] ?? 0)}–${Math.round(sorted.at(-1) ?? 0)})`;
     };
-    rows.push([String(endpoints), String(EVENTS), spread(({ fanned }) => fanned), spread(({ sent }) => sent)]);
+    const what = [String(endpoints), ordering, failing === 0 ? 'none' : `1 in ${failing}`];
+    rows.push([...what, String(EVENTS), spread(({ fanned }) => fanned), spread(({ sent }) => sent)]);
   }
   console.log(
-    `\n${textTable(['endpoints', 'deliveries', 'fanned out a second', 'delivered a second, median (range)'], rows, 0)}`,
+    `\n${textTable(
+      ['endpoints', 'ordering', 'failing', 'deliveries', 'fanned out a second', 'delivered a second, median (range)'],
+      rows,
+      0,
+    )}`,
   );
 } finally {
   await Promise.all([owner.end(), database.close(), sink.terminate()]);
@@ -86,10 +109,10 @@ interface Figure {
 }
 
 /** One merchant for each endpoint, as many deliveries to each. */
-async function measure(endpoints: number): Promise<Figure> {
+async function measure({ endpoints, ordering, failing }: Case): Promise<Figure> {
   const merchantIds = Array.from({ length: endpoints }, () => firstSnowflakeAt(Date.now()) + BigInt(++merchants));
   const perMerchant = Math.ceil(EVENTS / endpoints);
-  await owner.query(PREPARE, [merchantIds, `http://127.0.0.1:${port}/`]);
+  await owner.query(PREPARE, [merchantIds, `http://127.0.0.1:${port}/?failing=${failing}`, ordering]);
   await owner.query(
     `INSERT INTO events (merchant_id, type, version, occurred_at, data)
      SELECT m, 'transaction.posted', 1, now(), $2::json FROM unnest($1::bigint[]) m, generate_series(1, $3)`,
@@ -108,7 +131,7 @@ async function measure(endpoints: number): Promise<Figure> {
   }
   const fannedMs = performance.now();
   const sender = openWebhookSender(database, settings, createLogger({ level: 'warn', service: 'bench' }));
-  while (sender.counts.delivered < log.length) {
+  while (sender.counts.delivered + sender.counts.retried < log.length) {
     await sender.round();
     await sender.idle();
   }

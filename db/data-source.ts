@@ -5,11 +5,15 @@ import { DailySummaries1763755000000 } from './migrations/1763755000000-daily-su
 import { Webhooks1763760000000 } from './migrations/1763760000000-webhooks.js';
 import { Rebuilds1763765000000 } from './migrations/1763765000000-rebuilds.js';
 import { TransactionFacts1764100000000 } from './migrations/1764100000000-transaction-facts.js';
+import { AmountsLeft1764100000001 } from './migrations/1764100000001-amounts-left.js';
 import {
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
 } from './migrations/1764200000000-back-dated-versions.js';
+import { MerchantTimeZones1764201000000 } from './migrations/1764201000000-merchant-time-zones.js';
+import { WebhookOrdering1764300000000 } from './migrations/1764300000000-webhook-ordering.js';
 import { ForgottenConsumers1764400000000 } from './migrations/1764400000000-forgotten-consumers.js';
+import { LogEpochs1764410000000 } from './migrations/1764410000000-log-epochs.js';
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
 import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 
@@ -21,9 +25,13 @@ export const MIGRATIONS = [
   Webhooks1763760000000,
   Rebuilds1763765000000,
   TransactionFacts1764100000000,
+  AmountsLeft1764100000001,
   BackDatedVersions1764200000000,
   FillBackDatedVersions1764200000001,
+  MerchantTimeZones1764201000000,
+  WebhookOrdering1764300000000,
   ForgottenConsumers1764400000000,
+  LogEpochs1764410000000,
   MovedBalances1764500000000,
   Rights1764500100000,
 ];

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { seedDemo } from './demo.mjs';
 import { openDemoWebhooks } from './demo-webhooks.mjs';
-import { portFor } from './ports.mjs';
+import { portFor, portOrNext } from './ports.mjs';
 import { dataFolder, openSubFolder } from './services/data-folder.mjs';
 import { exitWith, onStopRequest } from './services/on-stop-request.mjs';
 import { announceRunning } from './services/running.mjs';
@@ -16,6 +16,8 @@ import { privateServers, serviceEnvironment, startServices } from './services/st
 import { until } from './services/until.mjs';
 
 const DEFAULT_PORT = 3000;
+/** The API's; the worker has the next one. What Prometheus' registry of ports has for OpenTelemetry. */
+const DEFAULT_METRICS_PORT = 9464;
 const READY_WITHIN_MS = 60_000;
 /** The API's and the worker's own grace (SHUTDOWN_GRACE_MS) ends well before. */
 const KILL_AFTER_MS = 20_000;
@@ -125,9 +127,20 @@ async function serve() {
   // Before the worker, which may have something for it from the last time.
   if (isDemo) webhooks = await openDemoWebhooks({ folder, say });
   await runToEnd('the migration', ['dist/db/migrate-cli.js'], env);
-  const api = run('the API', ['--enable-source-maps', 'dist/apps/api/src/main.js'], env);
+  const first = process.env.METRICS_PORT ? Number(process.env.METRICS_PORT) : DEFAULT_METRICS_PORT;
+  const apiMetrics = await portOrNext(first);
+  const workerMetrics = await portOrNext(apiMetrics + 1);
+  const api = run('the API', ['--enable-source-maps', 'dist/apps/api/src/main.js'], {
+    ...env,
+    METRICS_PORT: String(apiMetrics),
+  });
   children.push(api);
-  children.push(run('the worker', ['--enable-source-maps', 'dist/apps/worker/src/main.js'], env));
+  children.push(
+    run('the worker', ['--enable-source-maps', 'dist/apps/worker/src/main.js'], {
+      ...env,
+      METRICS_PORT: String(workerMetrics),
+    }),
+  );
   const url = `http://127.0.0.1:${port}`;
   await untilReady(url, api);
   const { COUNTERFOIL_OPERATOR_KEY: operator } = env;
@@ -138,6 +151,7 @@ async function serve() {
     COUNTERFOIL_OPERATOR_KEY: operator,
   });
   say(`ready: ${url}   API documentation: ${url}/docs   queues: ${url}/board (password: the operator key)`);
+  say(`metrics: http://127.0.0.1:${apiMetrics}/metrics (API), http://127.0.0.1:${workerMetrics}/metrics (worker)`);
   if (isDemo) console.log(await seedDemo({ url, operatorKey: operator, folder, webhooks }));
   else console.log(`\n  export URL=${url}\n  export OPERATOR_KEY=${operator}\n`);
   say('Ctrl-C stops everything; the data stays in .counterfoil (`npm run reset` deletes it).');

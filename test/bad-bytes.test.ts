@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { freePort } from '../scripts/ports.mjs';
 import { type Answer, type Merchant, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';
 
@@ -14,7 +15,9 @@ let shop: Merchant;
 let before: Record<string, number>;
 
 beforeAll(async () => {
-  api = await TestApi.start({ environment: { HEADERS_TIMEOUT_MS: '300', BODY_TIMEOUT_MS: '600' } });
+  api = await TestApi.start({
+    environment: { HEADERS_TIMEOUT_MS: '300', BODY_TIMEOUT_MS: '600', METRICS_PORT: String(await freePort()) },
+  });
   await Contract.hold(api);
   shop = await api.merchant();
   await shop.posted(GOOD);
@@ -282,7 +285,7 @@ describe('a body of 100 MB', () => {
 
   test('the refusal reaches a client that reads it only after the server is done', async () => {
     const refusals = async (): Promise<string> => {
-      const { text } = await shop.client.get('/metrics');
+      const text = await api.metrics();
       return (
         /^counterfoil_http_requests_total\{method="POST",route="\/v1\/transactions",status="4xx"\} .*$/m.exec(
           text,

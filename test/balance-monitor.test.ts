@@ -177,6 +177,8 @@ describe('the monitor', () => {
     expect(await monitor.check([account])).toBe(1);
     expect(monitor.counts).toMatchObject({ corrupt: 1, healed: 1 });
     expect(await read()).toMatchObject(FOUR_TOTALS);
+    expect(await monitor.check([account])).toBe(0);
+    expect(monitor.counts).toMatchObject({ corrupt: 1, fresh: 1 });
   });
 
   test('counts what is right as fresh, and logs nothing', async () => {

@@ -28,11 +28,20 @@ const ROWS = [
   /^read cached 64 .* [\d.]+ +[\d.]+ +[\d.]+$/m,
 ];
 
+/** On a busy machine the trials are slow; they are to be refused nothing even so. */
+const PATIENCE = {
+  REQUEST_DEADLINE_MS: '120000',
+  DATABASE_CONNECT_TIMEOUT_MS: '60000',
+  WRITER_GROUP_TIMEOUT_MS: '60000',
+  BALANCE_SWEEP_AFTER_MS: '90000',
+};
+
 function run(args: string[]): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [join(ROOT, 'scripts/run.mjs'), ...args], {
       env: {
         ...process.env,
+        ...PATIENCE,
         DATABASE_URL: inject('ownerUrl'),
         REDIS_URL: inject('redisUrl'),
         REDIS_QUEUE_URL: inject('redisQueueUrl'),

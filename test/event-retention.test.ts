@@ -65,10 +65,16 @@ test('what all are past is forgotten by age; who follows from before is told, an
   expect(await forget(50)).toBe(0);
   const before = await kept();
   await expectRefusedToStrangers();
+  const cursorBehind = async (count: number) =>
+    (await shop.client.get(`/v1/events?limit=${count}`)).body.next_cursor as string;
+  const [justBefore, atHorizon] = [await cursorBehind(before - 2), await cursorBehind(before - 1)];
   expect(await forget(1, Date.now() + 30 * DAY_MS)).toBe(before - 1);
   expect(await kept()).toBe(1);
   const refused = await shop.client.get(`/v1/events?after=${first.body.next_cursor}`);
   expect([refused.status, refused.body.errors[0].path]).toEqual([422, 'after']);
+  // Whoever has read all that was forgotten misses nothing; one event less, and he would.
+  expect((await shop.client.get(`/v1/events?after=${justBefore}`)).status).toBe(422);
+  expect((await shop.client.get(`/v1/events?after=${atHorizon}`)).body.data).toHaveLength(1);
   const again = await shop.client.get('/v1/events');
   expect(again.body.data).toHaveLength(1);
   await shop.posted(transfer('cash:EUR', 'suspense:EUR', '1'));

@@ -180,6 +180,29 @@ describe('the authorization header', () => {
   });
 });
 
+describe('pages for a browser', () => {
+  test.each(['/docs', '/docs/swagger-ui-bundle.js', '/docs/nothing.js', '/docs/swagger-ui-init.js'])(
+    '%s is framed by nobody and runs no script but its own',
+    async (path) => {
+      const { headers } = await api.client().get(path);
+      expect(headers.get('content-security-policy')).toMatch(/^default-src 'self';.*frame-ancestors 'none'$/);
+      expect(headers.get('x-frame-options')).toBe('DENY');
+      expect(headers.get('cache-control')).toBe('no-store');
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+    },
+  );
+});
+
+describe('a key of the wrong kind', () => {
+  test('is told so', async () => {
+    const platform = await shop.client.get('/v1/merchants');
+    expect([platform.status, platform.body.code]).toEqual([403, 'forbidden']);
+    expect(platform.body.detail).toMatch(/takes an operator’s key \(cfo_…\), and this is a merchant’s/);
+    const merchant = await api.operator.get('/v1/accounts');
+    expect([merchant.status, merchant.body.errors[0].path]).toEqual([422, 'Counterfoil-Merchant']);
+  });
+});
+
 describe('trace ids', () => {
   const traceparent = `00-${TRACE_ID}-00f067aa0ba902b7-01`;
 

@@ -140,6 +140,19 @@ describe('bad requests', () => {
     expect(answer.headers.get('allow')?.split(', ').sort()).toEqual(['GET', 'HEAD', 'POST']);
   });
 
+  it.each([
+    ['limit=5&limit=6', 'limit', 'must be given once'],
+    ['currency=EUR&currency=EUR', 'currency', 'must be given once'],
+    ['created_from=2026-11-21T18:09:00+01:00', 'created_from', '%2B'],
+    ['created_from=2026-11-21T18:09:00.5+01:00', 'created_from', '%2B'],
+    ['created_from=yesterday', 'created_from', 'RFC 3339'],
+  ])('says what is wrong with ?%s', async (query, path, message) => {
+    const list = path === 'created_from' ? 'transactions' : 'accounts';
+    const { status, body } = await test.call('GET', `/v1/${list}?${query}`, { key });
+    expect(status).toBe(422);
+    expect(body.errors).toEqual([{ path, message: expect.stringContaining(message) }]);
+  });
+
   it('asks for a key by name', async () => {
     const answer = await test.call('GET', '/v1/accounts', { key: false });
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/);

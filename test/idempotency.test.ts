@@ -250,6 +250,28 @@ test('a refusal by the state of a resource is kept, although the request would n
   expect((await ask(redeliver, 'enabled')).status).toBe(202);
 });
 
+test('what turns out to be invalid only while it is done burns no key', async () => {
+  const body = account();
+  expect((await shop.client.post('/v1/accounts', { body })).status).toBe(201);
+  expect((await shop.client.post('/v1/accounts', { key: 'taken code', body })).body.code).toBe(
+    'idempotency_key_invalid',
+  );
+  expect((await shop.client.post('/v1/accounts', { key: 'taken-code', body })).body.code).toBe('validation_failed');
+  const path = '/v1/webhook_endpoints';
+  const refused = { url: 'https://127.0.0.1/' };
+  expect((await shop.client.post(path, { key: 'refused-url', body: refused })).body.code).toBe('validation_failed');
+  expect((await shop.client.post(path, { key: 'refused-url', body: ENDPOINT })).status).toBe(201);
+  const crowd = await api.merchant();
+  await admin.query(
+    `INSERT INTO webhook_endpoints (merchant_id, id, url, created_at) SELECT $1, n, 'x', snowflake_time(n) FROM generate_series(1, 100) n`,
+    [crowd.id],
+  );
+  const one: Post = { path, body: ENDPOINT, status: 201, client: crowd.client };
+  expect((await ask(one, 'crowded')).body.code).toBe('validation_failed');
+  await admin.query('DELETE FROM webhook_endpoints WHERE merchant_id = $1', [crowd.id]);
+  expect((await ask(one, 'crowded')).status).toBe(201);
+});
+
 test('what is not there burns no key', async () => {
   const body = { ...DECISION };
   expect((await api.operator.post('/v1/merchants/17/api_keys', { key: 'early' })).status).toBe(404);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -13,9 +14,13 @@ import { sourceProcess } from './support/source-process.js';
 import { until } from './support/until.js';
 
 let api: TestApi;
+let port: number;
+let url: string;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  port = await freePort();
+  api = await TestApi.start({ environment: { METRICS_PORT: String(port) } });
+  url = `http://127.0.0.1:${port}`;
 });
 afterAll(() => api.stop());
 
@@ -39,6 +44,19 @@ function scrape(
       .end();
   });
 }
+
+/** What of ours a process tells, whether or not there is a reading yet. */
+const namesIn = (text: string): string[] =>
+  [...text.matchAll(/^# TYPE (counterfoil_\w+) /gm)].map(([, name]) => String(name));
+
+/** The first column of the table in docs/metrics.md. */
+function documented(): string[] {
+  const page = readFileSync(new URL('../docs/metrics.md', import.meta.url), 'utf8');
+  const cells = [...page.matchAll(/^\| (`[^|]+) \|/gm)].map(([, cell]) => String(cell));
+  return cells.flatMap((cell) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => `counterfoil_${name}`)).sort();
+}
+
+const scrapeApi = () => scrape(url);
 
 const NAMES = [
   'counterfoil_balance_hits_total',
@@ -65,7 +83,7 @@ const NAMES = [
 
 describe('/metrics of the API', () => {
   test('has every name, in the format that Prometheus reads', async () => {
-    const { status, type, text } = await scrape(api.url);
+    const { status, type, text } = await scrape(url);
     expect(status).toBe(200);
     expect(type).toMatch(/^text\/plain; version=0\.0\.4/);
     expect(NAMES.filter((name) => readingOf(text, name) === undefined)).toEqual([]);
@@ -76,11 +94,11 @@ describe('/metrics of the API', () => {
     const shop = await api.merchant('EUR');
     await shop.open('from');
     const to = await shop.open('to');
-    const before = (await scrape(api.url)).text;
+    const before = (await scrape(url)).text;
     await shop.posted(transfer('from', 'to', '5'));
     for (let n = 0; n < 3; n += 1) await shop.client.get(`/v1/accounts/${to}/balance`);
     await api.client().get('/nowhere/at/all');
-    const after = (await scrape(api.url)).text;
+    const after = (await scrape(url)).text;
     const moved = (name: string): number => (readingOf(after, name) ?? 0) - (readingOf(before, name) ?? 0);
     expect(moved('counterfoil_balance_hits_total')).toBe(3);
     expect(moved('counterfoil_balance_groups_total')).toBe(1);
@@ -95,26 +113,39 @@ describe('/metrics of the API', () => {
   });
 
   test('is no route for a foreign address, nor for whom a proxy forwards', async () => {
-    const unknown = await api.client().get('/metric');
     for (const answer of [
-      await scrape(api.url, { from: '127.0.0.2' }),
-      await scrape(api.url, { headers: { 'x-forwarded-for': '127.0.0.1' } }),
+      await scrape(url, { from: '127.0.0.2' }),
+      await scrape(url, { headers: { 'x-forwarded-for': '127.0.0.1' } }),
     ]) {
-      expect(answer.status).toBe(404);
-      expect({ ...JSON.parse(answer.text), trace_id: '' }).toEqual({ ...unknown.body, trace_id: '' });
+      expect([answer.status, answer.text]).toEqual([404, '']);
     }
   });
 
+  test('is on a port of its own, which serves nothing else, and never on the public one', async () => {
+    expect((await api.client().get('/metrics')).body.code).toBe('not_found');
+    expect((await api.operator.get('/metrics')).body.code).toBe('not_found');
+    for (const path of ['/', '/healthz', '/v1/accounts']) expect((await fetch(url + path)).status).toBe(404);
+  });
+
+  test('is closed with the API, and not served without METRICS_PORT', async () => {
+    const own = await freePort();
+    const other = await TestApi.start({ on: api.on, environment: { METRICS_PORT: String(own) } });
+    await other.stop();
+    await expect(fetch(`http://127.0.0.1:${own}/metrics`)).rejects.toThrow();
+  });
+
   test('answers whom METRICS_ALLOW names, and no other', async () => {
-    const other = await TestApi.start({ on: api.on, environment: { METRICS_ALLOW: '127.0.0.2, ::1' } });
-    expect((await scrape(other.url, { from: '127.0.0.2' })).status).toBe(200);
-    expect((await scrape(other.url)).status).toBe(404);
+    const own = await freePort();
+    const environment = { METRICS_ALLOW: '127.0.0.2, ::1', METRICS_PORT: String(own) };
+    const other = await TestApi.start({ on: api.on, environment });
+    expect((await scrape(`http://127.0.0.1:${own}`, { from: '127.0.0.2' })).status).toBe(200);
+    expect((await scrape(`http://127.0.0.1:${own}`)).status).toBe(404);
     await other.stop();
   });
 });
 
 describe('/metrics of the worker', () => {
-  test('is served on METRICS_PORT to the same addresses, and tells what the monitor found', async () => {
+  test('is served on METRICS_PORT to the same addresses, tells what the monitor found, and with the API’s is all that is documented', async () => {
     // Its duties reach every key: the run's shared cache has those of other files' databases.
     const [port, redis] = await Promise.all([freePort(), privateRedis()]);
     const config = readConfig({
@@ -139,6 +170,7 @@ describe('/metrics of the worker', () => {
     for (const verdict of ['fresh', 'stale', 'ahead', 'corrupt', 'absent', 'fenced']) {
       expect(readingOf(text, `counterfoil_balance_monitor_accounts_total{verdict="${verdict}"}`)).toBeDefined();
     }
+    expect(documented()).toEqual([...new Set([text, (await scrapeApi()).text].flatMap(namesIn))].sort());
     expect((await scrape(url, { from: '127.0.0.2' })).status).toBe(404);
     await worker.close();
     await expect(scrape(url)).rejects.toMatchObject({ code: 'ECONNREFUSED' });

@@ -66,7 +66,7 @@ test('a log of yesterday’s versions goes through today’s consumers', async (
     ON e.merchant_id = d.merchant_id AND e.xid = d.event_xid AND e.seq = d.event_seq WHERE d.merchant_id = $1 AND e.occurred_at < '2026-11-21T17:10:00Z'`;
   expect(await count(told)).toBe(OLD_LOG.length);
   const posted = OLD_LOG.flatMap(({ data }) => data.entries ?? []).filter(({ posted }) => posted !== '0');
-  const { body } = await shop.client.get('/v1/daily_summaries?day_from=2026-11-21&day_to=2026-11-22');
+  const { body } = await shop.client.get('/v1/daily_summaries?day_from=2026-11-20&day_to=2026-11-21');
   const sums = new Map<string, bigint>();
   for (const { account_id, direction, posted: amount } of posted) {
     const key = `${account_id} ${direction}`;

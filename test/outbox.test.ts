@@ -250,7 +250,7 @@ describe('an event that cannot be applied', () => {
     ['hang', /did not return within|deadline/],
     ['spin', /did not return within/],
     ['exit', /ended with code 3/],
-    ['memory', /ended with SIG/],
+    ['memory', /ended with SIG\w+: FATAL ERROR: .*out of memory/],
   ])('because it makes its handler %s parks its own stream, or itself, and nobody else', async (how, error) => {
     const [poisoned, neighbour] = [await shop(), await shop()];
     const ref = `poison:${how}:${poisoned.merchant}`;

@@ -80,7 +80,7 @@ const ROW = `concat_ws(' ', merchant_id, day, account_id, type, currency)`;
 /** From the ledger's entries themselves, not from the log. $1 transactions that are left out. */
 const LEDGER = `
 SELECT ${ROW} AS row, debit_count, debit_amount, credit_count, credit_amount FROM (
-  SELECT e.merchant_id, (snowflake_time(transaction_id) AT TIME ZONE m.time_zone)::date AS day, account_id, type, currency,
+  SELECT e.merchant_id, (e.effective_at AT TIME ZONE m.time_zone)::date AS day, account_id, type, currency,
          count(*) FILTER (WHERE direction = 1) AS debit_count, coalesce(sum(posted_amount) FILTER (WHERE direction = 1), 0) AS debit_amount,
          count(*) FILTER (WHERE direction = -1) AS credit_count, coalesce(sum(posted_amount) FILTER (WHERE direction = -1), 0) AS credit_amount
     FROM entries e JOIN merchants m ON m.id = e.merchant_id WHERE posted_amount > 0 AND transaction_id <> ALL ($1)
@@ -114,6 +114,7 @@ async function expectTidy(generation: number): Promise<void> {
 const CORRUPTIONS: [title: string, sql: string][] = [
   ['a changed sum', 'UPDATE daily_summaries SET debit_amount = debit_amount + 1 WHERE debit_count > 0'],
   ['a changed count', 'UPDATE daily_summaries SET credit_count = credit_count + 1 WHERE credit_count > 0'],
+  ['rows on other days, as earlier builds had what was back-dated', 'UPDATE daily_summaries SET day = day + 40'],
   [
     'a row that is missing',
     'DELETE FROM daily_summaries WHERE ctid = (SELECT ctid FROM daily_summaries ORDER BY account_id LIMIT 1)',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../scripts/ports.mjs';
 import { Dice } from './histories/history.js';
 import { type Answer, type Merchant, TestApi, transfer } from './support/api.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
@@ -25,7 +26,7 @@ let shop: Merchant;
 
 beforeAll(async () => {
   [on, redis] = await Promise.all([freshDatabase(), privateRedis()]);
-  api = await TestApi.start({ on, environment: { REDIS_URL: redis.url } });
+  api = await TestApi.start({ on, environment: { REDIS_URL: redis.url, METRICS_PORT: String(await freePort()) } });
   shop = await api.merchant('EUR');
   for (const code of ACCOUNTS) await shop.open(code);
 });
@@ -125,7 +126,7 @@ class Load {
 
 async function state(): Promise<{ status: number; cache: string; metric(name: string): number | undefined }> {
   const ready = await api.client().get('/readyz');
-  const { text } = await api.client().get('/metrics');
+  const text = await api.metrics();
   const metric = (name: string) => readingOf(text, `counterfoil_balance_${name}`);
   return { status: ready.status, cache: ready.body.checks.balance_cache, metric };
 }

@@ -339,11 +339,12 @@ describe('PostgreSQL refuses the runtime role', () => {
       }
     });
 
-    test('the platform setting shows the list of merchants and their dead letters, and nothing else of theirs', async () => {
+    test('the platform setting shows the list of merchants, their time zones and dead letters, and nothing else of theirs', async () => {
       await client.query(`ROLLBACK; BEGIN; SELECT set_config('counterfoil.platform', 'on', true)`);
       expect((await client.query('SELECT id FROM merchants')).rowCount).toBe(2);
-      expect(await seen(client, tables)).toEqual(['dead_letters']);
-      expect((await refusal(`UPDATE merchants SET name = 'mine'`)).code).toBe('42501');
+      expect(await seen(client, tables)).toEqual(['dead_letters', 'merchant_time_zones']);
+      expect((await client.query(`UPDATE merchants SET name = 'mine'`)).rowCount).toBe(0);
+      expect((await refusal(`UPDATE merchants SET time_zone = 'UTC'`)).code).toBe('42501');
     });
 
     test('the relay setting shows the log and what waits for it, to read', async () => {

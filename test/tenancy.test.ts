@@ -96,6 +96,136 @@ describe('merchants', () => {
   });
 });
 
+describe('time zones', () => {
+  const open = (time_zone: string) => test.call('POST', '/v1/merchants', { body: { ...merchant, time_zone } });
+
+  it.each(['UTC', 'Europe/Berlin', 'Australia/Lord_Howe', 'America/St_Johns', 'Etc/GMT+5', 'EST'])(
+    'that ICU and PostgreSQL agree on are taken: %s',
+    async (zone) => {
+      const { status, body } = await open(zone);
+      expect([status, body.time_zone, body.time_zones]).toEqual([201, zone, [{ time_zone: zone, from: null }]]);
+    },
+  );
+
+  it.each([
+    ['ECT', 'is not a time zone that PostgreSQL knows'],
+    ['NST', 'is not a time zone that PostgreSQL knows'],
+    ['PST', 'is not a time zone that PostgreSQL knows'],
+    ['europe/berlin', 'is not a time zone that PostgreSQL knows'],
+    ['CET', 'means another time to PostgreSQL than to ICU'],
+    ['EET', 'means another time to PostgreSQL than to ICU'],
+    ['posix/Europe/Berlin', 'must be an IANA time zone'],
+    ['Factory', 'must be an IANA time zone'],
+    ['Mars/Olympus', 'must be an IANA time zone'],
+  ])('that one of them does not know, or that they disagree on, are refused: %s', async (zone, message) => {
+    const { status, body } = await open(zone);
+    expect([status, body.errors]).toEqual([422, [{ path: 'time_zone', message: expect.stringContaining(message) }]]);
+    const { id } = await test.createMerchant();
+    const moved = await test.call('PATCH', `/v1/merchants/${id}`, { body: { time_zone: zone } });
+    expect([moved.status, moved.body.errors]).toEqual([422, body.errors]);
+  });
+});
+
+describe('PATCH /v1/merchants/{id}', () => {
+  const patch = (id: string, body: object) => test.call('PATCH', `/v1/merchants/${id}`, { body });
+  const get = async (id: string) => (await test.call('GET', `/v1/merchants/${id}`)).body;
+  /** The calendar day in a zone, some days from now. */
+  const dayIn = (zone: string, later = 0): string =>
+    new Intl.DateTimeFormat('sv', { timeZone: zone }).format(Date.now() + later * 86_400_000);
+
+  it('renames at once and leaves the rest as it is', async () => {
+    const { id } = await test.createMerchant();
+    const before = await get(id);
+    const { status, body } = await patch(id, { name: 'Renamed' });
+    expect([status, body]).toEqual([200, { ...before, name: 'Renamed' }]);
+    expect(await get(id)).toEqual(body);
+    const { body: list } = await test.call('GET', '/v1/merchants?limit=1');
+    expect(list.data).toEqual([body]);
+  });
+
+  it('moves to another zone from a day on, superseding what was planned from then on', async () => {
+    const { id } = await test.createMerchant({ time_zone: 'Europe/Berlin' });
+    const first = { time_zone: 'Europe/Berlin', from: null };
+    const [soon, later] = [dayIn('Europe/Berlin', 3), dayIn('Europe/Berlin', 9)];
+    const planned = await patch(id, { time_zone: 'Asia/Tokyo', time_zone_from: later });
+    expect(planned.body).toMatchObject({
+      time_zone: 'Europe/Berlin',
+      time_zones: [first, { time_zone: 'Asia/Tokyo', from: later }],
+    });
+    const sooner = await patch(id, { time_zone: 'America/New_York', time_zone_from: soon });
+    const expected = [first, { time_zone: 'America/New_York', from: soon }];
+    expect(sooner.body).toMatchObject({ time_zone: 'Europe/Berlin', time_zones: expected });
+    expect((await patch(id, { time_zone: 'America/New_York', time_zone_from: soon })).body.time_zones).toEqual(
+      expected,
+    );
+  });
+
+  it.each(['America/Los_Angeles', 'Europe/Berlin', 'Asia/Tokyo', 'Pacific/Auckland'])(
+    'without a day takes the merchant’s next one that has not begun in %s either',
+    async (zone) => {
+      const { id } = await test.createMerchant({ time_zone: 'Europe/Berlin' });
+      const before = dayIn('Europe/Berlin');
+      const { body } = await patch(id, { time_zone: zone });
+      const { from } = body.time_zones[1];
+      expect(from > before).toBe(true);
+      expect(from > dayIn(zone)).toBe(true);
+      expect(from <= dayIn('Europe/Berlin', 3)).toBe(true);
+      expect(body.time_zone).toBe('Europe/Berlin');
+    },
+  );
+
+  it('never moves a day that has begun', async () => {
+    const { id } = await test.createMerchant({ time_zone: 'Europe/Berlin' });
+    for (const later of [-400, -1, 0]) {
+      const { status, body } = await patch(id, { time_zone: 'Asia/Tokyo', time_zone_from: dayIn('Asia/Tokyo', later) });
+      expect([status, body.errors[0].path]).toEqual([422, 'time_zone_from']);
+    }
+    expect((await get(id)).time_zones).toHaveLength(1);
+  });
+
+  it('does not go back by more than a day at once', async () => {
+    const { id } = await test.createMerchant({ time_zone: 'Pacific/Kiritimati' });
+    const { status, body } = await patch(id, { time_zone: 'Pacific/Pago_Pago' });
+    expect([status, body.errors[0].path]).toEqual([422, 'time_zone']);
+    expect((await patch(id, { time_zone: 'UTC' })).status).toBe(200);
+  });
+
+  it('mends for all days a zone in which none could be reckoned', async () => {
+    const { id } = await test.createMerchant();
+    const client = new pg.Client({ connectionString: test.ownerUrl });
+    await client.connect();
+    await client.query(`UPDATE merchants SET time_zone = 'ECT' WHERE id = $1`, [id]);
+    await client.end();
+    const refused = await patch(id, { time_zone: 'Europe/Paris', time_zone_from: dayIn('UTC', 5) });
+    expect([refused.status, refused.body.errors[0].path]).toEqual([422, 'time_zone_from']);
+    const { body } = await patch(id, { time_zone: 'Europe/Paris' });
+    expect(body).toMatchObject({
+      time_zone: 'Europe/Paris',
+      time_zones: [{ time_zone: 'Europe/Paris', from: null }],
+    });
+  });
+
+  it.each([
+    ['body', {}],
+    ['name', { name: '' }],
+    ['time_zone', { time_zone: 5 }],
+    ['time_zone_from', { time_zone_from: '2030-01-01' }],
+    ['time_zone_from', { time_zone: 'UTC', time_zone_from: '2030-02-30' }],
+    ['currencies', { currencies: ['USD'] }],
+  ])('refuses at %j', async (path, body) => {
+    const { id } = await test.createMerchant();
+    const answer = await patch(id, body);
+    expect([answer.status, answer.body.errors[0].path]).toEqual([422, path]);
+  });
+
+  it('is for operators, and does not find who is not there', async () => {
+    const { id, key } = await test.createMerchant();
+    const body = { name: 'Mine' };
+    expect((await test.call('PATCH', `/v1/merchants/${id}`, { key, body })).body.code).toBe('forbidden');
+    expect((await patch('249956523482091520', body)).status).toBe(404);
+  });
+});
+
 describe('API keys', () => {
   it('rotate: a new one works at once, a revoked one stops here at once and elsewhere within its cache time', async () => {
     const { id, key, keyId } = await test.createMerchant();

@@ -84,12 +84,13 @@ describe('parent_id', () => {
     expect((await page('&type=other')).data).toEqual([]);
   });
 
-  test('of another merchant lists nothing', async () => {
+  test('of another merchant is not found', async () => {
     const [payer, wallet] = await pair();
     const hold = await shop.posted(transfer(payer, wallet, '10', { status: 'pending' }));
     await shop.move(hold.id, 'void');
     const other = await api.merchant();
-    expect((await other.client.get(`/v1/transactions?parent_id=${hold.id}`)).body.data).toEqual([]);
+    const foreign = await other.client.get(`/v1/transactions?parent_id=${hold.id}`);
+    expect([foreign.status, foreign.body.code]).toEqual([404, 'not_found']);
   });
 });
 

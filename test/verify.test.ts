@@ -22,6 +22,20 @@ async function writeBook(on: TestDatabase): Promise<void> {
     postedId(await ledger.move(merchant, { kind: 'void', parentId: voided }));
     const reversed = postedId(await ledger.post(merchant, transfer(cash, payable, 20n), 'reversed'));
     postedId(await ledger.move(merchant, { kind: 'reverse', parentId: reversed, amount: 5n }));
+    const fees = await ledger.createAccount(merchant, { code: 'fees' });
+    const order = transfer(cash, payable, 60n, { pending: true });
+    order.entries[0] = { ...order.entries[0], amount: 100n } as (typeof order.entries)[0];
+    order.entries.push({ account: { id: fees }, direction: 'credit', amount: 40n, currency: 'EUR' });
+    const several = postedId(await ledger.post(merchant, order, 'several'));
+    const part = [
+      { accountId: cash, amount: 30n },
+      { accountId: fees, amount: 30n },
+    ];
+    const sold = postedId(
+      await ledger.move(merchant, { kind: 'capture', parentId: several, entries: part, final: false }, 'sold'),
+    );
+    const refund = postedId(await ledger.move(merchant, { kind: 'reverse', parentId: sold }, 'refund'));
+    postedId(await ledger.move(merchant, { kind: 'reverse', parentId: refund, amount: 10n }, 'bounced'));
     const below = transfer(payable, cash, 3_000n, { ignoreFloor: true, externalRef: 'cb', metadata: '{"case":7}' });
     postedId(await ledger.post(merchant, below, 'chargeback'));
     const refused = await ledger.post(merchant, transfer(payable, cash, 1_000_000n));
@@ -168,6 +182,19 @@ const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: string }
     names: OF_KEY('reversed'),
   },
   {
+    title: 'an entry with more left, another with less',
+    sql: `UPDATE transaction_states SET left_amounts = ARRAY[left_amounts[1], left_amounts[2] - 1, left_amounts[3] + 1]
+           WHERE transaction_id = ${OF_KEY('several')}`,
+    check: /^states are/,
+    names: OF_KEY('several'),
+  },
+  {
+    title: 'a bounced refund that did not give back',
+    sql: `UPDATE transaction_states SET left_amounts = '{0,0}', reversed = 30 WHERE transaction_id = ${OF_KEY('sold')}`,
+    check: /^states are/,
+    names: OF_KEY('sold'),
+  },
+  {
     title: 'a state lost',
     sql: `DELETE FROM transaction_states WHERE transaction_id = ${OF_KEY('held')}`,
     check: /^states are/,
@@ -175,7 +202,7 @@ const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: string }
   },
   {
     title: 'a state of nothing',
-    sql: `INSERT INTO transaction_states SELECT merchant_id, transaction_id, 'posted', 0, 1, NULL FROM idempotency_keys WHERE key = 'funding'`,
+    sql: `INSERT INTO transaction_states SELECT merchant_id, transaction_id, 'posted', 0, 1, NULL, '{999,999}' FROM idempotency_keys WHERE key = 'funding'`,
     check: /^states are/,
     names: OF_KEY('funding'),
   },
@@ -268,7 +295,7 @@ describe('verify', () => {
   afterAll(() => clean.drop());
 
   test('a clean database passes, as the runtime role and as the owner alike', async () => {
-    expect(await expectVerified(clean)).toBe(18n);
+    expect(await expectVerified(clean)).toBe(26n);
     const [asRuntime, asOwner] = [
       await verify(clean.runtimeUrl, LEDGER_CHECKS),
       await verify(clean.ownerUrl, LEDGER_CHECKS),

@@ -49,6 +49,20 @@ test('an endpoint is shown with its secret once, listed without it, and gone whe
   expect((await shop.client.get(PATH)).body.data).toEqual([]);
 });
 
+test('deliveries have no order unless they are to be strict', async () => {
+  const merchant = await api.merchant();
+  const url = 'https://example.com/';
+  for (const [body, ordering] of [
+    [{ url }, 'none'],
+    [{ url, ordering: 'none' }, 'none'],
+    [{ url, ordering: 'strict' }, 'strict'],
+  ] as const) {
+    const created = await create(body, merchant);
+    expect([created.status, created.body.ordering]).toEqual([201, ordering]);
+    expect((await merchant.client.get(`${PATH}/${created.body.id}`)).body.ordering).toBe(ordering);
+  }
+});
+
 test('types are all when they are not named', async () => {
   const merchant = await api.merchant();
   for (const body of [{ url: 'https://example.com/' }, { url: 'https://example.com/', event_types: null }]) {
@@ -58,6 +72,7 @@ test('types are all when they are not named', async () => {
 
 test.each([
   ['url', {}],
+  ['ordering', { url: 'https://example.com/', ordering: 'loose' }],
   ['url', { url: 7 }],
   ['url', { url: '' }],
   ['url', { url: 'example.com' }],

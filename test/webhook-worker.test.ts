@@ -1,5 +1,5 @@
 import { Webhook } from 'standardwebhooks';
-import { expect, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { freePort } from '../scripts/ports.mjs';
 import { type Json, TestApi, transfer } from './support/api.js';
 import { asAdmin } from './support/database.js';
@@ -11,14 +11,22 @@ test('from a posting to its receiver: two workers, failures on the way, every ev
   const api = await TestApi.start({ environment: { WEBHOOK_ALLOW_LOOPBACK: '1' } });
   const sink = await WebhookSink.open();
   const port = await freePort();
-  const environment = { WEBHOOK_ALLOW_LOOPBACK: '1', WEBHOOK_RETRY_SCHEDULE_S: '1,1,1,1', WEBHOOK_POLL_MS: '20' };
+  // API and workers share the Redis that carries hints.
+  const environment = {
+    REDIS_URL: inject('redisUrl'),
+    WEBHOOK_ALLOW_LOOPBACK: '1',
+    WEBHOOK_RETRY_SCHEDULE_S: '1,1,1,1',
+    WEBHOOK_POLL_MS: '60000',
+  };
   const stops = [
     await startWorker(api.on, { ...environment, METRICS_PORT: String(port) }),
     await startWorker(api.on, environment),
   ];
   try {
     const shop = await api.merchant();
-    const { body: endpoint } = await shop.client.post('/v1/webhook_endpoints', { body: { url: sink.url } });
+    const { body: endpoint } = await shop.client.post('/v1/webhook_endpoints', {
+      body: { url: sink.url, ordering: 'strict' },
+    });
     let refused = 0;
     sink.respond = (response, { body }) => {
       const isRefused = body.type === 'transaction.voided' && refused < 2;
@@ -52,6 +60,10 @@ test('from a posting to its receiver: two workers, failures on the way, every ev
       body.data.entries.filter((entry: Json) => entry.direction === 'credit'),
     );
     expect(credited.reduce((sum: number, entry: Json) => sum + Number(entry.posted), 0)).toBe(120);
+    // The workers look at everything once a minute; over Redis they are told at once.
+    const { body: deliveries } = await shop.client.get(`/v1/webhook_endpoints/${endpoint.id}/deliveries?limit=1`);
+    expect((await shop.client.post(`/v1/webhook_deliveries/${deliveries.data[0].id}/redeliver`)).status).toBe(202);
+    await until('the redelivery has arrived', () => sink.received.length === log.length + 3);
     const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     for (const name of ['deliveries_total{outcome="delivered"}', 'due', 'due_age_seconds', 'disabled_endpoints'])
       expect(metrics).toContain(`counterfoil_webhook_${name} `);

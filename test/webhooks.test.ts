@@ -45,9 +45,11 @@ function first<T>(items: readonly T[]): T {
 }
 
 const redeliver = (merchantId: bigint, deliveryId: bigint) =>
-  new RedeliverHandler(hooks.requests).execute(new RedeliverCommand(hooks.context(merchantId), deliveryId, asItIs()));
+  new RedeliverHandler(hooks.requests, hooks.hints).execute(
+    new RedeliverCommand(hooks.context(merchantId), deliveryId, asItIs()),
+  );
 const enable = (merchantId: bigint, endpointId: bigint) =>
-  new EnableWebhookEndpointHandler(hooks.requests).execute(
+  new EnableWebhookEndpointHandler(hooks.requests, hooks.hints).execute(
     new EnableWebhookEndpointCommand(hooks.context(merchantId), endpointId, asItIs()),
   );
 

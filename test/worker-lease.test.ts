@@ -109,6 +109,27 @@ describe('worker leases', () => {
     expect(ids.next()).toBeGreaterThan(issued);
   });
 
+  test.each([0, 12_345, -12_345])(
+    'a holder never issues beyond what is stored of its lease, after the claim and after a renewal %i ms later by its clock',
+    async (shiftMs) => {
+      const clock = new ShiftedClock();
+      const lease = await acquire(0, clock);
+      const stored = () =>
+        asAdmin(on.ownerUrl, async (admin) => {
+          const text =
+            'SELECT (extract(epoch FROM issuable_until) * 1000)::float8 AS until FROM worker_leases WHERE worker_id = $1';
+          return (await admin.query<{ until: number }>(text, [lease.workerId])).rows[0]?.until;
+        });
+      const claimed = lease.issuableUntilMs();
+      expect(claimed).toBe(await stored());
+      clock.shiftMs = shiftMs;
+      await lease.renew();
+      expect(lease.issuableUntilMs()).toBe(await stored());
+      if (shiftMs < 0) expect(lease.issuableUntilMs()).toBe(claimed);
+      else expect(lease.issuableUntilMs()).toBeGreaterThanOrEqual(claimed + shiftMs);
+    },
+  );
+
   test('a released lease issues no more', async () => {
     const lease = await acquire();
     const ids = new SnowflakeGenerator(new ShiftedClock(), lease);

@@ -36,7 +36,9 @@ describe('the group-commit writer', () => {
     const [from, to] = await pair();
     const { result, replayed } = await ledger.post(merchant, transfer(from, to, 500n));
     expect(replayed).toBe(false);
-    expect(result).toMatchObject({ posting: { status: 'posted', transaction: { amount: 500n, currency: 'EUR' } } });
+    expect(result).toMatchObject({
+      posting: { state: { status: 'posted' }, transaction: { amount: 500n, currency: 'EUR' } },
+    });
     const balance = await getBalance(ledger.database, merchant, to, Deadline.after(5_000));
     expect(balance).toMatchObject({ postedCredits: 500n, postedDebits: 0n, version: 1n });
   });

@@ -17,8 +17,9 @@ SELECT rank, ((rank * 7919) % 1000003)::bigint << 22 AS id, weight / sum(weight)
 
 SELECT setseed(0.42);
 -- Not CREATE TABLE AS: that writes through a small ring of buffers, page by page when the kernel's cache is bypassed.
-CREATE UNLOGGED TABLE bench_layout.source (n bigint, LIKE transactions);
-INSERT INTO bench_layout.source
+CREATE UNLOGGED TABLE bench_layout.source (n bigint, LIKE transactions INCLUDING DEFAULTS);
+INSERT INTO bench_layout.source (n, merchant_id, created_at, id, kind, type, amount, currency, external_ref, effective_at,
+  parent_id, expires_at, description, metadata, legs, ignored_floor)
 WITH drawn AS MATERIALIZED (
   SELECT n, width_bucket(random(), (SELECT array_agg(up_to ORDER BY rank) FROM bench_layout.merchants)) + 1 AS rank,
          (1 + random() * 500000)::bigint AS amount, (random() * 999)::int AS payer, (random() * 999)::int AS payee,
@@ -30,7 +31,7 @@ SELECT n, m.id AS merchant_id, snowflake_time(d.id) AS created_at, d.id, 'posted
        'EUR'::text AS currency, 'order-' || lpad(n::text, 12, '0') AS external_ref, snowflake_time(d.id) AS effective_at,
        NULL::bigint AS parent_id, NULL::timestamptz AS expires_at, NULL::text AS description,
        json_build_object('terminal', payer) AS metadata,
-       ARRAY[(m.id | payer), n / 500 + 1, (m.id | (payee + 1000)), n / 500 + 1]::bigint[] AS legs
+       ARRAY[(m.id | payer), n / 500 + 1, (m.id | (payee + 1000)), n / 500 + 1]::bigint[] AS legs, false AS ignored_floor
   FROM drawn d JOIN bench_layout.merchants m USING (rank);
 CREATE INDEX ON bench_layout.source (n);
 ANALYZE bench_layout.source;

@@ -13,7 +13,7 @@ export const EVENT_MUTANTS = [
     ['a process overtakes another one in the log', 'SELECT pg_advisory_xact_lock(id) FROM', 'SELECT id FROM'],
   ]),
   inFile('libs/outbox/src/event-log.ts', EVENTS, [
-    ['open transactions are read past', "'e.xid < pg_snapshot_xmin(pg_current_snapshot())'", "'true'"],
+    ['open transactions are read past', '`e.xid < ${LOG_HORIZON}`', "'true'"],
     [
       'a cursor is a sequence number',
       '(e.xid, e.seq) > ($2::xid8, $3::bigint) AND ${SETTLED} ORDER BY e.xid, e.seq LIMIT $4',
@@ -23,6 +23,13 @@ export const EVENT_MUTANTS = [
       'a page begins with the last event again',
       '(e.xid, e.seq) > ($2::xid8, $3::bigint)',
       '(e.xid, e.seq) >= ($2::xid8, $3::bigint)',
+    ],
+  ]),
+  inFile('libs/outbox/src/event-log.ts', 'test/event-retention.test.ts', [
+    [
+      'who has read all that was forgotten is refused',
+      'event_horizons WHERE merchant_id = $1 AND (xid, seq) > ($2::xid8, $3::bigint)',
+      'event_horizons WHERE merchant_id = $1 AND (xid, seq) >= ($2::xid8, $3::bigint)',
     ],
   ]),
   inFile('libs/outbox/src/event-schema.ts', 'libs/outbox/src/event-schema.spec.ts', [

@@ -10,12 +10,7 @@ const redriver = mutantsOf('libs/outbox/src/redriver.ts', OUTBOX);
 
 /** Planted bugs of the relay and its consumers. */
 export const OUTBOX_MUTANTS = [
-  relayStore(
-    'the cursor passes over transactions that commit late',
-    `               AND xid < pg_snapshot_xmin(pg_current_snapshot())
-`,
-    '',
-  ),
+  relayStore('the cursor passes over transactions that commit late', ' AND xid < ${LOG_HORIZON}', ''),
   relayStore(
     'the relay reads a partition from its beginning',
     `'CASE WHEN a.consumer IS NULL THEN c.xid ELSE a.xid END'`,
@@ -57,6 +52,30 @@ export const OUTBOX_MUTANTS = [
       'events are forgotten that have not been handed over',
       'SELECT xid, seq FROM relay_cursors WHERE partition = of_partition UNION ALL',
       '',
+    ],
+  ]),
+  ...inFile('db/migrations/1764410000000-log-epochs.ts', 'test/log-epochs.test.ts', [
+    ['a log on another server goes on in its epoch', 'IF is_server_of(newest) AND last <=', 'IF true OR last <='],
+    [
+      'transaction ids that were set back go unnoticed',
+      'AND last <= newest.xid_offset + pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN',
+      'THEN',
+    ],
+    ['an epoch is begun by each who comes at once', 'LOCK TABLE log_epochs IN SHARE ROW EXCLUSIVE MODE;', ''],
+    [
+      'on a server that has not appended nothing of what was moved can be read',
+      'pg_postmaster_start_time() OR is_server_of(newest) THEN',
+      'pg_postmaster_start_time() OR true THEN',
+    ],
+    [
+      'the horizon is one too far',
+      '(newest.xid_offset + pg_snapshot_xmin(pg_current_snapshot())::text::bigint)::text::xid8',
+      '(newest.xid_offset + pg_snapshot_xmin(pg_current_snapshot())::text::bigint + 1)::text::xid8',
+    ],
+    [
+      'the horizon is one too near',
+      '(newest.xid_offset + pg_snapshot_xmin(pg_current_snapshot())::text::bigint)::text::xid8',
+      '(newest.xid_offset + pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)::text::xid8',
     ],
   ]),
   ...inFile('libs/summaries/src/rebuild-store.ts', 'test/retention-holds.test.ts', [

@@ -1,7 +1,9 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
+import { ACCOUNT_MUTANTS } from './accounts.mjs';
 import { API_MUTANTS } from './api.mjs';
 import { BALANCE_MUTANTS } from './balances.mjs';
+import { CORE_MUTANTS } from './core.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
@@ -15,6 +17,7 @@ const PROPERTIES = 'libs/ledger/src/decide.property.spec.ts';
 const BOTH = [EXAMPLES, PROPERTIES];
 
 const decide = mutantsOf('libs/ledger/src/decide.ts', BOTH);
+const parts = mutantsOf('libs/ledger/src/parts.ts', BOTH);
 const lines = mutantsOf('libs/ledger/src/lines.ts', BOTH);
 const account = mutantsOf('libs/ledger/src/account.ts', BOTH);
 const group = mutantsOf('libs/ledger/src/group.ts', ['libs/ledger/src/group.spec.ts']);
@@ -40,7 +43,7 @@ export const MUTANTS = [
     'available >= availableAmount(account.normalSide, before))',
     'available > availableAmount(account.normalSide, before))',
   ),
-  decide('reversals pass floors', "move.id, move.kind === 'reversal')", 'move.id, false)'),
+  decide('reversals pass floors', "move.kind === 'reversal' && !ignoredFloor)", 'false)'),
   lines('versions stay', 'version: before.version + 1n', 'version: before.version'),
   lines(
     'the newest transaction is forgotten',
@@ -74,16 +77,34 @@ export const MUTANTS = [
   ),
   lines('min_available is exclusive', 'available < conditions.minAvailable', 'available <= conditions.minAvailable'),
   lines('conditions are ignored', 'if (!conditions) continue;', 'continue;'),
-  decide('final is ignored', 'command.amount === undefined || command.final ? 0n', 'command.amount === undefined ? 0n'),
-  decide('every capture is final', 'command.amount === undefined || command.final ? 0n', 'command.kind ? 0n'),
-  decide(
-    'captures are bounded by the hold, not by what remains',
-    'amount > state.remaining)',
-    'amount > transaction.amount)',
+  decide('final is ignored', '(command.final ? 0n : amount - ', '(command.parentId < 0n ? 0n : amount - '),
+  decide('every capture is final', '(command.final ? 0n : amount - ', '(command.kind ? 0n : amount - '),
+  parts(
+    'parts are bounded by the whole, not by what is left',
+    'const most = left[0] ?? 0n;',
+    'const most = transaction.amount;',
   ),
-  decide('the last capture is refused', 'amount > state.remaining)', 'amount >= state.remaining)'),
-  decide('a final capture releases only its amount', 'released = state.remaining - remaining', 'released = amount'),
-  decide('a capture posts and still holds', 'pending: single ? -released : -entry.pending', 'pending: 0n'),
+  parts('the last part is refused', 'if (amount > most) {', 'if (amount >= most) {'),
+  parts('a part of several amounts is taken', 'if (!hasSingleAmount(transaction)) {', 'if (!transaction) {'),
+  parts('parts need not balance', 'return unbalanced ?? taken;', 'return taken;'),
+  parts('an account is named twice', 'if (seen.has(accountId))', 'if (!accountId)'),
+  parts(
+    'an account on both sides is named',
+    'own.some(({ direction }) => direction !== first.direction)',
+    'own.length === 0',
+  ),
+  parts('a part is taken from the first entry alone', 'if (rest > 0n) return undefined;', ''),
+  parts('more is given back than was taken', '- before;', '+ before;'),
+  decide(
+    'a final capture releases only its amount',
+    'pending: (left[place] ?? 0n) - (state.left[place] ?? 0n),',
+    'pending: -(taken[place] ?? 0n),',
+  ),
+  decide(
+    'a capture posts and still holds',
+    'pending: (left[place] ?? 0n) - (state.left[place] ?? 0n),',
+    'pending: 0n,',
+  ),
   decide(
     'a capture is possible at its expiry',
     'expiresAtMs <= snowflakeTimeMs(id)',
@@ -95,46 +116,45 @@ export const MUTANTS = [
     'expiresAtMs >= snowflakeTimeMs(id)',
   ),
   decide('a hold without a time expires', 'transaction.expiresAtMs === undefined ||', ''),
+  decide('a void releases what is captured', 'pending: -(state.left[place] ?? 0n),', 'pending: -entry.pending,'),
   decide(
-    'a void releases what is captured',
-    'pending: single ? -state.remaining : -entry.pending',
-    'pending: -entry.pending',
+    'a hold in parts is posted at once',
+    "left.some((amount) => amount > 0n) ? 'partially_posted' : 'posted'",
+    "'posted'",
   ),
   decide(
-    'a part of several amounts is captured',
-    'command.amount !== undefined && !hasSingleAmount(',
-    'false && !hasSingleAmount(',
+    'reversals do not add up',
+    'const left = state.left.map((amount, place) => amount - (taken[place] ?? 0n));',
+    'const left = initialState(transaction).left.map((amount, place) => amount - (taken[place] ?? 0n));',
   ),
-  decide('a hold in parts is posted at once', "remaining === 0n ? 'posted' : 'partially_posted'", "'posted'"),
-  decide('reversals do not add up', 'reversed: state.reversed + amount', 'reversed: amount'),
+  decide('reversals never end', 'if (state.left.every((amount) => amount === 0n)) {', 'if (state.left.length === 0) {'),
+  decide('a reversal repeats', 'direction: otherSide(entry.direction),', 'direction: entry.direction,'),
+  decide('a reversed reversal gives nothing back', "child.kind === 'reversal'; ) {", "child.kind === 'void'; ) {"),
   decide(
-    'reversals are bounded by the whole, not by what is left',
-    'if (amount > left)',
-    'if (amount > transaction.amount)',
+    'each step up gives back',
+    "states.length % 2 === 0 ? 'give back' : 'take'",
+    "states.length < 0 ? 'take' : 'give back'",
   ),
-  decide('reversals never end', 'if (left === 0n)', 'if (left < 0n)'),
-  decide(
-    'a reversal repeats',
-    "entry.direction === 'debit' ? ('credit' as const) : ('debit' as const)",
-    'entry.direction',
-  ),
-  decide('a part of several amounts is reversed', 'command.amount !== undefined && !single)', 'false)'),
+  decide('only the nearest gets back', '    child = transaction;', '    break;'),
   decide('a hold is reversed', "if (transaction.kind === 'pending') {", 'if (!transaction) {'),
   decide('a void is reversed', "if (transaction.kind === 'void' ||", 'if ('),
   decide(
     'a move is dated like its parent',
     'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
     'parent.effectiveAtMs',
+    [EXAMPLES],
   ),
   decide(
     'a move may precede its parent',
     'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
     'snowflakeTimeMs(move.id)',
+    [EXAMPLES],
   ),
   decide(
     'a move is asked for before its parent',
     'if (effectiveAtMs < parent.effectiveAtMs) {',
     'if (effectiveAtMs < 0) {',
+    [EXAMPLES],
   ),
   decide('accounts with a balance close', 'if (!isEmpty(balance)) {', 'if (!balance) {'),
   account('accounts with holds close', 'totals.pendingCredits === 0n', 'true'),
@@ -199,11 +219,11 @@ export const MUTANTS = [
   late('nodes are twice as wide', 'BigInt(LEVEL_BITS * level);', 'BigInt(LEVEL_BITS * level + 1);'),
   late('sides are swapped', "if (entry.direction === 'debit') {", "if (entry.direction === 'credit') {"),
   late('holds are not late', 'node.pendingDebits += sign * entry.pending;', ''),
-  late('nodes that cancelled out are written', 'node.postedDebits !== 0n ||', 'node ||'),
+  late('nodes that cancelled out are written', '.some((value) => value !== 0n)', '.some(() => true)'),
   late('the query sees nothing before 1970', 'WHEN ${LEVELS - 1} THEN', 'WHEN ${LEVELS} THEN', [
     'test/late-sums.test.ts',
   ]),
-  late('accounts share nodes', '`${entry.accountId}:${level}:${bucket}`', '`${level}:${bucket}`'),
+  late('accounts share nodes', '`${accountId}:${level}:${bucket}`', '`${level}:${bucket}`'),
 
   snowflake('the lease is not checked', 'if (timeMs > this.#lease.issuableUntilMs()) {', 'if (timeMs < 0) {'),
   snowflake(
@@ -276,7 +296,8 @@ export const MUTANTS = [
   mutantsOf('libs/ledger/src/late-sums.ts', [PLANS])(
     'the planner may read every late sum of an account',
     `SELECT sum(posted_debits) AS posted_debits, sum(posted_credits) AS posted_credits,
-           sum(pending_debits) AS pending_debits, sum(pending_credits) AS pending_credits
+           sum(pending_debits) AS pending_debits, sum(pending_credits) AS pending_credits,
+           max(newest_version) AS newest_version
       FROM late_sums`,
     'SELECT * FROM late_sums',
   ),
@@ -285,6 +306,8 @@ export const MUTANTS = [
     'OR n.last_transaction_id <> coalesce(e.transaction_id, 0)',
     '',
   ),
+  ...ACCOUNT_MUTANTS,
+  ...CORE_MUTANTS,
   ...API_MUTANTS,
   ...OPERATIONS_MUTANTS,
   ...OUTBOX_MUTANTS,

@@ -3,6 +3,7 @@ import { inFile } from './mutant.mjs';
 
 const HTTP = 'test/webhook-http.test.ts';
 const SENDING = 'test/webhooks.test.ts';
+const ORDERING = 'test/webhook-ordering.test.ts';
 const LEASES = 'test/webhook-leases.test.ts';
 const ADDRESSES = 'libs/webhooks/src/public-address.spec.ts';
 const KEYS = 'test/idempotency.test.ts';
@@ -66,7 +67,11 @@ export const WEBHOOK_MUTANTS = [
     ['localhost is asked for', "if (isLocalhostName(host)) return ['127.0.0.1'];", ''],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', LEASES, [
-    ['a sleeper records', 'AND lease_epoch = $3 AND status', 'AND lease_epoch >= $3 AND status'],
+    [
+      'a sleeper records',
+      "AND lease_epoch = $3 AND status = 'enabled' FOR NO KEY UPDATE",
+      "AND lease_epoch >= $3 AND status = 'enabled' FOR NO KEY UPDATE",
+    ],
     ['old secrets sign for ever', 'AND (s.expires_at IS NULL OR s.expires_at > now())', ''],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', SENDING, [
@@ -79,20 +84,47 @@ export const WEBHOOK_MUTANTS = [
     ['an endpoint is disabled in silence', "FROM held WHERE status = 'disabled'", 'FROM held WHERE false'],
     ['a success does not end a failure', "WHEN 'delivered' THEN NULL", "WHEN 'delivered' THEN failing_since"],
   ]),
-  inFile('libs/webhooks/src/sender.ts', SENDING, [
-    ['the next one passes a head that failed', "if (verdict.status === 'due') {", 'if (false) {'],
+  inFile('libs/webhooks/src/turn.ts', SENDING, [
+    ['the next one passes a head that failed', "|| verdict === 'due') return;", ') return;'],
+  ]),
+  inFile('libs/webhooks/src/attempt.ts', SENDING, [
     ['a redirect is a success', 'answer.statusCode < 300', 'answer.statusCode < 400'],
     ['410 is a failure like others', 'gone: answer?.statusCode === GONE', 'gone: false'],
     ['a redelivery is retried', 'delivery.redelivery ? undefined :', ''],
+  ]),
+  inFile('libs/webhooks/src/sender.ts', SENDING, [
     [
       'there is no end of endpoints in hand',
-      'const limit = this.#options.concurrency - this.#turns.size;',
+      'const limit = this.#options.concurrency - this.#taken;',
       'const limit = 1_000;',
     ],
   ]),
-  inFile('libs/webhooks/src/sender.ts', LEASES, [
-    ['a sleeper sends', 'this.#clock.monotonic() > turnEndsMs', 'false'],
+  inFile('libs/webhooks/src/turn.ts', LEASES, [
+    ['a sleeper sends', 'this.#parts.clock.monotonic() > this.#endsMs', 'false'],
+  ]),
+  inFile('libs/webhooks/src/attempt.ts', LEASES, [
     ['what was dropped counts as tried', 'if (cause instanceof RequestAborted) return undefined;', ''],
+  ]),
+  inFile('libs/webhooks/src/turn.ts', ORDERING, [
+    ['one endpoint gets all there is', 'inHand.size < this.#options.endpointConcurrency &&', ''],
+    ['requests of one endpoint are not counted', 'if (inHand.size > 0 && !this.#host.takeRoom())', 'if (false)'],
+    ['a lease is never renewed', 'if (nowMs <= this.#safeUntilMs) return true;', 'return true;'],
+    ['a turn does not listen', 'this.#isDry = false;\n    this.#woken.resolve();', ''],
+    ['a turn never makes room', 'return !this.#host.isAwaited ||', 'return true ||'],
+    ['nobody knows when a retry is due', 'if (verdict.nextDelayMs !== undefined)', 'if (false)'],
+  ]),
+  inFile('libs/webhooks/src/delivery-store.ts', ORDERING, [
+    ['what is in hand is sent again', 'AND d.id <> ALL ($4::bigint[])', 'AND $4::bigint[] IS NOT NULL'],
+    ['a retry is not waited for', "AND d.status = 'due' AND d.next_attempt_at <= now()", "AND d.status = 'due'"],
+    [
+      'renewing asks for no epoch',
+      "AND lease_epoch = $3 AND status = 'enabled'\nRETURNING",
+      "AND $3::bigint > 0 AND status = 'enabled'\nRETURNING",
+    ],
+  ]),
+  inFile('libs/webhooks/src/sender.ts', ORDERING, [
+    ['a sender does not look again after a turn', 'if (this.#isStarted) this.wake([lease.merchantId]);', ''],
+    ['due times are not learnt', 'if (!this.#isStarted) return 0;', 'return 0;'],
   ]),
   inFile('libs/webhooks/src/fan-out.ts', SENDING, [
     ['every endpoint gets every type', 'AND (e.event_types IS NULL OR v.type = ANY (e.event_types))', ''],

@@ -1,8 +1,9 @@
 // A private PostgreSQL 18 in a folder: 127.0.0.1 only, superuser `counterfoil` with a password, no Unix socket.
 //
-// As root the server runs as `nobody`, which may not reach a folder below a 0700 directory such as /root. The server is
-// therefore started *inside* its folder and told that its data lies in /proc/self/cwd: the kernel follows that link
-// without walking the path. So the data stays in the project's folder, closed to everybody else by its parents.
+// As root the server runs as the account `counterfoil`, where the system has one, or as `nobody`, whose other processes can
+// reach its files by way of /proc. Neither may reach a folder below a 0700 directory such as /root. The server is therefore
+// started *inside* its folder and told that its data lies in /proc/self/cwd: the kernel follows that link without walking
+// the path. So the data stays in the project's folder, closed to everybody else by its parents.
 import {
   chownSync,
   closeSync,
@@ -44,6 +45,8 @@ const WRONG_PASSWORD = '28P01';
 /** cannot_connect_now (starting up, recovering), admin_shutdown, too_many_connections. */
 const NOT_YET = new Set(['57P03', '57P01', '53300']);
 const USER = 'counterfoil';
+/** Of the operating system. */
+const OWN_ACCOUNT = 'counterfoil';
 const DATABASE = 'counterfoil';
 
 /** Fast shutdown; then without a checkpoint (recovery at the next start); then by force. */
@@ -90,7 +93,7 @@ const NOT_DURABLE = { fsync: 'off', full_page_writes: 'off' };
  */
 export async function startPostgres({ folder, name, durable, settings, password, preferredPort }) {
   const data = join(folder, 'postgres');
-  const runAs = accountFor(data);
+  const runAs = accountFor(data, { tell: durable });
   const programs = await findPostgres(runAs);
   if (!existsSync(data)) await initialise({ folder, data, programs, runAs, durable, password });
   refuseOtherVersion(data);
@@ -163,8 +166,8 @@ function postmastersOf(data) {
   return found.filter(({ parentPid }) => !found.some(({ pid }) => pid === parentPid));
 }
 
-/** PostgreSQL refuses to run as root. @param {string} data @returns {RunAs} */
-function accountFor(data) {
+/** PostgreSQL refuses to run as root. We add no account to the system: that is for its administrator. @param {string} data @param {{ tell: boolean }} options @returns {RunAs} */
+function accountFor(data, { tell }) {
   if (process.getuid?.() !== 0) return {};
   if (existsSync(data)) {
     const { uid, gid } = statSync(data);
@@ -173,14 +176,20 @@ function accountFor(data) {
   const accounts = readFileSync('/etc/passwd', 'utf8')
     .split('\n')
     .map((line) => line.split(':'));
-  for (const wanted of ['nobody', 'daemon', 'bin']) {
+  for (const wanted of [OWN_ACCOUNT, 'nobody', 'daemon', 'bin']) {
     const account = accounts.find(([user]) => user === wanted);
-    if (account && Number(account[2]) > 0) return { uid: Number(account[2]), gid: Number(account[3]) };
+    if (!account || Number(account[2]) === 0) continue;
+    if (tell && wanted !== OWN_ACCOUNT) console.warn(sharedAccount(wanted));
+    return { uid: Number(account[2]), gid: Number(account[3]) };
   }
   throw new ServicesError(
     'PostgreSQL refuses to run as root and this system has no user "nobody"; run as an ordinary user, or set DATABASE_URL.',
   );
 }
+
+/** @param {string} account */
+const sharedAccount = (account) =>
+  `# PostgreSQL refuses to run as root and is set up as ${account}: that account's other processes can reach its files.\n# \`useradd --system ${OWN_ACCOUNT}\` before the first start (after \`npm run reset\`) gives it an account of its own.`;
 
 /** How the server itself names its folder. @param {string} data @param {RunAs} runAs */
 const nameOfData = (data, runAs) => (runAs.uid === undefined ? data : '/proc/self/cwd');

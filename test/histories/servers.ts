@@ -113,16 +113,17 @@ export class Service {
     await this.end('SIGKILL');
   }
 
-  async end(signal: NodeJS.Signals): Promise<void> {
+  /** Answers the code that it ended with, or null: by the signal, or before. */
+  async end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return null;
     this.url = undefined;
     this.paused = false;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
     // A stopped process takes nothing but SIGKILL.
     child.kill('SIGCONT');
-    await ended;
+    return ended;
   }
 
   pause(): void {

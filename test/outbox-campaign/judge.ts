@@ -30,11 +30,10 @@ SELECT count(*)::int AS "out of order on their account" FROM (
 /** From the entries, not from the events. */
 const SUMMARIES = `
 WITH folded AS (
-  SELECT e.merchant_id, (t.created_at AT TIME ZONE m.time_zone)::date AS day, e.account_id, e.type, e.currency,
+  SELECT e.merchant_id, (e.effective_at AT TIME ZONE m.time_zone)::date AS day, e.account_id, e.type, e.currency,
          count(*) FILTER (WHERE e.direction = 1) AS debit_count, coalesce(sum(e.posted_amount) FILTER (WHERE e.direction = 1), 0) AS debit_amount,
          count(*) FILTER (WHERE e.direction = -1) AS credit_count, coalesce(sum(e.posted_amount) FILTER (WHERE e.direction = -1), 0) AS credit_amount
-    FROM entries e JOIN transactions t ON t.merchant_id = e.merchant_id AND t.id = e.transaction_id
-    JOIN merchants m ON m.id = e.merchant_id
+    FROM entries e JOIN merchants m ON m.id = e.merchant_id
    WHERE e.posted_amount > 0 GROUP BY 1, 2, 3, 4, 5
 )
 SELECT count(*) FILTER (WHERE f.day IS NULL OR s.day IS NULL

@@ -21,7 +21,8 @@ const FAILURES: Record<string, () => unknown> = {
   exit: () => process.exit(3),
   memory: () => {
     const eaten: unknown[] = [];
-    for (;;) eaten.push(new Array(10_000).fill(eaten.length));
+    // In large pieces: few rounds of the garbage collector, so that it is over before the handler is silent for too long.
+    for (;;) eaten.push(new Array(1_000_000).fill(eaten.length));
   },
 };
 

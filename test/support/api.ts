@@ -89,6 +89,11 @@ export class TestApi {
     return this.#api.url;
   }
 
+  /** What `/metrics` says. The environment must name a METRICS_PORT. */
+  async metrics(): Promise<string> {
+    return (await fetch(this.#api.metricsUrl as string)).text();
+  }
+
   /** The Nest application, for what has no route: the worker's duties. */
   get app(): Api['app'] {
     return this.#api.app;
@@ -134,15 +139,17 @@ export class TestApi {
   }
 
   /** A merchant with a client of its own. */
-  async merchant(...currencies: string[]): Promise<Merchant> {
-    const { body } = await this.operator.post('/v1/merchants', {
-      body: {
-        name: 'Test',
-        time_zone: 'UTC',
-        settlement_cutoff: '00:00',
-        currencies: currencies.length > 0 ? currencies : ['EUR'],
-      },
-    });
+  merchant(...currencies: string[]): Promise<Merchant> {
+    return this.#open({ currencies: currencies.length > 0 ? currencies : ['EUR'] });
+  }
+
+  merchantIn(time_zone: string): Promise<Merchant> {
+    return this.#open({ time_zone });
+  }
+
+  async #open(facts: object): Promise<Merchant> {
+    const defaults = { name: 'Test', time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
+    const { body } = await this.operator.post('/v1/merchants', { body: { ...defaults, ...facts } });
     const accounts = Object.fromEntries(body.accounts.map((account: Json) => [account.code, account.id]));
     return new Merchant(body.id, this.withKey(body.api_key.secret), body.api_key, accounts);
   }
@@ -272,20 +279,23 @@ export async function whileLocked<T>(
   accountId: string,
   work: (locker: Locker) => Promise<T>,
 ): Promise<T> {
-  return asOwner(on, async (owner) => {
-    await owner.query('BEGIN');
-    await owner.query('SELECT 1 FROM balances WHERE account_id = $1 FOR UPDATE', [accountId]);
-    let held = true;
-    const release = async (): Promise<void> => {
-      if (held) await owner.query('ROLLBACK');
-      held = false;
-    };
-    try {
-      return await work({ release, waiters: (count) => untilWaiting(owner, count) });
-    } finally {
-      await release();
-    }
-  });
+  // Watched on a connection of its own: within a transaction pg_stat_activity stands still.
+  return asOwner(on, (watcher) =>
+    asOwner(on, async (owner) => {
+      await owner.query('BEGIN');
+      await owner.query('SELECT 1 FROM balances WHERE account_id = $1 FOR UPDATE', [accountId]);
+      let held = true;
+      const release = async (): Promise<void> => {
+        if (held) await owner.query('ROLLBACK');
+        held = false;
+      };
+      try {
+        return await work({ release, waiters: (count) => untilWaiting(watcher, count) });
+      } finally {
+        await release();
+      }
+    }),
+  );
 }
 
 export interface Locker {
@@ -294,9 +304,9 @@ export interface Locker {
   waiters(count: number): Promise<void>;
 }
 
-async function untilWaiting(owner: pg.Client, count: number): Promise<void> {
+async function untilWaiting(watcher: pg.Client, count: number): Promise<void> {
   await until(async () => {
-    const { rows } = await owner.query(
+    const { rows } = await watcher.query(
       `SELECT count(DISTINCT a.pid)::int AS count FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND NOT l.granted
         WHERE a.datname = current_database()`,
     );

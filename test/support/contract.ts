@@ -31,6 +31,9 @@ export class Contract {
   readonly #operations: Operation[];
   /** `GET /v1/accounts/{id}` → the statuses that it has answered. */
   readonly seen = new Map<string, Set<number>>();
+  /** Lists of which no page has held anything: of what they hold nothing has been checked. */
+  readonly emptyLists = new Set<string>();
+  readonly #filledLists = new Set<string>();
 
   private constructor(document: Json) {
     this.#document = document;
@@ -66,9 +69,17 @@ export class Contract {
     if (!operation) return;
     const statuses = this.seen.get(operation.name) ?? new Set();
     this.seen.set(operation.name, statuses.add(answer.status));
+    this.#lookInto(operation.name, answer.body?.data);
     const faults = [...faultsIn(answer, operation, this.#document), ...conventionFaults(answer.body, '')];
     if (faults.length > 0)
       throw new Error(`${operation.name} ${answer.status}: ${faults.join('; ')}\n${answer.text.slice(0, 2_000)}`);
+  }
+
+  #lookInto(list: string, data: unknown): void {
+    if (!Array.isArray(data)) return;
+    if (data.length > 0) this.#filledLists.add(list);
+    if (this.#filledLists.has(list)) this.emptyLists.delete(list);
+    else this.emptyLists.add(list);
   }
 }
 

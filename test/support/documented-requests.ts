@@ -36,8 +36,12 @@ function routeOf(document: Json, path: string, method: string, operation: Json):
     name: `${method.toUpperCase()} ${path}`,
     method: method.toUpperCase(),
     path,
-    // Whoever needs no key is never refused for the lack of one, and only operators' routes refuse a merchant's.
-    access: !('401' in responses) ? 'public' : '403' in responses ? 'operator' : 'merchant',
+    // Whoever needs no key is never refused for the lack of one, and an operator names whom it acts for on merchants' routes.
+    access: !('401' in responses)
+      ? 'public'
+      : named('header').includes('Counterfoil-Merchant')
+        ? 'merchant'
+        : 'operator',
     pathIds: named('path'),
     queryIds: named('query').filter((name) => NAMES_SOMETHING.test(name)),
     bodyIds: [...new Set(members)].filter((name) => NAMES_SOMETHING.test(name)),

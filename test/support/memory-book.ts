@@ -1,6 +1,6 @@
 import { EPOCH_MS, firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { type Account, type Balance, EMPTY_BALANCE } from '#ledger/account.js';
-import type { Accepted, Book, Command, Decision, Parent, Refused } from '#ledger/command.js';
+import type { Accepted, Book, Command, Decision, Parent, Refused, StateChange } from '#ledger/command.js';
 import { decide } from '#ledger/decide.js';
 import type { Transaction, TransactionState } from '#ledger/transaction.js';
 
@@ -50,15 +50,15 @@ export class MemoryBook implements Book {
   apply(decision: Accepted): void {
     for (const [id, balance] of decision.balances) this.balances.set(id, deepFreeze(balance));
     if (decision.transaction) this.transactions.set(decision.transaction.id, deepFreeze(decision.transaction));
-    if (decision.state) this.states.set(decision.state.transactionId, deepFreeze(decision.state.value));
+    for (const { transactionId, value } of decision.states) this.states.set(transactionId, deepFreeze(value));
   }
 
-  /** Carries the command out; throws when it is refused. */
-  accept(command: Command): Accepted & { transaction: Transaction } {
+  /** Carries the command out; throws when it is refused. `state`: the parent's, or its own. */
+  accept(command: Command): Accepted & { transaction: Transaction; state: StateChange | undefined } {
     const decision = this.consider(command);
     if (!decision.accepted) throw new Error(`refused: ${decision.code}: ${decision.detail}`);
     this.apply(decision);
-    return decision as Accepted & { transaction: Transaction };
+    return { ...decision, transaction: decision.transaction as Transaction, state: decision.states[0] };
   }
 
   /** The refusal that the command meets; throws when it is accepted. */

@@ -1,3 +1,4 @@
+import type { Clock } from '#kernel/clock.js';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { EventType } from '#outbox/catalogue.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
@@ -10,6 +11,7 @@ import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { WebhookSettings } from '#platform/webhook-settings.js';
 import { DeliveryStore } from '#webhooks/delivery-store.js';
+import { DueHints } from '#webhooks/due-hints.js';
 import {
   CreateWebhookEndpointCommand,
   CreateWebhookEndpointHandler,
@@ -17,7 +19,7 @@ import {
   RotateWebhookSecretCommand,
   RotateWebhookSecretHandler,
 } from '#webhooks/endpoint.commands.js';
-import type { WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
+import type { Ordering, WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
 import { getEndpoint, listDeliveries } from '#webhooks/endpoint-store.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { PublicHttp } from '#webhooks/public-http.js';
@@ -39,10 +41,11 @@ interface LogRow extends Record<string, unknown> {
   data: string;
 }
 
+const NO_REDIS = readConfig({ DATABASE_URL: 'postgres://nobody@127.0.0.1/nothing', WEBHOOK_ALLOW_LOOPBACK: '1' });
+
 /** What the environment gives, with loopback allowed and waits that a test can sit through. */
 export function webhookSettings(more: Partial<WebhookSettings> = {}): WebhookSettings {
-  const { webhooks } = readConfig({ DATABASE_URL: 'postgres://nobody@127.0.0.1/nothing', WEBHOOK_ALLOW_LOOPBACK: '1' });
-  return { ...webhooks, retryScheduleMs: [20, 20, 20], timeoutMs: 5_000, ...more };
+  return { ...NO_REDIS.webhooks, retryScheduleMs: [20, 20, 20], timeoutMs: 5_000, ...more };
 }
 
 /** Commands without a key, answered with their bare result. */
@@ -55,6 +58,8 @@ export class TestWebhooks {
   readonly database: Database;
   readonly ids: SnowflakeGenerator;
   readonly requests: IdempotentRequests;
+  /** Go nowhere. */
+  readonly hints = new DueHints(NO_REDIS);
   readonly #senders: WebhookSender[] = [];
 
   private constructor(readonly ledger: TestLedger) {
@@ -77,12 +82,15 @@ export class TestWebhooks {
   }
 
   /** A sender of its own: one of these is one worker. */
-  sender(more: Partial<WebhookSettings> = {}, parts: { store?: DeliveryStore; http?: PublicHttp } = {}): WebhookSender {
+  sender(
+    more: Partial<WebhookSettings> = {},
+    parts: { store?: DeliveryStore; http?: PublicHttp; clock?: Clock } = {},
+  ): WebhookSender {
     const settings = webhookSettings(more);
     const store = parts.store ?? new DeliveryStore(this.database);
     const http = parts.http ?? new PublicHttp(settings);
     const logger = createLogger({ level: 'fatal', service: 'test' });
-    const sender = new WebhookSender({ database: this.database, store, http, logger }, settings);
+    const sender = new WebhookSender({ database: this.database, store, http, logger }, settings, parts.clock);
     this.#senders.push(sender);
     return sender;
   }
@@ -91,10 +99,11 @@ export class TestWebhooks {
     merchantId: bigint,
     url: string,
     eventTypes: readonly EventType[] | null = null,
+    ordering: Ordering = 'strict',
   ): Promise<{ id: bigint; secret: string }> {
     const command = new CreateWebhookEndpointCommand(
       this.context(merchantId),
-      { url, eventTypes },
+      { url, eventTypes, ordering },
       webhookSettings(),
       asItIs<EndpointWithSecret>(),
     );
@@ -150,9 +159,13 @@ export class TestWebhooks {
   }
 
   /** A merchant whose one endpoint has `count` deliveries due. */
-  async due(url: string, count: number): Promise<{ merchantId: bigint; endpointId: bigint; secret: string }> {
+  async due(
+    url: string,
+    count: number,
+    ordering: Ordering = 'strict',
+  ): Promise<{ merchantId: bigint; endpointId: bigint; secret: string }> {
     const merchantId = await this.ledger.createMerchant();
-    const { id, secret } = await this.endpoint(merchantId, url);
+    const { id, secret } = await this.endpoint(merchantId, url, null, ordering);
     await this.append(merchantId, count);
     await this.fanOut(merchantId);
     return { merchantId, endpointId: id, secret };

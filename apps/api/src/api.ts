@@ -4,16 +4,20 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Config } from '#platform/config.js';
 import { createLogger, type Logger, NestLog } from '#platform/logging.js';
+import type { Metrics } from '#platform/metrics.js';
+import { MetricsServer } from '#platform/metrics-server.js';
 import { randomHex, Telemetry } from '#platform/telemetry.js';
 import { Authenticator } from '#tenancy/authenticator.js';
 import { apiModule } from './app.module.js';
 import { serveBoard } from './board.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
-import { serveMetrics } from './metrics.js';
+import { metricsOf } from './metrics.js';
 import { serveOpenApi } from './openapi.js';
 import { documentOf, GUARDING_HEADERS, HttpRefusal, ProblemFilter, untraced } from './problems.js';
 import { RequestCounts } from './request-counts.js';
 import { Shutdown } from './shutdown.js';
+import { serveInTurn } from './turns.js';
+import { UnsentAnswers } from './unsent.js';
 
 const MAX_HEADER_BYTES = 16_384;
 /** Ids are 19 digits; a longer path segment names nothing. */
@@ -23,6 +27,8 @@ export interface Api {
   readonly app: NestFastifyApplication;
   /** Where it listens, without a slash at the end. */
   readonly url: string;
+  /** Undefined without METRICS_PORT. */
+  readonly metricsUrl: string | undefined;
   /** Drains, then closes; within the grace of the configuration. */
   stop(): Promise<void>;
 }
@@ -55,15 +61,24 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     }
     const requests = new RequestCounts();
     const authenticator = app.get(Authenticator);
-    installLifecycle(fastify as never, { config, logger, telemetry, authenticator, shutdown, requests });
+    const unsent = new UnsentAnswers({
+      bytes: config.unsentLimitBytes,
+      merchantBytes: config.unsentMerchantLimitBytes,
+      timeoutMs: config.writeTimeoutMs,
+    });
+    fastify.addHook('onClose', async () => unsent.stop());
+    installLifecycle(fastify as never, { config, logger, telemetry, authenticator, shutdown, requests, unsent });
     app.useGlobalFilters(new ProblemFilter(logger));
     serveOpenApi(app);
-    serveMetrics(app, { config, logger, requests });
     serveBoard(app, { config, logger, authenticator });
+    serveInTurn(server, config.pipelineLimit);
+    const metrics = await openMetrics(config, () => metricsOf(app, requests, unsent));
+    fastify.addHook('onClose', async () => metrics?.close());
     await app.listen({ port: config.port, host: config.host });
     return {
       app,
       url: urlOf(config.host, (server.address() as AddressInfo).port),
+      metricsUrl: metrics && `${urlOf(config.host, metrics.port)}/metrics`,
       stop: async () => {
         await shutdown.drain(server, { delayMs: config.shutdownDelayMs, graceMs: config.shutdownGraceMs });
         await app.close();
@@ -73,6 +88,11 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     await app.close();
     throw error;
   }
+}
+
+async function openMetrics({ host, metricsPort, metricsAllow }: Config, of: () => Metrics) {
+  if (metricsPort === 0) return undefined;
+  return MetricsServer.listen(of(), { host, port: metricsPort, allow: metricsAllow });
 }
 
 function adapterOf(config: Config, logger: Logger): FastifyAdapter {

@@ -1,8 +1,9 @@
-import { hash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { LedgerError, problemDocument } from '#kernel/problem.js';
 import type { Refusal } from '#ledger/submission.js';
 import type { Answer, Answering, Idempotency } from '#platform/idempotency.js';
+import { inTurns } from './validate-in-turns.js';
 
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/;
 
@@ -11,23 +12,49 @@ const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/;
  * no body is `{}`. Throws `idempotency_key_invalid`.
  */
 export function givenIdempotencyOf(request: FastifyRequest): Idempotency | undefined {
-  const key = request.headers['idempotency-key'];
-  if (key === undefined || key === '') return undefined;
-  if (typeof key !== 'string' || !VISIBLE_ASCII.test(key)) {
-    throw new LedgerError(
-      'idempotency_key_invalid',
-      'An Idempotency-Key is 1 to 255 visible ASCII characters, without spaces.',
-    );
-  }
-  const [path] = request.url.split('?', 1);
-  const digest = hash('sha256', `${request.method} ${path}\n${canonicalJson(request.body ?? {})}`, 'buffer');
-  return { key, requestSha256: digest };
+  const key = keyOf(request);
+  if (key === undefined) return undefined;
+  return { key, requestSha256: hash('sha256', `${headOf(request)}${canonicalJson(request.body ?? {})}`, 'buffer') };
 }
 
 /** The same where money moves. Throws `idempotency_key_required`, too. */
 export function idempotencyOf(request: FastifyRequest): Idempotency {
-  const idempotency = givenIdempotencyOf(request);
-  if (idempotency) return idempotency;
+  return givenIdempotencyOf(request) ?? keyRequired();
+}
+
+/** The same for a body with a long list: others have their turn while it is hashed. */
+export async function idempotencyInTurns(request: FastifyRequest): Promise<Idempotency> {
+  const key = keyOf(request) ?? keyRequired();
+  const digest = createHash('sha256').update(headOf(request));
+  const body = request.body as Record<string, unknown>;
+  const names = Object.keys(body).sort();
+  for (const [index, name] of names.entries()) {
+    const value = body[name];
+    digest.update(`${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
+    if (!Array.isArray(value)) digest.update(canonicalJson(value));
+    else {
+      await inTurns(value, (item, at) => void digest.update(`${at === 0 ? '[' : ','}${canonicalJson(item)}`));
+      digest.update(value.length === 0 ? '[]' : ']');
+    }
+  }
+  return { key, requestSha256: digest.update(names.length === 0 ? '{}' : '}').digest() };
+}
+
+function keyOf(request: FastifyRequest): string | undefined {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined || key === '') return undefined;
+  if (typeof key === 'string' && VISIBLE_ASCII.test(key)) return key;
+  throw new LedgerError(
+    'idempotency_key_invalid',
+    'An Idempotency-Key is 1 to 255 visible ASCII characters, without spaces.',
+  );
+}
+
+function headOf(request: FastifyRequest): string {
+  return `${request.method} ${request.url.split('?', 1)[0]}\n`;
+}
+
+function keyRequired(): never {
   throw new LedgerError(
     'idempotency_key_required',
     'This request moves money: send an Idempotency-Key header, unique to the operation.',
@@ -49,6 +76,19 @@ export function send(reply: FastifyReply, { status, body, replayed }: Answer): o
   if (status >= 400) reply.header('content-type', 'application/problem+json');
   reply.status(status);
   return body;
+}
+
+/** `{"<name>": [<body of each item>]}`, written a few items at a time: an answer may have many megabytes. */
+export async function sendInTurns<T>(
+  reply: FastifyReply,
+  name: string,
+  items: readonly T[],
+  bodyOf: (item: T) => object,
+): Promise<string> {
+  const pieces: string[] = [];
+  await inTurns(items, (item) => void pieces.push(JSON.stringify(bodyOf(item))));
+  reply.header('content-type', 'application/json; charset=utf-8');
+  return `{${JSON.stringify(name)}:[${pieces.join(',')}]}`;
 }
 
 /** Sends a refusal as it was first told. */

@@ -2,8 +2,8 @@ import { LedgerError } from '#kernel/problem.js';
 
 /** Deeper than any request of the contract. */
 const MAX_DEPTH = 20;
-/** Ten times the longest list of the contract, and twenty times its largest map: what is longer need not be validated. */
-const MAX_ITEMS = 10_000;
+/** Twice the longest list of the contract, and twenty times its largest map: what is longer need not be validated. */
+const MAX_ITEMS = 2_000;
 const MAX_MEMBERS = 1_000;
 /** Empty lists in lists cost a hundred times their bytes. Those of the contract have a name, or members that must be there. */
 const BYTES_PER_CONTAINER = 16;

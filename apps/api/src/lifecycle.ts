@@ -8,13 +8,16 @@ import type { Logger } from '#platform/logging.js';
 import type { Telemetry } from '#platform/telemetry.js';
 import { traceIdOf } from '#platform/tracing.js';
 import type { Authenticator, Caller } from '#tenancy/authenticator.js';
+import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
 import { encodingRefusal, KnownRoutes, refuseOddHead } from './http-rules.js';
 import { readJsonBody } from './json-body.js';
+import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
 import type { Exchange } from './request.js';
 import type { RequestCounts } from './request-counts.js';
 import type { Shutdown } from './shutdown.js';
+import type { UnsentAnswers } from './unsent.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
 /** What nginx logs for a client that did not wait. */
@@ -33,6 +36,7 @@ export interface LifecycleParts {
   authenticator: Authenticator;
   shutdown: Shutdown;
   requests: RequestCounts;
+  unsent: UnsentAnswers;
 }
 
 /**
@@ -59,7 +63,39 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     const { largeBody } = (route.config ?? {}) as RouteAccess;
     route.bodyLimit = largeBody ? config.batchBodyLimitBytes : config.bodyLimitBytes;
     routes.add(route);
+    guardPage(route);
   });
+
+  // Behind the serialisation. A problem is always sent: it is small, and tells why.
+  fastify.addHook('onSend', (request, reply, payload, done) => {
+    if (typeof payload !== 'string') {
+      hold(request, reply, payload);
+      return void done();
+    }
+    const packed = compressed(request, reply, payload);
+    if (typeof packed === 'string') finish(packed);
+    else packed.then(finish, done);
+
+    function finish(ready: string | Buffer): void {
+      const isRead = request.method === 'GET' && reply.statusCode < 300;
+      const refusal = isRead ? parts.unsent.refusal(request.exchange?.context?.merchantId, ready.length) : undefined;
+      if (refusal) {
+        reply.removeHeader('content-encoding');
+        return void done(refusal);
+      }
+      hold(request, reply, ready);
+      done(null, ready);
+    }
+  });
+
+  /** Until the client has taken it; a stream of events has limits of its own. */
+  function hold(request: FastifyRequest, reply: FastifyReply, payload: unknown): void {
+    // Who has gone will not take it, and its end has been told already.
+    if (payload === undefined || payload === null || reply.raw.destroyed) return;
+    if (String(reply.getHeader('content-type')).startsWith('text/event-stream')) return;
+    const bytes = (payload as { length?: number }).length ?? 0;
+    reply.raw.once('close', parts.unsent.add(request.raw.socket, request.exchange?.context?.merchantId, bytes));
+  }
 
   fastify.addHook('onRequest', (request, reply, done) => {
     shutdown.requestBegan();
@@ -171,7 +207,10 @@ function authorise(
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
     if (access === 'merchant') return actForMerchant(request, exchange, caller, authenticator);
     if (caller.kind === 'operator') return undefined;
-    throw new LedgerError('forbidden', 'This route is for operators of the platform.');
+    throw new LedgerError(
+      'forbidden',
+      'This route is for operators of the platform: it takes an operator’s key (cfo_…), and this is a merchant’s (cfm_…).',
+    );
   };
   exchange.isStillAdmitted = async () =>
     (await authenticator.authenticate(key, Deadline.after(KEY_CHECK_TIMEOUT_MS), request.raw.socket)) !== undefined;

@@ -40,6 +40,19 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('asks for one kind of authorization', () => {
+    expect(Object.keys(document.components.securitySchemes)).toEqual(['key']);
+  });
+
+  it('has no example of an id that is not there, and no key that two operations share', () => {
+    const parameters: { name: string; in: string; example?: string }[] = Object.values<object>(document.paths)
+      .flatMap((path) => Object.values(path))
+      .flatMap((operation) => operation.parameters);
+    expect(parameters.filter((parameter) => parameter.in === 'path' && parameter.example)).toEqual([]);
+    const keys = parameters.filter(({ name }) => name === 'Idempotency-Key').map(({ example }) => example);
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+
   it('refers to nothing that it lacks', () => {
     const names = [...JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(
       ([, name]) => name as string,
@@ -51,8 +64,8 @@ describe('the OpenAPI document', () => {
 
   it('names every problem code on some route, but those that none may answer', () => {
     const documented = new Set(routes.flatMap(problemsOf));
-    // A method that a path lacks is no route of it.
-    const unnamed: ProblemCode[] = ['method_not_allowed'];
+    // A method that a path lacks is no route of it, and no rate is limited yet.
+    const unnamed: ProblemCode[] = ['method_not_allowed', 'rate_limited'];
     expect((Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => !documented.has(code))).toEqual(unnamed);
   });
 });

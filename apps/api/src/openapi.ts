@@ -4,6 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
 import { PROBLEMS, type ProblemCode, problemDocument } from '#kernel/problem.js';
+import { randomHex } from '#platform/telemetry.js';
 import { CONTROLLERS } from './app.module.js';
 import {
   BODY_ARGUMENT,
@@ -21,7 +22,8 @@ const EXAMPLE_TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 
 /** What a route may answer besides what it documents itself. */
 const ALWAYS: readonly ProblemCode[] = ['internal', 'overloaded', 'database_unavailable', 'deadline_exceeded'];
-const WITH_KEY: readonly ProblemCode[] = ['unauthorized', 'validation_failed', 'rate_limited'];
+/** `rate_limited` is not among them: no rate is limited yet. */
+const WITH_KEY: readonly ProblemCode[] = ['unauthorized', 'validation_failed'];
 const WITH_BODY: readonly ProblemCode[] = [
   'malformed_json',
   'unsupported_media_type',
@@ -118,8 +120,12 @@ export function openApiDocument(): OpenAPIObject {
     components: {
       schemas: components.schemas,
       securitySchemes: {
-        merchant: { type: 'http', scheme: 'bearer', description: "A merchant's key, `cfm_…`." },
-        operator: { type: 'http', scheme: 'bearer', description: "An operator's key, `cfo_…`." },
+        key: {
+          type: 'http',
+          scheme: 'bearer',
+          description:
+            "A merchant's key (`cfm_…`) for the merchant's own routes, or an operator's (`cfo_…`) for the platform's, and for a merchant's with the header `Counterfoil-Merchant`. A key of the other kind is told so.",
+        },
       },
     },
   } as unknown as OpenAPIObject;
@@ -139,7 +145,7 @@ function operationOf(route: Route, documentation: RouteDocumentation, components
     summary,
     ...(description && { description }),
     ...(access !== 'public' && {
-      security: access === 'operator' ? [{ operator: [] }] : [{ merchant: [] }, { operator: [] }],
+      security: [{ key: [] }],
     }),
     parameters: parametersOf(route, documentation, components),
     ...(route.body && {
@@ -166,8 +172,8 @@ function parametersOf(
     name,
     in: 'path',
     required: true,
+    // Without an example: an id that is not there would be sent, and found nowhere.
     schema: { type: 'string', pattern: '^[1-9][0-9]{0,18}$' },
-    example: '251658240000004096',
   }));
   const query = Object.entries(route.query?.shape ?? {}).map(([name, schema]) => {
     const { description, ...inline } = components.add(schema as z.ZodType, 'input');
@@ -188,7 +194,8 @@ function parametersOf(
       description:
         'Unique to the operation. The same key and request give the first answer again, with `Idempotent-Replayed: true` and without its secrets.',
       schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' },
-      example: 'order-6735-charge',
+      // Of each operation and process its own: one that others have used as well would be refused.
+      example: `${route.name.replace('.', '-').toLowerCase()}-${randomHex(4)}`,
     });
   }
   if (stream !== undefined) {

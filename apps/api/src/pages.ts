@@ -1,5 +1,8 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Config } from '#platform/config.js';
 import { CursorCodec } from '#platform/cursor.js';
+import { CONFIG } from '#platform/platform.module.js';
+import { readPage } from './page-read.js';
 
 export interface Page<Body> {
   data: Body[];
@@ -10,7 +13,10 @@ export interface Page<Body> {
 /** The list shape of the contract: `{data, has_more, next_cursor}` by keyset. */
 @Injectable()
 export class Pages {
-  constructor(private readonly cursors: CursorCodec) {}
+  constructor(
+    private readonly cursors: CursorCodec,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
 
   /** A list by id or by another number: `position` is the row's, and the next page is what lies below it. */
   async page<Row, Body>(list: {
@@ -29,8 +35,8 @@ export class Pages {
   }
 
   /**
-   * Reads one row more than asked for, which tells whether there are more. `position` is the row's place in the list's key
-   * as a text of the list's own: the next page is what lies below it.
+   * `position` is the row's place in the list's key as a text of the list's own: the next page is what lies below it. A page
+   * has fewer rows than `limit` where they are large: PAGE_LIMIT_BYTES.
    */
   async pageByKey<Row, Body>(list: {
     scope: string;
@@ -41,12 +47,15 @@ export class Pages {
     body(row: Row): Body;
   }): Promise<Page<Body>> {
     const before = list.cursor === undefined ? undefined : this.cursors.decode(list.scope, list.cursor);
-    const rows = await list.read(before, list.limit + 1);
-    const shown = rows.slice(0, list.limit);
-    const last = shown.at(-1);
-    const hasMore = rows.length > shown.length;
+    const { rows, hasMore } = await readPage<Row>({
+      limit: list.limit,
+      bytes: this.config.pageLimitBytes,
+      read: (behind, count) => list.read(behind === undefined ? before : list.position(behind), count),
+      body: (row) => list.body(row),
+    });
+    const last = rows.at(-1);
     return {
-      data: shown.map((row) => list.body(row)),
+      data: rows.map((row) => list.body(row)),
       has_more: hasMore,
       next_cursor: hasMore && last !== undefined ? this.cursors.encode(list.scope, list.position(last)) : null,
     };

@@ -49,9 +49,12 @@ export const CurrentBounds = createParamDecorator((_: unknown, host: ExecutionCo
 
 /** A Snowflake of the path. What no id can be is answered as an unknown one: `There is no such <what>.` */
 export function PathId(what: string, parameter = 'id'): ParameterDecorator {
+  const attribute = `counterfoil.${what.toLowerCase().replace(' ', '_')}_id`;
   return createParamDecorator((_: unknown, host: ExecutionContext): bigint => {
-    const id = parseSnowflake((requestOf(host).params as Record<string, string>)[parameter] ?? '');
+    const { params, exchange } = requestOf(host);
+    const id = parseSnowflake((params as Record<string, string>)[parameter] ?? '');
     if (id === undefined) throw notFound(what);
+    if (exchange?.span.isRecording()) exchange.span.setAttribute(attribute, [String(id)]);
     return id;
   })();
 }

@@ -2,44 +2,83 @@ import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import type { z } from 'zod';
 import { type FieldError, LedgerError } from '#kernel/problem.js';
 import { unstorable } from './json-reader.js';
+import { longListOf, validateInTurns } from './validate-in-turns.js';
 
 /** Enough to mend a request; a batch of 1,000 bad items does not get a megabyte of answers. */
 const MAX_ERRORS = 100;
 
+/** `2026-11-21T18:09:00 01:00` */
+const A_PLUS_THAT_BECAME_A_SPACE = /^\d{4}-\d{2}-\d{2}[Tt][\d:.]+ \d{2}:\d{2}$/;
+
 /**
  * Validates what a route names with `@Body({schema})` or `@Query({schema})` and hands on the schema's output. Synchronous,
- * unlike Nest's own pipe, and tells faults as the contract does: `validation_failed` with dotted paths.
+ * unlike Nest's own pipe, but for long lists, and tells faults as the contract does: `validation_failed` with dotted paths.
  */
 export class SchemaPipe implements PipeTransform {
   transform(value: unknown, metadata: ArgumentMetadata): unknown {
     const schema = metadata.schema as z.ZodType | undefined;
     if (!schema) return value;
     if (metadata.type === 'query') refuseUnstorable(value as Record<string, unknown>);
-    const result = schema.safeParse(value);
-    if (result.success) return result.data;
-    const errors = fieldErrors(result.error.issues, value, metadata.type === 'query' ? 'query' : 'body');
-    const [first] = errors;
-    throw new LedgerError('validation_failed', `${first?.path}: ${first?.message}`, { errors });
+    const long = longListOf(schema, value);
+    if (long !== undefined) return transformInTurns(schema as z.ZodObject, value as Record<string, unknown>, long);
+    return validated(schema, value, { root: metadata.type === 'query' ? 'query' : 'body' });
   }
 }
 
-export function fieldErrors(issues: readonly z.core.$ZodIssue[], value: unknown, root: string): FieldError[] {
+/** `root`: what a fault of the whole is called. Throws `validation_failed` with at most `most` errors. */
+export function validated<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  { root, most = MAX_ERRORS }: { root: string; most?: number },
+): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw refusal(result.error.issues, value, root, most);
+}
+
+async function transformInTurns(schema: z.ZodObject, value: Record<string, unknown>, list: string): Promise<unknown> {
+  const checked = await validateInTurns(schema, value, list, MAX_ERRORS);
+  if ('data' in checked) return checked.data;
+  throw refusal(checked.issues, value, 'body');
+}
+
+function refusal(issues: readonly z.core.$ZodIssue[], value: unknown, root: string, most = MAX_ERRORS): LedgerError {
+  const errors = fieldErrors(issues, value, root, most);
+  const [first] = errors;
+  return new LedgerError('validation_failed', `${first?.path}: ${first?.message}`, { errors });
+}
+
+export function fieldErrors(
+  issues: readonly z.core.$ZodIssue[],
+  value: unknown,
+  root: string,
+  most = MAX_ERRORS,
+): FieldError[] {
   const errors: FieldError[] = [];
   for (const issue of issues) {
-    if (errors.length >= MAX_ERRORS) break;
+    if (errors.length >= most) break;
     const path = issue.path.map(String);
     if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys.slice(0, MAX_ERRORS - errors.length)) {
+      for (const key of issue.keys.slice(0, most - errors.length)) {
         errors.push({ path: [...path, key].join('.'), message: 'is not a known field' });
       }
     } else {
       errors.push({
         path: path.join('.') || root,
-        message: isMissing(value, issue.path) ? 'is required' : plain(issue),
+        message: messageOf(issue, value, root),
       });
     }
   }
   return errors;
+}
+
+function messageOf(issue: z.core.$ZodIssue, value: unknown, root: string): string {
+  const given = root === 'query' ? (value as Record<PropertyKey, unknown>)[issue.path[0] ?? ''] : undefined;
+  if (Array.isArray(given)) return 'must be given once';
+  if (typeof given === 'string' && A_PLUS_THAT_BECAME_A_SPACE.test(given)) {
+    return 'has a space where a time has its offset: in a query + is a space, so write %2B, or Z';
+  }
+  return isMissing(value, issue.path) ? 'is required' : plain(issue);
 }
 
 function isMissing(value: unknown, path: readonly PropertyKey[]): boolean {

@@ -242,3 +242,18 @@ function fail(ctx: z.RefinementCtx, message: string): never {
   ctx.addIssue({ code: 'custom', message });
   return z.NEVER;
 }
+
+export const DAY = /^\d{4}-\d{2}-\d{2}$/;
+
+/** In a merchant's time zone. */
+export const dayIn = z
+  .string('must be a day, YYYY-MM-DD')
+  .refine(isDay, 'must be a day, YYYY-MM-DD, of the years 1900 to 2199')
+  .meta({ id: 'DayIn', description: 'In the merchant’s time zone.', format: 'date', examples: ['2026-11-21'] });
+
+function isDay(text: string): boolean {
+  if (!DAY.test(text) || text < '1900' || text >= '2200') return false;
+  const ms = Date.parse(`${text}T00:00:00Z`);
+  // Date.parse reads 2026-02-30 as the 2nd of March.
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(text);
+}

@@ -22,6 +22,7 @@ async function report(databaseUrl: string): Promise<void> {
   const results = await verify(databaseUrl, CHECKS);
   const redisUrl = process.env.REDIS_URL;
   if (redisUrl) results.push(await verifyCache(databaseUrl, redisUrl));
+  else console.log('skip  I5: REDIS_URL is not set, so that no cached balance was looked at');
   for (const { name, counted, offenders } of results) {
     console.log(`${offenders.length === 0 ? 'ok   ' : 'WRONG'} ${name}: ${counted} counted`);
     for (const offender of offenders) console.log(`        ${offender}`);

@@ -15,22 +15,25 @@ import { Writer } from '#ledger/writer.js';
 import { writerOptionsOf } from '#ledger/writer-options.js';
 import { CommitHints } from '#outbox/commit-hints.js';
 import type { ProcessOptions } from '#outbox/handler-process.js';
+import type { HintReceiver } from '#outbox/hint.js';
 import { Outbox } from '#outbox/outbox.js';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { forgetEvents } from '#outbox/retention.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
+import { MetricsServer } from '#platform/metrics-server.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { endAbandonedRebuilds } from '#summaries/rebuild-store.js';
+import { DueHints, receiveDueHints } from '#webhooks/due-hints.js';
+import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { openWebhookSender } from '#webhooks/open-sender.js';
 import { purgeWebhooks } from '#webhooks/purge.js';
 import type { WebhookSender } from '#webhooks/sender.js';
 import { addWebhookMetrics, WebhookBacklog } from '#webhooks/webhook-metrics.js';
 import { CONSUMERS } from './consumers.js';
 import { Duty } from './duty.js';
-import { MetricsServer } from './metrics-server.js';
 
 const HOUR_MS = 3_600_000;
 /** Readers of a fenced account start its sweep themselves; the rounds find what nobody reads. */
@@ -50,6 +53,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   #duties: Duty[] = [];
   #metrics: MetricsServer | undefined;
   #webhooks: WebhookSender | undefined;
+  #dueHints: { sender: DueHints; receiver: HintReceiver | undefined } | undefined;
   #outbox: Outbox | undefined;
 
   constructor(
@@ -86,6 +90,8 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       );
     const webhooks = openWebhookSender(database, config.webhooks, logger);
     this.#webhooks = webhooks;
+    const due = new DueHints(config);
+    this.#dueHints = { sender: due, receiver: receiveDueHints(config, logger, () => webhooks.wake()) };
     const backlog = new WebhookBacklog(database);
     const expiries = new FailedExpiries(logger);
     const outbox = new Outbox({
@@ -96,6 +102,11 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       targets: cache ? [new BalanceInvalidation(cache.client, database, { ttlMs: config.balanceTtlMs })] : [],
       consumers: CONSUMERS,
       process: this.process,
+      onApplied: (consumer) => {
+        if (consumer !== WebhookFanOut.NAME) return;
+        webhooks.wake();
+        due.send();
+      },
     });
     this.#outbox = outbox;
     // First: a port that is taken ends the start before anything is at work.
@@ -158,6 +169,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
           ]
         : []),
     ].map((duty) => new Duty({ ...duty, logger }).start());
+    webhooks.start();
     this.hints.listen(() => outbox.hint());
     await outbox.start();
   }
@@ -185,6 +197,8 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   async onModuleDestroy(): Promise<void> {
+    this.#dueHints?.receiver?.close();
+    this.#dueHints?.sender.onApplicationShutdown();
     await Promise.all([this.#metrics?.close(), this.#webhooks?.stop(), ...this.#duties.map((duty) => duty.stop())]);
     await this.#outbox?.stop(this.config.shutdownGraceMs / 2);
   }

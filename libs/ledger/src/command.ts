@@ -34,11 +34,18 @@ export interface Post extends Facts {
   entries: EntryRequest[];
 }
 
-/** Posts what is held: whole, or `amount` of a single-amount hold; `final` releases the rest. */
+/** Minor units, > 0, of what the parent has on an account. */
+export interface Part {
+  accountId: bigint;
+  amount: bigint;
+}
+
+/** Posts what is held: whole, `amount` of a single-amount hold, or parts that balance; `final` releases the rest. */
 export interface Capture extends Facts {
   kind: 'capture';
   parentId: bigint;
   amount?: bigint;
+  entries?: readonly Part[];
   final: boolean;
 }
 
@@ -48,11 +55,12 @@ export interface Release extends Facts {
   parentId: bigint;
 }
 
-/** Takes a posted transaction back, whole or in part, never more than once in total. */
+/** Takes a posted transaction back, whole or in part, never more than once in total. Of a reversal: gives that back. */
 export interface Reverse extends Facts {
   kind: 'reverse';
   parentId: bigint;
   amount?: bigint;
+  entries?: readonly Part[];
   ignoreFloor?: boolean;
 }
 
@@ -66,7 +74,13 @@ export interface ReopenAccount {
   accountId: bigint;
 }
 
-export type Command = Post | Capture | Release | Reverse | CloseAccount | ReopenAccount;
+/** An item of a batch that could not be read: it keeps its place, and the others are decided. */
+export interface Malformed {
+  kind: 'malformed';
+  refused: Refused;
+}
+
+export type Command = Post | Capture | Release | Reverse | CloseAccount | ReopenAccount | Malformed;
 
 /** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
 export interface Parent {
@@ -87,8 +101,14 @@ export interface Accepted {
   transaction: Transaction | undefined;
   /** The new balance of each account touched. */
   balances: ReadonlyMap<bigint, Balance>;
-  /** Where the parent (or the new pending transaction itself) now stands. */
-  state: { transactionId: bigint; expiresAtMs: number | undefined; value: TransactionState } | undefined;
+  /** Where transactions now stand: the parent, or the new pending one itself; then those whose reversal was reversed. */
+  states: readonly StateChange[];
+}
+
+export interface StateChange {
+  transactionId: bigint;
+  expiresAtMs: number | undefined;
+  value: TransactionState;
 }
 
 export interface Refused {

@@ -5,7 +5,7 @@ import type { ProblemCode } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { deepFreeze, MemoryBook } from '../../../test/support/memory-book.js';
 import { type Account, availableAmount, type Balance, type Side, ZERO_TOTALS } from './account.js';
-import type { Command, Decision, EntryRequest, Post } from './command.js';
+import type { Command as AnyCommand, Decision, EntryRequest, Malformed, Part, Post, Reverse } from './command.js';
 import { decide } from './decide.js';
 import { type Entry, initialState, type Transaction, type TransactionStatus } from './transaction.js';
 
@@ -25,6 +25,9 @@ const ACCOUNTS: readonly Account[] = [
   // Below its floor from the start: money may come in and nothing may go out before there is enough.
   { id: 7n, code: 'reserve:EUR', currency: 'EUR', normalSide: 'credit', minAvailable: 25n },
 ];
+/** What reaches the rules: items that could not be read are refused before. */
+type Command = Exclude<AnyCommand, Malformed>;
+
 const EUR = [1n, 2n, 3n, 4n, 7n];
 const USD = [5n, 6n];
 const UNKNOWN = 99n;
@@ -40,15 +43,23 @@ type Step = { afterMs: number } & (
       condition: { on: number; versionOffset: bigint | undefined; minAvailable: bigint | undefined } | undefined;
       expiresInMs: number | undefined;
     }
-  | { do: 'capture'; target: Target; amount: bigint | undefined; final: boolean }
+  | { do: 'capture'; target: Target; amount: bigint | undefined; named: Named | undefined; final: boolean }
   | { do: 'void' | 'expire'; target: Target }
-  | { do: 'reverse'; target: Target; amount: bigint | undefined }
+  | { do: 'reverse'; target: Target; amount: bigint | undefined; named: Named | undefined }
   | { do: 'close' | 'reopen'; account: number }
 );
 
-/** Which transaction a step means: one of those that are still held, any at all, or one that does not exist. */
+/** One debit and one credit of the parent, by account, and what is wrong with them. */
+interface Named {
+  debit: number;
+  credit: number;
+  amount: bigint;
+  fault: 'unbalanced' | 'unknown account' | 'twice' | undefined;
+}
+
+/** Which transaction a step means: one of those that are still held, a reversal, any at all, or one that does not exist. */
 interface Target {
-  among: 'held' | 'all' | 'none';
+  among: 'held' | 'reversals' | 'all' | 'none';
   index: number;
 }
 
@@ -65,6 +76,17 @@ const target: fc.Arbitrary<Target> = fc.record({
   ),
   index: fc.nat(1_000),
 });
+const named: fc.Arbitrary<Named | undefined> = fc
+  .tuple(
+    fc.nat(2),
+    fc.record({
+      debit: fc.nat(2),
+      credit: fc.nat(2),
+      amount: fc.bigInt({ min: 1n, max: 12n }),
+      fault: fc.nat(20).map((n) => (['unbalanced', 'unknown account', 'twice'] as const)[n]),
+    }),
+  )
+  .map(([n, parts]) => (n === 0 ? parts : undefined));
 const transfer = fc.record({
   usd: fc.nat(4).map((n) => n === 0),
   debit: fc.nat(4),
@@ -104,6 +126,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       afterMs,
       target,
       amount: maybe(fc.bigInt({ min: 1n, max: 15n }), 4),
+      named,
       final: fc.nat(3).map((n) => n === 0),
     }),
   },
@@ -114,8 +137,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('reverse' as const),
       afterMs,
-      target: target.map(({ among, index }): Target => ({ among: among === 'held' ? 'all' : among, index })),
+      target: target.map(
+        ({ among, index }): Target => ({
+          among: among === 'held' ? (index % 2 === 0 ? 'all' : 'reversals') : among,
+          index: index >> 1,
+        }),
+      ),
       amount: maybe(fc.bigInt({ min: 1n, max: 15n }), 2),
+      named,
     }),
   },
   {
@@ -146,22 +175,40 @@ function commandOf(step: Step, book: MemoryBook): Command {
     case 'close':
     case 'reopen':
       return { kind: step.do, accountId: ACCOUNTS[step.account]?.id ?? UNKNOWN };
-    case 'capture':
-      return {
-        kind: 'capture',
-        parentId: resolve(step.target, book),
-        final: step.final,
-        ...definedAmount(step.amount),
-      };
-    case 'reverse':
-      return { kind: 'reverse', parentId: resolve(step.target, book), ...definedAmount(step.amount) };
+    case 'capture': {
+      const parentId = resolve(step.target, book);
+      return { kind: 'capture', parentId, final: step.final, ...partOf(step, parentId, book) };
+    }
+    case 'reverse': {
+      const parentId = resolve(step.target, book);
+      return { kind: 'reverse', parentId, ...partOf(step, parentId, book) };
+    }
     default:
       return { kind: step.do, parentId: resolve(step.target, book) };
   }
 }
 
-function definedAmount(amount: bigint | undefined): { amount?: bigint } {
-  return amount === undefined ? {} : { amount };
+function partOf(
+  { amount, named }: { amount: bigint | undefined; named: Named | undefined },
+  parentId: bigint,
+  book: MemoryBook,
+): { amount?: bigint; entries?: Part[] } {
+  if (!named) return amount === undefined ? {} : { amount };
+  const entries = book.transactions.get(parentId)?.entries ?? [];
+  const pick = (direction: Side, index: number, currency?: string): Entry | undefined => {
+    const side = entries.filter(
+      (entry) => entry.direction === direction && (currency === undefined || entry.currency === currency),
+    );
+    return side[index % side.length];
+  };
+  const debit = pick('debit', named.debit);
+  const credit = pick('credit', named.credit, debit?.currency);
+  const parts = [debit, credit].map((entry) => ({ accountId: entry?.accountId ?? UNKNOWN, amount: named.amount }));
+  const [first] = parts as [Part];
+  if (named.fault === 'unbalanced') first.amount += 1n;
+  if (named.fault === 'unknown account') first.accountId = UNKNOWN;
+  if (named.fault === 'twice') parts.push({ ...first });
+  return { entries: parts };
 }
 
 function postingOf(step: Extract<Step, { do: 'post' }>, book: MemoryBook): Post {
@@ -198,7 +245,9 @@ function resolve({ among, index }: Target, book: MemoryBook): bigint {
   const held = all.filter(
     (transaction) => (book.states.get(transaction.id) ?? initialState(transaction)).remaining > 0n,
   );
-  const choice = among === 'none' ? [] : among === 'held' && held.length > 0 ? held : all;
+  const reversals = all.filter(({ kind }) => kind === 'reversal');
+  const wanted = among === 'held' ? held : among === 'reversals' ? reversals : [];
+  const choice = among === 'none' ? [] : wanted.length > 0 ? wanted : all;
   return choice[index % choice.length]?.id ?? UNKNOWN;
 }
 
@@ -320,14 +369,71 @@ describe('any command sequence', () => {
     });
   });
 
-  it('never reverses more of a transaction than it posted', () => {
-    always((steps) => {
-      const { transactions } = play(steps);
-      const reversed = new Map<bigint, bigint>();
-      for (const { kind, parentId, amount } of transactions.values()) {
-        if (kind === 'reversal' && parentId) reversed.set(parentId, (reversed.get(parentId) ?? 0n) + amount);
+  it('leaves of every account and side what the captures, releases and standing reversals of a transaction have not taken', () => {
+    // By definition, from the transactions alone: a reversal takes as much as of itself is not reversed.
+    const leftOf = ({ id, kind, entries }: Transaction, all: readonly Transaction[]): Map<string, bigint> => {
+      const left = new Map<string, bigint>();
+      const add = (accountId: bigint, direction: Side, amount: bigint): void => {
+        left.set(`${accountId} ${direction}`, (left.get(`${accountId} ${direction}`) ?? 0n) + amount);
+      };
+      const moved = kind !== 'void' && kind !== 'expiry';
+      for (const entry of entries) {
+        add(entry.accountId, entry.direction, moved ? (kind === 'pending' ? entry.pending : entry.posted) : 0n);
       }
-      for (const [id, sum] of reversed) expect(sum).toBeLessThanOrEqual((transactions.get(id) as Transaction).amount);
+      for (const child of all.filter(({ parentId }) => parentId === id)) {
+        if (child.kind === 'reversal') {
+          for (const [key, amount] of leftOf(child, all)) {
+            const [accountId, direction] = key.split(' ') as [string, Side];
+            add(BigInt(accountId), direction === 'debit' ? 'credit' : 'debit', -amount);
+          }
+        } else {
+          for (const entry of child.entries) add(entry.accountId, entry.direction, entry.pending);
+        }
+      }
+      return left;
+    };
+    always((steps) => {
+      const book = play(steps);
+      const all = [...book.transactions.values()];
+      for (const transaction of all) {
+        const { left } = book.states.get(transaction.id) ?? initialState(transaction);
+        const told = new Map<string, bigint>();
+        for (const [place, { accountId, direction }] of transaction.entries.entries()) {
+          const key = `${accountId} ${direction}`;
+          told.set(key, (told.get(key) ?? 0n) + (left[place] as bigint));
+        }
+        expect(told).toEqual(leftOf(transaction, all));
+        for (const amount of left) expect(amount).toBeGreaterThanOrEqual(0n);
+      }
+    });
+  });
+
+  it('takes nothing back in total that was not posted, whatever was reversed and reversed again', () => {
+    always((steps) => {
+      const book = play(steps);
+      const all = [...book.transactions.values()];
+      const rootOf = (transaction: Transaction): Transaction =>
+        transaction.kind === 'reversal'
+          ? rootOf(book.transactions.get(transaction.parentId as bigint) as Transaction)
+          : transaction;
+      const nets = new Map<string, bigint>();
+      for (const transaction of all) {
+        const root = rootOf(transaction);
+        for (const { accountId, direction, posted } of transaction.entries) {
+          const key = `${root.id} ${accountId}`;
+          nets.set(key, (nets.get(key) ?? 0n) + sign(direction) * posted);
+        }
+      }
+      for (const root of all.filter(({ kind }) => kind === 'posted' || kind === 'capture')) {
+        const sides = Map.groupBy(root.entries, ({ accountId }) => accountId);
+        for (const [accountId, entries] of sides) {
+          const sums = entries.map(({ direction, posted }) => sign(direction) * posted);
+          const most = sums.filter((sum) => sum > 0n).reduce((a, b) => a + b, 0n);
+          const least = sums.filter((sum) => sum < 0n).reduce((a, b) => a + b, 0n);
+          const net = nets.get(`${root.id} ${accountId}`) as bigint;
+          expect(net <= most && net >= least).toBe(true);
+        }
+      }
     });
   });
 
@@ -369,6 +475,8 @@ interface Leg {
   sign: bigint;
   currency: string;
   amount: bigint;
+  /** Still held, or not reversed. */
+  left: bigint;
 }
 
 interface Modelled {
@@ -378,11 +486,9 @@ interface Modelled {
   oneAmount: boolean;
   expiresAtMs: number;
   status: TransactionStatus;
-  /** Parts of `legs` in per-leg minor units; all legs of a one-amount transaction have the same. */
-  captured: bigint;
   open: boolean;
-  reversed: bigint;
-  wholeReversed: boolean;
+  /** What a reversal takes back. */
+  reverses: Modelled | undefined;
 }
 
 /** Signed sums (debits positive) instead of four totals, and one flat list of rules instead of an order of checks. */
@@ -416,7 +522,7 @@ class Model {
     } else {
       const parent = this.transactions.get(command.parentId);
       if (!parent) codes.add('not_found');
-      else if (command.kind === 'reverse') this.#brokenByReversal(command.amount, parent, codes);
+      else if (command.kind === 'reverse') this.#brokenByReversal(command, parent, codes);
       else this.#brokenByHoldMove(command, parent, nowMs, codes);
     }
     return codes;
@@ -450,22 +556,76 @@ class Model {
     }
   }
 
-  #brokenByReversal(amount: bigint | undefined, parent: Modelled, codes: Set<ProblemCode>): void {
+  #brokenByReversal(command: Reverse, parent: Modelled, codes: Set<ProblemCode>): void {
     if (parent.nature !== 'money') {
       codes.add('invalid_transition');
       return;
     }
-    const left = parent.oneAmount ? (parent.legs[0] as Leg).amount - parent.reversed : 0n;
-    if (parent.wholeReversed) codes.add('already_reversed');
-    else if (amount !== undefined && !parent.oneAmount) codes.add('validation_failed');
-    else if (amount !== undefined && amount > left) codes.add('amount_exceeds_remaining');
-    const legs = parent.legs.map((leg) => ({
-      ...leg,
-      sign: -leg.sign,
-      amount: parent.oneAmount ? (amount ?? left) : leg.amount,
-    }));
-    if (legs.some((leg) => this.#account(leg.account).closed)) codes.add('account_closed');
-    this.#brokenFloors(this.#afterwards(legs, false), codes);
+    if (parent.legs.every((leg) => leg.left === 0n)) codes.add('already_reversed');
+    const taken = this.#taken(command, parent, codes);
+    if (this.#lefts(parent, taken).some(({ left }) => left.some((amount) => amount < 0n))) {
+      codes.add('amount_exceeds_remaining');
+    }
+    const legs = parent.legs.map((leg, i) => ({ ...leg, sign: -leg.sign, amount: taken[i] as bigint }));
+    const moving = legs.filter(({ amount }) => amount > 0n);
+    if (moving.some((leg) => this.#account(leg.account).closed)) codes.add('account_closed');
+    this.#brokenFloors(this.#afterwards(moving, false), codes);
+  }
+
+  /** What is taken of each leg, and which rules of parts are broken. */
+  #taken(
+    { amount, entries }: { amount?: bigint; entries?: readonly Part[] },
+    parent: Modelled,
+    codes: Set<ProblemCode>,
+  ) {
+    if (!entries) {
+      if (amount === undefined) return parent.legs.map((leg) => leg.left);
+      if (!parent.oneAmount) codes.add('validation_failed');
+      else if (amount > (parent.legs[0] as Leg).left) codes.add('amount_exceeds_remaining');
+      return parent.legs.map(() => amount);
+    }
+    const taken = parent.legs.map(() => 0n);
+    for (const [index, part] of entries.entries()) {
+      const own = parent.legs.filter((leg) => leg.account === part.accountId);
+      const before = entries.slice(0, index).some(({ accountId }) => accountId === part.accountId);
+      if (before || new Set(own.map((leg) => leg.sign)).size !== 1) codes.add('validation_failed');
+      if (part.amount > own.reduce((sum, leg) => sum + leg.left, 0n)) codes.add('amount_exceeds_remaining');
+      let rest = part.amount;
+      for (const leg of own) {
+        const part = rest < leg.left ? rest : leg.left;
+        taken[parent.legs.indexOf(leg)] = part;
+        rest -= part;
+      }
+    }
+    for (const currency of ['EUR', 'USD']) {
+      const sums = parent.legs.map((leg, i) => (leg.currency === currency ? leg.sign * (taken[i] as bigint) : 0n));
+      if (sums.reduce((a, b) => a + b, 0n) !== 0n) codes.add('unbalanced_entries');
+    }
+    return taken;
+  }
+
+  /** What a reversal leaves of its parent, and of all those that the parent, a reversal, goes back to; below zero: too much. */
+  #lefts(parent: Modelled, taken: readonly bigint[]): { of: Modelled; left: bigint[] }[] {
+    const lefts = [{ of: parent, left: parent.legs.map((leg, i) => leg.left - (taken[i] as bigint)) }];
+    const parts = parent.legs.map((leg, i) => ({ account: leg.account, sign: leg.sign, amount: taken[i] as bigint }));
+    let [flip, way] = [-1n, 1n];
+    for (let of = parent.reverses; of; of = of.reverses, flip = -flip, way = -way) {
+      const left = of.legs.map((leg) => leg.left);
+      for (const part of parts) {
+        let rest = part.amount;
+        const own = of.legs.flatMap((leg, i) =>
+          leg.account === part.account && leg.sign === part.sign * flip ? [i] : [],
+        );
+        for (const i of own) {
+          const room = way === 1n ? (of.legs[i] as Leg).amount - (left[i] as bigint) : (left[i] as bigint);
+          const moved = i === own.at(-1) || rest < room ? rest : room;
+          left[i] = (left[i] as bigint) + way * moved;
+          rest -= moved;
+        }
+      }
+      lefts.push({ of, left });
+    }
+    return lefts;
   }
 
   #brokenByHoldMove(
@@ -479,9 +639,7 @@ class Model {
       if (nowMs < parent.expiresAtMs) codes.add('invalid_transition');
     } else if (command.kind === 'capture') {
       if (nowMs >= parent.expiresAtMs) codes.add('not_pending');
-      if (command.amount === undefined) return;
-      if (!parent.oneAmount) codes.add('validation_failed');
-      else if (command.amount > (parent.legs[0] as Leg).amount - parent.captured) codes.add('amount_exceeds_remaining');
+      this.#taken(command, parent, codes);
     }
   }
 
@@ -494,7 +652,7 @@ class Model {
   }
 
   /** What would be available on each account of the legs. */
-  #afterwards(legs: readonly Leg[], pending: boolean): Map<bigint, bigint> {
+  #afterwards(legs: readonly Omit<Leg, 'left'>[], pending: boolean): Map<bigint, bigint> {
     const after = new Map<bigint, bigint>();
     for (const { account: id, sign, amount } of legs) {
       const raises = (sign === 1n) === (this.#account(id).normalSide === 'debit');
@@ -514,35 +672,37 @@ class Model {
       for (const leg of legs) this.#move(leg, command.pending ? { hold: leg.amount } : { take: leg.amount });
     } else {
       const parent = this.transactions.get(command.parentId) as Modelled;
-      if (command.kind === 'reverse') this.#reverse(command.amount, parent, id);
+      if (command.kind === 'reverse') this.#reverse(command, parent, id);
       else this.#moveHold(command, parent, id);
     }
   }
 
-  #reverse(amount: bigint | undefined, parent: Modelled, id: bigint): void {
-    const legs = parent.legs.map((leg) => {
-      const part = parent.oneAmount ? (amount ?? leg.amount - parent.reversed) : leg.amount;
-      return { ...leg, sign: -leg.sign, amount: part };
+  #reverse(command: Reverse, parent: Modelled, id: bigint): void {
+    const taken = this.#taken(command, parent, new Set());
+    const legs = parent.legs.flatMap((leg, i) => {
+      const amount = taken[i] as bigint;
+      return amount > 0n ? [{ ...leg, sign: -leg.sign, amount, left: amount }] : [];
     });
-    const [first] = legs as [Leg];
-    parent.reversed += first.amount;
-    parent.wholeReversed = !parent.oneAmount || parent.reversed === (parent.legs[0] as Leg).amount;
-    this.#add(id, { nature: 'money', legs });
+    for (const { of, left } of this.#lefts(parent, taken)) {
+      for (const [i, leg] of of.legs.entries()) leg.left = left[i] as bigint;
+    }
+    this.#add(id, { nature: 'money', legs, reverses: parent });
     for (const leg of legs) this.#move(leg, { take: leg.amount });
   }
 
   #moveHold(command: Extract<Command, { kind: 'capture' | 'void' | 'expire' }>, parent: Modelled, id: bigint): void {
     const capture = command.kind === 'capture';
-    const legs = parent.legs.map((leg) => {
-      const left = parent.oneAmount ? leg.amount - parent.captured : leg.amount;
-      const taken = capture ? (command.amount ?? left) : 0n;
-      const staysHeld = capture && command.amount !== undefined && !command.final ? left - taken : 0n;
-      this.#move(leg, { take: taken, hold: staysHeld - left });
-      return { ...leg, amount: taken, staysHeld };
+    const taken = capture ? this.#taken(command, parent, new Set()) : parent.legs.map(() => 0n);
+    const legs = parent.legs.flatMap((leg, i) => {
+      const amount = taken[i] as bigint;
+      const left = capture && !command.final ? leg.left - amount : 0n;
+      const hold = left - leg.left;
+      leg.left = left;
+      if (amount === 0n && hold === 0n) return [];
+      this.#move(leg, { take: amount, hold });
+      return [{ ...leg, amount, left: amount }];
     });
-    const [first] = legs as [(typeof legs)[number]];
-    parent.captured += first.amount;
-    parent.open = first.staysHeld > 0n;
+    parent.open = parent.legs.some((leg) => leg.left > 0n);
     parent.status = capture
       ? parent.open
         ? 'partially_posted'
@@ -559,10 +719,8 @@ class Model {
       oneAmount: rest.legs.length === 2 && first.amount === second.amount && first.sign === -second.sign,
       expiresAtMs: Number.POSITIVE_INFINITY,
       status: rest.nature === 'hold' ? 'pending' : 'posted',
-      captured: 0n,
       open: rest.nature === 'hold',
-      reversed: 0n,
-      wholeReversed: false,
+      reverses: undefined,
       ...rest,
     });
   }
@@ -587,6 +745,7 @@ function legsOf(entries: readonly EntryRequest[]): Leg[] {
     sign: sign(direction),
     currency,
     amount,
+    left: amount,
   }));
 }
 
@@ -634,10 +793,7 @@ describe('the model', () => {
         const state = book.states.get(id) ?? initialState(transaction);
         expect(state.status).toBe(modelled.status);
         expect(state.remaining > 0n).toBe(modelled.open);
-        expect(state.reversed === transaction.amount).toBe(modelled.wholeReversed);
-        if (!modelled.oneAmount) continue;
-        expect(state.reversed).toBe(modelled.reversed);
-        if (modelled.open) expect(state.remaining).toBe(transaction.amount - modelled.captured);
+        expect(state.left).toEqual(modelled.legs.map((leg) => leg.left));
       }
     });
   });
@@ -652,6 +808,11 @@ it('the sequences meet every kind of command, accepted and refused, and every co
     'last part': 0,
     'part reversed': 0,
     'several amounts captured': 0,
+    'parts captured by account': 0,
+    'parts reversed by account': 0,
+    'a reversal reversed': 0,
+    'and that reversed': 0,
+    'reversed otherwise meanwhile': 0,
     'capture too late': 0,
   };
   always((steps) => {
@@ -663,17 +824,24 @@ it('the sequences meet every kind of command, accepted and refused, and every co
         codes[decision.code] = (codes[decision.code] ?? 0) + 1;
         const due = command.kind === 'capture' && book.parent(command.parentId)?.transaction.expiresAtMs;
         if (due && decision.code === 'not_pending' && due <= snowflakeTimeMs(id)) met['capture too late'] += 1;
+        if (decision.detail.includes('reversed otherwise')) met['reversed otherwise meanwhile'] += 1;
         return;
+      }
+      if (command.kind === 'capture' && command.entries) met['parts captured by account'] += 1;
+      if (command.kind === 'reverse') {
+        if (command.entries) met['parts reversed by account'] += 1;
+        if (decision.states.length > 1) met['a reversal reversed'] += 1;
+        if (decision.states.length > 2) met['and that reversed'] += 1;
       }
       if (
         command.kind === 'reverse' &&
-        decision.state?.value.reversed !== book.transactions.get(command.parentId)?.amount
+        decision.states[0]?.value.reversed !== book.transactions.get(command.parentId)?.amount
       ) {
         met['part reversed'] += 1;
       }
       if (command.kind !== 'capture') return;
       const before = book.states.get(command.parentId)?.remaining ?? 0n;
-      if (decision.state?.value.status === 'partially_posted') met['open part'] += 1;
+      if (decision.states[0]?.value.status === 'partially_posted') met['open part'] += 1;
       else if (before > (decision.transaction?.amount ?? 0n)) met['final part'] += 1;
       else met['last part'] += 1;
       if ((decision.transaction?.entries.length ?? 0) > 2) met['several amounts captured'] += 1;

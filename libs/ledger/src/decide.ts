@@ -1,5 +1,5 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { isEmpty } from './account.js';
+import { isEmpty, type Side } from './account.js';
 import type {
   Book,
   Capture,
@@ -13,11 +13,14 @@ import type {
   Release,
   ReopenAccount,
   Reverse,
+  StateChange,
 } from './command.js';
+import { MAX_REVERSAL_DEPTH } from './limits.js';
 import { applyLines, findBrokenCondition, findUnbalanced, type Line, refuse, totalOf } from './lines.js';
+import { type EntryPart, shifted, takenOf } from './parts.js';
 import {
-  hasSingleAmount,
   initialState,
+  stateOf,
   type Transaction,
   type TransactionKind,
   type TransactionState,
@@ -46,6 +49,8 @@ export function decide(book: Book, command: Command, id: bigint): Decision {
       return decideClose(book, command);
     case 'reopen':
       return decideReopen(book, command);
+    case 'malformed':
+      return command.refused;
   }
 }
 
@@ -67,7 +72,7 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
     id,
     kind: command.pending ? 'pending' : 'posted',
     type: command.type,
-    ...totalOf(applied.entries),
+    ...totalOf(command.pending ? 'pending' : 'posted', applied.entries),
     description: command.description,
     externalRef: command.externalRef,
     effectiveAtMs: command.effectiveAtMs ?? snowflakeTimeMs(id),
@@ -77,10 +82,8 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
     ignoredFloor: command.ignoreFloor ?? false,
     entries: applied.entries,
   };
-  const state = command.pending
-    ? { transactionId: id, expiresAtMs: command.expiresAtMs, value: initialState(transaction) }
-    : undefined;
-  return { accepted: true, transaction, balances: applied.balances, state };
+  const held = { transactionId: id, expiresAtMs: command.expiresAtMs, value: initialState(transaction) };
+  return { accepted: true, transaction, balances: applied.balances, states: command.pending ? [held] : [] };
 }
 
 function decideCapture(book: Book, command: Capture, id: bigint): Decision {
@@ -95,42 +98,19 @@ function decideCapture(book: Book, command: Capture, id: bigint): Decision {
       `Transaction ${transaction.id} expired at ${new Date(transaction.expiresAtMs).toISOString()}.`,
     );
   }
-  if (command.amount !== undefined && !hasSingleAmount(transaction)) {
-    return refuse(
-      'validation_failed',
-      'amount: this transaction has several amounts and can only be posted whole',
-      'amount',
-    );
-  }
-  const amount = command.amount ?? state.remaining;
-  if (amount > state.remaining) {
-    return refuse(
-      'amount_exceeds_remaining',
-      `${amount} exceeds the ${state.remaining} that transaction ${transaction.id} still holds.`,
-    );
-  }
-  const remaining = command.amount === undefined || command.final ? 0n : state.remaining - amount;
-  const released = state.remaining - remaining;
-  const single = hasSingleAmount(transaction);
-  const lines = transaction.entries.map((entry) => ({
+  const taken = takenOf(book, transaction, state.left, { ...command, verb: 'posted' });
+  if ('accepted' in taken) return taken;
+  const left = state.left.map((amount, place) => (command.final ? 0n : amount - (taken[place] ?? 0n)));
+  const lines = transaction.entries.map((entry, place) => ({
     accountId: entry.accountId,
     direction: entry.direction,
     currency: entry.currency,
-    posted: single ? amount : entry.pending,
-    pending: single ? -released : -entry.pending,
+    posted: taken[place] ?? 0n,
+    pending: (left[place] ?? 0n) - (state.left[place] ?? 0n),
   }));
-  const status = remaining === 0n ? 'posted' : 'partially_posted';
-  return moveParent(book, {
-    parent,
-    state,
-    kind: 'capture',
-    type: transaction.type,
-    facts: command,
-    lines,
-    id,
-    status,
-    remaining,
-  });
+  const status = left.some((amount) => amount > 0n) ? 'partially_posted' : 'posted';
+  const states = [stateChange(transaction, status, left)];
+  return moveParent(book, { parent, kind: 'capture', type: transaction.type, facts: command, lines, id, states });
 }
 
 function decideRelease(book: Book, command: Release, id: bigint): Decision {
@@ -143,16 +123,22 @@ function decideRelease(book: Book, command: Release, id: bigint): Decision {
   if (expiry && (transaction.expiresAtMs === undefined || transaction.expiresAtMs > snowflakeTimeMs(id))) {
     return refuse('invalid_transition', `Transaction ${transaction.id} has not expired.`);
   }
-  const single = hasSingleAmount(transaction);
-  const lines = transaction.entries.map((entry) => ({
+  const lines = transaction.entries.map((entry, place) => ({
     accountId: entry.accountId,
     direction: entry.direction,
     currency: entry.currency,
     posted: 0n,
-    pending: single ? -state.remaining : -entry.pending,
+    pending: -(state.left[place] ?? 0n),
   }));
   const [kind, status] = expiry ? (['expiry', 'expired'] as const) : (['void', 'voided'] as const);
-  return moveParent(book, { parent, state, kind, type: kind, facts: command, lines, id, status, remaining: 0n });
+  const states = [
+    stateChange(
+      transaction,
+      status,
+      state.left.map(() => 0n),
+    ),
+  ];
+  return moveParent(book, { parent, kind, type: kind, facts: command, lines, id, states });
 }
 
 function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
@@ -173,42 +159,71 @@ function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
     );
   }
   const state = parent.state ?? initialState(transaction);
-  const left = transaction.amount - state.reversed;
-  if (left === 0n) return refuse('already_reversed', `Transaction ${transaction.id} has already been reversed.`);
-  const single = hasSingleAmount(transaction);
-  if (command.amount !== undefined && !single) {
-    return refuse(
-      'validation_failed',
-      'amount: this transaction has several amounts and can only be reversed whole',
-      'amount',
-    );
+  if (state.left.every((amount) => amount === 0n)) {
+    return refuse('already_reversed', `Transaction ${transaction.id} has already been reversed.`);
   }
-  const amount = command.amount ?? left;
-  if (amount > left) {
-    return refuse(
-      'amount_exceeds_remaining',
-      `${amount} exceeds the ${left} of transaction ${transaction.id} that is not reversed yet.`,
-    );
-  }
-  const lines = transaction.entries.map((entry) => ({
+  const taken = takenOf(book, transaction, state.left, { ...command, verb: 'reversed' });
+  if ('accepted' in taken) return taken;
+  const lines = transaction.entries.map((entry, place) => ({
     accountId: entry.accountId,
-    direction: entry.direction === 'debit' ? ('credit' as const) : ('debit' as const),
+    direction: otherSide(entry.direction),
     currency: entry.currency,
-    posted: single ? amount : entry.posted,
+    posted: taken[place] ?? 0n,
     pending: 0n,
   }));
+  const above = statesAbove(book, transaction, taken);
+  if ('accepted' in above) return above;
+  const left = state.left.map((amount, place) => amount - (taken[place] ?? 0n));
   return moveParent(book, {
     parent,
-    state: { ...state, reversed: state.reversed + amount },
     kind: 'reversal',
     type: 'reversal',
     facts: command,
     lines,
     id,
-    status: state.status,
-    remaining: state.remaining,
+    states: [stateChange(transaction, state.status, left), ...above],
     ignoredFloor: command.ignoreFloor,
   });
+}
+
+/**
+ * Whoever reverses a reversal gives its amount back to the transaction that it had reversed; was that a reversal itself, its
+ * own parent has that much less left; and so on to the first. So no transaction is ever taken back by more than it moved.
+ */
+function statesAbove(book: Book, reversed: Transaction, taken: readonly bigint[]): StateChange[] | Refused {
+  const states: StateChange[] = [];
+  let parts = reversed.entries.map((entry, place): EntryPart => ({ ...entry, amount: taken[place] ?? 0n }));
+  for (let child = reversed; child.kind === 'reversal'; ) {
+    if (states.length === MAX_REVERSAL_DEPTH) {
+      return refuse('invalid_transition', `More than ${MAX_REVERSAL_DEPTH} reversals of reversals are not taken.`);
+    }
+    const parent = child.parentId === undefined ? undefined : book.parent(child.parentId);
+    if (!parent) throw new Error(`the parent of reversal ${child.id} is not at hand`);
+    const { transaction } = parent;
+    const state = parent.state ?? initialState(transaction);
+    const way = states.length % 2 === 0 ? 'give back' : 'take';
+    parts = parts.map((part) => ({ ...part, direction: otherSide(part.direction) }));
+    const left = shifted(transaction, state.left, parts, way);
+    if (!left && way === 'give back') throw new Error(`transaction ${transaction.id} was not reversed by as much`);
+    if (!left) {
+      return refuse(
+        'amount_exceeds_remaining',
+        `What came back to transaction ${transaction.id} has been reversed otherwise: it has not as much left.`,
+      );
+    }
+    states.push(stateChange(transaction, state.status, left));
+    child = transaction;
+  }
+  return states;
+}
+
+function stateChange(transaction: Transaction, status: TransactionStatus, left: readonly bigint[]): StateChange {
+  const { id: transactionId, expiresAtMs } = transaction;
+  return { transactionId, expiresAtMs, value: stateOf(transaction, status, left) };
+}
+
+function otherSide(side: Side): Side {
+  return side === 'debit' ? 'credit' : 'debit';
 }
 
 function decideClose(book: Book, command: CloseAccount): Decision {
@@ -222,7 +237,7 @@ function decideClose(book: Book, command: CloseAccount): Decision {
     );
   }
   const balances = new Map([[command.accountId, { ...balance, closed: true }]]);
-  return { accepted: true, transaction: undefined, balances, state: undefined };
+  return { accepted: true, transaction: undefined, balances, states: [] };
 }
 
 /** Of an account that is open nothing changes: reopening twice is reopening once. */
@@ -230,7 +245,7 @@ function decideReopen(book: Book, command: ReopenAccount): Decision {
   const balance = book.balance(command.accountId);
   if (!balance) return refuse('not_found', 'There is no such account.');
   const balances = new Map(balance.closed ? [[command.accountId, { ...balance, closed: false }]] : []);
-  return { accepted: true, transaction: undefined, balances, state: undefined };
+  return { accepted: true, transaction: undefined, balances, states: [] };
 }
 
 function notPending(transaction: Transaction, state: TransactionState): Refused {
@@ -239,15 +254,13 @@ function notPending(transaction: Transaction, state: TransactionState): Refused 
 
 interface Move {
   parent: Parent;
-  /** The parent's state, already carrying what the move changes besides status and remaining. */
-  state: TransactionState;
   kind: TransactionKind;
   type: string;
   facts: Facts;
+  /** One for each entry of the parent; those that move nothing are left out. */
   lines: Line[];
   id: bigint;
-  status: TransactionStatus;
-  remaining: bigint;
+  states: StateChange[];
   ignoredFloor?: boolean;
 }
 
@@ -264,13 +277,14 @@ function moveParent(book: Book, move: Move): Decision {
     );
   }
   const ignoredFloor = move.ignoredFloor ?? false;
-  const applied = applyLines(book, move.lines, move.id, move.kind === 'reversal' && !ignoredFloor);
+  const lines = move.lines.filter((line) => line.posted !== 0n || line.pending !== 0n);
+  const applied = applyLines(book, lines, move.id, move.kind === 'reversal' && !ignoredFloor);
   if ('accepted' in applied) return applied;
   const transaction: Transaction = {
     id: move.id,
     kind: move.kind,
     type: move.type,
-    ...totalOf(applied.entries),
+    ...totalOf(move.kind, applied.entries),
     description: facts.description,
     externalRef: facts.externalRef,
     effectiveAtMs,
@@ -280,7 +294,5 @@ function moveParent(book: Book, move: Move): Decision {
     ignoredFloor,
     entries: applied.entries,
   };
-  const value = { ...move.state, status: move.status, remaining: move.remaining };
-  const state = { transactionId: parent.id, expiresAtMs: parent.expiresAtMs, value };
-  return { accepted: true, transaction, balances: applied.balances, state };
+  return { accepted: true, transaction, balances: applied.balances, states: move.states };
 }

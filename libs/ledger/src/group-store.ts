@@ -5,6 +5,7 @@ import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platf
 import type { Balance } from './account.js';
 import { type LateSum, lateSums } from './late-sums.js';
 import type { Transaction, TransactionState, TransactionStatus } from './transaction.js';
+import { amountsOf } from './transaction-store.js';
 
 /**
  * All SQL of a commit group: two round trips on a connection that only the writer uses.
@@ -88,10 +89,10 @@ const LOOK_UP_KEYS = {
 
 const LOOK_UP_STATES = {
   name: 'look-up-states',
-  text: `SELECT k.merchant_id, k.id, s.status, s.remaining, s.reversed
+  text: `SELECT k.merchant_id, k.id, s.status, s.remaining, s.reversed, s.left_amounts::text
   FROM unnest($1::bigint[], $2::bigint[]) AS k (merchant_id, id)
   CROSS JOIN LATERAL (
-    SELECT status, remaining, reversed
+    SELECT status, remaining, reversed, left_amounts
       FROM transaction_states WHERE merchant_id = k.merchant_id AND transaction_id = k.id LIMIT 1) AS s`,
 };
 
@@ -113,8 +114,8 @@ WITH posted AS (
   SELECT * FROM unnest($15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::smallint[], $20::text[], $21::bigint[],
                        $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::timestamptz[], $28::text[])
 ), told AS (
-  INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
-  SELECT merchant_id, type, version, occurred_at, trace_context, data::json
+  INSERT INTO events (merchant_id, xid, type, version, occurred_at, trace_context, data)
+  SELECT merchant_id, (SELECT log_xid()), type, version, occurred_at, trace_context, data::json
     FROM unnest($29::bigint[], $30::text[], $31::smallint[], $32::timestamptz[], $33::text[], $34::text[])
       AS v (merchant_id, type, version, occurred_at, trace_context, data)
 ), kept AS (
@@ -140,10 +141,13 @@ SELECT check_moved_balances(cardinality($42::bigint[]), count(*)) FROM moved`,
 
 const WRITE_STATES = {
   name: 'write-states',
-  text: `INSERT INTO transaction_states (merchant_id, transaction_id, status, remaining, reversed, expires_at)
-  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+  text: `INSERT INTO transaction_states (merchant_id, transaction_id, status, remaining, reversed, expires_at, left_amounts)
+  SELECT merchant_id, transaction_id, status, remaining, reversed, expires_at, left_amounts::bigint[]
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::text[])
+      AS s (merchant_id, transaction_id, status, remaining, reversed, expires_at, left_amounts)
   ON CONFLICT (merchant_id, transaction_id) DO UPDATE
-    SET status = excluded.status, remaining = excluded.remaining, reversed = excluded.reversed`,
+    SET status = excluded.status, remaining = excluded.remaining, reversed = excluded.reversed,
+        left_amounts = excluded.left_amounts`,
 };
 
 const WRITE_LATE_SUMS = {
@@ -346,6 +350,7 @@ function toState(row: Record<string, unknown>): StoredState {
     status: row.status as TransactionStatus,
     remaining: row.remaining as bigint,
     reversed: row.reversed as bigint,
+    left: amountsOf(row.left_amounts as string),
   };
 }
 
@@ -382,6 +387,7 @@ function stateParameters(rows: GroupWrites['states']): Buffer[] {
     int8Array(newest.map((row) => row.value.remaining)),
     int8Array(newest.map((row) => row.value.reversed)),
     timestamptzArray(newest.map((row) => row.expiresAtMs)),
+    textArray(newest.map((row) => `{${row.value.left.join(',')}}`)),
   ];
 }
 

@@ -15,7 +15,7 @@ import type { TransactionState } from './transaction.js';
  */
 
 /** Refusals that do not burn an idempotency key: the same request may succeed once the client or the book has changed. */
-const NOT_STORED = new Set(['validation_failed', 'not_found']);
+const NOT_STORED = new Set(['validation_failed', 'forbidden', 'not_found']);
 
 /** The rows that a group has to lock and look up, in the one order that every group uses. */
 export function touchedBy(submissions: readonly Submission[]): {
@@ -136,7 +136,7 @@ class GroupBook implements Book {
 
   apply(decision: Accepted): void {
     for (const [id, balance] of decision.balances) this.balances.set(id, balance);
-    if (decision.state) this.states.set(decision.state.transactionId, decision.state.value);
+    for (const state of decision.states) this.states.set(state.transactionId, state.value);
   }
 }
 
@@ -183,7 +183,8 @@ function newestTransactionOf(submission: Submission, book: Book, command: Comman
   };
   if (command.kind === 'post') for (const entry of command.entries) look(entry.accountId);
   else if (command.kind === 'close' || command.kind === 'reopen') look(command.accountId);
-  else for (const entry of submission.parents.get(command.parentId)?.entries ?? []) look(entry.accountId);
+  else if (command.kind !== 'malformed')
+    for (const entry of submission.parents.get(command.parentId)?.entries ?? []) look(entry.accountId);
   return newest;
 }
 
@@ -198,8 +199,8 @@ function collect(
   const traceContext = traceparentOf(span);
   for (const [accountId, balance] of decision.balances)
     changed.set(`${merchantId}:${accountId}`, { merchantId, accountId, balance });
-  const { transaction, state } = decision;
-  if (state) writes.states.push({ merchantId, ...state });
+  const { transaction, states } = decision;
+  for (const state of states) writes.states.push({ merchantId, ...state });
   if (transaction) {
     writes.transactions.push({ merchantId, transaction });
     writes.events.push(transactionEvent(merchantId, transaction, snowflakeTimeMs(transaction.id), traceContext));

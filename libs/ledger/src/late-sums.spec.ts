@@ -193,6 +193,18 @@ describe('the tree of late sums', () => {
     }
   });
 
+  it('keeps the highest version that was dated back, in whatever order they come', () => {
+    const first = transactionOf({ createdAtMs: START_MS, effectiveAtMs: START_MS - DAY, posted: 5n, pending: 0n });
+    const [debit, credit] = first.entries as [Entry, Entry];
+    const second = { ...first, entries: [{ ...debit, accountVersion: 2n }, credit] };
+    for (const order of [
+      [first, second],
+      [second, first],
+    ]) {
+      expect(prefixOf(lateSums(order), ACCOUNT, START_MS - 1).newestVersion).toBe(2n);
+    }
+  });
+
   it('is asked by the same levels and bits as it is kept', () => {
     expect(LATE_SUM_UNTIL).toContain(`generate_series(0, ${LEVELS - 1})`);
     expect(LATE_SUM_UNTIL).toContain(`${LEVEL_BITS} * (level.level + 1)`);

@@ -2,7 +2,7 @@ import { MAX_AMOUNT, MAX_TOTAL } from '#kernel/money.js';
 import type { ProblemCode } from '#kernel/problem.js';
 import { availableAmount, type Balance, type Side } from './account.js';
 import type { Book, EntryRequest, Refused } from './command.js';
-import { type Entry, entryAmount } from './transaction.js';
+import { type Entry, entryAmount, type TransactionKind } from './transaction.js';
 
 /** The arithmetic of entries on balances, and what forbids it. */
 
@@ -145,7 +145,9 @@ export function findBrokenCondition(
   return undefined;
 }
 
-export function findUnbalanced(entries: readonly EntryRequest[]): Refused | undefined {
+export function findUnbalanced(
+  entries: readonly Pick<EntryRequest, 'direction' | 'amount' | 'currency'>[],
+): Refused | undefined {
   const sums = new Map<string, bigint>();
   for (const entry of entries) {
     const signed = entry.direction === 'debit' ? entry.amount : -entry.amount;
@@ -164,11 +166,12 @@ export function findUnbalanced(entries: readonly EntryRequest[]): Refused | unde
   return undefined;
 }
 
-export function totalOf(entries: readonly Entry[]): { amount: bigint; currency: string } {
-  const currency = entries[0]?.currency ?? '';
+/** The debits in the currency of the first entry that moves anything. */
+export function totalOf(kind: TransactionKind, entries: readonly Entry[]): { amount: bigint; currency: string } {
+  const currency = entries.find((entry) => entryAmount(kind, entry) > 0n)?.currency ?? '';
   let amount = 0n;
   for (const entry of entries) {
-    if (entry.direction === 'debit' && entry.currency === currency) amount += entryAmount(entry);
+    if (entry.direction === 'debit' && entry.currency === currency) amount += entryAmount(kind, entry);
   }
   return { amount, currency };
 }

@@ -24,15 +24,12 @@ export class MoveTransactionHandler implements ICommandHandler<MoveTransactionCo
   constructor(private readonly desk: PostingDesk) {}
 
   async execute({ context, move, idempotency }: MoveTransactionCommand): Promise<PostingReply> {
-    const found = await this.desk.parent(context, move.parentId);
+    const found = await this.desk.parent(context, move);
     if (!found) throw notFound('transaction');
-    const { parent, accounts } = found;
-    const parents = new Map([[parent.id, parent]]);
     const submitted = await this.desk.submit(context, {
       mode: 'single',
       commands: [move],
-      accounts,
-      parents,
+      ...found,
       idempotency,
     });
     return this.desk.replyTo(submitted, context);

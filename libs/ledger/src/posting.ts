@@ -1,14 +1,15 @@
+import type { Span } from '@opentelemetry/api';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { inSpan, startChild } from '#platform/tracing.js';
 import type { Account, Side } from './account.js';
 import type { AccountDirectory, AccountRef } from './account-directory.js';
-import type { Command, Decision, EntryRequest, Post } from './command.js';
+import type { Capture, Command, Decision, EntryRequest, Post, Release, Reverse } from './command.js';
 import { refusalOf } from './group.js';
 import type { Outcome, Refusal, Submission } from './submission.js';
 import { initialState, type Transaction, type TransactionState } from './transaction.js';
-import { loadTransactions } from './transaction-store.js';
+import { loadTransactions, reversedChain } from './transaction-store.js';
 import type { Writer } from './writer.js';
 
 /** A posting as a client asks for it: accounts by id or by code. */
@@ -70,15 +71,26 @@ export class PostingDesk {
     return { commands, accounts };
   }
 
-  /** The transaction that a command refers to, and the accounts of its entries. Undefined: no such transaction. */
+  /**
+   * The transaction that a command refers to and the accounts of its entries; before it, where it is a reversal that is to be
+   * reversed, all that it goes back to. Undefined: no such transaction.
+   */
   async parent(
     context: RequestContext,
-    id: bigint,
-  ): Promise<{ parent: Transaction; accounts: Map<bigint, Account> } | undefined> {
-    const [stored] = await loadTransactions(this.#database, context.merchantId, [id], context.deadline);
-    if (!stored) return undefined;
-    const parent = stored.transaction;
-    return { parent, accounts: await this.accountsOf(context, [parent]) };
+    { kind, parentId }: Capture | Release | Reverse,
+  ): Promise<{ parents: Map<bigint, Transaction>; accounts: Map<bigint, Account> } | undefined> {
+    const load = async (ids: readonly bigint[]): Promise<Transaction[]> => {
+      const stored = await loadTransactions(this.#database, context.merchantId, ids, context.deadline);
+      return stored.map(({ transaction }) => transaction);
+    };
+    const [parent] = await load([parentId]);
+    if (!parent) return undefined;
+    const isOfReversal = kind === 'reverse' && parent.kind === 'reversal';
+    const chain = isOfReversal
+      ? await load(await reversedChain(this.#database, context.merchantId, parentId, context.deadline))
+      : [parent];
+    const parents = new Map(chain.map((transaction) => [transaction.id, transaction]));
+    return { parents, accounts: await this.accountsOf(context, [parent]) };
   }
 
   async accountsOf(context: RequestContext, transactions: readonly Transaction[]): Promise<Map<bigint, Account>> {
@@ -117,7 +129,7 @@ export class PostingDesk {
     };
     return inSpan(span, async () => {
       const outcome = await this.#writer.submit(submission);
-      if (span.isRecording()) span.setAttribute('counterfoil.outcome', summaryOf(outcome));
+      if (span.isRecording()) tell(span, context.span, outcome);
       return { submission, outcome };
     });
   }
@@ -155,6 +167,22 @@ export class PostingDesk {
 }
 
 /** For traces: `accepted`, `replayed`, a refusal's code, or how many of a batch were accepted. */
+/** With a transaction's id on the request's span and on its own, its trace is one search away. */
+function tell(own: Span, ofRequest: Span, outcome: Outcome): void {
+  own.setAttribute('counterfoil.outcome', summaryOf(outcome));
+  const ids = transactionIdsOf(outcome);
+  if (ids.length === 0) return;
+  for (const span of [own, ofRequest]) span.setAttribute('counterfoil.transaction_id', ids);
+}
+
+function transactionIdsOf(outcome: Outcome): string[] {
+  if (outcome.kind === 'replayed') return outcome.transactionId === undefined ? [] : [String(outcome.transactionId)];
+  if (outcome.kind !== 'decided') return [];
+  return outcome.decisions.flatMap((decision) =>
+    decision.accepted && decision.transaction ? [String(decision.transaction.id)] : [],
+  );
+}
+
 function summaryOf(outcome: Outcome): string {
   if (outcome.kind !== 'decided') return outcome.kind;
   const [first] = outcome.decisions;

@@ -2,6 +2,7 @@ import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
+import { MAX_REVERSAL_DEPTH } from './limits.js';
 import {
   type Entry,
   initialState,
@@ -47,7 +48,7 @@ export interface TransactionFilter {
 /** $1 merchant, $2 ids. One row per entry, in the order of the ids and of the entries. All index look-ups by primary key. */
 const LOAD_TRANSACTIONS = `
 SELECT t.id, t.kind, t.type, t.amount, t.currency, t.external_ref, t.effective_at, t.parent_id, t.expires_at, t.description,
-       t.metadata, t.ignored_floor, s.status, s.remaining, s.reversed,
+       t.metadata, t.ignored_floor, s.status, s.remaining, s.reversed, s.left_amounts::text,
        e.account_id, e.account_version, e.direction, e.currency AS entry_currency, e.posted_amount, e.pending_amount,
        e.posted_debits, e.posted_credits, e.pending_debits, e.pending_credits
   FROM unnest($2::bigint[]) WITH ORDINALITY AS wanted (id, place)
@@ -75,6 +76,7 @@ interface TransactionRow {
   status: TransactionStatus | null;
   remaining: bigint | null;
   reversed: bigint | null;
+  left_amounts: string | null;
   account_id: bigint;
   account_version: bigint;
   direction: number;
@@ -142,11 +144,44 @@ function toStored(row: TransactionRow, entries: Entry[]): StoredTransaction {
     ignoredFloor: row.ignored_floor,
     entries,
   };
-  const state =
-    row.status === null
-      ? initialState(transaction)
-      : { status: row.status, remaining: row.remaining ?? 0n, reversed: row.reversed ?? 0n };
-  return { transaction, state };
+  const { status, left_amounts } = row;
+  if (status === null || left_amounts === null) return { transaction, state: initialState(transaction) };
+  const { remaining, reversed } = row;
+  const left = amountsOf(left_amounts);
+  return { transaction, state: { status, left, remaining: remaining ?? 0n, reversed: reversed ?? 0n } };
+}
+
+/** A `bigint[]` as PostgreSQL writes it: `{1,2}`. */
+export function amountsOf(text: string): bigint[] {
+  return text.slice(1, -1).split(',').map(BigInt);
+}
+
+/**
+ * $1 merchant, $2 a transaction, $3 how many: the ids of the transaction and, where it is a reversal, of what it reversed, and
+ * so on up to the first that is none. By primary key, step by step.
+ */
+const REVERSED_CHAIN = `
+WITH RECURSIVE chain (id, kind, parent_id, place) AS (
+  (SELECT id, kind, parent_id, 1 FROM transactions WHERE merchant_id = $1 AND created_at = snowflake_time($2) AND id = $2)
+  UNION ALL
+  SELECT t.id, t.kind, t.parent_id, place + 1 FROM chain c CROSS JOIN LATERAL (
+    SELECT id, kind, parent_id FROM transactions
+     WHERE merchant_id = $1 AND created_at = snowflake_time(c.parent_id) AND id = c.parent_id LIMIT 1) t
+   WHERE c.kind = 'reversal' AND place < $3)
+SELECT id FROM chain ORDER BY place`;
+
+export async function reversedChain(
+  database: Database,
+  merchantId: bigint,
+  id: bigint,
+  deadline: Deadline,
+): Promise<bigint[]> {
+  const rows = await database.read<{ id: bigint }>({ merchantIds: [merchantId] }, deadline, {
+    name: 'reversed-chain',
+    text: REVERSED_CHAIN,
+    values: [merchantId, id, MAX_REVERSAL_DEPTH + 1],
+  });
+  return rows.map((row) => row.id);
 }
 
 /** Columns that the primary key covers. `t` is the transactions table. */

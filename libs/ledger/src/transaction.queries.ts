@@ -54,8 +54,12 @@ export class ListTransactionsHandler implements IQueryHandler<ListTransactionsQu
   ) {}
 
   async execute({ context, page }: ListTransactionsQuery): Promise<TransactionSummary[]> {
-    const { accountId } = page.filter;
+    const { accountId, parentId } = page.filter;
     if (accountId !== undefined && !(await this.desk.hasAccount(context, accountId))) throw notFound('account');
+    if (parentId !== undefined) {
+      const [parent] = await loadTransactions(this.database, context.merchantId, [parentId], context.deadline);
+      if (!parent) throw notFound('transaction');
+    }
     return listTransactions(this.database, context.merchantId, page, context.deadline);
   }
 }

@@ -40,12 +40,14 @@ export interface Transaction {
   readonly entries: readonly Entry[];
 }
 
-/** Where a transaction that can still move stands. */
+/** Where a transaction that can still move stands. Minor units. */
 export interface TransactionState {
   readonly status: TransactionStatus;
-  /** Minor units still held; 0 once it is no longer pending. For holds of several amounts: their first entry's. */
+  /** Of each entry, in their order: what a hold still holds, or what of money that moved is not reversed. */
+  readonly left: readonly bigint[];
+  /** Of all debits: what is still held; 0 once it is no longer pending. */
   readonly remaining: bigint;
-  /** Minor units already given back by reversals. */
+  /** Of all debits: what is reversed. */
   readonly reversed: bigint;
 }
 
@@ -55,24 +57,56 @@ export function initialStatus(kind: TransactionKind): TransactionStatus {
 }
 
 export function initialState(transaction: Transaction): TransactionState {
-  const pending = transaction.kind === 'pending';
-  return { status: initialStatus(transaction.kind), remaining: pending ? transaction.amount : 0n, reversed: 0n };
+  return stateOf(transaction, initialStatus(transaction.kind), movableAmounts(transaction));
+}
+
+export function stateOf(
+  transaction: Transaction,
+  status: TransactionStatus,
+  left: readonly bigint[],
+): TransactionState {
+  const isHold = transaction.kind === 'pending';
+  const total = debitsOf(transaction, left);
+  const reversed = isHold ? 0n : debitsOf(transaction, movableAmounts(transaction)) - total;
+  return { status, left, remaining: isHold ? total : 0n, reversed };
+}
+
+/** What a client is shown of a state: its debits in the currency of the first entry, as in `amount`. */
+export function shownAmounts(transaction: Transaction, { left }: TransactionState) {
+  const amount = debitsOf(transaction, left, transaction.currency);
+  if (transaction.kind === 'pending') return { remaining: amount, reversed: 0n };
+  return { remaining: 0n, reversed: debitsOf(transaction, movableAmounts(transaction), transaction.currency) - amount };
+}
+
+/** What can be captured or reversed of each entry. Of a release nothing: it moved no money. */
+function movableAmounts({ kind, entries }: Transaction): bigint[] {
+  return entries.map((entry) => (kind === 'void' || kind === 'expiry' ? 0n : entryAmount(kind, entry)));
+}
+
+function debitsOf({ entries }: Transaction, amounts: readonly bigint[], currency?: string): bigint {
+  let sum = 0n;
+  for (const [place, entry] of entries.entries()) {
+    if (entry.direction !== 'debit' || (currency !== undefined && entry.currency !== currency)) continue;
+    sum += amounts[place] ?? 0n;
+  }
+  return sum;
 }
 
 /** The amount that a client sees on an entry: what was posted, else what was held or released. */
-export function entryAmount(entry: Entry): bigint {
-  if (entry.posted > 0n) return entry.posted;
+export function entryAmount(kind: TransactionKind, entry: Entry): bigint {
+  // An entry of which a final capture took nothing only releases.
+  if (kind === 'capture' || entry.posted > 0n) return entry.posted;
   return entry.pending < 0n ? -entry.pending : entry.pending;
 }
 
-/** One amount from one debit to one credit: only such a transaction can be captured or reversed in part. */
-export function hasSingleAmount(transaction: Transaction): boolean {
-  const [first, second] = transaction.entries;
+/** One amount from one debit to one credit: a part of it needs no entries to be told. */
+export function hasSingleAmount({ kind, entries }: Transaction): boolean {
+  const [first, second] = entries;
   return (
-    transaction.entries.length === 2 &&
+    entries.length === 2 &&
     first !== undefined &&
     second !== undefined &&
     first.direction !== second.direction &&
-    entryAmount(first) === entryAmount(second)
+    entryAmount(kind, first) === entryAmount(kind, second)
   );
 }

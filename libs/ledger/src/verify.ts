@@ -57,21 +57,34 @@ SELECT account_id, max(account_version) AS version, max(transaction_id) AS last_
        coalesce(sum(pending_amount) FILTER (WHERE direction = -1), 0) AS pending_credits
   FROM entries WHERE merchant_id = $1 GROUP BY account_id`;
 
-/** The amount of each transaction by its entries, and what it released of a hold: debits in the first entry's currency. */
+/** The amount of each transaction by its entries: debits in the first entry's currency. */
 const SUMS = `
 SELECT e.transaction_id, t.amount, t.parent_id, t.kind,
-       sum(CASE WHEN e.posted_amount > 0 THEN e.posted_amount ELSE abs(e.pending_amount) END)
+       sum(CASE WHEN t.kind = 'capture' OR e.posted_amount > 0 THEN e.posted_amount ELSE abs(e.pending_amount) END)
          FILTER (WHERE e.direction = 1 AND e.currency = t.currency) AS entries_amount,
-       coalesce(-sum(e.pending_amount) FILTER (WHERE e.direction = 1 AND e.currency = t.currency), 0) AS released,
        bool_and(e.effective_at = t.effective_at AND e.type = t.type) AS same_facts,
        bool_and(CASE t.kind
                   WHEN 'pending' THEN e.posted_amount = 0 AND e.pending_amount > 0
-                  WHEN 'capture' THEN e.posted_amount > 0 AND e.pending_amount <= -e.posted_amount
+                  WHEN 'capture' THEN e.pending_amount < 0 AND e.pending_amount <= -e.posted_amount
                   WHEN 'void' THEN e.posted_amount = 0 AND e.pending_amount < 0
                   WHEN 'expiry' THEN e.posted_amount = 0 AND e.pending_amount < 0
                   ELSE e.posted_amount > 0 AND e.pending_amount = 0 END) AS right_shape
   FROM transactions t JOIN entries e ON e.merchant_id = t.merchant_id AND e.transaction_id = t.id
  WHERE t.merchant_id = $1 GROUP BY e.transaction_id, t.amount, t.parent_id, t.kind`;
+
+/**
+ * Each entry with what it moved that can be moved on, what it released of a hold, and what is left of it: all of it, where the
+ * transaction has no state.
+ */
+const PARTS = `
+SELECT t.id, t.kind, t.parent_id, e.account_id, e.direction, m.amount,
+       CASE WHEN t.kind IN ('capture', 'void', 'expiry') THEN -e.pending_amount ELSE 0 END AS released,
+       coalesce(s.left_amounts[(l.place + 1) / 2], m.amount) AS left_amount
+  FROM (${LEGS}) l JOIN transactions t ON t.merchant_id = $1 AND t.id = l.id
+  JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
+  LEFT JOIN transaction_states s ON s.merchant_id = $1 AND s.transaction_id = t.id
+ CROSS JOIN LATERAL (SELECT CASE WHEN t.kind = 'pending' THEN e.pending_amount WHEN t.kind IN ('void', 'expiry') THEN 0
+                                 ELSE e.posted_amount END AS amount) m`;
 
 /** An entry as the event tells it. */
 const ENTRY_TEXT = `format('%s:%s:%s:%s:%s:%s', e.account_id, e.account_version,
@@ -180,25 +193,36 @@ SELECT format('transaction %s (%s) of parent %s (%s)', c.id, c.kind, c.parent_id
     name: 'states are what the captures, releases and reversals made of them',
     count: 'SELECT count(*) FROM transaction_states WHERE merchant_id = $1',
     find: `
-WITH sums AS MATERIALIZED (${SUMS}), moved AS (
-  SELECT parent_id, coalesce(sum(released) FILTER (WHERE kind <> 'reversal'), 0) AS released,
-         coalesce(sum(amount) FILTER (WHERE kind = 'reversal'), 0) AS reversed,
-         bool_or(kind = 'void') AS voided, bool_or(kind = 'expiry') AS expired, bool_or(kind = 'capture') AS captured
-    FROM sums WHERE parent_id IS NOT NULL GROUP BY parent_id
+WITH children AS MATERIALIZED (
+  SELECT parent_id AS id, bool_or(kind = 'reversal') AS reversed, bool_or(kind = 'void') AS voided, bool_or(kind = 'expiry') AS expired,
+         bool_or(kind = 'capture') AS captured
+    FROM transactions WHERE merchant_id = $1 AND parent_id IS NOT NULL GROUP BY parent_id
+), parts AS MATERIALIZED (${PARTS}), taken AS (
+  -- A reversal takes what is not reversed of itself, on the other side.
+  SELECT parent_id AS id, account_id, CASE kind WHEN 'reversal' THEN -direction ELSE direction END AS direction,
+         sum(CASE kind WHEN 'reversal' THEN left_amount ELSE released END) AS amount
+    FROM parts WHERE parent_id IS NOT NULL GROUP BY 1, 2, 3
+), sides AS (
+  SELECT p.id, p.direction, p.amount, p.left_amount, p.amount - coalesce(k.amount, 0) AS expected
+    FROM (SELECT id, account_id, direction, sum(amount) AS amount, sum(left_amount) AS left_amount FROM parts GROUP BY 1, 2, 3) p
+    LEFT JOIN taken k ON k.id = p.id AND k.account_id = p.account_id AND k.direction = p.direction
+), sums AS (
+  SELECT id, sum(amount) FILTER (WHERE direction = 1) AS debits, sum(expected) FILTER (WHERE direction = 1) AS left_debits,
+         bool_and(left_amount = expected AND expected >= 0) AS fits FROM sides GROUP BY id
 ), expected AS (
-  SELECT t.id, t.kind, t.amount, t.expires_at, r.remaining, coalesce(m.reversed, 0) AS reversed,
-         CASE WHEN t.kind <> 'pending' THEN 'posted' WHEN m.voided THEN 'voided' WHEN m.expired THEN 'expired'
-              WHEN r.remaining = 0 THEN 'posted' WHEN m.captured THEN 'partially_posted' ELSE 'pending' END AS status
-    FROM transactions t LEFT JOIN moved m ON m.parent_id = t.id
-    CROSS JOIN LATERAL (SELECT CASE t.kind WHEN 'pending' THEN t.amount - coalesce(m.released, 0) ELSE 0 END AS remaining) r
-   WHERE t.merchant_id = $1 AND (t.kind = 'pending' OR m.reversed > 0)
+  SELECT t.id, t.expires_at, m.fits, r.remaining, CASE t.kind WHEN 'pending' THEN 0 ELSE m.debits - m.left_debits END AS reversed,
+         CASE WHEN t.kind <> 'pending' THEN 'posted' WHEN c.voided THEN 'voided' WHEN c.expired THEN 'expired'
+              WHEN r.remaining = 0 THEN 'posted' WHEN c.captured THEN 'partially_posted' ELSE 'pending' END AS status
+    FROM transactions t JOIN sums m ON m.id = t.id LEFT JOIN children c ON c.id = t.id
+    CROSS JOIN LATERAL (SELECT CASE t.kind WHEN 'pending' THEN m.left_debits ELSE 0 END AS remaining) r
+   WHERE t.merchant_id = $1 AND (t.kind = 'pending' OR c.reversed)
 )
 SELECT CASE WHEN s.transaction_id IS NULL THEN format('transaction %s has no state', x.id)
             WHEN x.id IS NULL THEN format('transaction %s has a state and nothing that made it', s.transaction_id)
             ELSE format('transaction %s: %s, %s left, %s reversed; expected %s, %s, %s', x.id, s.status, s.remaining, s.reversed,
                         x.status, x.remaining, x.reversed) END
   FROM (SELECT * FROM transaction_states WHERE merchant_id = $1) s FULL JOIN expected x ON x.id = s.transaction_id
- WHERE s.transaction_id IS NULL OR x.id IS NULL OR x.reversed > x.amount
+ WHERE s.transaction_id IS NULL OR x.id IS NULL OR NOT x.fits
     OR (s.status, s.remaining, s.reversed, s.expires_at) IS DISTINCT FROM (x.status, x.remaining, x.reversed, x.expires_at) LIMIT $2`,
   },
   {

@@ -42,19 +42,21 @@ export class ConsumerHost {
   readonly #process: HandlerProcess;
   readonly #worker: Worker<BatchJob>;
   readonly #pageEvents: number;
+  readonly #onApplied: () => void;
   /** Merchants whose waiting stream has taken a process along, and is gone through one by one. */
   readonly #suspects = new Set<bigint>();
   readonly counts = { jobs: 0, events: 0, failures: 0, busy: 0, claimsLost: 0, parked: 0 };
 
   constructor(
     consumer: string,
-    parts: { connection: Redis; database: Database; ids: SnowflakeGenerator; logger: Logger },
+    parts: { connection: Redis; database: Database; ids: SnowflakeGenerator; logger: Logger; onApplied: () => void },
     options: HostOptions,
   ) {
     this.#consumer = consumer;
     this.#database = parts.database;
     this.#ids = parts.ids;
     this.#logger = parts.logger;
+    this.#onApplied = parts.onApplied;
     const { databaseUrl, connectTimeoutMs, applier } = options;
     this.#pageEvents = applier.pageEvents;
     this.#process = new HandlerProcess(
@@ -126,6 +128,7 @@ export class ConsumerHost {
   async #survive(task: Task, partition: number, onLoss: (why: string) => Promise<void>): Promise<boolean> {
     try {
       await this.#process.run(task);
+      this.#onApplied();
       return true;
     } catch (error) {
       this.#logger.warn({ err: error, consumer: this.#consumer, task: task.kind }, 'dead letters could not be seen to');
@@ -163,6 +166,7 @@ export class ConsumerHost {
     for (;;) {
       const outcome = await this.#runOnce({ partition, upTo, letterId: this.#ids.next() });
       this.counts.events += outcome.events;
+      if (outcome.events > 0) this.#onApplied();
       this.#trace(outcome, startTime);
       if (outcome.outcome === 'done') return;
       if (outcome.outcome === 'busy' || outcome.outcome === 'lost') {

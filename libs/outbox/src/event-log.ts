@@ -1,7 +1,7 @@
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { LoggedEvent } from './consumer.js';
-import { LOGGED_COLUMNS, type LoggedRow, loggedEvent } from './log-store.js';
+import { LOG_HORIZON, LOGGED_COLUMNS, type LoggedRow, loggedEvent } from './log-store.js';
 import type { Position } from './position.js';
 
 /** `<xid>-<seq>`: the id of the event that the position lies behind. */
@@ -15,11 +15,8 @@ export function parsePosition(text: string): Position {
   return { xid: BigInt(xid), seq: BigInt(seq) };
 }
 
-/**
- * Only below the oldest transaction that is still open: it may yet commit events there, and a reader who had gone past would
- * never see them. Of every reader's WHERE clause, with the events as `e`.
- */
-const SETTLED = 'e.xid < pg_snapshot_xmin(pg_current_snapshot())';
+/** Of every reader's WHERE clause, with the events as `e`. */
+const SETTLED = `e.xid < ${LOG_HORIZON}`;
 
 /** $1 merchant, $2 and $3 position, $4 how many. A range of the primary key. */
 const READ_LOG = `

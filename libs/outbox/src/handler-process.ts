@@ -30,11 +30,15 @@ export interface ProcessOptions {
 interface Child {
   process: ChildProcess;
   claimant: string;
+  /** The end of what it has written to its stderr. */
+  said: string;
 }
 
 /** A new process has its modules to load before it reports anything. */
 const START_MS = 30_000;
 const END_MS = 2_000;
+const SAID_KEPT = 16_384;
+const SAID_TOLD = 300;
 
 /** A process for one consumer's handler, made when it is needed and replaced when it is lost. One task at a time. */
 export class HandlerProcess {
@@ -70,12 +74,13 @@ export class HandlerProcess {
   #run(task: Task): Promise<Report> {
     const { silenceMs } = this.#options;
     this.#child ??= this.#start();
-    const { process: child, claimant } = this.#child;
+    const current = this.#child;
+    const { process: child, claimant } = current;
     return new Promise((resolve, reject) => {
       let silence: NodeJS.Timeout;
       const settle = (how: () => void): void => {
         clearTimeout(silence);
-        child.off('message', onMessage).off('error', onError).off('exit', onExit);
+        child.off('message', onMessage).off('error', onError).off('close', onClose);
         how();
       };
       const lose = (why: string): void => {
@@ -94,9 +99,10 @@ export class HandlerProcess {
         else settle(() => resolve(report));
       };
       const onError = (error: Error): void => lose(`the handler's process failed: ${error.message}`);
-      const onExit = (code: number | null, signal: string | null): void =>
-        lose(`the handler's process ended with ${signal ?? `code ${code}`}`);
-      child.on('message', onMessage).on('error', onError).on('exit', onExit);
+      // 'close', not 'exit': only then has everything been read that it said.
+      const onClose = (code: number | null, signal: string | null): void =>
+        lose(`the handler's process ended with ${signal ?? `code ${code}`}${lastWords(current.said)}`);
+      child.on('message', onMessage).on('error', onError).on('close', onClose);
       watch(Math.max(silenceMs, START_MS));
       child.send(task, (error) => error && lose(`the handler's process cannot be reached: ${error.message}`));
     });
@@ -108,6 +114,12 @@ export class HandlerProcess {
     const child = fork(fileURLToPath(entry), {
       execArgv: [`--max-old-space-size=${memoryMb}`, ...execArgv],
       serialization: 'advanced',
+      // V8 writes pages when it runs out of memory. They are of use to nobody but as the reason of a dead letter.
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+    });
+    const started: Child = { process: child, claimant, said: '' };
+    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
+      started.said = (started.said + chunk).slice(-SAID_KEPT);
     });
     // Between tasks: the next one gets a new process.
     child.on('error', () => undefined);
@@ -115,6 +127,13 @@ export class HandlerProcess {
       if (this.#child?.process === child) this.#child = undefined;
     });
     child.send({ ...this.#data, claimant } satisfies ProcessData);
-    return { process: child, claimant };
+    return started;
   }
+}
+
+/** Of what a process wrote before it ended, the line that says why. */
+function lastWords(said: string): string {
+  const lines = said.split('\n').filter((line) => line.trim() !== '');
+  const why = lines.find((line) => /^(FATAL ERROR|\w*Error)\b/.test(line)) ?? lines.at(-1);
+  return why === undefined ? '' : `: ${why.trim().slice(0, SAID_TOLD)}`;
 }

@@ -6,8 +6,11 @@ const HINT_EVERY_MS = 10;
 const CONNECT_TIMEOUT_MS = 2_000;
 const RECONNECT_LONGEST_MS = 1_000;
 
-function channelOf(databaseUrl: string): string {
-  return `counterfoil:events:${new URL(databaseUrl).pathname.slice(1)}`;
+/** What a hint is about: that events were committed, or that webhooks became due. */
+type Topic = 'events' | 'webhooks';
+
+function channelOf(topic: Topic, databaseUrl: string): string {
+  return `counterfoil:${topic}:${new URL(databaseUrl).pathname.slice(1)}`;
 }
 
 function connect(url: string): Redis {
@@ -33,9 +36,9 @@ export class HintSender {
   #timer: NodeJS.Timeout | undefined;
   #isDue = false;
 
-  constructor(url: string, databaseUrl: string) {
+  constructor(url: string, databaseUrl: string, topic: Topic = 'events') {
     this.#redis = connect(url);
-    this.#channel = channelOf(databaseUrl);
+    this.#channel = channelOf(topic, databaseUrl);
   }
 
   /** Costs nothing on the way of a posting: at most one message in HINT_EVERY_MS, sent and forgotten. */
@@ -68,11 +71,15 @@ export class HintReceiver {
   readonly #logger: Logger;
   #failures = 0;
 
-  constructor(url: string, databaseUrl: string, { onHint, logger }: { onHint: () => void; logger: Logger }) {
+  constructor(
+    url: string,
+    databaseUrl: string,
+    { onHint, logger, topic = 'events' }: { onHint: () => void; logger: Logger; topic?: Topic },
+  ) {
     this.#redis = connect(url);
     this.#logger = logger;
     this.#redis.on('message', onHint);
-    this.#redis.on('ready', () => void this.#subscribe(channelOf(databaseUrl)));
+    this.#redis.on('ready', () => void this.#subscribe(channelOf(topic, databaseUrl)));
   }
 
   /** Subscriptions that Redis refused or did not answer: until one succeeds, relays wait their idle time. */

@@ -6,6 +6,13 @@ import type { Position } from './position.js';
 /** Of `events e`. */
 export const LOGGED_COLUMNS = 'e.merchant_id, e.xid, e.seq, e.type, e.version, e.occurred_at, e.trace_context, e.data';
 
+/**
+ * The place of the oldest transaction that is still open: it may yet commit events there, and a reader who had gone past would never
+ * see them. Below it nothing can appear any more; nor from an earlier epoch, whose server is gone. Asked once a statement, and as a
+ * value: a function within the condition might leak rows past row-level security, and the index would not be used.
+ */
+export const LOG_HORIZON = '(SELECT log_horizon())';
+
 /** $1 partition, $2 $3 after, $4 $5 up to, $6 limit. In the scope `relay`. */
 const OF_PARTITION = {
   name: 'log-of-partition',

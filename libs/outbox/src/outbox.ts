@@ -25,6 +25,8 @@ export interface OutboxParts {
   /** What is applied from BullMQ jobs. Without REDIS_QUEUE_URL they stand still. */
   consumers: readonly Consumer[];
   process: Pick<ProcessOptions, 'entry' | 'execArgv'>;
+  /** Told, once it is committed, that a consumer has applied something here. */
+  onApplied?: (consumer: string) => void;
 }
 
 const DEAD_LETTERS = `
@@ -215,7 +217,7 @@ export class Outbox {
       this.#hosts.push(
         new ConsumerHost(
           name,
-          { connection: working, database, ids, logger },
+          { connection: working, database, ids, logger, onApplied: () => this.#parts.onApplied?.(name) },
           {
             prefix,
             jobLockMs: config.outbox.consumerJobLockMs,
@@ -238,6 +240,7 @@ export class Outbox {
   }
 
   async #watch(): Promise<void> {
+    await this.#store.enterEpoch();
     await this.#holdBack.round();
     const backlogs = new Map<string, Backlog>();
     for (const { consumer } of this.#relays) backlogs.set(consumer, await this.#store.backlog(consumer));

@@ -1,5 +1,6 @@
-/** A place in the log. Rows below the snapshot's xmin never gain predecessors, so that this order has no late-comers. */
+/** A place in the log. Rows below the log's horizon never gain predecessors, so that this order has no late-comers. */
 export interface Position {
+  /** Epoch and transaction id in one number: the id, moved behind all places of earlier epochs (docs/adr/0014). */
   readonly xid: bigint;
   readonly seq: bigint;
 }

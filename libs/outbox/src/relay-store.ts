@@ -1,5 +1,6 @@
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
+import { LOG_HORIZON } from './log-store.js';
 import type { Position, Stretch } from './position.js';
 
 /** Bounds one statement of the relay. */
@@ -16,8 +17,7 @@ const AFTER_SEQ = 'CASE WHEN a.consumer IS NULL THEN c.seq ELSE a.seq END';
  * $1 consumer, $2 partitions, $3 events a stretch, $4 milliseconds after which what was handed over but not applied is
  * handed over again. A consumer that keeps a position of its own is read from there, and has one stretch at a time in hand.
  *
- * Only rows below the snapshot's xmin are read: every transaction with a lower xid has ended, so that nothing can appear
- * before them any more. An id or a sequence alone would skip the event of a transaction that commits late.
+ * Only rows below the log's horizon are read. An id or a sequence alone would skip the event of a transaction that commits late.
  */
 const NEXT = {
   name: 'relay-next',
@@ -30,7 +30,7 @@ SELECT c.partition, ${AFTER_XID} AS after_xid, ${AFTER_SEQ} AS after_seq,
     SELECT array_agg(e.xid) AS xids, array_agg(e.seq) AS seqs, count(*)::int AS count
       FROM (SELECT xid, seq FROM events
              WHERE partition = c.partition AND (xid, seq) > (${AFTER_XID}, ${AFTER_SEQ})
-               AND xid < pg_snapshot_xmin(pg_current_snapshot())
+               AND xid < ${LOG_HORIZON}
              ORDER BY xid, seq LIMIT $3) e
   ) s
  WHERE c.consumer = $1 AND c.partition = ANY ($2::smallint[]) AND s.count > 0
@@ -62,13 +62,15 @@ RETURNING c.partition`,
 /** $1 consumer, $2 true: from what will be written next, false: from the beginning of the log. Several processes may do so at once. */
 const REGISTER_CURSORS = `
 INSERT INTO relay_cursors (consumer, partition, xid, seq)
-SELECT $1, partition, CASE WHEN $2 THEN pg_snapshot_xmin(pg_current_snapshot()) ELSE '0'::xid8 END, 0 FROM relay_partitions
+SELECT $1, partition, CASE WHEN $2 THEN ${LOG_HORIZON} ELSE '0'::xid8 END, 0 FROM relay_partitions
  ORDER BY partition
 ON CONFLICT DO NOTHING`;
 const REGISTER_POSITIONS = `
 INSERT INTO consumer_positions (consumer, partition, xid, seq) SELECT consumer, partition, xid, seq FROM relay_cursors WHERE consumer = $1
  ORDER BY partition
 ON CONFLICT DO NOTHING`;
+
+const ENTER_EPOCH = 'SELECT enter_log_epoch()';
 
 export interface Backlog {
   /** Events that the consumer has not got yet, at most BACKLOG_COUNTED a partition. */
@@ -115,9 +117,16 @@ export class RelayStore {
   /** Makes the consumer known; one that is known already goes on where it was. */
   async register(consumer: string, options: { from: 'beginning' | 'now'; keepsPosition: boolean }): Promise<void> {
     await this.#database.transaction('relay', deadline(), async (client) => {
+      // A horizon to begin at is there once this server has an epoch.
+      await client.query({ text: ENTER_EPOCH });
       await client.query({ text: REGISTER_CURSORS, values: [consumer, options.from === 'now'] });
       if (options.keepsPosition) await client.query({ text: REGISTER_POSITIONS, values: [consumer] });
     });
+  }
+
+  /** Begins the log's next epoch where the server is another one, or has gone back. Whoever appends does it, too. */
+  async enterEpoch(): Promise<void> {
+    await this.#database.write('relay', deadline(), { text: ENTER_EPOCH });
   }
 
   /** What is to be handed over next, at most one stretch a partition. */

@@ -125,6 +125,21 @@ export const ENVIRONMENT = z.object({
   BATCH_BODY_LIMIT_BYTES: integer({ default: 8 * MIB, min: 1_024, max: 256 * MIB }).describe(
     'Largest body of a batch route.',
   ),
+  PAGE_LIMIT_BYTES: integer({ default: MIB, min: 1_024, max: 64 * MIB }).describe(
+    'About how many bytes a page of a list may have: it ends there, with `has_more` and its cursor, whatever `limit` says.',
+  ),
+  PIPELINE_LIMIT: integer({ default: 100, min: 0, max: 10_000 }).describe(
+    'Requests that may wait on a connection while one before them is answered; the connection is closed behind those.',
+  ),
+  WRITE_TIMEOUT_MS: integer({ default: 30_000, min: 100, max: 600_000 }).describe(
+    'How long a client may take to take an answer that is there; then its connection is cut. Streams have limits of their own.',
+  ),
+  UNSENT_LIMIT_BYTES: integer({ default: 256 * MIB, min: MIB, max: 65_536 * MIB }).describe(
+    'Bytes of answers that may wait for their clients to take them; beyond that reads are told `overloaded`.',
+  ),
+  UNSENT_MERCHANT_LIMIT_BYTES: integer({ default: 32 * MIB, min: MIB, max: 65_536 * MIB }).describe(
+    'The same for one merchant, and for all callers without one together.',
+  ),
   API_KEY_CACHE_MS: integer({ default: 3_000, min: 0, max: 5_000 }).describe(
     'How long a process trusts an API key that it looked up: the longest that a revoked key still works.',
   ),
@@ -183,7 +198,7 @@ export const ENVIRONMENT = z.object({
       'Addresses that `/metrics` answers, separated by commas; for all others, and for what a proxy forwards, there is no such route.',
     ),
   METRICS_PORT: integer({ default: 0, min: 0, max: 65_535 }).describe(
-    'Port on which the worker serves `/metrics` at HOST; 0: it does not. The API serves it on its own port.',
+    'Port on which a process, API or worker, serves `/metrics` at HOST, and nothing else; each needs its own. 0: it does not.',
   ),
   CURSOR_SECRET: z
     .string()
@@ -229,6 +244,11 @@ export interface Config {
   readonly idempotencyRetentionHours: number;
   readonly bodyLimitBytes: number;
   readonly batchBodyLimitBytes: number;
+  readonly pageLimitBytes: number;
+  readonly pipelineLimit: number;
+  readonly writeTimeoutMs: number;
+  readonly unsentLimitBytes: number;
+  readonly unsentMerchantLimitBytes: number;
   readonly apiKeyCacheMs: number;
   readonly expiryIntervalMs: number;
   readonly cacheWritePolicy: 'available' | 'strict';
@@ -295,6 +315,11 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     idempotencyRetentionHours: values.IDEMPOTENCY_RETENTION_HOURS,
     bodyLimitBytes: values.BODY_LIMIT_BYTES,
     batchBodyLimitBytes: values.BATCH_BODY_LIMIT_BYTES,
+    pageLimitBytes: values.PAGE_LIMIT_BYTES,
+    pipelineLimit: values.PIPELINE_LIMIT,
+    writeTimeoutMs: values.WRITE_TIMEOUT_MS,
+    unsentLimitBytes: values.UNSENT_LIMIT_BYTES,
+    unsentMerchantLimitBytes: values.UNSENT_MERCHANT_LIMIT_BYTES,
     apiKeyCacheMs: values.API_KEY_CACHE_MS,
     expiryIntervalMs: values.EXPIRY_INTERVAL_MS,
     cacheWritePolicy: values.CACHE_WRITE_POLICY,

@@ -30,11 +30,14 @@ export const WEBHOOK_ENVIRONMENT = {
   WEBHOOK_SECRET_OVERLAP_HOURS: integer({ default: 24, min: 0, max: 720 }).describe(
     'How long a secret goes on signing after it was rotated; five sign at most.',
   ),
-  WEBHOOK_POLL_MS: integer({ default: 250, min: 10, max: 60_000 }).describe(
-    'How often the worker looks for webhook deliveries that are due.',
+  WEBHOOK_POLL_MS: integer({ default: 30_000, min: 10, max: 600_000 }).describe(
+    'How often the worker looks for webhook deliveries that are due and that nothing told it of: a safety net, for hints that were lost and workers that died.',
   ),
   WEBHOOK_CONCURRENCY: integer({ default: 50, min: 1, max: 1_000 }).describe(
-    'Endpoints that a worker sends to at once. Each gets one request at a time.',
+    'Webhook requests that a worker has in hand at once.',
+  ),
+  WEBHOOK_ENDPOINT_CONCURRENCY: integer({ default: 10, min: 1, max: 100 }).describe(
+    'How many of them one endpoint gets, if its `ordering` is `none`; an endpoint whose is `strict` gets one.',
   ),
   WEBHOOK_CONNECT_TIMEOUT_MS: integer({ default: 5_000, min: 10, max: 60_000 }).describe(
     'How long finding and connecting to an endpoint may take, TLS included.',
@@ -76,6 +79,7 @@ export interface WebhookSettings {
   readonly secretOverlapMs: number;
   readonly pollMs: number;
   readonly concurrency: number;
+  readonly endpointConcurrency: number;
   readonly connectTimeoutMs: number;
   readonly headersTimeoutMs: number;
   readonly timeoutMs: number;
@@ -96,6 +100,7 @@ export function webhookSettings(values: z.output<typeof environment>): WebhookSe
     secretOverlapMs: values.WEBHOOK_SECRET_OVERLAP_HOURS * HOUR_MS,
     pollMs: values.WEBHOOK_POLL_MS,
     concurrency: values.WEBHOOK_CONCURRENCY,
+    endpointConcurrency: values.WEBHOOK_ENDPOINT_CONCURRENCY,
     connectTimeoutMs: values.WEBHOOK_CONNECT_TIMEOUT_MS,
     headersTimeoutMs: values.WEBHOOK_HEADERS_TIMEOUT_MS,
     timeoutMs: values.WEBHOOK_TIMEOUT_MS,

@@ -1,3 +1,5 @@
+import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/limits.js';
+import { merchantDay } from '#ledger/merchant-day.js';
 import { type Check, FORGOTTEN_UNTIL } from '#ledger/verify.js';
 
 /** $1 merchant. Up to where the consumer has applied the merchant's events: nowhere, for one that never ran. */
@@ -17,7 +19,7 @@ SELECT e.* FROM events e CROSS JOIN (${POSITION}) p
 
 /** $1 merchant. A fold of its own, so that a mistake of the consumer's is not repeated here. */
 const FOLDED = `
-SELECT (e.occurred_at AT TIME ZONE m.time_zone)::date AS day, (x ->> 'account_id')::bigint AS account_id,
+SELECT ${merchantDay('m', `(e.data ->> 'effective_at')::timestamptz`)} AS day, (x ->> 'account_id')::bigint AS account_id,
        e.data ->> 'type' AS type, x ->> 'currency' AS currency,
        count(*) FILTER (WHERE x ->> 'direction' = 'debit') AS debit_count,
        coalesce(sum((x ->> 'posted')::numeric) FILTER (WHERE x ->> 'direction' = 'debit'), 0) AS debit_amount,
@@ -26,9 +28,12 @@ SELECT (e.occurred_at AT TIME ZONE m.time_zone)::date AS day, (x ->> 'account_id
   FROM (${APPLIED}) e JOIN merchants m ON m.id = e.merchant_id CROSS JOIN LATERAL json_array_elements(e.data -> 'entries') x
  WHERE x ->> 'posted' <> '0' GROUP BY 1, 2, 3, 4`;
 
+/** $1 merchant. When the newest entry that has been forgotten took effect, at the latest. */
+const FORGOTTEN_EFFECTS = `(${FORGOTTEN_UNTIL}) + interval '${EFFECTIVE_AT_MAX_AHEAD_MS} milliseconds'`;
+
 /** $1 merchant. Days of which no event has been forgotten. */
 const WHOLE = `
-day > (SELECT ((${FORGOTTEN_UNTIL}) AT TIME ZONE time_zone)::date FROM merchants WHERE id = $1)`;
+day > (SELECT ${merchantDay('m', 'f.at')} FROM merchants m CROSS JOIN (SELECT ${FORGOTTEN_EFFECTS} AS at) f WHERE m.id = $1)`;
 
 const SERVED = `
 SELECT * FROM daily_summaries

@@ -1,3 +1,4 @@
+import { merchantDay } from '#ledger/merchant-day.js';
 import { readEvent } from '#outbox/catalogue.js';
 import type { Consumer, LoggedEvent } from '#outbox/consumer.js';
 import { int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
@@ -5,7 +6,7 @@ import type { TransactionClient } from '#platform/postgres.js';
 
 /**
  * $1 generation, null: the one that is served; then arrays, one element an entry: $2 merchants, $3 accounts, $4 types,
- * $5 currencies, $6 when recorded, $7 debits, $8 credits (one of the two is 0). Sorted, so that two transactions which
+ * $5 currencies, $6 when effective, $7 debits, $8 credits (one of the two is 0). Sorted, so that two transactions which
  * meet on rows never wait for each other in a circle.
  */
 const ADD = {
@@ -14,7 +15,7 @@ const ADD = {
 INSERT INTO daily_summaries AS d (merchant_id, generation, day, account_id, type, currency,
                                   debit_count, debit_amount, credit_count, credit_amount)
 SELECT e.merchant_id, coalesce($1::int, (SELECT generation FROM projections WHERE name = 'daily_summaries')),
-       (e.at AT TIME ZONE m.time_zone)::date AS day, e.account_id, e.type, e.currency,
+       ${merchantDay('m', 'e.at')} AS day, e.account_id, e.type, e.currency,
        count(*) FILTER (WHERE e.debit > 0), sum(e.debit), count(*) FILTER (WHERE e.credit > 0), sum(e.credit)
   FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[])
        AS e (merchant_id, account_id, type, currency, at, debit, credit)
@@ -36,7 +37,10 @@ interface Addition {
   credit: bigint;
 }
 
-/** The read model `daily_summaries`: what was posted to an account on a day, by type and currency. Holds are not in it. */
+/**
+ * The read model `daily_summaries`: what took effect on an account on a day, by type and currency. Holds are not in it. The day is that
+ * of `effective_at` where the merchant then is, so that what comes in late changes days of the past.
+ */
 export class DailySummaries implements Consumer {
   readonly name: string;
   // Sums do not mind in which order they grow.
@@ -69,7 +73,7 @@ export class DailySummaries implements Consumer {
 function additionsOf(logged: LoggedEvent): Addition[] {
   const event = readEvent(logged);
   if (!('entries' in event.data)) return [];
-  const { entries, type } = event.data;
+  const { entries, type, effective_at: effectiveAt } = event.data;
   return entries
     .filter(({ posted }) => posted !== '0')
     .map(({ account_id, currency, direction, posted }) => ({
@@ -77,7 +81,7 @@ function additionsOf(logged: LoggedEvent): Addition[] {
       accountId: BigInt(account_id),
       type,
       currency,
-      atMs: event.occurredAtMs,
+      atMs: Date.parse(effectiveAt),
       debit: direction === 'debit' ? BigInt(posted) : 0n,
       credit: direction === 'credit' ? BigInt(posted) : 0n,
     }));

@@ -7,6 +7,7 @@ import type { TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
 import { generateApiKey, hintOf, sha256 } from './api-key.js';
+import { TimeZones } from './time-zones.js';
 
 export interface NewMerchant {
   name: string;
@@ -26,7 +27,7 @@ export interface CreatedMerchant extends NewMerchant {
   apiKey: { id: bigint; secret: string };
 }
 
-/** Opens a merchant with its system accounts and its first API key: all of it or nothing. */
+/** Opens a merchant with its system accounts and its first API key: all of it or nothing. Throws `validation_failed`. */
 export class CreateMerchantCommand extends Command<Answer> {
   constructor(
     readonly bounds: RequestBounds,
@@ -49,9 +50,11 @@ export class CreateMerchantHandler implements ICommandHandler<CreateMerchantComm
   constructor(
     private readonly requests: IdempotentRequests,
     private readonly ids: SnowflakeGenerator,
+    private readonly zones: TimeZones,
   ) {}
 
   async execute({ bounds, merchant, answering }: CreateMerchantCommand): Promise<Answer> {
+    await this.zones.check(merchant.timeZone, bounds.deadline);
     const id = this.ids.next();
     const accounts = systemAccounts(merchant.currencies, () => this.ids.next());
     const apiKey = { id: this.ids.next(), secret: generateApiKey(id) };

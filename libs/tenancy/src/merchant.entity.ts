@@ -10,7 +10,7 @@ export class Merchant {
   @Column({ type: 'text' })
   name: string;
 
-  /** IANA name, in which the business day and the cutoff are meant. */
+  /** IANA name: the zone that it was opened in; later ones are in merchant_time_zones. */
   @Column({ name: 'time_zone', type: 'text' })
   timeZone: string;
 

@@ -9,12 +9,16 @@ import { Authenticator } from './authenticator.js';
 import { CreateMerchantHandler } from './create-merchant.command.js';
 import { ApiKey, Merchant } from './merchant.entity.js';
 import { GetMerchantHandler, ListMerchantsHandler } from './merchant.queries.js';
+import { TimeZones } from './time-zones.js';
+import { UpdateMerchantHandler } from './update-merchant.command.js';
 
 /** Merchants and their keys. Needs PlatformModule. */
 @Module({
   imports: [CqrsModule, TypeOrmModule.forFeature([Merchant, ApiKey])],
   providers: [
     CreateMerchantHandler,
+    UpdateMerchantHandler,
+    { provide: TimeZones, useFactory: (database: Database) => new TimeZones(database), inject: [Database] },
     IssueApiKeyHandler,
     RevokeApiKeyHandler,
     ListApiKeysHandler,

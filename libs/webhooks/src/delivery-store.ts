@@ -2,13 +2,32 @@ import { currentVersion } from '#outbox/catalogue.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
+import type { Ordering } from './endpoint.js';
 
 /** Bounds one statement of the sender. */
 const STATEMENT_DEADLINE_MS = 5_000;
 
 /**
- * $1 merchants, $2 lease in milliseconds, $3 limit. Takes endpoints whose line has something due at its head and that no
- * sender holds; those that another one is just taking are passed over. Behind a head that backs off the others wait.
+ * What an endpoint is sent next. In order: the head of its line, behind which the others wait, also while it backs off. Without
+ * order: what is due first.
+ */
+const HEAD = `
+            (SELECT next_attempt_at FROM webhook_deliveries
+              WHERE e.ordering = 'strict' AND merchant_id = e.merchant_id AND endpoint_id = e.id AND status = 'due'
+              ORDER BY redelivery DESC, event_xid, event_seq LIMIT 1)
+            UNION ALL
+            (SELECT next_attempt_at FROM webhook_deliveries
+              WHERE e.ordering = 'none' AND merchant_id = e.merchant_id AND endpoint_id = e.id AND status = 'due'
+              ORDER BY redelivery DESC, next_attempt_at, id LIMIT 1)`;
+const KEYS = `
+          ARRAY(SELECT key FROM webhook_secrets s
+                 WHERE s.merchant_id = e.merchant_id AND s.endpoint_id = e.id
+                   AND (s.expires_at IS NULL OR s.expires_at > now())
+                 ORDER BY s.expires_at DESC NULLS FIRST) AS keys`;
+
+/**
+ * $1 merchants, $2 lease in milliseconds, $3 limit. Takes endpoints that have something due and that no sender holds; those
+ * that another one is just taking are passed over. Those that were served longest ago come first.
  */
 const CLAIM = {
   name: 'webhooks-claim',
@@ -18,31 +37,55 @@ UPDATE webhook_endpoints e
   FROM (SELECT e.merchant_id, e.id
           FROM unnest($1::bigint[]) AS m (id)
           JOIN webhook_endpoints e ON e.merchant_id = m.id AND e.status = 'enabled' AND e.lease_expires_at <= now()
-          CROSS JOIN LATERAL (
-            SELECT next_attempt_at FROM webhook_deliveries
-             WHERE merchant_id = e.merchant_id AND endpoint_id = e.id AND status = 'due'
-             ORDER BY redelivery DESC, event_xid, event_seq LIMIT 1) head
+          CROSS JOIN LATERAL (${HEAD}) head
          WHERE head.next_attempt_at <= now()
-         ORDER BY head.next_attempt_at LIMIT $3
+         ORDER BY e.lease_expires_at, head.next_attempt_at LIMIT $3
            FOR NO KEY UPDATE OF e SKIP LOCKED) due
  WHERE e.merchant_id = due.merchant_id AND e.id = due.id
-RETURNING e.merchant_id, e.id, e.lease_epoch, e.url,
-          ARRAY(SELECT key FROM webhook_secrets s
-                 WHERE s.merchant_id = e.merchant_id AND s.endpoint_id = e.id
-                   AND (s.expires_at IS NULL OR s.expires_at > now())
-                 ORDER BY s.expires_at DESC NULLS FIRST) AS keys`,
+RETURNING e.merchant_id, e.id, e.lease_epoch, e.url, e.ordering, ${KEYS}`,
 };
 
-/** $1 merchant, $2 endpoint, $3 limit. data is null when the log no longer has the event. */
-const LINE = {
-  name: 'webhooks-line',
+/** $1 merchant, $2 endpoint, $3 epoch, $4 lease in milliseconds. Its secrets may have been rotated since the claim. */
+const RENEW = {
+  name: 'webhooks-renew',
   text: `
+UPDATE webhook_endpoints e SET lease_expires_at = now() + $4::int * interval '1 millisecond'
+ WHERE merchant_id = $1 AND id = $2 AND lease_epoch = $3 AND status = 'enabled'
+RETURNING e.merchant_id, e.id, e.lease_epoch, e.url, e.ordering, ${KEYS}`,
+};
+
+/** $1 merchants, $2 milliseconds to look ahead. When endpoints that have nothing due have something next. */
+const DUE_TIMES = {
+  name: 'webhooks-due-times',
+  text: `
+SELECT e.merchant_id, min(extract(epoch FROM head.next_attempt_at - now()) * 1000)::float8 AS in_ms
+  FROM unnest($1::bigint[]) AS m (id)
+  JOIN webhook_endpoints e ON e.merchant_id = m.id AND e.status = 'enabled'
+  CROSS JOIN LATERAL (${HEAD}) head
+ WHERE head.next_attempt_at > now() AND head.next_attempt_at <= now() + $2::bigint * interval '1 millisecond'
+ GROUP BY e.merchant_id`,
+};
+
+/** data is null when the log no longer has the event. */
+const DELIVERIES = `
 SELECT d.id, d.event_xid, d.event_seq, d.event_type, d.redelivery, d.tries, d.next_attempt_at <= now() AS is_due,
        e.version, e.occurred_at, e.trace_context, e.data
   FROM webhook_deliveries d
-  LEFT JOIN events e ON e.merchant_id = d.merchant_id AND e.xid = d.event_xid AND e.seq = d.event_seq
+  LEFT JOIN events e ON e.merchant_id = d.merchant_id AND e.xid = d.event_xid AND e.seq = d.event_seq`;
+/** $1 merchant, $2 endpoint, $3 limit. */
+const LINE = {
+  name: 'webhooks-line',
+  text: `${DELIVERIES}
  WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.status = 'due'
  ORDER BY d.redelivery DESC, d.event_xid, d.event_seq LIMIT $3`,
+};
+
+/** $1 merchant, $2 endpoint, $3 limit, $4 those that are in hand. */
+const DUE = {
+  name: 'webhooks-due',
+  text: `${DELIVERIES}
+ WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.status = 'due' AND d.next_attempt_at <= now() AND d.id <> ALL ($4::bigint[])
+ ORDER BY d.redelivery DESC, d.next_attempt_at, d.id LIMIT $3`,
 };
 
 /**
@@ -97,6 +140,7 @@ export interface EndpointLease {
   readonly endpointId: bigint;
   readonly epoch: bigint;
   readonly url: string;
+  readonly ordering: Ordering;
   /** Secrets that sign, the current one first. Never logged. */
   readonly keys: readonly Buffer[];
 }
@@ -136,39 +180,42 @@ export class DeliveryStore {
   async claim(merchantIds: readonly bigint[], options: { leaseMs: number; limit: number }): Promise<EndpointLease[]> {
     const values = [int8Array(merchantIds), options.leaseMs, options.limit];
     const rows = await this.#database.write<ClaimRow>({ merchantIds }, deadline(), { ...CLAIM, values });
-    return rows.map((row) => ({
-      merchantId: row.merchant_id,
-      endpointId: row.id,
-      epoch: row.lease_epoch,
-      url: row.url,
-      keys: row.keys,
-    }));
+    return rows.map(leaseOf);
+  }
+
+  /** The same right for longer, with the secrets of now; undefined when it is somebody else's, or the endpoint not enabled. */
+  async renew({ merchantId, endpointId, epoch }: EndpointLease, leaseMs: number): Promise<EndpointLease | undefined> {
+    const values = [merchantId, endpointId, epoch, leaseMs];
+    const [row] = await this.#database.write<ClaimRow>({ merchantIds: [merchantId] }, deadline(), { ...RENEW, values });
+    return row && leaseOf(row);
+  }
+
+  /** In how many milliseconds merchants that have nothing due have something next, within `aheadMs`. */
+  async dueTimes(merchantIds: readonly bigint[], aheadMs: number): Promise<{ merchantId: bigint; inMs: number }[]> {
+    const values = [int8Array(merchantIds), aheadMs];
+    const rows = await this.#database.read<{ merchant_id: bigint; in_ms: number }>({ merchantIds }, deadline(), {
+      ...DUE_TIMES,
+      values,
+    });
+    return rows.map((row) => ({ merchantId: row.merchant_id, inMs: row.in_ms }));
   }
 
   /** The beginning of an endpoint's line, in the order of sending. */
   async line({ merchantId, endpointId }: EndpointLease, limit: number): Promise<DueDelivery[]> {
-    const rows = await this.#database.read<DueRow>({ merchantIds: [merchantId] }, deadline(), {
-      ...LINE,
-      values: [merchantId, endpointId, limit],
-    });
-    return rows.map((row) => ({
-      id: row.id,
-      xid: row.event_xid,
-      seq: row.event_seq,
-      type: row.event_type,
-      redelivery: row.redelivery,
-      tries: row.tries,
-      isDue: row.is_due,
-      event:
-        row.data === null
-          ? undefined
-          : {
-              version: row.version,
-              occurredAtMs: row.occurred_at,
-              traceContext: row.trace_context ?? undefined,
-              data: row.data,
-            },
-    }));
+    const values = [merchantId, endpointId, limit];
+    const scope = { merchantIds: [merchantId] };
+    return (await this.#database.read<DueRow>(scope, deadline(), { ...LINE, values })).map(deliveryOf);
+  }
+
+  /** What is due to an endpoint without order, but for what is in hand. */
+  async due(
+    { merchantId, endpointId }: EndpointLease,
+    inHand: readonly bigint[],
+    limit: number,
+  ): Promise<DueDelivery[]> {
+    const values = [merchantId, endpointId, limit, int8Array(inHand)];
+    const scope = { merchantIds: [merchantId] };
+    return (await this.#database.read<DueRow>(scope, deadline(), { ...DUE, values })).map(deliveryOf);
   }
 
   /** Records a try and renews the lease. Undefined, and nothing recorded, when the lease is somebody else's by now. */
@@ -213,7 +260,13 @@ interface ClaimRow extends Record<string, unknown> {
   id: bigint;
   lease_epoch: bigint;
   url: string;
+  ordering: Ordering;
   keys: Buffer[];
+}
+
+function leaseOf(row: ClaimRow): EndpointLease {
+  const { merchant_id: merchantId, id: endpointId, lease_epoch: epoch, url, ordering, keys } = row;
+  return { merchantId, endpointId, epoch, url, ordering, keys };
 }
 
 interface DueRow extends Record<string, unknown> {
@@ -228,6 +281,27 @@ interface DueRow extends Record<string, unknown> {
   occurred_at: number;
   trace_context: string | null;
   data: string | null;
+}
+
+function deliveryOf(row: DueRow): DueDelivery {
+  return {
+    id: row.id,
+    xid: row.event_xid,
+    seq: row.event_seq,
+    type: row.event_type,
+    redelivery: row.redelivery,
+    tries: row.tries,
+    isDue: row.is_due,
+    event:
+      row.data === null
+        ? undefined
+        : {
+            version: row.version,
+            occurredAtMs: row.occurred_at,
+            traceContext: row.trace_context ?? undefined,
+            data: row.data,
+          },
+  };
 }
 
 function deadline(): Deadline {

@@ -7,6 +7,7 @@ import {
   type DeliveryStatus,
   type DisabledReason,
   type EndpointStatus,
+  type Ordering,
   type WebhookAttempt,
   type WebhookDelivery,
   type WebhookEndpoint,
@@ -15,7 +16,7 @@ import {
 /** Attempts that a delivery is shown with. */
 const ATTEMPTS_SHOWN = 20;
 
-const ENDPOINT_COLUMNS = 'id, url, event_types, status, disabled_reason, failing_since';
+const ENDPOINT_COLUMNS = 'id, url, event_types, ordering, status, disabled_reason, failing_since';
 const SELECT_ENDPOINT = `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints WHERE merchant_id = $1 AND id = $2 AND status <> 'deleted'`;
 const SELECT_ENDPOINTS = `
 SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
@@ -23,8 +24,8 @@ SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
 
 /** $5 most endpoints. Two at the same moment may pass it by one, which harms nobody. */
 const INSERT_ENDPOINT = `
-INSERT INTO webhook_endpoints (merchant_id, id, url, event_types, created_at)
-SELECT $1, $2, $3, $4::text[], snowflake_time($2)
+INSERT INTO webhook_endpoints (merchant_id, id, url, event_types, ordering, created_at)
+SELECT $1, $2, $3, $4::text[], $6, snowflake_time($2)
  WHERE (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = $1 AND status <> 'deleted') < $5`;
 const INSERT_SECRET = `
 INSERT INTO webhook_secrets (merchant_id, endpoint_id, id, key, created_at) VALUES ($1, $2, $3, $4, snowflake_time($3))`;
@@ -53,7 +54,7 @@ UPDATE webhook_endpoints SET status = 'deleted', disabled_reason = NULL
 const ENABLE_ENDPOINT = `
 WITH enabled AS (
   UPDATE webhook_endpoints
-     SET status = 'enabled', disabled_reason = NULL, failing_since = NULL, since_xid = pg_current_xact_id()
+     SET status = 'enabled', disabled_reason = NULL, failing_since = NULL, since_xid = log_xid()
    WHERE merchant_id = $1 AND id = $2 AND status = 'disabled' RETURNING id
 )
 UPDATE webhook_deliveries d SET tries = 0, next_attempt_at = now()
@@ -89,6 +90,7 @@ interface EndpointRow extends Record<string, unknown> {
   id: bigint;
   url: string;
   event_types: EventType[] | null;
+  ordering: Ordering;
   status: EndpointStatus;
   disabled_reason: DisabledReason | null;
   failing_since: number | null;
@@ -99,6 +101,7 @@ function endpointOf(row: EndpointRow): WebhookEndpoint {
     id: row.id,
     url: row.url,
     eventTypes: row.event_types,
+    ordering: row.ordering,
     status: row.status,
     disabledReason: row.disabled_reason,
     failingSinceMs: row.failing_since,
@@ -132,10 +135,10 @@ export async function listEndpoints(
 export async function insertEndpoint(
   client: TransactionClient,
   merchantId: bigint,
-  endpoint: { id: bigint; url: string; eventTypes: readonly EventType[] | null },
+  endpoint: { id: bigint; url: string; eventTypes: readonly EventType[] | null; ordering: Ordering },
   limit: number,
 ): Promise<boolean> {
-  const values = [merchantId, endpoint.id, endpoint.url, endpoint.eventTypes, limit];
+  const values = [merchantId, endpoint.id, endpoint.url, endpoint.eventTypes, limit, endpoint.ordering];
   return (await client.query({ text: INSERT_ENDPOINT, values })).rowCount === 1;
 }
 

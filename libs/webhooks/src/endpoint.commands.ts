@@ -6,7 +6,8 @@ import { type Answer, type Answering, IdempotentRequests } from '#platform/idemp
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { WebhookSettings } from '#platform/webhook-settings.js';
-import type { WebhookDelivery, WebhookEndpoint } from './endpoint.js';
+import { DueHints } from './due-hints.js';
+import type { Ordering, WebhookDelivery, WebhookEndpoint } from './endpoint.js';
 import {
   deleteEndpoint,
   enableEndpoint,
@@ -33,7 +34,7 @@ export class CreateWebhookEndpointCommand extends Command<Answer> {
   constructor(
     readonly context: RequestContext,
     /** `eventTypes` null: all, also those that do not exist yet. */
-    readonly endpoint: { url: string; eventTypes: readonly EventType[] | null },
+    readonly endpoint: { url: string; eventTypes: readonly EventType[] | null; ordering: Ordering },
     readonly settings: WebhookSettings,
     readonly answering: Answering<EndpointWithSecret>,
   ) {
@@ -54,7 +55,7 @@ export class CreateWebhookEndpointHandler implements ICommandHandler<CreateWebho
     const [id, secretId, key] = [this.ids.next(), this.ids.next(), newKey()];
     const limit = settings.endpointsPerMerchant;
     return this.requests.answer(merchantId, context, answering, async (client) => {
-      if (!(await insertEndpoint(client, merchantId, { id, url, eventTypes: endpoint.eventTypes }, limit)))
+      if (!(await insertEndpoint(client, merchantId, { ...endpoint, id, url }, limit)))
         throw invalid('url', `is one too many: a merchant has at most ${limit} endpoints`);
       await insertSecret(client, merchantId, { endpointId: id, id: secretId, key });
       return { endpoint: await lockEndpoint(client, merchantId, id), secret: secretOf(key) };
@@ -153,15 +154,20 @@ export class EnableWebhookEndpointCommand extends Command<Answer> {
 
 @CommandHandler(EnableWebhookEndpointCommand)
 export class EnableWebhookEndpointHandler implements ICommandHandler<EnableWebhookEndpointCommand> {
-  constructor(private readonly requests: IdempotentRequests) {}
+  constructor(
+    private readonly requests: IdempotentRequests,
+    private readonly hints: DueHints,
+  ) {}
 
-  execute({ context, endpointId, answering }: EnableWebhookEndpointCommand): Promise<Answer> {
+  async execute({ context, endpointId, answering }: EnableWebhookEndpointCommand): Promise<Answer> {
     const { merchantId } = context;
-    return this.requests.answer(merchantId, context, answering, async (client) => {
+    const answer = await this.requests.answer(merchantId, context, answering, async (client) => {
       await lockEndpoint(client, merchantId, endpointId);
       await enableEndpoint(client, merchantId, endpointId);
       return lockEndpoint(client, merchantId, endpointId);
     });
+    this.hints.send();
+    return answer;
   }
 }
 
@@ -178,11 +184,14 @@ export class RedeliverCommand extends Command<Answer> {
 
 @CommandHandler(RedeliverCommand)
 export class RedeliverHandler implements ICommandHandler<RedeliverCommand> {
-  constructor(private readonly requests: IdempotentRequests) {}
+  constructor(
+    private readonly requests: IdempotentRequests,
+    private readonly hints: DueHints,
+  ) {}
 
-  execute({ context, deliveryId, answering }: RedeliverCommand): Promise<Answer> {
+  async execute({ context, deliveryId, answering }: RedeliverCommand): Promise<Answer> {
     const { merchantId } = context;
-    return this.requests.answer(merchantId, context, answering, async (client) => {
+    const answer = await this.requests.answer(merchantId, context, answering, async (client) => {
       const endpoint = await endpointOfDelivery(client, merchantId, deliveryId);
       if (!endpoint) throw notFound('webhook delivery');
       if (endpoint.status === 'disabled')
@@ -190,5 +199,7 @@ export class RedeliverHandler implements ICommandHandler<RedeliverCommand> {
       await makeDueAgain(client, merchantId, endpoint.id, deliveryId);
       return findDelivery(client, merchantId, endpoint.id, deliveryId);
     });
+    this.hints.send();
+    return answer;
   }
 }

@@ -4,11 +4,15 @@ export type EndpointStatus = 'enabled' | 'disabled';
 /** `failing`: nothing but failures for WEBHOOK_DISABLE_AFTER_HOURS; `gone`: it answered 410. */
 export type DisabledReason = 'failing' | 'gone';
 
+/** `none`: several at once, each waits for its own retry; `strict`: the log's, one after another. */
+export type Ordering = 'none' | 'strict';
+
 export interface WebhookEndpoint {
   id: bigint;
   url: string;
   /** Null: every type. */
   eventTypes: EventType[] | null;
+  ordering: Ordering;
   status: EndpointStatus;
   disabledReason: DisabledReason | null;
   /** Of the first failure since the last success, in milliseconds since 1970. */

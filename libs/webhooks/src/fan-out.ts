@@ -21,8 +21,9 @@ SELECT v.merchant_id, e.id, webhook_delivery_id(), v.xid, v.seq, v.type
 
 /** Turns events into deliveries that are due. Sending is the sender's. */
 export class WebhookFanOut implements Consumer {
-  readonly name = 'webhooks';
-  /** Receivers are promised the order of their merchant's events. */
+  static readonly NAME = 'webhooks';
+  readonly name = WebhookFanOut.NAME;
+  /** Receivers may be promised the order of their merchant's events. */
   readonly parks = 'stream';
 
   async apply(client: TransactionClient, events: readonly LoggedEvent[]): Promise<void> {

@@ -1,52 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import { merchantPages } from '#ledger/merchant-pages.js';
-import { positionText } from '#outbox/event-log.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
-import { type DeliveryStore, type DueDelivery, type EndpointLease, type Verdict } from './delivery-store.js';
-import { type HttpAnswer, type PublicHttp, RequestAborted, RequestFailed } from './public-http.js';
-import { nextDelayMs, parseRetryAfter, type RetryRules } from './retry-schedule.js';
-import { signatureOf } from './signature.js';
+import type { DeliveryStore, EndpointLease } from './delivery-store.js';
+import { DueTimes } from './due-times.js';
+import type { PublicHttp } from './public-http.js';
+import { Turn, type TurnHost, type TurnOptions } from './turn.js';
 
 /** How much longer than one request a lease lasts: its record, and a busy process, must fit in. */
 const LEASE_MARGIN_MS = 10_000;
-/**
- * No request begins later than this after the claim. Others get their turn, and a process that slept finds its own over:
- * shorter than what every lease has left, so that whoever still sends still holds it.
- */
-const TURN_MS = 5_000;
-/** How often a round asks for more of one page of merchants, before it goes on to the others. */
+/** How often one look asks for more of one page of merchants, before it goes on to the others. */
 const CLAIMS_PER_PAGE = 10;
-/** Deliveries read at once. */
-const LINE_LENGTH = 50;
+/** Merchants that are looked for in one query, and wakes that are told apart: beyond that everybody is looked for. */
+const MERCHANTS_PER_PAGE = 500;
+const MOST_WANTED = 10_000;
+/** Shortest time from one look to the next, however often we are woken. */
+const LOOK_EVERY_MS = 20;
+/** After a look that failed: the database has other worries. */
+const FAILED_LOOK_DELAY_MS = 1_000;
 /** How long requests in hand may go on when the process ends; then they are dropped and sent again by another one. */
 const STOP_GRACE_MS = 3_000;
 const PAGE_DEADLINE_MS = 5_000;
-const GONE = 410;
 
-export interface SenderOptions extends RetryRules {
-  /** Endpoints that are sent to at once. */
+export interface SenderOptions extends Omit<TurnOptions, 'leaseMs'> {
+  /** Requests in hand at once. */
   concurrency: number;
   /** The deadline of one request: PublicHttp's. */
   timeoutMs: number;
-  disableAfterMs: number;
+  /** The longest that something due may go unnoticed when nobody tells. */
+  pollMs: number;
 }
 
 /**
- * Sends what is due, at least once and in order: an endpoint is taken by lease, and its deliveries go one after another.
- * All state is PostgreSQL's. Whoever dies or sleeps between a request and its record leaves the delivery due, and it goes
- * out again under the same webhook-id; whoever wakes up behind its lease can record nothing, because its epoch is over.
+ * Sends what is due, at least once. An endpoint is taken by lease; all state is PostgreSQL's. Whoever dies or sleeps between a
+ * request and its record leaves the delivery due, and it goes out again under the same webhook-id; whoever wakes up behind
+ * its lease can record nothing, because its epoch is over. It looks for work when it is woken, when a time comes that it
+ * knows of, when a turn ends, and, for what nobody told it of, in `round`.
  */
-export class WebhookSender {
+export class WebhookSender implements TurnHost {
   readonly counts = { delivered: 0, retried: 0, failed: 0, lapsed: 0, fenced: 0, aborted: 0, disabled: 0, errors: 0 };
   readonly #parts: { database: Database; store: DeliveryStore; http: PublicHttp; logger: Logger };
-  readonly #options: SenderOptions;
-  readonly #leaseMs: number;
+  readonly #options: SenderOptions & TurnOptions;
   readonly #clock: Clock;
-  readonly #turns = new Set<Promise<void>>();
+  readonly #turns = new Map<Turn, Promise<void>>();
   readonly #abort = new AbortController();
-  #stopped = false;
+  readonly #dueTimes: DueTimes;
+  #wanted: Set<bigint> | 'all' = new Set();
+  #looking: Promise<number> | undefined;
+  #lastLookMs = -Infinity;
+  /** Requests, or turns between two requests, that count against the concurrency. */
+  #taken = 0;
+  #roomGiven = Promise.withResolvers<void>();
+  #isAwaited = false;
+  #isStarted = false;
+  #isStopped = false;
 
   constructor(
     parts: { database: Database; store: DeliveryStore; http: PublicHttp; logger: Logger },
@@ -54,9 +63,9 @@ export class WebhookSender {
     clock: Clock = systemClock,
   ) {
     this.#parts = parts;
-    this.#options = options;
-    this.#leaseMs = options.timeoutMs + LEASE_MARGIN_MS;
+    this.#options = { ...options, leaseMs: options.timeoutMs + LEASE_MARGIN_MS };
     this.#clock = clock;
+    this.#dueTimes = new DueTimes((merchantIds) => this.wake(merchantIds), clock);
   }
 
   /** Endpoints that are being sent to. */
@@ -64,164 +73,188 @@ export class WebhookSender {
     return this.#turns.size;
   }
 
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  get isAwaited(): boolean {
+    return this.#isAwaited;
+  }
+
+  /** From now on it goes by itself. */
+  start(): void {
+    this.#isStarted = true;
+    this.wake();
+  }
+
+  /** Something may have become due: to these merchants, or to anybody. */
+  wake(merchantIds?: readonly bigint[]): void {
+    this.#want(merchantIds);
+    for (const turn of this.#turns.keys()) {
+      if (merchantIds === undefined || merchantIds.includes(turn.merchantId)) turn.look();
+    }
+    if (this.#isStarted) this.#lookByItself();
+  }
+
   /**
    * Goes through all merchants once and begins a turn for every endpoint that has something due, as far as there is room.
    * Answers how many; the turns go on by themselves.
    */
-  async round(): Promise<number> {
-    let begun = 0;
-    const pageDeadline = (): Deadline => Deadline.after(PAGE_DEADLINE_MS);
-    for await (const merchantIds of merchantPages(this.#parts.database, pageDeadline)) {
-      for (let claims = 0; claims < CLAIMS_PER_PAGE; claims += 1) {
-        while (this.#turns.size >= this.#options.concurrency) await Promise.race(this.#turns);
-        if (this.#stopped) return begun;
-        const limit = this.#options.concurrency - this.#turns.size;
-        const fromMs = this.#clock.monotonic();
-        const leases = await this.#parts.store.claim(merchantIds, { leaseMs: this.#leaseMs, limit });
-        for (const lease of leases) this.#begin(lease, fromMs + TURN_MS);
-        begun += leases.length;
-        if (leases.length < limit) break;
-      }
-    }
-    return begun;
+  round(): Promise<number> {
+    this.wake();
+    return this.#look();
   }
 
   /** Resolves when no turn is in hand any more. */
   async idle(): Promise<void> {
-    while (this.#turns.size > 0) await Promise.race(this.#turns);
+    while (this.#turns.size > 0) await Promise.race(this.#turns.values());
   }
 
   /** Begins nothing more, lets requests in hand end for a moment, then drops them. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#isStopped = true;
+    this.#dueTimes.close();
     const timer = setTimeout(() => this.#abort.abort(), STOP_GRACE_MS);
     await this.idle();
     clearTimeout(timer);
+    await this.#looking?.catch(() => undefined);
   }
 
-  #begin(lease: EndpointLease, turnEndsMs: number): void {
-    const turn = this.#turn(lease, turnEndsMs)
-      .catch((error) => {
-        this.counts.errors += 1;
-        // The lease runs out by itself, and what was due is due.
-        this.#parts.logger.warn(
-          { err: error, endpoint_id: String(lease.endpointId) },
-          'a turn of webhooks ended early',
-        );
-      })
-      .finally(() => this.#turns.delete(turn));
-    this.#turns.add(turn);
-  }
-
-  async #turn(lease: EndpointLease, turnEndsMs: number): Promise<void> {
-    const { store } = this.#parts;
-    for (;;) {
-      const line = await store.line(lease, LINE_LENGTH);
-      for (const delivery of line) {
-        if (this.#stopped || !delivery.isDue || this.#clock.monotonic() > turnEndsMs) return store.release(lease);
-        if (!(await this.#deliver(lease, delivery))) return;
-      }
-      if (line.length === 0) return store.release(lease);
-    }
-  }
-
-  /** Answers whether the turn goes on: the lease is ours, and the next in the line may be sent. */
-  async #deliver(lease: EndpointLease, delivery: DueDelivery): Promise<boolean> {
-    const { store } = this.#parts;
-    const verdict = await this.#try(lease, delivery);
-    if (!verdict) {
-      this.counts.aborted += 1;
-      await store.release(lease);
-      return false;
-    }
-    const { disableAfterMs } = this.#options;
-    const recorded = await store.record(lease, delivery, verdict, { leaseMs: this.#leaseMs, disableAfterMs });
-    if (!recorded) {
-      this.counts.fenced += 1;
-      return false;
-    }
-    if (verdict.outcome === 'lapsed') this.counts.lapsed += 1;
-    else this.counts[verdict.status === 'due' ? 'retried' : verdict.status] += 1;
-    if (recorded.disabled) {
-      this.counts.disabled += 1;
-      return false;
-    }
-    // The head of the line backs off, and what is behind it must not pass it.
-    if (verdict.status === 'due') {
-      await store.release(lease);
-      return false;
-    }
+  takeRoom(): boolean {
+    if (this.#isAwaited || this.#taken >= this.#options.concurrency) return false;
+    this.#taken += 1;
     return true;
   }
 
-  /** One request. Undefined when it was dropped because the process ends. */
-  async #try(lease: EndpointLease, delivery: DueDelivery): Promise<Verdict | undefined> {
-    const atMs = this.#clock.now();
-    const { event } = delivery;
-    if (!event) {
-      const attempt = { atMs, error: 'event_no_longer_kept', durationMs: 0 };
-      return {
-        outcome: 'lapsed',
-        status: 'failed',
-        tries: delivery.tries,
-        nextDelayMs: undefined,
-        gone: false,
-        attempt,
-      };
-    }
-    const startMs = this.#clock.monotonic();
-    const message = messageFor(lease, delivery, event, atMs);
-    let answer: HttpAnswer | undefined;
-    let error: string | undefined;
-    try {
-      answer = await this.#parts.http.post(lease.url, message, this.#abort.signal);
-    } catch (cause) {
-      if (cause instanceof RequestAborted) return undefined;
-      if (!(cause instanceof RequestFailed)) throw cause;
-      error = cause.message;
-    }
-    const attempt = {
-      atMs,
-      durationMs: Math.round(this.#clock.monotonic() - startMs),
-      ...(error !== undefined && { error }),
-      ...(answer && { statusCode: answer.statusCode, response: answer.body }),
-    };
-    if (answer && answer.statusCode >= 200 && answer.statusCode < 300)
-      return { outcome: 'delivered', status: 'delivered', tries: 0, nextDelayMs: undefined, gone: false, attempt };
-    const tries = delivery.tries + 1;
-    const retryAfterMs = parseRetryAfter(answer?.retryAfter, this.#clock.now());
-    const delayMs = delivery.redelivery ? undefined : nextDelayMs(this.#options, tries, retryAfterMs, Math.random());
-    return {
-      outcome: 'failed',
-      status: delayMs === undefined ? 'failed' : 'due',
-      tries,
-      nextDelayMs: delayMs,
-      gone: answer?.statusCode === GONE,
-      attempt,
-    };
+  giveRoom(): void {
+    this.#taken -= 1;
+    this.#tellRoom();
   }
-}
 
-/** The request of Standard Webhooks. `data` is the event's own, as it was written, and `version` its shape. */
-function messageFor(
-  { keys }: EndpointLease,
-  { xid, seq, type }: DueDelivery,
-  event: NonNullable<DueDelivery['event']>,
-  nowMs: number,
-): { headers: Record<string, string>; body: string } {
-  const id = positionText({ xid, seq });
-  const timestampS = Math.floor(nowMs / 1_000);
-  const occurredAt = new Date(event.occurredAtMs).toISOString();
-  const body = `{"id":"${id}","type":${JSON.stringify(type)},"version":${event.version},"timestamp":"${occurredAt}","data":${event.data}}`;
-  return {
-    headers: {
-      'content-type': 'application/json',
-      'user-agent': 'Counterfoil-Webhooks/1',
-      'webhook-id': id,
-      'webhook-timestamp': String(timestampS),
-      'webhook-signature': signatureOf(keys, id, timestampS, body),
-      ...(event.traceContext !== undefined && { traceparent: event.traceContext }),
-    },
-    body,
-  };
+  get roomGiven(): Promise<void> {
+    return this.#roomGiven.promise;
+  }
+
+  #tellRoom(): void {
+    const { resolve } = this.#roomGiven;
+    this.#roomGiven = Promise.withResolvers();
+    resolve();
+  }
+
+  dueIn(merchantId: bigint, ms: number): void {
+    if (this.#isStarted && !this.#isStopped) this.#dueTimes.add(merchantId, ms);
+  }
+
+  #want(merchantIds: readonly bigint[] | undefined): void {
+    if (this.#wanted === 'all') return;
+    for (const merchantId of merchantIds ?? []) this.#wanted.add(merchantId);
+    if (merchantIds === undefined || this.#wanted.size > MOST_WANTED) this.#wanted = 'all';
+  }
+
+  get #isWanted(): boolean {
+    return !this.#isStopped && (this.#wanted === 'all' || this.#wanted.size > 0);
+  }
+
+  #lookByItself(): void {
+    if (!this.#isWanted || this.#looking) return;
+    this.#look().catch(async (error) => {
+      this.#parts.logger.warn({ err: error }, 'webhooks that are due could not be looked for');
+      await sleep(FAILED_LOOK_DELAY_MS, undefined, { ref: false });
+      this.wake();
+    });
+  }
+
+  /** One look at a time: what is wanted meanwhile is looked for in the same one. */
+  #look(): Promise<number> {
+    this.#looking ??= this.#lookUntilNobodyIsWanted().finally(() => {
+      this.#looking = undefined;
+      if (this.#isStarted) this.#lookByItself();
+    });
+    return this.#looking;
+  }
+
+  async #lookUntilNobodyIsWanted(): Promise<number> {
+    let begun = 0;
+    while (this.#isWanted) {
+      const waitMs = this.#lastLookMs + LOOK_EVERY_MS - this.#clock.monotonic();
+      if (this.#isStarted && waitMs > 0) await sleep(waitMs);
+      this.#lastLookMs = this.#clock.monotonic();
+      const wanted = this.#wanted;
+      this.#wanted = new Set();
+      for await (const page of this.#pagesOf(wanted)) begun += await this.#claim(page);
+    }
+    return begun;
+  }
+
+  async *#pagesOf(wanted: ReadonlySet<bigint> | 'all'): AsyncGenerator<bigint[]> {
+    if (wanted === 'all') return yield* merchantPages(this.#parts.database, () => Deadline.after(PAGE_DEADLINE_MS));
+    const merchantIds = [...wanted];
+    for (let from = 0; from < merchantIds.length; from += MERCHANTS_PER_PAGE)
+      yield merchantIds.slice(from, from + MERCHANTS_PER_PAGE);
+  }
+
+  async #claim(merchantIds: readonly bigint[]): Promise<number> {
+    const { store } = this.#parts;
+    let begun = 0;
+    for (let claims = 0; claims < CLAIMS_PER_PAGE; claims += 1) {
+      await this.#untilRoom();
+      if (this.#isStopped) return begun;
+      const limit = this.#options.concurrency - this.#taken;
+      // Reserved: turns that are at work take none of it meanwhile.
+      this.#taken += limit;
+      let leases: EndpointLease[] = [];
+      const fromMs = this.#clock.monotonic();
+      try {
+        leases = await store.claim(merchantIds, { leaseMs: this.#options.leaseMs, limit });
+      } finally {
+        this.#taken -= limit - leases.length;
+        this.#tellRoom();
+      }
+      for (const lease of leases) this.#begin(lease, fromMs);
+      begun += leases.length;
+      if (leases.length < limit) return begun + (await this.#learnDueTimes(merchantIds));
+    }
+    if (this.#isStarted) this.#want(merchantIds);
+    return begun;
+  }
+
+  /** When the merchants' next deliveries become due, as far as that is before we look at everything again. */
+  async #learnDueTimes(merchantIds: readonly bigint[]): Promise<0> {
+    if (!this.#isStarted) return 0;
+    const times = await this.#parts.store.dueTimes(merchantIds, 2 * this.#options.pollMs);
+    for (const { merchantId, inMs } of times) this.dueIn(merchantId, inMs);
+    return 0;
+  }
+
+  async #untilRoom(): Promise<void> {
+    while (this.#taken >= this.#options.concurrency && !this.#isStopped) {
+      this.#isAwaited = true;
+      await this.roomGiven;
+    }
+    this.#isAwaited = false;
+  }
+
+  #begin(lease: EndpointLease, fromMs: number): void {
+    const { store, http, logger } = this.#parts;
+    const turn = new Turn(lease, fromMs, { store, http, clock: this.#clock }, this, this.#options);
+    const ended = turn
+      .run()
+      .catch((error) => {
+        this.counts.errors += 1;
+        // The lease runs out by itself, and what was due is due.
+        this.dueIn(lease.merchantId, this.#options.leaseMs);
+        logger.warn({ err: error, endpoint_id: String(lease.endpointId) }, 'a turn of webhooks ended early');
+      })
+      .finally(() => {
+        this.#turns.delete(turn);
+        this.giveRoom();
+        // What became due while the lease was held was nobody else's to take.
+        if (this.#isStarted) this.wake([lease.merchantId]);
+      });
+    this.#turns.set(turn, ended);
+  }
 }

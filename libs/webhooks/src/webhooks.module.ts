@@ -1,5 +1,8 @@
 import { Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
+import type { Config } from '#platform/config.js';
+import { CONFIG } from '#platform/platform.module.js';
+import { DueHints } from './due-hints.js';
 import {
   CreateWebhookEndpointHandler,
   DeleteWebhookEndpointHandler,
@@ -17,6 +20,7 @@ import {
 @Module({
   imports: [CqrsModule],
   providers: [
+    { provide: DueHints, useFactory: (config: Config) => new DueHints(config), inject: [CONFIG] },
     CreateWebhookEndpointHandler,
     RotateWebhookSecretHandler,
     DeleteWebhookEndpointHandler,

@@ -9,6 +9,7 @@ import type { NewAccount } from '#ledger/account-store.js';
 import { CreateAccountCommand } from '#ledger/create-account.command.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { randomHex } from '#platform/telemetry.js';
 import { Documented } from '../documented.js';
 import { answering, givenIdempotencyOf, refuse, send } from '../idempotency.js';
 import { Pages } from '../pages.js';
@@ -42,7 +43,14 @@ export class AccountsController {
     summary: 'Open an account',
     status: 201,
     response: account,
-    requestExample: { code: 'wallet:alice', name: 'Alice', currency: 'EUR', normal_side: 'credit', min_available: '0' },
+    // A code that is free: the demo has Alice and Bob.
+    requestExample: {
+      code: `wallet:carol-${randomHex(3)}`,
+      name: 'Carol',
+      currency: 'EUR',
+      normal_side: 'credit',
+      min_available: '0',
+    },
   })
   async create(
     @CurrentContext() context: RequestContext,

@@ -14,6 +14,7 @@ import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
+import { readPage } from '../page-read.js';
 import { CurrentContext } from '../request.js';
 import { Shutdown } from '../shutdown.js';
 import { eventStream } from './event-stream.js';
@@ -66,25 +67,24 @@ export class EventsController {
       throw invalid('after', 'lies so far back that events behind it have been forgotten; begin again without it');
     }
     if (acceptsStream(request)) return this.#stream(context, page, { request, reply });
-    const events = await this.#page(context, page, query.wait_ms, { request, reply });
-    const shown = events.slice(0, page.limit);
+    const { rows, hasMore } = await this.#page(context, page, query.wait_ms, { request, reply });
     return {
-      data: shown.map(eventBody),
-      has_more: events.length > shown.length,
-      next_cursor: this.#cursor(context, shown.at(-1) ?? page.after),
+      data: rows.map(eventBody),
+      has_more: hasMore,
+      next_cursor: this.#cursor(context, rows.at(-1) ?? page.after),
     };
   }
 
-  /** One event more than asked for, which tells whether there are more; waits for the first one where there is none. */
+  /** Waits for the first event where there is none. */
   async #page(
     context: RequestContext,
     { after, limit }: Page,
     waitMs: number,
     { request, reply }: { request: FastifyRequest; reply: FastifyReply },
-  ): Promise<LoggedEvent[]> {
-    const read = () => readLog(this.database, context.merchantId, { after, limit: limit + 1 }, context.deadline);
+  ): Promise<{ rows: LoggedEvent[]; hasMore: boolean }> {
+    const read = () => this.#read(context.merchantId, { after, limit }, context.deadline);
     const events = await read();
-    if (events.length > 0 || waitMs === 0) return events;
+    if (events.rows.length > 0 || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
     const boundMs = Math.min(waitMs, this.config.outbox.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
     const patience = Deadline.after(boundMs);
@@ -94,12 +94,21 @@ export class EventsController {
       while (await this.watch.wait(context.merchantId, after, { withinMs: patience.remainingMs, signal })) {
         if (!(await isStillAdmitted(request))) throw new LedgerError('unauthorized', 'The API key has been revoked.');
         const news = await read();
-        if (news.length > 0) return news;
+        if (news.rows.length > 0) return news;
       }
-      return [];
+      return events;
     } finally {
       leave();
     }
+  }
+
+  #read(merchantId: bigint, { after, limit }: Page, deadline: Deadline) {
+    return readPage<LoggedEvent>({
+      limit,
+      bytes: this.config.pageLimitBytes,
+      read: (behind, count) => readLog(this.database, merchantId, { after: behind ?? after, limit: count }, deadline),
+      body: eventBody,
+    });
   }
 
   async #stream(
@@ -112,14 +121,14 @@ export class EventsController {
     const leave = this.watch.follow(merchantId);
     try {
       // What goes wrong here is still told as a problem.
-      const first = await readLog(this.database, merchantId, { after: page.after, limit }, context.deadline);
+      const first = await this.#read(merchantId, { after: page.after, limit }, context.deadline);
       reply.header('content-type', 'text/event-stream; charset=utf-8');
       reply.header('cache-control', 'no-store');
       reply.header('x-accel-buffering', 'no');
       return eventStream(
         {
-          read: (after) =>
-            readLog(this.database, merchantId, { after, limit }, Deadline.after(this.config.requestDeadlineMs)),
+          read: async (after) =>
+            (await this.#read(merchantId, { after, limit }, Deadline.after(this.config.requestDeadlineMs))).rows,
           wait: (after, options) => this.watch.wait(merchantId, after, options),
           frame: (event) => `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`,
           mayGoOn: async () => !this.watch.isClosed && (await isStillAdmitted(request)),
@@ -128,7 +137,7 @@ export class EventsController {
             if (error !== undefined) this.logger.warn({ err: error }, 'a stream of events ended before its time');
           },
         },
-        { after: page.after, first },
+        { after: page.after, first: first.rows },
         {
           heartbeatMs: this.config.outbox.eventHeartbeatMs,
           maxMs: this.config.outbox.eventStreamMaxMs,

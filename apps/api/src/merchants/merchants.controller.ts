@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -12,6 +12,7 @@ import {
 } from '#tenancy/api-key.commands.js';
 import { type CreatedMerchant, CreateMerchantCommand } from '#tenancy/create-merchant.command.js';
 import { GetMerchantQuery, ListMerchantsQuery } from '#tenancy/merchant.queries.js';
+import { UpdateMerchantCommand } from '#tenancy/update-merchant.command.js';
 import { Documented } from '../documented.js';
 import { answering, send } from '../idempotency.js';
 import { Pages } from '../pages.js';
@@ -29,6 +30,7 @@ import {
   merchantBody,
   merchantList,
   pageQuery,
+  updateMerchant,
 } from './shapes.js';
 
 @Controller('v1/merchants')
@@ -78,7 +80,7 @@ export class MerchantsController {
       cursor,
       limit,
       read: (before, count) => this.queries.execute(new ListMerchantsQuery(bounds, before, count)),
-      position: (record) => record.id,
+      position: ({ merchant: { id } }) => id,
       body: merchantBody,
     });
   }
@@ -86,6 +88,26 @@ export class MerchantsController {
   @Get(':id')
   @Documented({ summary: 'Get a merchant', access: 'operator', response: merchant, problems: ['not_found'] })
   async get(@CurrentBounds() bounds: RequestBounds, @PathId('merchant') id: bigint) {
+    return merchantBody(await this.queries.execute(new GetMerchantQuery(bounds, id)));
+  }
+
+  @Patch(':id')
+  @Documented({
+    summary: 'Rename a merchant, or move it to another time zone from a day on',
+    description:
+      'The name changes at once. The zone changes with the beginning of a day that has not begun; days before keep theirs. Where no day can be reckoned in the present zone, the new one is for all days.',
+    access: 'operator',
+    response: merchant,
+    problems: ['not_found'],
+    requestExample: { time_zone: 'Europe/Paris' },
+  })
+  async update(
+    @CurrentBounds() bounds: RequestBounds,
+    @PathId('merchant') id: bigint,
+    @Body({ schema: updateMerchant }) body: z.output<typeof updateMerchant>,
+  ) {
+    const { name, time_zone: timeZone, time_zone_from: timeZoneFrom } = body;
+    await this.commands.execute(new UpdateMerchantCommand(bounds, id, { name, timeZone, timeZoneFrom }));
     return merchantBody(await this.queries.execute(new GetMerchantQuery(bounds, id)));
   }
 

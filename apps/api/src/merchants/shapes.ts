@@ -1,19 +1,25 @@
 import { z } from 'zod';
 import type { CreatedMerchant } from '#tenancy/create-merchant.command.js';
-import type { ApiKey, Merchant } from '#tenancy/merchant.entity.js';
+import type { ApiKey } from '#tenancy/merchant.entity.js';
+import type { MerchantView } from '#tenancy/merchant.queries.js';
 import { account, newAccountBody, time } from '../accounts/shapes.js';
-import { currencyIn, currencyOut, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
+import { currencyIn, currencyOut, dayIn, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
 
 const MAX_CURRENCIES = 20;
+
+const timeZoneIn = z
+  .string('must be an IANA time zone')
+  .max(64)
+  .meta({
+    id: 'TimeZoneIn',
+    description: 'IANA name that ICU and PostgreSQL know, with the same changes of the clock.',
+    examples: ['Europe/Berlin'],
+  });
 
 export const createMerchant = z
   .strictObject({
     name: textIn(255),
-    time_zone: z
-      .string('must be an IANA time zone')
-      .max(64)
-      .refine(isTimeZone, 'must be an IANA time zone, such as Europe/Berlin')
-      .meta({ description: 'IANA name.', examples: ['Europe/Berlin'] }),
+    time_zone: timeZoneIn,
     settlement_cutoff: z
       .string('must be a time of day, HH:MM')
       .regex(/^(?:[01][0-9]|2[0-3]):[0-5][0-9]$/, 'must be a time of day, HH:MM')
@@ -28,11 +34,33 @@ export const createMerchant = z
   })
   .meta({ id: 'CreateMerchant' });
 
+export const updateMerchant = z
+  .strictObject({
+    name: textIn(255).optional(),
+    time_zone: timeZoneIn.optional(),
+    time_zone_from: dayIn.optional().meta({
+      description:
+        'First day in `time_zone`; it must not have begun. Left out: the merchant’s next day. Changes that were planned from then on are superseded.',
+    }),
+  })
+  .refine((changes) => Object.values(changes).some((value) => value !== undefined), 'must change something')
+  .refine(({ time_zone, time_zone_from }) => time_zone_from === undefined || time_zone !== undefined, {
+    path: ['time_zone_from'],
+    message: 'comes with a time_zone',
+  })
+  .meta({ id: 'UpdateMerchant' });
+
+const zoneFrom = z.looseObject({
+  time_zone: z.string(),
+  from: z.string().nullable().meta({ description: 'First day in this zone; null: from the beginning.' }),
+});
+
 export const merchant = z
   .looseObject({
     id: idOut,
     name: z.string(),
-    time_zone: z.string(),
+    time_zone: z.string().meta({ description: 'The one that it is in now.' }),
+    time_zones: z.array(zoneFrom).meta({ description: 'All that it was in or is to be in, oldest first.' }),
     settlement_cutoff: z.string().regex(/^[0-9]{2}:[0-9]{2}$/),
     currencies: z.array(currencyOut),
     created_at: timestampOut,
@@ -73,22 +101,12 @@ export const apiKeyList = listOf(apiKey, 'ApiKeyList');
 
 export const pageQuery = z.strictObject(listQuery);
 
-function isTimeZone(name: string): boolean {
-  // Intl also takes offsets such as +02:00, which know no summer time.
-  if (!/^[A-Za-z]/.test(name)) return false;
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-export function merchantBody(record: Merchant) {
+export function merchantBody({ merchant: record, timeZone, timeZones }: MerchantView) {
   return {
     id: String(record.id),
     name: record.name,
-    time_zone: record.timeZone,
+    time_zone: timeZone,
+    time_zones: timeZones.map(({ timeZone: time_zone, from }) => ({ time_zone, from })),
     settlement_cutoff: record.settlementCutoff.slice(0, 5),
     currencies: record.currencies,
     created_at: record.createdAt.toISOString(),
@@ -100,6 +118,7 @@ export function createdMerchantBody(created: CreatedMerchant) {
     id: String(created.id),
     name: created.name,
     time_zone: created.timeZone,
+    time_zones: [{ time_zone: created.timeZone, from: null }],
     settlement_cutoff: created.settlementCutoff,
     currencies: created.currencies,
     created_at: time(created.createdAtMs),

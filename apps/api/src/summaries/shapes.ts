@@ -1,15 +1,19 @@
 import { z } from 'zod';
 import type { Currentness, DailySummary } from '#summaries/summary-store.js';
 import { time } from '../accounts/shapes.js';
-import { amountOut, currencyIn, currencyOut, idIn, idOut, listOf, listQuery, timestampOut } from '../schemas.js';
+import {
+  amountOut,
+  currencyIn,
+  currencyOut,
+  DAY,
+  dayIn,
+  idIn,
+  idOut,
+  listOf,
+  listQuery,
+  timestampOut,
+} from '../schemas.js';
 import { typeIn } from '../transactions/shapes.js';
-
-const DAY = /^\d{4}-\d{2}-\d{2}$/;
-
-const dayIn = z
-  .string('must be a day, YYYY-MM-DD')
-  .refine(isDay, 'must be a day, YYYY-MM-DD, of the years 1900 to 2199')
-  .meta({ id: 'DayIn', description: 'In the merchant’s time zone.', format: 'date', examples: ['2026-11-21'] });
 
 const side = z.looseObject({
   count: z
@@ -22,7 +26,7 @@ const side = z.looseObject({
 export const dailySummary = z
   .looseObject({
     day: z.string().regex(DAY).meta({
-      description: 'On which the entries were recorded, in the merchant’s time zone.',
+      description: 'Of the entries’ `effective_at`, in the time zone that the merchant was in then.',
     }),
     account_id: idOut,
     type: z.string(),
@@ -48,13 +52,6 @@ export const dailySummariesQuery = z.strictObject({
   type: typeIn.optional(),
   currency: currencyIn.optional(),
 });
-
-function isDay(text: string): boolean {
-  if (!DAY.test(text) || text < '1900' || text >= '2200') return false;
-  const ms = Date.parse(`${text}T00:00:00Z`);
-  // Date.parse reads 2026-02-30 as the 2nd of March.
-  return !Number.isNaN(ms) && time(ms).startsWith(text);
-}
 
 export function dailySummaryBody({ day, accountId, type, currency, debits, credits }: DailySummary) {
   const sideBody = (of: DailySummary['debits']) => ({ count: String(of.count), amount: String(of.amount) });

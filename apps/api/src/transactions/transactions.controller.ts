@@ -2,7 +2,7 @@ import { Body, Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { invalid, notFound } from '#kernel/problem.js';
+import { notFound } from '#kernel/problem.js';
 import { MoveTransactionCommand } from '#ledger/move-transaction.command.js';
 import { PostBatchCommand } from '#ledger/post-batch.command.js';
 import { PostTransactionCommand } from '#ledger/post-transaction.command.js';
@@ -11,15 +11,18 @@ import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/transaction
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
-import { idempotencyOf, refuse } from '../idempotency.js';
+import { idempotencyInTurns, idempotencyOf, refuse, sendInTurns } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
+import { inTurns } from '../validate-in-turns.js';
 import {
+  batchItemOf,
   batchResultBody,
   batchResults,
   factsOf,
   ignoreFloorOf,
   listTransactionsQuery,
+  partOf,
   postBatch,
   postPending,
   postRequestOf,
@@ -94,17 +97,20 @@ export class TransactionsController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: postBatch }) body: z.output<typeof postBatch>,
   ) {
-    const idempotency = idempotencyOf(request);
-    const requests = body.transactions.map((item, index) => {
-      if (item.dry_run !== undefined) throw invalid(`transactions.${index}.dry_run`, 'is not for batches');
-      return postRequestOf(item, byOperator(request), `transactions.${index}.`);
+    const idempotency = await idempotencyInTurns(request);
+    const items: ReturnType<typeof batchItemOf>[] = [];
+    await inTurns(body.transactions, (item) => {
+      const read = batchItemOf(item, byOperator(request));
+      items.push(read);
+      // Nothing behind the first problem of an atomic batch is looked at.
+      return body.mode === 'independent' || !('accepted' in read);
     });
     const { result, replayed } = await this.commands.execute(
-      new PostBatchCommand(context, body.mode, requests, idempotency),
+      new PostBatchCommand(context, body.mode, items, idempotency),
     );
     if (replayed) reply.header('Idempotent-Replayed', 'true');
     if (!Array.isArray(result)) return refuse(reply, result.refusal);
-    return { results: result.map((item) => batchResultBody(context.merchantId, item)) };
+    return sendInTurns(reply, 'results', result, (item) => batchResultBody(context.merchantId, item));
   }
 
   @Get()
@@ -125,23 +131,21 @@ export class TransactionsController {
       effectiveFromMs: filters.effective_from,
       effectiveToMs: filters.effective_to,
     };
-    const page = await this.pages.page({
-      scope: cursorScope(context.merchantId, 'transactions', { ...filters, expand }),
-      cursor,
-      limit,
-      read: (before, count) =>
-        this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count })),
-      position: (summary) => summary.id,
-      body: (summary) => summary,
+    const page = { scope: cursorScope(context.merchantId, 'transactions', { ...filters, expand }), cursor, limit };
+    const read = (before: bigint | undefined, count: number) =>
+      this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count }));
+    if (expand === undefined) {
+      return this.pages.page({ ...page, read, position: (summary) => summary.id, body: summaryBody });
+    }
+    return this.pages.page({
+      ...page,
+      read: async (before, count) => {
+        const ids = (await read(before, count)).map((summary) => summary.id);
+        return this.queries.execute(new GetTransactionsQuery(context, ids));
+      },
+      position: (posting) => posting.transaction.id,
+      body: (posting) => transactionBody(context.merchantId, posting),
     });
-    if (expand === undefined) return { ...page, data: page.data.map(summaryBody) };
-    const postings = await this.queries.execute(
-      new GetTransactionsQuery(
-        context,
-        page.data.map((summary) => summary.id),
-      ),
-    );
-    return { ...page, data: postings.map((posting) => transactionBody(context.merchantId, posting)) };
   }
 
   @Get(':id')
@@ -158,7 +162,7 @@ export class TransactionsController {
     status: 201,
     response: transaction,
     requestExample: { amount: '500', final: false },
-    problems: ['not_found', 'not_pending', 'amount_exceeds_remaining', 'account_closed'],
+    problems: ['not_found', 'not_pending', 'unbalanced_entries', 'amount_exceeds_remaining', 'account_closed'],
     idempotent: true,
   })
   async post(
@@ -171,7 +175,7 @@ export class TransactionsController {
     const move = {
       kind: 'capture',
       parentId,
-      amount: body?.amount,
+      ...partOf(body),
       final: body?.final ?? true,
       ...factsOf(body),
     } as const;
@@ -216,6 +220,7 @@ export class TransactionsController {
       'not_found',
       'already_reversed',
       'invalid_transition',
+      'unbalanced_entries',
       'amount_exceeds_remaining',
       'insufficient_funds',
       'account_closed',
@@ -232,7 +237,7 @@ export class TransactionsController {
     const move = {
       kind: 'reverse',
       parentId,
-      amount: body?.amount,
+      ...partOf(body),
       ignoreFloor: ignoreFloorOf(body, byOperator(request)),
       ...factsOf(body),
     } as const;

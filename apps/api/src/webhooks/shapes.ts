@@ -7,6 +7,11 @@ import { idOut, listOf, timestampOut } from '../schemas.js';
 
 const EVENT_TYPES = Object.keys(CATALOGUE) as [EventType, ...EventType[]];
 
+const ordering = z.enum(['none', 'strict'], 'must be none or strict').meta({
+  description:
+    '`none`: several deliveries at once; one that fails waits for its own retry and holds up no other. `strict`: in the order of the event log, one at a time; what is behind a failing one waits.',
+});
+
 export const createWebhookEndpoint = z
   .strictObject({
     url: z.string('must be a URL').meta({
@@ -20,6 +25,7 @@ export const createWebhookEndpoint = z
       .nullable()
       .optional()
       .meta({ description: 'Only these; null or absent: all, also those that are yet to come.' }),
+    ordering: ordering.default('none'),
   })
   .meta({ id: 'CreateWebhookEndpoint' });
 
@@ -29,6 +35,7 @@ export const webhookEndpoint = z
     merchant_id: idOut,
     url: z.string(),
     event_types: z.array(z.string()).nullable(),
+    ordering,
     status: z.enum(['enabled', 'disabled']),
     disabled_reason: z.enum(['failing', 'gone']).nullable().meta({
       description: '`failing`: no success for WEBHOOK_DISABLE_AFTER_HOURS; `gone`: it answered 410.',
@@ -86,6 +93,7 @@ export function webhookEndpointBody(merchantId: bigint, endpoint: WebhookEndpoin
     merchant_id: String(merchantId),
     url: endpoint.url,
     event_types: endpoint.eventTypes,
+    ordering: endpoint.ordering,
     status: endpoint.status,
     disabled_reason: endpoint.disabledReason,
     failing_since: timeOrNull(endpoint.failingSinceMs),

@@ -50,7 +50,7 @@ export class WebhookEndpointsController {
   @Documented({
     summary: 'Have events sent to a URL',
     description:
-      'Signed as Standard Webhooks (standardwebhooks.com) has it, in the order of the event log, at least once: a repetition has the same `webhook-id`.',
+      'Signed as Standard Webhooks (standardwebhooks.com) has it, at least once: a repetition has the same `webhook-id`. `ordering` says whether deliveries wait for each other.',
     status: 201,
     response: createdWebhookEndpoint,
     requestExample: { url: 'https://example.com/webhooks', event_types: ['transaction.posted'] },
@@ -61,7 +61,7 @@ export class WebhookEndpointsController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: createWebhookEndpoint }) body: z.output<typeof createWebhookEndpoint>,
   ) {
-    const endpoint = { url: body.url, eventTypes: body.event_types ?? null };
+    const endpoint = { url: body.url, eventTypes: body.event_types ?? null, ordering: body.ordering };
     const created = answering(request, 201, withSecret(context));
     const command = new CreateWebhookEndpointCommand(context, endpoint, this.config.webhooks, created);
     return send(reply, await this.commands.execute(command));
@@ -180,7 +180,7 @@ export class WebhookDeliveriesController {
   @Documented({
     summary: 'Send a delivery again',
     description:
-      'At once and under the same `webhook-id`. One that is still in its line is tried now; any other is sent once, before the line.',
+      'At once and under the same `webhook-id`. One that is still due is tried now; any other is sent once, before all that is due.',
     status: 202,
     response: webhookDelivery,
     problems: ['not_found', 'invalid_transition'],

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Metrics, ScrapeGate } from '#platform/metrics.js';
+import { type Metrics, ScrapeGate } from './metrics.js';
 
-/** `GET /metrics` of a process that serves nothing else. */
+/** `GET /metrics` on a port of its own, so that no proxy in front of the API can lead to it. For all but METRICS_ALLOW there is no such route. */
 export class MetricsServer {
   private constructor(private readonly server: Server) {}
 

@@ -1,0 +1,78 @@
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import { invalid, notFound } from '#kernel/problem.js';
+import { Database, type TransactionClient } from '#platform/postgres.js';
+import type { RequestBounds } from '#platform/request-context.js';
+import { lockMerchant, planZone, putZone, type ZoneFrom } from './merchant-zone-store.js';
+import { TimeZones } from './time-zones.js';
+
+export interface MerchantChanges {
+  name: string | undefined;
+  /** IANA name. */
+  timeZone: string | undefined;
+  /** `YYYY-MM-DD`, the first day in `timeZone`; undefined: the merchant's next day. */
+  timeZoneFrom: string | undefined;
+}
+
+/** Renames a merchant at once, or moves it to another time zone from a day on that has not begun. Throws `not_found`, `validation_failed`. */
+export class UpdateMerchantCommand extends Command<void> {
+  constructor(
+    readonly bounds: RequestBounds,
+    readonly merchantId: bigint,
+    readonly changes: MerchantChanges,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(UpdateMerchantCommand)
+export class UpdateMerchantHandler implements ICommandHandler<UpdateMerchantCommand> {
+  constructor(
+    private readonly database: Database,
+    private readonly zones: TimeZones,
+  ) {}
+
+  async execute({ bounds: { deadline }, merchantId, changes }: UpdateMerchantCommand): Promise<void> {
+    const { name, timeZone, timeZoneFrom } = changes;
+    if (timeZone !== undefined) await this.zones.check(timeZone, deadline);
+    // Before the transaction: it holds a connection, and a question to PostgreSQL needs another.
+    await this.zones.load(deadline);
+    await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+      const present = await lockMerchant(client, merchantId);
+      if (present === undefined) throw notFound('merchant');
+      if (name !== undefined)
+        await client.query({ text: 'UPDATE merchants SET name = $2 WHERE id = $1', values: [merchantId, name] });
+      if (timeZone === undefined) return;
+      const from = this.zones.isReckonable(present)
+        ? await firstDay(client, merchantId, timeZone, timeZoneFrom)
+        : fromTheBeginning(present, timeZoneFrom);
+      await putZone(client, merchantId, { timeZone, from });
+    });
+  }
+}
+
+async function firstDay(
+  client: TransactionClient,
+  merchantId: bigint,
+  timeZone: string,
+  from: string | undefined,
+): Promise<string> {
+  const { day, too_soon, too_far } = await planZone(client, merchantId, timeZone, from);
+  if (too_soon)
+    throw invalid('time_zone_from', `must be a day that has not begun in ${timeZone}, nor begins within minutes`);
+  if (too_far) {
+    throw invalid(
+      'time_zone',
+      `${day} begins there when it is over in the zone before; go by a zone that lies between`,
+    );
+  }
+  return day;
+}
+
+/** Where PostgreSQL does not know the present zone, no day of the merchant's has ever been reckoned: the new one is for all. */
+function fromTheBeginning(present: string, from: string | undefined): ZoneFrom['from'] {
+  if (from === undefined) return null;
+  throw invalid(
+    'time_zone_from',
+    `must be left out: no day can be reckoned in ${present}, and the new zone is for all days`,
+  );
+}

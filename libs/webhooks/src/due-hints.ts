@@ -1,0 +1,39 @@
+import type { OnApplicationShutdown } from '@nestjs/common';
+import { HintReceiver, HintSender } from '#outbox/hint.js';
+import type { Config } from '#platform/config.js';
+import type { Logger } from '#platform/logging.js';
+
+const TOPIC = 'webhooks';
+
+function redisOf(config: Config): string | undefined {
+  return config.redisUrl ?? config.redisQueueUrl;
+}
+
+/**
+ * Tells the senders of all workers that deliveries have become due, once that is committed. Nobody relies on it: a hint that
+ * is lost costs a wait until the sender's next look at everything.
+ */
+export class DueHints implements OnApplicationShutdown {
+  readonly #sender: HintSender | undefined;
+
+  constructor(config: Config) {
+    const url = redisOf(config);
+    this.#sender = url === undefined ? undefined : new HintSender(url, config.databaseRuntimeUrl, TOPIC);
+  }
+
+  send(): void {
+    this.#sender?.send();
+  }
+
+  onApplicationShutdown(): void {
+    this.#sender?.close();
+  }
+}
+
+/** Calls back with every such hint; undefined without a Redis to carry them. */
+export function receiveDueHints(config: Config, logger: Logger, onHint: () => void): HintReceiver | undefined {
+  const url = redisOf(config);
+  return url === undefined
+    ? undefined
+    : new HintReceiver(url, config.databaseRuntimeUrl, { onHint, logger, topic: TOPIC });
+}

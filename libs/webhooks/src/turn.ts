@@ -1,0 +1,184 @@
+import type { Clock } from '#kernel/clock.js';
+import { attemptOf } from './attempt.js';
+import type { DeliveryStore, DueDelivery, EndpointLease } from './delivery-store.js';
+import type { PublicHttp } from './public-http.js';
+import type { RetryRules } from './retry-schedule.js';
+
+/**
+ * No request begins later than this after the claim, or the renewal, that it rests on. A process that slept finds its time
+ * over: shorter than what every lease has left, so that whoever still sends still holds it. And secrets are as old at most.
+ */
+const TURN_MS = 5_000;
+/** Deliveries read at once. */
+const LINE_LENGTH = 50;
+
+export interface TurnOptions extends RetryRules {
+  /** Requests that an endpoint without order gets at once. */
+  endpointConcurrency: number;
+  leaseMs: number;
+  disableAfterMs: number;
+}
+
+/** What a turn asks of its sender, whose requests it shares with other turns. */
+export interface TurnHost {
+  readonly counts: Record<'delivered' | 'retried' | 'failed' | 'lapsed' | 'fenced' | 'aborted' | 'disabled', number>;
+  readonly signal: AbortSignal;
+  readonly isStopped: boolean;
+  /** Whether endpoints wait for a turn that there is no room for. */
+  readonly isAwaited: boolean;
+  /** Room for one more request at once than the one that every turn has; to be given back. */
+  takeRoom(): boolean;
+  giveRoom(): void;
+  /** Resolves when there may be room again. */
+  readonly roomGiven: Promise<void>;
+  /** Something of the merchant's becomes due in so many milliseconds. */
+  dueIn(merchantId: bigint, ms: number): void;
+}
+
+/** Sends to one endpoint for as long as its lease is ours, there is something due and others do not wait. */
+export class Turn {
+  #lease: EndpointLease;
+  readonly #parts: { store: DeliveryStore; http: PublicHttp; clock: Clock };
+  readonly #host: TurnHost;
+  readonly #options: TurnOptions;
+  readonly #endsMs: number;
+  #safeUntilMs: number;
+  /** Nothing more may be sent: the lease is lost, the endpoint disabled, or the process ends. */
+  #isOver = false;
+  #failure: unknown;
+  #isDry = false;
+  #woken = Promise.withResolvers<void>();
+
+  /** `claimedMs`: the monotonic time before the claim. */
+  constructor(
+    lease: EndpointLease,
+    claimedMs: number,
+    parts: { store: DeliveryStore; http: PublicHttp; clock: Clock },
+    host: TurnHost,
+    options: TurnOptions,
+  ) {
+    this.#lease = lease;
+    this.#parts = parts;
+    this.#host = host;
+    this.#options = options;
+    this.#endsMs = claimedMs + TURN_MS;
+    this.#safeUntilMs = this.#endsMs;
+  }
+
+  get merchantId(): bigint {
+    return this.#lease.merchantId;
+  }
+
+  /** Rejects when something was not recorded; the lease then runs out by itself, and what was due is due. */
+  async run(): Promise<void> {
+    await (this.#lease.ordering === 'strict' ? this.#inOrder() : this.#atOnce());
+    if (this.#failure !== undefined) throw this.#failure;
+    await this.#parts.store.release(this.#lease);
+  }
+
+  /** Something may have become due meanwhile. */
+  look(): void {
+    this.#isDry = false;
+    this.#woken.resolve();
+  }
+
+  async #inOrder(): Promise<void> {
+    for (;;) {
+      const line = await this.#parts.store.line(this.#lease, LINE_LENGTH);
+      for (const delivery of line) {
+        if (this.#host.isStopped || !delivery.isDue || this.#parts.clock.monotonic() > this.#endsMs) return;
+        const verdict = await this.#deliver(delivery);
+        // The head of the line backs off, and what is behind it must not pass it.
+        if (this.#isOver || verdict === 'due') return;
+      }
+      if (line.length === 0) return;
+    }
+  }
+
+  /** A delivery that fails waits for its own next try; the others go on, several at a time. */
+  async #atOnce(): Promise<void> {
+    const inHand = new Map<bigint, Promise<void>>();
+    let due: DueDelivery[] = [];
+    for (;;) {
+      let noRoom: Promise<void> | undefined;
+      while (inHand.size < this.#options.endpointConcurrency && this.#mayBegin()) {
+        if (due.length === 0) due = await this.#read([...inHand.keys()]);
+        const [next] = due;
+        if (!next) {
+          // Woken while the line was read: it may be out of date.
+          if (!this.#isDry) continue;
+          break;
+        }
+        if (!(await this.#isSafe())) break;
+        const { roomGiven } = this.#host;
+        if (inHand.size > 0 && !this.#host.takeRoom()) {
+          noRoom = roomGiven;
+          break;
+        }
+        due.shift();
+        const ended = this.#deliver(next)
+          .catch((error) => {
+            this.#failure ??= error;
+            this.#isOver = true;
+          })
+          .then(() => {
+            inHand.delete(next.id);
+            if (inHand.size > 0) this.#host.giveRoom();
+          });
+        inHand.set(next.id, ended);
+      }
+      if (inHand.size === 0) return;
+      // What may let it begin more: an end, room, or something that is due. With all its requests in hand only the first does.
+      this.#woken = Promise.withResolvers();
+      await Promise.race([...inHand.values(), noRoom ?? this.#woken.promise]);
+    }
+  }
+
+  #mayBegin(): boolean {
+    if (this.#isOver || this.#host.isStopped) return false;
+    return !this.#host.isAwaited || this.#parts.clock.monotonic() <= this.#endsMs;
+  }
+
+  async #read(inHand: readonly bigint[]): Promise<DueDelivery[]> {
+    if (this.#isDry) return [];
+    this.#isDry = true;
+    const due = await this.#parts.store.due(this.#lease, inHand, LINE_LENGTH);
+    if (due.length === LINE_LENGTH) this.#isDry = false;
+    return due;
+  }
+
+  /** Whether a request may rest on the lease: it is renewed when its time is over, unless it is somebody else's by now. */
+  async #isSafe(): Promise<boolean> {
+    const nowMs = this.#parts.clock.monotonic();
+    if (nowMs <= this.#safeUntilMs) return true;
+    const renewed = await this.#parts.store.renew(this.#lease, this.#options.leaseMs);
+    if (renewed) {
+      this.#lease = renewed;
+      this.#safeUntilMs = nowMs + TURN_MS;
+    }
+    this.#isOver ||= !renewed;
+    return !this.#isOver;
+  }
+
+  /** One request and its record. Answers where the delivery then stands; undefined: nothing was recorded, the turn is over. */
+  async #deliver(delivery: DueDelivery): Promise<'due' | 'delivered' | 'failed' | undefined> {
+    const { counts, signal } = this.#host;
+    const { store, http, clock } = this.#parts;
+    const { leaseMs, disableAfterMs } = this.#options;
+    const verdict = await attemptOf({ http, clock, rules: this.#options, signal }, this.#lease, delivery);
+    const recorded = verdict && (await store.record(this.#lease, delivery, verdict, { leaseMs, disableAfterMs }));
+    if (!recorded) {
+      counts[verdict ? 'fenced' : 'aborted'] += 1;
+      this.#isOver = true;
+      return undefined;
+    }
+    if (verdict.outcome === 'lapsed') counts.lapsed += 1;
+    else counts[verdict.status === 'due' ? 'retried' : verdict.status] += 1;
+    if (recorded.disabled) {
+      counts.disabled += 1;
+      this.#isOver = true;
+    }
+    if (verdict.nextDelayMs !== undefined) this.#host.dueIn(this.#lease.merchantId, verdict.nextDelayMs);
+    return verdict.status;
+  }
+}

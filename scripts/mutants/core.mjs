@@ -1,0 +1,58 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
+import { inFile } from './mutant.mjs';
+
+const RIGHTS = 'db/migrations/1764500100000-rights.ts';
+const WRITER = 'test/writer.test.ts';
+
+/**
+ * Planted bugs of the writer's bounds, its timeouts in SQL, expiry, leases and the rights of the database's roles.
+ *
+ * @type {import('./mutant.mjs').Mutant[]}
+ */
+export const CORE_MUTANTS = [
+  ...inFile('libs/ledger/src/writer.ts', WRITER, [
+    ['merchants share idempotency keys in flight', '`${merchantId}:${idempotency.key}`', 'idempotency.key'],
+    ['held answers fill no lane', 'this.#held += outcomes.length;', ''],
+  ]),
+  ...inFile('libs/ledger/src/group-store.ts', WRITER, [
+    [
+      'a group may leave out a balance',
+      'SELECT check_moved_balances(cardinality($42::bigint[]), count(*)) FROM moved',
+      'SELECT count(*) FROM moved',
+    ],
+    ['a group waits for locks without end', "set_config('statement_timeout', $2, true)", "'none'"],
+  ]),
+  ...inFile('libs/ledger/src/group-store.ts', 'test/faults.test.ts', [
+    ['a silent writer keeps its locks', "set_config('idle_in_transaction_session_timeout', $2, true)", "'none'"],
+  ]),
+  ...inFile('libs/platform/src/postgres.ts', 'test/pool.test.ts', [
+    ['statements run on without end', "set_config('statement_timeout', $3, true), ", ''],
+    ['a silent transaction stays open', ", set_config('idle_in_transaction_session_timeout', $3, true)", ''],
+  ]),
+  ...inFile('libs/platform/src/worker-lease.ts', 'test/worker-lease.test.ts', [
+    ['a renewed lease ends later than is stored', '= rows[0].issuable_until;', '= rows[0].issuable_until + 1_000;'],
+  ]),
+  ...inFile('libs/ledger/src/expiry.ts', 'test/duties.test.ts', [
+    ['merchants take no turns', ' ORDER BY due.turn, due.expires_at LIMIT', ' LIMIT'],
+    ['one failing hold ends the round', 'else failures.add(hold, result.reason);', 'else throw result.reason;'],
+  ]),
+  ...inFile('db/migrations/1763740000000-ledger.ts', 'test/grants.test.ts', [
+    [
+      'history can be deleted',
+      'GRANT UPDATE (revoked_at)',
+      'GRANT DELETE ON transaction_states, late_sums TO counterfoil_runtime; GRANT UPDATE (revoked_at)',
+    ],
+    [
+      'idempotency keys can be changed',
+      'GRANT UPDATE (revoked_at)',
+      'GRANT UPDATE ON idempotency_keys TO counterfoil_runtime; GRANT UPDATE (revoked_at)',
+    ],
+  ]),
+  ...inFile(RIGHTS, 'test/temporary-tables.test.ts', [
+    ['a temporary table takes the place of entries', "  'check_balances()',\n", ''],
+  ]),
+  ...inFile(RIGHTS, 'test/event-retention.test.ts', [
+    ['retention is open to any scope', 'ON events AS RESTRICTIVE TO', 'ON events AS PERMISSIVE TO'],
+    ['events of today are forgotten', "USING (occurred_at < now() - interval '1 day')", 'USING (true)'],
+  ]),
+];

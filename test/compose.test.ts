@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs';
+import { Ajv } from 'ajv';
+import { expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { readConfig } from '#platform/config.js';
+
+const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+const compose = parse(read('docker-compose.yml'), { merge: true });
+
+/** With the defaults that Compose would fill in: `${NAME:-default}`. */
+function environmentOf(service: string): Record<string, string> {
+  const text = JSON.stringify(compose.services[service].environment);
+  return JSON.parse(text.replace(/\$\{\w+:-([^}]*)\}/g, '$1'));
+}
+
+test('docker-compose.yml is what the schema of Compose v2 allows', () => {
+  // The Compose specification's own schema, as the linter dclint ships it. Its "$schema" has an address that Ajv does not know.
+  const { $schema: _, ...schema } = JSON.parse(read('node_modules/dclint/schemas/compose.schema.json'));
+  const validate = new Ajv({ strict: false, allErrors: true, logger: false }).compile(schema);
+  validate(compose);
+  expect(validate.errors ?? []).toEqual([]);
+  expect(validate({ ...compose, nmae: 'counterfoil' })).toBe(false);
+});
+
+test('its services have settings that the service accepts, every trace, and metrics that the host may read', () => {
+  const gateway = compose.networks.default.ipam.config[0].gateway;
+  for (const service of ['migrate', 'api', 'worker']) {
+    const config = readConfig(environmentOf(service));
+    expect(config.traceSampleRatio).toBe(1);
+    expect(config.metricsAllow).toContain(gateway);
+  }
+  for (const service of ['api', 'worker']) {
+    const { metricsPort } = readConfig(environmentOf(service));
+    const inside = compose.services[service].ports.map((port: string) => Number(port.split(':').at(-1)));
+    expect(inside).toContain(metricsPort);
+  }
+});
+
+test('whatever a service waits for is a service that says when it is ready, or ends', () => {
+  const names = Object.keys(compose.services);
+  for (const { depends_on: needs = {} } of Object.values<{ depends_on?: Record<string, { condition: string }> }>(
+    compose.services,
+  )) {
+    for (const [name, { condition }] of Object.entries(needs)) {
+      expect(names).toContain(name);
+      if (condition === 'service_healthy') expect(compose.services[name].healthcheck).toBeDefined();
+      else
+        expect([condition, compose.services[name].restart]).toEqual(['service_completed_successfully', 'on-failure']);
+    }
+  }
+});

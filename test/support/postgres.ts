@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { migrate, runtimeUrlOf } from '#db/migrate.js';
+import { startPostgres } from '../../scripts/services/postgres-server.mjs';
+import { asAdmin, type TestDatabase } from './database.js';
+
+export interface PrivatePostgres {
+  /** A migrated database of this name. */
+  database(name: string): Promise<TestDatabase>;
+  /** Stops the server and starts it again, on the same port. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Another server than the run's: with a system identifier and transaction ids of its own, and nobody else on it. */
+export async function privatePostgres(): Promise<PrivatePostgres> {
+  const folder = mkdtempSync(join(tmpdir(), 'counterfoil-postgres-'));
+  const password = randomBytes(12).toString('hex');
+  const start = (preferredPort?: number) =>
+    startPostgres({ folder, name: 'moved', durable: false, settings: {}, password, preferredPort });
+  let server = await start();
+  const { port } = server;
+  // A run that ends early must leave no server behind.
+  const kill = () => server.kill();
+  process.once('exit', kill);
+  return {
+    database: async (name) => {
+      await asAdmin(server.url, (admin) => admin.query(`CREATE DATABASE ${name}`));
+      const owner = new URL(server.url);
+      owner.pathname = `/${name}`;
+      await migrate(owner.href);
+      return { ownerUrl: owner.href, runtimeUrl: runtimeUrlOf(owner.href), drop: async () => undefined };
+    },
+    restart: async () => {
+      await server.stop();
+      server = await start(port);
+      if (server.port !== port) throw new Error(`port ${port} was taken meanwhile`);
+    },
+    stop: async () => {
+      process.removeListener('exit', kill);
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+const TABLES = `
+SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations'`;
+const SEQUENCES = `
+SELECT quote_ident(sequencename) AS name, last_value FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL`;
+
+/**
+ * What pg_dump and pg_restore do to a database whose schema is there: every row of every table, as it is, and every sequence. By
+ * files that both servers reach. (PostgreSQL as npm brings it has neither of the two.)
+ */
+export async function moveData(from: TestDatabase, to: TestDatabase): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'counterfoil-dump-'));
+  // The servers may run under another account.
+  chmodSync(folder, 0o777);
+  const [source, target] = [from, to].map(({ ownerUrl }) => new pg.Client({ connectionString: ownerUrl }));
+  if (!source || !target) throw new Error('there are two');
+  try {
+    await Promise.all([source.connect(), target.connect()]);
+    await target.query('SET session_replication_role = replica');
+    const { rows: tables } = await source.query<{ name: string }>(TABLES);
+    await target.query(`TRUNCATE ${tables.map(({ name }) => name).join(', ')}`);
+    for (const { name } of tables) {
+      const file = join(folder, name);
+      await source.query(`COPY ${name} TO '${file}'`);
+      await target.query(`COPY ${name} FROM '${file}'`);
+    }
+    const { rows: sequences } = await source.query<{ name: string; last_value: string }>(SEQUENCES);
+    for (const { name, last_value } of sequences) await target.query('SELECT setval($1, $2)', [name, last_value]);
+  } finally {
+    await Promise.all([source.end(), target.end()]);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { readConfig } from '#platform/config.js';
+import { Telemetry } from '#platform/telemetry.js';
+import { type Api, startApi } from '../apps/api/src/api.js';
+import { OPERATOR_KEY, transfer } from './support/api.js';
+import { callAt } from './support/bare-api.js';
+import { freshDatabase, type TestDatabase } from './support/database.js';
+
+const exporter = new InMemorySpanExporter();
+let on: TestDatabase;
+let api: Api;
+let key: string;
+
+beforeAll(async () => {
+  on = await freshDatabase();
+  const telemetry = Telemetry.start({
+    otlpEndpoint: undefined,
+    sampleRatio: 1,
+    serviceName: 'test',
+    spanProcessor: new SimpleSpanProcessor({ exporter }),
+  });
+  const config = readConfig({
+    PORT: '0',
+    LOG_LEVEL: 'error',
+    REDIS_URL: inject('redisUrl'),
+    DATABASE_URL: on.ownerUrl,
+    COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
+  });
+  api = await startApi(config, { telemetry });
+  const body = { name: 'T', time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
+  const merchant = await callAt(api.url, 'POST', '/v1/merchants', { key: OPERATOR_KEY, body });
+  key = merchant.body.api_key.secret;
+});
+afterAll(async () => {
+  await api.stop();
+  await on.drop();
+});
+
+/** Names of the spans that one search for the transaction finds, and their traces. */
+function found(id: string): { names: string[]; traces: Set<string> } {
+  const spans = exporter
+    .getFinishedSpans()
+    .filter(({ attributes }) => (attributes['counterfoil.transaction_id'] as string[] | undefined)?.includes(id));
+  return {
+    names: spans.map(({ name }) => name).sort(),
+    traces: new Set(spans.map((span) => span.spanContext().traceId)),
+  };
+}
+
+test('the trace of a transaction is found by its id, and is the one that the answer names', async () => {
+  const body = transfer('cash:EUR', 'suspense:EUR', '5');
+  const posted = await callAt(api.url, 'POST', '/v1/transactions', {
+    key,
+    body,
+    headers: { 'idempotency-key': randomUUID() },
+  });
+  expect(posted.status).toBe(201);
+  const { names, traces } = found(posted.body.id);
+  expect(names).toEqual(['POST /v1/transactions', 'ledger post']);
+  expect([...traces]).toEqual([posted.headers.get('traceresponse')?.split('-')[1]]);
+
+  const reversed = await callAt(api.url, 'POST', `/v1/transactions/${posted.body.id}/reverse`, {
+    key,
+    headers: { 'idempotency-key': randomUUID() },
+  });
+  expect(found(reversed.body.id).names).toEqual(['POST /v1/transactions/:id/reverse', 'ledger reverse']);
+  await callAt(api.url, 'GET', `/v1/transactions/${posted.body.id}`, { key });
+  expect(found(posted.body.id).names).toContain('GET /v1/transactions/:id');
+});
