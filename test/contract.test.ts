@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { CURRENCIES } from '#kernel/currency.js';
@@ -6,7 +5,7 @@ import { expireDueHolds } from '#ledger/expiry.js';
 import { Database } from '#platform/postgres.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';
 import { routesOf } from '../apps/api/src/openapi.js';
-import { type Answer, type Json, type Merchant, TestApi, transfer, until } from './support/api.js';
+import { type Json, type Merchant, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';
 
 let api: TestApi;
@@ -20,17 +19,6 @@ beforeAll(async () => {
 });
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(() => api.stop());
-
-/** Opens accounts whose codes begin with `name`: a payer without a floor and a wallet that may not fall below zero. */
-async function pair(name: string): Promise<{ payer: string; wallet: string; payerId: string; walletId: string }> {
-  const [payer, wallet] = [`${name}:payer`, `${name}:wallet`];
-  const payerId = await shop.open(payer);
-  return { payer, wallet, payerId, walletId: await shop.open(wallet, { min_available: '0' }) };
-}
-
-async function balanceOf(accountId: string, query = ''): Promise<Json> {
-  return (await shop.client.get(`/v1/accounts/${accountId}/balance${query}`)).body;
-}
 
 describe('merchants and keys', () => {
   test('a new merchant comes with seven system accounts a currency and a key that works', async () => {
@@ -113,7 +101,7 @@ describe('accounts', () => {
   });
 
   test('only an empty account closes, and then nothing posts to it', async () => {
-    const { payer, wallet, walletId } = await pair('closing');
+    const { payer, wallet, walletId } = await shop.pair('closing');
     const { id } = await shop.posted(transfer(payer, wallet, '5'));
     expect((await shop.client.post(`/v1/accounts/${walletId}/close`)).body.code).toBe('invalid_transition');
     await shop.move(id, 'reverse');
@@ -127,11 +115,11 @@ describe('accounts', () => {
   });
 
   test('a balance takes every consistency, and min_version asks for a version that is there', async () => {
-    const { payer, wallet, walletId } = await pair('reading');
+    const { payer, wallet, walletId } = await shop.pair('reading');
     await shop.posted(transfer(payer, wallet, '7'));
     const sources = { cached: 'cache', strong: 'database', bounded: 'cache', 'bounded&': 'process' };
     for (const [consistency, source] of Object.entries(sources)) {
-      const balance = await balanceOf(walletId, `?min_version=1&consistency=${consistency}`.replace(/&$/, ''));
+      const balance = await shop.balanceOf(walletId, `?min_version=1&consistency=${consistency}`.replace(/&$/, ''));
       expect(balance).toMatchObject({
         version: '1',
         available: '7',
@@ -144,17 +132,17 @@ describe('accounts', () => {
   });
 
   test('a back-dated posting changes the balance of the past, and not before it', async () => {
-    const { payer, wallet, walletId } = await pair('dated');
+    const { payer, wallet, walletId } = await shop.pair('dated');
     await shop.posted(transfer(payer, wallet, '100', { effective_at: '2026-01-10T00:00:00Z' }));
     await shop.posted(transfer(payer, wallet, '20', { effective_at: '2026-01-05T12:00:00+02:00' }));
     await shop.posted(transfer(payer, wallet, '3'));
     const at = async (time: string): Promise<string> =>
-      (await balanceOf(walletId, `?at=${encodeURIComponent(time)}`)).posted.amount;
+      (await shop.balanceOf(walletId, `?at=${encodeURIComponent(time)}`)).posted.amount;
     expect(await at('2026-01-05T09:59:59.999Z')).toBe('0');
     expect(await at('2026-01-05T10:00:00Z')).toBe('20');
     expect(await at('2026-01-09T23:59:59Z')).toBe('20');
     expect(await at('2026-01-10T00:00:00+00:00')).toBe('120');
-    expect((await balanceOf(walletId)).posted.amount).toBe('123');
+    expect((await shop.balanceOf(walletId)).posted.amount).toBe('123');
     const lines = await shop.client.get(
       `/v1/accounts/${walletId}/entries?effective_from=2026-01-05T10:00:00Z&effective_to=2026-01-10T00:00:00Z`,
     );
@@ -162,7 +150,7 @@ describe('accounts', () => {
   });
 
   test('a statement tells each line with the balance after it, newest first', async () => {
-    const { payer, wallet, walletId } = await pair('statement');
+    const { payer, wallet, walletId } = await shop.pair('statement');
     await shop.posted(transfer(payer, wallet, '50'));
     const hold = await shop.posted(transfer(wallet, payer, '20', { status: 'pending', type: 'order' }));
     await shop.move(hold.id, 'post', { amount: '15' });
@@ -184,7 +172,7 @@ describe('accounts', () => {
 
 describe('transactions', () => {
   test('a posting answers with its entries and the balances as of itself', async () => {
-    const { payer, wallet, payerId, walletId } = await pair('posting');
+    const { payer, wallet, payerId, walletId } = await shop.pair('posting');
     const more = {
       description: 'Lunch',
       external_ref: 'ref-1',
@@ -240,7 +228,7 @@ describe('transactions', () => {
   });
 
   test('several entries on one account each raise its version by one', async () => {
-    const { payer, wallet, walletId } = await pair('several');
+    const { payer, wallet, walletId } = await shop.pair('several');
     const entry = (account_code: string, direction: string, amount: string) => ({
       account_code,
       direction,
@@ -288,10 +276,10 @@ describe('transactions', () => {
   });
 
   test('a dry run answers 200 with what would be, and writes nothing', async () => {
-    const { payer, wallet, walletId } = await pair('dry');
+    const { payer, wallet, walletId } = await shop.pair('dry');
     const dry = await shop.client.post('/v1/transactions', { body: transfer(payer, wallet, '9', { dry_run: true }) });
     expect([dry.status, dry.body.balances[1].posted.amount]).toEqual([200, '9']);
-    expect(await balanceOf(walletId)).toMatchObject({ version: '0', available: '0' });
+    expect(await shop.balanceOf(walletId)).toMatchObject({ version: '0', available: '0' });
     expect((await shop.client.get(`/v1/transactions/${dry.body.id}`)).status).toBe(404);
     const refused = await shop.client.post('/v1/transactions', {
       body: transfer(wallet, payer, '9', { dry_run: true }),
@@ -300,7 +288,7 @@ describe('transactions', () => {
   });
 
   test('conditions hold the balance and the version that the client has seen', async () => {
-    const { payer, wallet } = await pair('conditions');
+    const { payer, wallet } = await shop.pair('conditions');
     await shop.posted(transfer(payer, wallet, '10'));
     const under = (conditions: object) => {
       const body = transfer(wallet, payer, '4');
@@ -316,11 +304,11 @@ describe('transactions', () => {
   });
 
   test('a hold lowers what is available, and is posted in parts up to its total', async () => {
-    const { payer, wallet, walletId } = await pair('parts');
+    const { payer, wallet, walletId } = await shop.pair('parts');
     await shop.posted(transfer(payer, wallet, '100'));
     const hold = await shop.posted(transfer(wallet, payer, '60', { status: 'pending' }));
     expect(hold.status).toBe('pending');
-    expect(await balanceOf(walletId)).toMatchObject({ posted: { amount: '100' }, available: '40' });
+    expect(await shop.balanceOf(walletId)).toMatchObject({ posted: { amount: '100' }, available: '40' });
     const first = await shop.move(hold.id, 'post', { amount: '25', final: false });
     expect(first.status).toBe(201);
     expect(first.body).toMatchObject({
@@ -334,7 +322,7 @@ describe('transactions', () => {
     );
     expect((await shop.move(hold.id, 'post')).body.entries[0].amount).toBe('35');
     expect((await shop.client.get(`/v1/transactions/${hold.id}`)).body.status).toBe('posted');
-    expect(await balanceOf(walletId)).toMatchObject({
+    expect(await shop.balanceOf(walletId)).toMatchObject({
       posted: { amount: '40' },
       pending: { debits: '0' },
       available: '40',
@@ -372,7 +360,7 @@ describe('transactions', () => {
       ['100', '-53', '40'],
       ['100', '-53', '40'],
     ]);
-    expect(await balanceOf(walletId)).toMatchObject({ posted: { amount: '100' }, available: '40' });
+    expect(await shop.balanceOf(walletId)).toMatchObject({ posted: { amount: '100' }, available: '40' });
     expect(await told((await shop.move(outgoing.id, 'post', { amount: '25', final: false })).body)).toEqual([
       ['75', '-28', '40'],
       ['75', '-28', '40'],
@@ -380,18 +368,18 @@ describe('transactions', () => {
   });
 
   test('a void gives back what a hold still held', async () => {
-    const { payer, wallet, walletId } = await pair('void');
+    const { payer, wallet, walletId } = await shop.pair('void');
     await shop.posted(transfer(payer, wallet, '10'));
     const hold = await shop.posted(transfer(wallet, payer, '10', { status: 'pending' }));
     const voided = await shop.move(hold.id, 'void');
     expect([voided.status, voided.body.type, voided.body.parent_id]).toEqual([201, 'void', hold.id]);
     expect((await shop.client.get(`/v1/transactions/${hold.id}`)).body.status).toBe('voided');
-    expect((await balanceOf(walletId)).available).toBe('10');
+    expect((await shop.balanceOf(walletId)).available).toBe('10');
     expect((await shop.move(hold.id, 'post')).body.code).toBe('not_pending');
   });
 
   test('a hold whose time has passed can no longer be posted, and the worker releases it', async () => {
-    const { payer, wallet, walletId } = await pair('expiry');
+    const { payer, wallet, walletId } = await shop.pair('expiry');
     await shop.posted(transfer(payer, wallet, '10'));
     const soon = new Date(Date.now() + 300).toISOString();
     const hold = await shop.posted(transfer(wallet, payer, '10', { status: 'pending', expires_at: soon }));
@@ -402,11 +390,11 @@ describe('transactions', () => {
     expect(await expire()).toBe(1);
     expect(await expire()).toBe(0);
     expect((await shop.client.get(`/v1/transactions/${hold.id}`)).body.status).toBe('expired');
-    expect((await balanceOf(walletId)).available).toBe('10');
+    expect((await shop.balanceOf(walletId)).available).toBe('10');
   });
 
   test('a posting is reversed in parts, never more than once in total', async () => {
-    const { payer, wallet, walletId } = await pair('reversal');
+    const { payer, wallet, walletId } = await shop.pair('reversal');
     const posted = await shop.posted(transfer(payer, wallet, '10'));
     const part = await shop.move(posted.id, 'reverse', { amount: '4' });
     expect([part.status, part.body.type, part.body.parent_id]).toEqual([201, 'reversal', posted.id]);
@@ -414,129 +402,7 @@ describe('transactions', () => {
     expect((await shop.move(posted.id, 'reverse', { amount: '7' })).body.code).toBe('amount_exceeds_remaining');
     expect((await shop.move(posted.id, 'reverse')).body.entries[0].amount).toBe('6');
     expect((await shop.move(posted.id, 'reverse')).body.code).toBe('already_reversed');
-    expect((await balanceOf(walletId)).posted.amount).toBe('0');
-  });
-});
-
-describe('batches', () => {
-  const batch = (mode: string, transactions: unknown[], key = `${mode}-${randomUUID()}`): Promise<Answer> =>
-    shop.client.post('/v1/transactions/batch', { body: { mode, transactions }, key });
-
-  test('an independent batch answers each transaction in order, refusals among them', async () => {
-    const { payer, wallet, walletId } = await pair('independent');
-    const { status, body } = await batch('independent', [
-      transfer(payer, wallet, '10'),
-      transfer(wallet, payer, '11'),
-      transfer(payer, 'nobody', '1'),
-      transfer(wallet, payer, '10'),
-    ]);
-    expect(status).toBe(200);
-    expect(body.results.map((result: Json) => [result.status, result.problem?.code])).toEqual([
-      [201, undefined],
-      [422, 'insufficient_funds'],
-      [404, 'not_found'],
-      [201, undefined],
-    ]);
-    expect(await balanceOf(walletId)).toMatchObject({ available: '0', version: '2' });
-  });
-
-  test('an atomic batch commits whole, or names its first failing transaction and leaves nothing', async () => {
-    const { payer, wallet, walletId } = await pair('atomic');
-    const failed = await batch('atomic', [
-      transfer(payer, wallet, '10'),
-      transfer(wallet, payer, '11'),
-      transfer(payer, payer, '1'),
-    ]);
-    expect(failed.status).toBe(422);
-    expect(failed.body).toMatchObject({
-      code: 'insufficient_funds',
-      errors: [{ path: 'transactions.1' }, { path: 'transactions.1.entries.0' }],
-    });
-    expect((await balanceOf(walletId)).version).toBe('0');
-    const whole = await batch('atomic', [transfer(payer, wallet, '10'), transfer(wallet, payer, '10')]);
-    expect(whole.body.results.map((result: Json) => result.status)).toEqual([201, 201]);
-    expect((await balanceOf(walletId)).version).toBe('2');
-  });
-
-  test('a malformed transaction of an independent batch is a problem in its place, and the others post', async () => {
-    const { payer, wallet, walletId } = await pair('malformed');
-    const good = transfer(payer, wallet, '1');
-    const items = [
-      good,
-      transfer(payer, wallet, '0'),
-      { ...good, surprise: 1 },
-      { ...good, dry_run: true },
-      { ...good, ignore_floor: true },
-      { ...good, effective_at: '2199-01-01T00:00:00Z' },
-      7,
-      null,
-      good,
-    ];
-    const { status, body } = await batch('independent', items, 'malformed-batch');
-    expect(status).toBe(200);
-    expect(
-      body.results.map(({ status, problem }: Json) => [status, problem?.code, problem?.errors?.[0]?.path]),
-    ).toEqual([
-      [201, undefined, undefined],
-      [422, 'validation_failed', 'entries.0.amount'],
-      [422, 'validation_failed', 'surprise'],
-      [422, 'validation_failed', 'dry_run'],
-      [403, 'forbidden', 'ignore_floor'],
-      [422, 'validation_failed', 'effective_at'],
-      [422, 'validation_failed', 'transaction'],
-      [422, 'validation_failed', 'transaction'],
-      [201, undefined, undefined],
-    ]);
-    for (const { problem } of body.results) if (problem) expect(problem.trace_id).toMatch(/^[0-9a-f]{32}$/);
-    expect(await balanceOf(walletId)).toMatchObject({ available: '2', version: '2' });
-    const again = await batch('independent', items, 'malformed-batch');
-    expect([again.body, again.headers.get('idempotent-replayed')]).toEqual([body, 'true']);
-    const none = await batch('independent', [7, {}]);
-    expect([none.status, none.body.results.map((result: Json) => result.status)]).toEqual([200, [422, 422]]);
-    const unknown = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`bad${index}`, 1]));
-    const many = await batch('independent', [{ ...good, ...unknown }]);
-    expect(many.body.results[0].problem.errors).toHaveLength(5);
-  });
-
-  test('an atomic batch is refused with its first failing transaction, be it malformed or refused, and burns no key', async () => {
-    const { payer, wallet, walletId } = await pair('atomic-malformed');
-    const [good, poor] = [transfer(payer, wallet, '1'), transfer(wallet, payer, '2')];
-    const malformed = transfer(payer, wallet, '0');
-    const first = await batch('atomic', [good, malformed, poor], 'atomic-malformed');
-    expect([first.status, first.body.code, first.body.errors.slice(0, 2).map(({ path }: Json) => path)]).toEqual([
-      422,
-      'validation_failed',
-      ['transactions.1', 'transactions.1.entries.0.amount'],
-    ]);
-    const dry = await batch('atomic', [{ ...good, dry_run: true }], 'atomic-malformed');
-    expect(dry.body.errors.map(({ path }: Json) => path)).toEqual(['transactions.0', 'transactions.0.dry_run']);
-    const floor = await batch('atomic', [{ ...good, ignore_floor: true }], 'atomic-malformed');
-    expect([floor.status, floor.body.errors[1].path]).toEqual([403, 'transactions.0.ignore_floor']);
-    expect((await balanceOf(walletId)).version).toBe('0');
-    expect((await batch('atomic', [good], 'atomic-malformed')).status).toBe(200);
-    expect((await batch('atomic', [good, transfer(wallet, payer, '9'), malformed])).body).toMatchObject({
-      code: 'insufficient_funds',
-      errors: [{ path: 'transactions.1' }, {}],
-    });
-    const bulk = await batch(
-      'independent',
-      Array.from({ length: 1_001 }, () => good),
-    );
-    expect(bulk.body).toMatchObject({ code: 'validation_failed', errors: [{ path: 'transactions' }] });
-  });
-
-  test('an operator who acts for the merchant ignores a floor for one transaction of a batch', async () => {
-    const { payer, wallet, walletId } = await pair('batch-floor');
-    const poor = transfer(wallet, payer, '5');
-    const { body } = await api.actingFor(shop.id).post('/v1/transactions/batch', {
-      body: { mode: 'independent', transactions: [poor, { ...poor, ignore_floor: true }] },
-      key: 'batch-floor',
-    });
-    expect(body.results.map((result: Json) => result.problem?.code ?? result.transaction.ignored_floor)).toEqual([
-      'insufficient_funds',
-      true,
-    ]);
-    expect((await balanceOf(walletId)).available).toBe('-5');
+    expect((await shop.balanceOf(walletId)).posted.amount).toBe('0');
   });
 });
 
@@ -554,8 +420,8 @@ test('every route of the router is documented and has been answered with success
   for (const list of ['transactions', 'daily_summaries', 'events']) await shop.client.get(`/v1/${list}`);
   const routed = routesOf(CONTROLLERS).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   expect([...contract.routes].sort()).toEqual([...routed].sort());
-  // Those of webhooks and dead letters are held to the same in webhook-routes.test.ts and dead-letter-routes.test.ts.
-  const here = routed.filter((route) => !/\/(webhook_|dead_letters)/.test(route));
+  // The others are held to the same in batches.test.ts, webhook-routes.test.ts and dead-letter-routes.test.ts.
+  const here = routed.filter((route) => !/\/(batch|webhook_|dead_letters)/.test(route));
   const unanswered = here.filter((route) => ![...(contract.seen.get(route) ?? [])].some((status) => status < 300));
   expect(unanswered).toEqual([]);
   // Nothing is folded here; daily-summaries.test.ts holds full pages to the contract.

@@ -232,6 +232,21 @@ export class Merchant {
     return answer.body.id;
   }
 
+  /** Opens accounts whose codes begin with `name`: a payer without a floor and a wallet that may not fall below zero. */
+  async pair(name: string): Promise<{ payer: string; wallet: string; payerId: string; walletId: string }> {
+    const [payer, wallet] = [`${name}:payer`, `${name}:wallet`];
+    return {
+      payer,
+      wallet,
+      payerId: await this.open(payer),
+      walletId: await this.open(wallet, { min_available: '0' }),
+    };
+  }
+
+  async balanceOf(accountId: string, query = ''): Promise<Json> {
+    return (await this.client.get(`/v1/accounts/${accountId}/balance${query}`)).body;
+  }
+
   /** Posts under a key of its own unless one is given. */
   post(body: object, key: string = randomUUID()): Promise<Answer> {
     return this.client.post('/v1/transactions', { body, key });
