@@ -160,6 +160,30 @@ describe('PATCH /v1/merchants/{id}', () => {
     );
   });
 
+  it.each([
+    { planned: 'Asia/Tokyo', instead: 'Europe/Berlin' },
+    { planned: 'America/New_York', instead: 'Asia/Tokyo' },
+    { planned: 'Pacific/Kiritimati', instead: 'America/New_York' },
+  ])('supersedes $planned by $instead from the same day on, whichever begins it first', async (zones) => {
+    const { id } = await test.createMerchant({ time_zone: 'Europe/Berlin' });
+    const from = dayIn('Europe/Berlin', 5);
+    await patch(id, { time_zone: zones.planned, time_zone_from: from });
+    const { status, body } = await patch(id, { time_zone: zones.instead, time_zone_from: from });
+    const expected = [
+      { time_zone: 'Europe/Berlin', from: null },
+      { time_zone: zones.instead, from },
+    ];
+    expect([status, body.time_zones]).toEqual([200, expected]);
+  });
+
+  it('judges how far it goes back by the zone that is left, not by one that it supersedes', async () => {
+    const { id } = await test.createMerchant({ time_zone: 'UTC' });
+    const from = dayIn('UTC', 5);
+    await patch(id, { time_zone: 'Pacific/Kiritimati', time_zone_from: from });
+    const { status, body } = await patch(id, { time_zone: 'Pacific/Pago_Pago', time_zone_from: from });
+    expect([status, body.time_zones.slice(1)]).toEqual([200, [{ time_zone: 'Pacific/Pago_Pago', from }]]);
+  });
+
   it.each(['America/Los_Angeles', 'Europe/Berlin', 'Asia/Tokyo', 'Pacific/Auckland'])(
     'without a day takes the merchant’s next one that has not begun in %s either',
     async (zone) => {
