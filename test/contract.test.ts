@@ -419,7 +419,7 @@ describe('transactions', () => {
 });
 
 describe('batches', () => {
-  const batch = (mode: string, transactions: object[], key = `${mode}-${randomUUID()}`): Promise<Answer> =>
+  const batch = (mode: string, transactions: unknown[], key = `${mode}-${randomUUID()}`): Promise<Answer> =>
     shop.client.post('/v1/transactions/batch', { body: { mode, transactions }, key });
 
   test('an independent batch answers each transaction in order, refusals among them', async () => {
@@ -458,17 +458,85 @@ describe('batches', () => {
     expect((await balanceOf(walletId)).version).toBe('2');
   });
 
-  test('the faults of a batch carry the path of their transaction', async () => {
-    const { body } = await batch('independent', [
-      transfer('cash:EUR', 'suspense:EUR', '1'),
-      transfer('cash:EUR', 'suspense:EUR', '0'),
+  test('a malformed transaction of an independent batch is a problem in its place, and the others post', async () => {
+    const { payer, wallet, walletId } = await pair('malformed');
+    const good = transfer(payer, wallet, '1');
+    const items = [
+      good,
+      transfer(payer, wallet, '0'),
+      { ...good, surprise: 1 },
+      { ...good, dry_run: true },
+      { ...good, ignore_floor: true },
+      { ...good, effective_at: '2199-01-01T00:00:00Z' },
+      7,
+      null,
+      good,
+    ];
+    const { status, body } = await batch('independent', items, 'malformed-batch');
+    expect(status).toBe(200);
+    expect(
+      body.results.map(({ status, problem }: Json) => [status, problem?.code, problem?.errors?.[0]?.path]),
+    ).toEqual([
+      [201, undefined, undefined],
+      [422, 'validation_failed', 'entries.0.amount'],
+      [422, 'validation_failed', 'surprise'],
+      [422, 'validation_failed', 'dry_run'],
+      [403, 'forbidden', 'ignore_floor'],
+      [422, 'validation_failed', 'effective_at'],
+      [422, 'validation_failed', 'transaction'],
+      [422, 'validation_failed', 'transaction'],
+      [201, undefined, undefined],
     ]);
-    expect(body).toMatchObject({
-      code: 'validation_failed',
-      errors: [{ path: 'transactions.1.entries.0.amount' }, {}],
+    for (const { problem } of body.results) if (problem) expect(problem.trace_id).toMatch(/^[0-9a-f]{32}$/);
+    expect(await balanceOf(walletId)).toMatchObject({ available: '2', version: '2' });
+    const again = await batch('independent', items, 'malformed-batch');
+    expect([again.body, again.headers.get('idempotent-replayed')]).toEqual([body, 'true']);
+    const none = await batch('independent', [7, {}]);
+    expect([none.status, none.body.results.map((result: Json) => result.status)]).toEqual([200, [422, 422]]);
+    const unknown = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`bad${index}`, 1]));
+    const many = await batch('independent', [{ ...good, ...unknown }]);
+    expect(many.body.results[0].problem.errors).toHaveLength(5);
+  });
+
+  test('an atomic batch is refused with its first failing transaction, be it malformed or refused, and burns no key', async () => {
+    const { payer, wallet, walletId } = await pair('atomic-malformed');
+    const [good, poor] = [transfer(payer, wallet, '1'), transfer(wallet, payer, '2')];
+    const malformed = transfer(payer, wallet, '0');
+    const first = await batch('atomic', [good, malformed, poor], 'atomic-malformed');
+    expect([first.status, first.body.code, first.body.errors.slice(0, 2).map(({ path }: Json) => path)]).toEqual([
+      422,
+      'validation_failed',
+      ['transactions.1', 'transactions.1.entries.0.amount'],
+    ]);
+    const dry = await batch('atomic', [{ ...good, dry_run: true }], 'atomic-malformed');
+    expect(dry.body.errors.map(({ path }: Json) => path)).toEqual(['transactions.0', 'transactions.0.dry_run']);
+    const floor = await batch('atomic', [{ ...good, ignore_floor: true }], 'atomic-malformed');
+    expect([floor.status, floor.body.errors[1].path]).toEqual([403, 'transactions.0.ignore_floor']);
+    expect((await balanceOf(walletId)).version).toBe('0');
+    expect((await batch('atomic', [good], 'atomic-malformed')).status).toBe(200);
+    expect((await batch('atomic', [good, transfer(wallet, payer, '9'), malformed])).body).toMatchObject({
+      code: 'insufficient_funds',
+      errors: [{ path: 'transactions.1' }, {}],
     });
-    const dry = await batch('atomic', [transfer('cash:EUR', 'suspense:EUR', '1', { dry_run: true })]);
-    expect(dry.body.errors[0].path).toBe('transactions.0.dry_run');
+    const bulk = await batch(
+      'independent',
+      Array.from({ length: 1_001 }, () => good),
+    );
+    expect(bulk.body).toMatchObject({ code: 'validation_failed', errors: [{ path: 'transactions' }] });
+  });
+
+  test('an operator who acts for the merchant ignores a floor for one transaction of a batch', async () => {
+    const { payer, wallet, walletId } = await pair('batch-floor');
+    const poor = transfer(wallet, payer, '5');
+    const { body } = await api.actingFor(shop.id).post('/v1/transactions/batch', {
+      body: { mode: 'independent', transactions: [poor, { ...poor, ignore_floor: true }] },
+      key: 'batch-floor',
+    });
+    expect(body.results.map((result: Json) => result.problem?.code ?? result.transaction.ignored_floor)).toEqual([
+      'insufficient_funds',
+      true,
+    ]);
+    expect((await balanceOf(walletId)).available).toBe('-5');
   });
 });
 

@@ -142,16 +142,19 @@ export const MUTANTS = [
     'a move is dated like its parent',
     'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
     'parent.effectiveAtMs',
+    [EXAMPLES],
   ),
   decide(
     'a move may precede its parent',
     'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
     'snowflakeTimeMs(move.id)',
+    [EXAMPLES],
   ),
   decide(
     'a move is asked for before its parent',
     'if (effectiveAtMs < parent.effectiveAtMs) {',
     'if (effectiveAtMs < 0) {',
+    [EXAMPLES],
   ),
   decide('accounts with a balance close', 'if (!isEmpty(balance)) {', 'if (!balance) {'),
   account('accounts with holds close', 'totals.pendingCredits === 0n', 'true'),
@@ -181,7 +184,7 @@ export const MUTANTS = [
   ),
   group(
     'holds do not move within a group',
-    'if (decision.state) this.states.set(decision.state.transactionId, decision.state.value);',
+    'for (const state of decision.states) this.states.set(state.transactionId, state.value);',
     '',
   ),
   group(
@@ -262,13 +265,17 @@ export const MUTANTS = [
   binaryArray('nulls are not announced', 'hasNull ? 1 : 0', '0'),
   binaryArray('timestamps are in milliseconds', '* 1_000n', '* 1n'),
 
-  writer('an ambiguous COMMIT counts as failed', 'if (!(await this.#settle(writes.token))) throw', 'throw'),
+  writer(
+    'an ambiguous COMMIT counts as failed',
+    "if (!(await spans.step('settle', () => this.#settle(token)))) throw",
+    'throw',
+  ),
   writer(
     'an ambiguous COMMIT counts as done',
-    'if (!(await this.#settle(writes.token))) throw new GroupVoided(error);',
+    "if (!(await spans.step('settle', () => this.#settle(token)))) throw new GroupVoided(error);",
     '',
   ),
-  writer('an unsettled group is tried again', 'throw unsettled(error);', 'throw error;'),
+  writer('an unsettled group is tried again', 'throw new Unsettled(error);', 'throw error;'),
   writer('poison takes its group along', 'if (!mayPass && alive.length > 1 &&', 'if (false &&', [CONCURRENCY]),
   writer(
     'requests that are late behind a lock are written',

@@ -21,10 +21,19 @@ export class SchemaPipe implements PipeTransform {
     if (metadata.type === 'query') refuseUnstorable(value as Record<string, unknown>);
     const long = longListOf(schema, value);
     if (long !== undefined) return transformInTurns(schema as z.ZodObject, value as Record<string, unknown>, long);
-    const result = schema.safeParse(value);
-    if (result.success) return result.data;
-    throw refusal(result.error.issues, value, metadata.type === 'query' ? 'query' : 'body');
+    return validated(schema, value, { root: metadata.type === 'query' ? 'query' : 'body' });
   }
+}
+
+/** `root`: what a fault of the whole is called. Throws `validation_failed` with at most `most` errors. */
+export function validated<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  { root, most = MAX_ERRORS }: { root: string; most?: number },
+): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw refusal(result.error.issues, value, root, most);
 }
 
 async function transformInTurns(schema: z.ZodObject, value: Record<string, unknown>, list: string): Promise<unknown> {
@@ -33,19 +42,24 @@ async function transformInTurns(schema: z.ZodObject, value: Record<string, unkno
   throw refusal(checked.issues, value, 'body');
 }
 
-function refusal(issues: readonly z.core.$ZodIssue[], value: unknown, root: 'query' | 'body'): LedgerError {
-  const errors = fieldErrors(issues, value, root);
+function refusal(issues: readonly z.core.$ZodIssue[], value: unknown, root: string, most = MAX_ERRORS): LedgerError {
+  const errors = fieldErrors(issues, value, root, most);
   const [first] = errors;
   return new LedgerError('validation_failed', `${first?.path}: ${first?.message}`, { errors });
 }
 
-export function fieldErrors(issues: readonly z.core.$ZodIssue[], value: unknown, root: string): FieldError[] {
+export function fieldErrors(
+  issues: readonly z.core.$ZodIssue[],
+  value: unknown,
+  root: string,
+  most = MAX_ERRORS,
+): FieldError[] {
   const errors: FieldError[] = [];
   for (const issue of issues) {
-    if (errors.length >= MAX_ERRORS) break;
+    if (errors.length >= most) break;
     const path = issue.path.map(String);
     if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys.slice(0, MAX_ERRORS - errors.length)) {
+      for (const key of issue.keys.slice(0, most - errors.length)) {
         errors.push({ path: [...path, key].join('.'), message: 'is not a known field' });
       }
     } else {

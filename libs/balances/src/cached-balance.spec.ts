@@ -26,6 +26,10 @@ describe('a cached balance', () => {
     );
   });
 
+  test('was read at a fraction of a millisecond', () => {
+    expect(decodeValue('1', '1 2 3 4 1795000000000.125').asOfMs).toBe(1_795_000_000_000.125);
+  });
+
   test('that nobody here wrote is refused', () => {
     for (const value of ['', '1 2 3 4', '1 2 3 x 5', '1 2 3 4 5 6']) expect(() => decodeValue('1', value)).toThrow();
   });
@@ -44,6 +48,7 @@ describe('a cache key', () => {
   });
 
   test('of somebody else is not taken for an account', () => {
-    expect(accountOf('bull:{1}:2')).toBeUndefined();
+    for (const key of ['bull:{1}:2', 'xbal:{1}:2', 'bal:{1}:2:x', 'bal:{1}:'])
+      expect(accountOf(key), key).toBeUndefined();
   });
 });

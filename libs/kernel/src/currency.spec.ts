@@ -35,3 +35,8 @@ describe('a currency', () => {
     }
   });
 });
+
+it('lists them in the order of the alphabet', () => {
+  expect(CURRENCIES).toEqual([...CURRENCIES].sort());
+  expect(CURRENCIES.length).toBeGreaterThan(100);
+});

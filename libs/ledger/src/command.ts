@@ -74,7 +74,13 @@ export interface ReopenAccount {
   accountId: bigint;
 }
 
-export type Command = Post | Capture | Release | Reverse | CloseAccount | ReopenAccount;
+/** An item of a batch that could not be read: it keeps its place, and the others are decided. */
+export interface Malformed {
+  kind: 'malformed';
+  refused: Refused;
+}
+
+export type Command = Post | Capture | Release | Reverse | CloseAccount | ReopenAccount | Malformed;
 
 /** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
 export interface Parent {

@@ -5,7 +5,7 @@ import type { ProblemCode } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { deepFreeze, MemoryBook } from '../../../test/support/memory-book.js';
 import { type Account, availableAmount, type Balance, type Side, ZERO_TOTALS } from './account.js';
-import type { Command, Decision, EntryRequest, Part, Post, Reverse } from './command.js';
+import type { Command as AnyCommand, Decision, EntryRequest, Malformed, Part, Post, Reverse } from './command.js';
 import { decide } from './decide.js';
 import { type Entry, initialState, type Transaction, type TransactionStatus } from './transaction.js';
 
@@ -25,6 +25,9 @@ const ACCOUNTS: readonly Account[] = [
   // Below its floor from the start: money may come in and nothing may go out before there is enough.
   { id: 7n, code: 'reserve:EUR', currency: 'EUR', normalSide: 'credit', minAvailable: 25n },
 ];
+/** What reaches the rules: items that could not be read are refused before. */
+type Command = Exclude<AnyCommand, Malformed>;
+
 const EUR = [1n, 2n, 3n, 4n, 7n];
 const USD = [5n, 6n];
 const UNKNOWN = 99n;

@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { MAX_AMOUNT, MAX_TOTAL } from '#kernel/money.js';
 import { MemoryBook, START_MS } from '../../../test/support/memory-book.js';
 import { type Account, availableAmount, postedAmount, type Side } from './account.js';
-import type { Command, EntryRequest, Facts, Post, Refused } from './command.js';
+import type { Command, EntryRequest, Facts, Part, Post, Refused } from './command.js';
+import { MAX_REVERSAL_DEPTH } from './limits.js';
 
 const CASH = 1n; // debit, no floor
 const PAYABLE = 2n; // credit, floor 0
@@ -669,6 +670,107 @@ describe('a reversal', () => {
     book.accept(post(debit(FEES, 5n), credit(CASH, 5n)));
     book.accept({ kind: 'close', accountId: FEES });
     expect(told(book.refusal({ kind: 'reverse', parentId })).slice(0, 2)).toEqual(['account_closed', 'entries.1']);
+  });
+});
+
+describe('parts of several amounts', () => {
+  const several = (): bigint =>
+    book.accept(hold(debit(CASH, 100n), credit(FEES, 60n), credit(PAYABLE, 40n))).transaction.id;
+  const capture = (parentId: bigint, ...entries: Part[]): Command => ({
+    kind: 'capture',
+    parentId,
+    entries,
+    final: false,
+  });
+  const part = (accountId: bigint, amount: bigint): Part => ({ accountId, amount });
+
+  it('are taken entry by entry, and what is left is kept entry by entry', () => {
+    const parentId = several();
+    const { transaction, state } = book.accept(capture(parentId, part(FEES, 25n), part(CASH, 25n)));
+    expect(transaction.entries.map(({ accountId, posted, pending }) => [accountId, posted, pending])).toEqual([
+      [CASH, 25n, -25n],
+      [FEES, 25n, -25n],
+    ]);
+    expect(state?.value.left).toEqual([75n, 35n, 40n]);
+    const reversal = book.accept({
+      kind: 'reverse',
+      parentId: transaction.id,
+      entries: [part(CASH, 5n), part(FEES, 5n)],
+    });
+    expect(reversal.state?.value.left).toEqual([20n, 20n]);
+  });
+
+  it('must balance, stay within what is left, and name each account once', () => {
+    const parentId = several();
+    book.accept(capture(parentId, part(CASH, 30n), part(FEES, 30n)));
+    expect(told(book.refusal(capture(parentId, part(CASH, 30n), part(FEES, 29n))))).toEqual([
+      'unbalanced_entries',
+      'entries',
+      'entries: the debits in EUR are 1 more than the other side.',
+    ]);
+    expect(told(book.refusal(capture(parentId, part(CASH, 31n), part(FEES, 31n))))).toEqual([
+      'amount_exceeds_remaining',
+      'entries.1.amount',
+      `entries.1: 31 exceeds the 30 on account fee_revenue:EUR that transaction ${parentId} still holds.`,
+    ]);
+    book.accept(capture(parentId, part(CASH, 30n), part(FEES, 30n)));
+    const twice = book.refusal(capture(parentId, part(CASH, 1n), part(PAYABLE, 2n), part(CASH, 1n)));
+    expect(told(twice)).toEqual(['validation_failed', 'entries.2.account_id', 'entries.2.account_id: is named twice']);
+    expect(told(book.refusal(capture(parentId, part(FLOAT, 1n))))[1]).toBe('entries.0.account_id');
+  });
+
+  it('of one account on one side are one amount; of one on both sides none can be named', () => {
+    book.accept(post(debit(FLOAT, 10n), credit(FEES, 10n)));
+    const command = hold(debit(CASH, 3n), credit(FEES, 12n), debit(CASH, 7n), debit(FLOAT, 4n), credit(FLOAT, 2n));
+    const parentId = book.accept(command).transaction.id;
+    expect(book.accept(capture(parentId, part(CASH, 5n), part(FEES, 5n))).state?.value.left).toEqual([
+      0n,
+      7n,
+      5n,
+      4n,
+      2n,
+    ]);
+    expect(told(book.refusal(capture(parentId, part(FEES, 2n), part(FLOAT, 2n))))).toEqual([
+      'validation_failed',
+      'entries.1.account_id',
+      `entries.1.account_id: stands on both sides of transaction ${parentId}, which can only be posted whole`,
+    ]);
+  });
+});
+
+describe('a reversal that is reversed', () => {
+  const reverse = (parentId: bigint, amount?: bigint): bigint =>
+    book.accept({ kind: 'reverse', parentId, ...(amount !== undefined && { amount }) }).transaction.id;
+  const left = (id: bigint) => book.states.get(id)?.left[0];
+
+  it('gives back what it took, and each step up the other way round', () => {
+    const payment = fund(100n);
+    const refund = reverse(payment);
+    const bounce = reverse(refund, 30n);
+    expect([left(payment), left(refund)]).toEqual([30n, 70n]);
+    const again = reverse(bounce, 20n);
+    expect([left(payment), left(refund), left(bounce)]).toEqual([10n, 90n, 10n]);
+    reverse(again);
+    expect([left(payment), left(refund), left(bounce), left(again)]).toEqual([30n, 70n, 30n, 0n]);
+  });
+
+  it('takes no more than is left, where what came back was reversed otherwise', () => {
+    const payment = fund(100n);
+    const bounce = reverse(reverse(payment));
+    reverse(payment, 60n);
+    expect(told(book.refusal({ kind: 'reverse', parentId: bounce, amount: 41n }))).toEqual([
+      'amount_exceeds_remaining',
+      undefined,
+      `What came back to transaction ${payment} has been reversed otherwise: it has not as much left.`,
+    ]);
+    reverse(bounce, 40n);
+    expect(left(payment)).toBe(0n);
+  });
+
+  it('goes back a thousand reversals and no more', () => {
+    let newest = fund(5n);
+    for (let depth = 0; depth <= MAX_REVERSAL_DEPTH; depth += 1) newest = reverse(newest);
+    expect(book.refusal({ kind: 'reverse', parentId: newest }).code).toBe('invalid_transition');
   });
 });
 

@@ -49,6 +49,8 @@ export function decide(book: Book, command: Command, id: bigint): Decision {
       return decideClose(book, command);
     case 'reopen':
       return decideReopen(book, command);
+    case 'malformed':
+      return command.refused;
   }
 }
 

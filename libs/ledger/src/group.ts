@@ -15,7 +15,7 @@ import type { TransactionState } from './transaction.js';
  */
 
 /** Refusals that do not burn an idempotency key: the same request may succeed once the client or the book has changed. */
-const NOT_STORED = new Set(['validation_failed', 'not_found']);
+const NOT_STORED = new Set(['validation_failed', 'forbidden', 'not_found']);
 
 /** The rows that a group has to lock and look up, in the one order that every group uses. */
 export function touchedBy(submissions: readonly Submission[]): {
@@ -183,7 +183,8 @@ function newestTransactionOf(submission: Submission, book: Book, command: Comman
   };
   if (command.kind === 'post') for (const entry of command.entries) look(entry.accountId);
   else if (command.kind === 'close' || command.kind === 'reopen') look(command.accountId);
-  else for (const entry of submission.parents.get(command.parentId)?.entries ?? []) look(entry.accountId);
+  else if (command.kind !== 'malformed')
+    for (const entry of submission.parents.get(command.parentId)?.entries ?? []) look(entry.accountId);
   return newest;
 }
 

@@ -1,6 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Command as LedgerCommand, Refused } from './command.js';
 import {
   keyReused,
   PostingDesk,
@@ -16,7 +17,8 @@ export class PostBatchCommand extends Command<PostingReply<PostingResult[] | { r
   constructor(
     readonly context: RequestContext,
     readonly mode: 'atomic' | 'independent',
-    readonly requests: readonly PostRequest[],
+    /** A refused one is malformed: of an atomic batch it is the answer, of an independent one the answer in its place. */
+    readonly items: readonly (PostRequest | Refused)[],
     readonly idempotency: Idempotency,
   ) {
     super();
@@ -30,7 +32,14 @@ export class PostBatchHandler implements ICommandHandler<PostBatchCommand> {
   /** A list of results, or the one refusal of an atomic batch or a key. */
   async execute(command: PostBatchCommand): Promise<PostingReply<PostingResult[] | { refusal: Refusal }>> {
     const { context, mode, idempotency } = command;
-    const { commands, accounts } = await this.desk.resolve(context, command.requests);
+    const requests = command.items.filter((item): item is PostRequest => !('accepted' in item));
+    const { commands: posts, accounts } = await this.desk.resolve(context, requests);
+    let next = 0;
+    const commands = command.items.map((item): LedgerCommand => {
+      const post = 'accepted' in item ? { kind: 'malformed' as const, refused: item } : posts[next++];
+      if (!post) throw new Error('a request without a command');
+      return post;
+    });
     const { submission, outcome } = await this.desk.submit(context, { mode, commands, accounts, idempotency });
     if (outcome.kind === 'key_reused') return { result: { refusal: keyReused(submission) }, replayed: false };
     if (outcome.kind === 'decided') {

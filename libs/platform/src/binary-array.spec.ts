@@ -44,6 +44,8 @@ describe('a binary array', () => {
   });
 
   it('of text counts bytes, not characters', () => {
+    expect(textArray(['a', null, undefined, 'b']).toString('hex')).toBe(layout(25, true, ['61', null, null, '62']));
+    expect(textArray(['a', undefined]).toString('hex')).toBe(layout(25, true, ['61', null]));
     expect(textArray(['a', '', 'é€😀', null]).toString('hex')).toBe(
       layout(25, true, ['61', '', 'c3a9e282acf09f9880', null]),
     );

@@ -33,6 +33,31 @@ describe('CursorCodec', () => {
     },
   );
 
+  it('refuses a cursor whose position was moved over to the end of the scope', () => {
+    const tag = Buffer.from(codec.encode('list', 'ab'), 'base64url').subarray(0, 16);
+    const moved = Buffer.concat([tag, Buffer.from('b')]).toString('base64url');
+    expect(() => codec.decode('lista', moved)).toThrow();
+  });
+
+  it('takes no empty position, and none that makes a cursor of more than 1,024 characters', () => {
+    expect(() => codec.decode(scope, codec.encode(scope, ''))).toThrow();
+    const longest = '5'.repeat(1_024 * 0.75 - 16);
+    expect(codec.encode(scope, longest)).toHaveLength(1_024);
+    expect(codec.decode(scope, codec.encode(scope, longest))).toBe(longest);
+    expect(() => codec.decode(scope, codec.encode(scope, `${longest}5`))).toThrow();
+  });
+
+  it('names the parameter', () => {
+    const refusalOf = (...parameter: [] | ['after']) => {
+      try {
+        return codec.decode(scope, 'x', ...parameter);
+      } catch (error) {
+        return (error as { errors: { path: string }[] }).errors[0]?.path;
+      }
+    };
+    expect([refusalOf(), refusalOf('after')]).toEqual(['cursor', 'after']);
+  });
+
   it('does not mind the order of filters or those that were not given', () => {
     expect(cursorScope(1n, 'x', { a: 1, b: undefined, c: 2n })).toBe(cursorScope(1n, 'x', { c: 2n, a: 1 }));
   });

@@ -36,6 +36,7 @@ describe('parseRetryAfter', () => {
     ['1.5', undefined],
     ['soon', undefined],
     ['2026-11-21', undefined],
+    ['21 Nov 2026 12:01:00 GMT', undefined],
     ['99999999999', undefined],
     [undefined, undefined],
   ])('%s is %s', (value, ms) => expect(parseRetryAfter(value, now)).toBe(ms));

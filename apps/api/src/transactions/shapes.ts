@@ -2,12 +2,13 @@ import { z } from 'zod';
 import { systemClock } from '#kernel/clock.js';
 import { invalid, LedgerError, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { Facts } from '#ledger/command.js';
+import type { Facts, Refused } from '#ledger/command.js';
 import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/limits.js';
 import type { Posting, PostingResult, PostRequest } from '#ledger/posting.js';
 import { entryAmount, shownAmounts } from '#ledger/transaction.js';
 import type { TransactionSummary } from '#ledger/transaction-store.js';
 import { accountCodeIn, sideSchema, time, totalsBody } from '../accounts/shapes.js';
+import { validated } from '../schema.pipe.js';
 import {
   amountIn,
   amountOut,
@@ -26,6 +27,9 @@ import {
   timestampOut,
   versionIn,
 } from '../schemas.js';
+
+/** Enough to mend an item; a batch of 1,000 bad ones does not get a megabyte of answers. */
+const MAX_ITEM_ERRORS = 5;
 
 export const typeIn = z
   .string('must be a string')
@@ -95,11 +99,16 @@ export const postTransaction = z
   })
   .meta({ id: 'PostTransaction' });
 
+/**
+ * Items are validated one by one (`batchItemOf`): of an independent batch one that is malformed is a problem in its place.
+ */
+const batchItemIn = z.unknown().meta({ $ref: '#/components/schemas/PostTransaction' });
+
 export const postBatch = z
   .strictObject({
     mode: z.enum(['atomic', 'independent']),
     transactions: z
-      .array(postTransaction)
+      .array(batchItemIn)
       .min(1, 'must have at least 1 transaction')
       .max(MAX_BATCH, `must have at most ${MAX_BATCH} transactions`),
   })
@@ -233,13 +242,13 @@ export const batchResults = z
   .meta({ id: 'BatchResults', description: 'One result a transaction, in order.' });
 
 /** Throws `validation_failed` for what the schema cannot see. */
-export function factsOf(body: z.output<typeof voidPending>, path = ''): Facts {
+export function factsOf(body: z.output<typeof voidPending>): Facts {
   const effectiveAtMs = body?.effective_at;
   if (
     effectiveAtMs !== undefined &&
     (effectiveAtMs < 0 || effectiveAtMs > systemClock.now() + EFFECTIVE_AT_MAX_AHEAD_MS)
   ) {
-    throw invalid(`${path}effective_at`, 'must lie between 1970 and now');
+    throw invalid('effective_at', 'must lie between 1970 and now');
   }
   return {
     description: body?.description,
@@ -258,32 +267,29 @@ export function partOf(body: { amount?: bigint; entries?: { account_id: bigint; 
 }
 
 /** Floors bind a merchant whatever it asks. Throws `forbidden`. */
-export function ignoreFloorOf(body: { ignore_floor?: boolean } | undefined, byOperator: boolean, path = ''): boolean {
+export function ignoreFloorOf(body: { ignore_floor?: boolean } | undefined, byOperator: boolean): boolean {
   if (!body?.ignore_floor) return false;
   if (byOperator) return true;
   const message = 'is for an operator who acts for the merchant';
   throw new LedgerError('forbidden', `ignore_floor: ${message}.`, {
-    errors: [{ path: `${path}ignore_floor`, message }],
+    errors: [{ path: 'ignore_floor', message }],
   });
 }
 
-/**
- * Body → command. Throws `validation_failed` for what the schema cannot see, and `forbidden`. `path` prefixes the field
- * (`transactions.3.`).
- */
-export function postRequestOf(body: z.output<typeof postTransaction>, byOperator: boolean, path = ''): PostRequest {
-  const facts = factsOf(body, path);
+/** Body → command. Throws `validation_failed` for what the schema cannot see, and `forbidden`. */
+export function postRequestOf(body: z.output<typeof postTransaction>, byOperator: boolean): PostRequest {
+  const facts = factsOf(body);
   const { expires_at: expiresAtMs } = body;
   if (expiresAtMs !== undefined) {
-    if (body.status !== 'pending') throw invalid(`${path}expires_at`, 'is for pending transactions only');
-    if (expiresAtMs <= systemClock.now()) throw invalid(`${path}expires_at`, 'must lie in the future');
+    if (body.status !== 'pending') throw invalid('expires_at', 'is for pending transactions only');
+    if (expiresAtMs <= systemClock.now()) throw invalid('expires_at', 'must lie in the future');
   }
   return {
     pending: body.status === 'pending',
     type: body.type,
     ...facts,
     expiresAtMs,
-    ignoreFloor: ignoreFloorOf(body, byOperator, path),
+    ignoreFloor: ignoreFloorOf(body, byOperator),
     entries: body.entries.map((entry) => ({
       account: entry.account_id === undefined ? { code: entry.account_code ?? '' } : { id: entry.account_id },
       direction: entry.direction,
@@ -295,6 +301,18 @@ export function postRequestOf(body: z.output<typeof postTransaction>, byOperator
       },
     })),
   };
+}
+
+/** An item of a batch → command, or what is wrong with it; paths are those of the item. */
+export function batchItemOf(item: unknown, byOperator: boolean): PostRequest | Refused {
+  try {
+    const body = validated(postTransaction, item, { root: 'transaction', most: MAX_ITEM_ERRORS });
+    if (body.dry_run !== undefined) throw invalid('dry_run', 'is not for batches');
+    return postRequestOf(body, byOperator);
+  } catch (error) {
+    if (!(error instanceof LedgerError)) throw error;
+    return { accepted: false, code: error.code, detail: error.message, errors: error.errors };
+  }
 }
 
 /** `balances` has one line an account, as of this transaction: the totals after its last entry there. */

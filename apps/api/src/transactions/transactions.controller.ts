@@ -2,7 +2,7 @@ import { Body, Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { invalid, notFound } from '#kernel/problem.js';
+import { notFound } from '#kernel/problem.js';
 import { MoveTransactionCommand } from '#ledger/move-transaction.command.js';
 import { PostBatchCommand } from '#ledger/post-batch.command.js';
 import { PostTransactionCommand } from '#ledger/post-transaction.command.js';
@@ -14,7 +14,9 @@ import { Documented } from '../documented.js';
 import { idempotencyInTurns, idempotencyOf, refuse, sendInTurns } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
+import { inTurns } from '../validate-in-turns.js';
 import {
+  batchItemOf,
   batchResultBody,
   batchResults,
   factsOf,
@@ -96,12 +98,15 @@ export class TransactionsController {
     @Body({ schema: postBatch }) body: z.output<typeof postBatch>,
   ) {
     const idempotency = await idempotencyInTurns(request);
-    const requests = body.transactions.map((item, index) => {
-      if (item.dry_run !== undefined) throw invalid(`transactions.${index}.dry_run`, 'is not for batches');
-      return postRequestOf(item, byOperator(request), `transactions.${index}.`);
+    const items: ReturnType<typeof batchItemOf>[] = [];
+    await inTurns(body.transactions, (item) => {
+      const read = batchItemOf(item, byOperator(request));
+      items.push(read);
+      // Nothing behind the first problem of an atomic batch is looked at.
+      return body.mode === 'independent' || !('accepted' in read);
     });
     const { result, replayed } = await this.commands.execute(
-      new PostBatchCommand(context, body.mode, requests, idempotency),
+      new PostBatchCommand(context, body.mode, items, idempotency),
     );
     if (replayed) reply.header('Idempotent-Replayed', 'true');
     if (!Array.isArray(result)) return refuse(reply, result.refusal);
