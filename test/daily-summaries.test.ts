@@ -197,6 +197,14 @@ describe('GET /v1/daily_summaries', () => {
       '2026-03-13T15:00:00.000Z': '2026-03-14',
     };
     expect(await daysOf(far, Object.keys(days))).toEqual(days);
+    expect((await api.operator.get(`/v1/merchants/${far.id}`)).body).toMatchObject({
+      time_zone: 'Asia/Tokyo',
+      time_zones: [
+        { time_zone: 'Asia/Tokyo', from: null },
+        { time_zone: 'America/New_York', from: '2026-03-10' },
+        { time_zone: 'Asia/Tokyo', from: '2026-03-14' },
+      ],
+    });
     // The other days of this file are made up; this merchant's are not.
     const wrong = Object.values(offendersOf(await verify(api.on.runtimeUrl, SUMMARY_CHECKS))).flat();
     expect(wrong.filter((offender) => offender.startsWith(`merchant ${far.id}`))).toEqual([]);
