@@ -180,7 +180,8 @@ describe('GET /v1/daily_summaries', () => {
     await asAdmin(api.on.ownerUrl, (admin) =>
       admin.query(
         `INSERT INTO merchant_time_zones (merchant_id, from_at, from_day, time_zone)
-         VALUES ($1, '2026-03-10T05:00:00Z', '2026-03-10', 'America/New_York')`,
+         VALUES ($1, '2026-03-10T05:00:00Z', '2026-03-10', 'America/New_York'),
+                ($1, '2026-03-12T00:00:00Z', '2026-03-12', 'Europe/Paris')`,
         [far.id],
       ),
     );
@@ -192,6 +193,8 @@ describe('GET /v1/daily_summaries', () => {
       '2026-03-10T05:00:00.000Z': '2026-03-10',
       '2026-03-11T03:59:59.999Z': '2026-03-10',
       '2026-03-11T04:00:00.000Z': '2026-03-11',
+      '2026-03-12T22:59:59.999Z': '2026-03-12',
+      '2026-03-12T23:00:00.000Z': '2026-03-13',
     };
     expect(await daysOf(far, Object.keys(days))).toEqual(days);
     // The other days of this file are made up; this merchant's are not.
