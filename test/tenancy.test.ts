@@ -367,6 +367,18 @@ describe('API keys', () => {
     agent.destroy();
   });
 
+  it('are revoked once: a second time does not move the moment', async () => {
+    const { id, keyId } = await test.createMerchant();
+    const revoke = async () => (await test.call('DELETE', `/v1/merchants/${id}/api_keys/${keyId}`)).status;
+    const revokedAt = async () => (await test.call('GET', `/v1/merchants/${id}/api_keys`)).body.data[0].revoked_at;
+    expect(await revoke()).toBe(204);
+    const first = await revokedAt();
+    expect(Date.parse(first)).toBeGreaterThan(0);
+    await until('the clock moves on', () => Date.now() > Date.parse(first) + 1);
+    expect(await revoke()).toBe(204);
+    expect(await revokedAt()).toBe(first);
+  });
+
   it('of another merchant are not found', async () => {
     const [one, two] = [await test.createMerchant(), await test.createMerchant()];
     expect((await test.call('DELETE', `/v1/merchants/${one.id}/api_keys/${two.keyId}`)).status).toBe(404);

@@ -60,6 +60,9 @@ export const ACCOUNT_MUTANTS = [
   ...inFile('libs/ledger/src/create-account.command.ts', AT, [
     ['system names are anybody’s', 'isReservedCode(account.code)', 'false'],
   ]),
+  ...inFile('libs/tenancy/src/api-key.commands.ts', TENANCY, [
+    ['a second revocation moves the moment', 'id: keyId, revokedAt: IsNull() }', 'id: keyId }'],
+  ]),
   ...inFile('libs/tenancy/src/authenticator.ts', KEYS, [
     ['answers are dated after the look-up', 'merchantId, { start }', 'merchantId, { start: performance.now() }'],
     ['a look-up ends with its first caller', 'Deadline.after(LOOKUP_TIMEOUT_MS)', 'deadline.within(LOOKUP_TIMEOUT_MS)'],
