@@ -180,7 +180,8 @@ describe('GET /v1/daily_summaries', () => {
     await asAdmin(api.on.ownerUrl, (admin) =>
       admin.query(
         `INSERT INTO merchant_time_zones (merchant_id, from_at, from_day, time_zone)
-         VALUES ($1, '2026-03-10T05:00:00Z', '2026-03-10', 'America/New_York')`,
+         VALUES ($1, '2026-03-10T05:00:00Z', '2026-03-10', 'America/New_York'),
+                ($1, '2026-03-13T15:00:00Z', '2026-03-14', 'Asia/Tokyo')`,
         [far.id],
       ),
     );
@@ -192,8 +193,18 @@ describe('GET /v1/daily_summaries', () => {
       '2026-03-10T05:00:00.000Z': '2026-03-10',
       '2026-03-11T03:59:59.999Z': '2026-03-10',
       '2026-03-11T04:00:00.000Z': '2026-03-11',
+      '2026-03-13T14:59:59.999Z': '2026-03-13',
+      '2026-03-13T15:00:00.000Z': '2026-03-14',
     };
     expect(await daysOf(far, Object.keys(days))).toEqual(days);
+    expect((await api.operator.get(`/v1/merchants/${far.id}`)).body).toMatchObject({
+      time_zone: 'Asia/Tokyo',
+      time_zones: [
+        { time_zone: 'Asia/Tokyo', from: null },
+        { time_zone: 'America/New_York', from: '2026-03-10' },
+        { time_zone: 'Asia/Tokyo', from: '2026-03-14' },
+      ],
+    });
     // The other days of this file are made up; this merchant's are not.
     const wrong = Object.values(offendersOf(await verify(api.on.runtimeUrl, SUMMARY_CHECKS))).flat();
     expect(wrong.filter((offender) => offender.startsWith(`merchant ${far.id}`))).toEqual([]);
@@ -243,6 +254,33 @@ describe('GET /v1/daily_summaries', () => {
     ]);
   });
 });
+
+test.each([
+  { newest: '2026-03-09T23:54:59Z', whole: true },
+  { newest: '2026-03-09T23:56:00Z', whole: false },
+])(
+  'days on which what was forgotten until $newest may have taken effect are not checked',
+  async ({ newest, whole }) => {
+    const { id, accounts } = await api.merchantIn('UTC');
+    await asAdmin(api.on.ownerUrl, async (admin) => {
+      await admin.query(`INSERT INTO event_horizons (merchant_id, xid, seq, occurred_at) VALUES ($1, '1', 1, $2)`, [
+        id,
+        newest,
+      ]);
+      await admin.query(
+        `INSERT INTO daily_summaries (merchant_id, generation, day, account_id, type, currency, debit_count, debit_amount, credit_count, credit_amount)
+       SELECT $1, generation, '2026-03-10', $2, 'post-dated', 'EUR', 1, 1, 0, 0 FROM projections WHERE name = 'daily_summaries'`,
+        [id, accounts['cash:EUR']],
+      );
+    });
+    const wrong = Object.values(offendersOf(await verify(api.on.runtimeUrl, SUMMARY_CHECKS))).flat();
+    expect(wrong.filter((offender) => offender.startsWith(`merchant ${id}`))).toHaveLength(whole ? 1 : 0);
+    await asAdmin(api.on.ownerUrl, async (admin) => {
+      await admin.query('DELETE FROM event_horizons WHERE merchant_id = $1', [id]);
+      await admin.query('DELETE FROM daily_summaries WHERE merchant_id = $1', [id]);
+    });
+  },
+);
 
 test('what the runtime role reads is what it may: the generation that is served, and no other', async () => {
   const whole = (await list(shop)).data;

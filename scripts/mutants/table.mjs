@@ -13,6 +13,7 @@ import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
 
 const EXAMPLES = 'libs/ledger/src/decide.spec.ts';
+const MOVES = 'libs/ledger/src/decide-moves.spec.ts';
 const PROPERTIES = 'libs/ledger/src/decide.property.spec.ts';
 const BOTH = [EXAMPLES, PROPERTIES];
 
@@ -86,15 +87,16 @@ export const MUTANTS = [
   ),
   parts('the last part is refused', 'if (amount > most) {', 'if (amount >= most) {'),
   parts('a part of several amounts is taken', 'if (!hasSingleAmount(transaction)) {', 'if (!transaction) {'),
-  parts('parts need not balance', 'return unbalanced ?? taken;', 'return taken;'),
-  parts('an account is named twice', 'if (seen.has(accountId))', 'if (!accountId)'),
+  parts('parts need not balance', 'return unbalanced ?? taken;', 'return taken;', [MOVES, PROPERTIES]),
+  parts('an account is named twice', 'if (seen.has(accountId))', 'if (!accountId)', [MOVES, PROPERTIES]),
   parts(
     'an account on both sides is named',
     'own.some(({ direction }) => direction !== first.direction)',
     'own.length === 0',
+    [MOVES, PROPERTIES],
   ),
-  parts('a part is taken from the first entry alone', 'if (rest > 0n) return undefined;', ''),
-  parts('more is given back than was taken', '- before;', '+ before;'),
+  parts('a part is taken from the first entry alone', 'if (rest > 0n) return undefined;', '', [MOVES, PROPERTIES]),
+  parts('more is given back than was taken', '- before;', '+ before;', [MOVES, PROPERTIES]),
   decide(
     'a final capture releases only its amount',
     'pending: (left[place] ?? 0n) - (state.left[place] ?? 0n),',
@@ -109,13 +111,15 @@ export const MUTANTS = [
     'a capture is possible at its expiry',
     'expiresAtMs <= snowflakeTimeMs(id)',
     'expiresAtMs < snowflakeTimeMs(id)',
+    [MOVES, PROPERTIES],
   ),
   decide(
     'a hold expires a millisecond late',
     'expiresAtMs > snowflakeTimeMs(id)',
     'expiresAtMs >= snowflakeTimeMs(id)',
+    [MOVES, PROPERTIES],
   ),
-  decide('a hold without a time expires', 'transaction.expiresAtMs === undefined ||', ''),
+  decide('a hold without a time expires', 'transaction.expiresAtMs === undefined ||', '', [MOVES, PROPERTIES]),
   decide('a void releases what is captured', 'pending: -(state.left[place] ?? 0n),', 'pending: -entry.pending,'),
   decide(
     'a hold in parts is posted at once',
@@ -126,35 +130,45 @@ export const MUTANTS = [
     'reversals do not add up',
     'const left = state.left.map((amount, place) => amount - (taken[place] ?? 0n));',
     'const left = initialState(transaction).left.map((amount, place) => amount - (taken[place] ?? 0n));',
+    [MOVES, PROPERTIES],
   ),
-  decide('reversals never end', 'if (state.left.every((amount) => amount === 0n)) {', 'if (state.left.length === 0) {'),
+  decide(
+    'reversals never end',
+    'if (state.left.every((amount) => amount === 0n)) {',
+    'if (state.left.length === 0) {',
+    [MOVES, PROPERTIES],
+  ),
   decide('a reversal repeats', 'direction: otherSide(entry.direction),', 'direction: entry.direction,'),
-  decide('a reversed reversal gives nothing back', "child.kind === 'reversal'; ) {", "child.kind === 'void'; ) {"),
+  decide('a reversed reversal gives nothing back', "child.kind === 'reversal'; ) {", "child.kind === 'void'; ) {", [
+    MOVES,
+    PROPERTIES,
+  ]),
   decide(
     'each step up gives back',
     "states.length % 2 === 0 ? 'give back' : 'take'",
     "states.length < 0 ? 'take' : 'give back'",
+    [MOVES, PROPERTIES],
   ),
-  decide('only the nearest gets back', '    child = transaction;', '    break;'),
-  decide('a hold is reversed', "if (transaction.kind === 'pending') {", 'if (!transaction) {'),
-  decide('a void is reversed', "if (transaction.kind === 'void' ||", 'if ('),
+  decide('only the nearest gets back', '    child = transaction;', '    break;', [MOVES, PROPERTIES]),
+  decide('a hold is reversed', "if (transaction.kind === 'pending') {", 'if (!transaction) {', [MOVES, PROPERTIES]),
+  decide('a void is reversed', "if (transaction.kind === 'void' ||", 'if (', [MOVES, PROPERTIES]),
   decide(
     'a move is dated like its parent',
     'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
     'parent.effectiveAtMs',
-    [EXAMPLES],
+    [MOVES],
   ),
   decide(
     'a move may precede its parent',
     'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
     'snowflakeTimeMs(move.id)',
-    [EXAMPLES],
+    [MOVES],
   ),
   decide(
     'a move is asked for before its parent',
     'if (effectiveAtMs < parent.effectiveAtMs) {',
     'if (effectiveAtMs < 0) {',
-    [EXAMPLES],
+    [MOVES],
   ),
   decide('accounts with a balance close', 'if (!isEmpty(balance)) {', 'if (!balance) {'),
   account('accounts with holds close', 'totals.pendingCredits === 0n', 'true'),
@@ -184,7 +198,7 @@ export const MUTANTS = [
   ),
   group(
     'holds do not move within a group',
-    'if (decision.state) this.states.set(decision.state.transactionId, decision.state.value);',
+    'for (const state of decision.states) this.states.set(state.transactionId, state.value);',
     '',
   ),
   group(
@@ -265,13 +279,17 @@ export const MUTANTS = [
   binaryArray('nulls are not announced', 'hasNull ? 1 : 0', '0'),
   binaryArray('timestamps are in milliseconds', '* 1_000n', '* 1n'),
 
-  writer('an ambiguous COMMIT counts as failed', 'if (!(await this.#settle(writes.token))) throw', 'throw'),
+  writer(
+    'an ambiguous COMMIT counts as failed',
+    "if (!(await spans.step('settle', () => this.#settle(token)))) throw",
+    'throw',
+  ),
   writer(
     'an ambiguous COMMIT counts as done',
-    'if (!(await this.#settle(writes.token))) throw new GroupVoided(error);',
+    "if (!(await spans.step('settle', () => this.#settle(token)))) throw new GroupVoided(error);",
     '',
   ),
-  writer('an unsettled group is tried again', 'throw unsettled(error);', 'throw error;'),
+  writer('an unsettled group is tried again', 'throw new Unsettled(error);', 'throw error;'),
   writer('poison takes its group along', 'if (!mayPass && alive.length > 1 &&', 'if (false &&', [CONCURRENCY]),
   writer(
     'requests that are late behind a lock are written',

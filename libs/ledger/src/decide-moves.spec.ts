@@ -15,13 +15,14 @@ import {
   told,
 } from '../../../test/support/small-book.js';
 import type { Command, Facts, Part } from './command.js';
-import { MAX_REVERSAL_DEPTH } from './limits.js';
 
 let book: SmallBook;
 
 beforeEach(() => {
   book = new SmallBook();
 });
+
+const part = (accountId: bigint, amount: bigint): Part => ({ accountId, amount });
 
 describe('expiry', () => {
   it('capture at or after it is refused, a millisecond before it is not', () => {
@@ -216,7 +217,6 @@ describe('parts of several amounts', () => {
     entries,
     final: false,
   });
-  const part = (accountId: bigint, amount: bigint): Part => ({ accountId, amount });
 
   it('are taken entry by entry, and what is left is kept entry by entry', () => {
     const parentId = several();
@@ -301,9 +301,21 @@ describe('a reversal that is reversed', () => {
     expect(left(payment)).toBe(0n);
   });
 
-  it('goes back a thousand reversals and no more', () => {
+  it('gives back to each entry no more than was taken of it', () => {
+    const parentId = book.accept(post(debit(CASH, 5n), debit(CASH, 5n), credit(FEES, 10n))).transaction.id;
+    const refund = (amount: bigint) =>
+      book.accept({ kind: 'reverse', parentId, entries: [part(CASH, amount), part(FEES, amount)] }).transaction.id;
+    const [five, two] = [refund(5n), refund(2n)];
+    expect(book.states.get(parentId)?.left).toEqual([0n, 3n, 3n]);
+    reverse(five);
+    expect(book.states.get(parentId)?.left).toEqual([5n, 3n, 8n]);
+    reverse(two);
+    expect(book.states.get(parentId)?.left).toEqual([5n, 5n, 10n]);
+  });
+
+  it('goes back twenty reversals and no more: each costs as much as all before it', () => {
     let newest = book.fund(5n);
-    for (let depth = 0; depth <= MAX_REVERSAL_DEPTH; depth += 1) newest = reverse(newest);
+    for (let depth = 0; depth <= 20; depth += 1) newest = reverse(newest);
     expect(book.refusal({ kind: 'reverse', parentId: newest }).code).toBe('invalid_transition');
   });
 });

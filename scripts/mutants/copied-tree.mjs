@@ -1,0 +1,105 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { dataFolder } from '../services/data-folder.mjs';
+import { onStopRequest } from '../services/on-stop-request.mjs';
+
+/** A mutant may loop for ever; that is caught, too. Specs that need the servers take longest. */
+const SPEC_TIMEOUT_MS = 300_000;
+const PURE_CONFIG = 'vitest.mutants.config.ts';
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/**
+ * A copy of the working tree as it stands, uncommitted changes included, without what git ignores: faults are planted there.
+ */
+export class CopiedTree {
+  #folder = mkdtempSync(join(tmpdir(), 'counterfoil-mutants-'));
+  /** The copy shares this tree's unpacked servers; each run has a sub-folder of its own there. */
+  #env = { ...process.env, COUNTERFOIL_DATA_DIR: dataFolder() };
+  /** @type {import('node:child_process').ChildProcess | undefined} */
+  #running;
+
+  constructor() {
+    process.on('exit', () => rmSync(this.#folder, { recursive: true, force: true }));
+    onStopRequest(() => {
+      this.#running?.kill();
+      process.exit(130);
+    });
+    this.#copy();
+  }
+
+  /**
+   * Runs `work` while the file has another content.
+   * @param {string} file @param {string} content @param {() => Promise<void>} work
+   */
+  async with(file, content, work) {
+    const path = join(this.#folder, file);
+    const source = readFileSync(path, 'utf8');
+    writeFileSync(path, content);
+    await work();
+    writeFileSync(path, source);
+  }
+
+  /**
+   * Runs one spec in the copy.
+   * @param {string} spec
+   * @returns {Promise<{ verdict: 'passed' | 'failed' | 'did not run', first?: string }>} `first`: the first test that failed
+   */
+  async run(spec) {
+    const report = join(this.#folder, 'mutants-report.json');
+    rmSync(report, { force: true });
+    const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+    const pure = spec.endsWith('.spec.ts') ? ['--config', PURE_CONFIG] : [];
+    const args = ['run', '--bail=1', '--reporter=json', `--outputFile=${report}`, ...pure, spec];
+    const child = spawn(process.execPath, [vitest, ...args], {
+      cwd: this.#folder,
+      env: this.#env,
+      stdio: 'ignore',
+      timeout: SPEC_TIMEOUT_MS,
+    });
+    this.#running = child;
+    const [code, signal] = await new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (...ended) => resolve(ended));
+    });
+    this.#running = undefined;
+    if (signal) return { verdict: 'failed', first: `no end within ${SPEC_TIMEOUT_MS / 1_000} s` };
+    return verdictOf(report, code);
+  }
+
+  #copy() {
+    const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    for (const file of listed.split('\0')) {
+      if (file === '' || !existsSync(join(root, file))) continue;
+      mkdirSync(dirname(join(this.#folder, file)), { recursive: true });
+      cpSync(join(root, file), join(this.#folder, file));
+    }
+    symlinkSync(join(root, 'node_modules'), join(this.#folder, 'node_modules'));
+    // Pure specs need no servers.
+    writeFileSync(
+      join(this.#folder, PURE_CONFIG),
+      `import config from './vitest.config.js';\nexport default { ...config, test: { ...config.test, globalSetup: [] } };\n`,
+    );
+  }
+}
+
+/**
+ * @param {string} report @param {number | null} code
+ * @returns {{ verdict: 'passed' | 'failed' | 'did not run', first?: string }}
+ */
+function verdictOf(report, code) {
+  if (!existsSync(report)) return { verdict: 'did not run' };
+  const { numTotalTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
+  const tests = testResults.flatMap(
+    (/** @type {{ assertionResults: { status: string, fullName: string }[] }} */ file) => file.assertionResults,
+  );
+  const failed = tests.find((/** @type {{ status: string }} */ test) => test.status === 'failed');
+  if (failed) return { verdict: 'failed', first: failed.fullName };
+  // A syntax error or a failed import is no proof that a test saw the bug.
+  return code === 0 && numTotalTests > 0 ? { verdict: 'passed' } : { verdict: 'did not run' };
+}
