@@ -1,3 +1,4 @@
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import pg from 'pg';
 import type { NewEvent } from '#outbox/event.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
@@ -252,11 +253,12 @@ export class GroupConnection {
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
     const late = lateRows(writes);
+    const parameters = await groupParameters(writes);
     const [, , , committed] = await this.#pipeline(
       () => [
         writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
         late.length === 0 ? NOTHING : this.#client.query(WRITE_LATE_SUMS, lateParameters(late)),
-        this.#client.query(WRITE_GROUP, groupParameters(writes)),
+        this.#client.query(WRITE_GROUP, parameters),
         this.#client.query('COMMIT'),
       ],
       (error) => {
@@ -391,63 +393,75 @@ function stateParameters(rows: GroupWrites['states']): Buffer[] {
   ];
 }
 
-function groupParameters(writes: GroupWrites): (Buffer | bigint)[] {
+/** Entries from which others have their turn between two columns: a batch of 100,000 would keep the process for half a second. */
+const LONG_GROUP = 2_000;
+
+/** What WRITE_GROUP takes, column by column. */
+export async function groupParameters(writes: GroupWrites): Promise<(Buffer | bigint)[]> {
+  const entries = writes.transactions.reduce((sum, { transaction }) => sum + transaction.entries.length, 0);
+  const parameters: (Buffer | bigint)[] = [];
+  for (const column of groupColumns(writes)) {
+    parameters.push(column);
+    if (entries >= LONG_GROUP) await othersTurn();
+  }
+  return parameters;
+}
+
+function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {
   const { transactions, balances, keys, events } = writes;
   const lines = transactions.flatMap(({ merchantId, transaction }) =>
     transaction.entries.map((entry) => ({ merchantId, transaction, entry })),
   );
-  return [
-    int8Array(transactions.map((t) => t.merchantId)),
-    int8Array(transactions.map((t) => t.transaction.id)),
-    textArray(transactions.map((t) => t.transaction.kind)),
-    textArray(transactions.map((t) => t.transaction.type)),
-    int8Array(transactions.map((t) => t.transaction.amount)),
-    textArray(transactions.map((t) => t.transaction.currency)),
-    textArray(transactions.map((t) => t.transaction.externalRef)),
-    timestamptzArray(transactions.map((t) => t.transaction.effectiveAtMs)),
-    int8Array(transactions.map((t) => t.transaction.parentId)),
-    timestamptzArray(transactions.map((t) => t.transaction.expiresAtMs)),
-    textArray(transactions.map((t) => t.transaction.description)),
-    textArray(transactions.map((t) => t.transaction.metadata)),
-    textArray(transactions.map((t) => legsOf(t.transaction))),
-    boolArray(transactions.map((t) => t.transaction.ignoredFloor)),
-    int8Array(lines.map((l) => l.merchantId)),
-    int8Array(lines.map((l) => l.entry.accountId)),
-    int8Array(lines.map((l) => l.entry.accountVersion)),
-    int8Array(lines.map((l) => l.transaction.id)),
-    int2Array(lines.map((l) => (l.entry.direction === 'debit' ? 1 : -1))),
-    textArray(lines.map((l) => l.entry.currency)),
-    int8Array(lines.map((l) => l.entry.posted)),
-    int8Array(lines.map((l) => l.entry.pending)),
-    int8Array(lines.map((l) => l.entry.postedDebits)),
-    int8Array(lines.map((l) => l.entry.postedCredits)),
-    int8Array(lines.map((l) => l.entry.pendingDebits)),
-    int8Array(lines.map((l) => l.entry.pendingCredits)),
-    timestamptzArray(lines.map((l) => l.transaction.effectiveAtMs)),
-    textArray(lines.map((l) => l.transaction.type)),
-    int8Array(events.map((e) => e.merchantId)),
-    textArray(events.map((e) => e.type)),
-    int2Array(events.map((e) => e.version)),
-    timestamptzArray(events.map((e) => e.occurredAtMs)),
-    textArray(events.map((e) => e.traceContext)),
-    textArray(events.map((e) => e.data)),
-    int8Array(keys.map((k) => k.merchantId)),
-    textArray(keys.map((k) => k.key)),
-    byteaArray(keys.map((k) => k.requestSha256)),
-    int2Array(keys.map((k) => k.status)),
-    int8Array(keys.map((k) => k.transactionId)),
-    textArray(keys.map((k) => k.response)),
-    writes.token,
-    int8Array(balances.map((b) => b.merchantId)),
-    int8Array(balances.map((b) => b.accountId)),
-    int8Array(balances.map((b) => b.balance.postedDebits)),
-    int8Array(balances.map((b) => b.balance.postedCredits)),
-    int8Array(balances.map((b) => b.balance.pendingDebits)),
-    int8Array(balances.map((b) => b.balance.pendingCredits)),
-    int8Array(balances.map((b) => b.balance.version)),
-    int8Array(balances.map((b) => b.balance.lastTransactionId)),
-    boolArray(balances.map((b) => b.balance.closed)),
-  ];
+  yield int8Array(transactions.map((t) => t.merchantId));
+  yield int8Array(transactions.map((t) => t.transaction.id));
+  yield textArray(transactions.map((t) => t.transaction.kind));
+  yield textArray(transactions.map((t) => t.transaction.type));
+  yield int8Array(transactions.map((t) => t.transaction.amount));
+  yield textArray(transactions.map((t) => t.transaction.currency));
+  yield textArray(transactions.map((t) => t.transaction.externalRef));
+  yield timestamptzArray(transactions.map((t) => t.transaction.effectiveAtMs));
+  yield int8Array(transactions.map((t) => t.transaction.parentId));
+  yield timestamptzArray(transactions.map((t) => t.transaction.expiresAtMs));
+  yield textArray(transactions.map((t) => t.transaction.description));
+  yield textArray(transactions.map((t) => t.transaction.metadata));
+  yield textArray(transactions.map((t) => legsOf(t.transaction)));
+  yield boolArray(transactions.map((t) => t.transaction.ignoredFloor));
+  yield int8Array(lines.map((l) => l.merchantId));
+  yield int8Array(lines.map((l) => l.entry.accountId));
+  yield int8Array(lines.map((l) => l.entry.accountVersion));
+  yield int8Array(lines.map((l) => l.transaction.id));
+  yield int2Array(lines.map((l) => (l.entry.direction === 'debit' ? 1 : -1)));
+  yield textArray(lines.map((l) => l.entry.currency));
+  yield int8Array(lines.map((l) => l.entry.posted));
+  yield int8Array(lines.map((l) => l.entry.pending));
+  yield int8Array(lines.map((l) => l.entry.postedDebits));
+  yield int8Array(lines.map((l) => l.entry.postedCredits));
+  yield int8Array(lines.map((l) => l.entry.pendingDebits));
+  yield int8Array(lines.map((l) => l.entry.pendingCredits));
+  yield timestamptzArray(lines.map((l) => l.transaction.effectiveAtMs));
+  yield textArray(lines.map((l) => l.transaction.type));
+  yield int8Array(events.map((e) => e.merchantId));
+  yield textArray(events.map((e) => e.type));
+  yield int2Array(events.map((e) => e.version));
+  yield timestamptzArray(events.map((e) => e.occurredAtMs));
+  yield textArray(events.map((e) => e.traceContext));
+  yield textArray(events.map((e) => e.data));
+  yield int8Array(keys.map((k) => k.merchantId));
+  yield textArray(keys.map((k) => k.key));
+  yield byteaArray(keys.map((k) => k.requestSha256));
+  yield int2Array(keys.map((k) => k.status));
+  yield int8Array(keys.map((k) => k.transactionId));
+  yield textArray(keys.map((k) => k.response));
+  yield writes.token;
+  yield int8Array(balances.map((b) => b.merchantId));
+  yield int8Array(balances.map((b) => b.accountId));
+  yield int8Array(balances.map((b) => b.balance.postedDebits));
+  yield int8Array(balances.map((b) => b.balance.postedCredits));
+  yield int8Array(balances.map((b) => b.balance.pendingDebits));
+  yield int8Array(balances.map((b) => b.balance.pendingCredits));
+  yield int8Array(balances.map((b) => b.balance.version));
+  yield int8Array(balances.map((b) => b.balance.lastTransactionId));
+  yield boolArray(balances.map((b) => b.balance.closed));
 }
 
 function legsOf(transaction: Transaction): string {
