@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type GroupWrites, groupParameters } from './group-store.js';
+import { type GroupWrites, groupParameters } from './group-parameters.js';
 import type { Entry, Transaction } from './transaction.js';
 
 const totals = { postedDebits: 1n, postedCredits: 1n, pendingDebits: 0n, pendingCredits: 0n };
