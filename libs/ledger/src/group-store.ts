@@ -6,13 +6,11 @@ import {
   type GroupWrites,
   groupParameters,
   lateParameters,
-  lateRows,
   type StoredKey,
-  type StoredState,
   stateParameters,
-  type TenantId,
-} from './group-writes.js';
-import type { TransactionStatus } from './transaction.js';
+} from './group-parameters.js';
+import { type LateSum, lateSums } from './late-sums.js';
+import type { TransactionState, TransactionStatus } from './transaction.js';
 import { amountsOf } from './transaction-store.js';
 
 /**
@@ -21,10 +19,18 @@ import { amountsOf } from './transaction-store.js';
  * writes everything in one statement of data-modifying CTEs and commits.
  */
 
+/** A row that a group touches, keyed by tenant. */
+export interface TenantId {
+  merchantId: bigint;
+  id: bigint;
+}
+
 export interface LockedBalance extends Balance {
   merchantId: bigint;
   accountId: bigint;
 }
+
+export interface StoredState extends TransactionState, TenantId {}
 
 /**
  * The planner settings matter: a generic plan made while idempotency_keys was young and empty scans every key of the
@@ -233,11 +239,12 @@ export class GroupConnection {
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
     const late = lateRows(writes);
+    const parameters = await groupParameters(writes);
     const [, , , committed] = await this.#pipeline(
       () => [
         writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
         late.length === 0 ? NOTHING : this.#client.query(WRITE_LATE_SUMS, lateParameters(late)),
-        this.#client.query(WRITE_GROUP, groupParameters(writes)),
+        this.#client.query(WRITE_GROUP, parameters),
         this.#client.query('COMMIT'),
       ],
       (error) => {
@@ -333,4 +340,13 @@ function toState(row: Record<string, unknown>): StoredState {
     reversed: row.reversed as bigint,
     left: amountsOf(row.left_amounts as string),
   };
+}
+
+function lateRows(writes: GroupWrites): (LateSum & { merchantId: bigint })[] {
+  const byMerchant = Map.groupBy(writes.transactions, (written) => written.merchantId);
+  const rows = [...byMerchant].flatMap(([merchantId, written]) =>
+    lateSums(written.map(({ transaction }) => transaction)).map((sum) => ({ ...sum, merchantId })),
+  );
+  // Two groups may share an account only one after the other (its balance is locked), so any order is free of deadlocks.
+  return rows;
 }
