@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { LedgerError } from '#kernel/problem.js';
 import { type Answer, type Client, type Json, type Merchant, TestApi, transfer } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
@@ -248,6 +249,23 @@ test('a refusal by the state of a resource is kept, although the request would n
     refused.headers.get('content-type'),
   ]);
   expect((await ask(redeliver, 'enabled')).status).toBe(202);
+});
+
+test('a refusal undoes what was written before it, and is kept all the same', async () => {
+  const merchantId = BigInt(shop.id);
+  const idempotency = { key: 'undone', requestSha256: Buffer.alloc(32) };
+  const answering = { idempotency, status: 201, bodyOf: (body: object) => ({ body }) };
+  const refused = () =>
+    hooks.requests.answer(merchantId, hooks.context(merchantId), answering, async (client) => {
+      await client.query({
+        text: `INSERT INTO webhook_endpoints (merchant_id, id, url, created_at) VALUES ($1, $2, 'undone', snowflake_time($2))`,
+        values: [merchantId, hooks.ids.next()],
+      });
+      throw new LedgerError('invalid_transition', 'It turned out so.');
+    });
+  expect(await refused()).toMatchObject({ status: 409, replayed: false });
+  expect(await refused()).toMatchObject({ status: 409, replayed: true });
+  expect((await admin.query(`SELECT FROM webhook_endpoints WHERE url = 'undone'`)).rowCount).toBe(0);
 });
 
 test('what turns out to be invalid only while it is done burns no key', async () => {

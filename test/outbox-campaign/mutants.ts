@@ -9,13 +9,13 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'lost-connections-count',
     changes: [
       {
-        file: 'dist/libs/outbox/src/batch-applier.js',
+        file: 'dist/libs/outbox/src/handler-call.js',
         search: 'if (isConnectionLoss(error) || isRetriable(error))',
         replace: 'if (isRetriable(error))',
       },
       {
-        file: 'dist/libs/outbox/src/batch-applier.js',
-        search: "(error.code === 'database_unavailable' || error.code === 'overloaded')",
+        file: 'dist/libs/outbox/src/handler-call.js',
+        search: "error.code === 'database_unavailable' || error.code === 'overloaded'",
         replace: "error.code === 'overloaded'",
       },
     ],
