@@ -3,6 +3,7 @@ import { migrate } from '#db/migrate.js';
 import { FillBackDatedVersions1764200000001 } from '#db/migrations/1764200000000-back-dated-versions.js';
 import { type Answer, type Merchant, TestApi, transfer } from './support/api.js';
 import { asAdmin } from './support/database.js';
+import { transfer as lines, TestLedger } from './support/ledger.js';
 import { expectVerified } from './support/verified.js';
 
 const DAY_MS = 86_400_000;
@@ -18,10 +19,16 @@ const SYSTEM_NAMES = [
 
 let api: TestApi;
 let shop: Merchant;
+/** Past the API: tells no cache, and opens what is reserved. */
+let ledger: TestLedger;
 beforeAll(async () => {
   api = await TestApi.start();
+  ledger = await TestLedger.open(api.on);
 });
-afterAll(() => api.stop());
+afterAll(async () => {
+  await ledger.close();
+  await api.stop();
+});
 afterEach(async () => {
   await expectVerified(api.on);
 });
@@ -76,6 +83,19 @@ describe('a balance at a point in time', () => {
     expect((await read(`at=${at(later)}`)).body).toMatchObject({ version: '4', posted: { amount: '113' } });
   });
 
+  test('is told to the cache: whoever has seen what was dated back never reads an older balance after it', async () => {
+    const [from, to] = [shop.accounts['cash:EUR'], await shop.open('wallet:told')].map((id) =>
+      BigInt(id as string),
+    ) as [bigint, bigint];
+    const balance = `/v1/accounts/${to}/balance`;
+    await shop.posted(transfer('cash:EUR', 'wallet:told', '5'));
+    expect((await shop.client.get(balance)).body).toMatchObject({ version: '1', source: 'cache' });
+    await ledger.post(BigInt(shop.id), lines(from, to, 7n));
+    expect((await shop.client.get(balance)).body).toMatchObject({ version: '1', source: 'cache' });
+    expect((await shop.client.get(`${balance}?at=${at(Date.now() - DAY_MS)}`)).body.version).toBe('0');
+    expect((await shop.client.get(balance)).body).toMatchObject({ version: '2', posted: { amount: '12' } });
+  });
+
   test('tells the same in a database whose late entries were written before versions were kept', async () => {
     await asAdmin(api.on.ownerUrl, async (admin) => {
       await admin.query('UPDATE late_sums SET newest_version = 0');
@@ -119,6 +139,18 @@ describe('system accounts', () => {
   test('leave every other code to the merchant', async () => {
     for (const code of ['cashier:EUR', 'my.cash:EUR', 'cash_register', 'wallet:cash:EUR']) await shop.open(code);
   });
+
+  test.each([
+    { code: 'cash:USD', currency: 'EUR', normalSide: 'debit' },
+    { code: 'fee_revenue:USD', currency: 'USD', normalSide: 'debit' },
+  ] as const)(
+    'are such by their facts: a merchant’s own $code in $currency on the $normalSide side closes',
+    async (own) => {
+      const id = await ledger.createAccount(BigInt(shop.id), own);
+      const { status, body } = await shop.client.post(`/v1/accounts/${id}/close`);
+      expect([status, body.status]).toEqual([200, 'closed']);
+    },
+  );
 
   test('that were closed when they still could be are reopened', async () => {
     const account = shop.accounts['cash:EUR'] as string;

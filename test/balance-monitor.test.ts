@@ -168,6 +168,15 @@ describe('verify', () => {
     expect(offenders).toEqual([expect.stringContaining(`account ${account.accountId}: ${verdict}: `)]);
     expect(await raw.hgetall(cacheKey(account))).toEqual(before);
   });
+
+  test('looks at every account of a cache that has many', async () => {
+    const pipeline = raw.pipeline();
+    for (let accountId = 1n; accountId <= 450n; accountId += 1n)
+      pipeline.hset(cacheKey({ merchantId, accountId }), { ver: '1', val: '0 0 0 0 1', die: Date.now() + TTL });
+    await pipeline.exec();
+    const { counted, offenders } = await verified();
+    expect([counted, offenders.length]).toEqual([452n, 20]);
+  });
 });
 
 describe('the monitor', () => {
@@ -271,6 +280,24 @@ describe('the monitor', () => {
     await post();
     expect(await heal()).toBe(0);
     expect(await read()).toMatchObject({ version: 3n, postedDebits: 15n, source: 'cache' });
+  });
+
+  test.each(['posted_debits', 'posted_credits', 'pending_debits', 'pending_credits'])(
+    'finds other %s under the same version',
+    async (total) => {
+      await behindTheBack(`${total} = ${total} + 1`);
+      const monitor = monitorOf();
+      expect(await monitor.check([account])).toBe(1);
+      expect(monitor.counts).toMatchObject({ corrupt: 1 });
+    },
+  );
+
+  test('counts a value that has died as absent, whatever it says', async () => {
+    await behindTheBack('version = version + 1');
+    await raw.hset(cacheKey(account), 'die', Date.now() - 1);
+    const monitor = monitorOf();
+    expect(await monitor.check([account])).toBe(0);
+    expect(monitor.counts).toMatchObject({ absent: 1, stale: 0, suspected: 0 });
   });
 
   test('counts what serves nothing as fenced and absent', async () => {

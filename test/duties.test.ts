@@ -12,6 +12,7 @@ import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
+import { TcpProxy } from './support/tcp-proxy.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
 
@@ -107,6 +108,24 @@ describe('duties', () => {
       const rounds = [];
       for (let count = await expire(one); count > 0; count = await expire(one)) rounds.push(count);
       expect(rounds).toEqual([200, 200, 50]);
+    });
+
+    test('a database that is away says nothing about a hold: the round fails, and the next one tries it again', async () => {
+      const merchant = await one.createMerchant();
+      const soon = Date.now() + 50;
+      const due = await hold(merchant, await pair(merchant), soon);
+      await untilDue(soon);
+      const proxy = await TcpProxy.open(on.runtimeUrl);
+      const ledger = await TestLedger.open(on, { databaseUrl: proxy.url });
+      const failures = new FailedExpiries();
+      proxy.refuse();
+      await expect(expire(ledger, failures)).rejects.toMatchObject({ code: 'database_unavailable' });
+      expect([failures.total, failures.waiting()]).toEqual([0, []]);
+      proxy.accept();
+      expect(await expire(ledger, failures)).toBe(1);
+      expect(await statusOf(merchant, due)).toBe('expired');
+      await ledger.close();
+      await proxy.close();
     });
 
     test('a hold that cannot expire costs no other its turn, and is tried again later', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type BalanceGuard, type FencedGroup, NO_GUARD } from '#ledger/balance-guard.js';
 import { getBalance } from '#ledger/balance-store.js';
 import type { WriterOptions } from '#ledger/writer.js';
 import { Deadline } from '#platform/deadline.js';
@@ -44,9 +45,9 @@ describe('a commit group meets', () => {
 
   const account = (): Promise<bigint> => ledger.createAccount(merchant, { code: `a${accounts++}` });
   const post = (key: string): ReturnType<TestLedger['post']> => ledger.post(merchant, transfer(from, to, 5n), key);
-  const reopen = async (options: Partial<WriterOptions>): Promise<void> => {
+  const reopen = async (options: Partial<WriterOptions>, guard?: BalanceGuard): Promise<void> => {
     await ledger.close();
-    ledger = await TestLedger.open(on, { databaseUrl: proxy.url, lanes: 1, ...options });
+    ledger = await TestLedger.open(on, { databaseUrl: proxy.url, lanes: 1, ...options }, undefined, guard);
   };
   const voidedTokens = async (): Promise<number> =>
     (await bystander.one<{ voided: number }>('SELECT count(*) FILTER (WHERE voided)::int AS voided FROM write_fences'))
@@ -179,6 +180,28 @@ describe('a commit group meets', () => {
     await successor.close();
     proxy.accept();
     await expectOneEffect('gone', postedId(replayed));
+  });
+
+  test('its fence is left where nobody knows whether it committed, and taken away where it did not', async () => {
+    const ends: string[] = [];
+    const end = (name: string) => async () => void ends.push(name);
+    const group: FencedGroup = {
+      confirmed: true,
+      publish: end('published'),
+      abandon: end('abandoned'),
+      leave: () => ends.push('left'),
+    };
+    await reopen({}, { ...NO_GUARD, fence: async () => group });
+    proxy.onNext(COMMIT, cut);
+    await post('voided');
+    expect(ends.splice(0)).toEqual(['abandoned', 'published']);
+    ambiguous.voided += 1;
+    proxy.onNext(COMMIT, (link, deliver) => {
+      void TcpProxy.answerLost(link, deliver).then(() => proxy.refuse());
+    });
+    await expect(post('unknown')).rejects.toMatchObject({ code: 'database_unavailable' });
+    expect(ends).toEqual(['left']);
+    proxy.accept();
   });
 
   test('an old backend that outlasts its questions: database_unavailable, no second try beside it', async () => {

@@ -1,6 +1,10 @@
+import { trace } from '@opentelemetry/api';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LedgerError } from '#kernel/problem.js';
+import { Deadline } from '#platform/deadline.js';
+import { IdempotentRequests } from '#platform/idempotency.js';
+import { Database } from '#platform/postgres.js';
 import { type Answer, type Client, type Json, type Merchant, TestApi, transfer } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
@@ -251,21 +255,30 @@ test('a refusal by the state of a resource is kept, although the request would n
   expect((await ask(redeliver, 'enabled')).status).toBe(202);
 });
 
-test('a refusal undoes what was written before it, and is kept all the same', async () => {
+test('a refusal that is kept keeps nothing that was written before it', async () => {
+  const database = new Database(api.on.runtimeUrl, { poolSize: 1, connectTimeoutMs: 20_000, applicationName: 'test' });
+  const requests = new IdempotentRequests(database, { waitMs: WAIT_MS });
   const merchantId = BigInt(shop.id);
-  const idempotency = { key: 'undone', requestSha256: Buffer.alloc(32) };
-  const answering = { idempotency, status: 201, bodyOf: (body: object) => ({ body }) };
-  const refused = () =>
-    hooks.requests.answer(merchantId, hooks.context(merchantId), answering, async (client) => {
-      await client.query({
-        text: `INSERT INTO webhook_endpoints (merchant_id, id, url, created_at) VALUES ($1, $2, 'undone', snowflake_time($2))`,
-        values: [merchantId, hooks.ids.next()],
-      });
-      throw new LedgerError('invalid_transition', 'It turned out so.');
+  const bounds = {
+    deadline: Deadline.after(20_000),
+    span: trace.wrapSpanContext({ traceId: '', spanId: '', traceFlags: 0 }),
+  };
+  const idempotency = { key: fresh('half'), requestSha256: Buffer.alloc(32) };
+  const answering = { idempotency, status: 200, bodyOf: () => ({ body: {} }) };
+  try {
+    const refused = await requests.answer(merchantId, bounds, answering, async (client) => {
+      await client.query({ text: `UPDATE merchants SET name = 'Half' WHERE id = $1`, values: [merchantId] });
+      throw new LedgerError('invalid_transition', 'Not now.');
     });
-  expect(await refused()).toMatchObject({ status: 409, replayed: false });
-  expect(await refused()).toMatchObject({ status: 409, replayed: true });
-  expect((await admin.query(`SELECT FROM webhook_endpoints WHERE url = 'undone'`)).rowCount).toBe(0);
+    expect(refused).toMatchObject({ status: 409, body: { code: 'invalid_transition' }, replayed: false });
+  } finally {
+    await database.close();
+  }
+  const { rows } = await admin.query(
+    'SELECT name, (SELECT status FROM idempotency_keys WHERE merchant_id = m.id AND key = $2) FROM merchants m WHERE id = $1',
+    [shop.id, idempotency.key],
+  );
+  expect(rows).toEqual([{ name: 'Test', status: 409 }]);
 });
 
 test('what turns out to be invalid only while it is done burns no key', async () => {

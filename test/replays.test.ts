@@ -76,6 +76,20 @@ test.each(['independent', 'atomic'])('an %s batch is told again byte for byte', 
   );
 });
 
+test('closing is told again as it was told first, refused or done, whatever has become of the account since', async () => {
+  const id = await shop.open('closing');
+  const close = (key: string) => shop.client.post(`/v1/accounts/${id}/close`, { key });
+  await shop.posted(transfer('payer', 'closing', '5'));
+  const refused = await expectReplay(() => close('close-early'), 409);
+  await shop.posted(transfer('closing', 'payer', '5'));
+  expect((await close('close-early')).text).toBe(refused.text);
+  const closed = await expectReplay(() => close('close'), 200);
+  expect(closed.body.status).toBe('closed');
+  await shop.client.post(`/v1/accounts/${id}/reopen`);
+  expect((await close('close')).text).toBe(closed.text);
+  expect((await shop.client.get(`/v1/accounts/${id}`)).body.status).toBe('open');
+});
+
 test('key order and white space do not make another request; escapes neither', async () => {
   const body = transfer('payer', 'wallet', '6', { metadata: { a: '1', b: 'ä' } });
   const first = await shop.post(body, 'canonical');

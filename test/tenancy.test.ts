@@ -3,8 +3,13 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '#platform/config.js';
+import { Deadline } from '#platform/deadline.js';
+import { Database } from '#platform/postgres.js';
+import { planZone } from '#tenancy/merchant-zone-store.js';
 import { type Api, startApi } from '../apps/api/src/api.js';
 import { callAt, OPERATOR_KEY, startTestApi, type TestApi } from './support/bare-api.js';
+import { asAdmin } from './support/database.js';
+import { until } from './support/until.js';
 
 let test: TestApi;
 /** A second process, as far as caches go. */
@@ -160,6 +165,30 @@ describe('PATCH /v1/merchants/{id}', () => {
     );
   });
 
+  it.each([
+    { planned: 'Asia/Tokyo', instead: 'Europe/Berlin' },
+    { planned: 'America/New_York', instead: 'Asia/Tokyo' },
+    { planned: 'Pacific/Kiritimati', instead: 'America/New_York' },
+  ])('supersedes $planned by $instead from the same day on, whichever begins it first', async (zones) => {
+    const { id } = await test.createMerchant({ time_zone: 'Europe/Berlin' });
+    const from = dayIn('Europe/Berlin', 5);
+    await patch(id, { time_zone: zones.planned, time_zone_from: from });
+    const { status, body } = await patch(id, { time_zone: zones.instead, time_zone_from: from });
+    const expected = [
+      { time_zone: 'Europe/Berlin', from: null },
+      { time_zone: zones.instead, from },
+    ];
+    expect([status, body.time_zones]).toEqual([200, expected]);
+  });
+
+  it('judges how far it goes back by the zone that is left, not by one that it supersedes', async () => {
+    const { id } = await test.createMerchant({ time_zone: 'UTC' });
+    const from = dayIn('UTC', 5);
+    await patch(id, { time_zone: 'Pacific/Kiritimati', time_zone_from: from });
+    const { status, body } = await patch(id, { time_zone: 'Pacific/Pago_Pago', time_zone_from: from });
+    expect([status, body.time_zones.slice(1)]).toEqual([200, [{ time_zone: 'Pacific/Pago_Pago', from }]]);
+  });
+
   it.each(['America/Los_Angeles', 'Europe/Berlin', 'Asia/Tokyo', 'Pacific/Auckland'])(
     'without a day takes the merchant’s next one that has not begun in %s either',
     async (zone) => {
@@ -183,6 +212,55 @@ describe('PATCH /v1/merchants/{id}', () => {
     expect((await get(id)).time_zones).toHaveLength(1);
   });
 
+  /** A zone of PostgreSQL’s, given by its offset, in which a day begins then. */
+  const zoneWithMidnightAt = (midnightMs: number): { zone: string; day: string } => {
+    const utcMidnightMs = Math.ceil(midnightMs / 86_400_000) * 86_400_000;
+    const ahead = Math.round((utcMidnightMs - midnightMs) / 60_000);
+    const [minutes, dayMs] = ahead > 720 ? [ahead - 1_440, utcMidnightMs - 86_400_000] : [ahead, utcMidnightMs];
+    const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+    const zone = `<HERE>${minutes < 0 ? '+' : '-'}${hours}:${String(rest).padStart(2, '0')}`;
+    return { zone, day: new Date(dayMs).toISOString().slice(0, 10) };
+  };
+
+  it.each([
+    { minutes: 9, too_soon: true },
+    { minutes: 12, too_soon: false },
+  ])('gives notice: a day that begins in $minutes minutes is too soon: $too_soon', async ({ minutes, too_soon }) => {
+    const { id } = await test.createMerchant({ time_zone: 'UTC' });
+    const { zone, day } = zoneWithMidnightAt(Math.floor(Date.now() / 60_000 + minutes) * 60_000);
+    const database = new Database(test.runtimeUrl, { poolSize: 1, connectTimeoutMs: 20_000, applicationName: 'test' });
+    try {
+      const plan = await database.transaction({ merchantIds: [BigInt(id)] }, Deadline.after(20_000), (client) =>
+        planZone(client, BigInt(id), zone, day),
+      );
+      expect(plan).toEqual({ day, too_soon });
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('waits for a change of the same merchant that is under way, and supersedes it', async () => {
+    const { id } = await test.createMerchant({ time_zone: 'Europe/Berlin' });
+    const [soon, later] = [dayIn('Europe/Berlin', 3), dayIn('Europe/Berlin', 9)];
+    const { body } = await asAdmin(test.ownerUrl, async (first) => {
+      await first.query('BEGIN');
+      await first.query('SELECT FROM merchants WHERE id = $1 FOR NO KEY UPDATE', [id]);
+      await first.query(
+        `INSERT INTO merchant_time_zones (merchant_id, from_at, from_day, time_zone)
+         VALUES ($1, $2::date::timestamp AT TIME ZONE 'Asia/Tokyo', $2, 'Asia/Tokyo')`,
+        [id, later],
+      );
+      const second = patch(id, { time_zone: 'America/New_York', time_zone_from: soon });
+      const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      await asAdmin(test.ownerUrl, (watcher) =>
+        until('the second one waits', async () => (await watcher.query(waiting)).rowCount === 1, 5_000),
+      );
+      await first.query('COMMIT');
+      return second;
+    });
+    expect(body.time_zones.slice(1)).toEqual([{ time_zone: 'America/New_York', from: soon }]);
+  });
+
   it('does not go back by more than a day at once', async () => {
     const { id } = await test.createMerchant({ time_zone: 'Pacific/Kiritimati' });
     const { status, body } = await patch(id, { time_zone: 'Pacific/Pago_Pago' });
@@ -202,6 +280,14 @@ describe('PATCH /v1/merchants/{id}', () => {
     expect(body).toMatchObject({
       time_zone: 'Europe/Paris',
       time_zones: [{ time_zone: 'Europe/Paris', from: null }],
+    });
+    const moved = await patch(id, { time_zone: 'Asia/Tokyo' });
+    expect(moved.body).toMatchObject({
+      time_zone: 'Europe/Paris',
+      time_zones: [
+        { time_zone: 'Europe/Paris', from: null },
+        { time_zone: 'Asia/Tokyo', from: expect.any(String) },
+      ],
     });
   });
 
@@ -287,6 +373,18 @@ describe('API keys', () => {
     expect([await asks(two.key), await asks(one.key)]).toEqual([401, 200]);
     expect(sockets.size).toBe(1);
     agent.destroy();
+  });
+
+  it('are revoked once: a second time does not move the moment', async () => {
+    const { id, keyId } = await test.createMerchant();
+    const revoke = async () => (await test.call('DELETE', `/v1/merchants/${id}/api_keys/${keyId}`)).status;
+    const revokedAt = async () => (await test.call('GET', `/v1/merchants/${id}/api_keys`)).body.data[0].revoked_at;
+    expect(await revoke()).toBe(204);
+    const first = await revokedAt();
+    expect(Date.parse(first)).toBeGreaterThan(0);
+    await until('the clock moves on', () => Date.now() > Date.parse(first) + 1);
+    expect(await revoke()).toBe(204);
+    expect(await revokedAt()).toBe(first);
   });
 
   it('of another merchant are not found', async () => {

@@ -156,6 +156,40 @@ describe('the group-commit writer', () => {
     postedId(await second);
   });
 
+  test('a group has at most groupSize commands, but for a request that has more by itself', async () => {
+    const [from, to] = await pair();
+    const ids: bigint[] = [];
+    const small = await TestLedger.open(on, { lanes: 1, groupSize: 4 });
+    const submit = async (size: number): Promise<void> => {
+      const context = small.context(merchant);
+      const requests = Array.from({ length: size }, () => transfer(from, to, 1n));
+      const { commands, accounts } = await small.desk.resolve(context, requests);
+      const request = { mode: 'independent', commands, accounts, idempotency: undefined } as const;
+      const { outcome } = await small.desk.submit(context, request);
+      if (outcome.kind !== 'decided') throw new Error(outcome.kind);
+      for (const decision of outcome.decisions) if (decision.accepted) ids.push(decision.transaction?.id ?? 0n);
+    };
+    await bystander.lockBalance(from);
+    const first = submit(1);
+    await bystander.untilWaiting();
+    const sizes = [2, 2, 1, 9, 1];
+    const others: Promise<void>[] = [];
+    for (const size of sizes) {
+      const waiting = small.writer.waiting;
+      others.push(submit(size));
+      await until('it waits in the lane', () => small.writer.waiting > waiting);
+    }
+    await bystander.release();
+    await Promise.all([first, ...others]);
+    const { groups } = await bystander.one<{ groups: number[] }>(
+      `SELECT array_agg(n ORDER BY first) AS groups FROM (
+         SELECT count(*)::int AS n, min(id) AS first FROM transactions WHERE id = ANY ($1::bigint[]) GROUP BY xmin::text) g`,
+      [ids],
+    );
+    expect(groups).toEqual([1, 4, 1, 9, 1]);
+    await small.close();
+  });
+
   test('answers that are held until their balances are told fill the lane, and leave it', async () => {
     const [from, to] = await pair();
     const telling = Promise.withResolvers<void>();

@@ -35,12 +35,33 @@ export const ACCOUNT_MUTANTS = [
   ]),
   ...inFile('libs/balances/src/get-balance.query.ts', AT, [
     ['min_version is compared with the version at T', 'newest: record.newestVersion', 'newest: record.version'],
+    [
+      'the cache is told the version at T',
+      'accountId: record.accountId, version: newest',
+      'accountId: record.accountId, version: record.version',
+    ],
   ]),
   ...inFile('libs/ledger/src/account-status.command.ts', AT, [
     ['system accounts close', "change === 'close' && isSystemAccount(account)", 'false'],
   ]),
+  ...inFile('libs/ledger/src/account-status.command.ts', 'test/replays.test.ts', [
+    ['a refusal is told again as done', "stored.code === undefined ? 'changed'", "stored.code !== '' ? 'changed'"],
+  ]),
+  ...inFile('apps/api/src/accounts/accounts.controller.ts', 'test/replays.test.ts', [
+    [
+      'a replay tells the status of today',
+      '{ ...(await this.#account(context, id)), status }',
+      '{ status, ...(await this.#account(context, id)) }',
+    ],
+  ]),
+  ...inFile('libs/ledger/src/system-accounts.ts', AT, [
+    ['the wrong side makes a system account', 'system?.normalSide === normalSide &&', 'system !== undefined &&'],
+  ]),
   ...inFile('libs/ledger/src/create-account.command.ts', AT, [
     ['system names are anybody’s', 'isReservedCode(account.code)', 'false'],
+  ]),
+  ...inFile('libs/tenancy/src/api-key.commands.ts', TENANCY, [
+    ['a second revocation moves the moment', 'id: keyId, revokedAt: IsNull() }', 'id: keyId }'],
   ]),
   ...inFile('libs/tenancy/src/authenticator.ts', KEYS, [
     ['answers are dated after the look-up', 'merchantId, { start }', 'merchantId, { start: performance.now() }'],
@@ -58,6 +79,14 @@ export const ACCOUNT_MUTANTS = [
   ]),
   ...inFile('libs/balances/src/cache-judge.ts', CACHE, [
     ['totals are not compared', 'sameTotals(look.balance, ledger) ?', 'true ?'],
+    ['what has died is served', 'val === undefined || !(Number(die) > nowMs)', 'val === undefined'],
+    ['held credits are not compared', '&& one.pendingCredits === other.pendingCredits', ''],
+  ]),
+  ...inFile('libs/balances/src/checks.ts', CACHE, [
+    ['accounts are passed over', 'at += JUDGED_AT_ONCE', 'at += 2 * JUDGED_AT_ONCE'],
+  ]),
+  ...inFile('libs/summaries/src/checks.ts', DAYS, [
+    ['what is post-dated is forgotten on its day', '${EFFECTIVE_AT_MAX_AHEAD_MS} milliseconds', '0 milliseconds'],
   ]),
   ...inFile('libs/summaries/src/daily-summaries.ts', DAYS, [
     ['days are those of recording', 'atMs: Date.parse(effectiveAt)', 'atMs: event.occurredAtMs'],
@@ -65,17 +94,29 @@ export const ACCOUNT_MUTANTS = [
   ...inFile('libs/ledger/src/merchant-day.ts', DAYS, [
     ['all days are in the first zone', 'AND z.from_at <= ${at}', 'AND false'],
     ['all days are in the last zone', 'AND z.from_at <= ${at}', ''],
+    ['a day begins a moment late', 'AND z.from_at <= ${at}', 'AND z.from_at < ${at}'],
+  ]),
+  ...inFile('libs/tenancy/src/merchant.queries.ts', DAYS, [
+    ['the zone shown is the first that came into force', 'later.findLast(', 'later.find('],
   ]),
   ...inFile('libs/tenancy/src/time-zones.ts', TENANCY, [
     ['a zone need not be PostgreSQL’s', "if (!this.isReckonable(zone)) return 'unknown to PostgreSQL';", ''],
     ['zones need not agree', "isSame ? 'agreed' : 'disagreed'", "'agreed'"],
   ]),
   ...inFile('libs/tenancy/src/merchant-zone-store.ts', TENANCY, [
-    ['days that have begun move', 'from_at < now() + interval', 'false AND from_at < now() + interval'],
+    ['days that have begun move', 'from_at < ${KNOWN_UNTIL} AS too_soon', 'false AS too_soon'],
+    ['the first zone is the present one', "SELECT ${zoneOf('m', 'now()')} AS time_zone", 'SELECT m.time_zone'],
+    ['zones change without notice', 'const NOTICE_MS = 2 *', 'const NOTICE_MS = 0 *'],
+    ['changes of a merchant do not wait for each other', 'WHERE id = $1 FOR NO KEY UPDATE`', 'WHERE id = $1`'],
     [
       'what was planned stays',
       'DELETE FROM merchant_time_zones WHERE merchant_id = $1 AND',
       'DELETE FROM merchant_time_zones WHERE false AND',
+    ],
+    [
+      'a day that began earlier where it was planned stays',
+      'OR (from_day >= $3::date AND from_at >= ${KNOWN_UNTIL})',
+      '',
     ],
   ]),
 ];

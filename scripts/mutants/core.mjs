@@ -10,6 +10,26 @@ const WRITER = 'test/writer.test.ts';
  * @type {import('./mutant.mjs').Mutant[]}
  */
 export const CORE_MUTANTS = [
+  ...inFile('libs/ledger/src/writer.ts', 'test/writer.test.ts', [
+    ['a group has one request too many', 'if (count > 0 && commands >', 'if (count > 1 && commands >'],
+  ]),
+  ...inFile('libs/ledger/src/writer.ts', 'test/faults.test.ts', [
+    ['a group that is not settled is unfenced', 'if (error instanceof Unsettled) fenced.leave(); else await', 'await'],
+  ]),
+  ...inFile('libs/ledger/src/expiry.ts', 'test/duties.test.ts', [
+    [
+      'a database that is away is the hold’s failure',
+      'else if (isAway(result.reason)) away ??= result.reason; else failures',
+      'else failures',
+    ],
+  ]),
+  ...inFile('libs/platform/src/idempotency.ts', 'test/idempotency.test.ts', [
+    [
+      'a kept refusal keeps what was written before it',
+      "await client.query({ text: 'ROLLBACK TO SAVEPOINT before_work' });",
+      '',
+    ],
+  ]),
   ...inFile('libs/ledger/src/writer.ts', WRITER, [
     ['merchants share idempotency keys in flight', '`${merchantId}:${idempotency.key}`', 'idempotency.key'],
     ['held answers fill no lane', 'this.#held += outcomes.length;', ''],

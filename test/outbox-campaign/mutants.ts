@@ -15,8 +15,8 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: 'dist/libs/outbox/src/handler-call.js',
-        search: "error.code === 'database_unavailable' || error.code === 'overloaded'",
-        replace: "error.code === 'overloaded'",
+        search: "return error.code === 'database_unavailable' || error.code === 'overloaded';",
+        replace: "return error.code === 'overloaded';",
       },
     ],
   },
@@ -39,7 +39,7 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: 'dist/libs/ledger/src/decide.js',
-        search: 'pending: single ? -state.remaining : -entry.pending',
+        search: 'pending: -(state.left[place] ?? 0n)',
         replace: 'pending: 0n',
       },
     ],

@@ -10,6 +10,7 @@ import { randomHex, Telemetry } from '#platform/telemetry.js';
 import { Authenticator } from '#tenancy/authenticator.js';
 import { apiModule } from './app.module.js';
 import { serveBoard } from './board.js';
+import { HeldBytes } from './held-bytes.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
 import { metricsOf } from './metrics.js';
 import { serveOpenApi } from './openapi.js';
@@ -66,13 +67,23 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
       merchantBytes: config.unsentMerchantLimitBytes,
       timeoutMs: config.writeTimeoutMs,
     });
+    const bodies = new HeldBytes({ bytes: config.bodiesLimitBytes, merchantBytes: config.bodiesMerchantLimitBytes });
     fastify.addHook('onClose', async () => unsent.stop());
-    installLifecycle(fastify as never, { config, logger, telemetry, authenticator, shutdown, requests, unsent });
+    installLifecycle(fastify as never, {
+      config,
+      logger,
+      telemetry,
+      authenticator,
+      shutdown,
+      requests,
+      unsent,
+      bodies,
+    });
     app.useGlobalFilters(new ProblemFilter(logger));
     serveOpenApi(app);
     serveBoard(app, { config, logger, authenticator });
     serveInTurn(server, config.pipelineLimit);
-    const metrics = await openMetrics(config, () => metricsOf(app, requests, unsent));
+    const metrics = await openMetrics(config, () => metricsOf(app, { requests, unsent, bodies }));
     fastify.addHook('onClose', async () => metrics?.close());
     await app.listen({ port: config.port, host: config.host });
     return {

@@ -8,8 +8,10 @@ import type { Logger } from '#platform/logging.js';
 import type { Telemetry } from '#platform/telemetry.js';
 import { traceIdOf } from '#platform/tracing.js';
 import type { Authenticator, Caller } from '#tenancy/authenticator.js';
+import { holdBody } from './bodies.js';
 import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
+import type { HeldBytes } from './held-bytes.js';
 import { encodingRefusal, KnownRoutes, refuseOddHead } from './http-rules.js';
 import { readJsonBody } from './json-body.js';
 import { guardPage } from './page-guard.js';
@@ -37,6 +39,8 @@ export interface LifecycleParts {
   shutdown: Shutdown;
   requests: RequestCounts;
   unsent: UnsentAnswers;
+  /** Bodies of requests that are not answered yet. */
+  bodies: HeldBytes;
 }
 
 /**
@@ -128,7 +132,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
 
     function goOn(): void {
       begin(config.traceparentTrust === 'everybody');
-      const refusal = encodingRefusal(request);
+      const refusal = encodingRefusal(request) ?? holdBody(request, reply, parts.bodies);
       if (refusal) return void done(refusal);
       // Only now: who waits for it has not sent its body.
       if (request.headers.expect !== undefined) reply.raw.writeContinue();

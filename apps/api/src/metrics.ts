@@ -5,11 +5,15 @@ import { Writer } from '#ledger/writer.js';
 import { LogWatch } from '#outbox/log-watch.js';
 import { Metrics } from '#platform/metrics.js';
 import { Database } from '#platform/postgres.js';
+import type { HeldBytes } from './held-bytes.js';
 import type { RequestCounts } from './request-counts.js';
 import type { UnsentAnswers } from './unsent.js';
 
 /** What the API tells Prometheus. */
-export function metricsOf(app: NestFastifyApplication, requests: RequestCounts, unsent: UnsentAnswers): Metrics {
+export function metricsOf(
+  app: NestFastifyApplication,
+  { requests, unsent, bodies }: { requests: RequestCounts; unsent: UnsentAnswers; bodies: HeldBytes },
+): Metrics {
   const metrics = new Metrics();
   const writer = app.get(Writer, { strict: false });
   const database = app.get(Database, { strict: false });
@@ -27,6 +31,11 @@ export function metricsOf(app: NestFastifyApplication, requests: RequestCounts, 
   );
   metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
   metrics.gauge('counterfoil_http_unsent_bytes', 'Bytes of answers that wait to be taken.', () => unsent.bytes);
+  metrics.gauge(
+    'counterfoil_http_body_bytes',
+    'Bytes of bodies whose requests are not answered yet.',
+    () => bodies.bytes,
+  );
   const watch = app.get(LogWatch, { strict: false });
   metrics.gauge('counterfoil_event_followers', 'Requests and streams that follow a log.', () => watch.followers);
   metrics.counter('counterfoil_event_polls_total', 'Looks into the log for those who wait.', () => watch.polls);

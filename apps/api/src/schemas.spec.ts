@@ -105,6 +105,19 @@ describe('metadataIn', () => {
     expect(read(metadataIn, { a: 'x'.repeat(501) })).toBe('refused');
     expect(read(metadataIn, { a: Number.NaN })).toBe('refused');
   });
+
+  it('looks into no value where there are too many, and tells one fault', () => {
+    let looked = 0;
+    const look = { enumerable: true, get: () => (looked += 1.5) };
+    const many = Object.defineProperties(
+      {},
+      Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`k${n}`, look])),
+    );
+    expect(metadataIn.safeParse(many).error?.issues).toMatchObject([
+      { path: [], message: 'must have at most 50 keys' },
+    ]);
+    expect(looked).toBe(0);
+  });
 });
 
 describe('listQuery', () => {

@@ -1,60 +1,48 @@
 import type { Socket } from 'node:net';
 import { LedgerError } from '#kernel/problem.js';
+import { HeldBytes } from './held-bytes.js';
 
 /** How often it is looked for clients that do not take their answers. */
 const LOOK_MS = 250;
-/** Callers without a merchant share one allowance. */
-const NOBODY = 0n;
 
 interface Unsent {
   readonly socket: Socket;
-  readonly merchantId: bigint;
-  readonly bytes: number;
   readonly sinceMs: number;
 }
 
 /** Answers that are in memory because their clients have not taken them yet. */
 export class UnsentAnswers {
   readonly #answers = new Set<Unsent>();
-  readonly #ofMerchant = new Map<bigint, number>();
+  readonly #held: HeldBytes;
   readonly #look: NodeJS.Timeout;
-  #bytes = 0;
 
   constructor(private readonly limits: { bytes: number; merchantBytes: number; timeoutMs: number }) {
+    this.#held = new HeldBytes(limits);
     this.#look = setInterval(() => this.#cutSlow(), Math.min(LOOK_MS, limits.timeoutMs)).unref();
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#held.bytes;
   }
 
   /** Why an answer of that length cannot be kept for the caller; undefined when it can. One is always kept. */
   refusal(merchantId: bigint | undefined, bytes: number): LedgerError | undefined {
-    const ofMerchant = this.#ofMerchant.get(merchantId ?? NOBODY) ?? 0;
-    const fits = this.#bytes + bytes <= this.limits.bytes && ofMerchant + bytes <= this.limits.merchantBytes;
-    if (fits || ofMerchant === 0) return undefined;
+    if (this.#held.fits(merchantId, bytes)) return undefined;
     return new LedgerError('overloaded', 'Too many answers wait to be taken; take those first.', { retryAfterS: 1 });
   }
 
   /** Call back what it answers once the client has taken the answer, or is gone. */
-  add(socket: Socket, merchantId: bigint = NOBODY, bytes = 0): () => void {
-    const answer: Unsent = { socket, merchantId, bytes, sinceMs: performance.now() };
+  add(socket: Socket, merchantId: bigint | undefined, bytes: number): () => void {
+    const answer: Unsent = { socket, sinceMs: performance.now() };
+    const release = this.#held.hold(merchantId, bytes);
     this.#answers.add(answer);
-    this.#count(merchantId, bytes);
     return () => {
-      if (this.#answers.delete(answer)) this.#count(merchantId, -bytes);
+      if (this.#answers.delete(answer)) release();
     };
   }
 
   stop(): void {
     clearInterval(this.#look);
-  }
-
-  #count(merchantId: bigint, bytes: number): void {
-    this.#bytes += bytes;
-    const left = (this.#ofMerchant.get(merchantId) ?? 0) + bytes;
-    if (left === 0) this.#ofMerchant.delete(merchantId);
-    else this.#ofMerchant.set(merchantId, left);
   }
 
   /** Oldest first: a set keeps the order in which they came. */

@@ -125,6 +125,12 @@ export const ENVIRONMENT = z.object({
   BATCH_BODY_LIMIT_BYTES: integer({ default: 8 * MIB, min: 1_024, max: 256 * MIB }).describe(
     'Largest body of a batch route.',
   ),
+  BODIES_LIMIT_BYTES: integer({ default: 256 * MIB, min: MIB, max: 65_536 * MIB }).describe(
+    'Bytes of bodies whose requests are not answered yet; beyond that the answer is `overloaded`. A body that is sent without its length counts as the largest of its route.',
+  ),
+  BODIES_MERCHANT_LIMIT_BYTES: integer({ default: 64 * MIB, min: MIB, max: 65_536 * MIB }).describe(
+    'The same for one merchant, and for all callers without one together.',
+  ),
   PAGE_LIMIT_BYTES: integer({ default: MIB, min: 1_024, max: 64 * MIB }).describe(
     'About how many bytes a page of a list may have: it ends there, with `has_more` and its cursor, whatever `limit` says.',
   ),
@@ -244,6 +250,8 @@ export interface Config {
   readonly idempotencyRetentionHours: number;
   readonly bodyLimitBytes: number;
   readonly batchBodyLimitBytes: number;
+  readonly bodiesLimitBytes: number;
+  readonly bodiesMerchantLimitBytes: number;
   readonly pageLimitBytes: number;
   readonly pipelineLimit: number;
   readonly writeTimeoutMs: number;
@@ -315,6 +323,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     idempotencyRetentionHours: values.IDEMPOTENCY_RETENTION_HOURS,
     bodyLimitBytes: values.BODY_LIMIT_BYTES,
     batchBodyLimitBytes: values.BATCH_BODY_LIMIT_BYTES,
+    bodiesLimitBytes: values.BODIES_LIMIT_BYTES,
+    bodiesMerchantLimitBytes: values.BODIES_MERCHANT_LIMIT_BYTES,
     pageLimitBytes: values.PAGE_LIMIT_BYTES,
     pipelineLimit: values.PIPELINE_LIMIT,
     writeTimeoutMs: values.WRITE_TIMEOUT_MS,

@@ -14,6 +14,7 @@ export interface ZoneFrom {
  * effective EFFECTIVE_AT_MAX_AHEAD_MS from now and is summed up by day at once.
  */
 const NOTICE_MS = 2 * EFFECTIVE_AT_MAX_AHEAD_MS;
+const KNOWN_UNTIL = `now() + interval '${NOTICE_MS} milliseconds'`;
 
 /** $1 merchants. Those zones that followed the first, oldest first. */
 const LIST_LATER = `
@@ -46,12 +47,11 @@ export async function lockMerchant(client: TransactionClient, merchantId: bigint
 }
 
 /**
- * $1 merchant, $2 zone, $3 day, null: the first day after the merchant's present one that can still be chosen. When that day
- * begins in the new zone, whether that is too soon, and whether the zone before has had more than the whole day by then.
+ * $1 merchant, $2 zone, $3 day, null: the first day after the merchant's present one that can still be chosen. Whether that day
+ * begins too soon in the new zone.
  */
 const PLAN = `
-SELECT to_char(day, 'YYYY-MM-DD') AS day, from_at < now() + interval '${NOTICE_MS} milliseconds' AS too_soon,
-       from_at > (day::timestamp AT TIME ZONE ${zoneOf('m', `(from_at - interval '1 microsecond')`)}) + interval '24 hours' AS too_far
+SELECT to_char(day, 'YYYY-MM-DD') AS day, from_at < ${KNOWN_UNTIL} AS too_soon
   FROM merchants m
   CROSS JOIN generate_series(0, CASE WHEN $3::date IS NULL THEN 3 ELSE 0 END) AS later
   CROSS JOIN LATERAL (SELECT coalesce($3::date, (now() AT TIME ZONE ${zoneOf('m', 'now()')})::date + 1) + later AS day) d
@@ -61,7 +61,6 @@ SELECT to_char(day, 'YYYY-MM-DD') AS day, from_at < now() + interval '${NOTICE_M
 export interface ZonePlan {
   day: string;
   too_soon: boolean;
-  too_far: boolean;
 }
 
 export async function planZone(
@@ -77,19 +76,42 @@ export async function planZone(
   return rows[0] as ZonePlan;
 }
 
-/** $1 merchant, $2 zone, $3 day or `-infinity`. What had been planned from then on is superseded. */
+/**
+ * $1 merchant, $2 zone, $3 day or `-infinity`. What had been planned from that day on is superseded, also where the day begins
+ * earlier in the zone that had been planned for it.
+ */
 const SUPERSEDE = `
-DELETE FROM merchant_time_zones WHERE merchant_id = $1 AND from_at >= ($3::date)::timestamp AT TIME ZONE $2`;
+DELETE FROM merchant_time_zones
+ WHERE merchant_id = $1
+   AND (from_at >= ($3::date)::timestamp AT TIME ZONE $2 OR (from_day >= $3::date AND from_at >= ${KNOWN_UNTIL}))`;
+
+export async function supersedeZones(client: TransactionClient, merchantId: bigint, first: ZoneFrom): Promise<void> {
+  await client.query({ text: SUPERSEDE, values: valuesOf(merchantId, first) });
+}
+
+/** $1 merchant, $2 zone, $3 day. Whether the zone before, of those that are left, has had more than the whole day by then. */
+const IS_OVER = `
+SELECT from_at > ($3::date::timestamp AT TIME ZONE ${zoneOf('m', `(from_at - interval '1 microsecond')`)}) + interval '24 hours' AS is_over
+  FROM merchants m CROSS JOIN LATERAL (SELECT $3::date::timestamp AT TIME ZONE $2 AS from_at) f
+ WHERE m.id = $1`;
+
+export async function isOverInZoneBefore(
+  client: TransactionClient,
+  merchantId: bigint,
+  first: ZoneFrom,
+): Promise<boolean> {
+  const { rows } = await client.query<{ is_over: boolean }>({ text: IS_OVER, values: valuesOf(merchantId, first) });
+  return rows[0]?.is_over === true;
+}
+
 const INSERT = `
 INSERT INTO merchant_time_zones (merchant_id, from_at, from_day, time_zone)
 VALUES ($1, ($3::date)::timestamp AT TIME ZONE $2, $3::date, $2)`;
 
-export async function putZone(
-  client: TransactionClient,
-  merchantId: bigint,
-  { timeZone, from }: ZoneFrom,
-): Promise<void> {
-  const values = [merchantId, timeZone, from ?? '-infinity'];
-  await client.query({ text: SUPERSEDE, values });
-  await client.query({ text: INSERT, values });
+export async function insertZone(client: TransactionClient, merchantId: bigint, first: ZoneFrom): Promise<void> {
+  await client.query({ text: INSERT, values: valuesOf(merchantId, first) });
+}
+
+function valuesOf(merchantId: bigint, { timeZone, from }: ZoneFrom): unknown[] {
+  return [merchantId, timeZone, from ?? '-infinity'];
 }

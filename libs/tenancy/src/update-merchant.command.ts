@@ -2,7 +2,14 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid, notFound } from '#kernel/problem.js';
 import { Database, type TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { lockMerchant, planZone, putZone, type ZoneFrom } from './merchant-zone-store.js';
+import {
+  insertZone,
+  isOverInZoneBefore,
+  lockMerchant,
+  planZone,
+  supersedeZones,
+  type ZoneFrom,
+} from './merchant-zone-store.js';
 import { TimeZones } from './time-zones.js';
 
 export interface MerchantChanges {
@@ -45,7 +52,7 @@ export class UpdateMerchantHandler implements ICommandHandler<UpdateMerchantComm
       const from = this.zones.isReckonable(present)
         ? await firstDay(client, merchantId, timeZone, timeZoneFrom)
         : fromTheBeginning(present, timeZoneFrom);
-      await putZone(client, merchantId, { timeZone, from });
+      await changeZone(client, merchantId, { timeZone, from });
     });
   }
 }
@@ -56,16 +63,22 @@ async function firstDay(
   timeZone: string,
   from: string | undefined,
 ): Promise<string> {
-  const { day, too_soon, too_far } = await planZone(client, merchantId, timeZone, from);
+  const { day, too_soon } = await planZone(client, merchantId, timeZone, from);
   if (too_soon)
     throw invalid('time_zone_from', `must be a day that has not begun in ${timeZone}, nor begins within minutes`);
-  if (too_far) {
+  return day;
+}
+
+/** Only what is left after it has superseded the others can be the zone before. */
+async function changeZone(client: TransactionClient, merchantId: bigint, first: ZoneFrom): Promise<void> {
+  await supersedeZones(client, merchantId, first);
+  if (first.from !== null && (await isOverInZoneBefore(client, merchantId, first))) {
     throw invalid(
       'time_zone',
-      `${day} begins there when it is over in the zone before; go by a zone that lies between`,
+      `${first.from} begins there when it is over in the zone before; go by a zone that lies between`,
     );
   }
-  return day;
+  await insertZone(client, merchantId, first);
 }
 
 /** Where PostgreSQL does not know the present zone, no day of the merchant's has ever been reckoned: the new one is for all. */
