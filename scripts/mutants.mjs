@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CopiedTree, root } from './mutants/copied-tree.mjs';
+import { plant } from './mutants/mutant.mjs';
 import { MUTANTS } from './mutants/table.mjs';
 
 const wanted = process.argv.slice(2);
@@ -10,20 +11,6 @@ const mutants = MUTANTS.filter(
   ({ name, file, specs }) =>
     wanted.length === 0 || wanted.some((part) => [name, file, ...specs].some((text) => text.includes(part))),
 );
-
-/** @param {string} source @param {import('./mutants/table.mjs').Mutant} mutant @returns {string | undefined} */
-function plant(source, { search, replace }) {
-  // The formatter may break lines, so any white space will do where there is some.
-  const pattern = search
-    .trim()
-    .split(/\s+/)
-    .map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`))
-    .join('\\s+');
-  const found = [...source.matchAll(new RegExp(pattern, 'g'))];
-  const [first] = found;
-  if (found.length !== 1 || !first) return undefined;
-  return source.slice(0, first.index) + replace + source.slice(first.index + first[0].length);
-}
 
 const tree = new CopiedTree();
 let problems = 0;

@@ -65,7 +65,7 @@ describe('bodies that are no JSON of ours', () => {
     expect([status, body.code]).toEqual([400, 'malformed_json']);
   });
 
-  test.each([21, 1_000, 100_000])('%d levels of nesting are refused', async (depth) => {
+  test.each([21, 1_000, 50_000])('%d levels of nesting are refused', async (depth) => {
     const forms = [
       '['.repeat(depth) + ']'.repeat(depth),
       '['.repeat(depth),
@@ -73,12 +73,12 @@ describe('bodies that are no JSON of ours', () => {
       `{"entries":${'['.repeat(depth)}${']'.repeat(depth)}}`,
       // An escape makes the reader look into every string, level by level.
       `{"entries":${'['.repeat(depth)}"\\u0041"${']'.repeat(depth)}}`,
-      `{"type":"x","metadata":${'{"\\u0061":'.repeat(depth / 2)}1${'}'.repeat(depth / 2)}}`,
+      `{"type":"x","metadata":${'{"\\u0061":'.repeat(depth)}1${'}'.repeat(depth)}}`,
     ];
     for (const raw of forms) {
       const { status, body } = await send(raw);
-      expect([400, 422]).toContain(status);
-      expect(['malformed_json', 'validation_failed']).toContain(body.code);
+      expect([status, body.code]).toEqual([422, 'validation_failed']);
+      expect(body.detail).toContain('is nested more than 20 levels deep');
     }
   });
 

@@ -197,6 +197,14 @@ describe('GET /v1/daily_summaries', () => {
       '2026-03-13T15:00:00.000Z': '2026-03-14',
     };
     expect(await daysOf(far, Object.keys(days))).toEqual(days);
+    expect((await api.operator.get(`/v1/merchants/${far.id}`)).body).toMatchObject({
+      time_zone: 'Asia/Tokyo',
+      time_zones: [
+        { time_zone: 'Asia/Tokyo', from: null },
+        { time_zone: 'America/New_York', from: '2026-03-10' },
+        { time_zone: 'Asia/Tokyo', from: '2026-03-14' },
+      ],
+    });
     // The other days of this file are made up; this merchant's are not.
     const wrong = Object.values(offendersOf(await verify(api.on.runtimeUrl, SUMMARY_CHECKS))).flat();
     expect(wrong.filter((offender) => offender.startsWith(`merchant ${far.id}`))).toEqual([]);
@@ -273,6 +281,42 @@ test.each([
     });
   },
 );
+
+test('an event that was given up on is told as missing until it is redriven or discarded, and is no fault before it is redriven', async () => {
+  const far = await api.merchantIn('UTC');
+  await far.posted(transfer('cash:EUR', 'suspense:EUR', '1'));
+  await current(far);
+  // It would carry out what is being redriven and discarded.
+  await outbox?.stop();
+  outbox = undefined;
+  const seen: Record<string, [missing: number, faults: number]> = {};
+  await asAdmin(api.on.ownerUrl, async (admin) => {
+    await admin.query('UPDATE daily_summaries SET generation = 99 WHERE merchant_id = $1', [far.id]);
+    await admin.query(
+      `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at,
+                                 decided_by, decided_at, reason)
+       SELECT merchant_id, $2::bigint, 'daily_summaries', xid, seq, type, version, 'event', 1, 'e', snowflake_time($2), 'ada', now(), 'cured'
+         FROM events WHERE merchant_id = $1 AND type = 'transaction.posted'`,
+      [far.id, ledger.ids.next()],
+    );
+    for (const status of ['parked', 'redriving', 'discarding', 'discarded', 'redriven']) {
+      await admin.query('UPDATE dead_letters SET status = $2 WHERE merchant_id = $1', [far.id, status]);
+      const wrong = Object.values(offendersOf(await verify(api.on.runtimeUrl, SUMMARY_CHECKS))).flat();
+      const ours = wrong.filter((offender) => offender.startsWith(`merchant ${far.id}`));
+      seen[status] = [(await list(far)).dead_letters, ours.length];
+    }
+    await admin.query('DELETE FROM dead_letters WHERE merchant_id = $1', [far.id]);
+    await admin.query('UPDATE daily_summaries SET generation = 1 WHERE merchant_id = $1', [far.id]);
+  });
+  expect(seen).toEqual({
+    parked: [1, 0],
+    redriving: [1, 0],
+    discarding: [1, 0],
+    discarded: [0, 0],
+    redriven: [0, 2],
+  });
+  outbox = await startOutbox();
+});
 
 test('what the runtime role reads is what it may: the generation that is served, and no other', async () => {
   const whole = (await list(shop)).data;

@@ -281,6 +281,14 @@ describe('PATCH /v1/merchants/{id}', () => {
       time_zone: 'Europe/Paris',
       time_zones: [{ time_zone: 'Europe/Paris', from: null }],
     });
+    const moved = await patch(id, { time_zone: 'Asia/Tokyo' });
+    expect(moved.body).toMatchObject({
+      time_zone: 'Europe/Paris',
+      time_zones: [
+        { time_zone: 'Europe/Paris', from: null },
+        { time_zone: 'Asia/Tokyo', from: expect.any(String) },
+      ],
+    });
   });
 
   it.each([

@@ -71,6 +71,15 @@ describe('worker leases', () => {
     expect(new SnowflakeGenerator(new ShiftedClock(), holder).next()).toBeGreaterThan(0n);
   });
 
+  test('a lease that is renewed is not given away, though its holder’s clock is a minute behind', async () => {
+    await leaveFree(1);
+    const holder = await acquire(0, new ShiftedClock(-60_000));
+    await expect(acquire(1)).rejects.toThrow(/all 1,024/);
+    await expire(holder.workerId);
+    await holder.renew();
+    await expect(acquire(1)).rejects.toThrow(/all 1,024/);
+  });
+
   test('a holder that froze and its successor issue disjoint ids; thawed, it stops until it has another lease', async () => {
     await leaveFree(1);
     const frozenClock = new ShiftedClock(-60_000);

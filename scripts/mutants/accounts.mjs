@@ -96,12 +96,16 @@ export const ACCOUNT_MUTANTS = [
     ['all days are in the last zone', 'AND z.from_at <= ${at}', ''],
     ['a day begins a moment late', 'AND z.from_at <= ${at}', 'AND z.from_at < ${at}'],
   ]),
+  ...inFile('libs/tenancy/src/merchant.queries.ts', DAYS, [
+    ['the zone shown is the first that came into force', 'later.findLast(', 'later.find('],
+  ]),
   ...inFile('libs/tenancy/src/time-zones.ts', TENANCY, [
     ['a zone need not be PostgreSQL’s', "if (!this.isReckonable(zone)) return 'unknown to PostgreSQL';", ''],
     ['zones need not agree', "isSame ? 'agreed' : 'disagreed'", "'agreed'"],
   ]),
   ...inFile('libs/tenancy/src/merchant-zone-store.ts', TENANCY, [
     ['days that have begun move', 'from_at < ${KNOWN_UNTIL} AS too_soon', 'false AS too_soon'],
+    ['the first zone is the present one', "SELECT ${zoneOf('m', 'now()')} AS time_zone", 'SELECT m.time_zone'],
     ['zones change without notice', 'const NOTICE_MS = 2 *', 'const NOTICE_MS = 0 *'],
     ['changes of a merchant do not wait for each other', 'WHERE id = $1 FOR NO KEY UPDATE`', 'WHERE id = $1`'],
     [

@@ -18,3 +18,17 @@ export function mutantsOf(file, specs) {
 export function inFile(file, spec, changes) {
   return changes.map(([name, search, replace]) => ({ name, file, search, replace, specs: [spec] }));
 }
+
+/** Undefined when it cannot be. @param {string} source @param {Mutant} mutant @returns {string | undefined} */
+export function plant(source, { search, replace }) {
+  // The formatter may break lines, so any white space will do where there is some.
+  const pattern = search
+    .trim()
+    .split(/\s+/)
+    .map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`))
+    .join('\\s+');
+  const found = [...source.matchAll(new RegExp(pattern, 'g'))];
+  const [first] = found;
+  if (found.length !== 1 || !first) return undefined;
+  return source.slice(0, first.index) + replace + source.slice(first.index + first[0].length);
+}

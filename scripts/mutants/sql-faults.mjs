@@ -6,7 +6,7 @@ const HELD_BY = [
   [/ledger\/src\/merchant-day/, ['daily-summaries', 'transaction-facts']],
   [/ledger\/src\/balance-store/, ['lists', 'contract', 'balance-at']],
   [/ledger\/src\/(expiry|purge|merchant-pages)/, ['duties']],
-  [/ledger\/src\/group-store/, ['contract', 'transaction-facts', 'concurrency', 'faults']],
+  [/ledger\/src\/group-store/, ['contract', 'transaction-facts', 'balance-at', 'concurrency', 'faults']],
   [/ledger\/src\/late-sums/, ['late-sums', 'balance-at']],
   [/ledger\/src\/transaction-store/, ['lists', 'contract', 'transaction-facts']],
   [/(ledger\/src\/verify|summaries\/src\/checks)/, ['verify']],
@@ -58,6 +58,7 @@ const RULES = [
 
 /** @param {string} column */
 function otherColumn(column) {
+  if (/^p.*_amount$/.test(column)) return column.startsWith('posted') ? 'pending_amount' : 'posted_amount';
   if (/s$/.test(column))
     return column.endsWith('debits') ? column.replace('debits', 'credits') : column.replace('credits', 'debits');
   return column.startsWith('debit') ? column.replace('debit', 'credit') : column.replace('credit', 'debit');

@@ -115,12 +115,20 @@ export const MUTANTS: readonly Mutant[] = [
     // Posts what is captured, and holds it for ever.
     name: 'capture-forgets-to-release',
     shows: 'wrong',
-    changes: [{ file: DECIDE, search: 'pending: single ? -released : -entry.pending', replace: 'pending: 0n' }],
+    changes: [
+      { file: DECIDE, search: 'pending: (left[place] ?? 0n) - (state.left[place] ?? 0n)', replace: 'pending: 0n' },
+    ],
   },
   {
     name: 'reversal-takes-all',
     shows: 'wrong',
-    changes: [{ file: DECIDE, search: 'const amount = command.amount ?? left;', replace: 'const amount = left;' }],
+    changes: [
+      {
+        file: DECIDE,
+        search: "const taken = takenOf(book, transaction, state.left, { ...command, verb: 'reversed' });",
+        replace: 'const taken = state.left;',
+      },
+    ],
   },
   {
     name: 'nothing-expires',

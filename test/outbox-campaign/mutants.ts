@@ -9,14 +9,14 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'lost-connections-count',
     changes: [
       {
-        file: 'dist/libs/outbox/src/batch-applier.js',
+        file: 'dist/libs/outbox/src/handler-call.js',
         search: 'if (isConnectionLoss(error) || isRetriable(error))',
         replace: 'if (isRetriable(error))',
       },
       {
-        file: 'dist/libs/outbox/src/batch-applier.js',
-        search: "(error.code === 'database_unavailable' || error.code === 'overloaded')",
-        replace: "error.code === 'overloaded'",
+        file: 'dist/libs/outbox/src/handler-call.js',
+        search: "return error.code === 'database_unavailable' || error.code === 'overloaded';",
+        replace: "return error.code === 'overloaded';",
       },
     ],
   },
@@ -39,7 +39,7 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: 'dist/libs/ledger/src/decide.js',
-        search: 'pending: single ? -state.remaining : -entry.pending',
+        search: 'pending: -(state.left[place] ?? 0n)',
         replace: 'pending: 0n',
       },
     ],
