@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type BalanceGuard, NO_GUARD } from '#ledger/balance-guard.js';
 import { getBalance } from '#ledger/balance-store.js';
-import { GroupConnection, type GroupWrites } from '#ledger/group-store.js';
+import type { GroupWrites } from '#ledger/group-parameters.js';
+import { GroupConnection } from '#ledger/group-store.js';
 import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';

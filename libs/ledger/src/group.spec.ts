@@ -6,7 +6,8 @@ import { Deadline } from '#platform/deadline.js';
 import { deepFreeze, MemoryBook, START_MS } from '../../../test/support/memory-book.js';
 import type { Command, Decision, EntryRequest } from './command.js';
 import { decideGroup, touchedBy } from './group.js';
-import type { StoredKey, TenantId } from './group-store.js';
+import type { StoredKey } from './group-parameters.js';
+import type { TenantId } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
 
 const MERCHANT = 10n;

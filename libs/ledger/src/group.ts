@@ -5,7 +5,8 @@ import type { Account, Balance } from './account.js';
 import type { Accepted, Book, Command, Decision, Parent, Refused } from './command.js';
 import { decide } from './decide.js';
 import { accountStatusEvent, transactionEvent } from './events.js';
-import type { GroupWrites, LockedBalance, StoredKey, StoredState, TenantId } from './group-store.js';
+import type { GroupWrites, StoredKey } from './group-parameters.js';
+import type { LockedBalance, StoredState, TenantId } from './group-store.js';
 import type { Outcome, Refusal, Submission } from './submission.js';
 import type { TransactionState } from './transaction.js';
 

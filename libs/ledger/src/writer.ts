@@ -8,8 +8,9 @@ import { isConnectionLoss, isRetriable, translateError } from '#platform/postgre
 import { spanTime } from '#platform/tracing.js';
 import { type BalanceGuard, type FencedGroup, NO_GUARD } from './balance-guard.js';
 import { decideGroup, touchedBy } from './group.js';
+import type { GroupWrites } from './group-parameters.js';
 import { GroupSpans } from './group-spans.js';
-import { AmbiguousCommit, GroupConnection, type GroupWrites, type LockedBalance } from './group-store.js';
+import { AmbiguousCommit, GroupConnection, type LockedBalance } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
 
 export interface WriterOptions {

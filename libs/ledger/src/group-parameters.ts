@@ -1,0 +1,130 @@
+import { setImmediate as othersTurn } from 'node:timers/promises';
+import type { NewEvent } from '#outbox/event.js';
+import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
+import type { Balance } from './account.js';
+import type { LateSum } from './late-sums.js';
+import type { Transaction, TransactionState } from './transaction.js';
+
+/** What a commit group writes, as the parameters of its statements: an array a column. */
+
+export interface StoredKey {
+  merchantId: bigint;
+  key: string;
+  requestSha256: Buffer;
+  status: number;
+  transactionId: bigint | null;
+  response: string | null;
+}
+
+export interface GroupWrites {
+  /** Snowflake, unique per attempt: decides an ambiguous COMMIT. */
+  token: bigint;
+  transactions: { merchantId: bigint; transaction: Transaction }[];
+  balances: { merchantId: bigint; accountId: bigint; balance: Balance }[];
+  states: { merchantId: bigint; transactionId: bigint; expiresAtMs: number | undefined; value: TransactionState }[];
+  keys: StoredKey[];
+  events: NewEvent[];
+}
+
+export function lateParameters(rows: (LateSum & { merchantId: bigint })[]): Buffer[] {
+  return [
+    int8Array(rows.map((row) => row.merchantId)),
+    int8Array(rows.map((row) => row.accountId)),
+    int2Array(rows.map((row) => row.level)),
+    int8Array(rows.map((row) => row.bucket)),
+    int8Array(rows.map((row) => row.postedDebits)),
+    int8Array(rows.map((row) => row.postedCredits)),
+    int8Array(rows.map((row) => row.pendingDebits)),
+    int8Array(rows.map((row) => row.pendingCredits)),
+    int8Array(rows.map((row) => row.newestVersion)),
+  ];
+}
+
+export function stateParameters(rows: GroupWrites['states']): Buffer[] {
+  // One row per transaction: a later command of the same group overrides an earlier one.
+  const newest = [...new Map(rows.map((row) => [`${row.merchantId}:${row.transactionId}`, row])).values()];
+  return [
+    int8Array(newest.map((row) => row.merchantId)),
+    int8Array(newest.map((row) => row.transactionId)),
+    textArray(newest.map((row) => row.value.status)),
+    int8Array(newest.map((row) => row.value.remaining)),
+    int8Array(newest.map((row) => row.value.reversed)),
+    timestamptzArray(newest.map((row) => row.expiresAtMs)),
+    textArray(newest.map((row) => `{${row.value.left.join(',')}}`)),
+  ];
+}
+
+/** Entries from which others have their turn between two columns: a batch of 100,000 would keep the process for half a second. */
+const LONG_GROUP = 2_000;
+
+/** What WRITE_GROUP takes, column by column. */
+export async function groupParameters(writes: GroupWrites): Promise<(Buffer | bigint)[]> {
+  const entries = writes.transactions.reduce((sum, { transaction }) => sum + transaction.entries.length, 0);
+  const parameters: (Buffer | bigint)[] = [];
+  for (const column of groupColumns(writes)) {
+    parameters.push(column);
+    if (entries >= LONG_GROUP) await othersTurn();
+  }
+  return parameters;
+}
+
+function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {
+  const { transactions, balances, keys, events } = writes;
+  const lines = transactions.flatMap(({ merchantId, transaction }) =>
+    transaction.entries.map((entry) => ({ merchantId, transaction, entry })),
+  );
+  yield int8Array(transactions.map((t) => t.merchantId));
+  yield int8Array(transactions.map((t) => t.transaction.id));
+  yield textArray(transactions.map((t) => t.transaction.kind));
+  yield textArray(transactions.map((t) => t.transaction.type));
+  yield int8Array(transactions.map((t) => t.transaction.amount));
+  yield textArray(transactions.map((t) => t.transaction.currency));
+  yield textArray(transactions.map((t) => t.transaction.externalRef));
+  yield timestamptzArray(transactions.map((t) => t.transaction.effectiveAtMs));
+  yield int8Array(transactions.map((t) => t.transaction.parentId));
+  yield timestamptzArray(transactions.map((t) => t.transaction.expiresAtMs));
+  yield textArray(transactions.map((t) => t.transaction.description));
+  yield textArray(transactions.map((t) => t.transaction.metadata));
+  yield textArray(transactions.map((t) => legsOf(t.transaction)));
+  yield boolArray(transactions.map((t) => t.transaction.ignoredFloor));
+  yield int8Array(lines.map((l) => l.merchantId));
+  yield int8Array(lines.map((l) => l.entry.accountId));
+  yield int8Array(lines.map((l) => l.entry.accountVersion));
+  yield int8Array(lines.map((l) => l.transaction.id));
+  yield int2Array(lines.map((l) => (l.entry.direction === 'debit' ? 1 : -1)));
+  yield textArray(lines.map((l) => l.entry.currency));
+  yield int8Array(lines.map((l) => l.entry.posted));
+  yield int8Array(lines.map((l) => l.entry.pending));
+  yield int8Array(lines.map((l) => l.entry.postedDebits));
+  yield int8Array(lines.map((l) => l.entry.postedCredits));
+  yield int8Array(lines.map((l) => l.entry.pendingDebits));
+  yield int8Array(lines.map((l) => l.entry.pendingCredits));
+  yield timestamptzArray(lines.map((l) => l.transaction.effectiveAtMs));
+  yield textArray(lines.map((l) => l.transaction.type));
+  yield int8Array(events.map((e) => e.merchantId));
+  yield textArray(events.map((e) => e.type));
+  yield int2Array(events.map((e) => e.version));
+  yield timestamptzArray(events.map((e) => e.occurredAtMs));
+  yield textArray(events.map((e) => e.traceContext));
+  yield textArray(events.map((e) => e.data));
+  yield int8Array(keys.map((k) => k.merchantId));
+  yield textArray(keys.map((k) => k.key));
+  yield byteaArray(keys.map((k) => k.requestSha256));
+  yield int2Array(keys.map((k) => k.status));
+  yield int8Array(keys.map((k) => k.transactionId));
+  yield textArray(keys.map((k) => k.response));
+  yield writes.token;
+  yield int8Array(balances.map((b) => b.merchantId));
+  yield int8Array(balances.map((b) => b.accountId));
+  yield int8Array(balances.map((b) => b.balance.postedDebits));
+  yield int8Array(balances.map((b) => b.balance.postedCredits));
+  yield int8Array(balances.map((b) => b.balance.pendingDebits));
+  yield int8Array(balances.map((b) => b.balance.pendingCredits));
+  yield int8Array(balances.map((b) => b.balance.version));
+  yield int8Array(balances.map((b) => b.balance.lastTransactionId));
+  yield boolArray(balances.map((b) => b.balance.closed));
+}
+
+function legsOf(transaction: Transaction): string {
+  return `{${transaction.entries.map((entry) => `${entry.accountId},${entry.accountVersion}`).join(',')}}`;
+}
