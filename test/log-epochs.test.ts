@@ -12,6 +12,8 @@ import { expectVerified } from './support/verified.js';
 
 /** More than a new server has given out by the time that it is migrated. */
 const IDS_AHEAD = 20_000;
+/** Microseconds, as an epoch's places: some days. */
+const AHEAD = 1_000_000_000_000;
 const EARLY = 12;
 /** Cursors are signed with it; unless it is set it comes from the runtime role's password, which a move may change. */
 const environment = { CURSOR_SECRET: 'the same on the old server and the new one' };
@@ -198,11 +200,12 @@ test('a restart of the server begins no epoch', async () => {
 });
 
 test('a server whose transaction ids were set back begins one, once', async () => {
-  // As after pg_resetwal: the log holds what the server has yet to give out.
-  await owner.query(
+  // As after pg_resetwal: the log holds what the server has yet to give out. And the clock was set back, too.
+  const planted = await owner.query<{ id: string }>(
     `INSERT INTO events (merchant_id, xid, type, version, occurred_at, data)
-     SELECT merchant_id, (xid::text::bigint + 1000000)::text::xid8, type, version, occurred_at, data
-       FROM events WHERE merchant_id = $1 ORDER BY xid DESC, seq DESC LIMIT 1`,
+     SELECT merchant_id, (xid::text::bigint + ${AHEAD})::text::xid8, type, version, occurred_at, data
+       FROM events WHERE merchant_id = $1 ORDER BY xid DESC, seq DESC LIMIT 1
+     RETURNING xid || '-' || seq AS id`,
     [shop.id],
   );
   await owner.query('UPDATE log_epochs SET server_started_at = to_timestamp(0)');
@@ -232,5 +235,24 @@ test('a server whose transaction ids were set back begins one, once', async () =
   await Promise.all(entering.map((client) => client.end()));
   await post(shop);
   expect((await epochs()).map(({ number }) => number)).toEqual([0, 1, 2]);
-  expect((await follow(shop, cursor)).ids).toEqual((await logged(`merchant_id = ${shop.id}`)).slice(-2));
+  const followed = await follow(shop, cursor);
+  expect(followed.ids).toEqual((await logged(`merchant_id = ${shop.id}`)).slice(-2));
+  expect(followed.ids[0]).toBe(planted.rows[0]?.id);
 });
+
+test.each(['relay_cursors', 'consumer_positions'])(
+  'one begins also where %s alone tell of what the server has yet to give out, because the events are forgotten',
+  async (table) => {
+    const before = await epochs();
+    await owner.query(
+      `UPDATE ${table} SET xid = ((SELECT max(xid) FROM events)::text::bigint + ${AHEAD})::text::xid8, seq = 0`,
+    );
+    await owner.query('UPDATE log_epochs SET server_started_at = to_timestamp(0)');
+    await post(shop);
+    expect(await epochs()).toHaveLength(before.length + 1);
+    const { rows } = await owner.query(
+      `SELECT (SELECT max(xid) FROM events) > (SELECT max(xid) FROM ${table}) AS is_behind`,
+    );
+    expect(rows).toEqual([{ is_behind: true }]);
+  },
+);

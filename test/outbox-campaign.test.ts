@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Mutant } from './histories/mutants.js';
 import { Build } from './histories/servers.js';
 import { MUTANTS } from './outbox-campaign/mutants.js';
 import { type CampaignOutcome, runCampaign } from './outbox-campaign/run.js';
@@ -16,8 +17,13 @@ const MUTANT_ROUNDS = 5;
 
 const options = FAULTS_MINUTES === '' ? SHORT : { seconds: Number(FAULTS_MINUTES) * 60, apis: 2, holdMs: LONG_HOLD_MS };
 
-async function run(build: Build, of: typeof SHORT, seed: number): Promise<CampaignOutcome> {
+function buildWithRecorder(mutant: Mutant | undefined): Build {
+  const build = new Build(mutant);
   addRecorder(build);
+  return build;
+}
+
+async function run(build: Build, of: typeof SHORT, seed: number): Promise<CampaignOutcome> {
   const outcome = await runCampaign(build, { ...of, seed });
   process.stdout.write(`${outcome.report}\n`);
   for (const line of outcome.offences) process.stdout.write(`${line}\n`);
@@ -27,7 +33,7 @@ async function run(build: Build, of: typeof SHORT, seed: number): Promise<Campai
 function right(): void {
   let build: Build;
   beforeAll(() => {
-    build = new Build(undefined);
+    build = buildWithRecorder(undefined);
   });
   afterAll(() => build.remove());
   test(
@@ -57,7 +63,7 @@ function planted(names: string): void {
   test.each(mutants)(
     'the planted bug is caught: $name',
     async (mutant) => {
-      const build = new Build(mutant);
+      const build = buildWithRecorder(mutant);
       try {
         let [found, rounds] = [0, 0];
         while (found === 0 && rounds < MUTANT_ROUNDS) {

@@ -191,21 +191,27 @@ test('a job is tried again soon, however long PostgreSQL has been away from its 
   }
 });
 
+/** Each of its tries may take a process along, and the next one may take its whole time to start. */
+const GIVING_UP_MS = 120_000;
 const letter = async (merchant: bigint, consumer: string) =>
-  until(`${consumer} has given up`, async () => {
-    const { rows } = await admin.query<{
-      id: string;
-      status: string;
-      tries: number;
-      error: string;
-      xid: string;
-      seq: string;
-    }>(
-      'SELECT id, status, tries, error, xid, seq FROM dead_letters WHERE merchant_id = $1 AND consumer = $2 ORDER BY id DESC',
-      [merchant, consumer],
-    );
-    return rows[0];
-  });
+  until(
+    `${consumer} has given up`,
+    async () => {
+      const { rows } = await admin.query<{
+        id: string;
+        status: string;
+        tries: number;
+        error: string;
+        xid: string;
+        seq: string;
+      }>(
+        'SELECT id, status, tries, error, xid, seq FROM dead_letters WHERE merchant_id = $1 AND consumer = $2 ORDER BY id DESC',
+        [merchant, consumer],
+      );
+      return rows[0];
+    },
+    GIVING_UP_MS,
+  );
 const decide = (merchant: bigint, id: string, status: string) =>
   admin.query(
     `UPDATE dead_letters SET status = $3, decided_by = 'a test', decided_at = now(), reason = 'cured' WHERE merchant_id = $1 AND id = $2`,
@@ -251,44 +257,48 @@ describe('an event that cannot be applied', () => {
     ['spin', /did not return within/],
     ['exit', /ended with code 3/],
     ['memory', /ended with SIG\w+: FATAL ERROR: .*out of memory/],
-  ])('because it makes its handler %s parks its own stream, or itself, and nobody else', async (how, error) => {
-    const [poisoned, neighbour] = [await shop(), await shop()];
-    const ref = `poison:${how}:${poisoned.merchant}`;
-    await Promise.all([post(neighbour), post(poisoned)]);
-    await post(poisoned, ref);
-    await Promise.all([post(neighbour), post(poisoned), post(poisoned)]);
-    const parked = await letter(poisoned.merchant, 'by_stream');
-    await letter(poisoned.merchant, 'by_event');
-    expect(parked.error).toMatch(error);
-    expect(parked.tries).toBeGreaterThanOrEqual(2);
-    await untilRecorded('by_stream', [neighbour.merchant]);
-    await untilRecorded('by_event', [neighbour.merchant]);
-    const { log } = await compare('by_stream', [poisoned.merchant]);
-    const dead = `${poisoned.merchant} ${parked.xid}-${parked.seq}`;
-    const before = log.slice(0, log.indexOf(dead));
-    await until(
-      'all but the poison has been recorded',
-      async () => (await compare('by_event', [poisoned.merchant])).recorded.length >= log.length - 1,
-    );
-    expect((await compare('by_event', [poisoned.merchant])).recorded).toEqual(log.filter((at) => at !== dead));
-    expect((await compare('by_stream', [poisoned.merchant])).recorded).toEqual(before);
+  ])(
+    'because it makes its handler %s parks its own stream, or itself, and nobody else',
+    async (how, error) => {
+      const [poisoned, neighbour] = [await shop(), await shop()];
+      const ref = `poison:${how}:${poisoned.merchant}`;
+      await Promise.all([post(neighbour), post(poisoned)]);
+      await post(poisoned, ref);
+      await Promise.all([post(neighbour), post(poisoned), post(poisoned)]);
+      const parked = await letter(poisoned.merchant, 'by_stream');
+      await letter(poisoned.merchant, 'by_event');
+      expect(parked.error).toMatch(error);
+      expect(parked.tries).toBeGreaterThanOrEqual(2);
+      await untilRecorded('by_stream', [neighbour.merchant]);
+      await untilRecorded('by_event', [neighbour.merchant]);
+      const { log } = await compare('by_stream', [poisoned.merchant]);
+      const dead = `${poisoned.merchant} ${parked.xid}-${parked.seq}`;
+      const before = log.slice(0, log.indexOf(dead));
+      await until(
+        'all but the poison has been recorded',
+        async () => (await compare('by_event', [poisoned.merchant])).recorded.length >= log.length - 1,
+      );
+      expect((await compare('by_event', [poisoned.merchant])).recorded).toEqual(log.filter((at) => at !== dead));
+      expect((await compare('by_stream', [poisoned.merchant])).recorded).toEqual(before);
 
-    // Redriven while it is as bad as before: parked again.
-    await decide(poisoned.merchant, parked.id, 'redriving');
-    await until('it has failed again', async () => {
-      const again = await letter(poisoned.merchant, 'by_stream');
-      return again.status === 'parked' && again.tries > parked.tries;
-    });
-    await admin.query('INSERT INTO cured VALUES ($1)', [ref]);
-    await decide(poisoned.merchant, parked.id, 'redriving');
-    await untilRecorded('by_stream', [poisoned.merchant]);
-    await post(poisoned);
-    await untilRecorded('by_stream', [poisoned.merchant]);
-    expect((await letter(poisoned.merchant, 'by_stream')).status).toBe('redriven');
-    expect(await sum('SELECT count(*)::int AS n FROM parked_streams WHERE merchant_id = $1', [poisoned.merchant])).toBe(
-      0,
-    );
-  });
+      // Redriven while it is as bad as before: parked again.
+      await decide(poisoned.merchant, parked.id, 'redriving');
+      await until('it has failed again', async () => {
+        const again = await letter(poisoned.merchant, 'by_stream');
+        return again.status === 'parked' && again.tries > parked.tries;
+      });
+      await admin.query('INSERT INTO cured VALUES ($1)', [ref]);
+      await decide(poisoned.merchant, parked.id, 'redriving');
+      await untilRecorded('by_stream', [poisoned.merchant]);
+      await post(poisoned);
+      await untilRecorded('by_stream', [poisoned.merchant]);
+      expect((await letter(poisoned.merchant, 'by_stream')).status).toBe('redriven');
+      expect(
+        await sum('SELECT count(*)::int AS n FROM parked_streams WHERE merchant_id = $1', [poisoned.merchant]),
+      ).toBe(0);
+    },
+    2 * GIVING_UP_MS,
+  );
 
   test('is passed over when it is discarded, and the stream goes on to the next poison', async () => {
     const one = await shop();

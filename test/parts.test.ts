@@ -178,6 +178,8 @@ describe('a reversal of several amounts', () => {
     ]);
     expect(await shown(sale.id)).toMatchObject({ status: 'posted', amount_reversed: '45' });
     expect((await reverse({ [a]: '1', [c]: '1' })).body.code).toBe('amount_exceeds_remaining');
+    const both = await shop.move(sale.id, 'reverse', { amount: '1', entries: parts({ [a]: '1', [b]: '1' }) });
+    expect(both.body).toMatchObject({ code: 'validation_failed', errors: [{ path: 'entries' }] });
     expect(amountsIn((await shop.move(sale.id, 'reverse')).body)).toEqual([`${a} 55`, `${b} 55`]);
     expect(await balances(codes)).toEqual({ a: '0 and 0/0 held', b: '0 and 0/0 held', c: '0 and 0/0 held' });
     expect((await reverse({ [a]: '1', [b]: '1' })).body.code).toBe('already_reversed');

@@ -35,15 +35,20 @@ afterAll(async () => {
   await on.drop();
 });
 
-/** All that follows the log is past it, and all of it is old: so all may be forgotten. */
-beforeEach(async () => {
-  await new RelayStore(ledger.database).register('follower', { from: 'beginning', keepsPosition: true });
-  for (let count = 0; count < 6; count += 1) await ledger.post(merchant, transfer(...accounts, 1n));
-  await owner.query(`UPDATE events SET occurred_at = now() - interval '30 days'`);
+/** All that follows the log is past it. */
+async function passAll(): Promise<void> {
   for (const table of ['relay_cursors', 'consumer_positions']) {
     await owner.query(`UPDATE ${table} SET xid = newest.xid, seq = newest.seq
                          FROM (SELECT xid, seq FROM events ORDER BY xid DESC, seq DESC LIMIT 1) newest`);
   }
+}
+
+/** And all of it is old: so all may be forgotten. */
+beforeEach(async () => {
+  await new RelayStore(ledger.database).register('follower', { from: 'beginning', keepsPosition: true });
+  for (let count = 0; count < 6; count += 1) await ledger.post(merchant, transfer(...accounts, 1n));
+  await owner.query(`UPDATE events SET occurred_at = now() - interval '30 days'`);
+  await passAll();
 });
 
 const forget = () => forgetEvents(ledger.database, 2, Date.now());
@@ -66,6 +71,17 @@ describe('nothing behind the one that is furthest behind is forgotten, and all b
     expect(await events()).toEqual(before.slice(-3));
     await owner.query('DELETE FROM parked_streams');
   });
+});
+
+test('of a partition that has more than one transaction deletes, all is forgotten in one round', async () => {
+  await owner.query(
+    `INSERT INTO events (merchant_id, type, version, occurred_at, data)
+     SELECT $1, 'account.closed', 1, now() - interval '30 days', '{"account_id":"1"}' FROM generate_series(1, 5001)`,
+    [merchant],
+  );
+  await passAll();
+  expect(await forget()).toBeGreaterThan(5_001);
+  expect(await events()).toEqual([]);
 });
 
 test('a rebuild that was killed holds up retention until its claim has run out, and one that fails not at all', async () => {
@@ -98,8 +114,15 @@ SELECT merchant_id, $1, 'gone', xid, seq, type, version, 'stream', 3, 'Error: pl
 
   test('is forgotten by an operator with who and why, and holds up nothing any more', async () => {
     await new RelayStore(ledger.database).register('gone', { from: 'beginning', keepsPosition: true });
-    const id = ledger.ids.next();
+    const [id, settled] = [ledger.ids.next(), ledger.ids.next()];
     await owner.query(PLANT_LETTER, [id]);
+    await owner.query(
+      `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at,
+                                 status, decided_by, decided_at, reason)
+       SELECT merchant_id, $1, 'gone', xid, seq, type, version, 'stream', 3, 'Error: planted', snowflake_time($1),
+              'redriven', 'bob', now(), 'cured' FROM events ORDER BY xid DESC LIMIT 1`,
+      [settled],
+    );
     await owner.query(`INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'gone', '0', 0)`, [
       merchant,
     ]);
@@ -115,8 +138,11 @@ SELECT merchant_id, $1, 'gone', xid, seq, type, version, 'stream', 3, 'Error: pl
     await owner.query(`UPDATE consumer_positions SET claimed_until = now() WHERE consumer = 'gone'`);
     await forgetConsumer(ledger.database, decision);
     expect((await knownConsumers(ledger.database)).map(({ consumer }) => consumer)).toEqual(['follower']);
-    const { rows } = await owner.query('SELECT status, decided_by, reason FROM dead_letters WHERE id = $1', [id]);
-    expect(rows).toEqual([{ status: 'discarded', decided_by: 'ada', reason: 'replaced' }]);
+    const { rows } = await owner.query('SELECT status, decided_by, reason FROM dead_letters ORDER BY id');
+    expect(rows).toEqual([
+      { status: 'discarded', decided_by: 'ada', reason: 'replaced' },
+      { status: 'redriven', decided_by: 'bob', reason: 'cured' },
+    ]);
     expect((await owner.query('SELECT consumer, forgotten_by, reason FROM forgotten_consumers')).rows).toEqual([
       { consumer: 'gone', forgotten_by: 'ada', reason: 'replaced' },
     ]);

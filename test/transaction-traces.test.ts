@@ -69,3 +69,19 @@ test('the trace of a transaction is found by its id, and is the one that the ans
   await callAt(api.url, 'GET', `/v1/transactions/${posted.body.id}`, { key });
   expect(found(posted.body.id).names).toContain('GET /v1/transactions/:id');
 });
+
+test('a refusal names no transaction, nor does its replay', async () => {
+  const body = transfer('cash:EUR', 'suspense:EUR', '5', { status: 'pending' });
+  const ask = (path: string, body?: object, name: string = randomUUID()) =>
+    callAt(api.url, 'POST', path, { key, headers: { 'idempotency-key': name }, ...(body && { body }) });
+  const hold = await ask('/v1/transactions', body);
+  await ask(`/v1/transactions/${hold.body.id}/void`);
+  exporter.reset();
+  for (const again of [false, true]) {
+    const { status, headers } = await ask(`/v1/transactions/${hold.body.id}/void`, undefined, 'void-again');
+    expect([status, headers.has('idempotent-replayed')]).toEqual([409, again]);
+  }
+  const named = exporter.getFinishedSpans().flatMap(({ attributes }) => attributes['counterfoil.transaction_id'] ?? []);
+  // The one that was asked for, by its path.
+  expect(new Set(named)).toEqual(new Set([hold.body.id]));
+});

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type Json, type Merchant, TestApi, until } from './support/api.js';
+import { type Answer, type Json, type Merchant, TestApi, until } from './support/api.js';
 
 const MIB = 1_048_576;
 const ACCOUNTS = 120;
@@ -172,6 +172,26 @@ describe('answers that nobody takes', () => {
     await until(async () => (await ask(shop)).status === 200);
     await tight.stop();
   });
+
+  test('are refused without a coding, though the answer was to have one', async () => {
+    // The first answer alone is more than the merchant's limit: whatever is asked for beside it is refused.
+    const tight = await TestApi.start({
+      on: api.on,
+      environment: { UNSENT_MERCHANT_LIMIT_BYTES: String(MIB), PAGE_LIMIT_BYTES: String(2 * MIB) },
+    });
+    absent(request().repeat(40), tight);
+    const { client } = shop.via(tight);
+    let refused: Answer | undefined;
+    await until(async () => {
+      const answer = await client.get(LIST, { headers: { 'accept-encoding': 'gzip' } });
+      if (answer.status !== 200) refused = answer;
+      else expect(answer.headers.get('content-encoding')).toBe('gzip');
+      return refused !== undefined;
+    });
+    expect(refused?.headers.get('content-encoding')).toBeNull();
+    expect(refused?.body).toMatchObject({ status: 503, code: 'overloaded' });
+    await tight.stop();
+  });
 });
 
 describe('requests that do not wait for the answer before', () => {
@@ -222,6 +242,17 @@ describe('compression', () => {
     const brotli = await shop.client.get(LIST, { headers: { 'accept-encoding': 'br' } });
     expect(brotli.headers.get('content-encoding')).toBe('br');
     expect(brotli.body).toEqual(JSON.parse(plain.bytes.toString()));
+  });
+
+  test('the answer to a POST is not, however long: it may show a secret', async () => {
+    const metadata = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`name-${index}`, 'x'.repeat(500)]));
+    const body = { code: 'long', name: 'L', currency: 'EUR', normal_side: 'debit', metadata };
+    const opened = await other.client.post('/v1/accounts', { body, headers: { 'accept-encoding': 'gzip, br' } });
+    expect([opened.status, opened.headers.get('content-encoding')]).toEqual([201, null]);
+    const { headers } = await other.client.get(`/v1/accounts/${opened.body.id}`, {
+      headers: { 'accept-encoding': 'br' },
+    });
+    expect(headers.get('content-encoding')).toBe('br');
   });
 
   test('small answers, problems and streams are not', async () => {

@@ -119,6 +119,23 @@ describe('a sender that', () => {
     expect((await hooks.deliveries(merchantId, endpointId)).map(({ attempts }) => attempts)).toEqual([1, 1]);
   });
 
+  test('could not record a request sends it again when its own lease is over, without being told', async () => {
+    const { merchantId, endpointId } = await hooks.due(sink.url, 1);
+    const store = new DeliveryStore(hooks.database);
+    const record = store.record.bind(store);
+    store.record = () => {
+      store.record = record;
+      return Promise.reject(new Error('the database is away'));
+    };
+    // The lease is the deadline of a request, and ten seconds.
+    const sender = hooks.sender({ pollMs: 600_000, timeoutMs: 500, headersTimeoutMs: 500 }, { store });
+    sender.start();
+    await until('it has arrived again', () => sink.received.length === 2);
+    await sender.stop();
+    expect(sender.counts).toMatchObject({ errors: 1, delivered: 1 });
+    expect((await hooks.deliveries(merchantId, endpointId)).map(({ attempts }) => attempts)).toEqual([1]);
+  });
+
   test('is stopped begins nothing more, drops what hangs, and leaves it to the next one at once', async () => {
     const { merchantId, endpointId } = await hooks.due(sink.url, 2);
     sink.respond = () => undefined;

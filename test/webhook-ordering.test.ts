@@ -135,6 +135,25 @@ describe('without order', () => {
     expect(sink.received).toHaveLength(16);
   });
 
+  test('a retry is sent at its time, although another request keeps the turn open', async () => {
+    await hooks.due(sink.url, 2, 'none');
+    const held = new Held();
+    let refused: string | undefined;
+    sink.respond = (response, { id, body }) => {
+      if (body.data.n === 1) return held.take(response);
+      const isFirst = refused === undefined;
+      refused = id;
+      status(isFirst ? 500 : 200)(response);
+    };
+    const sender = hooks.sender({ ...NEVER_POLLED, ...PATIENT, retryScheduleMs: [50, 50] });
+    sender.start();
+    await until('it is delivered at the second try', () => sender.counts.delivered === 1);
+    expect(held.answers).toHaveLength(1);
+    expect(sink.ids.filter((id) => id === refused)).toHaveLength(2);
+    held.release();
+    await sender.stop();
+  });
+
   test('a sender that slept past its lease records nothing of all that it had in hand', async () => {
     const { merchantId, endpointId } = await hooks.due(sink.url, 3, 'none');
     const held = new Held();
@@ -177,7 +196,11 @@ describe('without order', () => {
     expect(sender.counts.delivered).toBe(2);
   });
 
-  test('a turn whose lease somebody else has taken begins nothing more', async () => {
+  test.each([
+    ['whose lease somebody else has taken', 'lease_epoch = lease_epoch + 1'],
+    ['whose endpoint was deleted', `status = 'deleted'`],
+    ['whose endpoint was disabled', `status = 'disabled', disabled_reason = 'gone'`],
+  ])('a turn %s begins nothing more', async (_, change) => {
     const { endpointId } = await hooks.due(sink.url, 3, 'none');
     let passedMs = 0;
     const clock = { now: () => systemClock.now(), monotonic: () => systemClock.monotonic() + passedMs };
@@ -185,9 +208,7 @@ describe('without order', () => {
     const record = store.record.bind(store);
     store.record = async (...parts) => {
       const recorded = await record(...parts);
-      await bystander.client.query('UPDATE webhook_endpoints SET lease_epoch = lease_epoch + 1 WHERE id = $1', [
-        endpointId,
-      ]);
+      await bystander.client.query(`UPDATE webhook_endpoints SET ${change} WHERE id = $1`, [endpointId]);
       passedMs += 6_000;
       return recorded;
     };

@@ -1,7 +1,11 @@
+import { Redis } from 'ioredis';
 import { Webhook } from 'standardwebhooks';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
+import { HintReceiver } from '#outbox/hint.js';
+import { createLogger } from '#platform/logging.js';
 import { type Answer, type Json, type Merchant, TestApi } from './support/api.js';
 import { Contract } from './support/contract.js';
+import { until } from './support/until.js';
 import { status, WebhookSink } from './support/webhook-sink.js';
 import { TestWebhooks } from './support/webhooks.js';
 
@@ -194,6 +198,31 @@ test('a disabled endpoint says why, refuses redelivery, and is enabled by its me
   expect((await merchant.client.post(`${path}/enable`)).body).toMatchObject({ status: 'enabled', failing_since: null });
   await hooks.sendAll(sender, BigInt(merchant.id), BigInt(endpoint.id));
   expect((await deliveriesOf(endpoint.id, merchant))[0].status).toBe('delivered');
+});
+
+test('senders are told at once of what is to be sent again, and of an endpoint that is enabled', async () => {
+  const merchant = await api.merchant();
+  const { body: endpoint } = await create({ url: sink.url }, merchant);
+  await merchant.open('d');
+  await hooks.fanOut(BigInt(merchant.id));
+  const [delivery] = await deliveriesOf(endpoint.id, merchant);
+  let told = 0;
+  const logger = createLogger({ level: 'silent', service: 'test' });
+  const topic = 'webhooks';
+  const [url, database] = [inject('redisUrl'), api.on.runtimeUrl];
+  const receiver = new HintReceiver(url, database, { onHint: () => told++, logger, topic });
+  const redis = new Redis(url);
+  onTestFinished(() => {
+    receiver.close();
+    redis.disconnect();
+  });
+  const channel = `counterfoil:${topic}:${new URL(database).pathname.slice(1)}`;
+  await until('it listens', async () => Number((await redis.pubsub('NUMSUB', channel))[1]) > 0);
+  for (const path of [`/v1/webhook_deliveries/${delivery.id}/redeliver`, `${PATH}/${endpoint.id}/enable`]) {
+    const before = told;
+    expect((await merchant.client.post(path)).status).toBeLessThan(300);
+    await until(`a sender is told: ${path}`, () => told > before);
+  }
 });
 
 test('every route of webhooks has been answered with success above', () => {

@@ -313,6 +313,21 @@ describe('failures', () => {
     expect(got.slice(tries)).toEqual([...all.slice(0, 3), all.at(-1)]);
   });
 
+  test('have the whole schedule before them once the endpoint is enabled again', async () => {
+    const { merchantId, endpointId } = await hooks.due(sink.url, 1);
+    sink.respond = (response) => status(sink.received.length === 3 ? 410 : 500)(response);
+    const sender = hooks.sender({ retryScheduleMs: [1, 1, 1] });
+    await hooks.sendUntil(sender, 'it is disabled', async () => {
+      await sender.idle();
+      return (await hooks.shown(merchantId, endpointId)).status === 'disabled';
+    });
+    expect(await hooks.statuses(merchantId, endpointId)).toEqual(['due']);
+    await enable(merchantId, endpointId);
+    await hooks.sendAll(sender, merchantId, endpointId);
+    expect(sink.received).toHaveLength(3 + 4);
+    expect(await hooks.statuses(merchantId, endpointId)).toEqual(['failed']);
+  });
+
   test('stop counting with a success', async () => {
     const { merchantId, endpointId } = await hooks.due(sink.url, 20);
     let requests = 0;
@@ -331,6 +346,20 @@ describe('failures', () => {
     await hooks.sendAll(sender, merchantId, endpointId);
     expect(await hooks.shown(merchantId, endpointId)).toMatchObject({ status: 'enabled', failingSinceMs: null });
     expect(requests).toBe(40);
+  });
+
+  test('are counted on past an event that the log no longer keeps', async () => {
+    const { merchantId, endpointId } = await hooks.due(sink.url, 2);
+    await bystander.client.query(
+      `DELETE FROM events WHERE (merchant_id, seq) = (SELECT merchant_id, max(seq) FROM events WHERE merchant_id = $1 GROUP BY merchant_id)`,
+      [merchantId],
+    );
+    sink.respond = status(500);
+    const sender = hooks.sender({ retryScheduleMs: [] });
+    await sender.round();
+    await sender.idle();
+    expect(sender.counts).toMatchObject({ failed: 1, lapsed: 1 });
+    expect((await hooks.shown(merchantId, endpointId)).failingSinceMs).toEqual(expect.any(Number));
   });
 
   test('a 410 disables the endpoint at once', async () => {

@@ -1,13 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
-import { cacheKey, decodeValue } from '#balances/cached-balance.js';
-import { asAdmin } from '../support/database.js';
 import { privateRedis } from '../support/redis.js';
 import { check, type Ledger, storyOf, type Verdict, type Violation } from './check.js';
 import { type Account, Clients, type Tenant } from './clients.js';
 import { type Fault, Faults } from './faults.js';
-import { type Cut, Dice, emptyHistory, type History, now } from './history.js';
+import { type Cut, Dice, emptyHistory, type History } from './history.js';
 import { readLedger, untilExpired } from './ledger.js';
+import { untilQuiet } from './quiet.js';
 import { type Build, Service } from './servers.js';
 import { Wire } from './wire.js';
 
@@ -63,7 +61,6 @@ const SETTINGS = {
   LOG_LEVEL: 'error',
 };
 const NEAR_A_FAULT_MS = 2_000;
-const QUIET_LIMIT_MS = 20_000;
 const REPEATS = 100;
 const SHOWN = 5;
 
@@ -111,7 +108,7 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
     await clients.settle(REPEATS);
     const held = await untilExpired(options.ownerUrl);
     await clients.readAll();
-    const quiet = await untilQuiet(cache.url, options.ownerUrl);
+    const quiet = await untilQuiet(cache.url, options.ownerUrl, TTL_MS, () => clients.readAll());
     const ledger = await readLedger(options.ownerUrl);
     const cut = options.policy === 'strict' ? [] : faults.cut;
     const verdict = check(history, ledger, { ttlMs: TTL_MS, l1MaxAgeMs: L1_MAX_AGE_MS, cut });
@@ -169,48 +166,6 @@ async function openTenants(url: string): Promise<Tenant[]> {
     tenants.push({ key, hot: accounts.slice(0, HOT), cold: accounts.slice(HOT) });
   }
   return tenants;
-}
-
-/** Nobody writes any more: what the cache serves is the ledger's, and soon no fence is left. Answers what is not so. */
-export async function untilQuiet(url: string, ownerUrl: string, ttlMs = TTL_MS): Promise<string[]> {
-  const redis = new Redis(url);
-  try {
-    const balances = await asAdmin(ownerUrl, async (owner) => {
-      const { rows } = await owner.query(
-        `SELECT merchant_id::text AS merchant, account_id::text AS account, version::text AS version,
-                concat_ws('/', posted_debits, posted_credits, pending_debits, pending_credits) AS sums FROM balances`,
-      );
-      return rows;
-    });
-    // What X2 left behind is dead by then.
-    await sleep(ttlMs);
-    const wrong = new Set<string>();
-    const end = now() + QUIET_LIMIT_MS;
-    for (;;) {
-      const fenced: string[] = [];
-      for (const { merchant, account, version, sums } of balances) {
-        const key = cacheKey({ merchantId: BigInt(merchant), accountId: BigInt(account) });
-        const hash = await redis.hgetall(key);
-        const tokens = Object.keys(hash).filter((field) => field.startsWith('f:'));
-        const found = tokens.length === 0 && hash.val !== undefined ? `${hash.ver} = ${sumsOf(hash.val)}` : undefined;
-        if (found !== undefined && found !== `${version} = ${sums}`) {
-          wrong.add(`after the run the cache has ${found} of account ${account}, the ledger ${version} = ${sums}`);
-        }
-        if (tokens.length > 0) fenced.push(`after the run account ${account} is still fenced by ${tokens.join(', ')}`);
-      }
-      // A fenced value is served to nobody, and a fence may outlive its writer for a while; nothing else may be wrong.
-      if (fenced.length === 0) return [...wrong];
-      if (now() > end) return [...wrong, ...fenced];
-      await sleep(200);
-    }
-  } finally {
-    redis.disconnect();
-  }
-}
-
-function sumsOf(value: string): string {
-  const { postedDebits, postedCredits, pendingDebits, pendingCredits } = decodeValue('0', value);
-  return [postedDebits, postedCredits, pendingDebits, pendingCredits].join('/');
 }
 
 function tellOf(history: History, violations: readonly Violation[]): string[] {

@@ -35,12 +35,12 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     // Every check of the books is content: the hold is there, and stays.
-    name: 'a-void-keeps-what-it-held',
+    name: 'a-void-keeps-half-of-what-it-held',
     changes: [
       {
         file: 'dist/libs/ledger/src/decide.js',
         search: 'pending: -(state.left[place] ?? 0n)',
-        replace: 'pending: 0n',
+        replace: 'pending: -((state.left[place] ?? 0n) + 1n) / 2n',
       },
     ],
   },

@@ -3,7 +3,7 @@ import { verify } from '#ledger/verify.js';
 import { CHECKS } from '../../apps/verify/src/checks.js';
 import { Dice } from '../histories/history.js';
 import { untilExpired } from '../histories/ledger.js';
-import { untilQuiet } from '../histories/run.js';
+import { untilQuiet } from '../histories/quiet.js';
 import { type Build, Service } from '../histories/servers.js';
 import { asAdmin } from '../support/database.js';
 import { privateRedis } from '../support/redis.js';
@@ -118,7 +118,7 @@ export async function runCampaign(build: Build, options: CampaignOptions): Promi
       await Promise.all(workers.map((worker) => worker.settle()));
       const { events, offences: wrong } = await judge(owner);
       offences.push(...wrong, ...(await traffic.book.offences(owner)));
-      offences.push(...(await untilQuiet(cache.url, on.ownerUrl, TTL_MS)));
+      offences.push(...(await untilQuiet(cache.url, on.ownerUrl, TTL_MS, () => traffic.readAll())));
       offences.push(
         ...Object.entries(offendersOf(await verify(on.runtimeUrl, CHECKS))).map(([name, rows]) => `${name}: ${rows}`),
       );

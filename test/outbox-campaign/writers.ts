@@ -129,6 +129,19 @@ export class Traffic {
     this.#stopped = true;
   }
 
+  /** A balance of each account, by way of the cache. */
+  async readAll(): Promise<void> {
+    for (const { key, accounts } of this.#shops) {
+      const read = (id: string) =>
+        exchange(`${this.#urls[0]}/v1/accounts/${id}/balance`, {
+          headers: { authorization: `Bearer ${key}` },
+          body: undefined,
+          patienceMs: PATIENCE_MS,
+        });
+      await Promise.all(accounts.map(read));
+    }
+  }
+
   async #client(dice: Dice): Promise<void> {
     const own = new pg.Client({ connectionString: this.#on.runtimeUrl });
     await own.connect();

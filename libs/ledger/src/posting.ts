@@ -166,7 +166,6 @@ export class PostingDesk {
   }
 }
 
-/** For traces: `accepted`, `replayed`, a refusal's code, or how many of a batch were accepted. */
 /** With a transaction's id on the request's span and on its own, its trace is one search away. */
 function tell(own: Span, ofRequest: Span, outcome: Outcome): void {
   own.setAttribute('counterfoil.outcome', summaryOf(outcome));
@@ -176,13 +175,14 @@ function tell(own: Span, ofRequest: Span, outcome: Outcome): void {
 }
 
 function transactionIdsOf(outcome: Outcome): string[] {
-  if (outcome.kind === 'replayed') return outcome.transactionId === undefined ? [] : [String(outcome.transactionId)];
+  if (outcome.kind === 'replayed') return outcome.transactionId === null ? [] : [String(outcome.transactionId)];
   if (outcome.kind !== 'decided') return [];
   return outcome.decisions.flatMap((decision) =>
     decision.accepted && decision.transaction ? [String(decision.transaction.id)] : [],
   );
 }
 
+/** For traces: `accepted`, `replayed`, a refusal's code, or how many of a batch were accepted. */
 function summaryOf(outcome: Outcome): string {
   if (outcome.kind !== 'decided') return outcome.kind;
   const [first] = outcome.decisions;
