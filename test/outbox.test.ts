@@ -1,10 +1,11 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { type Stretch } from '#outbox/position.js';
+import type { Stretch } from '#outbox/position.js';
 import { Relay, type RelayTarget } from '#outbox/relay.js';
 import { RelayLease } from '#outbox/relay-lease.js';
 import { RelayStore } from '#outbox/relay-store.js';
 import { createLogger } from '#platform/logging.js';
+import { merchantTransaction } from './outbox/merchant-transaction.js';
 import { RECORDS } from './outbox/recorder.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
@@ -82,16 +83,7 @@ const untilPast = (consumer: string, merchant: bigint) =>
       )) === 0,
   );
 
-/** A transaction of the runtime role in a merchant's scope, on a connection of its own. */
-async function as(merchant: bigint): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: on.runtimeUrl });
-  await client.connect();
-  // A test that fails leaves it to the end of the database.
-  client.on('error', () => undefined);
-  await client.query('BEGIN');
-  await client.query(`SELECT set_config('counterfoil.merchant_ids', $1, true)`, [`{${merchant}}`]);
-  return client;
-}
+const as = (merchant: bigint) => merchantTransaction(on, merchant);
 const CLOSED = `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 'account.closed', 1, now(), '{"account_id":"1"}')`;
 
 const sum = (text: string, values: unknown[]) =>

@@ -1,0 +1,13 @@
+import pg from 'pg';
+import type { TestDatabase } from '../support/database.js';
+
+/** A transaction of the runtime role in a merchant's scope, on a connection of its own. */
+export async function merchantTransaction(on: TestDatabase, merchant: bigint): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: on.runtimeUrl });
+  await client.connect();
+  // A test that fails leaves it to the end of the database.
+  client.on('error', () => undefined);
+  await client.query('BEGIN');
+  await client.query(`SELECT set_config('counterfoil.merchant_ids', $1, true)`, [`{${merchant}}`]);
+  return client;
+}
