@@ -189,14 +189,7 @@ const letter = async (merchant: bigint, consumer: string) =>
   until(
     `${consumer} has given up`,
     async () => {
-      const { rows } = await admin.query<{
-        id: string;
-        status: string;
-        tries: number;
-        error: string;
-        xid: string;
-        seq: string;
-      }>(
+      const { rows } = await admin.query<Record<'id' | 'status' | 'error' | 'xid' | 'seq', string> & { tries: number }>(
         'SELECT id, status, tries, error, xid, seq FROM dead_letters WHERE merchant_id = $1 AND consumer = $2 ORDER BY id DESC',
         [merchant, consumer],
       );
