@@ -59,30 +59,45 @@ describe('duties', () => {
         transfer(...accountsOf, 10n, { pending: true, ...(expiresAtMs !== undefined && { expiresAtMs }) }),
       ),
     );
+  const tomorrow = (): number => Date.now() + DAY_MS;
   const statusOf = async (merchant: bigint, id: bigint): Promise<string | undefined> =>
     (await loadTransactions(one.database, merchant, [id], Deadline.after(5_000)))[0]?.state.status;
 
-  const untilDue = (atMs: number): Promise<unknown> =>
-    until('the holds are due by the clock of the database', async () => {
+  /** Nobody may ask for a hold whose time is over: theirs is moved by the owner of the tables. */
+  const expireAt = async (atMs: number, ...ids: bigint[]): Promise<void> => {
+    for (const [table, id] of [
+      ['transactions', 'id'],
+      ['transaction_states', 'transaction_id'],
+    ]) {
+      const text = `UPDATE ${table} SET expires_at = to_timestamp($1::float8 / 1000) WHERE ${id} = ANY ($2)`;
+      await bystander.client.query(text, [atMs, ids]);
+    }
+  };
+
+  /** Makes the holds due, and waits until they are. */
+  const makeDue = async (...ids: bigint[]): Promise<void> => {
+    const atMs = Date.now();
+    await expireAt(atMs, ...ids);
+    await until('the holds are due by the clock of the database', async () => {
       const text = 'SELECT now() > to_timestamp($1::float8 / 1000) AS due';
       return (await bystander.one<{ due: boolean }>(text, [atMs])).due;
     });
+  };
 
   describe('expiry', () => {
     test('two processes at once expire each due hold once, of every merchant, and no other', async () => {
-      const soon = Date.now() + 50;
       const due: [bigint, bigint][] = [];
       const kept: [bigint, bigint][] = [];
       for (const merchant of merchants) {
         const accountsOf = await pair(merchant);
-        const ids = await Promise.all(Array.from({ length: 20 }, () => hold(merchant, accountsOf, soon)));
+        const ids = await Promise.all(Array.from({ length: 20 }, () => hold(merchant, accountsOf, tomorrow())));
         due.push(...ids.map((id): [bigint, bigint] => [merchant, id]));
         kept.push(
-          [merchant, await hold(merchant, accountsOf, Date.now() + DAY_MS)],
+          [merchant, await hold(merchant, accountsOf, tomorrow())],
           [merchant, await hold(merchant, accountsOf, undefined)],
         );
       }
-      await untilDue(soon);
+      await makeDue(...due.map(([, id]) => id));
       const expired = await Promise.all([expire(one), expire(other), expire(one), expire(other)]);
       expect(expired.reduce((sum, count) => sum + count, 0)).toBe(60);
       expect(new Set(await Promise.all(due.map(([merchant, id]) => statusOf(merchant, id))))).toEqual(
@@ -102,9 +117,7 @@ describe('duties', () => {
       const [merchant] = merchants as [bigint];
       const accountsOf = await pair(merchant);
       const wide: [bigint, bigint] = [accountsOf[1], accountsOf[0]];
-      const soon = Date.now() + 50;
-      await Promise.all(Array.from({ length: 450 }, () => hold(merchant, wide, soon)));
-      await untilDue(soon);
+      await makeDue(...(await Promise.all(Array.from({ length: 450 }, () => hold(merchant, wide, tomorrow())))));
       const rounds = [];
       for (let count = await expire(one); count > 0; count = await expire(one)) rounds.push(count);
       expect(rounds).toEqual([200, 200, 50]);
@@ -112,9 +125,8 @@ describe('duties', () => {
 
     test('a database that is away says nothing about a hold: the round fails, and the next one tries it again', async () => {
       const merchant = await one.createMerchant();
-      const soon = Date.now() + 50;
-      const due = await hold(merchant, await pair(merchant), soon);
-      await untilDue(soon);
+      const due = await hold(merchant, await pair(merchant), tomorrow());
+      await makeDue(due);
       const proxy = await TcpProxy.open(on.runtimeUrl);
       const ledger = await TestLedger.open(on, { databaseUrl: proxy.url });
       const failures = new FailedExpiries();
@@ -131,15 +143,14 @@ describe('duties', () => {
     test('a hold that cannot expire costs no other its turn, and is tried again later', async () => {
       const [merchant, later] = [await one.createMerchant(), await one.createMerchant()];
       const [accountsOf, theirs] = [await pair(merchant), await pair(later)];
-      const soon = Date.now() + 50;
-      const poison = await hold(merchant, accountsOf, soon);
-      const neighbour = await hold(merchant, accountsOf, soon);
-      const other = await hold(later, theirs, soon);
+      const poison = await hold(merchant, accountsOf, tomorrow());
+      const neighbour = await hold(merchant, accountsOf, tomorrow());
+      const other = await hold(later, theirs, tomorrow());
       // PostgreSQL refuses this one, as it would one whose books are broken.
       await bystander.client.query(`
         CREATE FUNCTION refuse_expiry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$;
         CREATE TRIGGER refuse_expiry BEFORE INSERT ON transactions FOR EACH ROW WHEN (NEW.parent_id = ${poison}) EXECUTE FUNCTION refuse_expiry()`);
-      await untilDue(soon);
+      await makeDue(poison, neighbour, other);
       const clock = { now: () => Date.now(), monotonic: () => performance.now() + shiftMs } satisfies Clock;
       let shiftMs = 0;
       const failures = new FailedExpiries(undefined, clock);
@@ -163,10 +174,9 @@ describe('duties', () => {
       const [busy, quiet] = [await one.createMerchant(), await one.createMerchant()];
       const [accountsOf, theirs] = [await pair(busy), await pair(quiet)];
       const wide: [bigint, bigint] = [accountsOf[1], accountsOf[0]];
-      const soon = Date.now() + 50;
-      await Promise.all(Array.from({ length: 250 }, () => hold(busy, wide, soon)));
-      const id = await hold(quiet, theirs, soon);
-      await untilDue(soon);
+      const many = await Promise.all(Array.from({ length: 250 }, () => hold(busy, wide, tomorrow())));
+      const id = await hold(quiet, theirs, tomorrow());
+      await makeDue(...many, id);
       expect(await expire(one)).toBe(200);
       expect(await statusOf(quiet, id)).toBe('expired');
       expect(await expire(one)).toBe(51);
@@ -174,10 +184,9 @@ describe('duties', () => {
 
     test('a hold captured in part expires with what remains', async () => {
       const [merchant] = merchants as [bigint];
-      const soon = Date.now() + 400;
-      const id = await hold(merchant, await pair(merchant), soon);
+      const id = await hold(merchant, await pair(merchant), tomorrow());
       postedId(await one.move(merchant, { kind: 'capture', parentId: id, amount: 4n, final: false }));
-      await untilDue(soon);
+      await makeDue(id);
       expect(await expire(one)).toBe(1);
       expect(await statusOf(merchant, id)).toBe('expired');
     });
@@ -186,8 +195,9 @@ describe('duties', () => {
       const [merchant] = merchants as [bigint];
       const accountsOf = await pair(merchant);
       for (let round = 0; round < 10; round += 1) {
+        const id = await hold(merchant, accountsOf, tomorrow());
         const soon = Date.now() + 30;
-        const id = await hold(merchant, accountsOf, soon);
+        await expireAt(soon, id);
         await until('the hold is nearly due', () => Date.now() >= soon - 2);
         const [captured] = await Promise.all([
           one.move(merchant, { kind: 'capture', parentId: id, final: true }),

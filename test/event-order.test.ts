@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
@@ -57,4 +58,33 @@ test('the log has each account’s changes in their order, whichever process ove
   for (const reply of [slow, fast]) postedId(await reply);
   expect(await versionsOf(third)).toEqual([1, 2]);
   expect(await versionsOf(second)).toEqual([1, 2]);
+});
+
+test('the runtime role appends at the place of its transaction, and nowhere else', async () => {
+  const merchant = await here.createMerchant();
+  const client = new pg.Client({ connectionString: on.runtimeUrl });
+  await client.connect();
+  const append = async (columns: string, values: string) => {
+    await client.query('BEGIN');
+    await client.query(`SELECT set_config('counterfoil.merchant_ids', $1, true)`, [`{${merchant}}`]);
+    const said = await client
+      .query(
+        `INSERT INTO events (merchant_id, type, version, occurred_at, data${columns})
+         VALUES ($1, 'account.closed', 1, now(), '{}'${values})`,
+        [merchant],
+      )
+      .then(({ rowCount }) => `${rowCount} row`)
+      .catch((error: pg.DatabaseError) => error.constraint ?? error.code);
+    await client.query('ROLLBACK');
+    return said;
+  };
+  try {
+    expect(await append('', '')).toBe('1 row');
+    expect(await append(', xid', ', log_xid()')).toBe('1 row');
+    for (const elsewhere of ['(log_xid()::text::bigint + 1)', '(log_xid()::text::bigint - 1)', '9000000000000000000'])
+      expect(await append(', xid', `, ${elsewhere}::text::xid8`)).toBe('events_at_their_place');
+    expect(await append(', seq', ', 1')).toBe('42501');
+  } finally {
+    await client.end();
+  }
 });

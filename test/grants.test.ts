@@ -17,7 +17,7 @@ const RUNTIME: Record<string, string> = {
   'table dead_letters': 'INSERT, SELECT, UPDATE (decided_at, decided_by, error, reason, status, tries)',
   'table entries': 'INSERT, SELECT',
   'table event_horizons': 'SELECT',
-  'table events': 'INSERT, SELECT',
+  'table events': 'SELECT, INSERT (data, merchant_id, occurred_at, trace_context, type, version, xid)',
   'table forgotten_consumers': 'INSERT, SELECT',
   'table idempotency_keys': 'DELETE, INSERT, SELECT',
   'table late_sums': 'INSERT, SELECT, UPDATE',

@@ -136,6 +136,8 @@ const REACHED: Partial<Record<ProblemCode, Record<string, () => Promise<Answer>>
     'a space': () => shop.post(GOOD, 'a b'),
     'beyond ASCII': () => shop.post(GOOD, 'é'),
     'a tab': () => shop.post(GOOD, 'a\tb'),
+    'an empty one where none is required': () =>
+      shop.client.post(`/v1/accounts/${shop.accounts.floor}/reopen`, { key: '' }),
   },
   idempotency_key_reused: {
     'another body': async () => {

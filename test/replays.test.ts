@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { type Answer, type Merchant, TestApi, transfer, whileLocked } from './support/api.js';
+import { type Answer, type Merchant, TestApi, transfer, until, whileLocked } from './support/api.js';
 import { Contract } from './support/contract.js';
 
 let api: TestApi;
@@ -165,6 +165,19 @@ test('a request refused in validation does not burn its key, nor does an account
   expect((await shop.post(transfer('payer', 'wallet', '0'), 'unburnt')).status).toBe(422);
   expect((await shop.post(transfer('payer', 'missing', '1'), 'unburnt')).status).toBe(404);
   expect((await shop.post(transfer('payer', 'wallet', '1'), 'unburnt')).status).toBe(201);
+});
+
+test('a hold that is sent again when its time is over is told as it was, and one that comes only then is refused', async () => {
+  const body = transfer('wallet', 'payer', '1', {
+    status: 'pending',
+    expires_at: new Date(Date.now() + 2_000).toISOString(),
+  });
+  const first = await shop.post(body, 'in-time');
+  await until(() => Date.now() > Date.parse(body.expires_at));
+  const again = await shop.post(body, 'in-time');
+  expect([first.status, again.text, again.headers.get('idempotent-replayed')]).toEqual([201, first.text, 'true']);
+  const late = await shop.post(body, 'too-late');
+  expect([late.status, late.body.code, late.body.errors[0].path]).toEqual([422, 'validation_failed', 'expires_at']);
 });
 
 test('a key is scoped to its merchant', async () => {

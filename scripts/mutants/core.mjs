@@ -13,6 +13,16 @@ export const CORE_MUTANTS = [
   ...inFile('libs/ledger/src/writer.ts', 'test/writer.test.ts', [
     ['a group has one request too many', 'if (count > 0 && commands >', 'if (count > 1 && commands >'],
   ]),
+  ...inFile('db/migrations/1764500200000-event-places.ts', 'test/event-order.test.ts', [
+    ['events stand where they like', 'FROM added WHERE xid <> here', 'FROM added WHERE false'],
+  ]),
+  ...inFile('libs/ledger/src/decide.ts', 'test/replays.test.ts', [
+    [
+      'a hold is never too late',
+      'if (command.expiresAtMs !== undefined && command.expiresAtMs <= snowflakeTimeMs(id)) {',
+      'if (command.expiresAtMs === 0) {',
+    ],
+  ]),
   ...inFile('libs/ledger/src/writer.ts', 'test/faults.test.ts', [
     ['a group that is not settled is unfenced', 'if (error instanceof Unsettled) fenced.leave(); else await', 'await'],
   ]),

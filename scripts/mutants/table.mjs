@@ -109,8 +109,8 @@ export const MUTANTS = [
   ),
   decide(
     'a capture is possible at its expiry',
-    'expiresAtMs <= snowflakeTimeMs(id)',
-    'expiresAtMs < snowflakeTimeMs(id)',
+    'transaction.expiresAtMs <= snowflakeTimeMs(id)',
+    'transaction.expiresAtMs < snowflakeTimeMs(id)',
     [MOVES, PROPERTIES],
   ),
   decide(

@@ -73,6 +73,7 @@ export class Clients {
   /** The greatest version that anybody was told, for `min_version`. */
   readonly #known = new Map<string, number>();
   readonly #owners = new Map<string, Tenant>();
+  readonly #acknowledgedKeys = new Set<string>();
   readonly #unsettled = new Set<string>();
   /** What was acknowledged of a tenant, newest last. */
   readonly #movable = new Map<Tenant, { key: string; id: string }[]>();
@@ -216,7 +217,7 @@ export class Clients {
     if (answer.status === 201) this.#acknowledged(key, answer);
     else if (isMove(asked) && REFUSALS.has(answer.body.code)) {
       this.#history.refusals.push({ key, code: answer.body.code, completedAt: answer.completedAt });
-    } else if (!isTooLate(asked, answer)) return false;
+    } else if (!this.#isTooLate(key, answer.status)) return false;
     this.#unsettled.delete(key);
     return true;
   }
@@ -227,6 +228,7 @@ export class Clients {
     for (const { account, version } of versions) this.#learn(account, version);
     const transaction = String(body.id);
     this.#remember(key, transaction);
+    this.#acknowledgedKeys.add(key);
     this.#history.acknowledgements.push({ key, api, invokedAt, completedAt, transaction, replayed, versions });
   }
 
@@ -307,7 +309,14 @@ export class Clients {
 
   #isExpected(key: string | undefined, status: number, code: string): boolean {
     const asked = key === undefined ? undefined : this.#history.asked.get(key);
-    return asked !== undefined && ((isMove(asked) && REFUSALS.has(code)) || isTooLate(asked, { status }));
+    return asked !== undefined && ((isMove(asked) && REFUSALS.has(code)) || this.#isTooLate(key as string, status));
+  }
+
+  /** A hold that is asked for when its time is over is refused; one that was made before then is told again as it was. */
+  #isTooLate(key: string, status: number): boolean {
+    const asked = this.#history.asked.get(key);
+    if (status !== 422 || asked === undefined || !('expiresAt' in asked) || asked.expiresAt === undefined) return false;
+    return asked.expiresAt.getTime() < Date.now() && !this.#acknowledgedKeys.has(key);
   }
 
   /** Any API that is up, paused or not; one at which many requests hang is spared, so that traffic goes on. */
@@ -339,13 +348,6 @@ function requestOf(key: string, asked: Asked): { path: string; body: object } {
     ],
   };
   return { path: '/v1/transactions', body };
-}
-
-/** A hold that is asked for, or asked for again, when its time is over is refused before its key is looked at. */
-function isTooLate(asked: Asked, { status }: { status: number }): boolean {
-  return (
-    status === 422 && 'expiresAt' in asked && asked.expiresAt !== undefined && asked.expiresAt.getTime() < Date.now()
-  );
 }
 
 function pickAccount(dice: Dice, { hot, cold }: Tenant): Account {

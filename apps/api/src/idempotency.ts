@@ -19,12 +19,14 @@ export function givenIdempotencyOf(request: FastifyRequest): Idempotency | undef
 
 /** The same where money moves. Throws `idempotency_key_required`, too. */
 export function idempotencyOf(request: FastifyRequest): Idempotency {
-  return givenIdempotencyOf(request) ?? keyRequired();
+  requireKey(request);
+  return givenIdempotencyOf(request) as Idempotency;
 }
 
 /** The same for a body with a long list: others have their turn while it is hashed. */
 export async function idempotencyInTurns(request: FastifyRequest): Promise<Idempotency> {
-  const key = keyOf(request) ?? keyRequired();
+  requireKey(request);
+  const key = keyOf(request) as string;
   const digest = createHash('sha256').update(headOf(request));
   const body = request.body as Record<string, unknown>;
   const names = Object.keys(body).sort();
@@ -42,7 +44,7 @@ export async function idempotencyInTurns(request: FastifyRequest): Promise<Idemp
 
 function keyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key'];
-  if (key === undefined || key === '') return undefined;
+  if (key === undefined) return undefined;
   if (typeof key === 'string' && VISIBLE_ASCII.test(key)) return key;
   throw new LedgerError(
     'idempotency_key_invalid',
@@ -54,7 +56,9 @@ function headOf(request: FastifyRequest): string {
   return `${request.method} ${request.url.split('?', 1)[0]}\n`;
 }
 
-function keyRequired(): never {
+/** An empty one is none where one is required. */
+function requireKey(request: FastifyRequest): void {
+  if (request.headers['idempotency-key']) return;
   throw new LedgerError(
     'idempotency_key_required',
     'This request moves money: send an Idempotency-Key header, unique to the operation.',

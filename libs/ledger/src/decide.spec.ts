@@ -287,6 +287,16 @@ describe('a condition', () => {
 });
 
 describe('a hold', () => {
+  it('is refused when its time is over, to the millisecond', () => {
+    const command = { ...hold(debit(CASH, 1n), credit(FEES, 1n)), expiresAtMs: START_MS };
+    expect(told(book.refusal(command))).toEqual([
+      'validation_failed',
+      'expires_at',
+      'expires_at: must lie in the future',
+    ]);
+    expect(book.accept({ ...command, expiresAtMs: START_MS + 1 }).transaction.expiresAtMs).toBe(START_MS + 1);
+  });
+
   it('moves pending totals only, and starts pending with all of it remaining', () => {
     book.fund(100n);
     const command = { ...hold(debit(PAYABLE, 60n), credit(FEES, 60n)), expiresAtMs: START_MS + 1_000 };

@@ -55,6 +55,10 @@ export function decide(book: Book, command: Command, id: bigint): Decision {
 }
 
 function decidePost(book: Book, command: Post, id: bigint): Decision {
+  // Here, behind the look-up of its key: a hold that is sent again when its time is over is told what it was told before.
+  if (command.expiresAtMs !== undefined && command.expiresAtMs <= snowflakeTimeMs(id)) {
+    return refuse('validation_failed', 'expires_at: must lie in the future', 'expires_at');
+  }
   const unbalanced = findUnbalanced(command.entries);
   if (unbalanced) return unbalanced;
   const lines: Line[] = command.entries.map((entry) => ({

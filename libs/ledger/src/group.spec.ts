@@ -500,8 +500,9 @@ describe('events', () => {
 
   it('have a type for whatever becomes of a hold', () => {
     const hold = transactionOf(rows.run(rows.submission([transfer(CASH, FEES, 10n, true)])).outcomes[0]);
-    const due: Command = { ...transfer(CASH, FEES, 5n, true), expiresAtMs: START_MS } as Command;
+    const due: Command = { ...transfer(CASH, FEES, 5n, true), expiresAtMs: START_MS + 1 } as Command;
     const expired = transactionOf(rows.run(rows.submission([due])).outcomes[0]);
+    rows.clock.nowMs += 1;
     const { writes } = rows.run(
       rows.submission([{ kind: 'capture', parentId: hold.id, amount: 4n, final: false }]),
       rows.submission([{ kind: 'void', parentId: hold.id }]),

@@ -280,9 +280,8 @@ export function ignoreFloorOf(body: { ignore_floor?: boolean } | undefined, byOp
 export function postRequestOf(body: z.output<typeof postTransaction>, byOperator: boolean): PostRequest {
   const facts = factsOf(body);
   const { expires_at: expiresAtMs } = body;
-  if (expiresAtMs !== undefined) {
-    if (body.status !== 'pending') throw invalid('expires_at', 'is for pending transactions only');
-    if (expiresAtMs <= systemClock.now()) throw invalid('expires_at', 'must lie in the future');
+  if (expiresAtMs !== undefined && body.status !== 'pending') {
+    throw invalid('expires_at', 'is for pending transactions only');
   }
   return {
     pending: body.status === 'pending',
