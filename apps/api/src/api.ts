@@ -82,8 +82,9 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     app.useGlobalFilters(new ProblemFilter(logger));
     serveOpenApi(app);
     serveBoard(app, { config, logger, authenticator });
-    serveInTurn(server, config.pipelineLimit);
-    const metrics = await openMetrics(config, () => metricsOf(app, { requests, unsent, bodies }));
+    const pipelined = new HeldBytes({ bytes: config.pipelinedLimitBytes, merchantBytes: config.pipelinedLimitBytes });
+    serveInTurn(server, config.pipelineLimit, pipelined);
+    const metrics = await openMetrics(config, () => metricsOf(app, { requests, unsent, bodies, pipelined }));
     fastify.addHook('onClose', async () => metrics?.close());
     await app.listen({ port: config.port, host: config.host });
     return {
