@@ -26,6 +26,7 @@ try {
   );
   await asked;
   await call('DELETE', `/v1/webhook_endpoints/${receiver.endpoint.id}`);
+  console.log('The endpoint is deleted again.');
   process.exit(0);
 } catch (error) {
   exitWith(error);
