@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { callApi } from './call-api.mjs';
 
 const DAY_MS = 86_400_000;
+const ORDER = 'demo-order-1';
+const HELD_ORDER = 'demo-order-2';
 
 const MERCHANTS = [
   {
@@ -37,7 +39,7 @@ const MERCHANTS = [
 /**
  * @param {{ url: string, operatorKey: string, folder: string, webhooks?: { register: (call: import('./webhook-receiver.mjs').Call) => Promise<void> } | undefined }} options
  *   folder: where the demo's keys are kept; webhooks: gets the first merchant's events
- * @returns {Promise<string>} what to try next
+ * @returns {Promise<{ banner: string, exampleIds: Record<string, string | undefined> }>} what to try next, and ids of the first merchant's by kind
  */
 export async function seedDemo({ url, operatorKey, folder, webhooks }) {
   const file = join(folder, 'demo-keys.json');
@@ -62,7 +64,9 @@ export async function seedDemo({ url, operatorKey, folder, webhooks }) {
       await webhooks?.register((method, path, body) => call(url, method, path, key, body));
     await seedHistory(url, key, merchant.currencies[0] ?? '', people, unit);
   }
-  return await banner(url, operatorKey, known);
+  const first = /** @type {DemoMerchant} */ (Object.values(known)[0]);
+  const exampleIds = await idsOf(url, first);
+  return { banner: banner(url, operatorKey, known, exampleIds.accounts), exampleIds };
 }
 
 /**
@@ -109,17 +113,21 @@ async function seedHistory(url, key, currency, people, unit) {
   const { data: lines } = await call(url, 'GET', '/v1/transactions?limit=1&external_ref=demo-topup-1', key);
   if (lines.length > 0) return;
   await send(
-    post('topup', cash, first, 40, {
+    post('topup', cash, first, 400, {
       effective_at: days(3),
       external_ref: 'demo-topup-1',
       description: 'Top-up by bank transfer',
     }),
   );
-  await send(post('topup', cash, second, 16, { effective_at: days(2), external_ref: 'demo-topup-2' }));
+  await send(post('topup', cash, second, 160, { effective_at: days(2), external_ref: 'demo-topup-2' }));
   await send(post('transfer', first, second, 3, { effective_at: days(1), description: 'Lunch' }));
-  await send(post('purchase', second, payable, 5, { external_ref: 'demo-order-1', metadata: { order: '1001' } }));
+  await send(post('purchase', second, payable, 50, { external_ref: ORDER, metadata: { order: '1001' } }));
   const hold = await send(
-    post('purchase', first, payable, 8, { status: 'pending', description: 'Order 1002, not shipped yet' }),
+    post('purchase', first, payable, 80, {
+      status: 'pending',
+      external_ref: HELD_ORDER,
+      description: 'Order 1002, shipped in part',
+    }),
   );
   await call(
     url,
@@ -141,12 +149,27 @@ function call(url, method, path, key, body, idempotencyKey) {
   return callApi({ url, key, method, path, body, idempotencyKey });
 }
 
-/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants */
-async function banner(url, operatorKey, merchants) {
+/** What the API's documentation shows in its paths. @param {string} url @param {DemoMerchant} merchant */
+async function idsOf(url, { id, key }) {
+  const idAt = async (/** @type {string} */ path) => {
+    const { data } = await call(url, 'GET', path, key);
+    // Lists begin with the newest; what the demo made came first.
+    return data.at(-1)?.id;
+  };
+  return {
+    merchants: id,
+    accounts: await idAt('/v1/accounts?code_prefix=wallet:bob'),
+    transactions: await idAt(`/v1/transactions?external_ref=${ORDER}`),
+    pending: await idAt(`/v1/transactions?external_ref=${HELD_ORDER}`),
+    webhook_endpoints: await idAt('/v1/webhook_endpoints'),
+  };
+}
+
+/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId */
+function banner(url, operatorKey, merchants, bobId) {
   const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(16)} merchant ${id}   ${key}`);
   const key = Object.values(merchants)[0]?.key ?? '';
-  const { data } = await call(url, 'GET', '/v1/accounts?code_prefix=wallet:bob', key);
-  const bob = `$URL/v1/accounts/${data[0]?.id}`;
+  const bob = `$URL/v1/accounts/${bobId}`;
   return `
 Demo merchants and their API keys:
 ${keys.join('\n')}

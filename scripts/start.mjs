@@ -152,8 +152,11 @@ async function serve() {
   });
   say(`ready: ${url}   API documentation: ${url}/docs   queues: ${url}/board (password: the operator key)`);
   say(`metrics: http://127.0.0.1:${apiMetrics}/metrics (API), http://127.0.0.1:${workerMetrics}/metrics (worker)`);
-  if (isDemo) console.log(await seedDemo({ url, operatorKey: operator, folder, webhooks }));
-  else console.log(`\n  export URL=${url}\n  export OPERATOR_KEY=${operator}\n`);
+  if (isDemo) {
+    const { banner, exampleIds } = await seedDemo({ url, operatorKey: operator, folder, webhooks });
+    api.process.send({ exampleIds });
+    console.log(banner);
+  } else console.log(`\n  export URL=${url}\n  export OPERATOR_KEY=${operator}\n`);
   say('Ctrl-C stops everything; the data stays in .counterfoil (`npm run reset` deletes it).');
   const child = Promise.race(
     children.map(({ name, ended }) => ended.then((how) => new ServicesError(`${name} ended (${how}).`))),

@@ -63,6 +63,19 @@ async function letterOf(consumer: string, shop: Merchant, status = 'parked'): Pr
 const decide = (id: string, what: 'redrive' | 'discard') =>
   api.operator.post(`/v1/dead_letters/${id}/${what}`, { body: { by: 'ada', reason: 'it is cured' } });
 
+/** Streams are looked at in the round of the first of these redrives, and that round is over once there is a second. */
+async function untilARoundOfRedrives(): Promise<void> {
+  for (let redrives = 0; redrives < 2; redrives += 1) {
+    const shop = await api.merchant();
+    const ref = `poison:throw:${shop.id}`;
+    await poison(shop, ref);
+    const { id } = await letterOf('by_stream', shop);
+    await cure(ref);
+    await decide(id, 'redrive');
+    await letterOf('by_stream', shop, 'redriven');
+  }
+}
+
 describe('a dead letter', () => {
   test('is inspected, redriven in vain, redriven after the cure, and its stream goes on behind it', async () => {
     const shop = await api.merchant();
@@ -117,6 +130,21 @@ describe('a dead letter', () => {
     const other = await letterOf('by_event', shop);
     const { body } = await api.operator.get(`/v1/dead_letters/${other.id}`);
     expect([body.event.data.transaction_id, body.decided_by]).toEqual([bad, null]);
+  });
+
+  test('waits for its decision although it is cured, and its stream waits behind it', async () => {
+    const shop = await api.merchant();
+    const ref = `poison:throw:${shop.id}`;
+    const bad = await poison(shop, ref);
+    const last = (await shop.posted(transfer('cash:EUR', 'suspense:EUR', '1'))).id;
+    const { id } = await letterOf('by_stream', shop);
+    await cure(ref);
+    await untilARoundOfRedrives();
+    expect(await recorded('by_stream', shop)).toEqual([]);
+    expect((await api.operator.get(`/v1/dead_letters/${id}`)).body.status).toBe('parked');
+    await decide(id, 'redrive');
+    await until('the stream has caught up', async () => (await recorded('by_stream', shop)).length === 2);
+    expect(await recorded('by_stream', shop)).toEqual([bad, last]);
   });
 
   test('gets one decision, however many operators decide at once', async () => {

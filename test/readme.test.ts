@@ -17,7 +17,7 @@ let demoKey: string;
 beforeAll(async () => {
   api = await TestApi.start();
   folder = mkdtempSync(join(tmpdir(), 'counterfoil-readme-'));
-  banner = await seedDemo({ url: api.url, operatorKey: OPERATOR_KEY, folder });
+  ({ banner } = await seedDemo({ url: api.url, operatorKey: OPERATOR_KEY, folder }));
   const keys: Record<string, { key: string }> = JSON.parse(readFileSync(join(folder, 'demo-keys.json'), 'utf8'));
   demoKey = Object.values(keys)[0]?.key ?? '';
 });

@@ -319,6 +319,25 @@ class Dying extends Database {
   }
 }
 
+/** A process that stands still before its next transaction once it is tired, until it is woken. */
+class Sleeping extends Database {
+  readonly asleep = Promise.withResolvers<void>();
+  readonly woken = Promise.withResolvers<void>();
+  isTired = false;
+
+  override async transaction<T>(
+    scope: Scope,
+    _deadline: Deadline,
+    work: (client: TransactionClient) => Promise<T>,
+  ): Promise<T> {
+    if (this.isTired) {
+      this.asleep.resolve();
+      await this.woken.promise;
+    }
+    return super.transaction(scope, Deadline.after(5_000), work);
+  }
+}
+
 describe('a rebuild that is killed', () => {
   let dying: Dying;
   beforeEach(() => {
@@ -356,34 +375,24 @@ describe('a rebuild that is killed', () => {
       const [{ events: all }] = (await sql<{ events: number }>('SELECT count(*)::int AS events FROM events')) as [
         { events: number },
       ];
-      const asleep = Promise.withResolvers<void>();
-      const woken = Promise.withResolvers<void>();
-      class Sleeping extends Database {
-        isTired = false;
-        override async transaction<T>(
-          scope: Scope,
-          _deadline: Deadline,
-          work: (client: TransactionClient) => Promise<T>,
-        ): Promise<T> {
-          if (this.isTired) {
-            asleep.resolve();
-            await woken.promise;
-          }
-          return super.transaction(scope, Deadline.after(5_000), work);
-        }
-      }
-      const sleeping = open(Sleeping);
-      const late = rebuildDailySummaries(sleeping, (events) => {
-        sleeping.isTired = when === 'while it folds' || events === all;
+      const [first, second] = [open(Sleeping), open(Sleeping)];
+      const late = rebuildDailySummaries(first, (events) => {
+        first.isTired = when === 'while it folds' || events === all;
       }).catch((error: Error) => error);
-      await asleep.promise;
+      await first.asleep.promise;
       await letClaimRunOut();
-      const { generation } = await rebuildDailySummaries(database, () => woken.resolve());
+      const rebuilding = rebuildDailySummaries(second, () => {
+        second.isTired = true;
+      });
+      await second.asleep.promise;
+      first.woken.resolve();
       expect(await late).toBeInstanceOf(Error);
-      expect(generation).toBe(3);
+      expect(await sql('SELECT merchant_id FROM daily_summaries WHERE generation = 2')).toEqual([]);
+      second.woken.resolve();
+      expect((await rebuilding).generation).toBe(3);
       await expectServed();
       await expectTidy(3);
-      await sleeping.close();
+      await Promise.all([first.close(), second.close()]);
     },
   );
 });

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { portOrNext } from '../scripts/ports.mjs';
-import { processFacts } from '../scripts/services/processes.mjs';
+import { processFacts, runningProcesses } from '../scripts/services/processes.mjs';
 import { askRedis } from '../scripts/services/redis-wire.mjs';
 import { resetData } from '../scripts/services/reset-data.mjs';
 import { startServices } from '../scripts/services/start-services.mjs';
@@ -61,6 +61,14 @@ async function processIds({ databaseUrl, redisUrl, redisQueueUrl }: Urls, dataDi
     [redisUrl, redisQueueUrl].map(async (url) => Number(/process_id:(\d+)/.exec(await redis(url, 'INFO server'))?.[1])),
   );
   return [postmaster, ...redisIds];
+}
+
+function worksBelow(pid: number, folder: string): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`).startsWith(folder);
+  } catch {
+    return false;
+  }
 }
 
 const isAlive = (pid: number) => processFacts(pid) !== undefined;
@@ -278,6 +286,29 @@ describe('npm run services', () => {
     const servers = await processIds(supervisor, dataDir);
     supervisor.launcher.kill('SIGKILL');
     expect(await until(END_LIMIT_MS, () => !servers.some(isAlive))).toBe(true);
+  });
+});
+
+describe('a supervisor that leaves while its servers start', () => {
+  /** It has claimed the folder and launched PostgreSQL, which does not answer yet. */
+  const LEAVES = `
+    import { existsSync } from 'node:fs';
+    import { startServices } from '${join(ROOT, 'scripts/services/start-services.mjs')}';
+    const { DATA_DIR: dataDir = '' } = process.env;
+    setInterval(() => existsSync(dataDir + '/demo/postgres/postmaster.pid') && process.exit(7), 1);
+    await startServices({ dataDir, env: {}, durable: false });
+    process.exit(8);
+  `;
+
+  it('leaves none of them behind', async () => {
+    const dataDir = newDataDir();
+    const supervisor = spawn(process.execPath, ['--input-type=module', '--eval', LEAVES], {
+      env: { ...process.env, DATA_DIR: dataDir },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    expect(await once(supervisor, 'exit')).toEqual([7, null]);
+    const working = () => runningProcesses().filter(({ pid }) => worksBelow(pid, dataDir));
+    expect(await until(END_LIMIT_MS, () => working().length === 0), JSON.stringify(working())).toBe(true);
   });
 });
 

@@ -89,7 +89,7 @@ const NOT_DURABLE = { fsync: 'off', full_page_writes: 'off' };
  * @param {Settings} options.settings
  * @param {string} options.password
  * @param {number | undefined} options.preferredPort
- * @returns {Promise<{ url: string, port: number, pid: number, ended: Promise<string>, stop: () => Promise<void>, kill: () => void }>}
+ * @returns {Promise<{ url: string, port: number, pid: number, ended: Promise<string>, stop: () => Promise<void> }>}
  */
 export async function startPostgres({ folder, name, durable, settings, password, preferredPort }) {
   const data = join(folder, 'postgres');
@@ -122,7 +122,6 @@ export async function startPostgres({ folder, name, durable, settings, password,
         pid: server.identity.pid,
         ended: server.ended,
         stop: () => stop(server.identity),
-        kill: server.kill,
       };
     }
     await stop(server.identity);
@@ -325,6 +324,7 @@ function launch({ data, programs, runAs, logFile }) {
     cwd: data,
     logFile,
     env: serverEnvironment(),
+    stopSignal: 'SIGINT',
     ...runAs,
   });
   const facts = child.pid === undefined ? undefined : processFacts(child.pid);
@@ -334,7 +334,7 @@ function launch({ data, programs, runAs, logFile }) {
     child.once('error', (error) => resolve(`it could not be run (${error.message})`));
     child.once('exit', (code, signal) => resolve(`it ended with ${signal ?? `code ${code}`}`));
   });
-  return { identity, ended, kill: () => void child.kill('SIGINT') };
+  return { identity, ended };
 }
 
 /**

@@ -81,16 +81,20 @@ export function serverEnvironment() {
 }
 
 /**
- * Starts a server in a session of its own, so that Ctrl-C reaches only its supervisor, which stops it in order. Output
- * goes to a file, because a pipe would break the server once its supervisor is gone.
- * @param {{ file: string, args: string[], cwd: string, logFile: string, env: NodeJS.ProcessEnv } & RunAs} options
+ * Starts a server in a session of its own, so that Ctrl-C reaches only its supervisor, which stops it in order. A supervisor
+ * that leaves without that, be the server ready or not, signals it as it goes. Output goes to a file, because a pipe would
+ * break the server once its supervisor is gone.
+ * @param {{ file: string, args: string[], cwd: string, logFile: string, env: NodeJS.ProcessEnv, stopSignal: NodeJS.Signals } & RunAs} options
  */
-export function spawnServer({ file, args, cwd, logFile, env, uid, gid }) {
+export function spawnServer({ file, args, cwd, logFile, env, stopSignal, uid, gid }) {
   if ((look(() => statSync(logFile).size) ?? 0) > LOG_BYTES_KEPT) renameSync(logFile, `${logFile}.old`);
   const log = openSync(logFile, 'a', 0o600);
   try {
     const child = spawn(file, args, { cwd, env, uid, gid, detached: true, stdio: ['ignore', log, log] });
     child.unref();
+    const stopBehind = () => child.kill(stopSignal);
+    process.once('exit', stopBehind);
+    child.once('exit', () => process.removeListener('exit', stopBehind));
     return child;
   } finally {
     closeSync(log);

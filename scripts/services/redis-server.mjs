@@ -39,7 +39,7 @@ const ROLE_SETTINGS = {
  * @param {string} options.password
  * @param {number | undefined} options.preferredPort
  * @param {import('./redis-binaries.mjs').RedisProgram} options.program
- * @returns {Promise<{ url: string, port: number, pid: number, ended: Promise<string>, stop: () => Promise<void>, kill: () => void }>}
+ * @returns {Promise<{ url: string, port: number, pid: number, ended: Promise<string>, stop: () => Promise<void> }>}
  */
 export async function startRedis({ folder, role, durable, password, preferredPort, program }) {
   const data = join(folder, `redis-${role}`);
@@ -61,7 +61,6 @@ export async function startRedis({ folder, role, durable, password, preferredPor
         pid: server.identity.pid,
         ended: server.ended,
         stop: () => stop(server.identity),
-        kill: server.kill,
       };
     }
     await stop(server.identity);
@@ -120,7 +119,14 @@ function writeSettings(data, role, durable, password, port) {
 
 /** @param {{ data: string, program: import('./redis-binaries.mjs').RedisProgram, logFile: string }} options */
 function launch({ data, program, logFile }) {
-  const child = spawnServer({ file: program.file, args: ['./redis.conf'], cwd: data, logFile, env: program.env });
+  const child = spawnServer({
+    file: program.file,
+    args: ['./redis.conf'],
+    cwd: data,
+    logFile,
+    env: program.env,
+    stopSignal: 'SIGTERM',
+  });
   const facts = child.pid === undefined ? undefined : processFacts(child.pid);
   const identity = { pid: child.pid ?? 0, startTicks: facts?.startTicks ?? '' };
   /** @type {Promise<string>} */
@@ -128,7 +134,7 @@ function launch({ data, program, logFile }) {
     child.once('error', (error) => resolve(`it could not be run (${error.message})`));
     child.once('exit', (code, signal) => resolve(`it ended with ${signal ?? `code ${code}`}`));
   });
-  return { identity, ended, kill: () => void child.kill('SIGTERM') };
+  return { identity, ended };
 }
 
 /** @param {{ server: ReturnType<typeof launch>, port: number, password: string }} options @returns {Promise<{ reason: string, final: boolean } | undefined>} what went wrong */

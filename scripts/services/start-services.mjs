@@ -61,16 +61,10 @@ export async function startServices({
   const { folder, release } = await claim(dataDir, name);
   /** @type {Awaited<ReturnType<typeof startPostgres | typeof startRedis>>[]} */
   const servers = [];
-  const killAll = () => {
-    for (const server of servers) server.kill();
-  };
-  // A supervisor that leaves without stop() must not leave servers behind.
-  process.once('exit', killAll);
   let stopping = false;
   const stopAll = async () => {
     stopping = true;
     const outcomes = await Promise.allSettled(servers.map((server) => server.stop()));
-    process.removeListener('exit', killAll);
     await release();
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed) throw failed.reason;

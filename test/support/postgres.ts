@@ -23,9 +23,6 @@ export async function privatePostgres(): Promise<PrivatePostgres> {
     startPostgres({ folder, name: 'moved', durable: false, settings: {}, password, preferredPort });
   let server = await start();
   const { port } = server;
-  // A run that ends early must leave no server behind.
-  const kill = () => server.kill();
-  process.once('exit', kill);
   return {
     database: async (name) => {
       await asAdmin(server.url, (admin) => admin.query(`CREATE DATABASE ${name}`));
@@ -40,7 +37,6 @@ export async function privatePostgres(): Promise<PrivatePostgres> {
       if (server.port !== port) throw new Error(`port ${port} was taken meanwhile`);
     },
     stop: async () => {
-      process.removeListener('exit', kill);
       await server.stop();
       rmSync(folder, { recursive: true, force: true });
     },

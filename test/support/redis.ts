@@ -28,9 +28,6 @@ export async function privateRedis(role: 'cache' | 'queue' = 'cache'): Promise<P
     startRedis({ folder, role, durable: false, password, preferredPort, program });
   let server = await start();
   const { url, port } = server;
-  // A run that ends early must leave no server behind.
-  const kill = () => server.kill();
-  process.once('exit', kill);
   const signal = (name: NodeJS.Signals) => process.kill(server.pid, name);
   const startAgain = async () => {
     // The queue's role has a file of its data.
@@ -58,7 +55,6 @@ export async function privateRedis(role: 'cache' | 'queue' = 'cache'): Promise<P
     },
     signal,
     stop: async () => {
-      process.removeListener('exit', kill);
       await server.stop();
       rmSync(folder, { recursive: true, force: true });
     },

@@ -10,6 +10,7 @@ import { randomHex, Telemetry } from '#platform/telemetry.js';
 import { Authenticator } from '#tenancy/authenticator.js';
 import { apiModule } from './app.module.js';
 import { serveBoard } from './board.js';
+import type { ExampleIds } from './example-ids.js';
 import { HeldBytes } from './held-bytes.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
 import { metricsOf } from './metrics.js';
@@ -30,6 +31,8 @@ export interface Api {
   readonly url: string;
   /** Undefined without METRICS_PORT. */
   readonly metricsUrl: string | undefined;
+  /** Has the documentation show these in its paths. */
+  readonly showExampleIds: (ids: ExampleIds) => void;
   /** Drains, then closes; within the grace of the configuration. */
   stop(): Promise<void>;
 }
@@ -80,16 +83,18 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
       bodies,
     });
     app.useGlobalFilters(new ProblemFilter(logger));
-    serveOpenApi(app);
+    const showExampleIds = serveOpenApi(app);
     serveBoard(app, { config, logger, authenticator });
-    serveInTurn(server, config.pipelineLimit);
-    const metrics = await openMetrics(config, () => metricsOf(app, { requests, unsent, bodies }));
+    const pipelined = new HeldBytes({ bytes: config.pipelinedLimitBytes, merchantBytes: config.pipelinedLimitBytes });
+    serveInTurn(server, config.pipelineLimit, pipelined);
+    const metrics = await openMetrics(config, () => metricsOf(app, { requests, unsent, bodies, pipelined }));
     fastify.addHook('onClose', async () => metrics?.close());
     await app.listen({ port: config.port, host: config.host });
     return {
       app,
       url: urlOf(config.host, (server.address() as AddressInfo).port),
       metricsUrl: metrics && `${urlOf(config.host, metrics.port)}/metrics`,
+      showExampleIds,
       stop: async () => {
         await shutdown.drain(server, { delayMs: config.shutdownDelayMs, graceMs: config.shutdownGraceMs });
         await app.close();

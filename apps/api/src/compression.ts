@@ -14,14 +14,14 @@ const brotlied = promisify(brotliCompress);
 type Coding = 'br' | 'gzip';
 
 /**
- * The payload as the client asked for it, with the headers that say so. Compression runs in libuv's threads, not in the event
+ * The payload as the client asked for it, with the headers that say so; undefined: as it is. Compression runs in libuv's threads, not in the event
  * loop. Only what is read is compressed: the answer that shows a secret is that of a POST.
  */
-export function compressed(request: FastifyRequest, reply: FastifyReply, payload: string): string | Promise<Buffer> {
-  if (request.method !== 'GET' || payload.length < MIN_LENGTH) return payload;
+export function compressed(request: FastifyRequest, reply: FastifyReply, payload: string): Promise<Buffer> | undefined {
+  if (request.method !== 'GET' || payload.length < MIN_LENGTH) return undefined;
   reply.header('vary', 'Accept-Encoding');
   const coding = codingOf(request.headers['accept-encoding']);
-  if (coding === undefined) return payload;
+  if (coding === undefined) return undefined;
   reply.header('content-encoding', coding);
   const bytes = Buffer.from(payload);
   return coding === 'gzip'

@@ -26,6 +26,8 @@ const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
 const CLIENT_CLOSED_REQUEST = 499;
 /** For asking again whether a key is valid, once its request has lasted for a while. */
 const KEY_CHECK_TIMEOUT_MS = 2_000;
+/** From so many characters on an answer is written as bytes: of a text that waits to be taken, libuv keeps three for each. */
+const LONG_ANSWER = 16_384;
 /** Of a request whose caller is not known yet. */
 const NO_SPAN = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
 
@@ -76,17 +78,16 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       hold(request, reply, payload);
       return void done();
     }
+    const merchantId = request.exchange?.context?.merchantId;
+    const bytes = Buffer.byteLength(payload);
+    const isRead = request.method === 'GET' && reply.statusCode < 300;
+    const refusal = isRead ? parts.unsent.refusal(merchantId, bytes) : undefined;
+    if (refusal) return void done(refusal);
     const packed = compressed(request, reply, payload);
-    if (typeof packed === 'string') finish(packed);
-    else packed.then(finish, done);
+    if (packed === undefined) return finish(payload.length < LONG_ANSWER ? payload : Buffer.from(payload));
+    packed.finally(parts.unsent.hold(merchantId, bytes)).then(finish, done);
 
     function finish(ready: string | Buffer): void {
-      const isRead = request.method === 'GET' && reply.statusCode < 300;
-      const refusal = isRead ? parts.unsent.refusal(request.exchange?.context?.merchantId, ready.length) : undefined;
-      if (refusal) {
-        reply.removeHeader('content-encoding');
-        return void done(refusal);
-      }
       hold(request, reply, ready);
       done(null, ready);
     }
@@ -97,7 +98,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     // Who has gone will not take it, and its end has been told already.
     if (payload === undefined || payload === null || reply.raw.destroyed) return;
     if (String(reply.getHeader('content-type')).startsWith('text/event-stream')) return;
-    const bytes = (payload as { length?: number }).length ?? 0;
+    const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : ((payload as Buffer).length ?? 0);
     reply.raw.once('close', parts.unsent.add(request.raw.socket, request.exchange?.context?.merchantId, bytes));
   }
 

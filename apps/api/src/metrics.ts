@@ -12,7 +12,12 @@ import type { UnsentAnswers } from './unsent.js';
 /** What the API tells Prometheus. */
 export function metricsOf(
   app: NestFastifyApplication,
-  { requests, unsent, bodies }: { requests: RequestCounts; unsent: UnsentAnswers; bodies: HeldBytes },
+  {
+    requests,
+    unsent,
+    bodies,
+    pipelined,
+  }: { requests: RequestCounts; unsent: UnsentAnswers; bodies: HeldBytes; pipelined: HeldBytes },
 ): Metrics {
   const metrics = new Metrics();
   const writer = app.get(Writer, { strict: false });
@@ -35,6 +40,11 @@ export function metricsOf(
     'counterfoil_http_body_bytes',
     'Bytes of bodies whose requests are not answered yet.',
     () => bodies.bytes,
+  );
+  metrics.gauge(
+    'counterfoil_http_pipelined_bytes',
+    'Bytes of requests that wait for the answer before theirs.',
+    () => pipelined.bytes,
   );
   const watch = app.get(LogWatch, { strict: false });
   metrics.gauge('counterfoil_event_followers', 'Requests and streams that follow a log.', () => watch.followers);

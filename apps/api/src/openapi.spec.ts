@@ -6,6 +6,30 @@ import { openApiDocument, problemsOf, routesOf } from './openapi.js';
 const routes = routesOf(CONTROLLERS);
 const document = JSON.parse(JSON.stringify(openApiDocument()));
 
+type Parameter = { name: string; in: string; example?: string };
+
+// biome-ignore lint/suspicious/noExplicitAny: a document as anybody reads it
+function operationsOf({ paths }: any): [name: string, operation: { parameters: Parameter[] }][] {
+  return Object.entries<object>(paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]): [string, { parameters: Parameter[] }] => [
+      `${method} ${path}`,
+      operation,
+    ]),
+  );
+}
+
+const parametersOf = (of: unknown) => operationsOf(of).flatMap(([, { parameters }]) => parameters);
+
+/** Examples of ids in paths, by operation. */
+function pathExamples(of: unknown): Record<string, (string | undefined)[]> {
+  return Object.fromEntries(
+    operationsOf(of).flatMap(([name, { parameters }]) => {
+      const examples = parameters.filter((one) => one.in === 'path' && 'example' in one).map(({ example }) => example);
+      return examples.length > 0 ? [[name, examples]] : [];
+    }),
+  );
+}
+
 describe('the OpenAPI document', () => {
   it('found the routes', () => expect(routes.length).toBeGreaterThan(15));
 
@@ -45,12 +69,33 @@ describe('the OpenAPI document', () => {
   });
 
   it('has no example of an id that is not there, and no key that two operations share', () => {
-    const parameters: { name: string; in: string; example?: string }[] = Object.values<object>(document.paths)
-      .flatMap((path) => Object.values(path))
-      .flatMap((operation) => operation.parameters);
-    expect(parameters.filter((parameter) => parameter.in === 'path' && parameter.example)).toEqual([]);
-    const keys = parameters.filter(({ name }) => name === 'Idempotency-Key').map(({ example }) => example);
+    expect(pathExamples(openApiDocument())).toEqual({});
+    const keys = parametersOf(document)
+      .filter(({ name }) => name === 'Idempotency-Key')
+      .map(({ example }) => example);
     expect(new Set(keys).size).toBe(keys.length);
+  });
+
+  it('shows the ids that it is told of, but none to take anything away with', () => {
+    const told = { merchants: '1', accounts: '2', transactions: '3', pending: '4', webhook_endpoints: '5' };
+    expect(pathExamples(openApiDocument(told))).toEqual({
+      'get /v1/merchants/{id}': ['1'],
+      'patch /v1/merchants/{id}': ['1'],
+      'post /v1/merchants/{id}/api_keys': ['1'],
+      'get /v1/merchants/{id}/api_keys': ['1'],
+      'get /v1/accounts/{id}': ['2'],
+      'post /v1/accounts/{id}/close': ['2'],
+      'post /v1/accounts/{id}/reopen': ['2'],
+      'get /v1/accounts/{id}/balance': ['2'],
+      'get /v1/accounts/{id}/entries': ['2'],
+      'get /v1/transactions/{id}': ['3'],
+      'post /v1/transactions/{id}/post': ['4'],
+      'post /v1/transactions/{id}/void': ['4'],
+      'post /v1/transactions/{id}/reverse': ['3'],
+      'get /v1/webhook_endpoints/{id}': ['5'],
+      'post /v1/webhook_endpoints/{id}/enable': ['5'],
+      'get /v1/webhook_endpoints/{id}/deliveries': ['5'],
+    });
   });
 
   it('refers to nothing that it lacks', () => {

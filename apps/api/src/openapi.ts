@@ -13,6 +13,7 @@ import {
   ROUTE_ARGUMENTS,
   type RouteDocumentation,
 } from './documented.js';
+import { type ExampleIds, exampleIdOf } from './example-ids.js';
 import { problem } from './schemas.js';
 
 const JSON_TYPE = 'application/json';
@@ -98,13 +99,13 @@ export function problemsOf(route: Route): ProblemCode[] {
 }
 
 /** The OpenAPI 3.1 document, from the schemas that validate. */
-export function openApiDocument(): OpenAPIObject {
+export function openApiDocument(ids: ExampleIds = {}): OpenAPIObject {
   const components = new Components();
   const paths: Record<string, Json> = {};
   for (const route of routesOf(CONTROLLERS)) {
     if (!route.documentation) continue;
     paths[route.path] ??= {};
-    (paths[route.path] as Json)[route.method] = operationOf(route, route.documentation, components);
+    (paths[route.path] as Json)[route.method] = operationOf(route, route.documentation, { components, ids });
   }
   components.add(problem, 'output');
   return {
@@ -131,12 +132,28 @@ export function openApiDocument(): OpenAPIObject {
   } as unknown as OpenAPIObject;
 }
 
-/** `/openapi.json` and Swagger UI at `/docs`. */
-export function serveOpenApi(app: NestFastifyApplication): void {
-  SwaggerModule.setup('docs', app, openApiDocument(), { jsonDocumentUrl: 'openapi.json', raw: ['json'] });
+/** `/openapi.json` and Swagger UI at `/docs`. Answers a function that puts ids which exist here into the paths. */
+export function serveOpenApi(app: NestFastifyApplication): (ids: ExampleIds) => void {
+  let document = openApiDocument();
+  SwaggerModule.setup('docs', app, document, {
+    jsonDocumentUrl: 'openapi.json',
+    raw: ['json'],
+    customSiteTitle: document.info.title,
+    patchDocumentOnRequest: () => document,
+  });
+  return (ids) => {
+    document = openApiDocument(ids);
+  };
 }
 
-function operationOf(route: Route, documentation: RouteDocumentation, components: Components): Json {
+/** What an operation is written with. */
+interface Writing {
+  readonly components: Components;
+  readonly ids: ExampleIds;
+}
+
+function operationOf(route: Route, documentation: RouteDocumentation, writing: Writing): Json {
+  const { components } = writing;
   const { access = 'merchant', summary, description } = documentation;
   const [tag] = route.name.split('.');
   return {
@@ -147,7 +164,7 @@ function operationOf(route: Route, documentation: RouteDocumentation, components
     ...(access !== 'public' && {
       security: [{ key: [] }],
     }),
-    parameters: parametersOf(route, documentation, components),
+    parameters: parametersOf(route, documentation, writing),
     ...(route.body && {
       requestBody: {
         required: !route.body.safeParse(undefined).success,
@@ -166,14 +183,16 @@ function operationOf(route: Route, documentation: RouteDocumentation, components
 function parametersOf(
   route: Route,
   { access = 'merchant', idempotent, stream }: RouteDocumentation,
-  components: Components,
+  { components, ids }: Writing,
 ): Json[] {
+  // An id that is not there would be sent, and found nowhere.
+  const exampleId = exampleIdOf(ids, route);
   const path = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: 'path',
     required: true,
-    // Without an example: an id that is not there would be sent, and found nowhere.
     schema: { type: 'string', pattern: '^[1-9][0-9]{0,18}$' },
+    ...(exampleId !== undefined && { example: exampleId }),
   }));
   const query = Object.entries(route.query?.shape ?? {}).map(([name, schema]) => {
     const { description, ...inline } = components.add(schema as z.ZodType, 'input');

@@ -1,5 +1,8 @@
-/** The first read of a page has this many rows at most; how many the next one may have is known from their size. */
+/** The first read of a page has this many rows at most, and fewer where as many large ones would not fit. */
 const FIRST_ROWS = 101;
+const LARGE_ROW_BYTES = 10_240;
+/** How many the next one may have is judged by the size of those before; behind a hundred small ones may lie large ones. */
+const MOST_ROWS = 250;
 /** Of numbers, booleans and null; quotes, colon and comma of a member. */
 const SMALL_BYTES = 8;
 const FRAME_BYTES = 4;
@@ -22,8 +25,8 @@ export async function readPage<Row>(page: PageRead<Row>): Promise<{ rows: Row[];
   const rows: Row[] = [];
   let taken = 0;
   for (;;) {
-    const fitting = rows.length === 0 ? FIRST_ROWS : Math.ceil(((page.bytes - taken) * rows.length) / taken);
-    const count = Math.max(1, Math.min(page.limit + 1 - rows.length, fitting));
+    const fitting = rows.length === 0 ? firstRows(page.bytes) : ((page.bytes - taken) * rows.length) / taken;
+    const count = Math.max(1, Math.ceil(Math.min(page.limit + 1 - rows.length, fitting, MOST_ROWS)));
     const read = await page.read(rows.at(-1), count);
     for (const row of read) {
       const size = roughBytes(page.body(row));
@@ -33,6 +36,10 @@ export async function readPage<Row>(page: PageRead<Row>): Promise<{ rows: Row[];
     }
     if (read.length < count) return { rows, hasMore: false };
   }
+}
+
+function firstRows(bytes: number): number {
+  return Math.min(FIRST_ROWS, bytes / LARGE_ROW_BYTES);
 }
 
 /** About the length of a value as JSON, at a fraction of the cost. */

@@ -31,6 +31,11 @@ export class UnsentAnswers {
     return new LedgerError('overloaded', 'Too many answers wait to be taken; take those first.', { retryAfterS: 1 });
   }
 
+  /** The same for an answer that is being made ready, which no client can take yet: call back once it is. */
+  hold(merchantId: bigint | undefined, bytes: number): () => void {
+    return this.#held.hold(merchantId, bytes);
+  }
+
   /** Call back what it answers once the client has taken the answer, or is gone. */
   add(socket: Socket, merchantId: bigint | undefined, bytes: number): () => void {
     const answer: Unsent = { socket, sinceMs: performance.now() };

@@ -137,6 +137,9 @@ export const ENVIRONMENT = z.object({
   PIPELINE_LIMIT: integer({ default: 100, min: 0, max: 10_000 }).describe(
     'Requests that may wait on a connection while one before them is answered; the connection is closed behind those.',
   ),
+  PIPELINED_LIMIT_BYTES: integer({ default: 64 * MIB, min: 65_536, max: 65_536 * MIB }).describe(
+    'Bytes of requests that wait so on all connections, 2 KiB and the head for each; beyond that a connection is closed behind those of its own that wait already.',
+  ),
   WRITE_TIMEOUT_MS: integer({ default: 30_000, min: 100, max: 600_000 }).describe(
     'How long a client may take to take an answer that is there; then its connection is cut. Streams have limits of their own.',
   ),
@@ -254,6 +257,7 @@ export interface Config {
   readonly bodiesMerchantLimitBytes: number;
   readonly pageLimitBytes: number;
   readonly pipelineLimit: number;
+  readonly pipelinedLimitBytes: number;
   readonly writeTimeoutMs: number;
   readonly unsentLimitBytes: number;
   readonly unsentMerchantLimitBytes: number;
@@ -327,6 +331,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     bodiesMerchantLimitBytes: values.BODIES_MERCHANT_LIMIT_BYTES,
     pageLimitBytes: values.PAGE_LIMIT_BYTES,
     pipelineLimit: values.PIPELINE_LIMIT,
+    pipelinedLimitBytes: values.PIPELINED_LIMIT_BYTES,
     writeTimeoutMs: values.WRITE_TIMEOUT_MS,
     unsentLimitBytes: values.UNSENT_LIMIT_BYTES,
     unsentMerchantLimitBytes: values.UNSENT_MERCHANT_LIMIT_BYTES,

@@ -74,13 +74,13 @@ async function* tell(
   source: EventStreamSource,
   from: { after: Position; first: readonly LoggedEvent[] },
   { heartbeatMs, signal }: { heartbeatMs: number; signal: AbortSignal },
-): AsyncGenerator<string> {
+): AsyncGenerator<string | Buffer> {
   yield `retry: ${RETRY_MS}\n\n`;
   let { after, first: events } = from;
   while (!signal.aborted && (await source.mayGoOn())) {
     const last = events.at(-1);
     if (last) {
-      yield events.map((event) => source.frame(event)).join('');
+      yield Buffer.from(events.map((event) => source.frame(event)).join(''));
       after = { xid: last.xid, seq: last.seq };
     } else if (!(await source.wait(after, { withinMs: heartbeatMs, signal })) && !signal.aborted) {
       yield ': nothing new\n\n';

@@ -22,8 +22,8 @@ import { eventBody, eventList, listEventsQuery } from './shapes.js';
 
 /** Of the deadline of a request that waits, kept for reading what it waited for. */
 const READ_RESERVE_MS = 1_000;
-/** What a stream holds in memory at most, beside what the client's connection holds. */
-const MAX_STREAM_BATCH = 100;
+/** About what a stream reads at once: it has that in memory as events, as text and as bytes that the client has not taken. */
+const STREAM_BATCH_BYTES = 65_536;
 
 interface Page {
   after: Position;
@@ -82,7 +82,8 @@ export class EventsController {
     waitMs: number,
     { request, reply }: { request: FastifyRequest; reply: FastifyReply },
   ): Promise<{ rows: LoggedEvent[]; hasMore: boolean }> {
-    const read = () => this.#read(context.merchantId, { after, limit }, context.deadline);
+    const page = { after, limit, bytes: this.config.pageLimitBytes };
+    const read = () => this.#read(context.merchantId, page, context.deadline);
     const events = await read();
     if (events.rows.length > 0 || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
@@ -102,10 +103,10 @@ export class EventsController {
     }
   }
 
-  #read(merchantId: bigint, { after, limit }: Page, deadline: Deadline) {
+  #read(merchantId: bigint, { after, limit, bytes }: Page & { bytes: number }, deadline: Deadline) {
     return readPage<LoggedEvent>({
       limit,
-      bytes: this.config.pageLimitBytes,
+      bytes,
       read: (behind, count) => readLog(this.database, merchantId, { after: behind ?? after, limit: count }, deadline),
       body: eventBody,
     });
@@ -117,18 +118,18 @@ export class EventsController {
     { request, reply }: { request: FastifyRequest; reply: FastifyReply },
   ) {
     const { merchantId } = context;
-    const limit = Math.min(page.limit, MAX_STREAM_BATCH);
+    const batch = { ...page, bytes: Math.min(STREAM_BATCH_BYTES, this.config.pageLimitBytes) };
     const leave = this.watch.follow(merchantId);
     try {
       // What goes wrong here is still told as a problem.
-      const first = await this.#read(merchantId, { after: page.after, limit }, context.deadline);
+      const first = await this.#read(merchantId, batch, context.deadline);
       reply.header('content-type', 'text/event-stream; charset=utf-8');
       reply.header('cache-control', 'no-store');
       reply.header('x-accel-buffering', 'no');
       return eventStream(
         {
           read: async (after) =>
-            (await this.#read(merchantId, { after, limit }, Deadline.after(this.config.requestDeadlineMs))).rows,
+            (await this.#read(merchantId, { ...batch, after }, Deadline.after(this.config.requestDeadlineMs))).rows,
           wait: (after, options) => this.watch.wait(merchantId, after, options),
           frame: (event) => `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`,
           mayGoOn: async () => !this.watch.isClosed && (await isStillAdmitted(request)),
