@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { migrate } from '#db/migrate.js';
 import { AmountsLeft1764100000001 } from '#db/migrations/1764100000001-amounts-left.js';
+import { MAX_REVERSAL_DEPTH } from '#ledger/limits.js';
 import { type Json, type Merchant, TestApi, transfer } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
@@ -216,6 +217,17 @@ describe('a reversal that is reversed', () => {
     for (let depth = 0; depth < 6; depth += 1) chain.push(await reversed(chain.at(-1) as string));
     expect(await amountReversed(...chain)).toEqual(['0', '100', '0', '100', '0', '100', '0']);
     expect(await balances(codes)).toEqual({ payer: '-100 and 0/0 held', payee: '100 and 0/0 held' });
+  });
+
+  test('is taken to the depth that there is, and refused behind it', async () => {
+    const codes = await open('payer', 'payee');
+    const chain: string[] = [(await shop.posted(transfer(codes.payer, codes.payee, '100'))).id];
+    while (chain.length <= MAX_REVERSAL_DEPTH + 1) chain.push(await reversed(chain.at(-1) as string));
+    expect(await amountReversed(...chain)).toEqual(chain.map((_, depth) => (depth % 2 === 0 ? '100' : '0')));
+    expect(await balances(codes)).toEqual({ payer: '0 and 0/0 held', payee: '0 and 0/0 held' });
+    const deeper = await shop.move(chain.at(-1) as string, 'reverse');
+    expect([deeper.status, deeper.body.code]).toEqual([409, 'invalid_transition']);
+    expect(await amountReversed(...chain.slice(-2))).toEqual(['100', '0']);
   });
 
   test('is refused where what it gives back has been reversed otherwise: no more comes back than went', async () => {

@@ -139,6 +139,27 @@ describe('the group-commit writer', () => {
     await impatient.close();
   });
 
+  test('two merchants of one group each have a key of their own', async () => {
+    const other = await ledger.createMerchant();
+    const [mine, theirs] = [await pair(), await pair(other)];
+    const told = postedId(await ledger.post(merchant, transfer(...mine, 1n), 'ours'));
+    const one = await TestLedger.open(on, { lanes: 1 });
+    await bystander.lockBalance(mine[0]);
+    const inHand = one.post(merchant, transfer(...mine, 1n));
+    await bystander.untilWaiting();
+    const [again, first] = [
+      one.post(merchant, transfer(...mine, 1n), 'ours'),
+      one.post(other, transfer(...theirs, 1n), 'ours'),
+    ];
+    await until('both wait for the next group', () => one.writer.waiting === 2);
+    await bystander.release();
+    await inHand;
+    expect(postedId(await again)).toBe(told);
+    expect([(await again).replayed, (await first).replayed]).toEqual([true, false]);
+    expect(postedId(await first)).not.toBe(told);
+    await one.close();
+  });
+
   test('a request whose key another one is using is decided after it, and by itself where that one burns no key', async () => {
     const [from, to] = await pair();
     const [blocked, sink] = await pair();
