@@ -57,8 +57,9 @@ function sorted(rows: Map<bigint, Set<bigint>>): TenantId[] {
     .flatMap(([merchantId, ids]) => [...ids].sort(compare).map((id) => ({ merchantId, id })));
 }
 
+/** Of ids that differ: they are keys of maps and members of sets. */
 function compare(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  return a < b ? -1 : 1;
 }
 
 export interface DecidedGroup {

@@ -54,7 +54,7 @@ export function* lateSums(transactions: readonly Transaction[]): Pieces<LateSum[
           const bucket = atMs >> shift;
           const node = nodeAt(nodes, entry.accountId, level, bucket);
           addEntry(node, entry, sign);
-          const isDatedBack = sign === 1n && BigInt(createdAtMs) >> shift > bucket;
+          const isDatedBack = BigInt(createdAtMs) >> shift > bucket;
           if (isDatedBack && entry.accountVersion > node.newestVersion) node.newestVersion = entry.accountVersion;
         }
       }
