@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type GroupWrites, groupParameters, stateParameters } from './group-parameters.js';
 import type { Entry, Transaction } from './transaction.js';
+import { finishInTurns } from './turns.js';
 
 const totals = { postedDebits: 1n, postedCredits: 1n, pendingDebits: 0n, pendingCredits: 0n };
 const entry: Entry = {
@@ -35,7 +36,7 @@ async function turnsOf(writes: GroupWrites): Promise<number> {
     count += 1;
     next = setImmediate(turn);
   });
-  expect(await groupParameters(writes)).toHaveLength(50);
+  expect(await finishInTurns(groupParameters(writes))).toHaveLength(50);
   clearImmediate(next);
   return count;
 }

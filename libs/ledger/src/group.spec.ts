@@ -6,10 +6,11 @@ import { Deadline } from '#platform/deadline.js';
 import { deepFreeze, MemoryBook, START_MS } from '../../../test/support/memory-book.js';
 import type { Balance } from './account.js';
 import type { Command, Decision, EntryRequest } from './command.js';
-import { decideGroup, touchedBy } from './group.js';
+import { type DecidedGroup, decideGroup, touchedBy } from './group.js';
 import type { StoredKey } from './group-parameters.js';
 import type { TenantId } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
+import type { Pieces } from './turns.js';
 
 const MERCHANT = 10n;
 const NEIGHBOUR = 11n;
@@ -38,6 +39,17 @@ class Rows {
       book.open({ id: CASH, code: 'cash:EUR', currency: 'EUR', normalSide: 'debit', minAvailable: null });
       book.open({ id: PAYABLE, code: 'payable:EUR', currency: 'EUR', normalSide: 'credit', minAvailable: 0n });
       book.open({ id: FEES, code: 'fees:EUR', currency: 'EUR', normalSide: 'credit', minAvailable: null });
+    }
+  }
+
+  /** How often others had their turn. */
+  turns = 0;
+
+  work(group: Pieces<DecidedGroup>): DecidedGroup {
+    for (;;) {
+      const { done, value } = group.next();
+      if (done) return value;
+      this.turns += 1;
     }
   }
 
@@ -76,19 +88,25 @@ class Rows {
   run(...submissions: Submission[]) {
     const { accounts, parents, keys } = touchedBy(submissions);
     const present = <T>(row: T | undefined): T[] => (row === undefined ? [] : [row]);
-    const { outcomes, writes } = decideGroup(
-      submissions,
-      {
-        balances: accounts.flatMap(({ merchantId, id }) =>
-          present(this.book(merchantId).balances.get(id)).map((balance) => ({ merchantId, accountId: id, ...balance })),
-        ),
-        states: parents.flatMap(({ merchantId, id }) =>
-          present(this.book(merchantId).states.get(id)).map((state) => ({ merchantId, id, ...state })),
-        ),
-        keys: keys.flatMap(({ merchantId, key }) => present(this.keys.get(`${merchantId}:${key}`))),
-      },
-      this.ids,
-      this.ids.next(),
+    const { outcomes, writes } = this.work(
+      decideGroup(
+        submissions,
+        {
+          balances: accounts.flatMap(({ merchantId, id }) =>
+            present(this.book(merchantId).balances.get(id)).map((balance) => ({
+              merchantId,
+              accountId: id,
+              ...balance,
+            })),
+          ),
+          states: parents.flatMap(({ merchantId, id }) =>
+            present(this.book(merchantId).states.get(id)).map((state) => ({ merchantId, id, ...state })),
+          ),
+          keys: keys.flatMap(({ merchantId, key }) => present(this.keys.get(`${merchantId}:${key}`))),
+        },
+        this.ids,
+        this.ids.next(),
+      ),
     );
     for (const { merchantId, transaction } of writes?.transactions ?? []) {
       this.book(merchantId).transactions.set(transaction.id, deepFreeze(transaction));
@@ -575,5 +593,40 @@ describe('events', () => {
     expect(JSON.parse(writes?.keys[0]?.response ?? '')).not.toHaveProperty('trace_id');
     const again = rows.run(rows.submission([spend(2n)], { span: traced, ...withKey('k2') }));
     expect(JSON.parse(again.writes?.keys[0]?.response ?? '').trace_id).toBe('a'.repeat(32));
+  });
+});
+
+describe('others have their turn', () => {
+  const payout = (first: EntryRequest): Command => ({
+    kind: 'post',
+    pending: false,
+    type: 'payout',
+    entries: [first, ...Array.from({ length: 50 }, () => entry('credit', PAYABLE, 1n))],
+  });
+  const payouts = Array.from({ length: 50 }, () => payout(entry('debit', CASH, 50n)));
+
+  it('while a group of many entries is decided, and then while it is collected', () => {
+    const { outcomes, writes } = rows.run(rows.submission(payouts));
+    expect([decisionsOf(outcomes[0]).length, writes?.transactions.length]).toEqual([50, 50]);
+    expect(rows.book(MERCHANT).balances.get(PAYABLE)).toMatchObject({ postedCredits: 2_500n, version: 2_500n });
+    expect(rows.turns).toBe(2);
+  });
+
+  it('while many entries are refused', () => {
+    const unbalanced = Array.from({ length: 50 }, () => payout(entry('debit', CASH, 1n)));
+    const { outcomes } = rows.run(rows.submission(unbalanced, { mode: 'independent' }));
+    expect(new Set(outcomes.flatMap(verdicts))).toEqual(new Set(['unbalanced_entries']));
+    expect(rows.turns).toBe(1);
+  });
+
+  it('in the midst of an atomic batch, of which nothing is left when a later command fails', () => {
+    const { outcomes, writes } = rows.run(rows.submission([...payouts, spend(3_000n)]), rows.submission([spend(1n)]));
+    expect(outcomes.flatMap(verdicts)).toEqual(['insufficient_funds', 'insufficient_funds']);
+    expect([writes, rows.turns]).toEqual([undefined, 1]);
+  });
+
+  it('never in a group as usual', () => {
+    rows.run(...Array.from({ length: 200 }, () => rows.submission([fund(1n)])));
+    expect(rows.turns).toBe(0);
   });
 });
