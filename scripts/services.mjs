@@ -22,7 +22,7 @@ try {
   if (!stopAsked) {
     const env = serviceEnvironment(services);
     announceRunning(openSubFolder(dataFolder(), 'demo'), env);
-    for (const [name, url] of Object.entries(env)) console.log(`export ${name}=${url}`);
+    for (const [name, url] of Object.entries(env)) console.log(`export ${name}='${url}'`);
     notice('The servers run until Ctrl-C. Their data stays; `npm run reset` deletes it.');
   }
   // Something must keep this process alive when all servers are the environment's.

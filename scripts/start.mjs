@@ -1,6 +1,6 @@
 // npm start: private servers, build, migrations, API, worker and demo data, with one Ctrl-C to end it all.
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -66,6 +66,15 @@ function operatorKey(folder) {
   return readFileSync(file, 'utf8').trim();
 }
 
+/**
+ * Lists go on after a restart: the private PostgreSQL has no password that it could be derived from, as elsewhere.
+ * @param {string} operator
+ */
+function cursorSecret(operator) {
+  const { CURSOR_SECRET: given, DATABASE_URL: elsewhere } = process.env;
+  return given || elsewhere ? given : createHmac('sha256', operator).update('counterfoil cursors').digest('base64url');
+}
+
 /** @param {Child[]} children */
 async function stopAll(children) {
   for (const { process: child } of children) child.kill('SIGTERM');
@@ -119,6 +128,7 @@ async function serve() {
     ...process.env,
     ...serviceEnvironment(services),
     COUNTERFOIL_OPERATOR_KEY: operatorKey(folder),
+    CURSOR_SECRET: cursorSecret(operatorKey(folder)),
     PORT: String(port),
     LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
     WEBHOOK_ALLOW_LOOPBACK: process.env.WEBHOOK_ALLOW_LOOPBACK || '1',
