@@ -79,6 +79,7 @@ export async function startPostgres({ folder, name, durable, settings }) {
   if (!existsSync(data)) await initialise({ data, programs, runAs, durable });
   refuseOtherVersion(data);
   const host = join(socketFolder(folder), 'postgres');
+  const { port } = { port: PORT, ...settings };
   const server = {
     title: 'PostgreSQL',
     file: join(programs, 'bin', 'postgres'),
@@ -89,13 +90,13 @@ export async function startPostgres({ folder, name, durable, settings }) {
     runAs,
   };
   return startPrivateServer(server, {
-    url: `postgresql://${USER}@localhost:${PORT}/${DATABASE}?host=${host}`,
+    url: `postgresql://${USER}@localhost:${port}/${DATABASE}?host=${host}`,
     beforeEach: () => {
       disownLockFiles(data);
       const clusterName = { cluster_name: `counterfoil-${name}` };
       writeSettings(data, { ...SETTINGS, ...(durable ? {} : NOT_DURABLE), ...clusterName, ...settings });
     },
-    answers: () => hasDatabase({ host, port: Number(settings.port ?? PORT) }),
+    answers: () => hasDatabase({ host, port: Number(port) }),
   });
 }
 
