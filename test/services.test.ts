@@ -196,7 +196,7 @@ describe('private servers', () => {
   it('say what the log says when a setting is wrong, and free the folder', async () => {
     const wrong = startServices({ dataDir, env: {}, durable: false, settings: { shared_buffers: 'plenty' } });
     await expect(wrong).rejects.toThrow(
-      /PostgreSQL did not start: it ended with code 1.*invalid value for parameter "shared_buffers"/s,
+      /PostgreSQL did not start: PostgreSQL ended \(code 1\) before it was ready\..*invalid value for parameter "shared_buffers"/s,
     );
     await start(dataDir);
   });
@@ -210,7 +210,7 @@ describe('private servers', () => {
     const services = await start(dataDir);
     const [postmaster] = await processIds(services, dataDir);
     process.kill(Number(postmaster), 'SIGKILL');
-    expect((await services.lost).message).toContain('The private postgres has gone: it ended with SIGKILL');
+    expect((await services.lost).message).toContain('The private postgres has gone (SIGKILL)');
   });
 
   it('never signal a stranger who got the pid of a dead server', async () => {

@@ -1,11 +1,10 @@
 // A private server: a program that works in a folder of its own and listens on a Unix socket in it. Nobody but the user may
 // enter that folder, so whoever answers there is ours.
-import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, readlinkSync, realpathSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { commandLine, directoryId, look, processFacts, runningProcesses, stopProcess } from './processes.mjs';
+import { Child } from './child.mjs';
+import { commandLine, directoryId, look, runningProcesses, stopProcess } from './processes.mjs';
 import { ServicesError } from './services-error.mjs';
-import { until } from './until.mjs';
 
 const START_MS = 120_000;
 const START_TRIES = 5;
@@ -16,7 +15,7 @@ const LOG_LINES_SHOWN = 8;
  * In good order (PostgreSQL: fast shutdown; Redis writes its append-only file); then without a checkpoint (PostgreSQL
  * recovers at the next start); then by force.
  */
-const STOP_STEPS = /** @type {{ signal: NodeJS.Signals, limitMs: number }[]} */ ([
+const STOP_STEPS = /** @type {import('./child.mjs').StopSteps} */ ([
   { signal: 'SIGINT', limitMs: 30_000 },
   { signal: 'SIGQUIT', limitMs: 10_000 },
   { signal: 'SIGKILL', limitMs: 10_000 },
@@ -27,7 +26,7 @@ const STOP_STEPS = /** @type {{ signal: NodeJS.Signals, limitMs: number }[]} */ 
  * @property {string} url
  * @property {number} pid
  * @property {Promise<string>} ended how it ended
- * @property {() => Promise<void>} stop
+ * @property {() => Promise<unknown>} stop
  */
 
 /**
@@ -45,59 +44,47 @@ const STOP_STEPS = /** @type {{ signal: NodeJS.Signals, limitMs: number }[]} */ 
  * Starts it and waits until it answers. What is left of a killed server may take a moment to go (PostgreSQL refuses to start
  * beside it), so one that ends is started again.
  * @param {Launch} server
- * @param {{ url: string, beforeEach: () => void, answers: () => Promise<boolean> }} options
- *   answers: an error that it throws is final, unless it is one of a connection that could not be made
+ * @param {{ url: string, beforeEach: () => void, answers: () => Promise<boolean> }} options answers: an error is final
  * @returns {Promise<PrivateServer>}
  */
 export async function startPrivateServer(server, { url, beforeEach, answers }) {
   let reason = '';
   for (let tries = 1; tries <= START_TRIES; tries += 1) {
     beforeEach();
-    const { identity, ended, hasEnded } = launch(server);
-    const stop = () => stopServer(server.title, identity);
-    const ready = await until(START_MS, () => hasEnded() || answers()).catch(async (error) => {
-      await stop();
-      throw refusal(server, error.message);
-    });
-    if (ready && !hasEnded()) return { url, pid: identity.pid, ended, stop };
-    await stop();
-    if (!ready) throw refusal(server, `it did not answer within ${START_MS / 1_000} s`);
-    reason = await ended;
+    const child = launch(server);
+    try {
+      await child.ready(START_MS, answers);
+      return { url, pid: child.process.pid ?? 0, ended: child.ended, stop: () => child.stop() };
+    } catch (error) {
+      reason = /** @type {Error} */ (error).message;
+      const hasEnded = child.how !== undefined;
+      await child.stop();
+      if (!hasEnded) break;
+    }
   }
   throw refusal(server, reason);
 }
 
 /**
- * In a session of its own, so that Ctrl-C reaches only its supervisor, which stops it in order. A supervisor that leaves without
- * that, be the server ready or not, signals it as it goes. Output goes to a file, because a pipe would break the server once
- * its supervisor is gone.
+ * In a session of its own, so that Ctrl-C reaches only its supervisor, which stops it in order. Output goes to a file, because
+ * a pipe would break the server once its supervisor is gone.
  * @param {Launch} server
  */
-function launch({ file, args, env, data, logFile, runAs = {} }) {
+function launch({ title, file, args, env, data, logFile, runAs = {} }) {
   if ((look(() => statSync(logFile).size) ?? 0) > LOG_BYTES_KEPT) renameSync(logFile, `${logFile}.old`);
   const log = openSync(logFile, 'a', 0o600);
-  const child = spawn(file, args, { cwd: data, env, ...runAs, detached: true, stdio: ['ignore', log, log] });
+  const stdio = /** @type {import('node:child_process').StdioOptions} */ (['ignore', log, log]);
+  const child = new Child(title, [file, ...args], {
+    cwd: data,
+    env,
+    ...runAs,
+    detached: true,
+    stdio,
+    stopSteps: STOP_STEPS,
+  });
   closeSync(log);
-  child.unref();
-  const stopBehind = () => child.kill('SIGINT');
-  process.once('exit', stopBehind);
-  /** @type {string | undefined} */
-  let how;
-  /** @type {Promise<string>} */
-  const ended = new Promise((resolve) => {
-    child.once('error', (error) => resolve(`it could not be run (${error.message})`));
-    child.once('exit', (code, signal) => resolve(`it ended with ${signal ?? `code ${code}`}`));
-  });
-  void ended.then((outcome) => {
-    how = outcome;
-    process.removeListener('exit', stopBehind);
-  });
-  const pid = child.pid ?? 0;
-  return {
-    identity: { pid, startTicks: processFacts(pid)?.startTicks ?? '' },
-    ended,
-    hasEnded: () => how !== undefined,
-  };
+  child.process.unref();
+  return child;
 }
 
 /**
@@ -110,7 +97,12 @@ export async function stopOrphans(folder) {
   );
   // A process of PostgreSQL ends with its parent.
   const orphans = found.filter(({ parentPid }) => !found.some(({ pid }) => pid === parentPid));
-  for (const orphan of orphans) await stopServer(orphan.comm, orphan);
+  for (const orphan of orphans) {
+    if (await stopProcess(orphan, STOP_STEPS)) continue;
+    throw new ServicesError(
+      `${orphan.comm} (process ${orphan.pid}) could not be stopped; end it as its owner (\`kill ${orphan.pid}\`) and try again.`,
+    );
+  }
 }
 
 /** @param {number} pid @param {string} folder */
@@ -134,17 +126,9 @@ function hasMark(pid, folder) {
   return look(() => commandLine(pid).includes(mark(join(folder, 'postgres')))) ?? false;
 }
 
-/** @param {string} title @param {import('./processes.mjs').ProcessIdentity} identity */
-async function stopServer(title, identity) {
-  if (await stopProcess(identity, STOP_STEPS)) return;
-  throw new ServicesError(
-    `${title} (process ${identity.pid}) could not be stopped; end it as its owner (\`kill ${identity.pid}\`) and try again.`,
-  );
-}
-
 /** @param {Launch} server @param {string} reason */
 function refusal({ title, logFile }, reason) {
   const text = look(() => readFileSync(logFile, 'utf8')) ?? '';
   const tail = text.trimEnd().split('\n').slice(-LOG_LINES_SHOWN).join('\n');
-  return new ServicesError(`${title} did not start: ${reason}. See ${logFile}, which ends:\n${tail}`);
+  return new ServicesError(`${title} did not start: ${reason} See ${logFile}, which ends:\n${tail}`);
 }

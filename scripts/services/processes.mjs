@@ -53,7 +53,7 @@ export function isRunning({ pid, startTicks }) {
 /**
  * Sends each signal in turn until the process has ended.
  * @param {ProcessIdentity} identity
- * @param {{ signal: NodeJS.Signals, limitMs: number }[]} steps
+ * @param {import('./child.mjs').StopSteps} steps
  * @returns {Promise<boolean>} whether it has ended
  */
 export async function stopProcess(identity, steps) {

@@ -130,7 +130,7 @@ async function claim(dataDir, name) {
 /** @param {string} service @param {string} folder @param {string} how */
 function lostError(service, folder, how) {
   return new ServicesError(
-    `The private ${service} has gone: ${how}. See ${join(folder, `${service}.log`)}, then start again.`,
+    `The private ${service} has gone (${how}). See ${join(folder, `${service}.log`)}, then start again.`,
   );
 }
 
