@@ -85,7 +85,14 @@ export const OUTBOX_MUTANTS = [
       'ORDER BY name FOR UPDATE)',
     ],
   ]),
-  ...inFile('apps/worker/src/duty.ts', 'apps/worker/src/duty.spec.ts', [
+  ...inFile('libs/platform/src/room-hooks.ts', 'test/rooms.test.ts', [
+    [
+      'of what rooms bring the worker finds the metrics alone',
+      "typeof instance?.[hook] === 'function'",
+      "hook === 'addMetrics' && typeof instance?.[hook] === 'function'",
+    ],
+  ]),
+  ...inFile('libs/platform/src/duty.ts', 'libs/platform/src/duty.spec.ts', [
     ['what a later round makes good is an error', 'const PERSISTS_FROM = 3;', 'const PERSISTS_FROM = 1;'],
     ['failures add up although rounds go well', 'this.#failures = 0;', ''],
   ]),

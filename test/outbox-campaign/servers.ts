@@ -31,20 +31,20 @@ export async function privatePostgres(): Promise<TestDatabase> {
   };
 }
 
-const CONSUMERS = 'dist/apps/worker/src/consumers.js';
+const ROOMS = 'dist/apps/rooms.js';
 export const RECORDER = 'recorder';
 
 /** The compiled worker gets one more consumer, which writes down what it is given and in which order. */
 export function addRecorder({ folder }: Build): void {
-  const list = join(folder, CONSUMERS);
+  const list = join(folder, ROOMS);
   const source = readFileSync(list, 'utf8');
-  const search = 'CONSUMERS = [';
-  if (source.split(search).length !== 2) throw new Error(`${CONSUMERS} does not have exactly one "${search}"`);
+  const search = 'ROOMS = [';
+  if (source.split(search).length !== 2) throw new Error(`${ROOMS} does not have exactly one "${search}"`);
   const recorder = readFileSync(join(import.meta.dirname, '..', 'outbox', 'recorder.ts'), 'utf8');
   const compiled = stripTypeScriptTypes(recorder, { mode: 'transform' });
-  writeFileSync(join(folder, 'dist/apps/worker/src/recorder.js'), compiled);
+  writeFileSync(join(folder, 'dist/apps/recorder.js'), compiled);
   writeFileSync(
     list,
-    `import { Recorder } from './recorder.js';\n${source.replace(search, `${search}new Recorder('${RECORDER}', 'stream'), `)}`,
+    `import { Recorder } from './recorder.js';\n${source.replace(search, `${search}{ consumers: [new Recorder('${RECORDER}', 'stream')] }, `)}`,
   );
 }
