@@ -2,6 +2,7 @@ import type { Type } from '@nestjs/common';
 import { BALANCES } from '#balances/room.js';
 import { LEDGER } from '#ledger/room.js';
 import type { Consumer } from '#outbox/consumer.js';
+import type { Reactor } from '#outbox/reactor.js';
 import type { Room } from '#outbox/room.js';
 import { SUMMARIES } from '#summaries/room.js';
 import { TENANCY } from '#tenancy/room.js';
@@ -19,4 +20,9 @@ export async function modulesOf(rooms: readonly Room[], kind: 'module' | 'worker
 /** What applies the log, each in a process and with a queue of its own. */
 export function consumersOf(rooms: readonly Room[]): readonly Consumer[] {
   return rooms.flatMap(({ consumers = [] }) => consumers);
+}
+
+/** What has commands executed because of events: in the worker, each with a queue of its own. */
+export function reactorsOf(rooms: readonly Room[]): readonly Reactor[] {
+  return rooms.flatMap(({ reactors = [] }) => reactors);
 }

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { ConsumerQueue, queueConnection, queueName, queuePrefix } from '#outbox/consumer-queue.js';
-import { consumersOf, ROOMS } from '../apps/rooms.js';
+import { consumersOf, ROOMS, reactorsOf } from '../apps/rooms.js';
 import { type Answer, OPERATOR_KEY, TestApi } from './support/api.js';
 
 let api: TestApi;
@@ -73,11 +73,7 @@ describe('the board', () => {
   test('has a queue for each consumer that the worker runs', async () => {
     const { body } = await ask('/board/api/queues', basic('ada', OPERATOR_KEY));
     const names = body.queues.map(({ name }: { name: string }) => name).sort();
-    expect(names).toEqual(
-      consumersOf(ROOMS)
-        .map(({ name }) => queueName(name))
-        .sort(),
-    );
+    expect(names).toEqual([...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => queueName(name)).sort());
   });
 
   test.each([

@@ -9,7 +9,7 @@ import { queueConnection, queueName, queuePrefix } from '#outbox/consumer-queue.
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import type { Authenticator } from '#tenancy/authenticator.js';
-import { consumersOf, ROOMS } from '../../rooms.js';
+import { consumersOf, ROOMS, reactorsOf } from '../../rooms.js';
 import { keyOf } from './lifecycle.js';
 import { sendProblem } from './problems.js';
 
@@ -29,7 +29,7 @@ export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void
   if (redisQueueUrl === undefined) return;
   const connection = queueConnection(redisQueueUrl);
   const prefix = queuePrefix(databaseRuntimeUrl);
-  const queues = consumersOf(ROOMS).map(({ name }) => {
+  const queues = [...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => {
     const queue = new Queue(queueName(name), { connection, prefix, skipMetasUpdate: true });
     // Whoever looks is told; without a listener the event would end the process.
     queue.on('error', () => undefined);

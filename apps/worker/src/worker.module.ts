@@ -17,7 +17,7 @@ import { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { type BringsDuties, type BringsMetrics, whoHas } from '#platform/room-hooks.js';
-import { consumersOf, modulesOf, ROOMS } from '../../rooms.js';
+import { consumersOf, modulesOf, ROOMS, reactorsOf } from '../../rooms.js';
 
 export type ConsumerProcess = OutboxWorkerOptions['process'];
 const COMPILED_PROCESS: ConsumerProcess = { entry: new URL('./consumer-process.js', import.meta.url) };
@@ -44,7 +44,7 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
       DiscoveryModule,
       PlatformModule.with(platform),
       OutboxModule,
-      OutboxWorkerModule.with({ consumers: consumersOf(rooms), process }),
+      OutboxWorkerModule.with({ consumers: consumersOf(rooms), reactors: reactorsOf(rooms), process }),
       ...(await modulesOf(rooms, 'module')),
       ...(await modulesOf(rooms, 'worker')),
     ];

@@ -7,6 +7,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
+import { CommandBus } from '@nestjs/cqrs';
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Config } from '#platform/config.js';
@@ -20,6 +21,8 @@ import { CommitHints } from './commit-hints.js';
 import type { Consumer } from './consumer.js';
 import type { ProcessOptions } from './handler-process.js';
 import { Outbox } from './outbox.js';
+import { Reactions } from './reactions.js';
+import type { Reactor } from './reactor.js';
 import { forgetEvents } from './retention.js';
 import type { BringsRelayTargets, HearsApplied } from './room.js';
 
@@ -31,6 +34,7 @@ const OPTIONS = Symbol('OutboxWorkerOptions');
 
 export interface OutboxWorkerOptions {
   consumers: readonly Consumer[];
+  reactors: readonly Reactor[];
   /** Where the consumers' processes begin. */
   process: Pick<ProcessOptions, 'entry' | 'execArgv'>;
 }
@@ -49,6 +53,7 @@ export class OutboxWorkerModule
     private readonly database: Database,
     private readonly ids: SnowflakeGenerator,
     private readonly hints: CommitHints,
+    private readonly commands: CommandBus,
     private readonly discovery: DiscoveryService,
   ) {}
 
@@ -61,13 +66,15 @@ export class OutboxWorkerModule
   }
 
   onModuleInit(): void {
-    const { config, database, ids, logger, options } = this;
+    const { config, database, ids, logger } = this;
+    const { consumers, process, reactors } = this.options;
     const targets = whoHas<BringsRelayTargets>(this.discovery, 'relayTargets').flatMap((room) => room.relayTargets());
     const listeners = whoHas<HearsApplied>(this.discovery, 'applied');
     const onApplied = (consumer: string): void => {
       for (const listener of listeners) listener.applied(consumer);
     };
-    this.#outbox = new Outbox({ config, database, ids, logger, targets, ...options, onApplied });
+    const reactions = reactors.map((reactor) => new Reactions(reactor, this.commands));
+    this.#outbox = new Outbox({ config, database, ids, logger, targets, consumers, process, reactions, onApplied });
   }
 
   duties(): readonly DutyPlan[] {

@@ -1,5 +1,6 @@
 import type { Type } from '@nestjs/common';
 import type { Consumer } from './consumer.js';
+import type { Reactor } from './reactor.js';
 import type { RelayTarget } from './relay.js';
 
 /**
@@ -14,6 +15,8 @@ export interface Room {
   readonly worker?: () => Promise<Type>;
   /** Each runs in a process of its own. */
   readonly consumers?: readonly Consumer[];
+  /** Each runs in the worker, with the commands of all rooms. */
+  readonly reactors?: readonly Reactor[];
 }
 
 /** Has events handed over to it by the relay, without a queue. */
