@@ -16,13 +16,12 @@ import { expectVerified } from './support/verified.js';
 
 let on: TestDatabase;
 let ledger: TestLedger;
-let admin: pg.Client;
+let admin: pg.Pool;
 
 beforeEach(async () => {
   on = await freshDatabase();
   ledger = await TestLedger.open(on);
-  admin = new pg.Client({ connectionString: on.ownerUrl });
-  await admin.connect();
+  admin = new pg.Pool({ connectionString: on.ownerUrl });
 });
 afterEach(async () => {
   await expectVerified(on);
@@ -62,7 +61,7 @@ const open = (means?: bigint) => Shop.open(ledger, admin, means);
 test('each sale of many merchants at once costs one fee, in the order of the sales', async () => {
   await react(fees('many'));
   const shops = await Promise.all(Array.from({ length: 8 }, () => open()));
-  const sold = await Promise.all(shops.map((shop) => shop.sellMany(20)));
+  const sold = await Promise.all(shops.map((shop) => shop.sellWhile((sold) => sold.length < 20)));
   for (const [index, shop] of shops.entries()) {
     await shop.untilPast('many');
     expect(await shop.fees()).toEqual(sold[index]);
@@ -152,13 +151,13 @@ describe('a fee that is refused', () => {
   });
 });
 
-test('a reactor that hangs is not waited for: a dead letter, and neighbours go on', async () => {
-  let hangs = true;
-  await react(fees('hangs', { parks: 'event', before: () => hangs && new Promise(() => undefined) }));
+test('a reactor that hangs is not waited for, and begins nothing afterwards: a dead letter, and neighbours go on', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await react(fees('hangs', { parks: 'event', before: () => promise }));
   const shop = await open();
   const first = await shop.sell();
   await until('it was given up', async () => (await shop.letters('hangs')).length === 1);
-  hangs = false;
+  resolve();
   const second = await shop.sell();
   await shop.untilPast('hangs');
   expect(await shop.fees()).toEqual([second]);

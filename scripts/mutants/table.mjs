@@ -212,8 +212,8 @@ export const MUTANTS = [
     'stored.get(`${merchantId}:',
     'stored.get(`${locked.keys[0]?.merchantId ?? merchantId}:',
   ),
-  group('every refusal burns its key', 'if (NOT_STORED.has(first.code)) return undefined;', ''),
-  group('no refusal is kept', 'if (NOT_STORED.has(first.code)) return undefined;', 'return undefined;'),
+  group('every refusal burns its key', 'NOT_STORED.has(first.code)) return undefined;', 'false) return undefined;'),
+  group('no refusal is kept', 'NOT_STORED.has(first.code)) return undefined;', 'true) return undefined;'),
   group('rows are locked in the order of their digits', 'return a < b ? -1', 'return String(a) < String(b) ? -1'),
   group('rows are locked in the order of arrival', '[...ids].sort(compare)', '[...ids]'),
   group(

@@ -2,17 +2,20 @@ import type pg from 'pg';
 import { postedId, type TestLedger, transfer } from '../support/ledger.js';
 import { until } from '../support/until.js';
 
+/** Sales whose fee is not posted yet. */
+const AHEAD = 10;
+
 /** A merchant whose sales cost a fee each. `means`: what the payer has for both; undefined: without end. */
 export class Shop {
   private constructor(
     private readonly ledger: TestLedger,
-    private readonly admin: pg.Client,
+    private readonly admin: pg.Pool,
     readonly merchant: bigint,
     private readonly payer: bigint,
     private readonly payee: bigint,
   ) {}
 
-  static async open(ledger: TestLedger, admin: pg.Client, means?: bigint): Promise<Shop> {
+  static async open(ledger: TestLedger, admin: pg.Pool, means?: bigint): Promise<Shop> {
     const merchant = await ledger.createMerchant();
     const minAvailable = means === undefined ? null : -means;
     const payer = await ledger.createAccount(merchant, { code: 'payer', minAvailable });
@@ -26,10 +29,13 @@ export class Shop {
     return String(postedId(await this.ledger.post(this.merchant, sale)));
   }
 
-  /** One after the other. */
-  async sellMany(count: number): Promise<string[]> {
+  /** One after the other, as many as `goesOn` lets it, and never far ahead of the fees. */
+  async sellWhile(goesOn: (sold: readonly string[]) => boolean): Promise<string[]> {
     const sold: string[] = [];
-    while (sold.length < count) sold.push(await this.sell());
+    while (goesOn(sold)) {
+      sold.push(await this.sell());
+      await this.untilFees(sold.length - AHEAD);
+    }
     return sold;
   }
 
@@ -47,6 +53,7 @@ export class Shop {
   }
 
   async untilFees(count: number): Promise<void> {
+    if (count <= 0) return;
     await until(`${count} fees were posted`, async () => (await this.fees()).length >= count);
   }
 

@@ -102,7 +102,7 @@ class KeyedReaction implements Reaction {
     if (deadline.expired) throw deadlineExceeded();
     const context = { merchantId: this.#event.merchantId, deadline, span: this.#span };
     const command = commandOf(context, this.#keyOf(effect));
-    return refusedOrNot(await call.waitingFor(commands.execute(command) as Promise<R>));
+    return notRefused(await call.waitingFor(commands.execute(command) as Promise<R>));
   }
 
   /** The digest is of the key alone: a reactor that has learnt better does not post again what it posted. */
@@ -115,13 +115,11 @@ class KeyedReaction implements Reaction {
   }
 }
 
-function refusedOrNot<R extends Reply>(reply: R): R {
-  const refusal =
-    'result' in reply ? refusalIn(reply.result) : reply.status >= 400 ? refusalIn({ refusal: reply.body }) : undefined;
-  if (refusal) throw new LedgerError(refusal.code, refusal.detail);
+/** The ledger answers with a refusal, other commands throw theirs. */
+function notRefused<R extends Reply>(reply: R): R {
+  if ('result' in reply && 'refusal' in reply.result) {
+    const { code, detail } = reply.result.refusal as { code: ProblemCode; detail: string };
+    throw new LedgerError(code, detail);
+  }
   return reply;
-}
-
-function refusalIn(result: object): { code: ProblemCode; detail: string } | undefined {
-  return 'refusal' in result ? (result.refusal as { code: ProblemCode; detail: string }) : undefined;
 }
