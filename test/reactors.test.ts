@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'v
 import { NO_GUARD } from '#ledger/balance-guard.js';
 import { type PostTransactionCommand, PostTransactionHandler } from '#ledger/post-transaction.command.js';
 import { purgeIdempotencyKeys } from '#ledger/purge.js';
+import type { EventOf } from '#outbox/catalogue.js';
 import { Reactions } from '#outbox/reactions.js';
 import type { Reaction, Reactor } from '#outbox/reactor.js';
 import { TestOutbox } from './outbox/test-outbox.js';
@@ -13,6 +14,8 @@ import { freshDatabase, type TestDatabase } from './support/database.js';
 import { TestLedger } from './support/ledger.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
+
+type Fees = Reactor<EventOf<'transaction.posted'>>;
 
 let on: TestDatabase;
 let ledger: TestLedger;
@@ -37,7 +40,7 @@ function commands(): Pick<CommandBus, 'execute'> {
 }
 
 /** A worker's share of the log with these reactors, under names of their own: each test has one. */
-async function react(...reactors: Reactor[]): Promise<TestOutbox> {
+async function react(...reactors: Fees[]): Promise<TestOutbox> {
   const reactions = reactors.map((reactor) => new Reactions(reactor, commands()));
   const outbox = await TestOutbox.start(on, ledger, { reactions, consumers: [] });
   onTestFinished(() => outbox.stop());
@@ -45,10 +48,10 @@ async function react(...reactors: Reactor[]): Promise<TestOutbox> {
 }
 
 /** FEES under another name, with something done before or after each fee. */
-function fees(name: string, more: Partial<Reactor> & { before?: () => unknown; after?: () => unknown } = {}): Reactor {
+function fees(name: string, more: Partial<Fees> & { before?: () => unknown; after?: () => unknown } = {}): Fees {
   const { before, after, ...own } = more;
-  const react: Reactor['react'] = async (event, reaction) => {
-    if (event.type !== 'transaction.posted' || event.data.type !== 'sale') return;
+  const react: Fees['react'] = async (event, reaction) => {
+    if (event.data.type !== 'sale') return;
     await before?.();
     await FEES.react(event, reaction);
     await after?.();
@@ -200,8 +203,8 @@ test('the keys of what may be redriven outlive the retention of keys, and go whe
 
 test('effects of one reaction have keys of their own, and a name that is taken or odd is the reactor’s fault', async () => {
   const seen: string[] = [];
-  const asked: Reactor['react'] = async (event, reaction: Reaction) => {
-    if (event.type !== 'transaction.posted' || event.data.type !== 'sale') return;
+  const asked: Fees['react'] = async (event, reaction: Reaction) => {
+    if (event.data.type !== 'sale') return;
     for (const effect of ['one', 'two', 'one', 'Three']) {
       await FEES.react(event, { execute: (_effect, make) => reaction.execute(effect, make) }).then(
         () => seen.push(effect),
