@@ -1,15 +1,18 @@
 import type { Command, CommandBus } from '@nestjs/cqrs';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { LedgerError } from '#kernel/problem.js';
 import { NO_GUARD } from '#ledger/balance-guard.js';
 import { type PostTransactionCommand, PostTransactionHandler } from '#ledger/post-transaction.command.js';
 import { purgeIdempotencyKeys } from '#ledger/purge.js';
 import type { EventOf } from '#outbox/catalogue.js';
 import { Reactions } from '#outbox/reactions.js';
 import type { Reaction, Reactor } from '#outbox/reactor.js';
+import { IdempotentRequests } from '#platform/idempotency.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { FEES } from './reactors/fees.js';
 import { Shop } from './reactors/shop.js';
+import { Steps } from './reactors/steps.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { TestLedger } from './support/ledger.js';
 import { until } from './support/until.js';
@@ -199,6 +202,57 @@ test('the keys of what may be redriven outlive the retention of keys, and go whe
   });
   await purge();
   expect(await keys()).toEqual([]);
+});
+
+test('a worker that slept while a stream caught up does not touch what waits since', async () => {
+  let fails: string | undefined;
+  const failing: Fees['react'] = async (event, reaction) => {
+    if (event.data.external_ref === fails) throw new Error('not now');
+    await FEES.react(event, reaction);
+  };
+  const reached = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const sleeping: Fees['react'] = async (event, reaction) => {
+    await failing(event, reaction);
+    reached.resolve();
+    await released.promise;
+  };
+  const shop = await open();
+  const stepsOf = (react: Fees['react']) =>
+    new Steps(ledger, admin, new Reactions({ ...FEES, react }, commands()), shop.merchant);
+  const [worker, sleeper] = [stepsOf(failing), stepsOf(sleeping)];
+  const sold: string[] = [];
+  const sellTwo = async (of: string): Promise<void> => {
+    fails = of;
+    sold.push(await shop.sell(of), await shop.sell());
+    await worker.run();
+    fails = undefined;
+  };
+  await sellTwo('first');
+  await worker.redrive();
+  const late = sleeper.catchUp();
+  await reached.promise;
+  await admin.query(`UPDATE consumer_positions SET claimed_until = now() - interval '1 s'`);
+  await worker.catchUp();
+  expect(await shop.fees()).toEqual(sold);
+  await sellTwo('third');
+  released.resolve();
+  await late;
+  await worker.redrive();
+  await worker.catchUp();
+  expect(await shop.fees()).toEqual(sold);
+});
+
+test('a refusal of a request that is no posting burns no key either', async () => {
+  const requests = new IdempotentRequests(ledger.database, { waitMs: 1_000 });
+  const merchant = await ledger.createMerchant();
+  const idempotency = { key: 'reaction tried 1 1 one', requestSha256: Buffer.alloc(32), keepsRefusals: false } as const;
+  const answering = { idempotency, status: 200, bodyOf: (n: number) => ({ body: { n } }) };
+  const ask = (work: () => Promise<number>) => requests.answer(merchant, ledger.context(merchant), answering, work);
+  const refused = ask(() => Promise.reject(new LedgerError('invalid_transition', 'not yet')));
+  await expect(refused).rejects.toThrow('not yet');
+  expect(await ask(async () => 1)).toMatchObject({ body: { n: 1 }, replayed: false });
+  expect(await ask(async () => 2)).toMatchObject({ body: { n: 1 }, replayed: true });
 });
 
 test('effects of one reaction have keys of their own, and a name that is taken or odd is the reactor’s fault', async () => {

@@ -122,6 +122,21 @@ export const OUTBOX_MUTANTS = [
     ['a reactor begins with all of the log, whatever it says', 'this.from = from;', "this.from = 'beginning';"],
     ['the key of a dead letter goes', "AND d.status IN ('parked', 'redriving', 'discarding'))", 'AND false)'],
   ]),
+  ...inFile('libs/outbox/src/redriver.ts', 'test/reactors.test.ts', [
+    [
+      'a stream that others have gone on with is moved by who slept',
+      'if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.upTo)) {',
+      'if (!after || !stands) {',
+    ],
+    [
+      'a letter of a reactor is settled without its effect',
+      'if (event) await this.#consumer.react',
+      'if (false) await this.#consumer.react',
+    ],
+  ]),
+  ...inFile('libs/platform/src/idempotency.ts', 'test/reactors.test.ts', [
+    ['refusals are kept, whatever was asked for', ' || idempotency?.keepsRefusals === false', ''],
+  ]),
   ...inFile('libs/ledger/src/purge.ts', 'test/reactors.test.ts', [
     ['keys of reactions that may come again are purged by age', ' AND NOT ${MAY_REACT_AGAIN}', ''],
   ]),
