@@ -120,7 +120,17 @@ export const OUTBOX_MUTANTS = [
       'this.#reactor.react(event, reaction)',
     ],
     ['a reactor begins with all of the log, whatever it says', 'this.from = from;', "this.from = 'beginning';"],
-    ['the key of a dead letter goes', "AND d.status IN ('parked', 'redriving', 'discarding'))", 'AND false)'],
+    ['the key of a dead letter is purged', "AND d.status IN ('parked', 'redriving', 'discarding'))", 'AND false)'],
+    [
+      'the key of what waits behind a dead letter is purged',
+      "WHERE s.merchant_id = k.merchant_id AND s.consumer = split_part(k.key, ' ', 2))",
+      'WHERE false)',
+    ],
+    [
+      'the key of what the position is not past is purged',
+      "AND (p.xid, p.seq) < (split_part(k.key, ' ', 3)::xid8, split_part(k.key, ' ', 4)::bigint))",
+      'AND false)',
+    ],
   ]),
   ...inFile('libs/outbox/src/redriver.ts', 'test/reactors.test.ts', [
     [
