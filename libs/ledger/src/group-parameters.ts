@@ -2,6 +2,7 @@ import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { NewEvent } from '#outbox/event.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { Balance } from './account.js';
+import type { SqlValue } from './group-extension.js';
 import type { LateSum } from './late-sums.js';
 import type { Transaction, TransactionState } from './transaction.js';
 
@@ -24,6 +25,8 @@ export interface GroupWrites {
   states: { merchantId: bigint; transactionId: bigint; expiresAtMs: number | undefined; value: TransactionState }[];
   keys: StoredKey[];
   events: NewEvent[];
+  /** Of the extensions that have rows to write. */
+  statements: { text: string; values: SqlValue[] }[];
 }
 
 export function lateParameters(rows: (LateSum & { merchantId: bigint })[]): Buffer[] {

@@ -1,14 +1,12 @@
 import { PROBLEMS } from '#kernel/problem.js';
-import { type SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
-import { traceIdOf, traceparentOf } from '#platform/tracing.js';
-import type { Account, Balance } from './account.js';
-import type { Accepted, Book, Command, Decision, Parent, Refused } from './command.js';
-import { decide } from './decide.js';
-import { accountStatusEvent, transactionEvent } from './events.js';
+import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
+import { traceIdOf } from '#platform/tracing.js';
+import type { Decision, Refused } from './command.js';
+import { GroupDraft } from './group-draft.js';
+import type { Answered, GroupExtension } from './group-extension.js';
 import type { GroupWrites, StoredKey } from './group-parameters.js';
-import type { LockedBalance, StoredState, TenantId } from './group-store.js';
-import type { Outcome, Refusal, Submission } from './submission.js';
-import type { TransactionState } from './transaction.js';
+import type { LockedRows, TenantId } from './group-store.js';
+import type { Outcome, Refusal, Submission, SubmittedCommand } from './submission.js';
 
 /**
  * What one commit group decides, in memory: rows locked in, rows to write out. Command by command; a refusal touches nobody
@@ -24,7 +22,9 @@ export function touchedBy(submissions: readonly Submission[]): {
   accounts: TenantId[];
   parents: TenantId[];
   keys: { merchantId: bigint; key: string }[];
+  parts: Map<GroupExtension, { merchantId: bigint; part: unknown }[]>;
 } {
+  const parts = new Map<GroupExtension, { merchantId: bigint; part: unknown }[]>();
   const accounts = new Map<bigint, Set<bigint>>();
   const parents = new Map<bigint, Set<bigint>>();
   const keys: { merchantId: bigint; key: string }[] = [];
@@ -32,12 +32,20 @@ export function touchedBy(submissions: readonly Submission[]): {
     addAll(accounts, merchantId, submission.accounts.keys());
     addAll(parents, merchantId, submission.parents.keys());
     if (idempotency) keys.push({ merchantId, key: idempotency.key });
+    for (const command of submission.commands) {
+      if (command.kind !== 'extended') continue;
+      const { extension, part } = command;
+      const own = parts.get(extension);
+      if (own) own.push({ merchantId, part });
+      else parts.set(extension, [{ merchantId, part }]);
+    }
   }
   return {
     merchantIds: [...accounts.keys()].sort(compare),
     accounts: sorted(accounts),
     parents: sorted(parents),
     keys,
+    parts,
   };
 }
 
@@ -60,8 +68,14 @@ function compare(a: bigint, b: bigint): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** A submission whose commands could not be decided: it fails by itself. */
+export interface Failed {
+  kind: 'failed';
+  error: unknown;
+}
+
 export interface DecidedGroup {
-  outcomes: Outcome[];
+  outcomes: (Outcome | Failed)[];
   /** Undefined when nothing is to be written: every request was a replay. */
   writes: GroupWrites | undefined;
 }
@@ -69,103 +83,53 @@ export interface DecidedGroup {
 /** Decides every submission against the locked rows. Throws SnowflakeRefused when no id can be issued. */
 export function decideGroup(
   submissions: readonly Submission[],
-  locked: { balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] },
+  locked: LockedRows,
   ids: SnowflakeGenerator,
   token: bigint,
 ): DecidedGroup {
-  const books = new Map<bigint, GroupBook>();
-  const bookOf = (merchantId: bigint): GroupBook => {
-    let book = books.get(merchantId);
-    if (!book) {
-      book = new GroupBook();
-      books.set(merchantId, book);
-    }
-    return book;
-  };
-  for (const balance of locked.balances) bookOf(balance.merchantId).balances.set(balance.accountId, balance);
-  for (const state of locked.states) bookOf(state.merchantId).states.set(state.id, state);
-  const stored = new Map(locked.keys.map((key) => [`${key.merchantId}:${key.key}`, key]));
-
-  const writes: GroupWrites = { token, transactions: [], balances: [], states: [], keys: [], events: [] };
-  const changed = new Map<string, GroupWrites['balances'][number]>();
-  const outcomes = submissions.map((submission): Outcome => {
+  const draft = new GroupDraft(locked, ids);
+  const outcomes = submissions.map((submission): Outcome | Failed => {
     const { merchantId, idempotency } = submission;
-    const known = idempotency && stored.get(`${merchantId}:${idempotency.key}`);
+    const known = idempotency && draft.storedKey(merchantId, idempotency.key);
     if (known) return replay(submission, known);
-    const book = bookOf(merchantId).with(submission);
-    const decisions = decideAll(submission, book, ids);
-    for (const decision of decisions) {
-      if (!decision.accepted) continue;
-      collect(writes, changed, submission, decision, ids);
+    try {
+      return draft.allOrNothing((): Outcome => {
+        const decisions = decideAll(submission, draft);
+        const kept = idempotency && keyOf(submission, idempotency, decisions);
+        if (kept) draft.keep(kept);
+        return { kind: 'decided', decisions };
+      });
+    } catch (error) {
+      // Without ids nobody's commands can be decided.
+      if (error instanceof SnowflakeRefused) throw error;
+      return { kind: 'failed', error };
     }
-    const kept = idempotency && keyOf(submission, idempotency, decisions);
-    if (kept) {
-      writes.keys.push(kept);
-      // A second request of this group with the key is a replay, too: two rows of one key would fail the whole group.
-      stored.set(`${merchantId}:${kept.key}`, kept);
-    }
-    return { kind: 'decided', decisions };
   });
-  writes.balances = [...changed.values()];
-  if (writes.balances.length === 0 && writes.keys.length === 0) return { outcomes, writes: undefined };
-  return { outcomes, writes };
+  return { outcomes, writes: draft.writes(token) };
 }
 
-/** Balances, states and facts of one merchant as the group goes along. */
-class GroupBook implements Book {
-  readonly balances = new Map<bigint, Balance>();
-  readonly states = new Map<bigint, TransactionState>();
-  #submission: Submission | undefined;
-
-  with(submission: Submission): this {
-    this.#submission = submission;
-    return this;
-  }
-
-  account(id: bigint): Account | undefined {
-    return this.#submission?.accounts.get(id);
-  }
-
-  balance(id: bigint): Balance | undefined {
-    return this.balances.get(id);
-  }
-
-  parent(id: bigint): Parent | undefined {
-    const transaction = this.#submission?.parents.get(id);
-    return transaction && { transaction, state: this.states.get(id) };
-  }
-
-  apply(decision: Accepted): void {
-    for (const [id, balance] of decision.balances) this.balances.set(id, balance);
-    for (const state of decision.states) this.states.set(state.transactionId, state.value);
-  }
-}
-
-function decideAll(submission: Submission, book: GroupBook, ids: SnowflakeGenerator): Decision[] {
+/** All decisions, or the one refusal of an atomic batch, which leaves nothing in the draft. */
+function decideAll(submission: Submission, draft: GroupDraft): (Decision | Answered)[] {
   const { commands, mode } = submission;
-  const undo = mode === 'atomic' ? { balances: new Map(book.balances), states: new Map(book.states) } : undefined;
-  const decisions: Decision[] = [];
-  for (const [index, command] of commands.entries()) {
-    const decision = decide(book, command, ids.next(newestTransactionOf(submission, book, command)));
-    if (decision.accepted) {
-      book.apply(decision);
-      decisions.push(decision);
-      continue;
-    }
-    if (!undo) {
-      decisions.push(decision);
-      continue;
-    }
-    restore(book.balances, undo.balances);
-    restore(book.states, undo.states);
-    return [failedAt(decision, index)];
-  }
-  return decisions;
+  const decisions: (Decision | Answered)[] = [];
+  const decided = draft.allOrNothing(
+    () => {
+      for (const [index, command] of commands.entries()) {
+        const decision = decideOne(submission, draft, command);
+        if (!decision.accepted && mode === 'atomic') return failedAt(decision, index);
+        decisions.push(decision);
+      }
+      return decisions;
+    },
+    (result) => 'accepted' in result,
+  );
+  return 'accepted' in decided ? [decided] : decided;
 }
 
-function restore<K, V>(target: Map<K, V>, before: ReadonlyMap<K, V>): void {
-  target.clear();
-  for (const [key, value] of before) target.set(key, value);
+function decideOne(submission: Submission, draft: GroupDraft, command: SubmittedCommand): Decision | Answered {
+  if (command.kind === 'malformed') return command.refused;
+  if (command.kind === 'extended') return draft.extend(submission, command.extension, command.part);
+  return draft.post(submission, command);
 }
 
 /** An atomic batch answers with its first failing problem, `errors[0].path` naming the transaction. */
@@ -175,49 +139,11 @@ function failedAt(refused: Refused, index: number): Refused {
   return { ...refused, errors: [{ path, message: refused.detail }, ...inner] };
 }
 
-/** The id that the command's own must exceed, so that ids ascend along every account's versions. */
-function newestTransactionOf(submission: Submission, book: Book, command: Command): bigint {
-  let newest = 0n;
-  const look = (accountId: bigint): void => {
-    const last = book.balance(accountId)?.lastTransactionId ?? 0n;
-    if (last > newest) newest = last;
-  };
-  if (command.kind === 'post') for (const entry of command.entries) look(entry.accountId);
-  else if (command.kind === 'close' || command.kind === 'reopen') look(command.accountId);
-  else if (command.kind !== 'malformed')
-    for (const entry of submission.parents.get(command.parentId)?.entries ?? []) look(entry.accountId);
-  return newest;
-}
-
-function collect(
-  writes: GroupWrites,
-  changed: Map<string, GroupWrites['balances'][number]>,
-  submission: Submission,
-  decision: Accepted,
-  ids: SnowflakeGenerator,
-): void {
-  const { merchantId, span } = submission;
-  const traceContext = traceparentOf(span);
-  for (const [accountId, balance] of decision.balances)
-    changed.set(`${merchantId}:${accountId}`, { merchantId, accountId, balance });
-  const { transaction, states } = decision;
-  for (const state of states) writes.states.push({ merchantId, ...state });
-  if (transaction) {
-    writes.transactions.push({ merchantId, transaction });
-    writes.events.push(transactionEvent(merchantId, transaction, snowflakeTimeMs(transaction.id), traceContext));
-  } else {
-    for (const [accountId, { closed }] of decision.balances) {
-      const type = closed ? 'account.closed' : 'account.reopened';
-      writes.events.push(accountStatusEvent(type, merchantId, accountId, snowflakeTimeMs(ids.next()), traceContext));
-    }
-  }
-}
-
 /** The row that answers the next request with the key; undefined where the key is not burnt. */
 function keyOf(
   submission: Submission,
   idempotency: { key: string; requestSha256: Buffer },
-  decisions: readonly Decision[],
+  decisions: readonly (Decision | Answered)[],
 ): StoredKey | undefined {
   const key = { merchantId: submission.merchantId, ...idempotency };
   const [first] = decisions;
@@ -229,13 +155,13 @@ function keyOf(
   }
   if (submission.mode === 'single') {
     if (!first.accepted) throw new Error('a refusal that was not kept');
-    // An account that was closed: everything else about it never changes, and can be shown from its row.
-    if (!first.transaction) return { ...key, status: 200, transactionId: null, response: '{}' };
+    if ('response' in first) return { ...key, status: first.status, transactionId: null, response: first.response };
     return { ...key, status: 201, transactionId: first.transaction.id, response: null };
   }
-  const results = decisions.map((decision) =>
-    decision.accepted ? String(decision.transaction?.id) : refusalOf(decision, submission),
-  );
+  const results = decisions.map((decision) => {
+    if (!decision.accepted) return refusalOf(decision, submission);
+    return 'response' in decision ? JSON.parse(decision.response) : String(decision.transaction.id);
+  });
   return { ...key, status: 200, transactionId: null, response: JSON.stringify(results) };
 }
 
