@@ -54,7 +54,7 @@ export const CORE_MUTANTS = [
     ['a group waits for locks without end', "set_config('statement_timeout', $2, true)", "'none'"],
   ]),
   ...inFile('libs/ledger/src/group-draft.ts', EXTENSION, [
-    ['what was undone is written', 'if (!done) this.#journal.undo(start);', ''],
+    ['what was undone is written', 'this.#journal.undo(mark);', ''],
     [
       'an extension does not see what the group decided before',
       'learn: (key, value) => this.#journal.set(known, nameOf(merchantId, key), value)',

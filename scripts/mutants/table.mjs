@@ -198,7 +198,7 @@ export const MUTANTS = [
     'this.#journal.set(this.#rowsOf(merchantId).states, state.transactionId, state.value);',
     'this.#rowsOf(merchantId).states.set(state.transactionId, state.value);',
   ),
-  group('every batch is atomic', "mode === 'atomic') return", 'mode) return'),
+  group('every batch is atomic', "mode === 'atomic') {", 'mode) {'),
   group(
     'a batch does not say where it failed',
     'errors: [{ path, message: refused.detail }, ...inner]',
@@ -221,11 +221,7 @@ export const MUTANTS = [
   group('no refusal is kept', 'if (NOT_STORED.has(first.code)) return undefined;', 'return undefined;'),
   group('rows are locked in the order of their digits', 'return a < b ? -1', 'return String(a) < String(b) ? -1'),
   group('rows are locked in the order of arrival', '[...ids].sort(compare)', '[...ids]'),
-  draft(
-    'ids do not pass those of other processes',
-    'ids.next(newestTransactionOf(submission, book, command))',
-    'ids.next()',
-  ),
+  draft('ids do not pass those of other processes', 'ids.next(newestTransactionOf(entries, book))', 'ids.next()'),
   draft('merchants share one book', 'entryOf(this.#merchants, merchantId,', 'entryOf(this.#merchants, 0n,'),
 
   late('a late entry counts from both its times', 'sign: -1n', 'sign: 0n'),

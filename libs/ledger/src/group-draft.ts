@@ -48,17 +48,13 @@ export class GroupDraft {
     }
   }
 
-  /** Does all of `work` or, when it is refused or throws, none of it. */
-  allOrNothing<T>(work: () => T, isRefused: (result: T) => boolean = () => false): T {
-    const start = this.#journal.length;
-    let done = false;
-    try {
-      const result = work();
-      done = !isRefused(result);
-      return result;
-    } finally {
-      if (!done) this.#journal.undo(start);
-    }
+  /** Where `undo` goes back to. */
+  get mark(): number {
+    return this.#journal.length;
+  }
+
+  undo(mark: number): void {
+    this.#journal.undo(mark);
   }
 
   storedKey(merchantId: bigint, key: string): StoredKey | undefined {
@@ -73,7 +69,8 @@ export class GroupDraft {
 
   post(submission: Submission, command: Command): Decision {
     const book = this.#bookOf(submission);
-    const decision = decide(book, command, this.#ids.next(newestTransactionOf(submission, book, command)));
+    const entries = touchedEntries(submission, command);
+    const decision = decide(book, command, this.#ids.next(newestTransactionOf(entries, book)));
     if (decision.accepted) this.#apply(submission, decision);
     return decision;
   }
@@ -82,11 +79,11 @@ export class GroupDraft {
   extend(submission: Submission, extension: GroupExtension, part: unknown): Answered | Refused {
     const transactionIds: bigint[] = [];
     const turn = this.#turnOf(submission, extension, transactionIds);
-    const result = this.allOrNothing(
-      () => extension.decide(part, turn),
-      (answer) => 'accepted' in answer,
-    );
-    return 'accepted' in result ? result : { accepted: true, ...result, transactionIds };
+    const { mark } = this;
+    const result = extension.decide(part, turn);
+    if (!('accepted' in result)) return { accepted: true, ...result, transactionIds };
+    this.undo(mark);
+    return result;
   }
 
   /** Undefined when nothing is to be written: every request was refused, or a replay. */
@@ -182,11 +179,17 @@ function entryOf<K, V>(map: Map<K, V>, key: K, create: () => V): V {
   return value;
 }
 
+type Touched = readonly { accountId: bigint }[];
+
+/** What the command looks at, once for each entry. */
+export function touchedEntries({ parents }: Submission, command: Command): Touched {
+  return command.kind === 'post' ? command.entries : (parents.get(command.parentId)?.entries ?? []);
+}
+
 /** The id that the command's own must exceed, so that ids ascend along every account's versions. */
-function newestTransactionOf(submission: Submission, book: Book, command: Command): bigint {
-  const entries = command.kind === 'post' ? command.entries : submission.parents.get(command.parentId)?.entries;
+function newestTransactionOf(entries: Touched, book: Book): bigint {
   let newest = 0n;
-  for (const { accountId } of entries ?? []) {
+  for (const { accountId } of entries) {
     const last = book.balance(accountId)?.lastTransactionId ?? 0n;
     if (last > newest) newest = last;
   }

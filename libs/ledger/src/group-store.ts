@@ -1,18 +1,21 @@
 import pg from 'pg';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
+import { bindUncopied } from '#platform/uncopied-bind.js';
 import type { Balance } from './account.js';
 import type { GroupExtension, SqlValue } from './group-extension.js';
 import {
   type GroupWrites,
   groupParameters,
+  type LateRow,
   lateParameters,
   type StoredKey,
   stateParameters,
 } from './group-parameters.js';
-import { type LateSum, lateSums } from './late-sums.js';
+import { lateSums } from './late-sums.js';
 import type { TransactionState, TransactionStatus } from './transaction.js';
 import { amountsOf } from './transaction-store.js';
+import { finishInTurns, type Pieces } from './turns.js';
 
 /**
  * All SQL of a commit group: two round trips on a connection that only the writer uses.
@@ -182,6 +185,7 @@ export class GroupConnection {
       pipeline: true,
     } as pg.ClientConfig);
     const connection = new GroupConnection(client);
+    bindUncopied((client as unknown as { connection: pg.Connection }).connection);
     await client.connect();
     return connection;
   }
@@ -256,12 +260,13 @@ export class GroupConnection {
 
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
-    const late = lateRows(writes);
-    const parameters = await groupParameters(writes);
+    const late = await finishInTurns(lateRows(writes));
+    const lates = late.length === 0 ? undefined : await finishInTurns(lateParameters(late));
+    const parameters = await finishInTurns(groupParameters(writes));
     const results = await this.#pipeline(
       () => [
         writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
-        late.length === 0 ? NOTHING : this.#client.query(WRITE_LATE_SUMS, lateParameters(late)),
+        lates ? this.#client.query(WRITE_LATE_SUMS, lates) : NOTHING,
         this.#client.query(WRITE_GROUP, parameters),
         ...writes.statements.map((statement) => this.#client.query(named(statement))),
         this.#client.query('COMMIT'),
@@ -374,11 +379,12 @@ function toState(row: Record<string, unknown>): StoredState {
   };
 }
 
-function lateRows(writes: GroupWrites): (LateSum & { merchantId: bigint })[] {
-  const byMerchant = Map.groupBy(writes.transactions, (written) => written.merchantId);
-  const rows = [...byMerchant].flatMap(([merchantId, written]) =>
-    lateSums(written.map(({ transaction }) => transaction)).map((sum) => ({ ...sum, merchantId })),
-  );
+function* lateRows(writes: GroupWrites): Pieces<LateRow[]> {
+  const rows: LateRow[] = [];
+  for (const [merchantId, written] of Map.groupBy(writes.transactions, (one) => one.merchantId)) {
+    const sums = yield* lateSums(written.map(({ transaction }) => transaction));
+    for (const sum of sums) rows.push({ ...sum, merchantId });
+  }
   // Two groups may share an account only one after the other (its balance is locked), so any order is free of deadlocks.
   return rows;
 }

@@ -2,11 +2,12 @@ import { PROBLEMS } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
 import { traceIdOf } from '#platform/tracing.js';
 import type { Decision, Refused } from './command.js';
-import { GroupDraft } from './group-draft.js';
+import { GroupDraft, touchedEntries } from './group-draft.js';
 import type { Answered, GroupExtension } from './group-extension.js';
 import type { GroupWrites, StoredKey } from './group-parameters.js';
 import type { LockedRows, TenantId } from './group-store.js';
 import type { Outcome, Refusal, Submission, SubmittedCommand } from './submission.js';
+import { type Pieces, Turn } from './turns.js';
 
 /**
  * What one commit group decides, in memory: rows locked in, rows to write out. Command by command; a refusal touches nobody
@@ -64,8 +65,9 @@ function sorted(rows: Map<bigint, Set<bigint>>): TenantId[] {
     .flatMap(([merchantId, ids]) => [...ids].sort(compare).map((id) => ({ merchantId, id })));
 }
 
+/** Of ids that differ: they are keys of maps and members of sets. */
 function compare(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  return a < b ? -1 : 1;
 }
 
 /** A submission whose commands could not be decided: it fails by itself. */
@@ -80,56 +82,68 @@ export interface DecidedGroup {
   writes: GroupWrites | undefined;
 }
 
-/** Decides every submission against the locked rows. Throws SnowflakeRefused when no id can be issued. */
-export function decideGroup(
+/** Decides every submission against the locked rows. Throws SnowflakeRefused when no id can be issued. A long one gives way to others. */
+export function* decideGroup(
   submissions: readonly Submission[],
   locked: LockedRows,
   ids: SnowflakeGenerator,
   token: bigint,
-): DecidedGroup {
+): Pieces<DecidedGroup> {
   const draft = new GroupDraft(locked, ids);
-  const outcomes = submissions.map((submission): Outcome | Failed => {
-    const { merchantId, idempotency } = submission;
-    const known = idempotency && draft.storedKey(merchantId, idempotency.key);
-    if (known) return replay(submission, known);
-    try {
-      return draft.allOrNothing((): Outcome => {
-        const decisions = decideAll(submission, draft);
-        const kept = idempotency && keyOf(submission, idempotency, decisions);
-        if (kept) draft.keep(kept);
-        return { kind: 'decided', decisions };
-      });
-    } catch (error) {
-      // Without ids nobody's commands can be decided.
-      if (error instanceof SnowflakeRefused) throw error;
-      return { kind: 'failed', error };
-    }
-  });
+  const turn = new Turn();
+  const outcomes: (Outcome | Failed)[] = [];
+  for (const submission of submissions) outcomes.push(yield* decideSubmission(submission, draft, turn));
   return { outcomes, writes: draft.writes(token) };
 }
 
+function* decideSubmission(submission: Submission, draft: GroupDraft, turn: Turn): Pieces<Outcome | Failed> {
+  const { merchantId, idempotency } = submission;
+  const known = idempotency && draft.storedKey(merchantId, idempotency.key);
+  if (known) return replay(submission, known);
+  const { mark } = draft;
+  try {
+    const decisions = yield* decideAll(submission, draft, turn);
+    const kept = idempotency && keyOf(submission, idempotency, decisions);
+    if (kept) draft.keep(kept);
+    return { kind: 'decided', decisions };
+  } catch (error) {
+    draft.undo(mark);
+    // Without ids nobody's commands can be decided.
+    if (error instanceof SnowflakeRefused) throw error;
+    return { kind: 'failed', error };
+  }
+}
+
 /** All decisions, or the one refusal of an atomic batch, which leaves nothing in the draft. */
-function decideAll(submission: Submission, draft: GroupDraft): (Decision | Answered)[] {
+function* decideAll(submission: Submission, draft: GroupDraft, turn: Turn): Pieces<(Decision | Answered)[]> {
   const { commands, mode } = submission;
+  const { mark } = draft;
   const decisions: (Decision | Answered)[] = [];
-  const decided = draft.allOrNothing(
-    () => {
-      for (const [index, command] of commands.entries()) {
-        const decision = decideOne(submission, draft, command);
-        if (!decision.accepted && mode === 'atomic') return failedAt(decision, index);
-        decisions.push(decision);
-      }
-      return decisions;
-    },
-    (result) => 'accepted' in result,
-  );
-  return 'accepted' in decided ? [decided] : decided;
+  for (const [index, command] of commands.entries()) {
+    const size = sizeOf(submission, command);
+    if (turn.isOverAfter(size)) yield;
+    const decision = decideOne(submission, draft, command);
+    if (!decision.accepted && mode === 'atomic') {
+      draft.undo(mark);
+      return [failedAt(decision, index)];
+    }
+    decisions.push(decision);
+    // To draft what is to be written was as much work again.
+    if (decision.accepted && turn.isOverAfter(size)) yield;
+  }
+  return decisions;
 }
 
 function decideOne(submission: Submission, draft: GroupDraft, command: SubmittedCommand): Decision | Answered {
   if (command.kind === 'malformed') return command.refused;
   if (command.kind === 'extended') return draft.extend(submission, command.extension, command.part);
   return draft.post(submission, command);
+}
+
+/** Entries, or how many an extension may well post. */
+function sizeOf(submission: Submission, command: SubmittedCommand): number {
+  if (command.kind === 'malformed') return 0;
+  return command.kind === 'extended' ? submission.accounts.size : touchedEntries(submission, command).length;
 }
 
 /** An atomic batch answers with its first failing problem, `errors[0].path` naming the transaction. */
