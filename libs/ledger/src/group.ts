@@ -1,5 +1,6 @@
 import { PROBLEMS } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
+import type { Idempotency } from '#platform/idempotency.js';
 import { traceIdOf } from '#platform/tracing.js';
 import type { Decision, Refused } from './command.js';
 import { GroupDraft, touchedEntries } from './group-draft.js';
@@ -156,14 +157,14 @@ function failedAt(refused: Refused, index: number): Refused {
 /** The row that answers the next request with the key; undefined where the key is not burnt. */
 function keyOf(
   submission: Submission,
-  idempotency: { key: string; requestSha256: Buffer },
+  { keepsRefusals, ...idempotency }: Idempotency,
   decisions: readonly (Decision | Answered)[],
 ): StoredKey | undefined {
   const key = { merchantId: submission.merchantId, ...idempotency };
   const [first] = decisions;
   if (!first) throw new Error('a submission without commands');
   if (submission.mode !== 'independent' && !first.accepted) {
-    if (NOT_STORED.has(first.code)) return undefined;
+    if (keepsRefusals === false || NOT_STORED.has(first.code)) return undefined;
     const response = JSON.stringify(refusalOf(first, submission));
     return { ...key, status: PROBLEMS[first.code].status, transactionId: null, response };
   }
