@@ -252,6 +252,7 @@ describe('duties', () => {
         accounts: [],
         keys: [],
         parents: [],
+        parts: new Map(),
       });
       const written = connection.writeAndCommit({
         token: old,
@@ -260,6 +261,7 @@ describe('duties', () => {
         states: [],
         keys: [],
         events: [],
+        statements: [],
       });
       await expect(written).rejects.toMatchObject({ code: '23514', constraint: 'write_fence_horizon' });
       await connection.close();

@@ -3,6 +3,7 @@ import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';
 import type { Balance } from './account.js';
+import type { GroupExtension, SqlValue } from './group-extension.js';
 import {
   type GroupWrites,
   groupParameters,
@@ -34,6 +35,15 @@ export interface LockedBalance extends Balance {
 }
 
 export interface StoredState extends TransactionState, TenantId {}
+
+/** What a group is decided from. */
+export interface LockedRows {
+  balances: LockedBalance[];
+  keys: StoredKey[];
+  states: StoredState[];
+  /** What each extension looked up. */
+  found: Map<GroupExtension, Record<string, unknown>[]>;
+}
 
 /**
  * The planner settings matter: a generic plan made while idempotency_keys was young and empty scans every key of the
@@ -210,9 +220,15 @@ export class GroupConnection {
     accounts: readonly TenantId[];
     keys: readonly { merchantId: bigint; key: string }[];
     parents: readonly TenantId[];
-  }): Promise<{ balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] }> {
+    parts: ReadonlyMap<GroupExtension, readonly { merchantId: bigint; part: unknown }[]>;
+  }): Promise<LockedRows> {
     const { accounts, keys, parents } = group;
-    const [, , , locked, found, stood] = await this.#pipeline(() => [
+    const lookUps = [...group.parts].flatMap(([extension, parts]) =>
+      extension.lookUp
+        ? [{ extension, statement: { text: extension.lookUp.text, values: extension.lookUp.values(parts) } }]
+        : [],
+    );
+    const [, , , locked, known, stood, ...found] = await this.#pipeline(() => [
       this.#client.query('BEGIN'),
       this.#client.query(ENTER_GROUP, [`{${group.merchantIds.join(',')}}`, String(group.timeoutMs)]),
       this.#client.query(LOCK_MERCHANTS, [int8Array(group.merchantIds)]),
@@ -232,11 +248,13 @@ export class GroupConnection {
             int8Array(parents.map((p) => p.merchantId)),
             int8Array(parents.map((p) => p.id)),
           ]),
+      ...lookUps.map(({ statement }) => this.#client.query(named(statement))),
     ]);
     return {
       balances: (locked?.rows ?? []).map(toBalance),
-      keys: (found?.rows ?? []).map(toKey),
+      keys: (known?.rows ?? []).map(toKey),
       states: (stood?.rows ?? []).map(toState),
+      found: new Map(lookUps.map(({ extension }, index) => [extension, found[index]?.rows ?? []])),
     };
   }
 
@@ -245,11 +263,12 @@ export class GroupConnection {
     const late = await finishInTurns(lateRows(writes));
     const lates = late.length === 0 ? undefined : await finishInTurns(lateParameters(late));
     const parameters = await finishInTurns(groupParameters(writes));
-    const [, , , committed] = await this.#pipeline(
+    const results = await this.#pipeline(
       () => [
         writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
         lates ? this.#client.query(WRITE_LATE_SUMS, lates) : NOTHING,
         this.#client.query(WRITE_GROUP, parameters),
+        ...writes.statements.map((statement) => this.#client.query(named(statement))),
         this.#client.query('COMMIT'),
       ],
       (error) => {
@@ -257,6 +276,7 @@ export class GroupConnection {
           throw new AmbiguousCommit(error);
       },
     );
+    const committed = results.at(-1);
     if (committed?.command !== 'COMMIT') throw new Error(`COMMIT was answered by ${committed?.command}`);
   }
 
@@ -310,6 +330,18 @@ export class AmbiguousCommit extends Error {
 }
 
 const NOTHING: Promise<pg.QueryResult> = Promise.resolve({ command: '', rowCount: 0, oid: 0, fields: [], rows: [] });
+
+/** Names of the extensions' statements, by their texts. Two that shared a name would be one that is never sent. */
+const NAMES = new Map<string, string>();
+
+function named(statement: { text: string; values: SqlValue[] }): pg.QueryConfig {
+  let name = NAMES.get(statement.text);
+  if (name === undefined) {
+    name = `extension-${NAMES.size}`;
+    NAMES.set(statement.text, name);
+  }
+  return { name, ...statement };
+}
 
 function toBalance(row: Record<string, unknown>): LockedBalance {
   return {
