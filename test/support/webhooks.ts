@@ -1,5 +1,6 @@
 import type { Clock } from '#kernel/clock.js';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { MerchantLog } from '#outbox/append.js';
 import type { EventType } from '#outbox/catalogue.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
 import { positionText } from '#outbox/event-log.js';
@@ -125,13 +126,14 @@ export class TestWebhooks {
     count: number,
     { type = 'account.created', traceContext }: { type?: EventType; traceContext?: string } = {},
   ): Promise<void> {
-    await this.database.transaction({ merchantIds: [merchantId] }, Deadline.after(20_000), (client) =>
-      client.query({
+    await this.database.transaction({ merchantIds: [merchantId] }, Deadline.after(20_000), async (client) => {
+      await MerchantLog.lock(client, merchantId);
+      await client.query({
         text: `INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
                SELECT $1, $2, 1, date_trunc('milliseconds', now()), $3, json_build_object('n', n) FROM generate_series(1, $4) n`,
         values: [merchantId, type, traceContext ?? null, count],
-      }),
-    );
+      });
+    });
   }
 
   /** The merchants' log, in its order. */
@@ -145,9 +147,9 @@ export class TestWebhooks {
     }));
   }
 
-  /** The webhook-ids of a merchant's events, in the log's order. */
+  /** The webhook-ids of what `append` appended to a merchant's log, in its order. */
   async messageIds(merchantId: bigint): Promise<string[]> {
-    return (await this.log(merchantId)).map(positionText);
+    return (await this.log(merchantId)).filter(({ type }) => !type.startsWith('webhook_endpoint.')).map(positionText);
   }
 
   /** Hands the whole log of the merchants to the consumer, once more each time, in one transaction. */

@@ -1,5 +1,5 @@
 import { setImmediate as othersTurn } from 'node:timers/promises';
-import type { NewEvent } from '#outbox/event.js';
+import { type EventRow, eventColumns } from '#outbox/append.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { Balance } from './account.js';
 import type { LateSum } from './late-sums.js';
@@ -23,7 +23,7 @@ export interface GroupWrites {
   balances: { merchantId: bigint; accountId: bigint; balance: Balance }[];
   states: { merchantId: bigint; transactionId: bigint; expiresAtMs: number | undefined; value: TransactionState }[];
   keys: StoredKey[];
-  events: NewEvent[];
+  events: EventRow[];
 }
 
 export function lateParameters(rows: (LateSum & { merchantId: bigint })[]): Buffer[] {
@@ -101,12 +101,7 @@ function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {
   yield int8Array(lines.map((l) => l.entry.pendingCredits));
   yield timestamptzArray(lines.map((l) => l.transaction.effectiveAtMs));
   yield textArray(lines.map((l) => l.transaction.type));
-  yield int8Array(events.map((e) => e.merchantId));
-  yield textArray(events.map((e) => e.type));
-  yield int2Array(events.map((e) => e.version));
-  yield timestamptzArray(events.map((e) => e.occurredAtMs));
-  yield textArray(events.map((e) => e.traceContext));
-  yield textArray(events.map((e) => e.data));
+  yield* eventColumns(events);
   yield int8Array(keys.map((k) => k.merchantId));
   yield textArray(keys.map((k) => k.key));
   yield byteaArray(keys.map((k) => k.requestSha256));

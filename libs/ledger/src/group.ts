@@ -1,10 +1,11 @@
 import { PROBLEMS } from '#kernel/problem.js';
 import { type SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { eventRow } from '#outbox/append.js';
 import { traceIdOf, traceparentOf } from '#platform/tracing.js';
 import type { Account, Balance } from './account.js';
 import type { Accepted, Book, Command, Decision, Parent, Refused } from './command.js';
 import { decide } from './decide.js';
-import { accountStatusEvent, transactionEvent } from './events.js';
+import { transactionEvent } from './events.js';
 import type { GroupWrites, StoredKey } from './group-parameters.js';
 import type { LockedBalance, StoredState, TenantId } from './group-store.js';
 import type { Outcome, Refusal, Submission } from './submission.js';
@@ -204,11 +205,13 @@ function collect(
   for (const state of states) writes.states.push({ merchantId, ...state });
   if (transaction) {
     writes.transactions.push({ merchantId, transaction });
-    writes.events.push(transactionEvent(merchantId, transaction, snowflakeTimeMs(transaction.id), traceContext));
+    const told = { occurredAtMs: snowflakeTimeMs(transaction.id), traceContext };
+    writes.events.push(eventRow(merchantId, transactionEvent(transaction, told)));
   } else {
     for (const [accountId, { closed }] of decision.balances) {
       const type = closed ? 'account.closed' : 'account.reopened';
-      writes.events.push(accountStatusEvent(type, merchantId, accountId, snowflakeTimeMs(ids.next()), traceContext));
+      const told = { occurredAtMs: snowflakeTimeMs(ids.next()), traceContext };
+      writes.events.push(eventRow(merchantId, { type, data: { account_id: String(accountId) }, ...told }));
     }
   }
 }
