@@ -26,8 +26,8 @@ export const EVENT_MUTANTS = [
     ['an append forgets the lock', 'await client.query({ ...LOCK_MERCHANTS, values: [int8Array([merchantId])] });', ''],
     [
       'an append locks nobody',
-      'SELECT lock_merchants($1)',
-      "SELECT set_config('counterfoil.locked_merchants', $1::bigint[]::text, true)",
+      "text: 'SELECT lock_merchants($1)'",
+      "text: `SELECT set_config('counterfoil.locked_merchants', $1::bigint[]::text, true)`",
     ],
   ]),
   inFile('libs/ledger/src/create-account.command.ts', PRODUCERS, [
