@@ -6,13 +6,15 @@ import type { Balance } from './account.js';
 import {
   type GroupWrites,
   groupParameters,
+  type LateRow,
   lateParameters,
   type StoredKey,
   stateParameters,
 } from './group-parameters.js';
-import { type LateSum, lateSums } from './late-sums.js';
+import { lateSums } from './late-sums.js';
 import type { TransactionState, TransactionStatus } from './transaction.js';
 import { amountsOf } from './transaction-store.js';
+import { finishInTurns, type Pieces } from './turns.js';
 
 /**
  * All SQL of a commit group: two round trips on a connection that only the writer uses.
@@ -225,12 +227,13 @@ export class GroupConnection {
 
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
-    const late = lateRows(writes);
-    const parameters = await groupParameters(writes);
+    const late = await finishInTurns(lateRows(writes));
+    const lates = late.length === 0 ? undefined : await finishInTurns(lateParameters(late));
+    const parameters = await finishInTurns(groupParameters(writes));
     const [, , , committed] = await this.#pipeline(
       () => [
         writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
-        late.length === 0 ? NOTHING : this.#client.query(WRITE_LATE_SUMS, lateParameters(late)),
+        lates ? this.#client.query(WRITE_LATE_SUMS, lates) : NOTHING,
         this.#client.query(WRITE_GROUP, parameters),
         this.#client.query('COMMIT'),
       ],
@@ -329,11 +332,12 @@ function toState(row: Record<string, unknown>): StoredState {
   };
 }
 
-function lateRows(writes: GroupWrites): (LateSum & { merchantId: bigint })[] {
-  const byMerchant = Map.groupBy(writes.transactions, (written) => written.merchantId);
-  const rows = [...byMerchant].flatMap(([merchantId, written]) =>
-    lateSums(written.map(({ transaction }) => transaction)).map((sum) => ({ ...sum, merchantId })),
-  );
+function* lateRows(writes: GroupWrites): Pieces<LateRow[]> {
+  const rows: LateRow[] = [];
+  for (const [merchantId, written] of Map.groupBy(writes.transactions, (one) => one.merchantId)) {
+    const sums = yield* lateSums(written.map(({ transaction }) => transaction));
+    for (const sum of sums) rows.push({ ...sum, merchantId });
+  }
   // Two groups may share an account only one after the other (its balance is locked), so any order is free of deadlocks.
   return rows;
 }
