@@ -3,7 +3,7 @@ import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { MerchantLog } from '#outbox/append.js';
 import type { EventType } from '#outbox/catalogue.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
-import { positionText } from '#outbox/event-log.js';
+import { positionText } from '#outbox/position.js';
 import { readConfig } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Answering, IdempotentRequests } from '#platform/idempotency.js';

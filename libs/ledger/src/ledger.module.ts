@@ -1,7 +1,7 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { CommitHints } from '#outbox/commit-hints.js';
+import { CommitHints } from '#outbox/hints.js';
 import { Database } from '#platform/postgres.js';
 import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
 import { AccountDirectory } from './account-directory.js';

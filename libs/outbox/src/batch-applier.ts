@@ -2,8 +2,8 @@ import { Deadline } from '#platform/deadline.js';
 import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
 import { type Consumer, type LoggedEvent, Unprocessable } from './consumer.js';
 import { parkEvent, parkedMerchants } from './dead-letter-store.js';
+import { readRange } from './event-log.js';
 import { HandlerCall } from './handler-call.js';
-import { readLog } from './log-store.js';
 import { isBefore, type Position } from './position.js';
 import { type Claim, ClaimLost, ConsumerPosition } from './position-store.js';
 
@@ -120,7 +120,7 @@ export class BatchApplier {
   ): Promise<Page> {
     const deadline = this.#deadline();
     return this.#transaction(async (client) => {
-      const events = await readLog(client, { partition }, { after: claim.position, upTo, limit });
+      const events = await readRange(client, { partition }, { after: claim.position, upTo, limit });
       const end = events.length < limit ? upTo : (events.at(-1) as LoggedEvent);
       await position.move(client, claim.position, end, isBefore(end, upTo));
       const due = events.length > 0 ? await enterUnparked(client, this.#consumer.name, events, deadline) : [];
@@ -138,7 +138,7 @@ export class BatchApplier {
   ): Promise<Page> {
     const deadline = this.#deadline();
     return this.#transaction(async (client) => {
-      const [event] = await readLog(client, { partition }, { after: claim.position, upTo, limit: 1 });
+      const [event] = await readRange(client, { partition }, { after: claim.position, upTo, limit: 1 });
       const end = event ?? upTo;
       await position.move(client, claim.position, end, false);
       if (!event) return { events: [], end };

@@ -4,8 +4,7 @@ import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
-import { CommitHints } from './commit-hints.js';
-import { HintSender } from './hint.js';
+import { CommitHints, HintSender } from './hints.js';
 import { LogWatch } from './log-watch.js';
 
 const HINT_SENDER = Symbol('HintSender');

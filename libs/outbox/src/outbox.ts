@@ -9,7 +9,7 @@ import type { Consumer } from './consumer.js';
 import { ConsumerHost } from './consumer-host.js';
 import { ConsumerQueue, queueConnection, queuePrefix, workerConnection } from './consumer-queue.js';
 import type { ProcessOptions } from './handler-process.js';
-import { HintReceiver } from './hint.js';
+import { HintReceiver } from './hints.js';
 import { HoldBack } from './hold-back.js';
 import { Relay, type RelayTarget } from './relay.js';
 import { RelayLease } from './relay-lease.js';

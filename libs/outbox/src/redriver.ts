@@ -11,8 +11,8 @@ import {
   parkedPosition,
   settleLetter,
 } from './dead-letter-store.js';
+import { readEventAt, readRange } from './event-log.js';
 import { HandlerCall } from './handler-call.js';
-import { readEventAt, readLog } from './log-store.js';
 import { ClaimLost, type ConsumerPosition } from './position-store.js';
 
 export interface CatchUp extends FreeStream {
@@ -113,7 +113,7 @@ export class Redriver {
       const upTo = await position.hold(client);
       const after = await parkedPosition(client, merchantId, name);
       if (!after) return true;
-      const events = await readLog(client, { merchantId }, { after, upTo, limit });
+      const events = await readRange(client, { merchantId }, { after, upTo, limit });
       if (events.length > 0) await call.apply(this.#consumer, client, events);
       const hasCaughtUp = events.length < limit;
       await moveParked(client, merchantId, name, hasCaughtUp ? undefined : events.at(-1));
@@ -155,6 +155,6 @@ export async function parkNext(
   const upTo = await position.hold(client);
   const before = await parkedPosition(client, merchantId, consumer.name);
   if (!before) return;
-  const [event] = await readLog(client, { merchantId }, { after: before, upTo, limit: 1 });
+  const [event] = await readRange(client, { merchantId }, { after: before, upTo, limit: 1 });
   if (event) await parkEvent(client, consumer, event, { id: letter.id, tries: 1, error: letter.error, before });
 }

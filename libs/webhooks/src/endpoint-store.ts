@@ -1,6 +1,6 @@
 import { notFound } from '#kernel/problem.js';
 import type { EventType } from '#outbox/catalogue.js';
-import { positionText } from '#outbox/event-log.js';
+import { positionText } from '#outbox/position.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import {
