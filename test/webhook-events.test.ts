@@ -9,7 +9,7 @@ import {
   EnableWebhookEndpointHandler,
   type EndpointWithSecret,
 } from '#webhooks/endpoint.commands.js';
-import type { WebhookEndpoint } from '#webhooks/endpoint.js';
+import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { status, WebhookSink } from './support/webhook-sink.js';
 import { asItIs, TestWebhooks, webhookSettings } from './support/webhooks.js';

@@ -16,7 +16,7 @@ import {
   EnableWebhookEndpointCommand,
   EnableWebhookEndpointHandler,
 } from '#webhooks/endpoint.commands.js';
-import type { WebhookEndpoint } from '#webhooks/endpoint.js';
+import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import type { Bystander } from './bystander.js';
 import { postedId, transfer } from './ledger.js';
 import { until } from './until.js';

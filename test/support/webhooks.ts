@@ -11,6 +11,7 @@ import { createLogger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { WebhookSettings } from '#platform/webhook-settings.js';
+import { listDeliveries, type WebhookDelivery } from '#webhooks/deliveries.js';
 import { DeliveryStore } from '#webhooks/delivery-store.js';
 import { DueHints } from '#webhooks/due-hints.js';
 import {
@@ -20,8 +21,7 @@ import {
   RotateWebhookSecretCommand,
   RotateWebhookSecretHandler,
 } from '#webhooks/endpoint.commands.js';
-import type { Ordering, WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
-import { getEndpoint, listDeliveries } from '#webhooks/endpoint-store.js';
+import { getEndpoint, type Ordering, type WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { PublicHttp } from '#webhooks/public-http.js';
 import { WebhookSender } from '#webhooks/sender.js';

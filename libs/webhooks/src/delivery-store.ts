@@ -2,7 +2,7 @@ import { MerchantLog, type NewEvent } from '#outbox/append.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import type { DisabledReason, Ordering } from './endpoint.js';
+import type { DisabledReason, Ordering } from './endpoint-store.js';
 
 /** Bounds one statement of the sender. */
 const STATEMENT_DEADLINE_MS = 5_000;

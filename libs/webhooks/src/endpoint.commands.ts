@@ -8,19 +8,18 @@ import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { traceparentOf } from '#platform/tracing.js';
 import type { WebhookSettings } from '#platform/webhook-settings.js';
+import { endpointOfDelivery, findDelivery, makeDueAgain, type WebhookDelivery } from './deliveries.js';
 import { DueHints } from './due-hints.js';
-import type { Ordering, WebhookDelivery, WebhookEndpoint } from './endpoint.js';
 import {
   deleteEndpoint,
   enableEndpoint,
-  endpointOfDelivery,
-  findDelivery,
   insertEndpoint,
   insertSecret,
   lockEndpoint,
-  makeDueAgain,
+  type Ordering,
   retireSecrets,
   signingSecrets,
+  type WebhookEndpoint,
 } from './endpoint-store.js';
 import { endpointUrl, UrlRefused } from './endpoint-url.js';
 import { newKey, secretOf } from './signature.js';
