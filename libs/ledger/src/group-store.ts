@@ -2,6 +2,7 @@ import pg from 'pg';
 import { insertEvents, LOCK_MERCHANTS } from '#outbox/append.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
+import { bindUncopied } from '#platform/uncopied-bind.js';
 import type { Balance } from './account.js';
 import {
   type GroupWrites,
@@ -161,6 +162,7 @@ export class GroupConnection {
       pipeline: true,
     } as pg.ClientConfig);
     const connection = new GroupConnection(client);
+    bindUncopied((client as unknown as { connection: pg.Connection }).connection);
     await client.connect();
     return connection;
   }
