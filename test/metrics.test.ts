@@ -161,7 +161,7 @@ describe('/metrics of the worker', () => {
     const logger = createLogger({ level: 'silent', service: 'test' });
     const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
     const worker = await NestFactory.createApplicationContext(
-      WorkerModule.with({ config, logger, telemetry, service: 'worker' }, sourceProcess()),
+      await WorkerModule.with({ config, logger, telemetry, service: 'worker' }, { process: sourceProcess() }),
       { logger: false, abortOnError: false },
     );
     const url = `http://127.0.0.1:${port}`;

@@ -8,16 +8,12 @@ import { LedgerError } from '#kernel/problem.js';
 import { queueConnection, queueName, queuePrefix } from '#outbox/consumer-queue.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
-import { DailySummaries } from '#summaries/daily-summaries.js';
 import type { Authenticator } from '#tenancy/authenticator.js';
-import { WebhookFanOut } from '#webhooks/fan-out.js';
+import { consumersOf, ROOMS, reactorsOf } from '../../rooms.js';
 import { keyOf } from './lifecycle.js';
 import { sendProblem } from './problems.js';
 
 const PATH = '/board';
-/** Consumers whose queues are shown. A test compares them with those that the worker runs. */
-export const BOARD_CONSUMERS: readonly string[] = [new DailySummaries().name, new WebhookFanOut().name];
-
 export interface BoardParts {
   config: Config;
   logger: Logger;
@@ -33,8 +29,8 @@ export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void
   if (redisQueueUrl === undefined) return;
   const connection = queueConnection(redisQueueUrl);
   const prefix = queuePrefix(databaseRuntimeUrl);
-  const queues = BOARD_CONSUMERS.map((consumer) => {
-    const queue = new Queue(queueName(consumer), { connection, prefix, skipMetasUpdate: true });
+  const queues = [...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => {
+    const queue = new Queue(queueName(name), { connection, prefix, skipMetasUpdate: true });
     // Whoever looks is told; without a listener the event would end the process.
     queue.on('error', () => undefined);
     return queue;
