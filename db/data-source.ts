@@ -17,6 +17,11 @@ import { LogEpochs1764410000000 } from './migrations/1764410000000-log-epochs.js
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
 import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 import { EventPlaces1764500200000 } from './migrations/1764500200000-event-places.js';
+import {
+  DueRows1764504000000,
+  FillDueRows1764504000001,
+  HoldsAreDueRows1764504000002,
+} from './migrations/1764504000000-due-rows.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -36,6 +41,9 @@ export const MIGRATIONS = [
   MovedBalances1764500000000,
   Rights1764500100000,
   EventPlaces1764500200000,
+  DueRows1764504000000,
+  FillDueRows1764504000001,
+  HoldsAreDueRows1764504000002,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

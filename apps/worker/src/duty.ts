@@ -13,6 +13,7 @@ const PERSISTS_FROM = 3;
 export class Duty {
   readonly #name: string;
   readonly #intervalMs: number;
+  readonly #nextInMs: () => number | undefined;
   readonly #round: () => Promise<unknown>;
   readonly #logger: Logger;
   #timer: NodeJS.Timeout | undefined;
@@ -20,9 +21,17 @@ export class Duty {
   #stopped = false;
   #failures = 0;
 
-  constructor(options: { name: string; intervalMs: number; round: () => Promise<unknown>; logger: Logger }) {
+  /** `nextInMs`: when a round knows that the next one is needed sooner than the interval. */
+  constructor(options: {
+    name: string;
+    intervalMs: number;
+    nextInMs?: () => number | undefined;
+    round: () => Promise<unknown>;
+    logger: Logger;
+  }) {
     this.#name = options.name;
     this.#intervalMs = options.intervalMs;
+    this.#nextInMs = options.nextInMs ?? (() => undefined);
     this.#round = options.round;
     this.#logger = options.logger;
   }
@@ -41,7 +50,8 @@ export class Duty {
 
   #schedule(): void {
     if (this.#stopped) return;
-    const waitMs = this.#intervalMs * (1 + JITTER * (2 * Math.random() - 1));
+    const intervalMs = this.#intervalMs * (1 + JITTER * (2 * Math.random() - 1));
+    const waitMs = Math.min(intervalMs, this.#nextInMs() ?? Infinity);
     this.#timer = setTimeout(() => {
       this.#running = this.#once();
     }, waitMs);

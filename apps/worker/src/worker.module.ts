@@ -7,8 +7,7 @@ import { BalanceInvalidation } from '#balances/invalidation.js';
 import { BalanceMonitor } from '#balances/monitor.js';
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { expireDueHolds } from '#ledger/expiry.js';
-import { FailedExpiries } from '#ledger/failed-expiries.js';
+import { holdExpiry } from '#ledger/expiry.js';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
 import { Writer } from '#ledger/writer.js';
@@ -20,6 +19,7 @@ import { Outbox } from '#outbox/outbox.js';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { forgetEvents } from '#outbox/retention.js';
 import type { Config } from '#platform/config.js';
+import type { DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
@@ -93,7 +93,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
     const due = new DueHints(config);
     this.#dueHints = { sender: due, receiver: receiveDueHints(config, logger, () => webhooks.wake()) };
     const backlog = new WebhookBacklog(database);
-    const expiries = new FailedExpiries(logger);
+    const expiries = holdExpiry(database, this.commands, logger);
     const outbox = new Outbox({
       config,
       database,
@@ -122,7 +122,8 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       {
         name: 'expire holds',
         intervalMs: config.expiryIntervalMs,
-        round: () => expireDueHolds(database, this.commands, expiries),
+        nextInMs: () => expiries.nextInMs,
+        round: () => expiries.round(),
       },
       {
         name: 'purge idempotency keys',
@@ -177,7 +178,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
   #serveMetrics(
     outbox: Outbox,
     webhooks: Parameters<typeof addWebhookMetrics>[1],
-    expiries: FailedExpiries,
+    expiries: DueWork,
     monitor: BalanceMonitor | undefined,
   ): Promise<MetricsServer> {
     const { cache, config, database, writer } = this;
@@ -187,7 +188,7 @@ export class WorkerModule implements OnApplicationBootstrap, OnModuleDestroy {
       'Postings that wait for their commit group, or for their balances to be told.',
       () => writer.waiting,
     );
-    metrics.counter('counterfoil_expiry_failures_total', 'Holds that could not be expired.', () => expiries.total);
+    metrics.counter('counterfoil_expiry_failures_total', 'Holds that could not be expired.', () => expiries.failures);
     metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
     if (cache) addBalanceMetrics(metrics, cache);
     if (monitor) addMonitorMetrics(metrics, monitor);

@@ -16,12 +16,19 @@ export interface StoredKey {
   response: string | null;
 }
 
+export interface StateRow {
+  merchantId: bigint;
+  transactionId: bigint;
+  expiresAtMs: number | undefined;
+  value: TransactionState;
+}
+
 export interface GroupWrites {
   /** Snowflake, unique per attempt: decides an ambiguous COMMIT. */
   token: bigint;
   transactions: { merchantId: bigint; transaction: Transaction }[];
   balances: { merchantId: bigint; accountId: bigint; balance: Balance }[];
-  states: { merchantId: bigint; transactionId: bigint; expiresAtMs: number | undefined; value: TransactionState }[];
+  states: StateRow[];
   keys: StoredKey[];
   events: NewEvent[];
 }
@@ -40,16 +47,18 @@ export function lateParameters(rows: (LateSum & { merchantId: bigint })[]): Buff
   ];
 }
 
-export function stateParameters(rows: GroupWrites['states']): Buffer[] {
-  // One row per transaction: a later command of the same group overrides an earlier one.
-  const newest = [...new Map(rows.map((row) => [`${row.merchantId}:${row.transactionId}`, row])).values()];
+/** One row per transaction: a later command of the same group overrides an earlier one. */
+export function newestStates(rows: readonly StateRow[]): StateRow[] {
+  return [...new Map(rows.map((row) => [`${row.merchantId}:${row.transactionId}`, row])).values()];
+}
+
+export function stateParameters(newest: readonly StateRow[]): Buffer[] {
   return [
     int8Array(newest.map((row) => row.merchantId)),
     int8Array(newest.map((row) => row.transactionId)),
     textArray(newest.map((row) => row.value.status)),
     int8Array(newest.map((row) => row.value.remaining)),
     int8Array(newest.map((row) => row.value.reversed)),
-    timestamptzArray(newest.map((row) => row.expiresAtMs)),
     textArray(newest.map((row) => `{${row.value.left.join(',')}}`)),
   ];
 }
