@@ -199,6 +199,27 @@ describe('duties', () => {
       expect(await statusOf(merchant, id)).toBe('expired');
     });
 
+    test('a hold is due for as long as it holds something, and no longer', async () => {
+      const [merchant] = merchants as [bigint];
+      const accountsOf = await pair(merchant);
+      const [captured, voided] = [
+        await hold(merchant, accountsOf, tomorrow()),
+        await hold(merchant, accountsOf, tomorrow()),
+      ];
+      const capture = (amount: bigint) =>
+        one.move(merchant, { kind: 'capture', parentId: captured, amount, final: false });
+      const areDue = async () => {
+        const text = 'SELECT subject_id FROM due_rows WHERE subject_id = ANY ($1) ORDER BY 1';
+        return (await bystander.client.query(text, [[captured, voided]])).rows.map(({ subject_id: id }) => BigInt(id));
+      };
+      postedId(await capture(4n));
+      expect(await areDue()).toEqual([captured, voided]);
+      postedId(await capture(6n));
+      expect(await areDue()).toEqual([voided]);
+      postedId(await one.move(merchant, { kind: 'void', parentId: voided }));
+      expect(await areDue()).toEqual([]);
+    });
+
     test('a capture and an expiry at the same time: one of them', async () => {
       const [merchant] = merchants as [bigint];
       const accountsOf = await pair(merchant);
