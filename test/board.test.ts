@@ -1,18 +1,18 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import { ConsumerQueue, queueConnection, queuePrefix } from '#outbox/consumer-queue.js';
+import { ConsumerQueue } from '#outbox/consumer-queue.js';
+import { Queues } from '#platform/queues.js';
 import { BOARD_CONSUMERS } from '../apps/api/src/board.js';
 import { CONSUMERS } from '../apps/worker/src/consumers.js';
 import { type Answer, OPERATOR_KEY, TestApi } from './support/api.js';
 
 let api: TestApi;
 let queue: ConsumerQueue;
-let connection: ReturnType<typeof queueConnection>;
+let queues: Queues;
 
 beforeAll(async () => {
   api = await TestApi.start({ environment: { REDIS_QUEUE_URL: inject('redisQueueUrl') } });
-  const options = { prefix: queuePrefix(api.on.runtimeUrl), stretch: 10, from: 'beginning' } as const;
-  connection = queueConnection(inject('redisQueueUrl'));
-  queue = new ConsumerQueue('daily_summaries', connection, options);
+  queues = new Queues(inject('redisQueueUrl'), api.on.runtimeUrl);
+  queue = new ConsumerQueue('daily_summaries', queues, { stretch: 10, from: 'beginning' });
   const [after, upTo] = [
     { xid: 0n, seq: 0n },
     { xid: 7n, seq: 70n },
@@ -22,8 +22,7 @@ beforeAll(async () => {
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(async () => {
   await queue.queue.obliterate({ force: true });
-  await queue.close();
-  connection.disconnect();
+  await queues.close();
   await api.stop();
 });
 

@@ -26,6 +26,20 @@ export const CORE_MUTANTS = [
   ...inFile('libs/ledger/src/writer.ts', 'test/faults.test.ts', [
     ['a group that is not settled is unfenced', 'if (error instanceof Unsettled) fenced.leave(); else await', 'await'],
   ]),
+  ...inFile('libs/kernel/src/business-day.ts', 'test/business-days.test.ts', [
+    [
+      'a skipped cut-off is moved by the gap',
+      'Math.max(atMs, localMs - minutes * MINUTE_MS)',
+      'localMs - minutes * MINUTE_MS',
+    ],
+    ['a cut-off at noon ends its own day', 'cutoffMs > NOON_MS', 'cutoffMs >= NOON_MS'],
+    ['the clock is looked at too late', 'localMs - MOST_AHEAD_MS', 'localMs + HOUR_MS'],
+    ['the end of a day is its own', 'if (atMs < end)', 'if (atMs <= end)'],
+  ]),
+  ...inFile('libs/platform/src/queues.ts', 'test/queues.test.ts', [
+    ['databases share their queues', '`{counterfoil-${new URL(databaseUrl).pathname.slice(1)}}`', "'{counterfoil}'"],
+    ['whoever looks writes', ', skipMetasUpdate: true', ''],
+  ]),
   ...inFile('libs/platform/src/due-work.ts', 'test/due-rows.test.ts', [
     ['a database that is away is the row’s failure', "is: isAway(error) ? 'away' : 'failed'", "is: 'failed'"],
     [

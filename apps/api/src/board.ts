@@ -2,12 +2,12 @@ import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Queue } from 'bullmq';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LedgerError } from '#kernel/problem.js';
-import { queueConnection, queueName, queuePrefix } from '#outbox/consumer-queue.js';
+import { queueName } from '#outbox/consumer-queue.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
+import { Queues } from '#platform/queues.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import type { Authenticator } from '#tenancy/authenticator.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
@@ -31,18 +31,11 @@ export interface BoardParts {
 export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void {
   const { redisQueueUrl, databaseRuntimeUrl } = parts.config;
   if (redisQueueUrl === undefined) return;
-  const connection = queueConnection(redisQueueUrl);
-  const prefix = queuePrefix(databaseRuntimeUrl);
-  const queues = BOARD_CONSUMERS.map((consumer) => {
-    const queue = new Queue(queueName(consumer), { connection, prefix, skipMetasUpdate: true });
-    // Whoever looks is told; without a listener the event would end the process.
-    queue.on('error', () => undefined);
-    return queue;
-  });
+  const queues = new Queues(redisQueueUrl, databaseRuntimeUrl);
   const board = new FastifyAdapter();
   board.setBasePath(PATH);
   createBullBoard({
-    queues: queues.map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
+    queues: BOARD_CONSUMERS.map((name) => new BullMQAdapter(queues.view(queueName(name)), { readOnlyMode: true })),
     serverAdapter: board,
     options: { uiConfig: { boardTitle: 'Counterfoil' } },
   });
@@ -55,10 +48,7 @@ export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void
     },
     { prefix: PATH },
   );
-  fastify.addHook('onClose', async () => {
-    await Promise.all(queues.map((queue) => queue.close().catch(() => undefined)));
-    connection.disconnect();
-  });
+  fastify.addHook('onClose', () => queues.close());
 }
 
 /** The answer is sent here: the board has an error handler of its own, which knows no problems. */

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { ROOT_CONTEXT, TraceFlags, trace } from '@opentelemetry/api';
-import { DelayedError, type Job, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
+import { DelayedError, type Job, type Worker } from 'bullmq';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database, Scope, TransactionClient } from '#platform/postgres.js';
+import type { Queues } from '#platform/queues.js';
 import { spanTime, tracer } from '#platform/tracing.js';
 import type { ApplierOptions, RunOutcome } from './batch-applier.js';
 import type { Task } from './consumer-process.js';
@@ -24,7 +24,6 @@ const STATEMENT_DEADLINE_MS = 5_000;
 const SILENCE_MARGIN_MS = 1_000;
 
 export interface HostOptions {
-  prefix: string;
   /** A job whose worker does not prolong its lock for so long is another worker's. */
   jobLockMs: number;
   databaseUrl: string;
@@ -49,7 +48,7 @@ export class ConsumerHost {
 
   constructor(
     consumer: string,
-    parts: { connection: Redis; database: Database; ids: SnowflakeGenerator; logger: Logger; onApplied: () => void },
+    parts: { queues: Queues; database: Database; ids: SnowflakeGenerator; logger: Logger; onApplied: () => void },
     options: HostOptions,
   ) {
     this.#consumer = consumer;
@@ -63,15 +62,12 @@ export class ConsumerHost {
       { consumer, databaseUrl, connectTimeoutMs, applier },
       { ...options.process, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
     );
-    this.#worker = new Worker<BatchJob>(queueName(consumer), (job, token) => this.#apply(job, token), {
-      connection: parts.connection,
-      prefix: options.prefix,
+    this.#worker = parts.queues.worker<BatchJob>(queueName(consumer), (job, token) => this.#apply(job, token), {
       ...RETRIES,
       concurrency: 1,
       lockDuration: options.jobLockMs,
       stalledInterval: options.jobLockMs,
     });
-    this.#worker.on('error', (error) => this.#logger.debug({ err: error, consumer }, 'the queue is away'));
   }
 
   get consumer(): string {

@@ -1,13 +1,13 @@
-import type { Redis } from 'ioredis';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Config } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Labels, Metrics } from '#platform/metrics.js';
 import type { Database } from '#platform/postgres.js';
+import { Queues } from '#platform/queues.js';
 import type { Consumer } from './consumer.js';
 import { ConsumerHost } from './consumer-host.js';
-import { ConsumerQueue, queueConnection, queuePrefix, workerConnection } from './consumer-queue.js';
+import { ConsumerQueue } from './consumer-queue.js';
 import type { ProcessOptions } from './handler-process.js';
 import { HintReceiver } from './hint.js';
 import { HoldBack } from './hold-back.js';
@@ -42,7 +42,7 @@ export class Outbox {
   readonly #relays: Relay[];
   readonly #queues: ConsumerQueue[] = [];
   readonly #hosts: ConsumerHost[] = [];
-  readonly #connections: Redis[] = [];
+  readonly #bull: Queues | undefined;
   readonly #hints: HintReceiver | undefined;
   #backlogs = new Map<string, Backlog>();
   #deadLetters: [Labels, number][] = [];
@@ -53,8 +53,10 @@ export class Outbox {
     this.#store = new RelayStore(database);
     this.#lease = new RelayLease(database, config.outbox.relayLeaseMs);
     this.#holdBack = new HoldBack(database, logger, config.outbox.relayMaxHoldMs);
-    if (config.redisQueueUrl) this.#openConsumers(config.redisQueueUrl);
-    else logger.warn('without REDIS_QUEUE_URL no consumer of events works here');
+    if (config.redisQueueUrl) {
+      this.#bull = new Queues(config.redisQueueUrl, config.databaseRuntimeUrl, logger);
+      this.#openConsumers(this.#bull);
+    } else logger.warn('without REDIS_QUEUE_URL no consumer of events works here');
     const { relayBusyMs: busyMs, relayIdleMs: idleMs, relayResendMs: resendMs } = config.outbox;
     this.#relays = [...parts.targets, ...this.#queues].map(
       (target) => new Relay(target, { store: this.#store, lease: this.#lease, logger }, { busyMs, idleMs, resendMs }),
@@ -103,8 +105,7 @@ export class Outbox {
     this.#hints?.close();
     await Promise.all(this.#relays.map((relay) => relay.stop()));
     await Promise.all(this.#hosts.map((host) => host.close(graceMs)));
-    await Promise.all(this.#queues.map((queue) => queue.close()));
-    for (const connection of this.#connections) connection.disconnect();
+    await this.#bull?.close();
     await this.#lease.release().catch(() => undefined);
   }
 
@@ -205,21 +206,15 @@ export class Outbox {
     ]);
   }
 
-  #openConsumers(url: string): void {
+  #openConsumers(queues: Queues): void {
     const { config, consumers, database, ids, logger, process } = this.#parts;
-    const prefix = queuePrefix(config.databaseRuntimeUrl);
-    const [sending, working] = [queueConnection(url), workerConnection(url)];
-    this.#connections.push(sending, working);
     for (const { name } of consumers) {
-      this.#queues.push(
-        new ConsumerQueue(name, sending, { prefix, stretch: config.outbox.relayStretch, from: 'beginning' }),
-      );
+      this.#queues.push(new ConsumerQueue(name, queues, { stretch: config.outbox.relayStretch, from: 'beginning' }));
       this.#hosts.push(
         new ConsumerHost(
           name,
-          { connection: working, database, ids, logger, onApplied: () => this.#parts.onApplied?.(name) },
+          { queues, database, ids, logger, onApplied: () => this.#parts.onApplied?.(name) },
           {
-            prefix,
             jobLockMs: config.outbox.consumerJobLockMs,
             databaseUrl: config.databaseRuntimeUrl,
             connectTimeoutMs: config.databaseConnectTimeoutMs,
