@@ -22,6 +22,7 @@ import {
   FillDueRows1764504000001,
   HoldsAreDueRows1764504000002,
 } from './migrations/1764504000000-due-rows.js';
+import { PartitionOf1764504100000 } from './migrations/1764504100000-partition-of.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -44,6 +45,7 @@ export const MIGRATIONS = [
   DueRows1764504000000,
   FillDueRows1764504000001,
   HoldsAreDueRows1764504000002,
+  PartitionOf1764504100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

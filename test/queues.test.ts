@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, expect, inject, test } from 'vitest';
-import { Queues } from '#platform/queues.js';
+import { inTime, Queues } from '#platform/queues.js';
 import { openRedis } from '#platform/redis.js';
 import { until } from './support/until.js';
 
@@ -60,6 +60,6 @@ test('whoever looks at a queue writes nothing', async () => {
 test('without Redis adding a job fails, and closing ends', async () => {
   const queues = openQueues(databaseUrl(), 'redis://127.0.0.1:1');
   queues.worker('night', async () => undefined, OPTIONS);
-  await expect(queues.queue('night').add('settle', {})).rejects.toThrow();
+  await expect(inTime(queues.queue('night').add('settle', {}))).rejects.toThrow('the queue did not answer in time');
   await queues.close(100);
 });

@@ -1,6 +1,5 @@
 import type { Job, Queue } from 'bullmq';
-import { Deadline } from '#platform/deadline.js';
-import { QUEUE_TIMEOUT_MS, type Queues } from '#platform/queues.js';
+import { inTime, type Queues } from '#platform/queues.js';
 import type { Stretch } from './position.js';
 import type { RelayTarget } from './relay.js';
 
@@ -51,8 +50,7 @@ export class ConsumerQueue implements RelayTarget {
       data: { partition, xid: String(upTo.xid), seq: String(upTo.seq) },
       opts: { jobId: `apply-${partition}-${upTo.xid}-${upTo.seq}` },
     }));
-    const deadline = Deadline.after(QUEUE_TIMEOUT_MS);
-    await deadline.race(this.queue.addBulk(jobs), () => new Error('the queue did not answer in time'));
+    await inTime(this.queue.addBulk(jobs));
   }
 }
 

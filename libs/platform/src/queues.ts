@@ -5,7 +5,7 @@ import type { Logger } from './logging.js';
 import { openRedis } from './redis.js';
 
 /** Longest that whoever adds a job, or closes a queue, waits for the queues' Redis. */
-export const QUEUE_TIMEOUT_MS = 3_000;
+const QUEUE_TIMEOUT_MS = 3_000;
 
 /**
  * BullMQ's queues of one database. A job names what is to be done; whether it is, PostgreSQL knows: Redis may lose every job. Schedulers
@@ -28,7 +28,7 @@ export class Queues {
     this.#logger = logger;
   }
 
-  /** To add jobs to. It fails rather than wait. */
+  /** To add jobs to, within `inTime`. */
   queue<Data>(name: string, defaultJobOptions: JobsOptions = {}): Queue<Data> {
     return this.#opened(new Queue<Data>(name, { ...this.#ofSender(), defaultJobOptions }));
   }
@@ -71,6 +71,11 @@ export class Queues {
     this.#queues.push(queue as Queue);
     return queue;
   }
+}
+
+/** Fails rather than wait for a queue: BullMQ itself waits for its first connection as long as it takes. */
+export function inTime<T>(asked: Promise<T>): Promise<T> {
+  return Deadline.after(QUEUE_TIMEOUT_MS).race(asked, () => new Error('the queue did not answer in time'));
 }
 
 async function within(ms: number, closed: Promise<unknown>): Promise<void> {
