@@ -3,6 +3,7 @@ import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { decideGroup, touchedBy } from '#ledger/group.js';
 import { GroupConnection } from '#ledger/group-store.js';
 import type { Submission } from '#ledger/submission.js';
+import { finish } from '#ledger/turns.js';
 import { Writer, type WriterOptions } from '#ledger/writer.js';
 import { Database } from '#platform/postgres.js';
 import { PostgresWorkerLease } from '#platform/worker-lease.js';
@@ -53,7 +54,7 @@ export class LoneCaller {
   byHand(times: Times): Promise<TrialResult> {
     return this.#measure(times, async (submission) => {
       const locked = await this.#connection.begin({ ...touchedBy([submission]), timeoutMs: TIMEOUT_MS });
-      const { writes } = decideGroup([submission], locked, this.#ids, this.#ids.next());
+      const { writes } = finish(decideGroup([submission], locked, this.#ids, this.#ids.next()));
       if (!writes) throw new Error('nothing to write');
       await this.#connection.writeAndCommit(writes);
     });

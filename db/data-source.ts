@@ -17,6 +17,7 @@ import { LogEpochs1764410000000 } from './migrations/1764410000000-log-epochs.js
 import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-balances.js';
 import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 import { EventPlaces1764500200000 } from './migrations/1764500200000-event-places.js';
+import { ClosedBalances1764500300000 } from './migrations/1764500300000-closed-balances.js';
 import {
   DueRows1764504000000,
   FillDueRows1764504000001,
@@ -42,6 +43,7 @@ export const MIGRATIONS = [
   MovedBalances1764500000000,
   Rights1764500100000,
   EventPlaces1764500200000,
+  ClosedBalances1764500300000,
   DueRows1764504000000,
   FillDueRows1764504000001,
   HoldsAreDueRows1764504000002,

@@ -13,7 +13,7 @@ const MERCHANTS = [
     time_zone: 'Europe/Berlin',
     settlement_cutoff: '23:00',
     currencies: ['EUR'],
-    people: ['alice', 'bob'],
+    people: ['alice', 'bob', 'dora'],
     unit: 125,
   },
   {
@@ -159,6 +159,7 @@ async function idsOf(url, { id, key }) {
   return {
     merchants: id,
     accounts: await idAt('/v1/accounts?code_prefix=wallet:bob'),
+    empty: await idAt('/v1/accounts?code_prefix=wallet:dora'),
     transactions: await idAt(`/v1/transactions?external_ref=${ORDER}`),
     pending: await idAt(`/v1/transactions?external_ref=${HELD_ORDER}`),
     webhook_endpoints: await idAt('/v1/webhook_endpoints'),

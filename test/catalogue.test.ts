@@ -22,6 +22,11 @@ test('every version has its golden file and its shape, and there are no others',
   expect(readdirSync(GOLDEN).sort()).toEqual(expected.sort());
 });
 
+test('the index of patterns counts them', () => {
+  const text = `${Object.keys(CATALOGUE).length} types, ${VERSIONS.length} versions`;
+  expect(readFileSync(join(ROOT, 'docs/patterns.md'), 'utf8')).toContain(text);
+});
+
 describe.each(VERSIONS)('$type, version $version', ({ type, version, data, name }) => {
   const event = golden(`${name}.json`);
 

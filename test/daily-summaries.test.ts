@@ -295,9 +295,10 @@ test('an event that was given up on is told as missing until it is redriven or d
     await admin.query(
       `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at,
                                  decided_by, decided_at, reason)
-       SELECT merchant_id, $2::bigint, 'daily_summaries', xid, seq, type, version, 'event', 1, 'e', snowflake_time($2), 'ada', now(), 'cured'
-         FROM events WHERE merchant_id = $1 AND type = 'transaction.posted'`,
-      [far.id, ledger.ids.next()],
+       SELECT merchant_id, id, consumer, xid, seq, type, version, 'event', 1, 'e', snowflake_time(id), 'ada', now(), 'cured'
+         FROM events, (VALUES ($2::bigint, 'daily_summaries'), ($3, 'another')) AS letter (id, consumer)
+        WHERE merchant_id = $1 AND type = 'transaction.posted'`,
+      [far.id, ledger.ids.next(), ledger.ids.next()],
     );
     for (const status of ['parked', 'redriving', 'discarding', 'discarded', 'redriven']) {
       await admin.query('UPDATE dead_letters SET status = $2 WHERE merchant_id = $1', [far.id, status]);

@@ -147,11 +147,15 @@ describe.each(['post', 'void', 'reverse'] as const)('%s with effective_at', (wha
   });
 });
 
-test('a statement from a moment on has what was recorded before and takes effect since', async () => {
+test('a statement from a moment on has what was recorded before and takes effect since, and one until a moment ends before it', async () => {
   const { payer, payee, payerId } = await funded();
   const effectiveAtMs = Date.now() + 4 * MINUTE_MS;
   const { id } = await parentOf(payer, payee, effectiveAtMs, {});
   const from = (ms: number) => shop.client.get(`/v1/accounts/${payerId}/entries?effective_from=${iso(ms)}`);
   expect((await from(effectiveAtMs)).body.data.map((line: Json) => line.transaction_id)).toEqual([id]);
   expect((await from(effectiveAtMs + 1)).body.data).toEqual([]);
+  const until = (ms: number) => shop.client.get(`/v1/accounts/${payerId}/entries?effective_to=${iso(ms)}`);
+  const seen = async (ms: number) => (await until(ms)).body.data.map((line: Json) => line.transaction_id);
+  expect(await seen(effectiveAtMs)).not.toContain(id);
+  expect(await seen(effectiveAtMs + 1)).toContain(id);
 });

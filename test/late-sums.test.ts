@@ -5,6 +5,7 @@ import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { ZERO_TOTALS } from '#ledger/account.js';
 import { LATE_SUM_UNTIL, lateSums } from '#ledger/late-sums.js';
 import type { Transaction } from '#ledger/transaction.js';
+import { finish } from '#ledger/turns.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { START_MS } from './support/memory-book.js';
 
@@ -58,7 +59,7 @@ it('PostgreSQL adds the tree up to the points one by one, before 1970 and after 
   await fc.assert(
     fc.asyncProperty(fc.array(late, { minLength: 1, maxLength: 15 }), async (lates) => {
       merchantId += 1;
-      for (const { level, bucket, ...sums } of lateSums(lates.map(transactionOf))) {
+      for (const { level, bucket, ...sums } of finish(lateSums(lates.map(transactionOf)))) {
         await client.query('INSERT INTO late_sums VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
           merchantId,
           ACCOUNT,

@@ -106,20 +106,36 @@ test('an event of a version from the future is a dead letter at once, and those 
 });
 
 test('a transaction that is left open holds back the log until it is ended', async () => {
-  const forgotten = new pg.Client({ connectionString: api.on.runtimeUrl });
-  await forgotten.connect();
+  const LIMIT_MS = 3_000;
+  const [forgotten, young] = [1, 2].map(() => new pg.Client({ connectionString: api.on.runtimeUrl })) as [
+    pg.Client,
+    pg.Client,
+  ];
+  await Promise.all([forgotten.connect(), young.connect()]);
   const ended = new Promise((resolve) => forgotten.on('error', resolve));
   await forgotten.query('BEGIN; SELECT pg_current_xact_id()');
   const logger = createLogger({ level: 'silent', service: 'test' });
-  const [watching, ending] = [new HoldBack(ledger.database, logger, 0), new HoldBack(ledger.database, logger, 50)];
+  const [watching, ending] = [
+    new HoldBack(ledger.database, logger, 0),
+    new HoldBack(ledger.database, logger, LIMIT_MS),
+  ];
   await until('it is seen', async () => {
     await watching.round();
-    return watching.ageMs > 100;
+    await ending.round();
+    return Math.min(watching.ageMs, ending.ageMs) > 100;
   });
+  await until('it is about to be ended', async () => {
+    await watching.round();
+    return watching.ageMs > LIMIT_MS;
+  });
+  await young.query('BEGIN; SELECT pg_current_xact_id()');
   await until('it is ended', async () => {
     await ending.round();
     return Promise.race([ended, new Promise((resolve) => setImmediate(() => resolve(undefined)))]);
   });
+  // Its transaction is not as old as that: it goes on.
+  await young.query('COMMIT');
+  await young.end();
   const answer = await until('the log goes on', async () => {
     const { status } = await shop.client.get('/v1/events?limit=1');
     return status;

@@ -167,7 +167,11 @@ const REACHED: Partial<Record<ProblemCode, Record<string, () => Promise<Answer>>
   currency_mismatch: {
     'dollars on an account in euros': () => shop.post(transfer('cash:EUR', 'suspense:EUR', '5', { currency: 'USD' })),
   },
-  account_closed: { 'a posting on it': () => shop.post(transfer('cash:EUR', 'closed', '5')) },
+  account_closed: {
+    'a posting on it': () => shop.post(transfer('cash:EUR', 'closed', '5')),
+    'a dry run': () =>
+      shop.client.post('/v1/transactions', { body: transfer('cash:EUR', 'closed', '5', { dry_run: true }) }),
+  },
   insufficient_funds: {
     'below the floor': () => shop.post(transfer('floor', 'cash:EUR', '5')),
     'a hold': () => shop.post(transfer('floor', 'cash:EUR', '5', { status: 'pending' })),

@@ -170,9 +170,12 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     ['get /v1/merchants/{id}', 200],
     ['get /v1/accounts/{id}/balance', 200],
     ['get /v1/webhook_endpoints/{id}/deliveries', 200],
+    ['post /v1/accounts/{id}/close', 200],
+    ['post /v1/accounts/{id}/reopen', 200],
     ['post /v1/transactions', 201],
     ['post /v1/transactions/batch', 200],
     ['post /v1/transactions/{id}/post', 201],
+    ['post /v1/transactions/{id}/void', 201],
     ['post /v1/transactions/{id}/reverse', 201],
   ])('%s: the documentation’s example does what it says, and again', async (operation, status) => {
     await started.curls();

@@ -230,6 +230,19 @@ describe('secrets', () => {
     const kept = `SELECT count(*)::int AS kept, count(*) FILTER (WHERE expires_at IS NULL)::int AS current
                     FROM webhook_secrets WHERE endpoint_id = $1`;
     expect(await bystander.one(kept, [endpointId])).toEqual({ kept: 5, current: 1 });
+    // Whoever is refused is told when the first of them ends: the others' ends lie a day apart.
+    const { rows: ends } = await bystander.client.query<{ end_ms: number }>(
+      `UPDATE webhook_secrets SET expires_at = date_trunc('milliseconds', now()) + rank * interval '1 day'
+         FROM (SELECT id, rank() OVER (ORDER BY id) FROM webhook_secrets WHERE endpoint_id = $1) AS ranked
+        WHERE webhook_secrets.id = ranked.id AND expires_at IS NOT NULL
+       RETURNING extract(epoch FROM expires_at)::float8 * 1000 AS end_ms`,
+      [endpointId],
+    );
+    const firstEnd = new Date(Math.min(...ends.map(({ end_ms }) => end_ms))).toISOString();
+    await expect(hooks.rotate(merchantId, endpointId, DAY_MS)).rejects.toMatchObject({
+      code: 'invalid_transition',
+      message: expect.stringContaining(`after ${firstEnd},`),
+    });
     // Once the oldest has ended there is room for one more, and what signs no more is not kept.
     await bystander.client.query(
       `UPDATE webhook_secrets SET expires_at = now()

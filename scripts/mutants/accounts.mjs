@@ -26,7 +26,7 @@ export const ACCOUNT_MUTANTS = [
     ],
   ]),
   ...inFile('libs/ledger/src/late-sums.ts', 'libs/ledger/src/late-sums.spec.ts', [
-    ['no version is dated back', 'const isDatedBack = sign === 1n &&', 'const isDatedBack = sign === 0n &&'],
+    ['no version is dated back', 'BigInt(createdAtMs) >> shift > bucket', 'BigInt(createdAtMs) >> shift < bucket'],
     [
       'the newest version of a node is its last',
       'entry.accountVersion > node.newestVersion',

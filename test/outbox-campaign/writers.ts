@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { decideGroup, touchedBy } from '#ledger/group.js';
 import { GroupConnection } from '#ledger/group-store.js';
+import { finish } from '#ledger/turns.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Dice } from '../histories/history.js';
 import { exchange } from '../histories/http.js';
@@ -272,7 +273,7 @@ export class LateWriter {
     const locked = await this.#connection.begin({ ...touchedBy(submissions), timeoutMs: holdMs + PATIENCE_MS });
     const before = posted();
     await sleep(holdMs);
-    const { writes } = decideGroup(submissions, locked, this.#ledger.ids, this.#ledger.ids.next());
+    const { writes } = finish(decideGroup(submissions, locked, this.#ledger.ids, this.#ledger.ids.next()));
     if (!writes) throw new Error('nothing to write');
     await this.#connection.writeAndCommit(writes);
     this.counts.late += 1;

@@ -1,7 +1,15 @@
-/** Ids that exist here, by the collection that they are of; `pending` is a transaction that can still be posted or voided. */
+/** Ids that exist here, by the collection that they are of; `pending` is a transaction that can still be posted or voided, `empty` an account that can be closed. */
 export type ExampleIds = Readonly<
-  Partial<Record<'merchants' | 'accounts' | 'transactions' | 'pending' | 'webhook_endpoints', string>>
+  Partial<Record<'merchants' | 'accounts' | 'empty' | 'transactions' | 'pending' | 'webhook_endpoints', string>>
 >;
+
+/** Actions that not every resource of their collection allows. */
+const ID_OF_ACTION: Readonly<Record<string, keyof ExampleIds>> = {
+  post: 'pending',
+  void: 'pending',
+  close: 'empty',
+  reopen: 'empty',
+};
 
 /** What a supervisor that started the API with a channel may tell it. */
 export interface SupervisorMessage {
@@ -12,6 +20,5 @@ export interface SupervisorMessage {
 export function exampleIdOf(ids: ExampleIds, { method, path }: { method: string; path: string }): string | undefined {
   const [, , collection = '', , action = ''] = path.split('/');
   if (method === 'delete' || action === 'rotate_secret') return undefined;
-  const wanted = action === 'post' || action === 'void' ? 'pending' : collection;
-  return ids[wanted as keyof ExampleIds];
+  return ids[ID_OF_ACTION[action] ?? (collection as keyof ExampleIds)];
 }

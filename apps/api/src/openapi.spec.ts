@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { PROBLEMS, type ProblemCode } from '#kernel/problem.js';
 import { CONTROLLERS } from './app.module.js';
@@ -6,17 +7,22 @@ import { openApiDocument, problemsOf, routesOf } from './openapi.js';
 const routes = routesOf(CONTROLLERS);
 const document = JSON.parse(JSON.stringify(openApiDocument()));
 
+/** Bodies without members: `{}` is all there is to say. */
+const NO_MEMBERS = { type: 'object', properties: {}, additionalProperties: false };
+
 type Parameter = { name: string; in: string; example?: string };
+type Said = { schema: { $ref?: string }; example?: object };
+type Operation = { parameters: Parameter[]; requestBody?: { content: Record<string, Said> } };
 
 // biome-ignore lint/suspicious/noExplicitAny: a document as anybody reads it
-function operationsOf({ paths }: any): [name: string, operation: { parameters: Parameter[] }][] {
+function operationsOf({ paths }: any): [name: string, operation: Operation][] {
   return Object.entries<object>(paths).flatMap(([path, item]) =>
-    Object.entries(item).map(([method, operation]): [string, { parameters: Parameter[] }] => [
-      `${method} ${path}`,
-      operation,
-    ]),
+    Object.entries(item).map(([method, operation]): [string, Operation] => [`${method} ${path}`, operation]),
   );
 }
+
+const schemaOf = (schema: Said['schema']) =>
+  schema.$ref ? document.components.schemas[schema.$ref.split('/').at(-1) ?? ''] : schema;
 
 const parametersOf = (of: unknown) => operationsOf(of).flatMap(([, { parameters }]) => parameters);
 
@@ -58,10 +64,13 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('has an example for each request that must have a body', () => {
-    for (const { body, documentation, path } of routes) {
-      if (body && !body.safeParse(undefined).success) expect(documentation?.requestExample, path).toBeDefined();
-    }
+  it('has an example for each body that can say something', () => {
+    // Swagger UI would make one of the schema, with the present second in it: another request under the same key each time.
+    const without = operationsOf(document).filter(([, { requestBody }]) => {
+      const [said] = Object.values(requestBody?.content ?? {});
+      return said && !said.example && !isDeepStrictEqual(schemaOf(said.schema), NO_MEMBERS);
+    });
+    expect(without.map(([name]) => name)).toEqual([]);
   });
 
   it('asks for one kind of authorization', () => {
@@ -77,15 +86,15 @@ describe('the OpenAPI document', () => {
   });
 
   it('shows the ids that it is told of, but none to take anything away with', () => {
-    const told = { merchants: '1', accounts: '2', transactions: '3', pending: '4', webhook_endpoints: '5' };
+    const told = { merchants: '1', accounts: '2', empty: '6', transactions: '3', pending: '4', webhook_endpoints: '5' };
     expect(pathExamples(openApiDocument(told))).toEqual({
       'get /v1/merchants/{id}': ['1'],
       'patch /v1/merchants/{id}': ['1'],
       'post /v1/merchants/{id}/api_keys': ['1'],
       'get /v1/merchants/{id}/api_keys': ['1'],
       'get /v1/accounts/{id}': ['2'],
-      'post /v1/accounts/{id}/close': ['2'],
-      'post /v1/accounts/{id}/reopen': ['2'],
+      'post /v1/accounts/{id}/close': ['6'],
+      'post /v1/accounts/{id}/reopen': ['6'],
       'get /v1/accounts/{id}/balance': ['2'],
       'get /v1/accounts/{id}/entries': ['2'],
       'get /v1/transactions/{id}': ['3'],

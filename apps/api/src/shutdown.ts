@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import { Server as NetServer } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 10;
 /** How long idle keep-alive connections are left open for a request that may be under way in them. */
@@ -49,6 +49,9 @@ export class Shutdown {
     const lingerEndMs = Math.min(endMs, performance.now() + IDLE_LINGER_MS);
     while (performance.now() < lingerEndMs && (this.#inHand > 0 || (await connectionsOf(server)) > 0))
       await sleep(POLL_MS);
+    // A process that slept finds its timers due before it has read what came meanwhile: the requests in there are read first.
+    await nextTurn();
+    await nextTurn();
     server.closeIdleConnections();
     while (performance.now() < endMs && this.#inHand > 0) await sleep(POLL_MS);
     server.closeAllConnections();

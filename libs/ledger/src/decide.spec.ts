@@ -93,11 +93,16 @@ describe('posting', () => {
     expect([book.posted(CASH), book.posted(CASH_USD)]).toEqual([50n, 70n]);
   });
 
-  it('takes the largest amount and fills an account to the largest total', () => {
-    book.accept(post(debit(CASH, MAX_AMOUNT), credit(FEES, MAX_AMOUNT)));
-    book.open(book.account(CASH) as Account, { postedDebits: MAX_TOTAL - 1n });
-    book.accept(post(debit(CASH, 1n), credit(FEES, 1n)));
-    expect(book.balance(CASH)?.postedDebits).toBe(MAX_TOTAL);
+  it.each([
+    ['a posting', post, 'posted'],
+    ['a hold', hold, 'pending'],
+  ] as const)('%s takes the largest amount, and fills both sides of accounts to the largest total', (_, move, kind) => {
+    book.accept(move(debit(CASH, MAX_AMOUNT), credit(FEES, MAX_AMOUNT)));
+    book.open(book.account(CASH) as Account, { [`${kind}Debits`]: MAX_TOTAL - MAX_AMOUNT });
+    book.open(book.account(FEES) as Account, { [`${kind}Credits`]: MAX_TOTAL - MAX_AMOUNT });
+    book.accept(move(debit(CASH, MAX_AMOUNT), credit(FEES, MAX_AMOUNT)));
+    expect(book.balance(CASH)?.[`${kind}Debits`]).toBe(MAX_TOTAL);
+    expect(book.balance(FEES)?.[`${kind}Credits`]).toBe(MAX_TOTAL);
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type GroupWrites, groupParameters } from './group-parameters.js';
+import { type GroupWrites, groupParameters, stateParameters } from './group-parameters.js';
 import type { Entry, Transaction } from './transaction.js';
+import { finishInTurns } from './turns.js';
 
 const totals = { postedDebits: 1n, postedCredits: 1n, pendingDebits: 0n, pendingCredits: 0n };
 const entry: Entry = {
@@ -35,7 +36,7 @@ async function turnsOf(writes: GroupWrites): Promise<number> {
     count += 1;
     next = setImmediate(turn);
   });
-  expect(await groupParameters(writes)).toHaveLength(50);
+  expect(await finishInTurns(groupParameters(writes))).toHaveLength(50);
   clearImmediate(next);
   return count;
 }
@@ -47,5 +48,25 @@ describe('the parameters of a group', () => {
 
   it('are made at once where it has few', async () => {
     expect(await turnsOf(writesOf(200, 2))).toBe(0);
+  });
+});
+
+describe('the states of a group', () => {
+  const stateOf = (merchantId: bigint, transactionId: bigint, remaining: bigint): GroupWrites['states'][number] => ({
+    merchantId,
+    transactionId,
+    expiresAtMs: 1_000,
+    value: { status: 'partially_posted', left: [remaining, remaining], remaining, reversed: 0n },
+  });
+
+  it('are those after the last command on each transaction', () => {
+    const [first, last] = [stateOf(1n, 7n, 6n), stateOf(1n, 7n, 2n)];
+    expect(stateParameters([first, last])).toEqual(stateParameters([last]));
+  });
+
+  it('are of each transaction its own', () => {
+    const rows = [stateOf(1n, 7n, 6n), stateOf(1n, 8n, 2n), stateOf(2n, 7n, 3n)];
+    expect(stateParameters([stateOf(1n, 7n, 9n), ...rows])).toEqual(stateParameters(rows));
+    expect(stateParameters(rows)[0]?.readInt32BE(12)).toBe(3);
   });
 });

@@ -1,9 +1,9 @@
-import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { NewEvent } from '#outbox/event.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { Balance } from './account.js';
 import type { LateSum } from './late-sums.js';
 import type { Transaction, TransactionState } from './transaction.js';
+import { ENTRIES_PER_TURN, type Pieces } from './turns.js';
 
 /** What a commit group writes, as the parameters of its statements: an array a column. */
 
@@ -23,6 +23,8 @@ export interface StateRow {
   value: TransactionState;
 }
 
+export type LateRow = LateSum & { merchantId: bigint };
+
 export interface GroupWrites {
   /** Snowflake, unique per attempt: decides an ambiguous COMMIT. */
   token: bigint;
@@ -31,20 +33,6 @@ export interface GroupWrites {
   states: StateRow[];
   keys: StoredKey[];
   events: NewEvent[];
-}
-
-export function lateParameters(rows: (LateSum & { merchantId: bigint })[]): Buffer[] {
-  return [
-    int8Array(rows.map((row) => row.merchantId)),
-    int8Array(rows.map((row) => row.accountId)),
-    int2Array(rows.map((row) => row.level)),
-    int8Array(rows.map((row) => row.bucket)),
-    int8Array(rows.map((row) => row.postedDebits)),
-    int8Array(rows.map((row) => row.postedCredits)),
-    int8Array(rows.map((row) => row.pendingDebits)),
-    int8Array(rows.map((row) => row.pendingCredits)),
-    int8Array(rows.map((row) => row.newestVersion)),
-  ];
 }
 
 /** One row per transaction: a later command of the same group overrides an earlier one. */
@@ -63,18 +51,36 @@ export function stateParameters(newest: readonly StateRow[]): Buffer[] {
   ];
 }
 
-/** Entries from which others have their turn between two columns: a batch of 100,000 would keep the process for half a second. */
-const LONG_GROUP = 2_000;
-
-/** What WRITE_GROUP takes, column by column. */
-export async function groupParameters(writes: GroupWrites): Promise<(Buffer | bigint)[]> {
-  const entries = writes.transactions.reduce((sum, { transaction }) => sum + transaction.entries.length, 0);
-  const parameters: (Buffer | bigint)[] = [];
-  for (const column of groupColumns(writes)) {
+/** Of long columns others have their turn after each: a batch of 100,000 entries would keep the process for half a second. */
+function* collected<T>(columns: Iterable<T>, length: number): Pieces<T[]> {
+  const parameters: T[] = [];
+  for (const column of columns) {
     parameters.push(column);
-    if (entries >= LONG_GROUP) await othersTurn();
+    if (length >= ENTRIES_PER_TURN) yield;
   }
   return parameters;
+}
+
+export function lateParameters(rows: LateRow[]): Pieces<Buffer[]> {
+  return collected(lateColumns(rows), rows.length);
+}
+
+function* lateColumns(rows: LateRow[]): Generator<Buffer> {
+  yield int8Array(rows.map((row) => row.merchantId));
+  yield int8Array(rows.map((row) => row.accountId));
+  yield int2Array(rows.map((row) => row.level));
+  yield int8Array(rows.map((row) => row.bucket));
+  yield int8Array(rows.map((row) => row.postedDebits));
+  yield int8Array(rows.map((row) => row.postedCredits));
+  yield int8Array(rows.map((row) => row.pendingDebits));
+  yield int8Array(rows.map((row) => row.pendingCredits));
+  yield int8Array(rows.map((row) => row.newestVersion));
+}
+
+/** What WRITE_GROUP takes, column by column. */
+export function groupParameters(writes: GroupWrites): Pieces<(Buffer | bigint)[]> {
+  const entries = writes.transactions.reduce((sum, { transaction }) => sum + transaction.entries.length, 0);
+  return collected(groupColumns(writes), entries);
 }
 
 function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {

@@ -5,15 +5,17 @@ import type { Balance } from './account.js';
 import {
   type GroupWrites,
   groupParameters,
+  type LateRow,
   lateParameters,
   newestStates,
   type StoredKey,
   stateParameters,
 } from './group-parameters.js';
 import { holdTimers } from './hold-timers.js';
-import { type LateSum, lateSums } from './late-sums.js';
+import { lateSums } from './late-sums.js';
 import type { TransactionState, TransactionStatus } from './transaction.js';
 import { amountsOf } from './transaction-store.js';
+import { finishInTurns, type Pieces } from './turns.js';
 
 /**
  * All SQL of a commit group: two round trips on a connection that only the writer uses.
@@ -240,14 +242,15 @@ export class GroupConnection {
 
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
-    const late = lateRows(writes);
     const states = newestStates(writes.states);
-    const parameters = await groupParameters(writes);
+    const late = await finishInTurns(lateRows(writes));
+    const lates = late.length === 0 ? undefined : await finishInTurns(lateParameters(late));
+    const parameters = await finishInTurns(groupParameters(writes));
     const results = await this.#pipeline(
       () => [
         states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(states)),
         ...holdTimers(states).map((query) => this.#client.query(query)),
-        late.length === 0 ? NOTHING : this.#client.query(WRITE_LATE_SUMS, lateParameters(late)),
+        lates ? this.#client.query(WRITE_LATE_SUMS, lates) : NOTHING,
         this.#client.query(WRITE_GROUP, parameters),
         this.#client.query('COMMIT'),
       ],
@@ -347,11 +350,12 @@ function toState(row: Record<string, unknown>): StoredState {
   };
 }
 
-function lateRows(writes: GroupWrites): (LateSum & { merchantId: bigint })[] {
-  const byMerchant = Map.groupBy(writes.transactions, (written) => written.merchantId);
-  const rows = [...byMerchant].flatMap(([merchantId, written]) =>
-    lateSums(written.map(({ transaction }) => transaction)).map((sum) => ({ ...sum, merchantId })),
-  );
+function* lateRows(writes: GroupWrites): Pieces<LateRow[]> {
+  const rows: LateRow[] = [];
+  for (const [merchantId, written] of Map.groupBy(writes.transactions, (one) => one.merchantId)) {
+    const sums = yield* lateSums(written.map(({ transaction }) => transaction));
+    for (const sum of sums) rows.push({ ...sum, merchantId });
+  }
   // Two groups may share an account only one after the other (its balance is locked), so any order is free of deadlocks.
   return rows;
 }

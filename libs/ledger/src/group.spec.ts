@@ -1,20 +1,24 @@
 import { createHash } from 'node:crypto';
 import { type Span, trace } from '@opentelemetry/api';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { SnowflakeGenerator, SnowflakeRefused, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { firstSnowflakeAt, SnowflakeGenerator, SnowflakeRefused, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import { deepFreeze, MemoryBook, START_MS } from '../../../test/support/memory-book.js';
+import type { Balance } from './account.js';
 import type { Command, Decision, EntryRequest } from './command.js';
-import { decideGroup, touchedBy } from './group.js';
+import { type DecidedGroup, decideGroup, touchedBy } from './group.js';
 import type { StoredKey } from './group-parameters.js';
 import type { TenantId } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
+import type { Pieces } from './turns.js';
 
 const MERCHANT = 10n;
 const NEIGHBOUR = 11n;
 const CASH = 1n;
 const PAYABLE = 2n;
 const FEES = 3n;
+/** Issued half a second ahead of the clock here. */
+const FOREIGN_ID = firstSnowflakeAt(START_MS + 500) + 77n;
 const NO_TRACE = trace.wrapSpanContext({ traceId: '0'.repeat(32), spanId: '0'.repeat(16), traceFlags: 0 });
 
 /** The tables of two merchants with the same three accounts; a group is locked, decided and written as the writer does it. */
@@ -38,10 +42,27 @@ class Rows {
     }
   }
 
+  /** How often others had their turn. */
+  turns = 0;
+
+  work(group: Pieces<DecidedGroup>): DecidedGroup {
+    for (;;) {
+      const { done, value } = group.next();
+      if (done) return value;
+      this.turns += 1;
+    }
+  }
+
   book(merchantId: bigint): MemoryBook {
     const book = this.books.get(merchantId);
     if (!book) throw new Error(`no merchant ${merchantId}`);
     return book;
+  }
+
+  /** What the newest transaction of MERCHANT's account is. */
+  lastOf(accountId: bigint, lastTransactionId: bigint): void {
+    const { balances } = this.book(MERCHANT);
+    balances.set(accountId, { ...(balances.get(accountId) as Balance), lastTransactionId });
   }
 
   submission(commands: readonly Command[], rest: Partial<Submission> = {}): Submission {
@@ -67,19 +88,25 @@ class Rows {
   run(...submissions: Submission[]) {
     const { accounts, parents, keys } = touchedBy(submissions);
     const present = <T>(row: T | undefined): T[] => (row === undefined ? [] : [row]);
-    const { outcomes, writes } = decideGroup(
-      submissions,
-      {
-        balances: accounts.flatMap(({ merchantId, id }) =>
-          present(this.book(merchantId).balances.get(id)).map((balance) => ({ merchantId, accountId: id, ...balance })),
-        ),
-        states: parents.flatMap(({ merchantId, id }) =>
-          present(this.book(merchantId).states.get(id)).map((state) => ({ merchantId, id, ...state })),
-        ),
-        keys: keys.flatMap(({ merchantId, key }) => present(this.keys.get(`${merchantId}:${key}`))),
-      },
-      this.ids,
-      this.ids.next(),
+    const { outcomes, writes } = this.work(
+      decideGroup(
+        submissions,
+        {
+          balances: accounts.flatMap(({ merchantId, id }) =>
+            present(this.book(merchantId).balances.get(id)).map((balance) => ({
+              merchantId,
+              accountId: id,
+              ...balance,
+            })),
+          ),
+          states: parents.flatMap(({ merchantId, id }) =>
+            present(this.book(merchantId).states.get(id)).map((state) => ({ merchantId, id, ...state })),
+          ),
+          keys: keys.flatMap(({ merchantId, key }) => present(this.keys.get(`${merchantId}:${key}`))),
+        },
+        this.ids,
+        this.ids.next(),
+      ),
     );
     for (const { merchantId, transaction } of writes?.transactions ?? []) {
       this.book(merchantId).transactions.set(transaction.id, deepFreeze(transaction));
@@ -223,6 +250,11 @@ describe('a group', () => {
     expect(outcomes.flatMap(verdicts)).toEqual(['accepted', 'not_found']);
   });
 
+  it('refuses what names an account without a balance', () => {
+    const { outcomes } = rows.run(rows.submission([transfer(CASH, 99n, 1n)]));
+    expect(outcomes.flatMap(verdicts)).toEqual(['not_found']);
+  });
+
   it('carries where a hold stands from one capture to the next', () => {
     const hold = transactionOf(
       rows.run(rows.submission([fund(100n)]), rows.submission([transfer(PAYABLE, FEES, 100n, true)])).outcomes[1],
@@ -236,6 +268,7 @@ describe('a group', () => {
     expect(outcomes.flatMap(verdicts)).toEqual(['accepted', 'amount_exceeds_remaining', 'accepted', 'not_pending']);
     expect(writes?.states.at(-1)?.value).toMatchObject({ status: 'posted', remaining: 0n, reversed: 0n });
     expect(rows.book(MERCHANT).states.get(hold.id)?.status).toBe('posted');
+    expect(rows.run(rows.submission([capture(1n)])).outcomes.flatMap(verdicts)).toEqual(['not_pending']);
   });
 
   it('carries what is reversed from one reversal to the next', () => {
@@ -245,28 +278,27 @@ describe('a group', () => {
     expect(outcomes.flatMap(verdicts)).toEqual(['accepted', 'already_reversed']);
   });
 
-  it('has ids that ascend along each account, past those that another process with a faster clock issued', () => {
-    const balance = rows.book(MERCHANT).balances.get(PAYABLE);
-    const foreign = (BigInt(START_MS + 500 - 1_735_689_600_000) << 22n) + 77n;
-    rows
-      .book(MERCHANT)
-      .balances.set(PAYABLE, { ...(balance as NonNullable<typeof balance>), lastTransactionId: foreign });
-    const { outcomes } = rows.run(rows.submission([fund(1n)]), rows.submission([fund(1n)]));
-    const [first, second] = outcomes.map((outcome) => transactionOf(outcome).id) as [bigint, bigint];
-    expect(first).toBeGreaterThan(foreign);
-    expect(second).toBeGreaterThan(first);
-  });
+  it.each([
+    ['first', CASH],
+    ['last', PAYABLE],
+  ])(
+    'has ids that ascend along each account, past one that a faster clock issued on the %s of its entries',
+    (_, accountId) => {
+      rows.lastOf(accountId, FOREIGN_ID);
+      const { outcomes } = rows.run(rows.submission([fund(1n)]), rows.submission([fund(1n)]));
+      const [first, second] = outcomes.map((outcome) => transactionOf(outcome).id) as [bigint, bigint];
+      expect(first).toBeGreaterThan(FOREIGN_ID);
+      expect(second).toBeGreaterThan(first);
+    },
+  );
 
   it.each(['capture', 'reverse'] as const)(
     'has an id for a %s that exceeds those of the accounts of its parent',
     (kind) => {
       const pending = kind === 'capture';
       const parent = transactionOf(rows.run(rows.submission([transfer(CASH, FEES, 5n, pending)])).outcomes[0]);
-      const balance = rows.book(MERCHANT).balances.get(FEES);
       const foreign = parent.id + (300n << 22n);
-      rows
-        .book(MERCHANT)
-        .balances.set(FEES, { ...(balance as NonNullable<typeof balance>), lastTransactionId: foreign });
+      rows.lastOf(FEES, foreign);
       const command: Command =
         kind === 'capture' ? { kind, parentId: parent.id, final: true } : { kind, parentId: parent.id };
       expect(transactionOf(rows.run(rows.submission([command])).outcomes[0]).id).toBeGreaterThan(foreign);
@@ -296,6 +328,17 @@ describe('a group', () => {
     expect(rows.run(rows.submission([transfer(CASH, FEES, 1n)])).outcomes.flatMap(verdicts)).toEqual([
       'account_closed',
     ]);
+  });
+
+  it('that closes or reopens an account tells so, and dates it after the account’s newest transaction', () => {
+    rows.lastOf(FEES, FOREIGN_ID);
+    const closed = rows.run(rows.submission([{ kind: 'close', accountId: FEES }])).writes?.events[0];
+    const later = FOREIGN_ID + (400n << 22n);
+    rows.lastOf(FEES, later);
+    const reopened = rows.run(rows.submission([{ kind: 'reopen', accountId: FEES }])).writes?.events[0];
+    expect([closed?.type, reopened?.type]).toEqual(['account.closed', 'account.reopened']);
+    expect(closed?.occurredAtMs).toBeGreaterThanOrEqual(snowflakeTimeMs(FOREIGN_ID));
+    expect(reopened?.occurredAtMs).toBeGreaterThanOrEqual(snowflakeTimeMs(later));
   });
 });
 
@@ -354,7 +397,20 @@ describe('an idempotency key', () => {
     });
   });
 
+  it('of an account’s closing is answered with the account, whatever has become of it', () => {
+    const close = (): Submission => rows.submission([{ kind: 'close', accountId: FEES }], withKey('k'));
+    expect(rows.run(close()).writes?.keys).toMatchObject([{ merchantId: MERCHANT, key: 'k' }]);
+    rows.run(rows.submission([{ kind: 'reopen', accountId: FEES }]));
+    expect(rows.run(close()).outcomes).toEqual([
+      { kind: 'replayed', status: 200, transactionId: null, response: '{}' },
+    ]);
+  });
+
   it.each([
+    [
+      'forbidden',
+      { kind: 'malformed', refused: { accepted: false, code: 'forbidden', detail: 'no', errors: undefined } },
+    ],
     ['not_found', { kind: 'void', parentId: 99n }],
     ['validation_failed', { kind: 'reverse', parentId: 0n, amount: 1n }],
   ] as const)('is not burnt by %s', (code, command) => {
@@ -432,6 +488,21 @@ describe('an atomic batch', () => {
     expect(outcomes.flatMap(verdicts)).toEqual(['insufficient_funds', 'accepted', 'accepted']);
     expect(writes?.states.length).toBe(1);
     expect(writes?.events.map((event) => event.type)).toEqual(['transaction.posted', 'transaction.posted']);
+  });
+
+  it('that fails names the problem once where it has no path of its own', () => {
+    const posted = transactionOf(rows.run(rows.submission([fund(1n)])).outcomes[0]);
+    const { outcomes } = rows.run(rows.submission([fund(1n), { kind: 'void', parentId: posted.id }]));
+    const [refused] = decisionsOf(outcomes[0]);
+    const message = `Transaction ${posted.id} is posted.`;
+    expect(refused).toMatchObject({ detail: message, errors: [{ path: 'transactions.1', message }] });
+  });
+
+  it('that fails forgets what it did to a transaction that nothing had moved before', () => {
+    const posted = transactionOf(rows.run(rows.submission([fund(5n)])).outcomes[0]);
+    const reverse: Command = { kind: 'reverse', parentId: posted.id };
+    const { outcomes } = rows.run(rows.submission([reverse, spend(1n)]), rows.submission([reverse]));
+    expect(outcomes.flatMap(verdicts)).toEqual(['insufficient_funds', 'accepted']);
   });
 
   it('that fails in what does not burn a key does not burn it', () => {
@@ -522,5 +593,40 @@ describe('events', () => {
     expect(JSON.parse(writes?.keys[0]?.response ?? '')).not.toHaveProperty('trace_id');
     const again = rows.run(rows.submission([spend(2n)], { span: traced, ...withKey('k2') }));
     expect(JSON.parse(again.writes?.keys[0]?.response ?? '').trace_id).toBe('a'.repeat(32));
+  });
+});
+
+describe('others have their turn', () => {
+  const payout = (first: EntryRequest): Command => ({
+    kind: 'post',
+    pending: false,
+    type: 'payout',
+    entries: [first, ...Array.from({ length: 50 }, () => entry('credit', PAYABLE, 1n))],
+  });
+  const payouts = Array.from({ length: 50 }, () => payout(entry('debit', CASH, 50n)));
+
+  it('while a group of many entries is decided, and then while it is collected', () => {
+    const { outcomes, writes } = rows.run(rows.submission(payouts));
+    expect([decisionsOf(outcomes[0]).length, writes?.transactions.length]).toEqual([50, 50]);
+    expect(rows.book(MERCHANT).balances.get(PAYABLE)).toMatchObject({ postedCredits: 2_500n, version: 2_500n });
+    expect(rows.turns).toBe(2);
+  });
+
+  it('while many entries are refused', () => {
+    const unbalanced = Array.from({ length: 50 }, () => payout(entry('debit', CASH, 1n)));
+    const { outcomes } = rows.run(rows.submission(unbalanced, { mode: 'independent' }));
+    expect(new Set(outcomes.flatMap(verdicts))).toEqual(new Set(['unbalanced_entries']));
+    expect(rows.turns).toBe(1);
+  });
+
+  it('in the midst of an atomic batch, of which nothing is left when a later command fails', () => {
+    const { outcomes, writes } = rows.run(rows.submission([...payouts, spend(3_000n)]), rows.submission([spend(1n)]));
+    expect(outcomes.flatMap(verdicts)).toEqual(['insufficient_funds', 'insufficient_funds']);
+    expect([writes, rows.turns]).toEqual([undefined, 1]);
+  });
+
+  it('never in a group as usual', () => {
+    rows.run(...Array.from({ length: 200 }, () => rows.submission([fund(1n)])));
+    expect(rows.turns).toBe(0);
   });
 });

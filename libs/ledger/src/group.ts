@@ -9,6 +9,7 @@ import type { GroupWrites, StoredKey } from './group-parameters.js';
 import type { LockedBalance, StoredState, TenantId } from './group-store.js';
 import type { Outcome, Refusal, Submission } from './submission.js';
 import type { TransactionState } from './transaction.js';
+import { type Pieces, Turn } from './turns.js';
 
 /**
  * What one commit group decides, in memory: rows locked in, rows to write out. Command by command; a refusal touches nobody
@@ -56,8 +57,9 @@ function sorted(rows: Map<bigint, Set<bigint>>): TenantId[] {
     .flatMap(([merchantId, ids]) => [...ids].sort(compare).map((id) => ({ merchantId, id })));
 }
 
+/** Of ids that differ: they are keys of maps and members of sets. */
 function compare(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  return a < b ? -1 : 1;
 }
 
 export interface DecidedGroup {
@@ -66,13 +68,13 @@ export interface DecidedGroup {
   writes: GroupWrites | undefined;
 }
 
-/** Decides every submission against the locked rows. Throws SnowflakeRefused when no id can be issued. */
-export function decideGroup(
+/** Decides every submission against the locked rows. Throws SnowflakeRefused when no id can be issued. A long one gives way to others. */
+export function* decideGroup(
   submissions: readonly Submission[],
   locked: { balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] },
   ids: SnowflakeGenerator,
   token: bigint,
-): DecidedGroup {
+): Pieces<DecidedGroup> {
   const books = new Map<bigint, GroupBook>();
   const bookOf = (merchantId: bigint): GroupBook => {
     let book = books.get(merchantId);
@@ -88,15 +90,21 @@ export function decideGroup(
 
   const writes: GroupWrites = { token, transactions: [], balances: [], states: [], keys: [], events: [] };
   const changed = new Map<string, GroupWrites['balances'][number]>();
-  const outcomes = submissions.map((submission): Outcome => {
+  const turn = new Turn();
+  const outcomes: Outcome[] = [];
+  for (const submission of submissions) {
     const { merchantId, idempotency } = submission;
     const known = idempotency && stored.get(`${merchantId}:${idempotency.key}`);
-    if (known) return replay(submission, known);
+    if (known) {
+      outcomes.push(replay(submission, known));
+      continue;
+    }
     const book = bookOf(merchantId).with(submission);
-    const decisions = decideAll(submission, book, ids);
+    const decisions = yield* decideAll(submission, book, ids, turn);
     for (const decision of decisions) {
       if (!decision.accepted) continue;
       collect(writes, changed, submission, decision, ids);
+      if (turn.isOverAfter(decision.transaction?.entries.length ?? 0)) yield;
     }
     const kept = idempotency && keyOf(submission, idempotency, decisions);
     if (kept) {
@@ -104,8 +112,8 @@ export function decideGroup(
       // A second request of this group with the key is a replay, too: two rows of one key would fail the whole group.
       stored.set(`${merchantId}:${kept.key}`, kept);
     }
-    return { kind: 'decided', decisions };
-  });
+    outcomes.push({ kind: 'decided', decisions });
+  }
   writes.balances = [...changed.values()];
   if (writes.balances.length === 0 && writes.keys.length === 0) return { outcomes, writes: undefined };
   return { outcomes, writes };
@@ -141,12 +149,14 @@ class GroupBook implements Book {
   }
 }
 
-function decideAll(submission: Submission, book: GroupBook, ids: SnowflakeGenerator): Decision[] {
+function* decideAll(submission: Submission, book: GroupBook, ids: SnowflakeGenerator, turn: Turn): Pieces<Decision[]> {
   const { commands, mode } = submission;
   const undo = mode === 'atomic' ? { balances: new Map(book.balances), states: new Map(book.states) } : undefined;
   const decisions: Decision[] = [];
   for (const [index, command] of commands.entries()) {
-    const decision = decide(book, command, ids.next(newestTransactionOf(submission, book, command)));
+    const entries = entriesOf(submission, command);
+    if (turn.isOverAfter(entries.length)) yield;
+    const decision = decide(book, command, ids.next(newestTransactionOf(entries, book)));
     if (decision.accepted) {
       book.apply(decision);
       decisions.push(decision);
@@ -176,17 +186,23 @@ function failedAt(refused: Refused, index: number): Refused {
 }
 
 /** The id that the command's own must exceed, so that ids ascend along every account's versions. */
-function newestTransactionOf(submission: Submission, book: Book, command: Command): bigint {
+function newestTransactionOf(entries: Touching, book: Book): bigint {
   let newest = 0n;
-  const look = (accountId: bigint): void => {
+  for (const { accountId } of entries) {
     const last = book.balance(accountId)?.lastTransactionId ?? 0n;
     if (last > newest) newest = last;
-  };
-  if (command.kind === 'post') for (const entry of command.entries) look(entry.accountId);
-  else if (command.kind === 'close' || command.kind === 'reopen') look(command.accountId);
-  else if (command.kind !== 'malformed')
-    for (const entry of submission.parents.get(command.parentId)?.entries ?? []) look(entry.accountId);
+  }
   return newest;
+}
+
+type Touching = readonly { accountId: bigint }[];
+
+/** What the command looks at, once for each entry. */
+function entriesOf(submission: Submission, command: Command): Touching {
+  if (command.kind === 'post') return command.entries;
+  if (command.kind === 'close' || command.kind === 'reopen') return [command];
+  if (command.kind === 'malformed') return [];
+  return submission.parents.get(command.parentId)?.entries ?? [];
 }
 
 function collect(

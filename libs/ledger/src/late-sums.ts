@@ -1,6 +1,7 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { type Totals, ZERO_TOTALS } from './account.js';
 import type { Entry, Transaction } from './transaction.js';
+import { type Pieces, Turn } from './turns.js';
 
 /**
  * Balances at a point in *effective* time, whatever was back-dated, at a cost that does not grow with the history.
@@ -35,11 +36,13 @@ export interface LateSum extends Totals {
 type Node = { -readonly [Key in keyof LateSum]: LateSum[Key] };
 
 /** What a group of transactions adds to the tree: one row per touched node, nothing where everything was on time. */
-export function lateSums(transactions: readonly Transaction[]): LateSum[] {
+export function* lateSums(transactions: readonly Transaction[]): Pieces<LateSum[]> {
+  const turn = new Turn();
   const nodes = new Map<string, Node>();
   for (const transaction of transactions) {
     const createdAtMs = snowflakeTimeMs(transaction.id);
     if (transaction.effectiveAtMs === createdAtMs) continue;
+    if (turn.isOverAfter(transaction.entries.length)) yield;
     const points = [
       { atMs: BigInt(transaction.effectiveAtMs), sign: 1n },
       { atMs: BigInt(createdAtMs), sign: -1n },
@@ -51,7 +54,7 @@ export function lateSums(transactions: readonly Transaction[]): LateSum[] {
           const bucket = atMs >> shift;
           const node = nodeAt(nodes, entry.accountId, level, bucket);
           addEntry(node, entry, sign);
-          const isDatedBack = sign === 1n && BigInt(createdAtMs) >> shift > bucket;
+          const isDatedBack = BigInt(createdAtMs) >> shift > bucket;
           if (isDatedBack && entry.accountVersion > node.newestVersion) node.newestVersion = entry.accountVersion;
         }
       }

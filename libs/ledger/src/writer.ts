@@ -12,6 +12,7 @@ import type { GroupWrites } from './group-parameters.js';
 import { GroupSpans } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection, type LockedBalance } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
+import { finishInTurns } from './turns.js';
 
 export interface WriterOptions {
   /** Runtime role's URL; each lane keeps one connection of its own. */
@@ -261,7 +262,7 @@ class Lane {
     const inTime = group.filter((waiting) => !rejectedAsLate(waiting));
     const submissions = inTime.map((waiting) => waiting.submission);
     const { outcomes, writes } = await this.#orRollback(connection, () =>
-      decideGroup(submissions, locked, this.#ids, token),
+      finishInTurns(decideGroup(submissions, locked, this.#ids, token)),
     );
     const answers = inTime.map((waiting, index): [Waiting, Outcome] => [waiting, outcomes[index] as Outcome]);
     if (!writes) {
@@ -298,9 +299,9 @@ class Lane {
     }
   }
 
-  async #orRollback<T>(connection: GroupConnection, step: () => T): Promise<T> {
+  async #orRollback<T>(connection: GroupConnection, step: () => Promise<T>): Promise<T> {
     try {
-      return step();
+      return await step();
     } catch (error) {
       await connection.rollback().catch(() => connection.destroy());
       throw error;

@@ -191,6 +191,7 @@ export class TransactionsController {
     summary: 'Void what a pending transaction still holds',
     status: 201,
     response: transaction,
+    requestExample: { description: 'The order was cancelled' },
     problems: ['not_found', 'not_pending'],
     idempotent: true,
   })
