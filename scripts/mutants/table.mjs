@@ -218,7 +218,7 @@ export const MUTANTS = [
   group('rows are locked in the order of arrival', '[...ids].sort(compare)', '[...ids]'),
   group(
     'ids do not pass those of other processes',
-    'ids.next(newestTransactionOf(submission, book, command))',
+    'ids.next(newestTransactionOf(entries, book))',
     'ids.next()',
   ),
   group('merchants share one book', 'let book = books.get(merchantId);', 'let book = books.values().next().value;'),
