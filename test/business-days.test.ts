@@ -84,6 +84,7 @@ describe.each(ZONES)('business days in %s', (zone) => {
         expect(found.startMs).toBeLessThanOrEqual(day + ms);
         expect(found.endMs).toBeGreaterThan(day + ms);
         expect(businessDay(calendar, found.day)).toEqual(found);
+        expect(businessDayAt(calendar, found.endMs).startMs).toBe(found.endMs);
         expect(businessDay(calendar, dayOf(Date.parse(found.day) + DAY_MS)).startMs).toBe(found.endMs);
       }),
       { numRuns: 1_000 },

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LedgerError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
@@ -71,6 +72,38 @@ describe('due rows', () => {
         [SHOP, 2n],
         [STALL, 1n],
       ]);
+    });
+
+    test('are taken away by their key, also by a plan that was made while nothing was due', async () => {
+      const keys = Array.from({ length: 100 }, (_, index) => ({ merchantId: SHOP, subjectId: BigInt(index) }));
+      // As in a commit group.
+      const settings = ['plan_cache_mode=force_generic_plan', 'enable_seqscan=off', 'enable_bitmapscan=off'];
+      const client = new pg.Client({
+        connectionString: on.ownerUrl,
+        options: settings.map((setting) => `-c ${setting}`).join(' '),
+      });
+      await client.connect();
+      try {
+        await client.query(removeDue(KIND, keys));
+        await bystander.client.query(
+          `INSERT INTO due_rows (merchant_id, kind, subject_id, due_at, try_at)
+           SELECT $1, $2, id, '2100-01-01Z', '2100-01-01Z' FROM generate_series(0, 4999) AS id`,
+          [SHOP, KIND],
+        );
+        const text = `SELECT sum(idx_tup_read)::int AS read FROM pg_stat_user_indexes WHERE relname = 'due_rows'`;
+        const flushed = async () => {
+          await client.query('SELECT pg_stat_force_next_flush()');
+          return (await client.query(text)).rows[0].read;
+        };
+        const before = await flushed();
+        await client.query(removeDue(KIND, keys));
+        const read = (await flushed()) - before;
+        expect(read).toBeGreaterThanOrEqual(keys.length);
+        expect(read).toBeLessThanOrEqual(2 * keys.length);
+      } finally {
+        await client.end();
+      }
+      expect((await bystander.client.query('SELECT FROM due_rows')).rowCount).toBe(4_900);
     });
 
     test('of another merchant cannot be written', async () => {
