@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { CONSUMERS } from '../apps/worker/src/consumers.js';
+import { consumersOf, ROOMS } from '../apps/rooms.js';
 import { cpuOfServerMs } from './cpu.js';
 import type { WorkerProcess } from './worker-process.js';
 
@@ -18,7 +18,7 @@ SELECT count(*)::int AS waiting
  WHERE (newest.xid, newest.seq) > (coalesce(a.xid, c.xid), coalesce(a.seq, c.seq))`;
 
 /** The consumers of the queue, and the balance cache's invalidation. */
-const REGISTERED = CONSUMERS.length + 1;
+const REGISTERED = consumersOf(ROOMS).length + 1;
 
 /** Resolves when the worker has made all of its consumers known: from then on it can be told what they lack. */
 export async function untilRegistered(owner: pg.Client): Promise<void> {

@@ -1,8 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import { ConsumerQueue } from '#outbox/consumer-queue.js';
+import { ConsumerQueue, queueName } from '#outbox/consumer-queue.js';
 import { Queues } from '#platform/queues.js';
-import { BOARD_CONSUMERS } from '../apps/api/src/board.js';
-import { CONSUMERS } from '../apps/worker/src/consumers.js';
+import { consumersOf, ROOMS, reactorsOf } from '../apps/rooms.js';
 import { type Answer, OPERATOR_KEY, TestApi } from './support/api.js';
 
 let api: TestApi;
@@ -70,8 +69,10 @@ describe('the board', () => {
     expect(JSON.stringify(shown.jobs)).toContain('apply-5-7-70');
   });
 
-  test('has a queue for each consumer that the worker runs', () => {
-    expect([...BOARD_CONSUMERS].sort()).toEqual(CONSUMERS.map(({ name }) => name).sort());
+  test('has a queue for each consumer that the worker runs', async () => {
+    const { body } = await ask('/board/api/queues', basic('ada', OPERATOR_KEY));
+    const names = body.queues.map(({ name }: { name: string }) => name).sort();
+    expect(names).toEqual([...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => queueName(name)).sort());
   });
 
   test.each([

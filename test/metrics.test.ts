@@ -19,7 +19,10 @@ let url: string;
 
 beforeAll(async () => {
   port = await freePort();
-  api = await TestApi.start({ environment: { METRICS_PORT: String(port) } });
+  api = await TestApi.start({
+    // Nothing expires or times out between the readings.
+    environment: { METRICS_PORT: String(port), BALANCE_TTL_MS: '600000', BALANCE_REDIS_TIMEOUT_MS: '10000' },
+  });
   url = `http://127.0.0.1:${port}`;
 });
 afterAll(() => api.stop());
@@ -158,7 +161,7 @@ describe('/metrics of the worker', () => {
     const logger = createLogger({ level: 'silent', service: 'test' });
     const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
     const worker = await NestFactory.createApplicationContext(
-      WorkerModule.with({ config, logger, telemetry, service: 'worker' }, sourceProcess()),
+      await WorkerModule.with({ config, logger, telemetry, service: 'worker' }, { process: sourceProcess() }),
       { logger: false, abortOnError: false },
     );
     const url = `http://127.0.0.1:${port}`;

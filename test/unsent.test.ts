@@ -51,9 +51,9 @@ function watch(on: TestApi): void {
   on.app.getHttpServer().on('connection', (socket: Socket) => accepted.set(socket.remotePort ?? 0, socket));
 }
 
-/** Until the server has cut it: a client that reads nothing does not see that. */
+/** Until the server has cut it: a client that reads nothing may not see that, and one that does has no port any more. */
 function isOver(client: Socket): Promise<void> {
-  return until(() => accepted.get(client.localPort ?? 0)?.destroyed ?? false, 50_000);
+  return until(() => client.destroyed || (accepted.get(client.localPort ?? 0)?.destroyed ?? false), 50_000);
 }
 
 /** The most memory that was in use beyond what was at first, while `work` goes on. */

@@ -212,15 +212,11 @@ export const MUTANTS = [
     'stored.get(`${merchantId}:',
     'stored.get(`${locked.keys[0]?.merchantId ?? merchantId}:',
   ),
-  group('every refusal burns its key', 'if (NOT_STORED.has(first.code)) return undefined;', ''),
-  group('no refusal is kept', 'if (NOT_STORED.has(first.code)) return undefined;', 'return undefined;'),
+  group('every refusal burns its key', 'NOT_STORED.has(first.code)) return undefined;', 'false) return undefined;'),
+  group('no refusal is kept', 'NOT_STORED.has(first.code)) return undefined;', 'true) return undefined;'),
   group('rows are locked in the order of their digits', 'return a < b ? -1', 'return String(a) < String(b) ? -1'),
   group('rows are locked in the order of arrival', '[...ids].sort(compare)', '[...ids]'),
-  group(
-    'ids do not pass those of other processes',
-    'ids.next(newestTransactionOf(entries, book))',
-    'ids.next()',
-  ),
+  group('ids do not pass those of other processes', 'ids.next(newestTransactionOf(entries, book))', 'ids.next()'),
   group('merchants share one book', 'let book = books.get(merchantId);', 'let book = books.values().next().value;'),
 
   late('a late entry counts from both its times', 'sign: -1n', 'sign: 0n'),

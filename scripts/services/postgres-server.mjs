@@ -366,7 +366,8 @@ async function whyNotReady({ server, port, password, marker }) {
     }
   });
   if (outcome === 'ready') return undefined;
-  if (outcome === 'ended') return { reason: ended ?? 'it ended', final: false };
+  // Its exit may be told a moment after it is gone.
+  if (outcome === 'ended') return { reason: await server.ended, final: false };
   if (outcome === 'stranger') return { reason: `another PostgreSQL answers on port ${port}`, final: false };
   // Perhaps a stranger on our port as well.
   if (outcome === 'password') return { reason: 'it refuses the remembered password', final: false };

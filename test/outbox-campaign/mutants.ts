@@ -15,8 +15,8 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: 'dist/libs/outbox/src/handler-call.js',
-        search: "return error.code === 'database_unavailable' || error.code === 'overloaded';",
-        replace: "return error.code === 'overloaded';",
+        search: "new Set(['database_unavailable', 'overloaded',",
+        replace: "new Set(['overloaded',",
       },
     ],
   },

@@ -1,5 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { stripTypeScriptTypes } from 'node:module';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { migrate } from '#db/migrate.js';
@@ -8,6 +7,7 @@ import { startServices } from '../../scripts/services/start-services.mjs';
 import type { Build } from '../histories/servers.js';
 import { RECORDS } from '../outbox/recorder.js';
 import { asAdmin, type TestDatabase } from '../support/database.js';
+import { plantRoom } from '../support/plant-room.js';
 
 /**
  * A PostgreSQL server of the campaign's own: a transaction that is held open holds back the log of every database of its
@@ -31,20 +31,9 @@ export async function privatePostgres(): Promise<TestDatabase> {
   };
 }
 
-const CONSUMERS = 'dist/apps/worker/src/consumers.js';
 export const RECORDER = 'recorder';
 
 /** The compiled worker gets one more consumer, which writes down what it is given and in which order. */
-export function addRecorder({ folder }: Build): void {
-  const list = join(folder, CONSUMERS);
-  const source = readFileSync(list, 'utf8');
-  const search = 'CONSUMERS = [';
-  if (source.split(search).length !== 2) throw new Error(`${CONSUMERS} does not have exactly one "${search}"`);
-  const recorder = readFileSync(join(import.meta.dirname, '..', 'outbox', 'recorder.ts'), 'utf8');
-  const compiled = stripTypeScriptTypes(recorder, { mode: 'transform' });
-  writeFileSync(join(folder, 'dist/apps/worker/src/recorder.js'), compiled);
-  writeFileSync(
-    list,
-    `import { Recorder } from './recorder.js';\n${source.replace(search, `${search}new Recorder('${RECORDER}', 'stream'), `)}`,
-  );
+export function addRecorder(build: Build): void {
+  plantRoom(build, 'outbox/recorder.ts', 'Recorder', `{ consumers: [new Recorder('${RECORDER}', 'stream')] }`);
 }

@@ -1,10 +1,11 @@
 import { inject } from 'vitest';
 import type { Consumer } from '#outbox/consumer.js';
 import { Outbox } from '#outbox/outbox.js';
+import type { Reactions } from '#outbox/reactions.js';
 import type { RelayTarget } from '#outbox/relay.js';
 import { readConfig } from '#platform/config.js';
+import { Duty } from '#platform/duty.js';
 import { createLogger } from '#platform/logging.js';
-import { Duty } from '../../apps/worker/src/duty.js';
 import type { TestDatabase } from '../support/database.js';
 import type { TestLedger } from '../support/ledger.js';
 import { sourceProcess } from '../support/source-process.js';
@@ -34,6 +35,7 @@ export class TestOutbox {
       environment?: Record<string, string>;
       consumers?: readonly Consumer[];
       targets?: readonly RelayTarget[];
+      reactions?: readonly Reactions[];
     } = {},
   ): Promise<TestOutbox> {
     const config = readConfig({
@@ -51,6 +53,7 @@ export class TestOutbox {
       logger,
       targets: options.targets ?? [],
       consumers: options.consumers ?? RECORDERS,
+      reactions: options.reactions ?? [],
       process: sourceProcess(new URL('./recorder-process.ts', import.meta.url)),
     });
     await outbox.start();

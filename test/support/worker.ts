@@ -1,5 +1,6 @@
 import { NestFactory } from '@nestjs/core';
 import { inject } from 'vitest';
+import type { Room } from '#outbox/room.js';
 import { readConfig } from '#platform/config.js';
 import { createLogger } from '#platform/logging.js';
 import { Telemetry } from '#platform/telemetry.js';
@@ -11,6 +12,7 @@ import { sourceProcess } from './source-process.js';
 export async function startWorker(
   on: TestDatabase,
   environment: Record<string, string> = {},
+  options: { rooms?: readonly Room[] } = {},
 ): Promise<() => Promise<void>> {
   const config = readConfig({
     DATABASE_URL: on.ownerUrl,
@@ -21,7 +23,7 @@ export async function startWorker(
   const logger = createLogger({ level: 'silent', service: 'test' });
   const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
   const worker = await NestFactory.createApplicationContext(
-    WorkerModule.with({ config, logger, telemetry, service: 'worker' }, sourceProcess()),
+    await WorkerModule.with({ config, logger, telemetry, service: 'worker' }, { process: sourceProcess(), ...options }),
     { logger: false, abortOnError: false },
   );
   return () => worker.close();

@@ -48,7 +48,7 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
       serviceName: 'counterfoil-api',
     });
   const app = await NestFactory.create<NestFastifyApplication>(
-    apiModule({ config, logger, telemetry, service: 'api' }),
+    await apiModule({ config, logger, telemetry, service: 'api' }),
     adapterOf(config, logger),
     { logger: new NestLog(logger), abortOnError: false, bodyParser: false },
   );

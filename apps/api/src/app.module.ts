@@ -1,14 +1,9 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
-import { BalancesModule } from '#balances/balances.module.js';
-import { LedgerModule } from '#ledger/ledger.module.js';
-import { writerOptionsOf } from '#ledger/writer-options.js';
-import { DeadLettersModule } from '#outbox/dead-letters.module.js';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
-import { SummariesModule } from '#summaries/summaries.module.js';
-import { TenancyModule } from '#tenancy/tenancy.module.js';
-import { WebhooksModule } from '#webhooks/webhooks.module.js';
+import { modulesOf, ROOMS } from '../../rooms.js';
 import { AccountsController } from './accounts/accounts.controller.js';
 import { CurrenciesController } from './currencies.controller.js';
 import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
@@ -37,17 +32,13 @@ export const CONTROLLERS = [
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })
 class ApiModule {}
 
-export function apiModule(platform: PlatformOptions): DynamicModule {
+export async function apiModule(platform: PlatformOptions): Promise<DynamicModule> {
   const imports = [
     CqrsModule.forRoot(),
+    DiscoveryModule,
     PlatformModule.with(platform),
-    BalancesModule.with(platform.config),
-    OutboxModule.with(platform.config),
-    LedgerModule.with(writerOptionsOf(platform.config)),
-    TenancyModule,
-    SummariesModule,
-    DeadLettersModule,
-    WebhooksModule,
+    OutboxModule,
+    ...(await modulesOf(ROOMS, 'module')),
   ];
   return { module: ApiModule, imports };
 }

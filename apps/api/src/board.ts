@@ -8,16 +8,12 @@ import { queueName } from '#outbox/consumer-queue.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { Queues } from '#platform/queues.js';
-import { DailySummaries } from '#summaries/daily-summaries.js';
 import type { Authenticator } from '#tenancy/authenticator.js';
-import { WebhookFanOut } from '#webhooks/fan-out.js';
+import { consumersOf, ROOMS, reactorsOf } from '../../rooms.js';
 import { keyOf } from './lifecycle.js';
 import { sendProblem } from './problems.js';
 
 const PATH = '/board';
-/** Consumers whose queues are shown. A test compares them with those that the worker runs. */
-export const BOARD_CONSUMERS: readonly string[] = [new DailySummaries().name, new WebhookFanOut().name];
-
 export interface BoardParts {
   config: Config;
   logger: Logger;
@@ -32,10 +28,11 @@ export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void
   const { redisQueueUrl, databaseRuntimeUrl } = parts.config;
   if (redisQueueUrl === undefined) return;
   const queues = new Queues(redisQueueUrl, databaseRuntimeUrl);
+  const names = [...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => queueName(name));
   const board = new FastifyAdapter();
   board.setBasePath(PATH);
   createBullBoard({
-    queues: BOARD_CONSUMERS.map((name) => new BullMQAdapter(queues.view(queueName(name)), { readOnlyMode: true })),
+    queues: names.map((name) => new BullMQAdapter(queues.view(name), { readOnlyMode: true })),
     serverAdapter: board,
     options: { uiConfig: { boardTitle: 'Counterfoil' } },
   });

@@ -1,4 +1,4 @@
 import { serveConsumer } from '#outbox/consumer-process.js';
-import { CONSUMERS } from './consumers.js';
+import { consumersOf, ROOMS } from '../../rooms.js';
 
-serveConsumer(CONSUMERS);
+serveConsumer(consumersOf(ROOMS));

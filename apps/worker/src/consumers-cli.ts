@@ -4,12 +4,15 @@ import { parseArgs } from 'node:util';
 import { BalanceInvalidation } from '#balances/invalidation.js';
 import { ForgetRefused, forgetConsumer, knownConsumers } from '#outbox/forget-consumer.js';
 import { Database } from '#platform/postgres.js';
-import { CONSUMERS } from './consumers.js';
+import { consumersOf, ROOMS, reactorsOf } from '../../rooms.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const USAGE = 'usage: npm run consumers -- list | forget <consumer> --by <who> --reason <why>';
 
-const declared = new Set([...CONSUMERS.map(({ name }) => name), BalanceInvalidation.CONSUMER]);
+const declared = new Set([
+  ...[...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => name),
+  BalanceInvalidation.CONSUMER,
+]);
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: { by: { type: 'string' }, reason: { type: 'string' } },

@@ -17,7 +17,7 @@ const telemetry = Telemetry.start({
 
 try {
   const app = await NestFactory.createApplicationContext(
-    WorkerModule.with({ config, logger, telemetry, service: 'worker' }),
+    await WorkerModule.with({ config, logger, telemetry, service: 'worker' }),
     {
       logger: new NestLog(logger),
       abortOnError: false,

@@ -1,43 +1,46 @@
-import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { AccountDirectory } from '#ledger/account-directory.js';
 import { BALANCE_GUARD, NO_GUARD } from '#ledger/balance-guard.js';
 import type { Config } from '#platform/config.js';
+import type { Metrics } from '#platform/metrics.js';
+import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import type { BringsMetrics } from '#platform/room-hooks.js';
 import { BALANCE_CACHE, type BalanceCache, openBalanceCache } from './balance-cache.js';
+import { addBalanceMetrics } from './balance-metrics.js';
 import { GetBalanceHandler } from './get-balance.query.js';
 
 /** The cached read side: the guard that every writer needs, and reads of balances. Without REDIS_URL all is the database's. */
 @Global()
-@Module({})
-export class BalancesModule implements OnApplicationShutdown {
+@Module({
+  imports: [CqrsModule],
+  providers: [
+    GetBalanceHandler,
+    {
+      provide: AccountDirectory,
+      useFactory: (database: Database) => new AccountDirectory(database),
+      inject: [Database],
+    },
+    {
+      provide: BALANCE_CACHE,
+      useFactory: (database: Database, config: Config) =>
+        config.redisUrl === undefined ? undefined : openBalanceCache(config.redisUrl, config, database),
+      inject: [Database, CONFIG],
+    },
+    {
+      provide: BALANCE_GUARD,
+      useFactory: (cache: BalanceCache | undefined) => cache?.guard ?? NO_GUARD,
+      inject: [BALANCE_CACHE],
+    },
+  ],
+  exports: [AccountDirectory, BALANCE_CACHE, BALANCE_GUARD],
+})
+export class BalancesModule implements OnApplicationShutdown, BringsMetrics {
   constructor(@Inject(BALANCE_CACHE) private readonly cache: BalanceCache | undefined) {}
 
-  static with(config: Config): DynamicModule {
-    return {
-      module: BalancesModule,
-      imports: [CqrsModule],
-      providers: [
-        GetBalanceHandler,
-        {
-          provide: AccountDirectory,
-          useFactory: (database: Database) => new AccountDirectory(database),
-          inject: [Database],
-        },
-        {
-          provide: BALANCE_CACHE,
-          useFactory: (database: Database) =>
-            config.redisUrl === undefined ? undefined : openBalanceCache(config.redisUrl, config, database),
-          inject: [Database],
-        },
-        {
-          provide: BALANCE_GUARD,
-          useFactory: (cache: BalanceCache | undefined) => cache?.guard ?? NO_GUARD,
-          inject: [BALANCE_CACHE],
-        },
-      ],
-      exports: [AccountDirectory, BALANCE_CACHE, BALANCE_GUARD],
-    };
+  addMetrics(metrics: Metrics): void {
+    if (this.cache) addBalanceMetrics(metrics, this.cache);
   }
 
   /** The writer has ended in the hook before. */

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
+import { bindUncopied } from '#platform/uncopied-bind.js';
 import type { Balance } from './account.js';
 import {
   type GroupWrites,
@@ -176,6 +177,7 @@ export class GroupConnection {
       pipeline: true,
     } as pg.ClientConfig);
     const connection = new GroupConnection(client);
+    bindUncopied((client as unknown as { connection: pg.Connection }).connection);
     await client.connect();
     return connection;
   }

@@ -1,5 +1,6 @@
 import { PROBLEMS } from '#kernel/problem.js';
 import { type SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { Idempotency } from '#platform/idempotency.js';
 import { traceIdOf, traceparentOf } from '#platform/tracing.js';
 import type { Account, Balance } from './account.js';
 import type { Accepted, Book, Command, Decision, Parent, Refused } from './command.js';
@@ -232,14 +233,14 @@ function collect(
 /** The row that answers the next request with the key; undefined where the key is not burnt. */
 function keyOf(
   submission: Submission,
-  idempotency: { key: string; requestSha256: Buffer },
+  { keepsRefusals, ...idempotency }: Idempotency,
   decisions: readonly Decision[],
 ): StoredKey | undefined {
   const key = { merchantId: submission.merchantId, ...idempotency };
   const [first] = decisions;
   if (!first) throw new Error('a submission without commands');
   if (submission.mode !== 'independent' && !first.accepted) {
-    if (NOT_STORED.has(first.code)) return undefined;
+    if (keepsRefusals === false || NOT_STORED.has(first.code)) return undefined;
     const response = JSON.stringify(refusalOf(first, submission));
     return { ...key, status: PROBLEMS[first.code].status, transactionId: null, response };
   }

@@ -1,8 +1,12 @@
-import { type BeforeApplicationShutdown, type DynamicModule, Module } from '@nestjs/common';
+import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { CommitHints } from '#outbox/commit-hints.js';
+import type { Config } from '#platform/config.js';
+import type { Metrics } from '#platform/metrics.js';
+import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import type { BringsMetrics } from '#platform/room-hooks.js';
 import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
 import { AccountDirectory } from './account-directory.js';
 import { ChangeAccountStatusHandler } from './account-status.command.js';
@@ -13,7 +17,8 @@ import { PostBatchHandler } from './post-batch.command.js';
 import { PostTransactionHandler } from './post-transaction.command.js';
 import { PostingDesk } from './posting.js';
 import { GetTransactionsHandler, ListTransactionsHandler } from './transaction.queries.js';
-import { Writer, type WriterOptions } from './writer.js';
+import { Writer } from './writer.js';
+import { writerOptionsOf } from './writer-options.js';
 
 const HANDLERS = [
   PostTransactionHandler,
@@ -29,35 +34,39 @@ const HANDLERS = [
 ];
 
 /**
- * The ledger's commands and queries. Needs `Database`, `SnowflakeGenerator`, `AccountDirectory` and BALANCE_GUARD from global
- * modules; gives hints of its commits to `CommitHints` where there is one.
+ * The ledger's commands and queries. Needs PlatformModule and OutboxModule, and `AccountDirectory` and BALANCE_GUARD from a
+ * global module.
  */
-@Module({})
-export class LedgerModule implements BeforeApplicationShutdown {
+@Module({
+  imports: [CqrsModule],
+  providers: [
+    ...HANDLERS,
+    {
+      provide: Writer,
+      useFactory: (config: Config, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) =>
+        new Writer(writerOptionsOf(config), ids, guard, hints),
+      inject: [CONFIG, SnowflakeGenerator, BALANCE_GUARD, CommitHints],
+    },
+    {
+      provide: PostingDesk,
+      useFactory: (database: Database, directory: AccountDirectory, writer: Writer) =>
+        new PostingDesk(database, directory, writer),
+      inject: [Database, AccountDirectory, Writer],
+    },
+  ],
+  exports: [Writer],
+})
+export class LedgerModule implements BeforeApplicationShutdown, BringsMetrics {
   constructor(private readonly writer: Writer) {}
 
-  static with(options: WriterOptions): DynamicModule {
-    return {
-      module: LedgerModule,
-      imports: [CqrsModule],
-      providers: [
-        ...HANDLERS,
-        {
-          provide: Writer,
-          useFactory: (ids: SnowflakeGenerator, guard: BalanceGuard, hints?: CommitHints) =>
-            new Writer(options, ids, guard, hints),
-          inject: [SnowflakeGenerator, BALANCE_GUARD, { token: CommitHints, optional: true }],
-        },
-        {
-          provide: PostingDesk,
-          useFactory: (database: Database, directory: AccountDirectory, writer: Writer) =>
-            new PostingDesk(database, directory, writer),
-          inject: [Database, AccountDirectory, Writer],
-        },
-      ],
-      exports: [Writer, CqrsModule],
-    };
+  addMetrics(metrics: Metrics): void {
+    metrics.gauge(
+      'counterfoil_writer_waiting',
+      'Postings that wait for their commit group, or for their balances to be told.',
+      () => this.writer.waiting,
+    );
   }
+
   /** After the requests and duties have ended, and before the pools are closed. */
   beforeApplicationShutdown(): Promise<void> {
     return this.writer.close();

@@ -1,4 +1,5 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
+import { MAY_REACT_AGAIN } from '#outbox/reactions.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import { PLATFORM_TENANT } from '#platform/idempotency.js';
@@ -14,9 +15,9 @@ const FENCE_RETENTION_MS = 24 * 3_600_000;
 /** By ctid: rows are visited in the order in which they lie, so that two workers that purge at once cannot wait for each other. */
 const PURGE_KEYS = `
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM idempotency_keys WHERE merchant_id = ANY ($1::bigint[]) AND created_at < $2 LIMIT $3))`;
+  SELECT ctid FROM idempotency_keys k WHERE merchant_id = ANY ($1::bigint[]) AND created_at < $2 AND NOT ${MAY_REACT_AGAIN} LIMIT $3))`;
 
-/** Forgets idempotency keys older than `retentionMs`. Answers how many. */
+/** Forgets idempotency keys older than `retentionMs`, but for those of reactions that may come again. Answers how many. */
 export async function purgeIdempotencyKeys(database: Database, retentionMs: number, nowMs: number): Promise<number> {
   const before = new Date(nowMs - retentionMs);
   let purged = 0;

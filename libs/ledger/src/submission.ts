@@ -1,6 +1,7 @@
 import type { Span } from '@opentelemetry/api';
 import type { ProblemCode } from '#kernel/problem.js';
 import type { Deadline } from '#platform/deadline.js';
+import type { Idempotency } from '#platform/idempotency.js';
 import type { Account } from './account.js';
 import type { Command, Decision } from './command.js';
 import type { Transaction } from './transaction.js';
@@ -11,7 +12,7 @@ export interface Submission {
   /** `single` and `atomic`: all or nothing; `independent`: each for itself. One idempotency key for the whole request. */
   mode: 'single' | 'atomic' | 'independent';
   commands: readonly Command[];
-  idempotency: { key: string; requestSha256: Buffer } | undefined;
+  idempotency: Idempotency | undefined;
   /** Every account that the commands touch, the parents' included. */
   accounts: ReadonlyMap<bigint, Account>;
   /** The transactions that the commands refer to. */

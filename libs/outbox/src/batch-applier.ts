@@ -6,6 +6,7 @@ import { HandlerCall } from './handler-call.js';
 import { readLog } from './log-store.js';
 import { isBefore, type Position } from './position.js';
 import { type Claim, ClaimLost, ConsumerPosition } from './position-store.js';
+import type { Reactions } from './reactions.js';
 
 export interface ApplierOptions {
   /** Events of one transaction. */
@@ -41,17 +42,18 @@ const ERROR_LENGTH = 2_000;
 
 /**
  * Applies a stretch of the log for one consumer. Effect and position are committed together, by whoever holds the claim
- * at that moment: a job that runs twice, late, or in two processes at once has one effect. A page that fails is gone
- * through event by event, and the event that keeps failing is parked.
+ * at that moment: a job that runs twice, late, or in two processes at once has one effect. A reactor's effects are committed
+ * before: whoever does them again finds them done. A page that fails is gone through event by event, and the event that keeps
+ * failing is parked.
  */
 export class BatchApplier {
   readonly #database: Database;
-  readonly #consumer: Consumer;
+  readonly #consumer: Consumer | Reactions;
   readonly #claimant: string;
   readonly #options: ApplierOptions;
 
   /** `claimant`: unique for the life of this object. */
-  constructor(database: Database, consumer: Consumer, claimant: string, options: ApplierOptions) {
+  constructor(database: Database, consumer: Consumer | Reactions, claimant: string, options: ApplierOptions) {
     this.#database = database;
     this.#consumer = consumer;
     this.#claimant = claimant;
@@ -116,17 +118,44 @@ export class BatchApplier {
     position: ConsumerPosition,
     claim: Claim,
     call: HandlerCall,
-    { partition, upTo, limit }: { partition: number; upTo: Position; limit: number },
+    { partition, upTo, limit }: Range,
   ): Promise<Page> {
+    const consumer = this.#consumer;
+    if ('react' in consumer) return this.#reactions(consumer, position, claim, call, { partition, upTo, limit });
     const deadline = this.#deadline();
     return this.#transaction(async (client) => {
-      const events = await readLog(client, { partition }, { after: claim.position, upTo, limit });
-      const end = events.length < limit ? upTo : (events.at(-1) as LoggedEvent);
+      const { events, end, due } = await this.#read(client, claim.position, { partition, upTo, limit }, deadline);
       await position.move(client, claim.position, end, isBefore(end, upTo));
-      const due = events.length > 0 ? await enterUnparked(client, this.#consumer.name, events, deadline) : [];
-      if (due.length > 0) await call.apply(this.#consumer, client, due);
+      if (due.length > 0) await call.apply(consumer, client, due);
       return { events, end };
     }, deadline);
+  }
+
+  /** The claim outlives the page's time. Where it does not, because the process slept, the position stays, and others do it again. */
+  async #reactions(
+    reactions: Reactions,
+    position: ConsumerPosition,
+    claim: Claim,
+    call: HandlerCall,
+    range: Range,
+  ): Promise<Page> {
+    const deadline = this.#deadline();
+    const page = await this.#transaction((client) => this.#read(client, claim.position, range, deadline), deadline);
+    const done = page.due.length > 0 ? await reactions.react(page.due, call, deadline) : 0;
+    const rest = page.due[done];
+    // Up to what it did last: what lies between that and the rest is parked, and passed over with it.
+    const events = rest ? page.events.slice(0, page.events.indexOf(rest)) : page.events;
+    const end = rest ? (events.at(-1) as LoggedEvent) : page.end;
+    await this.#transaction((client) => position.move(client, claim.position, end, isBefore(end, range.upTo)));
+    return { events, end };
+  }
+
+  /** The next events, and those of them whose stream does not wait. */
+  async #read(client: TransactionClient, after: Position, { partition, upTo, limit }: Range, deadline: Deadline) {
+    const events = await readLog(client, { partition }, { after, upTo, limit });
+    const end = events.length < limit ? upTo : (events.at(-1) as LoggedEvent);
+    const due = events.length > 0 ? await enterUnparked(client, this.#consumer.name, events, deadline) : [];
+    return { events, end, due };
   }
 
   /** Passes over the next event, and leaves a dead letter. */
@@ -161,6 +190,12 @@ export class BatchApplier {
   #deadline(): Deadline {
     return Deadline.after(this.#options.timeoutMs);
   }
+}
+
+interface Range {
+  partition: number;
+  upTo: Position;
+  limit: number;
 }
 
 interface Page {

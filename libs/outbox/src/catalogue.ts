@@ -148,6 +148,8 @@ export type CatalogueEvent = {
   };
 }[EventType];
 
+export type EventOf<Type extends EventType> = Extract<CatalogueEvent, { readonly type: Type }>;
+
 /** The version in which events of the type are written. */
 export function currentVersion(type: EventType): number {
   return CATALOGUE[type].version;

@@ -1,44 +1,41 @@
 import { randomUUID } from 'node:crypto';
-import { ROOT_CONTEXT, TraceFlags, trace } from '@opentelemetry/api';
 import { DelayedError, type Job, type Worker } from 'bullmq';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database, Scope, TransactionClient } from '#platform/postgres.js';
 import type { Queues } from '#platform/queues.js';
-import { spanTime, tracer } from '#platform/tracing.js';
-import type { ApplierOptions, RunOutcome } from './batch-applier.js';
-import type { Task } from './consumer-process.js';
+import { remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import type { RunOutcome } from './batch-applier.js';
 import { type BatchJob, queueName, RETRIES, upToOf } from './consumer-queue.js';
 import { decidedLetters, type FreeStream, freeStreams, settleLetter } from './dead-letter-store.js';
-import { HandlerProcess, ProcessLost, type ProcessOptions } from './handler-process.js';
+import { ProcessLost } from './handler-process.js';
 import { ConsumerPosition } from './position-store.js';
 import { parkNext } from './redriver.js';
+import type { Task, TaskRunner } from './task.js';
 
 /** Dead letters and streams seen to in one round. */
 const REDRIVES = 50;
 /** When another process is at work on the partition, the job comes again. */
 const BUSY_RETRY_MS = 200;
 const STATEMENT_DEADLINE_MS = 5_000;
-/** The process' own deadline goes first. */
-const SILENCE_MARGIN_MS = 1_000;
 
 export interface HostOptions {
   /** A job whose worker does not prolong its lock for so long is another worker's. */
   jobLockMs: number;
-  databaseUrl: string;
-  connectTimeoutMs: number;
-  applier: ApplierOptions;
-  process: Pick<ProcessOptions, 'entry' | 'execArgv' | 'memoryMb'>;
+  /** Events of one page, where a waiting stream catches up. */
+  pageEvents: number;
+  /** Partitions at work on at once. */
+  concurrency: number;
 }
 
-/** Runs one consumer: BullMQ's jobs and operators' decisions, in a process of its own. */
+/** Runs one consumer or reactor: BullMQ's jobs and operators' decisions. */
 export class ConsumerHost {
   readonly #consumer: string;
   readonly #database: Database;
   readonly #ids: SnowflakeGenerator;
   readonly #logger: Logger;
-  readonly #process: HandlerProcess;
+  readonly #runner: TaskRunner;
   readonly #worker: Worker<BatchJob>;
   readonly #pageEvents: number;
   readonly #onApplied: () => void;
@@ -48,7 +45,14 @@ export class ConsumerHost {
 
   constructor(
     consumer: string,
-    parts: { queues: Queues; database: Database; ids: SnowflakeGenerator; logger: Logger; onApplied: () => void },
+    parts: {
+      runner: TaskRunner;
+      queues: Queues;
+      database: Database;
+      ids: SnowflakeGenerator;
+      logger: Logger;
+      onApplied: () => void;
+    },
     options: HostOptions,
   ) {
     this.#consumer = consumer;
@@ -56,15 +60,12 @@ export class ConsumerHost {
     this.#ids = parts.ids;
     this.#logger = parts.logger;
     this.#onApplied = parts.onApplied;
-    const { databaseUrl, connectTimeoutMs, applier } = options;
-    this.#pageEvents = applier.pageEvents;
-    this.#process = new HandlerProcess(
-      { consumer, databaseUrl, connectTimeoutMs, applier },
-      { ...options.process, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
-    );
+    this.#pageEvents = options.pageEvents;
+    this.#runner = parts.runner;
     this.#worker = parts.queues.worker<BatchJob>(queueName(consumer), (job, token) => this.#apply(job, token), {
       ...RETRIES,
-      concurrency: 1,
+      autorun: false,
+      concurrency: options.concurrency,
       lockDuration: options.jobLockMs,
       stalledInterval: options.jobLockMs,
     });
@@ -76,7 +77,14 @@ export class ConsumerHost {
 
   /** Processes that their handler took along, or that had to be ended. */
   get processesLost(): number {
-    return this.#process.lost;
+    return this.#runner.lost;
+  }
+
+  /** Takes jobs from now on. */
+  start(): void {
+    this.#worker
+      .run()
+      .catch((error) => this.#logger.error({ err: error, consumer: this.#consumer }, 'no more jobs are taken'));
   }
 
   /** Carries out what operators decided about this consumer's dead letters, and lets the streams behind them go on. */
@@ -123,7 +131,7 @@ export class ConsumerHost {
    */
   async #survive(task: Task, partition: number, onLoss: (why: string) => Promise<void>): Promise<boolean> {
     try {
-      await this.#process.run(task);
+      await this.#runner.run(task);
       this.#onApplied();
       return true;
     } catch (error) {
@@ -152,7 +160,7 @@ export class ConsumerHost {
     await Deadline.after(graceMs)
       .race(this.#worker.close())
       .catch(() => undefined);
-    await this.#process.close();
+    await this.#runner.close();
   }
 
   async #apply(job: Job<BatchJob>, token: string | undefined): Promise<void> {
@@ -181,9 +189,9 @@ export class ConsumerHost {
     letterId: bigint;
   }): Promise<RunOutcome> {
     try {
-      const report = await this.#process.run({ kind: 'run', run });
-      if (report.kind !== 'ran') throw new Error(`a run was answered by ${report.kind}`);
-      return report.outcome;
+      const done = await this.#runner.run({ kind: 'run', run });
+      if (done.kind !== 'ran') throw new Error(`a run was answered by ${done.kind}`);
+      return done.outcome;
     } catch (error) {
       this.counts.failures += 1;
       if (error instanceof ProcessLost) await this.#noteLost(run.partition, error);
@@ -208,15 +216,10 @@ export class ConsumerHost {
   /** A span in each sampled request's own trace: what came of it, here. */
   #trace({ traces, events }: RunOutcome, startTime: number): void {
     for (const traceparent of traces) {
-      const [, traceId = '', spanId = ''] = traceparent.split('-');
-      const parent = trace.setSpanContext(ROOT_CONTEXT, {
-        traceId,
-        spanId,
-        traceFlags: TraceFlags.SAMPLED,
-        isRemote: true,
-      });
       const attributes = { 'counterfoil.consumer': this.#consumer, 'counterfoil.events': events };
-      tracer.startSpan(`apply ${this.#consumer}`, { startTime, attributes }, parent).end(spanTime());
+      tracer
+        .startSpan(`apply ${this.#consumer}`, { startTime, attributes }, remoteContext(traceparent))
+        .end(spanTime());
     }
   }
 }

@@ -1,9 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { Database } from '#platform/postgres.js';
-import { type ApplierOptions, BatchApplier, describe, type Run, type RunOutcome } from './batch-applier.js';
+import { type ApplierOptions, describe } from './batch-applier.js';
 import type { Consumer } from './consumer.js';
-import type { DecidedLetter } from './dead-letter-store.js';
-import { type CatchUp, Redriver } from './redriver.js';
+import { type Done, type Task, Tasks } from './task.js';
 
 export interface ProcessData {
   consumer: string;
@@ -14,15 +13,7 @@ export interface ProcessData {
   applier: ApplierOptions;
 }
 
-export type Task =
-  | { kind: 'run'; run: Run }
-  | { kind: 'redrive'; letter: DecidedLetter }
-  | { kind: 'catch up'; stream: CatchUp };
-export type Report =
-  | { kind: 'progress' }
-  | { kind: 'ran'; outcome: RunOutcome }
-  | { kind: 'ended' }
-  | { kind: 'failed'; error: string };
+export type Report = Done | { kind: 'progress' } | { kind: 'failed'; error: string };
 
 /** One for the transaction of the effect, one for what is noted when it fails. */
 const POOL_SIZE = 2;
@@ -41,18 +32,12 @@ export function serveConsumer(consumers: readonly Consumer[]): void {
     process.send?.(message);
   };
   const progress = (): void => report({ kind: 'progress' });
-  let parts: { applier: BatchApplier; redriver: Redriver } | undefined;
-  const perform = async (task: Task): Promise<Report> => {
-    if (!parts) throw new Error('a task came before its consumer was named');
-    if (task.kind === 'run') return { kind: 'ran', outcome: await parts.applier.run(task.run, progress) };
-    if (task.kind === 'redrive') await parts.redriver.redrive(task.letter, progress);
-    else await parts.redriver.catchUp(task.stream, progress);
-    return { kind: 'ended' };
-  };
+  let tasks: Tasks | undefined;
   process.on('message', async (message: ProcessData | Task) => {
     try {
-      if (!('kind' in message)) parts = open(consumers, message);
-      else report(await perform(message));
+      if (!('kind' in message)) tasks = open(consumers, message);
+      else if (!tasks) throw new Error('a task came before its consumer was named');
+      else report(await tasks.perform(message, progress));
     } catch (error) {
       report({ kind: 'failed', error: describe(error) });
     }
@@ -63,7 +48,7 @@ export function serveConsumer(consumers: readonly Consumer[]): void {
   new Worker(ORPHAN_WATCH, { eval: true }).unref();
 }
 
-function open(consumers: readonly Consumer[], data: ProcessData): { applier: BatchApplier; redriver: Redriver } {
+function open(consumers: readonly Consumer[], data: ProcessData): Tasks {
   const { consumer: name, claimant, databaseUrl, connectTimeoutMs, applier: options } = data;
   const consumer = consumers.find((one) => one.name === name);
   if (!consumer) throw new Error(`there is no consumer ${name}`);
@@ -72,6 +57,5 @@ function open(consumers: readonly Consumer[], data: ProcessData): { applier: Bat
     connectTimeoutMs,
     applicationName: `counterfoil-${name}`,
   });
-  const applier = new BatchApplier(database, consumer, claimant, options);
-  return { applier, redriver: new Redriver({ database, consumer, applier }, options) };
+  return new Tasks(database, consumer, claimant, options);
 }

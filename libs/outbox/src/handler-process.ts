@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import type { ProcessData, Report, Task } from './consumer-process.js';
+import type { ProcessData, Report } from './consumer-process.js';
+import type { Done, Task, TaskRunner } from './task.js';
 
 /** The process that a task ran in is gone; what it had in hand is rolled back by PostgreSQL. */
 export class ProcessLost extends Error {
@@ -41,7 +42,7 @@ const SAID_KEPT = 16_384;
 const SAID_TOLD = 300;
 
 /** A process for one consumer's handler, made when it is needed and replaced when it is lost. One task at a time. */
-export class HandlerProcess {
+export class HandlerProcess implements TaskRunner {
   readonly #data: Omit<ProcessData, 'claimant'>;
   readonly #options: ProcessOptions;
   #child: Child | undefined;
@@ -53,8 +54,7 @@ export class HandlerProcess {
     this.#options = options;
   }
 
-  /** Rejects with what the handler threw, or with ProcessLost. */
-  run(task: Task): Promise<Report> {
+  run(task: Task): Promise<Done> {
     const turn = this.#last.then(() => this.#run(task));
     this.#last = turn.catch(() => undefined);
     return turn;
@@ -71,7 +71,7 @@ export class HandlerProcess {
     clearTimeout(kill);
   }
 
-  #run(task: Task): Promise<Report> {
+  #run(task: Task): Promise<Done> {
     const { silenceMs } = this.#options;
     this.#child ??= this.#start();
     const current = this.#child;

@@ -1,10 +1,13 @@
-import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { systemClock } from '#kernel/clock.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
-import { LOGGER } from '#platform/platform.module.js';
+import type { Metrics } from '#platform/metrics.js';
+import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import type { BringsMetrics } from '#platform/room-hooks.js';
 import { CommitHints } from './commit-hints.js';
+import { DeadLettersModule } from './dead-letters.module.js';
 import { HintSender } from './hint.js';
 import { LogWatch } from './log-watch.js';
 
@@ -15,42 +18,47 @@ const HINT_SENDER = Symbol('HintSender');
  * follows the log for clients. Needs PlatformModule.
  */
 @Global()
-@Module({})
-export class OutboxModule implements OnApplicationShutdown {
-  constructor(@Inject(HINT_SENDER) private readonly sender: HintSender | undefined) {}
-
-  static with(config: Config): DynamicModule {
-    return {
-      module: OutboxModule,
-      providers: [
-        CommitHints,
-        {
-          provide: HINT_SENDER,
-          useFactory: (hints: CommitHints) => {
-            const url = config.redisUrl ?? config.redisQueueUrl;
-            if (!url) return undefined;
-            const sender = new HintSender(url, config.databaseRuntimeUrl);
-            hints.listen(() => sender.send());
-            return sender;
+@Module({
+  imports: [DeadLettersModule],
+  providers: [
+    CommitHints,
+    {
+      provide: HINT_SENDER,
+      useFactory: (hints: CommitHints, config: Config) => {
+        const url = config.redisUrl ?? config.redisQueueUrl;
+        if (!url) return undefined;
+        const sender = new HintSender(url, config.databaseRuntimeUrl);
+        hints.listen(() => sender.send());
+        return sender;
+      },
+      inject: [CommitHints, CONFIG],
+    },
+    {
+      provide: LogWatch,
+      useFactory: (database: Database, hints: CommitHints, logger: Logger, { outbox }: Config) =>
+        new LogWatch(
+          { database, hints, logger, clock: systemClock },
+          {
+            pollMs: outbox.eventPollMs,
+            followers: outbox.eventFollowers,
+            followersPerMerchant: outbox.eventFollowersPerMerchant,
           },
-          inject: [CommitHints],
-        },
-        {
-          provide: LogWatch,
-          useFactory: (database: Database, hints: CommitHints, logger: Logger) =>
-            new LogWatch(
-              { database, hints, logger, clock: systemClock },
-              {
-                pollMs: config.outbox.eventPollMs,
-                followers: config.outbox.eventFollowers,
-                followersPerMerchant: config.outbox.eventFollowersPerMerchant,
-              },
-            ),
-          inject: [Database, CommitHints, LOGGER],
-        },
-      ],
-      exports: [CommitHints, LogWatch],
-    };
+        ),
+      inject: [Database, CommitHints, LOGGER, CONFIG],
+    },
+  ],
+  exports: [CommitHints, LogWatch],
+})
+export class OutboxModule implements OnApplicationShutdown, BringsMetrics {
+  constructor(
+    @Inject(HINT_SENDER) private readonly sender: HintSender | undefined,
+    private readonly watch: LogWatch,
+  ) {}
+
+  addMetrics(metrics: Metrics): void {
+    const { watch } = this;
+    metrics.gauge('counterfoil_event_followers', 'Requests and streams that follow a log.', () => watch.followers);
+    metrics.counter('counterfoil_event_polls_total', 'Looks into the log for those who wait.', () => watch.polls);
   }
 
   onApplicationShutdown(): void {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Config } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
@@ -5,15 +6,18 @@ import type { Logger } from '#platform/logging.js';
 import type { Labels, Metrics } from '#platform/metrics.js';
 import type { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
+import type { ApplierOptions } from './batch-applier.js';
 import type { Consumer } from './consumer.js';
 import { ConsumerHost } from './consumer-host.js';
 import { ConsumerQueue } from './consumer-queue.js';
-import type { ProcessOptions } from './handler-process.js';
+import { HandlerProcess, type ProcessOptions } from './handler-process.js';
 import { HintReceiver } from './hint.js';
 import { HoldBack } from './hold-back.js';
+import type { Reactions } from './reactions.js';
 import { Relay, type RelayTarget } from './relay.js';
 import { RelayLease } from './relay-lease.js';
 import { type Backlog, RelayStore } from './relay-store.js';
+import { OwnProcess, type TaskRunner, Tasks } from './task.js';
 
 export interface OutboxParts {
   config: Config;
@@ -25,6 +29,8 @@ export interface OutboxParts {
   /** What is applied from BullMQ jobs. Without REDIS_QUEUE_URL they stand still. */
   consumers: readonly Consumer[];
   process: Pick<ProcessOptions, 'entry' | 'execArgv'>;
+  /** The same, in this process. */
+  reactions?: readonly Reactions[];
   /** Told, once it is committed, that a consumer has applied something here. */
   onApplied?: (consumer: string) => void;
 }
@@ -32,6 +38,8 @@ export interface OutboxParts {
 const DEAD_LETTERS = `
 SELECT consumer, status, count(*)::int AS count FROM dead_letters GROUP BY consumer, status`;
 const MEASURE_DEADLINE_MS = 5_000;
+/** The deadline within a consumer's process goes first. */
+const SILENCE_MARGIN_MS = 1_000;
 
 /** Everything of the log that runs by itself in a worker: relays, consumers, redrives, and what watches over them. */
 export class Outbox {
@@ -93,6 +101,7 @@ export class Outbox {
 
   async start(): Promise<void> {
     await this.#lease.renew().catch(() => undefined);
+    for (const host of this.#hosts) host.start();
     for (const relay of this.#relays) relay.start();
   }
 
@@ -207,27 +216,43 @@ export class Outbox {
   }
 
   #openConsumers(queues: Queues): void {
-    const { config, consumers, database, ids, logger, process } = this.#parts;
+    const { config, consumers, database, reactions = [] } = this.#parts;
+    const { consumerPage: pageEvents, consumerTries: maxTries, consumerTimeoutMs: timeoutMs } = config.outbox;
+    const applier = { pageEvents, maxTries, timeoutMs };
     for (const { name } of consumers) {
-      this.#queues.push(new ConsumerQueue(name, queues, { stretch: config.outbox.relayStretch, from: 'beginning' }));
-      this.#hosts.push(
-        new ConsumerHost(
-          name,
-          { queues, database, ids, logger, onApplied: () => this.#parts.onApplied?.(name) },
-          {
-            jobLockMs: config.outbox.consumerJobLockMs,
-            databaseUrl: config.databaseRuntimeUrl,
-            connectTimeoutMs: config.databaseConnectTimeoutMs,
-            applier: {
-              pageEvents: config.outbox.consumerPage,
-              maxTries: config.outbox.consumerTries,
-              timeoutMs: config.outbox.consumerTimeoutMs,
-            },
-            process: { ...process, memoryMb: config.outbox.consumerMemoryMb },
-          },
-        ),
-      );
+      this.#open({ name, from: 'beginning', runner: this.#processOf(name, applier), concurrency: 1 }, queues);
     }
+    for (const one of reactions) {
+      const runner = new OwnProcess(new Tasks(database, one, randomUUID(), applier));
+      const { name, from } = one;
+      this.#open({ name, from, runner, concurrency: config.outbox.reactorConcurrency }, queues);
+    }
+  }
+
+  #processOf(consumer: string, applier: ApplierOptions): HandlerProcess {
+    const { config, process } = this.#parts;
+    const { databaseRuntimeUrl: databaseUrl, databaseConnectTimeoutMs: connectTimeoutMs } = config;
+    return new HandlerProcess(
+      { consumer, databaseUrl, connectTimeoutMs, applier },
+      { ...process, memoryMb: config.outbox.consumerMemoryMb, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
+    );
+  }
+
+  #open(
+    { name, from, runner, concurrency }: Pick<Reactions, 'name' | 'from'> & { runner: TaskRunner; concurrency: number },
+    queues: Queues,
+  ): void {
+    const { config, database, ids, logger } = this.#parts;
+    const { relayStretch: stretch, consumerJobLockMs: jobLockMs, consumerPage: pageEvents } = config.outbox;
+    if (this.#queues.some(({ consumer }) => consumer === name)) throw new Error(`two consumers are named ${name}`);
+    this.#queues.push(new ConsumerQueue(name, queues, { stretch, from }));
+    this.#hosts.push(
+      new ConsumerHost(
+        name,
+        { runner, queues, database, ids, logger, onApplied: () => this.#parts.onApplied?.(name) },
+        { jobLockMs, pageEvents, concurrency },
+      ),
+    );
   }
 
   async #redrive(): Promise<void> {

@@ -1,7 +1,7 @@
 import { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import { type BatchApplier, describe } from './batch-applier.js';
-import type { Consumer } from './consumer.js';
+import type { Consumer, LoggedEvent } from './consumer.js';
 import {
   type DecidedLetter,
   type FreeStream,
@@ -13,7 +13,9 @@ import {
 } from './dead-letter-store.js';
 import { HandlerCall } from './handler-call.js';
 import { readEventAt, readLog } from './log-store.js';
+import type { Position } from './position.js';
 import { ClaimLost, type ConsumerPosition } from './position-store.js';
+import type { Reactions } from './reactions.js';
 
 export interface CatchUp extends FreeStream {
   /** Events of one transaction; 1 to find the one that fails. */
@@ -29,12 +31,12 @@ export interface CatchUp extends FreeStream {
  */
 export class Redriver {
   readonly #database: Database;
-  readonly #consumer: Consumer;
+  readonly #consumer: Consumer | Reactions;
   readonly #applier: BatchApplier;
   readonly #timeoutMs: number;
 
   constructor(
-    parts: { database: Database; consumer: Consumer; applier: BatchApplier },
+    parts: { database: Database; consumer: Consumer | Reactions; applier: BatchApplier },
     options: { timeoutMs: number },
   ) {
     this.#database = parts.database;
@@ -52,14 +54,13 @@ export class Redriver {
     const call = new HandlerCall();
     return this.#holding(partition, merchantId, async (position) => {
       try {
+        await this.#reactToLetter({ merchantId, id, at }, position, call);
         await this.#within(merchantId, async (client) => {
           await position.hold(client);
           const letter = await lockDecided(client, merchantId, id);
           if (!letter) return;
-          if (letter.decision === 'redrive') {
-            const event = await readEventAt(client, merchantId, at);
-            if (!event) throw new Error('the event is no longer in the log');
-            await call.apply(this.#consumer, client, [event]);
+          if (letter.decision === 'redrive' && 'apply' in this.#consumer) {
+            await call.apply(this.#consumer, client, [await eventAt(client, merchantId, at)]);
           }
           const status = letter.decision === 'redrive' ? 'redriven' : 'discarded';
           await settleLetter(client, merchantId, id, { status });
@@ -106,19 +107,67 @@ export class Redriver {
     });
   }
 
+  /** A reactor's part, before the letter is settled. */
+  async #reactToLetter(
+    { merchantId, id, at }: Pick<DecidedLetter, 'merchantId' | 'id' | 'at'>,
+    position: ConsumerPosition,
+    call: HandlerCall,
+  ): Promise<void> {
+    if (!('react' in this.#consumer)) return;
+    const event = await this.#within(merchantId, async (client) => {
+      await position.hold(client);
+      const letter = await lockDecided(client, merchantId, id);
+      return letter?.decision === 'redrive' ? eventAt(client, merchantId, at) : undefined;
+    });
+    if (event) await this.#consumer.react([event], call, Deadline.after(this.#timeoutMs));
+  }
+
   /** Answers whether the stream has caught up, and waits no longer. */
   #page(merchantId: bigint, position: ConsumerPosition, call: HandlerCall, limit: number): Promise<boolean> {
-    const { name } = this.#consumer;
+    const consumer = this.#consumer;
+    if ('react' in consumer) return this.#reactToPage(consumer, merchantId, position, call, limit);
     return this.#within(merchantId, async (client) => {
-      const upTo = await position.hold(client);
-      const after = await parkedPosition(client, merchantId, name);
-      if (!after) return true;
-      const events = await readLog(client, { merchantId }, { after, upTo, limit });
-      if (events.length > 0) await call.apply(this.#consumer, client, events);
-      const hasCaughtUp = events.length < limit;
-      await moveParked(client, merchantId, name, hasCaughtUp ? undefined : events.at(-1));
-      return hasCaughtUp;
+      const waiting = await this.#waiting(client, merchantId, position, limit);
+      if (!waiting) return true;
+      const { events, hasAll } = waiting;
+      if (events.length > 0) await call.apply(consumer, client, events);
+      await moveParked(client, merchantId, consumer.name, hasAll ? undefined : events.at(-1));
+      return hasAll;
     });
+  }
+
+  async #reactToPage(
+    reactions: Reactions,
+    merchantId: bigint,
+    position: ConsumerPosition,
+    call: HandlerCall,
+    limit: number,
+  ): Promise<boolean> {
+    const waiting = await this.#within(merchantId, (client) => this.#waiting(client, merchantId, position, limit));
+    if (!waiting) return true;
+    const { events } = waiting;
+    const deadline = Deadline.after(this.#timeoutMs);
+    const done = events.length > 0 ? await reactions.react(events, call, deadline) : 0;
+    const hasCaughtUp = waiting.hasAll && done === events.length;
+    await this.#within(merchantId, async (client) => {
+      // The claim may have run out meanwhile: then others may have gone on, and the partition, too.
+      const stands = await position.hold(client);
+      const after = await parkedPosition(client, merchantId, reactions.name);
+      if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.upTo)) {
+        throw new ClaimLost('another process has gone on with this stream');
+      }
+      await moveParked(client, merchantId, reactions.name, hasCaughtUp ? undefined : events[done - 1]);
+    });
+    return hasCaughtUp;
+  }
+
+  /** What a stream waits for next, up to where its partition stands; undefined: it does not wait. */
+  async #waiting(client: TransactionClient, merchantId: bigint, position: ConsumerPosition, limit: number) {
+    const upTo = await position.hold(client);
+    const after = await parkedPosition(client, merchantId, this.#consumer.name);
+    if (!after) return undefined;
+    const events = await readLog(client, { merchantId }, { after, upTo, limit });
+    return { after, upTo, events, hasAll: events.length < limit };
   }
 
   /** Whoever has the partition at present goes first: what is due here is still due then. */
@@ -142,6 +191,16 @@ export class Redriver {
   #within<T>(merchantId: bigint, work: (client: TransactionClient) => Promise<T>): Promise<T> {
     return this.#database.transaction({ merchantIds: [merchantId] }, Deadline.after(this.#timeoutMs), work);
   }
+}
+
+async function eventAt(client: TransactionClient, merchantId: bigint, at: Position): Promise<LoggedEvent> {
+  const event = await readEventAt(client, merchantId, at);
+  if (!event) throw new Error('the event is no longer in the log');
+  return event;
+}
+
+function isSame(one: Position, other: Position): boolean {
+  return one.xid === other.xid && one.seq === other.seq;
 }
 
 /** Makes a dead letter of the event that a waiting stream would go on with. In the merchant's scope. */

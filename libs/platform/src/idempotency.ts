@@ -8,6 +8,8 @@ import { traceIdOf } from './tracing.js';
 export interface Idempotency {
   key: string;
   requestSha256: Buffer;
+  /** False: a refusal is not kept, and the next request with the key is decided anew. */
+  keepsRefusals?: false;
 }
 
 /** Tenant of the keys of requests that no merchant is there for yet: no Snowflake is 0. */
@@ -116,14 +118,14 @@ export class IdempotentRequests {
 async function outcomeOf<T>(
   client: TransactionClient,
   { span }: RequestBounds,
-  { status, bodyOf }: Answering<T>,
+  { idempotency, status, bodyOf }: Answering<T>,
   work: (client: TransactionClient) => Promise<T>,
 ): Promise<{ status: number; body: object; kept?: object }> {
   await client.query({ text: 'SAVEPOINT before_work' });
   try {
     return { status, ...bodyOf(await work(client)) };
   } catch (error) {
-    if (!(error instanceof LedgerError) || !isKept(error.code)) throw error;
+    if (!(error instanceof LedgerError) || !isKept(error.code) || idempotency?.keepsRefusals === false) throw error;
     await client.query({ text: 'ROLLBACK TO SAVEPOINT before_work' });
     const { code, message: detail, errors } = error;
     const traceId = traceIdOf(span);

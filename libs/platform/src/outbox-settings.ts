@@ -36,6 +36,9 @@ export const OUTBOX_ENVIRONMENT = {
   CONSUMER_MEMORY_MB: integer({ default: 256, min: 32, max: 8_192 }).describe(
     'Heap of a consumer’s process; a handler that wants more ends it.',
   ),
+  REACTOR_CONCURRENCY: integer({ default: 8, min: 1, max: 64 }).describe(
+    'Partitions of the log whose events one reactor works on at once, in each worker. The limits of consumers hold for reactors, too.',
+  ),
   EVENT_RETENTION_DAYS: integer({ default: 0, min: 0, max: 36_500 }).describe(
     'Age in days from which events are forgotten that every consumer is past. 0: never; what is forgotten can neither be followed nor rebuild a read model.',
   ),
@@ -71,6 +74,7 @@ export interface OutboxSettings {
   readonly consumerTimeoutMs: number;
   readonly consumerJobLockMs: number;
   readonly consumerMemoryMb: number;
+  readonly reactorConcurrency: number;
   readonly eventRetentionDays: number;
   readonly eventWaitMaxMs: number;
   readonly eventPollMs: number;
@@ -93,6 +97,7 @@ export function outboxSettings(values: z.output<z.ZodObject<typeof OUTBOX_ENVIRO
     consumerTimeoutMs: values.CONSUMER_TIMEOUT_MS,
     consumerJobLockMs: values.CONSUMER_JOB_LOCK_MS,
     consumerMemoryMb: values.CONSUMER_MEMORY_MB,
+    reactorConcurrency: values.REACTOR_CONCURRENCY,
     eventRetentionDays: values.EVENT_RETENTION_DAYS,
     eventWaitMaxMs: values.EVENT_WAIT_MAX_MS,
     eventPollMs: values.EVENT_POLL_MS,

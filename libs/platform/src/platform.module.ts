@@ -8,7 +8,9 @@ import type { Config } from './config.js';
 import { CursorCodec } from './cursor.js';
 import { IdempotentRequests } from './idempotency.js';
 import type { Logger } from './logging.js';
+import type { Metrics } from './metrics.js';
 import { Database } from './postgres.js';
+import type { BringsMetrics } from './room-hooks.js';
 import { Telemetry } from './telemetry.js';
 import { PostgresWorkerLease } from './worker-lease.js';
 
@@ -32,7 +34,7 @@ export interface PlatformOptions {
 /** What both processes stand on: configuration, PostgreSQL, ids, cursors. Closes them after everything that uses them. */
 @Global()
 @Module({})
-export class PlatformModule implements OnApplicationShutdown {
+export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
   constructor(
     private readonly database: Database,
     private readonly lease: PostgresWorkerLease,
@@ -98,6 +100,10 @@ export class PlatformModule implements OnApplicationShutdown {
         SnowflakeGenerator,
       ],
     };
+  }
+
+  addMetrics(metrics: Metrics): void {
+    metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => this.database.waiting);
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -1,4 +1,12 @@
-import { type Context, context, type Span, type SpanOptions, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  type Context,
+  context,
+  ROOT_CONTEXT,
+  type Span,
+  type SpanOptions,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
 
 /**
  * Manual spans on the hot path: full auto-instrumentation doubles a request's CPU. Without a provider (no
@@ -53,6 +61,17 @@ export function traceparentOf(span: Span): string | undefined {
   const { traceId, spanId, traceFlags } = span.spanContext();
   if (traceId === INVALID_TRACE_ID) return undefined;
   return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`;
+}
+
+/** Below a span of another process, as its W3C traceparent names it. */
+export function remoteContext(traceparent: string): Context {
+  const [, traceId = '', spanId = '', flags = '0'] = traceparent.split('-');
+  return trace.setSpanContext(ROOT_CONTEXT, {
+    traceId,
+    spanId,
+    traceFlags: Number.parseInt(flags, 16),
+    isRemote: true,
+  });
 }
 
 export function traceIdOf(span: Span): string | undefined {

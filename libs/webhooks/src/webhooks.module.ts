@@ -16,7 +16,7 @@ import {
   ListWebhookEndpointsHandler,
 } from './endpoint.queries.js';
 
-/** Endpoints and their deliveries, for the API. Needs PlatformModule. What sends is the worker's (`sender.ts`). */
+/** Endpoints and their deliveries. Needs PlatformModule. What sends is the worker's (`webhooks-worker.module.ts`). */
 @Module({
   imports: [CqrsModule],
   providers: [
@@ -30,5 +30,6 @@ import {
     ListWebhookEndpointsHandler,
     ListWebhookDeliveriesHandler,
   ],
+  exports: [DueHints],
 })
 export class WebhooksModule {}

@@ -1,10 +1,20 @@
-import type { Logger } from 'pino';
+import type { Logger } from './logging.js';
 
 /** A wait is drawn from interval ± this share, so that many workers do not march in step. */
 const JITTER = 0.2;
 
 /** A failure that the next rounds make good is a warning: deadlocks, a database that restarts. From this many in a row on it is an error. */
 const PERSISTS_FROM = 3;
+
+/** What is to be done again and again. Any number of workers do it at once: a round must be safe to do twice. */
+export interface DutyPlan {
+  /** For the log. */
+  readonly name: string;
+  readonly intervalMs: number;
+  /** When the round before knows that the next one is needed sooner. */
+  readonly nextInMs?: () => number | undefined;
+  readonly round: () => Promise<unknown>;
+}
 
 /**
  * Something that a worker does again and again by itself. One round at a time; a failing round is logged and the next one
@@ -21,14 +31,7 @@ export class Duty {
   #stopped = false;
   #failures = 0;
 
-  /** `nextInMs`: when a round knows that the next one is needed sooner than the interval. */
-  constructor(options: {
-    name: string;
-    intervalMs: number;
-    nextInMs?: () => number | undefined;
-    round: () => Promise<unknown>;
-    logger: Logger;
-  }) {
+  constructor(options: DutyPlan & { logger: Logger }) {
     this.#name = options.name;
     this.#intervalMs = options.intervalMs;
     this.#nextInMs = options.nextInMs ?? (() => undefined);

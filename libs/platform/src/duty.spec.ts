@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Logger } from '#platform/logging.js';
 import { Duty } from './duty.js';
+import type { Logger } from './logging.js';
 
 /** What a duty with these rounds logs: `warn` or `error` for each that fails. */
 async function levels(rounds: readonly ('fails' | 'works')[]): Promise<string[]> {

@@ -1,0 +1,28 @@
+import type { Type } from '@nestjs/common';
+import { BALANCES } from '#balances/room.js';
+import { LEDGER } from '#ledger/room.js';
+import type { Consumer } from '#outbox/consumer.js';
+import type { Reactor } from '#outbox/reactor.js';
+import type { Room } from '#outbox/room.js';
+import { SUMMARIES } from '#summaries/room.js';
+import { TENANCY } from '#tenancy/room.js';
+import { WEBHOOKS } from '#webhooks/room.js';
+
+/** The rooms of the service: the one list that every process is put together from. */
+export const ROOMS: readonly Room[] = [LEDGER, BALANCES, TENANCY, SUMMARIES, WEBHOOKS];
+
+/** The modules of one kind, loaded. */
+export async function modulesOf(rooms: readonly Room[], kind: 'module' | 'worker'): Promise<Type[]> {
+  const modules = await Promise.all(rooms.map((room) => room[kind]?.()));
+  return modules.filter((module) => module !== undefined);
+}
+
+/** What applies the log, each in a process and with a queue of its own. */
+export function consumersOf(rooms: readonly Room[]): readonly Consumer[] {
+  return rooms.flatMap(({ consumers = [] }) => consumers);
+}
+
+/** What has commands executed because of events: in the worker, each with a queue of its own. */
+export function reactorsOf(rooms: readonly Room[]): readonly Reactor[] {
+  return rooms.flatMap(({ reactors = [] }) => reactors);
+}

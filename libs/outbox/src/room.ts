@@ -1,0 +1,30 @@
+import type { Type } from '@nestjs/common';
+import type { Consumer } from './consumer.js';
+import type { Reactor } from './reactor.js';
+import type { RelayTarget } from './relay.js';
+
+/**
+ * What a library brings to the processes of the service; `apps/rooms.ts` has one of each. Its modules may implement the hooks
+ * below, and those of the platform (`room-hooks.ts`): metrics and duties. They are loaded by who wants them: the processes of
+ * consumers want neither Nest nor the rest of the room.
+ */
+export interface Room {
+  /** Its commands and queries, in every process that has Nest. Needs PlatformModule and OutboxModule. */
+  readonly module?: () => Promise<Type>;
+  /** What it does by itself: in the worker alone. */
+  readonly worker?: () => Promise<Type>;
+  /** Each runs in a process of its own. */
+  readonly consumers?: readonly Consumer[];
+  /** Each runs in the worker, with the commands of all rooms. */
+  readonly reactors?: readonly Reactor[];
+}
+
+/** Has events handed over to it by the relay, without a queue. */
+export interface BringsRelayTargets {
+  relayTargets(): readonly RelayTarget[];
+}
+
+/** Hears, once it is committed, that a consumer has applied something in this process. */
+export interface HearsApplied {
+  applied(consumer: string): void;
+}

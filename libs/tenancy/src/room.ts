@@ -1,0 +1,5 @@
+import type { Room } from '#outbox/room.js';
+
+export const TENANCY: Room = {
+  module: async () => (await import('./tenancy.module.js')).TenancyModule,
+};

@@ -1,0 +1,85 @@
+import { createServer } from 'node:net';
+import { Module } from '@nestjs/common';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Stretch } from '#outbox/position.js';
+import type { RelayTarget } from '#outbox/relay.js';
+import type { BringsRelayTargets, HearsApplied, Room } from '#outbox/room.js';
+import type { DutyPlan } from '#platform/duty.js';
+import type { Metrics } from '#platform/metrics.js';
+import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import { ROOMS } from '../apps/rooms.js';
+import { freePort } from '../scripts/ports.mjs';
+import { freshDatabase, type TestDatabase } from './support/database.js';
+import { postedId, TestLedger, transfer } from './support/ledger.js';
+import { readingOf } from './support/metrics.js';
+import { until } from './support/until.js';
+import { startWorker } from './support/worker.js';
+
+let on: TestDatabase;
+let ledger: TestLedger;
+let rounds = 0;
+const heard = new Set<string>();
+const handedOver: Stretch[] = [];
+
+const target: RelayTarget = {
+  consumer: 'tried',
+  from: 'beginning',
+  keepsPosition: false,
+  stretch: 10,
+  handOver: async (stretches) => void handedOver.push(...stretches),
+};
+
+@Module({})
+class TriedModule implements BringsDuties, BringsMetrics, BringsRelayTargets, HearsApplied {
+  duties(): readonly DutyPlan[] {
+    return [{ name: 'tried', intervalMs: 1, round: async () => (rounds += 1) }];
+  }
+
+  addMetrics(metrics: Metrics): void {
+    metrics.counter('counterfoil_tried_total', 'Rounds.', () => rounds);
+  }
+
+  relayTargets(): readonly RelayTarget[] {
+    return [target];
+  }
+
+  applied(consumer: string): void {
+    heard.add(consumer);
+  }
+}
+
+const rooms: readonly Room[] = [...ROOMS, { worker: async () => TriedModule }];
+
+beforeAll(async () => {
+  on = await freshDatabase();
+  ledger = await TestLedger.open(on);
+});
+afterAll(async () => {
+  await ledger.close();
+  await on.drop();
+});
+
+test('what a room brings is at work in a worker, which was told of nothing but the room', async () => {
+  const port = await freePort();
+  const stop = await startWorker(on, { METRICS_PORT: String(port) }, { rooms });
+  const merchant = await ledger.createMerchant();
+  const from = await ledger.createAccount(merchant, { code: 'from' });
+  const to = await ledger.createAccount(merchant, { code: 'to' });
+  postedId(await ledger.post(merchant, transfer(from, to, 10n)));
+  await until('its duty has had rounds', () => rounds > 1);
+  await until('the relay has handed events over to it', () => handedOver.length > 0);
+  await until('it has heard of every consumer', () => ['daily_summaries', 'webhooks'].every((name) => heard.has(name)));
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  expect(readingOf(text, 'counterfoil_tried_total')).toBeGreaterThan(1);
+  await stop();
+});
+
+test('where the port of the metrics is taken, nothing begins', async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  const before = rounds;
+  const { port } = taken.address() as { port: number };
+  await expect(startWorker(on, { METRICS_PORT: String(port) }, { rooms })).rejects.toThrow('EADDRINUSE');
+  expect(rounds).toBe(before);
+  await new Promise((resolve) => taken.close(resolve));
+});
