@@ -312,6 +312,7 @@ describe('duties', () => {
         accounts: [],
         keys: [],
         parents: [],
+        parts: new Map(),
       });
       const written = connection.writeAndCommit({
         token: old,
@@ -320,6 +321,7 @@ describe('duties', () => {
         states: [],
         keys: [],
         events: [],
+        statements: [],
       });
       await expect(written).rejects.toMatchObject({ code: '23514', constraint: 'write_fence_horizon' });
       await connection.close();

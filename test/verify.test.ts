@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ACCOUNT_STATUS } from '#ledger/account-status.js';
+import { extended } from '#ledger/group-extension.js';
 import { LEDGER_CHECKS, verify } from '#ledger/verify.js';
 import { CORRUPTIONS } from './support/corruptions.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
@@ -54,7 +56,7 @@ async function writeBook(on: TestDatabase): Promise<void> {
     expect(refused.result).toMatchObject({ refusal: { code: 'insufficient_funds' } });
     const closed = await ledger.createAccount(merchant, { code: 'closed' });
     const account = { id: closed, code: 'closed', currency: 'EUR', normalSide: 'credit', minAvailable: null } as const;
-    const commands = [{ kind: 'close', accountId: closed }] as const;
+    const commands = [extended(ACCOUNT_STATUS, { kind: 'close' as const, accountId: closed })];
     await ledger.desk.submit(ledger.context(merchant), {
       mode: 'single',
       commands,

@@ -3,6 +3,7 @@ import { inFile } from './mutant.mjs';
 
 const RIGHTS = 'db/migrations/1764500100000-rights.ts';
 const WRITER = 'test/writer.test.ts';
+const EXTENSION = 'test/group-extension.test.ts';
 
 /**
  * Planted bugs of the writer's bounds, its timeouts in SQL, expiry, leases and the rights of the database's roles.
@@ -90,6 +91,40 @@ export const CORE_MUTANTS = [
       'SELECT count(*) FROM moved',
     ],
     ['a group waits for locks without end', "set_config('statement_timeout', $2, true)", "'none'"],
+  ]),
+  ...inFile('libs/ledger/src/group-draft.ts', EXTENSION, [
+    ['what was undone is written', 'this.#journal.undo(mark);', ''],
+    [
+      'an extension does not see what the group decided before',
+      'learn: (key, value) => this.#journal.set(known, nameOf(merchantId, key), value)',
+      'learn: () => undefined',
+    ],
+    [
+      'an extension sees what was undone',
+      'this.#journal.set(known, nameOf(merchantId, key), value)',
+      'void known.set(nameOf(merchantId, key), value)',
+    ],
+    ['rows by themselves are not written', 'balances.length + statements.length + keys', 'balances.length + keys'],
+    ['a statement goes out without rows', 'if (rows.length === 0) return [];', ''],
+  ]),
+  ...inFile('libs/ledger/src/group.ts', EXTENSION, [
+    ['an extension that throws takes its group with it', "return { kind: 'failed', error };", 'throw error;'],
+  ]),
+  ...inFile('libs/ledger/src/writer.ts', EXTENSION, [
+    ['a row that is there already fails the group', 'isUniqueViolation(error) || ', ''],
+    [
+      'who failed is told nothing of it',
+      "if (outcome.kind === 'failed') waiting.reject(outcome.error); else waiting",
+      'waiting',
+    ],
+  ]),
+  ...inFile('libs/ledger/src/group-store.ts', EXTENSION, [
+    [
+      'the rows of an extension commit by themselves',
+      "...writes.statements.map((statement) => this.#client.query(named(statement))), this.#client.query('COMMIT'),",
+      "this.#client.query('COMMIT'), ...writes.statements.map((statement) => this.#client.query(named(statement))), this.#client.query('COMMIT'),",
+    ],
+    ['two statements share a name', '`extension-${NAMES.size}`', "'extension'"],
   ]),
   ...inFile('libs/ledger/src/group-store.ts', 'test/faults.test.ts', [
     ['a silent writer keeps its locks', "set_config('idle_in_transaction_session_timeout', $2, true)", "'none'"],

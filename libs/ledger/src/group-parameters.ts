@@ -1,6 +1,7 @@
 import type { NewEvent } from '#outbox/event.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { Balance } from './account.js';
+import type { SqlValue } from './group-extension.js';
 import type { LateSum } from './late-sums.js';
 import type { Transaction, TransactionState } from './transaction.js';
 import { ENTRIES_PER_TURN, type Pieces } from './turns.js';
@@ -33,6 +34,8 @@ export interface GroupWrites {
   states: StateRow[];
   keys: StoredKey[];
   events: NewEvent[];
+  /** Of the extensions that have rows to write. */
+  statements: { text: string; values: SqlValue[] }[];
 }
 
 /** One row per transaction: a later command of the same group overrides an earlier one. */

@@ -3,6 +3,7 @@ import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';
 import type { Balance } from './account.js';
+import type { GroupExtension, SqlValue } from './group-extension.js';
 import {
   type GroupWrites,
   groupParameters,
@@ -36,6 +37,15 @@ export interface LockedBalance extends Balance {
 }
 
 export interface StoredState extends TransactionState, TenantId {}
+
+/** What a group is decided from. */
+export interface LockedRows {
+  balances: LockedBalance[];
+  keys: StoredKey[];
+  states: StoredState[];
+  /** What each extension looked up. */
+  found: Map<GroupExtension, Record<string, unknown>[]>;
+}
 
 /**
  * The planner settings matter: a generic plan made while idempotency_keys was young and empty scans every key of the
@@ -212,9 +222,15 @@ export class GroupConnection {
     accounts: readonly TenantId[];
     keys: readonly { merchantId: bigint; key: string }[];
     parents: readonly TenantId[];
-  }): Promise<{ balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] }> {
+    parts: ReadonlyMap<GroupExtension, readonly { merchantId: bigint; part: unknown }[]>;
+  }): Promise<LockedRows> {
     const { accounts, keys, parents } = group;
-    const [, , , locked, found, stood] = await this.#pipeline(() => [
+    const lookUps = [...group.parts].flatMap(([extension, parts]) =>
+      extension.lookUp
+        ? [{ extension, statement: { text: extension.lookUp.text, values: extension.lookUp.values(parts) } }]
+        : [],
+    );
+    const [, , , locked, known, stood, ...found] = await this.#pipeline(() => [
       this.#client.query('BEGIN'),
       this.#client.query(ENTER_GROUP, [`{${group.merchantIds.join(',')}}`, String(group.timeoutMs)]),
       this.#client.query(LOCK_MERCHANTS, [int8Array(group.merchantIds)]),
@@ -234,11 +250,13 @@ export class GroupConnection {
             int8Array(parents.map((p) => p.merchantId)),
             int8Array(parents.map((p) => p.id)),
           ]),
+      ...lookUps.map(({ statement }) => this.#client.query(named(statement))),
     ]);
     return {
       balances: (locked?.rows ?? []).map(toBalance),
-      keys: (found?.rows ?? []).map(toKey),
+      keys: (known?.rows ?? []).map(toKey),
       states: (stood?.rows ?? []).map(toState),
+      found: new Map(lookUps.map(({ extension }, index) => [extension, found[index]?.rows ?? []])),
     };
   }
 
@@ -254,6 +272,7 @@ export class GroupConnection {
         ...holdTimers(states).map((query) => this.#client.query(query)),
         lates ? this.#client.query(WRITE_LATE_SUMS, lates) : NOTHING,
         this.#client.query(WRITE_GROUP, parameters),
+        ...writes.statements.map((statement) => this.#client.query(named(statement))),
         this.#client.query('COMMIT'),
       ],
       (error) => {
@@ -315,6 +334,18 @@ export class AmbiguousCommit extends Error {
 }
 
 const NOTHING: Promise<pg.QueryResult> = Promise.resolve({ command: '', rowCount: 0, oid: 0, fields: [], rows: [] });
+
+/** Names of the extensions' statements, by their texts. Two that shared a name would be one that is never sent. */
+const NAMES = new Map<string, string>();
+
+function named(statement: { text: string; values: SqlValue[] }): pg.QueryConfig {
+  let name = NAMES.get(statement.text);
+  if (name === undefined) {
+    name = `extension-${NAMES.size}`;
+    NAMES.set(statement.text, name);
+  }
+  return { name, ...statement };
+}
 
 function toBalance(row: Record<string, unknown>): LockedBalance {
   return {
