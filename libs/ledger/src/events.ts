@@ -1,35 +1,35 @@
-import type { NewEvent } from '#outbox/append.js';
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { ToldEvent } from '#outbox/append.js';
 import type { EventData } from '#outbox/catalogue.js';
 import type { Entry, Transaction } from './transaction.js';
-
-type Told = Omit<NewEvent, 'type' | 'data'>;
 
 /**
  * The event of a transaction. Each entry says what it adds to its side's posted and pending totals, so that a
  * reader who folds the log has every balance.
  */
-export function transactionEvent(transaction: Transaction, told: Told): NewEvent {
+export function transactionEvent(transaction: Transaction): ToldEvent {
   const { kind, ignoredFloor: ignored_floor } = transaction;
+  const occurredAtMs = snowflakeTimeMs(transaction.id);
   const data = dataOf(transaction);
   switch (kind) {
     case 'posted':
     case 'capture':
     case 'reversal': {
       const parent_id = transaction.parentId === undefined ? null : String(transaction.parentId);
-      return { ...told, type: 'transaction.posted', data: { ...data, kind, parent_id, ignored_floor } };
+      return { occurredAtMs, type: 'transaction.posted', data: { ...data, kind, parent_id, ignored_floor } };
     }
     case 'pending': {
       const expires_at = transaction.expiresAtMs === undefined ? null : timeOf(transaction.expiresAtMs);
       return {
-        ...told,
+        occurredAtMs,
         type: 'transaction.pending',
         data: { ...data, kind, parent_id: null, expires_at, ignored_floor },
       };
     }
     case 'void':
-      return { ...told, type: 'transaction.voided', data: { ...data, kind, parent_id: parentOf(transaction) } };
+      return { occurredAtMs, type: 'transaction.voided', data: { ...data, kind, parent_id: parentOf(transaction) } };
     case 'expiry':
-      return { ...told, type: 'transaction.expired', data: { ...data, kind, parent_id: parentOf(transaction) } };
+      return { occurredAtMs, type: 'transaction.expired', data: { ...data, kind, parent_id: parentOf(transaction) } };
   }
 }
 

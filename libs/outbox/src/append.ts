@@ -10,16 +10,15 @@ import { currentVersion, type EventData, type EventType } from './catalogue.js';
  * lock (`lock_merchants`, `events_behind_their_lock`).
  */
 
-/** An event of the catalogue, in the version that is written today: its type decides what its data looks like. */
-export type NewEvent = {
-  [Type in EventType]: {
-    readonly type: Type;
-    readonly data: EventData<Type>;
-    readonly occurredAtMs: number;
-    /** W3C traceparent of the request that caused it. */
-    readonly traceContext: string | undefined;
-  };
+/** What an event tells, in the version that is written today: its type decides what its data looks like. */
+export type ToldEvent = {
+  [Type in EventType]: { readonly type: Type; readonly data: EventData<Type>; readonly occurredAtMs: number };
 }[EventType];
+
+export type NewEvent = ToldEvent & {
+  /** W3C traceparent of the request that caused it. */
+  readonly traceContext: string | undefined;
+};
 
 /** The event as the table has it. */
 export interface EventRow {
