@@ -110,9 +110,10 @@ async function releasing(stage: Stage, kind: 'void' | 'expire'): Promise<Ready> 
 /** Nobody may ask for a hold whose time is over: this one's is moved by the owner of the tables. */
 async function makeDue({ bystander }: Stage, id: bigint): Promise<void> {
   const atMs = Date.now();
-  const at = 'expires_at = to_timestamp($1::float8 / 1000)';
-  await bystander.client.query(`UPDATE transactions SET ${at} WHERE id = $2`, [atMs, id]);
-  await bystander.client.query(`UPDATE transaction_states SET ${at} WHERE transaction_id = $2`, [atMs, id]);
+  await bystander.client.query(`UPDATE transactions SET expires_at = to_timestamp($1::float8 / 1000) WHERE id = $2`, [
+    atMs,
+    id,
+  ]);
   await until('the hold is due', () => Date.now() > atMs);
 }
 
