@@ -1,8 +1,13 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { CacheClient, type ScriptCall, type ScriptReply } from '#balances/cache-client.js';
 import { cacheKey } from '#balances/cached-balance.js';
+import { CacheGuard } from '#balances/guard.js';
+import { UntoldVersions } from '#balances/untold-versions.js';
+import { systemClock } from '#kernel/clock.js';
+import { EMPTY_BALANCE } from '#ledger/account.js';
 import { SEED } from './support/seed.js';
 
 /** Long enough that nothing expires meanwhile. */
@@ -97,6 +102,50 @@ test('many accounts in one call are treated as one call for each', async () => {
     }),
     { seed: SEED, numRuns: 60 },
   );
+});
+
+/** Long enough for several pieces. */
+const MANY = 10_000;
+
+function manyAccounts() {
+  merchant += 2n;
+  return Array.from({ length: MANY }, (_, index) => ({ merchantId: merchant, accountId: BigInt(index) }));
+}
+
+/** How many of them had been looked at when somebody else had a turn of the event loop, for the first time. */
+async function lookedAtByFirstTurn<T extends object, R>(items: T[], work: (items: T[]) => Promise<R>) {
+  const looked = new Set<T>();
+  const watched = items.map(
+    (item) => new Proxy(item, { get: (_, name) => looked.add(item) && Reflect.get(item, name) }),
+  );
+  const firstTurn = nextTurn().then(() => looked.size);
+  const result = await work(watched);
+  return { result, byFirstTurn: await firstTurn };
+}
+
+test('a call for many accounts gives others their turn, and answers in its order', async () => {
+  const accounts = manyAccounts();
+  const callsOf = (script: ScriptCall['script'], args: (n: number) => ScriptCall['args']) =>
+    accounts.map((account, n): ScriptCall => ({ script, account, args: args(n) }));
+  await client.run(callsOf('fence', () => [1]));
+  await client.run(callsOf('publish', (n) => [1, n + 1, `value-${n}`, TTL_MS]));
+  const calls = callsOf('read', () => ['lease', TTL_MS, 60_000, 0]);
+  const { result, byFirstTurn } = await lookedAtByFirstTurn(calls, (watched) => client.run(watched));
+  expect(byFirstTurn).toBeLessThanOrEqual(MANY / 5);
+  expect(result).toEqual(accounts.map((_, n) => ['HIT', String(n + 1), `value-${n}`]));
+});
+
+test('a group of many accounts is fenced and published with others’ turns between', async () => {
+  const untold = new UntoldVersions(client, { ttlMs: TTL_MS, policy: 'available', clock: systemClock });
+  const guard = new CacheGuard(client, untold, { ttlMs: TTL_MS });
+  const accounts = manyAccounts();
+  const fenced = await lookedAtByFirstTurn(accounts, (watched) => guard.fence(watched, 1n, 10_000));
+  expect(fenced.byFirstTurn).toBeLessThanOrEqual(MANY / 5);
+  const values = accounts.map((account) => ({ ...account, balance: { ...EMPTY_BALANCE, version: 1n } }));
+  const published = await lookedAtByFirstTurn(values, (watched) => fenced.result.publish(watched));
+  expect(published.byFirstTurn).toBeLessThanOrEqual(MANY / 5);
+  expect(guard.counts).toMatchObject({ unfenced: 0, installed: MANY, refused: 0, unconfirmed: 0 });
+  untold.close();
 });
 
 /** The age of a fence is a matter of milliseconds. */

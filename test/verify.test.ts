@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ACCOUNT_STATUS } from '#ledger/account-status.js';
+import { extended } from '#ledger/group-extension.js';
 import { LEDGER_CHECKS, verify } from '#ledger/verify.js';
 import { CORRUPTIONS } from './support/corruptions.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
@@ -15,7 +17,13 @@ async function writeBook(on: TestDatabase): Promise<void> {
     const late = Date.now() - 3_600_000;
     postedId(await ledger.post(merchant, transfer(cash, payable, 1_000n), 'funding'));
     postedId(await ledger.post(merchant, transfer(cash, payable, 50n, { effectiveAtMs: late }), 'late'));
-    const held = postedId(await ledger.post(merchant, transfer(payable, cash, 300n, { pending: true }), 'held'));
+    const held = postedId(
+      await ledger.post(
+        merchant,
+        transfer(payable, cash, 300n, { pending: true, expiresAtMs: Date.now() + 3_600_000 }),
+        'held',
+      ),
+    );
     postedId(await ledger.move(merchant, { kind: 'capture', parentId: held, amount: 100n, final: false }, 'captured'));
     const voided = postedId(
       await ledger.post(merchant, transfer(payable, cash, 70n, { pending: true, expiresAtMs: Date.now() + 60_000 })),
@@ -48,7 +56,7 @@ async function writeBook(on: TestDatabase): Promise<void> {
     expect(refused.result).toMatchObject({ refusal: { code: 'insufficient_funds' } });
     const closed = await ledger.createAccount(merchant, { code: 'closed' });
     const account = { id: closed, code: 'closed', currency: 'EUR', normalSide: 'credit', minAvailable: null } as const;
-    const commands = [{ kind: 'close', accountId: closed }] as const;
+    const commands = [extended(ACCOUNT_STATUS, { kind: 'close' as const, accountId: closed })];
     await ledger.desk.submit(ledger.context(merchant), {
       mode: 'single',
       commands,

@@ -75,6 +75,7 @@ describe('the group-commit writer', () => {
       accounts: [{ merchantId: merchant, id: account }],
       keys: [],
       parents: [],
+      parts: new Map(),
     });
     const balance = { ...balances[0], closed: true } as GroupWrites['balances'][number]['balance'];
     const missing = { ...closed, accountId: 1n, balance };
@@ -85,6 +86,7 @@ describe('the group-commit writer', () => {
       states: [],
       keys: [],
       events: [],
+      statements: [],
     });
     await expect(written).rejects.toMatchObject({ code: '23514', constraint: 'balances_all_moved' });
     await connection.close();
@@ -189,7 +191,7 @@ describe('the group-commit writer', () => {
       const request = { mode: 'independent', commands, accounts, idempotency: undefined } as const;
       const { outcome } = await small.desk.submit(context, request);
       if (outcome.kind !== 'decided') throw new Error(outcome.kind);
-      for (const decision of outcome.decisions) if (decision.accepted) ids.push(decision.transaction?.id ?? 0n);
+      for (const decision of outcome.decisions) if ('transaction' in decision) ids.push(decision.transaction.id);
     };
     await bystander.lockBalance(from);
     const first = submit(1);

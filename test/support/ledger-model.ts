@@ -1,13 +1,11 @@
 import { MAX_AMOUNT } from '#kernel/money.js';
 import type { ProblemCode } from '#kernel/problem.js';
 import type { Account, Side } from '#ledger/account.js';
-import type { Command as AnyCommand, EntryRequest, Malformed, Part, Post, Reverse } from '#ledger/command.js';
+import type { EntryRequest, Part, Post, Reverse } from '#ledger/command.js';
 import type { TransactionStatus } from '#ledger/transaction.js';
+import type { BookCommand } from './memory-book.js';
 
 /** A separate, simple model of the rules of `decide`, to be compared with it. */
-
-/** What reaches the rules: items that could not be read are refused before. */
-export type Command = Exclude<AnyCommand, Malformed>;
 
 export interface ModelledAccount extends Account {
   /** Debits less credits. */
@@ -59,17 +57,16 @@ export class LedgerModel {
   }
 
   /** Every rule that the command breaks. None: it must be accepted. */
-  broken(command: Command, nowMs: number): Set<ProblemCode> {
+  broken(command: BookCommand, nowMs: number): Set<ProblemCode> {
     const codes = new Set<ProblemCode>();
     if (command.kind === 'post') this.#brokenByPosting(command, codes);
-    else if (command.kind === 'close') {
+    else if ('accountId' in command) {
       const account = this.accounts.get(command.accountId);
       if (!account) codes.add('not_found');
-      else if (account.closed || account.sum !== 0n || account.held.debit !== 0n || account.held.credit !== 0n) {
-        codes.add('invalid_transition');
+      else if (command.kind === 'close') {
+        const { closed, sum, held } = account;
+        if (closed || sum !== 0n || held.debit !== 0n || held.credit !== 0n) codes.add('invalid_transition');
       }
-    } else if (command.kind === 'reopen') {
-      if (!this.accounts.has(command.accountId)) codes.add('not_found');
     } else {
       const parent = this.transactions.get(command.parentId);
       if (!parent) codes.add('not_found');
@@ -180,7 +177,7 @@ export class LedgerModel {
   }
 
   #brokenByHoldMove(
-    command: Extract<Command, { kind: 'capture' | 'void' | 'expire' }>,
+    command: Extract<BookCommand, { kind: 'capture' | 'void' | 'expire' }>,
     parent: Modelled,
     nowMs: number,
     codes: Set<ProblemCode>,
@@ -214,7 +211,7 @@ export class LedgerModel {
   }
 
   /** Carries out an accepted command. */
-  apply(command: Command, id: bigint): void {
+  apply(command: BookCommand, id: bigint): void {
     if ('accountId' in command) this.#account(command.accountId).closed = command.kind === 'close';
     else if (command.kind === 'post') {
       const legs = legsOf(command.entries);
@@ -241,7 +238,11 @@ export class LedgerModel {
     for (const leg of legs) this.#move(leg, { take: leg.amount });
   }
 
-  #moveHold(command: Extract<Command, { kind: 'capture' | 'void' | 'expire' }>, parent: Modelled, id: bigint): void {
+  #moveHold(
+    command: Extract<BookCommand, { kind: 'capture' | 'void' | 'expire' }>,
+    parent: Modelled,
+    id: bigint,
+  ): void {
     const capture = command.kind === 'capture';
     const taken = capture ? this.#taken(command, parent, new Set()) : parent.legs.map(() => 0n);
     const legs = parent.legs.flatMap((leg, i) => {

@@ -1,8 +1,13 @@
 import { EPOCH_MS, firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { type Account, type Balance, EMPTY_BALANCE } from '#ledger/account.js';
-import type { Accepted, Book, Command, Decision, Parent, Refused, StateChange } from '#ledger/command.js';
+import { refusedChange, type StatusChange } from '#ledger/account-status.js';
+import type { Accepted, Book, Command, Parent, Refused, StateChange } from '#ledger/command.js';
 import { decide } from '#ledger/decide.js';
 import type { Transaction, TransactionState } from '#ledger/transaction.js';
+
+/** What can be done to a book: a posting, or a change of an account's status, which posts nothing. */
+export type BookCommand = Command | StatusChange;
+export type Done = Omit<Accepted, 'transaction'> & { transaction: Transaction | undefined };
 
 export const START_MS = EPOCH_MS + 60_000_000_000;
 
@@ -43,18 +48,29 @@ export class MemoryBook implements Book {
   }
 
   /** What the command would do. Changes nothing. */
-  consider(command: Command): Decision {
-    return decide(this, deepFreeze(command), this.nextId());
+  consider(command: BookCommand): Done | Refused {
+    return this.decide(command, this.nextId());
   }
 
-  apply(decision: Accepted): void {
+  decide(command: BookCommand, id: bigint): Done | Refused {
+    if (!('accountId' in command)) return decide(this, deepFreeze(command), id);
+    const { accountId, kind } = command;
+    const balance = this.balances.get(accountId);
+    const refused = refusedChange(balance, command);
+    if (refused || !balance) return refused as Refused;
+    const closed = kind === 'close';
+    const balances = new Map(balance.closed === closed ? [] : [[accountId, { ...balance, closed }]]);
+    return { accepted: true, transaction: undefined, balances, states: [] };
+  }
+
+  apply(decision: Done): void {
     for (const [id, balance] of decision.balances) this.balances.set(id, deepFreeze(balance));
     if (decision.transaction) this.transactions.set(decision.transaction.id, deepFreeze(decision.transaction));
     for (const { transactionId, value } of decision.states) this.states.set(transactionId, deepFreeze(value));
   }
 
   /** Carries the command out; throws when it is refused. `state`: the parent's, or its own. */
-  accept(command: Command): Accepted & { transaction: Transaction; state: StateChange | undefined } {
+  accept(command: BookCommand): Accepted & { transaction: Transaction; state: StateChange | undefined } {
     const decision = this.consider(command);
     if (!decision.accepted) throw new Error(`refused: ${decision.code}: ${decision.detail}`);
     this.apply(decision);
@@ -62,7 +78,7 @@ export class MemoryBook implements Book {
   }
 
   /** The refusal that the command meets; throws when it is accepted. */
-  refusal(command: Command): Refused {
+  refusal(command: BookCommand): Refused {
     const decision = this.consider(command);
     if (decision.accepted) throw new Error(`${command.kind} was accepted`);
     return decision;

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '#kernel/clock.js';
 import type { Balance } from '#ledger/account.js';
 import type { BalanceGuard, FencedGroup, GuardedAccount } from '#ledger/balance-guard.js';
+import { finishInTurns, mapped } from '#ledger/turns.js';
 import { type CacheClient, CacheRefused, type ScriptCall } from './cache-client.js';
 import { cacheKey, encodeValue } from './cached-balance.js';
 import type { UntoldVersions } from './untold-versions.js';
@@ -43,7 +44,8 @@ export class CacheGuard implements BalanceGuard {
 
   async fence(accounts: readonly GuardedAccount[], token: bigint, deadlineMs: number): Promise<FencedGroup> {
     this.#counts.groups += 1;
-    const distinct = [...new Map(accounts.map((account) => [cacheKey(account), account])).values()];
+    const named = await inTurns(accounts, (account) => [cacheKey(account), account] as const);
+    const distinct = [...new Map(named).values()];
     const fences = distinct.map((account): ScriptCall => ({ script: 'fence', account, args: [token] }));
     const confirmed = await this.#confirmed(fences, deadlineMs);
     if (!confirmed) this.#counts.unfenced += 1;
@@ -91,13 +93,13 @@ export class CacheGuard implements BalanceGuard {
     const { ttlMs } = this.#options;
     const asOfMs = this.#clock.now();
     // An account that was changed without a fence is only invalidated by this: after COMMIT everything is told, come what may.
-    const published = values.map(({ merchantId, accountId, balance }) => {
+    const published = await inTurns(values, ({ merchantId, accountId, balance }) => {
       const account = { merchantId, accountId };
       const args = [token, balance.version, encodeValue({ ...balance, asOfMs }), ttlMs];
       return { account, version: balance.version, call: { script: 'publish' as const, account, args } };
     });
-    const names = new Set(values.map(cacheKey));
-    const unchanged = fenced.filter((account) => !names.has(cacheKey(account)));
+    const names = new Set(await inTurns(values, cacheKey));
+    const unchanged = (await inTurns(fenced, (account) => (names.has(cacheKey(account)) ? [] : [account]))).flat();
     await Promise.all([this.#tellAll(published), this.#unfence(unchanged, token)]);
   }
 
@@ -150,4 +152,9 @@ export class CacheGuard implements BalanceGuard {
       return false;
     }
   }
+}
+
+/** A group of 50,000 accounts would keep others waiting for each step; a usual one goes on at once. */
+function inTurns<T, R>(items: readonly T[], map: (item: T) => R): Promise<R[]> {
+  return finishInTurns(mapped(items, map));
 }

@@ -3,7 +3,9 @@ import { LedgerError, notFound } from '#kernel/problem.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { AccountDirectory } from './account-directory.js';
+import { ACCOUNT_STATUS, type StatusChange } from './account-status.js';
 import { refusalOf } from './group.js';
+import { extended } from './group-extension.js';
 import { keyReused, PostingDesk, type PostingReply } from './posting.js';
 import type { Refusal } from './submission.js';
 import { isSystemAccount } from './system-accounts.js';
@@ -16,7 +18,7 @@ export class ChangeAccountStatusCommand extends Command<StatusReply> {
   constructor(
     readonly context: RequestContext,
     readonly accountId: bigint,
-    readonly change: 'close' | 'reopen',
+    readonly change: StatusChange['kind'],
     readonly idempotency: Idempotency | undefined,
   ) {
     super();
@@ -39,7 +41,7 @@ export class ChangeAccountStatusHandler implements ICommandHandler<ChangeAccount
     }
     const { submission, outcome } = await this.desk.submit(context, {
       mode: 'single',
-      commands: [{ kind: change, accountId }],
+      commands: [extended(ACCOUNT_STATUS, { kind: change, accountId })],
       accounts: new Map([[account.id, account]]),
       idempotency,
     });

@@ -64,23 +64,7 @@ export interface Reverse extends Facts {
   ignoreFloor?: boolean;
 }
 
-export interface CloseAccount {
-  kind: 'close';
-  accountId: bigint;
-}
-
-export interface ReopenAccount {
-  kind: 'reopen';
-  accountId: bigint;
-}
-
-/** An item of a batch that could not be read: it keeps its place, and the others are decided. */
-export interface Malformed {
-  kind: 'malformed';
-  refused: Refused;
-}
-
-export type Command = Post | Capture | Release | Reverse | CloseAccount | ReopenAccount | Malformed;
+export type Command = Post | Capture | Release | Reverse;
 
 /** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
 export interface Parent {
@@ -97,8 +81,7 @@ export interface Book {
 
 export interface Accepted {
   accepted: true;
-  /** Absent when an account was closed or reopened: that is no posting. */
-  transaction: Transaction | undefined;
+  transaction: Transaction;
   /** The new balance of each account touched. */
   balances: ReadonlyMap<bigint, Balance>;
   /** Where transactions now stand: the parent, or the new pending one itself; then those whose reversal was reversed. */

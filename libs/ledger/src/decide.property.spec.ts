@@ -3,11 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { MAX_AMOUNT } from '#kernel/money.js';
 import type { ProblemCode } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { type Command, LedgerModel, type Modelled, sign } from '../../../test/support/ledger-model.js';
-import { deepFreeze, MemoryBook } from '../../../test/support/memory-book.js';
+import { LedgerModel, type Modelled, sign } from '../../../test/support/ledger-model.js';
+import { type BookCommand, type Done, deepFreeze, MemoryBook } from '../../../test/support/memory-book.js';
 import { type Account, availableAmount, type Balance, type Side, ZERO_TOTALS } from './account.js';
-import type { Decision, EntryRequest, Part, Post } from './command.js';
-import { decide } from './decide.js';
+import type { EntryRequest, Part, Post, Refused } from './command.js';
 import { type Entry, initialState, type Transaction } from './transaction.js';
 
 /**
@@ -167,7 +166,7 @@ const FUNDING: readonly Step[] = [1, 2].map((credit) => ({
   expiresInMs: undefined,
 }));
 
-function commandOf(step: Step, book: MemoryBook): Command {
+function commandOf(step: Step, book: MemoryBook): BookCommand {
   switch (step.do) {
     case 'post':
       return postingOf(step, book);
@@ -252,9 +251,9 @@ function resolve({ among, index }: Target, book: MemoryBook): bigint {
 
 interface Moment {
   book: MemoryBook;
-  command: Command;
+  command: BookCommand;
   id: bigint;
-  decision: Decision;
+  decision: Done | Refused;
 }
 
 /** Plays a sequence on a new book. `visit` sees each decision before it is carried out. */
@@ -265,7 +264,7 @@ function play(steps: readonly Step[], visit: (moment: Moment) => void = () => un
     book.nowMs += step.afterMs;
     const command = deepFreeze(commandOf(step, book));
     const id = book.nextId();
-    const decision = decide(book, command, id);
+    const decision = book.decide(command, id);
     visit({ book, command, id, decision });
     if (decision.accepted) book.apply(decision);
   }
@@ -452,7 +451,7 @@ describe('any command sequence', () => {
         let before: string | undefined;
         play(steps, ({ book, command, id, decision }) => {
           before ??= image(book);
-          const again = decide(book, command, id);
+          const again = book.decide(command, id);
           expect(again).toStrictEqual(decision);
           expect(image(book)).toBe(before);
           if (decision.accepted) before = undefined;

@@ -1,9 +1,8 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { isEmpty, type Side } from './account.js';
+import type { Side } from './account.js';
 import type {
   Book,
   Capture,
-  CloseAccount,
   Command,
   Decision,
   Facts,
@@ -11,7 +10,6 @@ import type {
   Post,
   Refused,
   Release,
-  ReopenAccount,
   Reverse,
   StateChange,
 } from './command.js';
@@ -45,12 +43,6 @@ export function decide(book: Book, command: Command, id: bigint): Decision {
       return decideRelease(book, command, id);
     case 'reverse':
       return decideReverse(book, command, id);
-    case 'close':
-      return decideClose(book, command);
-    case 'reopen':
-      return decideReopen(book, command);
-    case 'malformed':
-      return command.refused;
   }
 }
 
@@ -228,28 +220,6 @@ function stateChange(transaction: Transaction, status: TransactionStatus, left: 
 
 function otherSide(side: Side): Side {
   return side === 'debit' ? 'credit' : 'debit';
-}
-
-function decideClose(book: Book, command: CloseAccount): Decision {
-  const balance = book.balance(command.accountId);
-  if (!balance) return refuse('not_found', 'There is no such account.');
-  if (balance.closed) return refuse('invalid_transition', `Account ${command.accountId} is already closed.`);
-  if (!isEmpty(balance)) {
-    return refuse(
-      'invalid_transition',
-      `Account ${command.accountId} is not empty: only an account without balance or holds closes.`,
-    );
-  }
-  const balances = new Map([[command.accountId, { ...balance, closed: true }]]);
-  return { accepted: true, transaction: undefined, balances, states: [] };
-}
-
-/** Of an account that is open nothing changes: reopening twice is reopening once. */
-function decideReopen(book: Book, command: ReopenAccount): Decision {
-  const balance = book.balance(command.accountId);
-  if (!balance) return refuse('not_found', 'There is no such account.');
-  const balances = new Map(balance.closed ? [[command.accountId, { ...balance, closed: false }]] : []);
-  return { accepted: true, transaction: undefined, balances, states: [] };
 }
 
 function notPending(transaction: Transaction, state: TransactionState): Refused {

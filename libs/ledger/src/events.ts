@@ -44,14 +44,3 @@ export function transactionEvent(
 function jsonTime(ms: number | undefined): string {
   return ms === undefined ? 'null' : `"${new Date(ms).toISOString()}"`;
 }
-
-export function accountStatusEvent(
-  type: 'account.closed' | 'account.reopened',
-  merchantId: bigint,
-  accountId: bigint,
-  occurredAtMs: number,
-  traceContext: string | undefined,
-): NewEvent {
-  const data = JSON.stringify({ account_id: String(accountId) });
-  return { merchantId, type, version: currentVersion(type), occurredAtMs, traceContext, data };
-}

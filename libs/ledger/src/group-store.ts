@@ -3,14 +3,17 @@ import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';
 import type { Balance } from './account.js';
+import type { GroupExtension, SqlValue } from './group-extension.js';
 import {
   type GroupWrites,
   groupParameters,
   type LateRow,
   lateParameters,
+  newestStates,
   type StoredKey,
   stateParameters,
 } from './group-parameters.js';
+import { holdTimers } from './hold-timers.js';
 import { lateSums } from './late-sums.js';
 import type { TransactionState, TransactionStatus } from './transaction.js';
 import { amountsOf } from './transaction-store.js';
@@ -34,6 +37,15 @@ export interface LockedBalance extends Balance {
 }
 
 export interface StoredState extends TransactionState, TenantId {}
+
+/** What a group is decided from. */
+export interface LockedRows {
+  balances: LockedBalance[];
+  keys: StoredKey[];
+  states: StoredState[];
+  /** What each extension looked up. */
+  found: Map<GroupExtension, Record<string, unknown>[]>;
+}
 
 /**
  * The planner settings matter: a generic plan made while idempotency_keys was young and empty scans every key of the
@@ -131,10 +143,10 @@ SELECT check_moved_balances(cardinality($42::bigint[]), count(*)) FROM moved`,
 
 const WRITE_STATES = {
   name: 'write-states',
-  text: `INSERT INTO transaction_states (merchant_id, transaction_id, status, remaining, reversed, expires_at, left_amounts)
-  SELECT merchant_id, transaction_id, status, remaining, reversed, expires_at, left_amounts::bigint[]
-    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::text[])
-      AS s (merchant_id, transaction_id, status, remaining, reversed, expires_at, left_amounts)
+  text: `INSERT INTO transaction_states (merchant_id, transaction_id, status, remaining, reversed, left_amounts)
+  SELECT merchant_id, transaction_id, status, remaining, reversed, left_amounts::bigint[]
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])
+      AS s (merchant_id, transaction_id, status, remaining, reversed, left_amounts)
   ON CONFLICT (merchant_id, transaction_id) DO UPDATE
     SET status = excluded.status, remaining = excluded.remaining, reversed = excluded.reversed,
         left_amounts = excluded.left_amounts`,
@@ -210,9 +222,15 @@ export class GroupConnection {
     accounts: readonly TenantId[];
     keys: readonly { merchantId: bigint; key: string }[];
     parents: readonly TenantId[];
-  }): Promise<{ balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] }> {
+    parts: ReadonlyMap<GroupExtension, readonly { merchantId: bigint; part: unknown }[]>;
+  }): Promise<LockedRows> {
     const { accounts, keys, parents } = group;
-    const [, , , locked, found, stood] = await this.#pipeline(() => [
+    const lookUps = [...group.parts].flatMap(([extension, parts]) =>
+      extension.lookUp
+        ? [{ extension, statement: { text: extension.lookUp.text, values: extension.lookUp.values(parts) } }]
+        : [],
+    );
+    const [, , , locked, known, stood, ...found] = await this.#pipeline(() => [
       this.#client.query('BEGIN'),
       this.#client.query(ENTER_GROUP, [`{${group.merchantIds.join(',')}}`, String(group.timeoutMs)]),
       this.#client.query(LOCK_MERCHANTS, [int8Array(group.merchantIds)]),
@@ -232,24 +250,29 @@ export class GroupConnection {
             int8Array(parents.map((p) => p.merchantId)),
             int8Array(parents.map((p) => p.id)),
           ]),
+      ...lookUps.map(({ statement }) => this.#client.query(named(statement))),
     ]);
     return {
       balances: (locked?.rows ?? []).map(toBalance),
-      keys: (found?.rows ?? []).map(toKey),
+      keys: (known?.rows ?? []).map(toKey),
       states: (stood?.rows ?? []).map(toState),
+      found: new Map(lookUps.map(({ extension }, index) => [extension, found[index]?.rows ?? []])),
     };
   }
 
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
+    const states = newestStates(writes.states);
     const late = await finishInTurns(lateRows(writes));
     const lates = late.length === 0 ? undefined : await finishInTurns(lateParameters(late));
     const parameters = await finishInTurns(groupParameters(writes));
-    const [, , , committed] = await this.#pipeline(
+    const results = await this.#pipeline(
       () => [
-        writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
+        states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(states)),
+        ...holdTimers(states).map((query) => this.#client.query(query)),
         lates ? this.#client.query(WRITE_LATE_SUMS, lates) : NOTHING,
         this.#client.query(WRITE_GROUP, parameters),
+        ...writes.statements.map((statement) => this.#client.query(named(statement))),
         this.#client.query('COMMIT'),
       ],
       (error) => {
@@ -257,6 +280,7 @@ export class GroupConnection {
           throw new AmbiguousCommit(error);
       },
     );
+    const committed = results.at(-1);
     if (committed?.command !== 'COMMIT') throw new Error(`COMMIT was answered by ${committed?.command}`);
   }
 
@@ -310,6 +334,18 @@ export class AmbiguousCommit extends Error {
 }
 
 const NOTHING: Promise<pg.QueryResult> = Promise.resolve({ command: '', rowCount: 0, oid: 0, fields: [], rows: [] });
+
+/** Names of the extensions' statements, by their texts. Two that shared a name would be one that is never sent. */
+const NAMES = new Map<string, string>();
+
+function named(statement: { text: string; values: SqlValue[] }): pg.QueryConfig {
+  let name = NAMES.get(statement.text);
+  if (name === undefined) {
+    name = `extension-${NAMES.size}`;
+    NAMES.set(statement.text, name);
+  }
+  return { name, ...statement };
+}
 
 function toBalance(row: Record<string, unknown>): LockedBalance {
   return {

@@ -5,11 +5,14 @@ import { firstSnowflakeAt, SnowflakeGenerator, SnowflakeRefused, snowflakeTimeMs
 import { Deadline } from '#platform/deadline.js';
 import { deepFreeze, MemoryBook, START_MS } from '../../../test/support/memory-book.js';
 import type { Balance } from './account.js';
-import type { Command, Decision, EntryRequest } from './command.js';
-import { type DecidedGroup, decideGroup, touchedBy } from './group.js';
+import { ACCOUNT_STATUS } from './account-status.js';
+import type { Command, Decision, EntryRequest, Post } from './command.js';
+import { type DecidedGroup, decideGroup, type Failed, touchedBy } from './group.js';
+import { type Answered, extended, type GroupExtension, type GroupTurn } from './group-extension.js';
 import type { StoredKey } from './group-parameters.js';
 import type { TenantId } from './group-store.js';
-import type { Outcome, Submission } from './submission.js';
+import { refuse } from './lines.js';
+import type { Outcome, Submission, SubmittedCommand } from './submission.js';
 import type { Pieces } from './turns.js';
 
 const MERCHANT = 10n;
@@ -25,6 +28,8 @@ const NO_TRACE = trace.wrapSpanContext({ traceId: '0'.repeat(32), spanId: '0'.re
 class Rows {
   readonly books = new Map([MERCHANT, NEIGHBOUR].map((id) => [id, new MemoryBook()]));
   readonly keys = new Map<string, StoredKey>();
+  /** What every extension looks up. */
+  readonly found: Record<string, unknown>[] = [];
   readonly clock = { nowMs: START_MS, now: () => this.clock.nowMs, monotonic: () => 0 };
   readonly lease = {
     workerId: 1,
@@ -65,7 +70,7 @@ class Rows {
     balances.set(accountId, { ...(balances.get(accountId) as Balance), lastTransactionId });
   }
 
-  submission(commands: readonly Command[], rest: Partial<Submission> = {}): Submission {
+  submission(commands: readonly SubmittedCommand[], rest: Partial<Submission> = {}): Submission {
     const merchantId = rest.merchantId ?? MERCHANT;
     const book = this.book(merchantId);
     const parents = commands.flatMap((command) => {
@@ -86,7 +91,7 @@ class Rows {
   }
 
   run(...submissions: Submission[]) {
-    const { accounts, parents, keys } = touchedBy(submissions);
+    const { accounts, parents, keys, parts } = touchedBy(submissions);
     const present = <T>(row: T | undefined): T[] => (row === undefined ? [] : [row]);
     const { outcomes, writes } = this.work(
       decideGroup(
@@ -103,6 +108,7 @@ class Rows {
             present(this.book(merchantId).states.get(id)).map((state) => ({ merchantId, id, ...state })),
           ),
           keys: keys.flatMap(({ merchantId, key }) => present(this.keys.get(`${merchantId}:${key}`))),
+          found: new Map([...parts.keys()].map((extension) => [extension, this.found])),
         },
         this.ids,
         this.ids.next(),
@@ -146,24 +152,26 @@ function transfer(from: bigint, to: bigint, amount: bigint, pending = false): Co
 
 const fund = (amount: bigint): Command => transfer(CASH, PAYABLE, amount);
 const spend = (amount: bigint): Command => transfer(PAYABLE, FEES, amount);
+const close = (accountId: bigint) => extended(ACCOUNT_STATUS, { kind: 'close', accountId });
+const reopen = (accountId: bigint) => extended(ACCOUNT_STATUS, { kind: 'reopen', accountId });
 
 function withKey(key: string, body = 'the same'): Pick<Submission, 'idempotency'> {
   return { idempotency: { key, requestSha256: createHash('sha256').update(body).digest() } };
 }
 
-function decisionsOf(outcome: Outcome | undefined): readonly Decision[] {
+function decisionsOf(outcome: Outcome | Failed | undefined): readonly (Decision | Answered)[] {
   if (outcome?.kind !== 'decided') throw new Error(`the outcome is ${outcome?.kind}`);
   return outcome.decisions;
 }
 
-function transactionOf(outcome: Outcome | undefined) {
+function transactionOf(outcome: Outcome | Failed | undefined) {
   const [decision] = decisionsOf(outcome);
-  if (!decision?.accepted || !decision.transaction) throw new Error('no transaction');
+  if (!decision?.accepted || !('transaction' in decision)) throw new Error('no transaction');
   return decision.transaction;
 }
 
 /** `accepted`, or the code of the refusal, of each command. */
-function verdicts(outcome: Outcome | undefined): string[] {
+function verdicts(outcome: Outcome | Failed | undefined): string[] {
   return decisionsOf(outcome).map((decision) => (decision.accepted ? 'accepted' : decision.code));
 }
 
@@ -317,7 +325,7 @@ describe('a group', () => {
   });
 
   it('that closes an account writes its balance and an event, but no transaction', () => {
-    const { writes } = rows.run(rows.submission([{ kind: 'close', accountId: FEES }]));
+    const { writes } = rows.run(rows.submission([close(FEES)]));
     expect(writes?.transactions).toEqual([]);
     expect(writes?.balances).toMatchObject([
       { merchantId: MERCHANT, accountId: FEES, balance: { closed: true, version: 0n } },
@@ -332,13 +340,81 @@ describe('a group', () => {
 
   it('that closes or reopens an account tells so, and dates it after the account’s newest transaction', () => {
     rows.lastOf(FEES, FOREIGN_ID);
-    const closed = rows.run(rows.submission([{ kind: 'close', accountId: FEES }])).writes?.events[0];
+    const closed = rows.run(rows.submission([close(FEES)])).writes?.events[0];
     const later = FOREIGN_ID + (400n << 22n);
     rows.lastOf(FEES, later);
-    const reopened = rows.run(rows.submission([{ kind: 'reopen', accountId: FEES }])).writes?.events[0];
+    const reopened = rows.run(rows.submission([reopen(FEES)])).writes?.events[0];
     expect([closed?.type, reopened?.type]).toEqual(['account.closed', 'account.reopened']);
     expect(closed?.occurredAtMs).toBeGreaterThanOrEqual(snowflakeTimeMs(FOREIGN_ID));
     expect(reopened?.occurredAtMs).toBeGreaterThanOrEqual(snowflakeTimeMs(later));
+  });
+});
+
+describe('a command of an extension', () => {
+  type Part = { amount: bigint; fails?: 'refuses' | 'throws' };
+  /** Funds, and counts what it has funded from what it looked up on. */
+  const counter: GroupExtension<Part, bigint, bigint> = {
+    name: 'counter',
+    lookUp: {
+      text: '',
+      values: () => [],
+      known: (row) => ({ merchantId: MERCHANT, key: 'sum', value: row.sum as bigint }),
+    },
+    decide({ amount, fails }: Part, turn: GroupTurn<bigint, bigint>) {
+      const sum = (turn.known('sum') ?? 0n) + amount;
+      turn.learn('sum', sum);
+      turn.post(fund(amount) as Post);
+      turn.write(sum);
+      if (fails === 'throws') throw new Error('thrown');
+      return fails ? refuse('condition_failed', 'no') : { status: 202, response: `"${sum}"` };
+    },
+    write: { text: 'write', values: (sums) => [...sums] },
+  };
+  const count = (amount: bigint, fails?: Part['fails']) => extended(counter, { amount, ...(fails && { fails }) });
+
+  it('sees what was looked up and what the group made of it, and answers with what is kept with its key', () => {
+    rows.found.push({ sum: 10n });
+    const { outcomes, writes } = rows.run(
+      rows.submission([count(1n)], withKey('k')),
+      rows.submission([count(2n)], withKey('l')),
+      rows.submission([count(2n)], withKey('l')),
+    );
+    expect(writes?.statements).toEqual([{ text: 'write', values: [11n, 13n] }]);
+    expect(writes?.keys).toMatchObject([
+      { key: 'k', status: 202, response: '"11"', transactionId: null },
+      { key: 'l', response: '"13"' },
+    ]);
+    expect(outcomes[2]).toEqual({ kind: 'replayed', status: 202, response: '"13"', transactionId: null });
+    const ids = writes?.transactions.map(({ transaction }) => transaction.id) ?? [];
+    expect(decisionsOf(outcomes[0])).toEqual([
+      { accepted: true, status: 202, response: '"11"', transactionIds: ids.slice(0, 1) },
+    ]);
+  });
+
+  it.each(['refuses', 'throws'] as const)('that %s leaves nothing, and takes nobody with it', (fails) => {
+    const { outcomes, writes } = rows.run(
+      rows.submission([count(1n)]),
+      rows.submission([count(4n), count(8n, fails)], { mode: 'atomic', ...withKey('k') }),
+      rows.submission([count(2n)]),
+    );
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['decided', fails === 'throws' ? 'failed' : 'decided', 'decided']);
+    expect(writes?.statements).toEqual([{ text: 'write', values: [1n, 3n] }]);
+    expect(writes?.transactions).toHaveLength(2);
+    expect(writes?.events).toHaveLength(2);
+    expect(writes?.keys).toHaveLength(fails === 'throws' ? 0 : 1);
+    expect(availableOf(MERCHANT)).toBe(3n);
+  });
+
+  it('stands in its place in an independent batch, each for itself', () => {
+    const commands = [count(1n), count(8n, 'refuses'), count(2n)];
+    const { writes } = rows.run(rows.submission(commands, { mode: 'independent', ...withKey('k') }));
+    expect(writes?.statements).toEqual([{ text: 'write', values: [1n, 3n] }]);
+    expect(JSON.parse(writes?.keys[0]?.response ?? '')).toEqual(['1', { code: 'condition_failed', detail: 'no' }, '3']);
+  });
+
+  it('that has a row and no statement to write it commits nothing', () => {
+    const { write: _without, ...mute } = counter;
+    expect(() => rows.run(rows.submission([extended(mute, { amount: 1n })]))).toThrow(/counter has rows/);
   });
 });
 
@@ -398,10 +474,10 @@ describe('an idempotency key', () => {
   });
 
   it('of an account’s closing is answered with the account, whatever has become of it', () => {
-    const close = (): Submission => rows.submission([{ kind: 'close', accountId: FEES }], withKey('k'));
-    expect(rows.run(close()).writes?.keys).toMatchObject([{ merchantId: MERCHANT, key: 'k' }]);
-    rows.run(rows.submission([{ kind: 'reopen', accountId: FEES }]));
-    expect(rows.run(close()).outcomes).toEqual([
+    const closing = (): Submission => rows.submission([close(FEES)], withKey('k'));
+    expect(rows.run(closing()).writes?.keys).toMatchObject([{ merchantId: MERCHANT, key: 'k' }]);
+    rows.run(rows.submission([reopen(FEES)]));
+    expect(rows.run(closing()).outcomes).toEqual([
       { kind: 'replayed', status: 200, transactionId: null, response: '{}' },
     ]);
   });
@@ -419,7 +495,7 @@ describe('an idempotency key', () => {
       entries: [entry('debit', CASH, 3n), entry('credit', FEES, 1n), entry('credit', FEES, 2n)],
     } as Command;
     const { id } = transactionOf(rows.run(rows.submission([several])).outcomes[0]);
-    const resolved: Command = command.kind === 'reverse' ? { ...command, parentId: id } : command;
+    const resolved: SubmittedCommand = command.kind === 'reverse' ? { ...command, parentId: id } : command;
     const { outcomes, writes } = rows.run(rows.submission([resolved], withKey('k')));
     expect(outcomes.flatMap(verdicts)).toEqual([code]);
     expect(writes).toBeUndefined();
@@ -481,7 +557,7 @@ describe('an atomic batch', () => {
     rows.book(MERCHANT).open({ id: 9n, code: 'spare:EUR', currency: 'EUR', normalSide: 'debit', minAvailable: null });
     const capture: Command = { kind: 'capture', parentId: hold.id, final: true };
     const { outcomes, writes } = rows.run(
-      rows.submission([capture, { kind: 'close', accountId: 9n }, spend(1n)]),
+      rows.submission([capture, close(9n), spend(1n)]),
       rows.submission([capture]),
       rows.submission([transfer(9n, FEES, 1n)]),
     );
@@ -605,7 +681,7 @@ describe('others have their turn', () => {
   });
   const payouts = Array.from({ length: 50 }, () => payout(entry('debit', CASH, 50n)));
 
-  it('while a group of many entries is decided, and then while it is collected', () => {
+  it('while a group of many entries is decided and drafted', () => {
     const { outcomes, writes } = rows.run(rows.submission(payouts));
     expect([decisionsOf(outcomes[0]).length, writes?.transactions.length]).toEqual([50, 50]);
     expect(rows.book(MERCHANT).balances.get(PAYABLE)).toMatchObject({ postedCredits: 2_500n, version: 2_500n });
@@ -622,7 +698,7 @@ describe('others have their turn', () => {
   it('in the midst of an atomic batch, of which nothing is left when a later command fails', () => {
     const { outcomes, writes } = rows.run(rows.submission([...payouts, spend(3_000n)]), rows.submission([spend(1n)]));
     expect(outcomes.flatMap(verdicts)).toEqual(['insufficient_funds', 'insufficient_funds']);
-    expect([writes, rows.turns]).toEqual([undefined, 1]);
+    expect([writes, rows.turns]).toEqual([undefined, 2]);
   });
 
   it('never in a group as usual', () => {

@@ -1,15 +1,13 @@
 import { PROBLEMS } from '#kernel/problem.js';
-import { type SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
 import type { Idempotency } from '#platform/idempotency.js';
-import { traceIdOf, traceparentOf } from '#platform/tracing.js';
-import type { Account, Balance } from './account.js';
-import type { Accepted, Book, Command, Decision, Parent, Refused } from './command.js';
-import { decide } from './decide.js';
-import { accountStatusEvent, transactionEvent } from './events.js';
+import { traceIdOf } from '#platform/tracing.js';
+import type { Decision, Refused } from './command.js';
+import { GroupDraft, touchedEntries } from './group-draft.js';
+import type { Answered, GroupExtension } from './group-extension.js';
 import type { GroupWrites, StoredKey } from './group-parameters.js';
-import type { LockedBalance, StoredState, TenantId } from './group-store.js';
-import type { Outcome, Refusal, Submission } from './submission.js';
-import type { TransactionState } from './transaction.js';
+import type { LockedRows, TenantId } from './group-store.js';
+import type { Outcome, Refusal, Submission, SubmittedCommand } from './submission.js';
 import { type Pieces, Turn } from './turns.js';
 
 /**
@@ -26,7 +24,9 @@ export function touchedBy(submissions: readonly Submission[]): {
   accounts: TenantId[];
   parents: TenantId[];
   keys: { merchantId: bigint; key: string }[];
+  parts: Map<GroupExtension, { merchantId: bigint; part: unknown }[]>;
 } {
+  const parts = new Map<GroupExtension, { merchantId: bigint; part: unknown }[]>();
   const accounts = new Map<bigint, Set<bigint>>();
   const parents = new Map<bigint, Set<bigint>>();
   const keys: { merchantId: bigint; key: string }[] = [];
@@ -34,12 +34,20 @@ export function touchedBy(submissions: readonly Submission[]): {
     addAll(accounts, merchantId, submission.accounts.keys());
     addAll(parents, merchantId, submission.parents.keys());
     if (idempotency) keys.push({ merchantId, key: idempotency.key });
+    for (const command of submission.commands) {
+      if (command.kind !== 'extended') continue;
+      const { extension, part } = command;
+      const own = parts.get(extension);
+      if (own) own.push({ merchantId, part });
+      else parts.set(extension, [{ merchantId, part }]);
+    }
   }
   return {
     merchantIds: [...accounts.keys()].sort(compare),
     accounts: sorted(accounts),
     parents: sorted(parents),
     keys,
+    parts,
   };
 }
 
@@ -63,8 +71,14 @@ function compare(a: bigint, b: bigint): number {
   return a < b ? -1 : 1;
 }
 
+/** A submission whose commands could not be decided: it fails by itself. */
+export interface Failed {
+  kind: 'failed';
+  error: unknown;
+}
+
 export interface DecidedGroup {
-  outcomes: Outcome[];
+  outcomes: (Outcome | Failed)[];
   /** Undefined when nothing is to be written: every request was a replay. */
   writes: GroupWrites | undefined;
 }
@@ -72,111 +86,65 @@ export interface DecidedGroup {
 /** Decides every submission against the locked rows. Throws SnowflakeRefused when no id can be issued. A long one gives way to others. */
 export function* decideGroup(
   submissions: readonly Submission[],
-  locked: { balances: LockedBalance[]; keys: StoredKey[]; states: StoredState[] },
+  locked: LockedRows,
   ids: SnowflakeGenerator,
   token: bigint,
 ): Pieces<DecidedGroup> {
-  const books = new Map<bigint, GroupBook>();
-  const bookOf = (merchantId: bigint): GroupBook => {
-    let book = books.get(merchantId);
-    if (!book) {
-      book = new GroupBook();
-      books.set(merchantId, book);
-    }
-    return book;
-  };
-  for (const balance of locked.balances) bookOf(balance.merchantId).balances.set(balance.accountId, balance);
-  for (const state of locked.states) bookOf(state.merchantId).states.set(state.id, state);
-  const stored = new Map(locked.keys.map((key) => [`${key.merchantId}:${key.key}`, key]));
-
-  const writes: GroupWrites = { token, transactions: [], balances: [], states: [], keys: [], events: [] };
-  const changed = new Map<string, GroupWrites['balances'][number]>();
+  const draft = new GroupDraft(locked, ids);
   const turn = new Turn();
-  const outcomes: Outcome[] = [];
-  for (const submission of submissions) {
-    const { merchantId, idempotency } = submission;
-    const known = idempotency && stored.get(`${merchantId}:${idempotency.key}`);
-    if (known) {
-      outcomes.push(replay(submission, known));
-      continue;
-    }
-    const book = bookOf(merchantId).with(submission);
-    const decisions = yield* decideAll(submission, book, ids, turn);
-    for (const decision of decisions) {
-      if (!decision.accepted) continue;
-      collect(writes, changed, submission, decision, ids);
-      if (turn.isOverAfter(decision.transaction?.entries.length ?? 0)) yield;
-    }
+  const outcomes: (Outcome | Failed)[] = [];
+  for (const submission of submissions) outcomes.push(yield* decideSubmission(submission, draft, turn));
+  return { outcomes, writes: draft.writes(token) };
+}
+
+function* decideSubmission(submission: Submission, draft: GroupDraft, turn: Turn): Pieces<Outcome | Failed> {
+  const { merchantId, idempotency } = submission;
+  const known = idempotency && draft.storedKey(merchantId, idempotency.key);
+  if (known) return replay(submission, known);
+  const { mark } = draft;
+  try {
+    const decisions = yield* decideAll(submission, draft, turn);
     const kept = idempotency && keyOf(submission, idempotency, decisions);
-    if (kept) {
-      writes.keys.push(kept);
-      // A second request of this group with the key is a replay, too: two rows of one key would fail the whole group.
-      stored.set(`${merchantId}:${kept.key}`, kept);
-    }
-    outcomes.push({ kind: 'decided', decisions });
-  }
-  writes.balances = [...changed.values()];
-  if (writes.balances.length === 0 && writes.keys.length === 0) return { outcomes, writes: undefined };
-  return { outcomes, writes };
-}
-
-/** Balances, states and facts of one merchant as the group goes along. */
-class GroupBook implements Book {
-  readonly balances = new Map<bigint, Balance>();
-  readonly states = new Map<bigint, TransactionState>();
-  #submission: Submission | undefined;
-
-  with(submission: Submission): this {
-    this.#submission = submission;
-    return this;
-  }
-
-  account(id: bigint): Account | undefined {
-    return this.#submission?.accounts.get(id);
-  }
-
-  balance(id: bigint): Balance | undefined {
-    return this.balances.get(id);
-  }
-
-  parent(id: bigint): Parent | undefined {
-    const transaction = this.#submission?.parents.get(id);
-    return transaction && { transaction, state: this.states.get(id) };
-  }
-
-  apply(decision: Accepted): void {
-    for (const [id, balance] of decision.balances) this.balances.set(id, balance);
-    for (const state of decision.states) this.states.set(state.transactionId, state.value);
+    if (kept) draft.keep(kept);
+    return { kind: 'decided', decisions };
+  } catch (error) {
+    draft.undo(mark);
+    // Without ids nobody's commands can be decided.
+    if (error instanceof SnowflakeRefused) throw error;
+    return { kind: 'failed', error };
   }
 }
 
-function* decideAll(submission: Submission, book: GroupBook, ids: SnowflakeGenerator, turn: Turn): Pieces<Decision[]> {
+/** All decisions, or the one refusal of an atomic batch, which leaves nothing in the draft. */
+function* decideAll(submission: Submission, draft: GroupDraft, turn: Turn): Pieces<(Decision | Answered)[]> {
   const { commands, mode } = submission;
-  const undo = mode === 'atomic' ? { balances: new Map(book.balances), states: new Map(book.states) } : undefined;
-  const decisions: Decision[] = [];
+  const { mark } = draft;
+  const decisions: (Decision | Answered)[] = [];
   for (const [index, command] of commands.entries()) {
-    const entries = entriesOf(submission, command);
-    if (turn.isOverAfter(entries.length)) yield;
-    const decision = decide(book, command, ids.next(newestTransactionOf(entries, book)));
-    if (decision.accepted) {
-      book.apply(decision);
-      decisions.push(decision);
-      continue;
+    const size = sizeOf(submission, command);
+    if (turn.isOverAfter(size)) yield;
+    const decision = decideOne(submission, draft, command);
+    if (!decision.accepted && mode === 'atomic') {
+      draft.undo(mark);
+      return [failedAt(decision, index)];
     }
-    if (!undo) {
-      decisions.push(decision);
-      continue;
-    }
-    restore(book.balances, undo.balances);
-    restore(book.states, undo.states);
-    return [failedAt(decision, index)];
+    decisions.push(decision);
+    // To draft what is to be written was as much work again.
+    if (decision.accepted && turn.isOverAfter(size)) yield;
   }
   return decisions;
 }
 
-function restore<K, V>(target: Map<K, V>, before: ReadonlyMap<K, V>): void {
-  target.clear();
-  for (const [key, value] of before) target.set(key, value);
+function decideOne(submission: Submission, draft: GroupDraft, command: SubmittedCommand): Decision | Answered {
+  if (command.kind === 'malformed') return command.refused;
+  if (command.kind === 'extended') return draft.extend(submission, command.extension, command.part);
+  return draft.post(submission, command);
+}
+
+/** Entries, or how many an extension may well post. */
+function sizeOf(submission: Submission, command: SubmittedCommand): number {
+  if (command.kind === 'malformed') return 0;
+  return command.kind === 'extended' ? submission.accounts.size : touchedEntries(submission, command).length;
 }
 
 /** An atomic batch answers with its first failing problem, `errors[0].path` naming the transaction. */
@@ -186,55 +154,11 @@ function failedAt(refused: Refused, index: number): Refused {
   return { ...refused, errors: [{ path, message: refused.detail }, ...inner] };
 }
 
-/** The id that the command's own must exceed, so that ids ascend along every account's versions. */
-function newestTransactionOf(entries: Touching, book: Book): bigint {
-  let newest = 0n;
-  for (const { accountId } of entries) {
-    const last = book.balance(accountId)?.lastTransactionId ?? 0n;
-    if (last > newest) newest = last;
-  }
-  return newest;
-}
-
-type Touching = readonly { accountId: bigint }[];
-
-/** What the command looks at, once for each entry. */
-function entriesOf(submission: Submission, command: Command): Touching {
-  if (command.kind === 'post') return command.entries;
-  if (command.kind === 'close' || command.kind === 'reopen') return [command];
-  if (command.kind === 'malformed') return [];
-  return submission.parents.get(command.parentId)?.entries ?? [];
-}
-
-function collect(
-  writes: GroupWrites,
-  changed: Map<string, GroupWrites['balances'][number]>,
-  submission: Submission,
-  decision: Accepted,
-  ids: SnowflakeGenerator,
-): void {
-  const { merchantId, span } = submission;
-  const traceContext = traceparentOf(span);
-  for (const [accountId, balance] of decision.balances)
-    changed.set(`${merchantId}:${accountId}`, { merchantId, accountId, balance });
-  const { transaction, states } = decision;
-  for (const state of states) writes.states.push({ merchantId, ...state });
-  if (transaction) {
-    writes.transactions.push({ merchantId, transaction });
-    writes.events.push(transactionEvent(merchantId, transaction, snowflakeTimeMs(transaction.id), traceContext));
-  } else {
-    for (const [accountId, { closed }] of decision.balances) {
-      const type = closed ? 'account.closed' : 'account.reopened';
-      writes.events.push(accountStatusEvent(type, merchantId, accountId, snowflakeTimeMs(ids.next()), traceContext));
-    }
-  }
-}
-
 /** The row that answers the next request with the key; undefined where the key is not burnt. */
 function keyOf(
   submission: Submission,
   { keepsRefusals, ...idempotency }: Idempotency,
-  decisions: readonly Decision[],
+  decisions: readonly (Decision | Answered)[],
 ): StoredKey | undefined {
   const key = { merchantId: submission.merchantId, ...idempotency };
   const [first] = decisions;
@@ -246,13 +170,13 @@ function keyOf(
   }
   if (submission.mode === 'single') {
     if (!first.accepted) throw new Error('a refusal that was not kept');
-    // An account that was closed: everything else about it never changes, and can be shown from its row.
-    if (!first.transaction) return { ...key, status: 200, transactionId: null, response: '{}' };
+    if ('response' in first) return { ...key, status: first.status, transactionId: null, response: first.response };
     return { ...key, status: 201, transactionId: first.transaction.id, response: null };
   }
-  const results = decisions.map((decision) =>
-    decision.accepted ? String(decision.transaction?.id) : refusalOf(decision, submission),
-  );
+  const results = decisions.map((decision) => {
+    if (!decision.accepted) return refusalOf(decision, submission);
+    return 'response' in decision ? JSON.parse(decision.response) : String(decision.transaction.id);
+  });
   return { ...key, status: 200, transactionId: null, response: JSON.stringify(results) };
 }
 

@@ -1,7 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { Command as LedgerCommand, Refused } from './command.js';
+import type { Refused } from './command.js';
 import {
   keyReused,
   PostingDesk,
@@ -10,7 +10,7 @@ import {
   type PostRequest,
   resultOf,
 } from './posting.js';
-import type { Refusal } from './submission.js';
+import type { Refusal, SubmittedCommand } from './submission.js';
 
 /** Posts many transactions under one key: `atomic` all or none, `independent` each for itself. All commit together. */
 export class PostBatchCommand extends Command<PostingReply<PostingResult[] | { refusal: Refusal }>> {
@@ -35,7 +35,7 @@ export class PostBatchHandler implements ICommandHandler<PostBatchCommand> {
     const requests = command.items.filter((item): item is PostRequest => !('accepted' in item));
     const { commands: posts, accounts } = await this.desk.resolve(context, requests);
     let next = 0;
-    const commands = command.items.map((item): LedgerCommand => {
+    const commands = command.items.map((item): SubmittedCommand => {
       const post = 'accepted' in item ? { kind: 'malformed' as const, refused: item } : posts[next++];
       if (!post) throw new Error('a request without a command');
       return post;

@@ -5,9 +5,10 @@ import type { RequestContext } from '#platform/request-context.js';
 import { inSpan, startChild } from '#platform/tracing.js';
 import type { Account, Side } from './account.js';
 import type { AccountDirectory, AccountRef } from './account-directory.js';
-import type { Capture, Command, Decision, EntryRequest, Post, Release, Reverse } from './command.js';
+import type { Capture, Decision, EntryRequest, Post, Release, Reverse } from './command.js';
 import { refusalOf } from './group.js';
-import type { Outcome, Refusal, Submission } from './submission.js';
+import type { Answered } from './group-extension.js';
+import type { Outcome, Refusal, Submission, SubmittedCommand } from './submission.js';
 import { initialState, type Transaction, type TransactionState } from './transaction.js';
 import { loadTransactions, reversedChain } from './transaction-store.js';
 import type { Writer } from './writer.js';
@@ -113,13 +114,15 @@ export class PostingDesk {
     context: RequestContext,
     request: {
       mode: Submission['mode'];
-      commands: readonly Command[];
+      commands: readonly SubmittedCommand[];
       accounts: ReadonlyMap<bigint, Account>;
       parents?: ReadonlyMap<bigint, Transaction>;
       idempotency: Idempotency | undefined;
     },
   ): Promise<{ submission: Submission; outcome: Outcome }> {
-    const span = startChild(context.span, `ledger ${request.commands[0]?.kind ?? ''}`);
+    const [first] = request.commands;
+    const name = first?.kind === 'extended' ? first.extension.name : first?.kind;
+    const span = startChild(context.span, `ledger ${name ?? ''}`);
     const submission: Submission = {
       merchantId: context.merchantId,
       deadline: context.deadline,
@@ -177,9 +180,10 @@ function tell(own: Span, ofRequest: Span, outcome: Outcome): void {
 function transactionIdsOf(outcome: Outcome): string[] {
   if (outcome.kind === 'replayed') return outcome.transactionId === null ? [] : [String(outcome.transactionId)];
   if (outcome.kind !== 'decided') return [];
-  return outcome.decisions.flatMap((decision) =>
-    decision.accepted && decision.transaction ? [String(decision.transaction.id)] : [],
-  );
+  return outcome.decisions.flatMap((decision) => {
+    if (!decision.accepted) return [];
+    return ('transaction' in decision ? [decision.transaction.id] : decision.transactionIds).map(String);
+  });
 }
 
 /** For traces: `accepted`, `replayed`, a refusal's code, or how many of a batch were accepted. */
@@ -190,10 +194,10 @@ function summaryOf(outcome: Outcome): string {
   return `${outcome.decisions.filter((decision) => decision.accepted).length} of ${outcome.decisions.length} accepted`;
 }
 
-export function resultOf(submission: Submission, decision: Decision): PostingResult {
+export function resultOf(submission: Submission, decision: Decision | Answered): PostingResult {
   if (!decision.accepted) return { refusal: refusalOf(decision, submission) };
+  if (!('transaction' in decision)) throw new Error('answered, but no transaction');
   const { transaction } = decision;
-  if (!transaction) throw new Error('accepted, but no transaction');
   return { posting: { transaction, state: initialState(transaction), accounts: submission.accounts } };
 }
 

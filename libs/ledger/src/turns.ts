@@ -18,6 +18,16 @@ export class Turn {
   }
 }
 
+export function* mapped<T, R>(items: readonly T[], map: (item: T) => R): Pieces<R[]> {
+  const turn = new Turn();
+  const results: R[] = [];
+  for (const item of items) {
+    results.push(map(item));
+    if (turn.isOverAfter(1)) yield;
+  }
+  return results;
+}
+
 /** Works it off in one go. */
 export function finish<T>(work: Pieces<T>): T {
   for (;;) {

@@ -4,10 +4,10 @@ import { LedgerError } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
 import type { CommitHints } from '#outbox/commit-hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
-import { isConnectionLoss, isRetriable, translateError } from '#platform/postgres.js';
+import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
 import { spanTime } from '#platform/tracing.js';
 import { type BalanceGuard, type FencedGroup, NO_GUARD } from './balance-guard.js';
-import { decideGroup, touchedBy } from './group.js';
+import { decideGroup, type Failed, touchedBy } from './group.js';
 import type { GroupWrites } from './group-parameters.js';
 import { GroupSpans } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection, type LockedBalance } from './group-store.js';
@@ -40,6 +40,8 @@ interface Waiting {
   resolve(outcome: Outcome): void;
   reject(error: unknown): void;
 }
+
+type Decided = [Waiting, Outcome | Failed];
 
 /** What one try of a group is made with. */
 interface Attempt {
@@ -188,7 +190,7 @@ class Lane {
           await sleep(Math.random() * attempt * BACKOFF_STEP_MS);
           continue;
         }
-        if (!mayPass && alive.length > 1 && !(error instanceof LedgerError)) {
+        if (alive.length > 1 && mayBeOnesFault(error)) {
           for (const waiting of alive) await this.#commit([waiting]);
           return;
         }
@@ -199,18 +201,21 @@ class Lane {
   }
 
   /** Once the balances are told. With CACHE_WRITE_POLICY=strict that may take seconds, while the lane goes on: held answers fill it, too. */
-  #acknowledge(outcomes: readonly [Waiting, Outcome][], told: Promise<void>): void {
+  #acknowledge(outcomes: readonly Decided[], told: Promise<void>): void {
     this.#held += outcomes.length;
     const telling: Promise<void> = told.then(() => {
       this.#held -= outcomes.length;
-      for (const [waiting, outcome] of outcomes) waiting.resolve(outcome);
+      for (const [waiting, outcome] of outcomes) {
+        if (outcome.kind === 'failed') waiting.reject(outcome.error);
+        else waiting.resolve(outcome);
+      }
       this.#telling.delete(telling);
     });
     this.#telling.add(telling);
   }
 
   /** Fence → commit → tell; who acknowledges waits for `told`. */
-  async #attempt(group: readonly Waiting[]): Promise<{ outcomes: [Waiting, Outcome][]; told: Promise<void> }> {
+  async #attempt(group: readonly Waiting[]): Promise<{ outcomes: Decided[]; told: Promise<void> }> {
     const token = this.#ids.next();
     for (const waiting of group) waiting.attempts += 1;
     const spans = new GroupSpans(group);
@@ -248,7 +253,7 @@ class Lane {
   async #transact(
     group: readonly Waiting[],
     { token, touched, fence, spans }: Attempt,
-  ): Promise<{ outcomes: [Waiting, Outcome][]; locked: LockedBalance[]; writes: GroupWrites | undefined }> {
+  ): Promise<{ outcomes: Decided[]; locked: LockedBalance[]; writes: GroupWrites | undefined }> {
     const deadline = Deadline.after(this.#options.groupTimeoutMs);
     const connection = await this.#connect();
     const locked = await spans.step('lock balances', () =>
@@ -264,7 +269,7 @@ class Lane {
     const { outcomes, writes } = await this.#orRollback(connection, () =>
       finishInTurns(decideGroup(submissions, locked, this.#ids, token)),
     );
-    const answers = inTime.map((waiting, index): [Waiting, Outcome] => [waiting, outcomes[index] as Outcome]);
+    const answers = inTime.map((waiting, index): Decided => [waiting, outcomes[index] as Decided[1]]);
     if (!writes) {
       await this.#onConnection(connection, deadline, connection.rollback());
       return { outcomes: answers, locked: locked.balances, writes };
@@ -362,6 +367,11 @@ function isTransient(error: unknown): boolean {
   if (error instanceof GroupTimedOut || error instanceof GroupVoided) return true;
   if (error instanceof pg.DatabaseError && ['23505', '55P03', '57014'].includes(error.code ?? '')) return true;
   return isRetriable(error) || isConnectionLoss(error);
+}
+
+/** Whether one request alone may be why the group fails: then the others must not fail with it. */
+function mayBeOnesFault(error: unknown): boolean {
+  return isUniqueViolation(error) || !(isTransient(error) || error instanceof LedgerError);
 }
 
 function asProblem(error: unknown): unknown {

@@ -1,0 +1,47 @@
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { currentVersion } from '#outbox/catalogue.js';
+import { type Balance, isEmpty } from './account.js';
+import type { Refused } from './command.js';
+import type { Answer, GroupExtension, GroupTurn } from './group-extension.js';
+import { refuse } from './lines.js';
+
+/** Closes an empty account, or opens it again. */
+export interface StatusChange {
+  kind: 'close' | 'reopen';
+  accountId: bigint;
+}
+
+/** Everything else about an account never changes, and can be shown from its row. */
+const DONE: Answer = { status: 200, response: '{}' };
+
+/** The status of accounts, decided behind the lock of the balance that it depends on. */
+export const ACCOUNT_STATUS: GroupExtension<StatusChange> = {
+  name: 'account status',
+  decide(change: StatusChange, turn: GroupTurn): Answer | Refused {
+    const { kind, accountId } = change;
+    const balance = turn.balance(accountId);
+    const refused = refusedChange(balance, change);
+    if (refused || !balance) return refused ?? DONE;
+    const closed = kind === 'close';
+    // Of an account that is open nothing changes: reopening twice is reopening once.
+    if (closed === balance.closed) return DONE;
+    turn.setClosed(accountId, closed);
+    const type = closed ? 'account.closed' : 'account.reopened';
+    const occurredAtMs = snowflakeTimeMs(turn.nextId(balance.lastTransactionId));
+    const data = JSON.stringify({ account_id: String(accountId) });
+    turn.emit({ type, version: currentVersion(type), occurredAtMs, data });
+    return DONE;
+  },
+};
+
+/** Why it cannot be done. */
+export function refusedChange(balance: Balance | undefined, { kind, accountId }: StatusChange): Refused | undefined {
+  if (!balance) return refuse('not_found', 'There is no such account.');
+  if (kind === 'reopen') return undefined;
+  if (balance.closed) return refuse('invalid_transition', `Account ${accountId} is already closed.`);
+  if (isEmpty(balance)) return undefined;
+  return refuse(
+    'invalid_transition',
+    `Account ${accountId} is not empty: only an account without balance or holds closes.`,
+  );
+}
