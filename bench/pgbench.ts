@@ -46,7 +46,7 @@ export async function runReference(reference: Reference, script: 'uniform' | 'ho
       `--define=merchants=${reference.merchants}`,
       `--define=accounts=${reference.accounts}`,
       `--define=run=${Date.now()}`,
-      `--host=${url.hostname}`,
+      `--host=${url.searchParams.get('host') ?? url.hostname}`,
       `--port=${url.port || 5432}`,
       `--username=${decodeURIComponent(url.username)}`,
       url.pathname.slice(1),

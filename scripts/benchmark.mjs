@@ -1,9 +1,12 @@
 // Runs a compiled benchmark against private servers of its own, or against the ones that the environment names.
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { compile, root } from './compile.mjs';
-import { exitWith, onStopRequest } from './services/on-stop-request.mjs';
+import { Child } from './services/child.mjs';
 import { serviceEnvironment, startServices } from './services/start-services.mjs';
+import { supervise } from './services/supervise.mjs';
+
+/** A given URL keeps its server from being started; nobody connects to this one. */
+const NO_REDIS = { REDIS_URL: 'redis://unused', REDIS_QUEUE_URL: 'redis://unused' };
 
 /**
  * Ends this process with the benchmark's exit code.
@@ -13,48 +16,24 @@ import { serviceEnvironment, startServices } from './services/start-services.mjs
  * @param {boolean} options.redis whether it needs Redis
  * @param {Record<string, string | number | boolean>} options.settings of the private PostgreSQL
  */
-export async function runBenchmark({ name, file, redis, settings }) {
-  /** @type {import('node:child_process').ChildProcess | undefined} */
-  let child;
-  let stopAsked = false;
-  onStopRequest(() => {
-    stopAsked = true;
-    child?.kill('SIGTERM');
-  });
-  try {
-    compile();
-    // A given URL keeps its server from being started; nobody connects to this one.
-    const env = redis
-      ? process.env
-      : { REDIS_URL: 'redis://unused', REDIS_QUEUE_URL: 'redis://unused', ...process.env };
-    const services = await startServices({
-      name,
-      env,
-      fresh: true,
-      settings,
-      onNotice: (message) => console.error(`# ${message}`),
-    });
-    const code = stopAsked ? 130 : await finished();
-    await services.stop();
-    process.exit(code);
-
-    /** @returns {Promise<number>} */
-    function finished() {
-      return new Promise((resolve, reject) => {
-        child = spawn(process.execPath, ['--enable-source-maps', join(root, file), ...process.argv.slice(2)], {
+export function runBenchmark({ name, file, redis, settings }) {
+  return supervise(
+    async (keep) => {
+      compile();
+      const env = redis ? process.env : { ...NO_REDIS, ...process.env };
+      const onNotice = (/** @type {string} */ message) => console.error(`# ${message}`);
+      const services = keep(await startServices({ name, env, fresh: true, settings, onNotice }));
+      const benchmark = keep(
+        Child.node('the benchmark', [join(root, file), ...process.argv.slice(2)], {
           cwd: root,
           stdio: ['ignore', 'inherit', 'inherit'],
           env: { ...process.env, ...serviceEnvironment(services) },
-        });
-        child.once('error', reject);
-        child.once('exit', (code, signal) => resolve(signal ? 130 : (code ?? 1)));
-        void services.lost.then((lost) => {
-          console.error(lost.message);
-          child?.kill('SIGTERM');
-        });
-      });
-    }
-  } catch (error) {
-    exitWith(error);
-  }
+        }),
+      );
+      const lost = await Promise.race([benchmark.ended, services.lost]);
+      if (lost instanceof Error) throw lost;
+      return benchmark.exitCode;
+    },
+    { codeWhenAsked: 130 },
+  );
 }

@@ -38,7 +38,7 @@ export async function openDemoWebhooks({ folder, say }) {
       writeFileSync(`${file}.new`, `${JSON.stringify(receiver.endpoint)}\n`, { mode: 0o600 });
       renameSync(`${file}.new`, file);
     },
-    close() {
+    stop() {
       clearTimeout(counting);
       receiver.close();
     },

@@ -12,7 +12,7 @@ const { values } = parseArgs({
     mutant: { type: 'string' },
   },
 });
-runCampaign('test/outbox-campaign.test.ts', values, {
+await runCampaign('test/outbox-campaign.test.ts', values, {
   FAULTS_MINUTES: values.minutes,
   FAULTS_SEED: values.seed,
   FAULTS_MUTANT: values.mutant ?? '',

@@ -21,7 +21,7 @@ if (!['', 'available', 'strict'].includes(values.policy)) {
   console.error('counterfoil: --policy must be available or strict.');
   process.exit(1);
 }
-runCampaign(
+await runCampaign(
   'test/histories.test.ts',
   { minutes, seed: values.seed },
   {

@@ -1,56 +1,33 @@
 // npm start: private servers, build, migrations, API, worker and demo data, with one Ctrl-C to end it all.
-import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { root } from './compile.mjs';
 import { seedDemo } from './demo.mjs';
 import { openDemoWebhooks } from './demo-webhooks.mjs';
-import { portFor, portOrNext } from './ports.mjs';
+import { isPortFree, portFor, portOrNext } from './ports.mjs';
+import { Child } from './services/child.mjs';
 import { dataFolder, openSubFolder } from './services/data-folder.mjs';
-import { exitWith, onStopRequest } from './services/on-stop-request.mjs';
 import { announceRunning } from './services/running.mjs';
 import { ServicesError } from './services/services-error.mjs';
 import { privateServers, serviceEnvironment, startServices } from './services/start-services.mjs';
-import { until } from './services/until.mjs';
+import { supervise } from './services/supervise.mjs';
 
 const DEFAULT_PORT = 3000;
 /** The API's; the worker has the next one. What Prometheus' registry of ports has for OpenTelemetry. */
 const DEFAULT_METRICS_PORT = 9464;
 const READY_WITHIN_MS = 60_000;
-/** The API's and the worker's own grace (SHUTDOWN_GRACE_MS) ends well before. */
-const KILL_AFTER_MS = 20_000;
+/** Of processes that found a port taken meanwhile. */
+const START_TRIES = 5;
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const say = (/** @type {string} */ message) => console.log(`counterfoil: ${message}`);
 
-/** @typedef {{ name: string, process: import('node:child_process').ChildProcess, ended: Promise<string> }} Child */
+/** @typedef {import('./services/supervise.mjs').Keep} Keep */
 
-/** @param {string} name @param {string[]} args @param {NodeJS.ProcessEnv} env @returns {Child} */
-function run(name, args, env) {
-  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  const ended = new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
-  });
-  return { name, process: child, ended };
-}
-
-/** @param {string} name @param {string[]} args @param {NodeJS.ProcessEnv} env */
-async function runToEnd(name, args, env) {
-  const how = await run(name, args, env).ended;
+/** @param {Keep} keep @param {string} name @param {string[]} args @param {NodeJS.ProcessEnv} env */
+async function runToEnd(keep, name, args, env) {
+  const how = await keep(Child.node(name, args, { cwd: root, env })).ended;
   if (how !== 'code 0') throw new ServicesError(`${name} failed (${how}); what it said is above.`);
-}
-
-/** Compiles apps and libs; incremental, so that a second start takes a second. */
-function build() {
-  const require = createRequire(import.meta.url);
-  return runToEnd(
-    'the build',
-    [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')],
-    process.env,
-  );
 }
 
 function firstSteps() {
@@ -66,84 +43,73 @@ function operatorKey(folder) {
   return readFileSync(file, 'utf8').trim();
 }
 
-/** @param {Child[]} children */
-async function stopAll(children) {
-  for (const { process: child } of children) child.kill('SIGTERM');
-  const timer = setTimeout(() => {
-    for (const { process: child } of children) child.kill('SIGKILL');
-  }, KILL_AFTER_MS);
-  await Promise.all(children.map(({ ended }) => ended));
-  clearTimeout(timer);
+/**
+ * Lists go on after a restart: the private PostgreSQL has no password that it could be derived from, as elsewhere.
+ * @param {string} operator
+ */
+function cursorSecret(operator) {
+  const { CURSOR_SECRET: given, DATABASE_URL: elsewhere } = process.env;
+  return given || elsewhere ? given : createHmac('sha256', operator).update('counterfoil cursors').digest('base64url');
+}
+
+const choosePort = () => portFor({ setting: 'PORT', preferred: DEFAULT_PORT, host: process.env.HOST, say });
+
+/**
+ * API and worker, once both say that they are up. A port that was free a moment ago may be another start's by now: then with other ports.
+ * @param {Keep} keep @param {NodeJS.ProcessEnv} env
+ */
+async function startPrograms(keep, env) {
+  for (let tries = 1; ; tries += 1) {
+    const port = await choosePort();
+    const apiMetrics = await portOrNext(Number(process.env.METRICS_PORT || DEFAULT_METRICS_PORT));
+    const workerMetrics = await portOrNext(apiMetrics + 1);
+    /** @param {string} name @param {string} app @param {number} metricsPort */
+    const run = (name, app, metricsPort) => {
+      const own = { ...env, PORT: String(port), METRICS_PORT: String(metricsPort) };
+      return keep(Child.node(name, [`dist/apps/${app}/src/main.js`], { cwd: root, env: own }));
+    };
+    const [api, worker] = [run('the API', 'api', apiMetrics), run('the worker', 'worker', workerMetrics)];
+    try {
+      await Promise.all([api, worker].map((child) => child.firstWord(READY_WITHIN_MS)));
+      return { api, worker, url: `http://127.0.0.1:${port}`, apiMetrics, workerMetrics };
+    } catch (error) {
+      await Promise.all([api.stop(), worker.stop()]);
+      const free = await Promise.all([port, apiMetrics, workerMetrics].map((one) => isPortFree(one)));
+      if (free.every(Boolean) || tries === START_TRIES) throw error;
+    }
+  }
 }
 
 /** @param {string} url @param {Child} api */
-async function untilReady(url, api) {
-  let ended = '';
-  api.ended.then((how) => {
-    ended = how;
-  });
-  const ready = await until(READY_WITHIN_MS, async () => {
-    if (ended) throw new ServicesError(`the API ended (${ended}) before it was ready; what it said is above.`);
-    const response = await fetch(`${url}/readyz`).catch(() => undefined);
-    return response?.ok ?? false;
-  });
-  if (!ready)
-    throw new ServicesError(`the API was not ready within ${READY_WITHIN_MS / 1_000} s; ${url}/readyz says why.`);
+function untilReady(url, api) {
+  return api.ready(READY_WITHIN_MS, async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok ?? false);
 }
 
-/** @type {Child[]} */
-const children = [];
-/** @type {Awaited<ReturnType<typeof startServices>> | undefined} */
-let services;
-/** @type {Awaited<ReturnType<typeof openDemoWebhooks>> | undefined} */
-let webhooks;
-/** @type {(value: undefined) => void} */
-let stopAsked = () => {};
-/** @type {Promise<undefined>} */
-const asked = new Promise((resolve) => {
-  stopAsked = resolve;
-});
-onStopRequest(() => stopAsked(undefined));
-
-/** @returns {Promise<Error | undefined>} why it ended, undefined when somebody asked */
-async function serve() {
-  const choosePort = () => portFor({ setting: 'PORT', preferred: DEFAULT_PORT, host: process.env.HOST, say });
+await supervise(async (keep) => {
   // One that was asked for and cannot be had is said before anything starts; another is chosen when it is needed.
   if (process.env.PORT) await choosePort();
   say(`${firstSteps()} (the first time takes a minute)`);
-  const [started] = await Promise.all([startServices({ onNotice: say }), build()]);
-  services = started;
+  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const [services] = await Promise.all([
+    startServices({ onNotice: say }).then(keep),
+    // Incremental, so that a second start takes a second.
+    runToEnd(keep, 'the build', [compiler, '-p', join(root, 'tsconfig.build.json')], process.env),
+  ]);
   const folder = openSubFolder(dataFolder(), 'demo');
-  const port = await choosePort();
+  const operator = operatorKey(folder);
   const env = {
     ...process.env,
     ...serviceEnvironment(services),
-    COUNTERFOIL_OPERATOR_KEY: operatorKey(folder),
-    PORT: String(port),
+    COUNTERFOIL_OPERATOR_KEY: operator,
+    CURSOR_SECRET: cursorSecret(operator),
     LOG_LEVEL: process.env.LOG_LEVEL ?? 'warn',
     WEBHOOK_ALLOW_LOOPBACK: process.env.WEBHOOK_ALLOW_LOOPBACK || '1',
   };
-  const isDemo = process.env.COUNTERFOIL_DEMO !== '0';
   // Before the worker, which may have something for it from the last time.
-  if (isDemo) webhooks = await openDemoWebhooks({ folder, say });
-  await runToEnd('the migration', ['dist/db/migrate-cli.js'], env);
-  const first = process.env.METRICS_PORT ? Number(process.env.METRICS_PORT) : DEFAULT_METRICS_PORT;
-  const apiMetrics = await portOrNext(first);
-  const workerMetrics = await portOrNext(apiMetrics + 1);
-  const api = run('the API', ['--enable-source-maps', 'dist/apps/api/src/main.js'], {
-    ...env,
-    METRICS_PORT: String(apiMetrics),
-  });
-  children.push(api);
-  children.push(
-    run('the worker', ['--enable-source-maps', 'dist/apps/worker/src/main.js'], {
-      ...env,
-      METRICS_PORT: String(workerMetrics),
-    }),
-  );
-  const url = `http://127.0.0.1:${port}`;
+  const webhooks = process.env.COUNTERFOIL_DEMO === '0' ? undefined : keep(await openDemoWebhooks({ folder, say }));
+  await runToEnd(keep, 'the migration', ['dist/db/migrate-cli.js'], env);
+  const { api, worker, url, apiMetrics, workerMetrics } = await startPrograms(keep, env);
   await untilReady(url, api);
-  const { COUNTERFOIL_OPERATOR_KEY: operator } = env;
   announceRunning(folder, {
     ...serviceEnvironment(services),
     DATABASE_RUNTIME_URL: process.env.DATABASE_RUNTIME_URL,
@@ -152,28 +118,15 @@ async function serve() {
   });
   say(`ready: ${url}   API documentation: ${url}/docs   queues: ${url}/board (password: the operator key)`);
   say(`metrics: http://127.0.0.1:${apiMetrics}/metrics (API), http://127.0.0.1:${workerMetrics}/metrics (worker)`);
-  if (isDemo) {
+  if (webhooks) {
     const { banner, exampleIds } = await seedDemo({ url, operatorKey: operator, folder, webhooks });
-    api.process.send({ exampleIds });
+    api.process.send?.({ exampleIds });
     console.log(banner);
   } else console.log(`\n  export URL=${url}\n  export OPERATOR_KEY=${operator}\n`);
   say('Ctrl-C stops everything; the data stays in .counterfoil (`npm run reset` deletes it).');
-  const child = Promise.race(
-    children.map(({ name, ended }) => ended.then((how) => new ServicesError(`${name} ended (${how}).`))),
-  );
-  return Promise.race([child, services.lost]);
-}
-
-try {
-  const why = await Promise.race([asked, serve()]);
-  await stopAll(children);
-  webhooks?.close();
-  await services?.stop();
-  if (why) exitWith(why);
-  process.exit(0);
-} catch (error) {
-  await stopAll(children);
-  webhooks?.close();
-  await services?.stop();
-  exitWith(error);
-}
+  throw await Promise.race([
+    api.ended.then((how) => new ServicesError(`the API ended (${how}).`)),
+    worker.ended.then((how) => new ServicesError(`the worker ended (${how}).`)),
+    services.lost,
+  ]);
+});

@@ -210,8 +210,11 @@ describe('a commit group meets', () => {
     await reopen({ groupTimeoutMs: 2_000, attempts: 2 });
     let old: { link: Link; deliver: () => void } | undefined;
     const tries = proxy.count('lock-balances');
-    proxy.onNext(COMMIT, (link, deliver) => {
+    const hasWritten = `SELECT count(*)::int AS count FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '%WITH posted AS%'`;
+    proxy.onNext(COMMIT, async (link, deliver) => {
       old = { link, deliver };
+      // Otherwise the question about its token could come first, and void the group.
+      await until('it has written', async () => (await bystander.one<{ count: number }>(hasWritten)).count === 1);
       // A COMMIT that takes long, on a slow disk or waiting for a standby, has no timeout either.
       link.server.write(simpleQuery('SET LOCAL idle_in_transaction_session_timeout = 0'));
       cutClient(link);

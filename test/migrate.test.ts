@@ -5,6 +5,8 @@ import { MIGRATIONS } from '#db/data-source.js';
 import { migrate, pendingMigrations, runtimeUrlOf, schemaIsCurrent } from '#db/migrate.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
+import { freePort } from '../scripts/ports.mjs';
+import { privatePostgres } from './support/postgres.js';
 
 const EVERY = MIGRATIONS.map(({ name }) => name);
 const PROCESSES = 6;
@@ -153,4 +155,26 @@ describe('migrate', () => {
       await expect(migrate(url, { lockTimeoutMs: 200 })).rejects.toThrow(/lock timeout/);
     });
   });
+});
+
+it('gives the runtime role a password that the server asks for, and a new one when the owner’s has changed', async () => {
+  const port = await freePort();
+  const server = await privatePostgres({ listen_addresses: '127.0.0.1', port });
+  const ownerWith = async (password: string) => {
+    await asOwner(server.url, (owner) => owner.query(`ALTER ROLE counterfoil PASSWORD '${password}'`));
+    return `postgresql://counterfoil:${password}@127.0.0.1:${port}/counterfoil`;
+  };
+  try {
+    const [first, second] = [await ownerWith('first'), await ownerWith('second')];
+    await expect(migrate(first)).rejects.toMatchObject({ code: '28P01' });
+    expect(await migrate(second)).toEqual(EVERY);
+    const third = await ownerWith('third');
+    const login = (url: string) => asOwner(runtimeUrlOf(url), (runtime) => runtime.query('SELECT current_user AS me'));
+    await expect(login(third)).rejects.toMatchObject({ code: '28P01' });
+    expect(await migrate(third)).toEqual([]);
+    expect((await login(third)).rows).toEqual([{ me: 'counterfoil_runtime' }]);
+    await expect(login(second)).rejects.toMatchObject({ code: '28P01' });
+  } finally {
+    await server.stop();
+  }
 });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Build, Service } from './histories/servers.js';
 import { Client, type Json, transfer } from './support/api.js';
@@ -25,7 +26,10 @@ const output = new Map<string, string>();
 beforeAll(async () => {
   build = new Build(undefined);
   on = await freshDatabase();
-  redis = await Promise.all([privateRedis('cache'), privateRedis('queue')]);
+  redis = await Promise.all([
+    privateRedis('cache', randomBytes(12).toString('hex')),
+    privateRedis('queue', randomBytes(12).toString('hex')),
+  ]);
   spans = await SpanReceiver.open();
   sink = await WebhookSink.open(status(500, {}, 'no'));
   const env = {

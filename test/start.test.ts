@@ -240,6 +240,12 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     const [posting, balance] = await started.curls();
     if (!posting || !balance) throw new Error('no requests were printed');
     const before = await ask(balance);
+    const list = (after: string) => ({
+      url: `${new URL(posting.url).origin}/v1/transactions?limit=2${after}`,
+      init: { headers: posting.init.headers ?? {} },
+    });
+    const { next_cursor: cursor } = await ask(list(''));
+    const rest = await ask(list(`&cursor=${cursor}`));
     await started.end('SIGKILL');
     await until('API and worker have ended with their supervisor', () =>
       fetch(balance.url).then(
@@ -254,6 +260,7 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     const after = await ask(balance);
     // Its Redis came back empty, so that this one is the database's.
     expect({ ...after, as_of: '', source: '' }).toEqual({ ...before, as_of: '', source: '' });
+    expect(await ask(list(`&cursor=${cursor}`)), 'lists go on').toEqual(rest);
     // Its webhooks still go to one receiver.
     const { origin } = new URL(posting.url);
     const endpoints = await ask({

@@ -1,8 +1,9 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Child } from '../services/child.mjs';
 import { dataFolder } from '../services/data-folder.mjs';
 import { onStopRequest } from '../services/on-stop-request.mjs';
 
@@ -18,15 +19,10 @@ export class CopiedTree {
   #folder = mkdtempSync(join(tmpdir(), 'counterfoil-mutants-'));
   /** The copy shares this tree's unpacked servers; each run has a sub-folder of its own there. */
   #env = { ...process.env, COUNTERFOIL_DATA_DIR: dataFolder() };
-  /** @type {import('node:child_process').ChildProcess | undefined} */
-  #running;
 
   constructor() {
     process.on('exit', () => rmSync(this.#folder, { recursive: true, force: true }));
-    onStopRequest(() => {
-      this.#running?.kill();
-      process.exit(130);
-    });
+    onStopRequest(() => process.exit(130));
     this.#copy();
   }
 
@@ -53,20 +49,17 @@ export class CopiedTree {
     const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
     const pure = spec.endsWith('.spec.ts') ? ['--config', PURE_CONFIG] : [];
     const args = ['run', '--bail=1', '--reporter=json', `--outputFile=${report}`, ...pure, spec];
-    const child = spawn(process.execPath, [vitest, ...args], {
+    const child = new Child('vitest', [process.execPath, vitest, ...args], {
       cwd: this.#folder,
       env: this.#env,
       stdio: 'ignore',
       timeout: SPEC_TIMEOUT_MS,
     });
-    this.#running = child;
-    const [code, signal] = await new Promise((resolve, reject) => {
-      child.once('error', reject);
-      child.once('exit', (...ended) => resolve(ended));
-    });
-    this.#running = undefined;
-    if (signal) return { verdict: 'failed', first: `no end within ${SPEC_TIMEOUT_MS / 1_000} s` };
-    return verdictOf(report, code);
+    const how = await child.ended;
+    const { exitCode, signalCode } = child.process;
+    if (exitCode === null && signalCode === null) throw new Error(`vitest: ${how}`);
+    if (signalCode) return { verdict: 'failed', first: `no end within ${SPEC_TIMEOUT_MS / 1_000} s` };
+    return verdictOf(report, exitCode);
   }
 
   #copy() {

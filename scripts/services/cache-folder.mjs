@@ -1,4 +1,5 @@
-// Where copies of server programs are kept, per user, shared by all checkouts and untouched by `npm run reset`.
+// The user's own folder for copies of server programs and short names of sockets, shared by all checkouts and untouched by
+// `npm run reset`.
 import { randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
@@ -10,9 +11,10 @@ const OTHERS_MAY_WRITE = 0o022;
 
 /**
  * The first of the usual places that can be used.
- * @param {{ shared: boolean }} options shared: other users can reach it (a home directory is often closed to them)
+ * @param {{ shared: boolean, fits?: (place: string) => boolean }} options
+ *   shared: other users can reach it (a home directory is often closed to them)
  */
-export function cacheFolder({ shared }) {
+export function cacheFolder({ shared, fits = () => true }) {
   const uid = process.getuid?.() ?? 'user';
   const home = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
   const places = [
@@ -20,12 +22,12 @@ export function cacheFolder({ shared }) {
     !shared && join(home, 'counterfoil'),
     `/var/tmp/counterfoil-${uid}`,
     join(tmpdir(), `counterfoil-${uid}`),
-  ].filter((place) => typeof place === 'string' && place !== '');
+  ].filter((place) => typeof place === 'string' && place !== '' && fits(place));
   for (const place of places) {
     if (isUsable(/** @type {string} */ (place), shared)) return /** @type {string} */ (place);
   }
   throw new ServicesError(
-    `None of ${places.join(', ')} can be written; set COUNTERFOIL_CACHE_DIR to a folder of your own.`,
+    `None of ${places.join(', ')} can be written; set COUNTERFOIL_CACHE_DIR to a folder of your own with a short path.`,
   );
 }
 

@@ -1,17 +1,6 @@
-// The data folder: one sub-folder per set of servers (demo, test, …), each with the servers' files and a state file that
-// remembers passwords and ports.
-
-import { randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+// The data folder: one sub-folder per set of servers (demo, test, …), which nobody but the user may enter. It holds the servers'
+// files and their sockets.
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ServicesError } from './services-error.mjs';
@@ -21,8 +10,6 @@ const defaultFolder = join(checkout, '.counterfoil');
 const SIGN = 'COUNTERFOIL-DATA';
 const SIGN_TEXT =
   'Counterfoil keeps the data of its private servers here. `npm run reset` deletes everything in this folder.\n';
-
-/** @typedef {{ password: string, ports: Record<string, number> }} State */
 
 /** @param {NodeJS.ProcessEnv} [env] */
 export function dataFolder(env = process.env) {
@@ -77,28 +64,4 @@ function refuseForeignOwner(folder) {
   throw new ServicesError(
     `The data folder ${folder} belongs to user id ${owner} and this is user id ${self}; run as its owner, delete it, or set COUNTERFOIL_DATA_DIR to another folder.`,
   );
-}
-
-/** @param {string} subFolder @returns {State} */
-export function readState(subFolder) {
-  const file = join(subFolder, 'state.json');
-  if (!existsSync(file)) {
-    const state = { password: randomBytes(24).toString('hex'), ports: {} };
-    writeState(subFolder, state);
-    return state;
-  }
-  try {
-    const { password, ports } = JSON.parse(readFileSync(file, 'utf8'));
-    if (typeof password === 'string' && password && typeof ports === 'object') return { password, ports };
-  } catch {
-    // Falls through to the message below.
-  }
-  throw new ServicesError(`${file} is damaged; \`npm run reset\` starts afresh (it deletes the data).`);
-}
-
-/** Written whole or not at all. @param {string} subFolder @param {State} state */
-export function writeState(subFolder, state) {
-  const file = join(subFolder, 'state.json');
-  writeFileSync(`${file}.new`, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600, flush: true });
-  renameSync(`${file}.new`, file);
 }

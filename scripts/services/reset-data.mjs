@@ -2,8 +2,8 @@ import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDataFolder } from './data-folder.mjs';
 import { claimFolder } from './folder-lock.mjs';
+import { stopOrphans } from './private-server.mjs';
 import { ServicesError } from './services-error.mjs';
-import { stopLeftovers } from './start-services.mjs';
 
 /**
  * Empties the data folder. Claims every sub-folder before it deletes the first, so that it is all or nothing.
@@ -31,7 +31,7 @@ export async function resetData(folder) {
         );
       claims.push(claimed);
     }
-    for (const subFolder of subFolders) await stopLeftovers(subFolder);
+    for (const subFolder of subFolders) await stopOrphans(subFolder);
     const entries = readdirSync(folder);
     for (const entry of entries) rmSync(join(folder, entry), { recursive: true, force: true });
     return entries.length > 0;

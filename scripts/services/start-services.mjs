@@ -2,11 +2,12 @@
 // environment does not name one.
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { dataFolder, openSubFolder, readState, writeState } from './data-folder.mjs';
+import { dataFolder, openSubFolder } from './data-folder.mjs';
 import { claimFolder } from './folder-lock.mjs';
-import { startPostgres, stopOrphans as stopPostgresOrphans } from './postgres-server.mjs';
+import { startPostgres } from './postgres-server.mjs';
+import { stopOrphans } from './private-server.mjs';
 import { findRedis } from './redis-binaries.mjs';
-import { startRedis, stopOrphans as stopRedisOrphans } from './redis-server.mjs';
+import { startRedis } from './redis-server.mjs';
 import { ServicesError } from './services-error.mjs';
 
 /**
@@ -52,73 +53,57 @@ export async function startServices({
   settings = {},
   onNotice,
 } = {}) {
-  const given = { databaseUrl: env.DATABASE_URL, redisUrl: env.REDIS_URL, redisQueueUrl: env.REDIS_QUEUE_URL };
-  const { databaseUrl, redisUrl, redisQueueUrl } = given;
+  // Empty counts as absent.
+  const databaseUrl = env.DATABASE_URL || undefined;
+  const redisUrl = env.REDIS_URL || undefined;
+  const redisQueueUrl = env.REDIS_QUEUE_URL || undefined;
   if (databaseUrl && redisUrl && redisQueueUrl) {
     return { databaseUrl, redisUrl, redisQueueUrl, lost: new Promise(() => {}), stop: async () => {} };
   }
 
   const { folder, release } = await claim(dataDir, name);
-  /** @type {Awaited<ReturnType<typeof startPostgres | typeof startRedis>>[]} */
+  /** @type {import('./private-server.mjs').PrivateServer[]} */
   const servers = [];
-  let stopping = false;
-  const stopAll = async () => {
-    stopping = true;
-    const outcomes = await Promise.allSettled(servers.map((server) => server.stop()));
-    await release();
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed) throw failed.reason;
+  /** @type {Promise<Error>[]} */
+  const losses = [];
+  /** @type {Promise<void> | undefined} */
+  let stopped;
+  const stop = () => {
+    stopped ??= stopAll(servers).finally(release);
+    return stopped;
+  };
+  /** @param {string} service @param {Promise<import('./private-server.mjs').PrivateServer>} starting */
+  const keep = async (service, starting) => {
+    const server = await starting;
+    servers.push(server);
+    losses.push(server.ended.then((how) => (stopped ? new Promise(() => {}) : lostError(service, folder, how))));
+    return server.url;
   };
 
   try {
-    if (fresh) await clear(folder);
-    const state = readState(folder);
-    const { password, ports } = state;
+    await stopOrphans(folder);
+    if (fresh) for (const entry of readdirSync(folder)) rmSync(join(folder, entry), { recursive: true, force: true });
     const program = redisUrl && redisQueueUrl ? undefined : findRedis({ onNotice });
     /** @param {'cache' | 'queue'} role */
     const redis = async (role) => {
       const found = /** @type {import('./redis-binaries.mjs').RedisProgram} */ (await program);
-      return startRedis({ folder, role, durable, password, preferredPort: ports[`redis-${role}`], program: found });
+      return startRedis({ folder, role, durable, program: found });
     };
-    /** @type {Record<string, { given: string | undefined, start: () => Promise<(typeof servers)[number]> }>} */
-    const wanted = {
-      postgres: {
-        given: databaseUrl,
-        start: () => startPostgres({ folder, name, durable, settings, password, preferredPort: ports.postgres }),
-      },
-      'redis-cache': { given: redisUrl, start: () => redis('cache') },
-      'redis-queue': { given: redisQueueUrl, start: () => redis('queue') },
-    };
-    /** @type {Promise<Error>[]} */
-    const losses = [];
-    const urls = await settleAll(
-      Object.entries(wanted).map(async ([service, { given: url, start }]) => {
-        if (url) return url;
-        const server = await start();
-        servers.push(server);
-        ports[service] = server.port;
-        losses.push(server.ended.then((how) => (stopping ? new Promise(() => {}) : lostError(service, folder, how))));
-        return server.url;
-      }),
-    );
-    writeState(folder, state);
-    /** @type {Promise<void> | undefined} */
-    let stopped;
-    const stop = () => {
-      stopped ??= stopAll();
-      return stopped;
-    };
-    return {
-      databaseUrl: String(urls[0]),
-      redisUrl: String(urls[1]),
-      redisQueueUrl: String(urls[2]),
-      lost: Promise.race(losses),
-      stop,
-    };
+    const [database = '', cache = '', queue = ''] = await settleAll([
+      databaseUrl ?? keep('postgres', startPostgres({ folder, name, durable, settings })),
+      redisUrl ?? keep('redis-cache', redis('cache')),
+      redisQueueUrl ?? keep('redis-queue', redis('queue')),
+    ]);
+    return { databaseUrl: database, redisUrl: cache, redisQueueUrl: queue, lost: Promise.race(losses), stop };
   } catch (error) {
-    await stopAll().catch(() => {});
+    await stop().catch(() => {});
     throw error;
   }
+}
+
+/** @param {import('./private-server.mjs').PrivateServer[]} servers */
+async function stopAll(servers) {
+  await settleAll(servers.map((server) => server.stop()));
 }
 
 /** As our programs read it. @param {Services} services */
@@ -142,26 +127,14 @@ async function claim(dataDir, name) {
   );
 }
 
-/** Deletes what the folder holds, after stopping servers that were left running on it. @param {string} folder claimed by the caller */
-export async function clear(folder) {
-  await stopLeftovers(folder);
-  for (const entry of readdirSync(folder)) rmSync(join(folder, entry), { recursive: true, force: true });
-}
-
-/** @param {string} folder claimed by the caller */
-export async function stopLeftovers(folder) {
-  await stopPostgresOrphans(join(folder, 'postgres'));
-  for (const role of ['cache', 'queue']) await stopRedisOrphans(join(folder, `redis-${role}`));
-}
-
 /** @param {string} service @param {string} folder @param {string} how */
 function lostError(service, folder, how) {
   return new ServicesError(
-    `The private ${service} has gone: ${how}. See ${join(folder, `${service}.log`)}, then start again.`,
+    `The private ${service} has gone (${how}). See ${join(folder, `${service}.log`)}, then start again.`,
   );
 }
 
-/** Like Promise.all, but no start is left under way when one fails. @template T @param {Promise<T>[]} starts @returns {Promise<T[]>} */
+/** Like Promise.all, but nothing is left under way when one fails. @template T @param {(T | Promise<T>)[]} starts @returns {Promise<T[]>} */
 async function settleAll(starts) {
   const outcomes = await Promise.allSettled(starts);
   return outcomes.map((outcome) => {

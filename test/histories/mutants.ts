@@ -135,9 +135,9 @@ export const MUTANTS: readonly Mutant[] = [
     shows: 'wrong',
     changes: [
       {
-        file: 'dist/libs/ledger/src/expiry.js',
-        search: 'expires_at <= now()',
-        replace: "expires_at <= now() - interval '1 day'",
+        file: 'dist/libs/platform/src/due-rows.js',
+        search: 'WHERE r.try_at <= now())',
+        replace: "WHERE r.try_at <= now() - interval '1 day')",
       },
     ],
   },

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,20 +9,20 @@ import { asAdmin, type TestDatabase } from './database.js';
 export interface PrivatePostgres {
   /** A migrated database of this name. */
   database(name: string): Promise<TestDatabase>;
-  /** Stops the server and starts it again, on the same port. */
+  /** Its superuser's, by its socket. */
+  url: string;
+  /** Stops the server and starts it again, at the same place. */
   restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /** Another server than the run's: with a system identifier and transaction ids of its own, and nobody else on it. */
-export async function privatePostgres(): Promise<PrivatePostgres> {
+export async function privatePostgres(settings: Record<string, string | number> = {}): Promise<PrivatePostgres> {
   const folder = mkdtempSync(join(tmpdir(), 'counterfoil-postgres-'));
-  const password = randomBytes(12).toString('hex');
-  const start = (preferredPort?: number) =>
-    startPostgres({ folder, name: 'moved', durable: false, settings: {}, password, preferredPort });
+  const start = () => startPostgres({ folder, name: 'moved', durable: false, settings });
   let server = await start();
-  const { port } = server;
   return {
+    url: server.url,
     database: async (name) => {
       await asAdmin(server.url, (admin) => admin.query(`CREATE DATABASE ${name}`));
       const owner = new URL(server.url);
@@ -33,8 +32,7 @@ export async function privatePostgres(): Promise<PrivatePostgres> {
     },
     restart: async () => {
       await server.stop();
-      server = await start(port);
-      if (server.port !== port) throw new Error(`port ${port} was taken meanwhile`);
+      server = await start();
     },
     stop: async () => {
       await server.stop();

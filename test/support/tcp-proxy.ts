@@ -1,4 +1,5 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 
 /** PostgreSQL's simple-query message COMMIT: the last thing that a commit group sends. */
 export const COMMIT = simpleQuery('COMMIT');
@@ -53,6 +54,7 @@ export class TcpProxy {
     const address = this.#listener.address();
     if (address === null || typeof address === 'string') throw new Error('the proxy does not listen');
     url.host = `127.0.0.1:${address.port}`;
+    for (const place of ['host', 'path']) url.searchParams.delete(place);
     return url.href;
   }
 
@@ -125,7 +127,7 @@ export class TcpProxy {
       client.resetAndDestroy();
       return;
     }
-    const server = connect(Number(this.#target.port), this.#target.hostname);
+    const server = connect(placeOf(this.#target));
     const link: Link = { client, server, tail: Buffer.alloc(0) };
     this.#links.add(link);
     client.setNoDelay(true);
@@ -160,6 +162,13 @@ export class TcpProxy {
     if (at > 0) link.server.write(bytes.subarray(0, at));
     next.fault(link, () => link.server.write(bytes.subarray(Math.max(0, at))));
   }
+}
+
+/** A URL of PostgreSQL or Redis may name the folder of a socket, or a socket, in its query. */
+function placeOf({ hostname: host, port, searchParams }: URL): NetConnectOpts {
+  const folder = searchParams.get('host');
+  const path = searchParams.get('path') ?? (folder && join(folder, `.s.PGSQL.${port}`));
+  return path ? { path } : { host, port: Number(port) };
 }
 
 /** Both sides: the client sees a reset, PostgreSQL rolls back what was not committed. */

@@ -9,9 +9,11 @@ import {
   groupParameters,
   type LateRow,
   lateParameters,
+  newestStates,
   type StoredKey,
   stateParameters,
 } from './group-parameters.js';
+import { holdTimers } from './hold-timers.js';
 import { lateSums } from './late-sums.js';
 import type { TransactionState, TransactionStatus } from './transaction.js';
 import { amountsOf } from './transaction-store.js';
@@ -128,10 +130,10 @@ SELECT check_moved_balances(cardinality($42::bigint[]), count(*)) FROM moved`,
 
 const WRITE_STATES = {
   name: 'write-states',
-  text: `INSERT INTO transaction_states (merchant_id, transaction_id, status, remaining, reversed, expires_at, left_amounts)
-  SELECT merchant_id, transaction_id, status, remaining, reversed, expires_at, left_amounts::bigint[]
-    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::text[])
-      AS s (merchant_id, transaction_id, status, remaining, reversed, expires_at, left_amounts)
+  text: `INSERT INTO transaction_states (merchant_id, transaction_id, status, remaining, reversed, left_amounts)
+  SELECT merchant_id, transaction_id, status, remaining, reversed, left_amounts::bigint[]
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])
+      AS s (merchant_id, transaction_id, status, remaining, reversed, left_amounts)
   ON CONFLICT (merchant_id, transaction_id) DO UPDATE
     SET status = excluded.status, remaining = excluded.remaining, reversed = excluded.reversed,
         left_amounts = excluded.left_amounts`,
@@ -247,12 +249,14 @@ export class GroupConnection {
 
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
+    const states = newestStates(writes.states);
     const late = await finishInTurns(lateRows(writes));
     const lates = late.length === 0 ? undefined : await finishInTurns(lateParameters(late));
     const parameters = await finishInTurns(groupParameters(writes));
     const results = await this.#pipeline(
       () => [
-        writes.states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(writes.states)),
+        states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(states)),
+        ...holdTimers(states).map((query) => this.#client.query(query)),
         lates ? this.#client.query(WRITE_LATE_SUMS, lates) : NOTHING,
         this.#client.query(WRITE_GROUP, parameters),
         ...writes.statements.map((statement) => this.#client.query(named(statement))),

@@ -22,7 +22,7 @@ export const ENVIRONMENT = z.object({
   ),
   HOST: z.string().min(1).default('127.0.0.1').describe('Address that the API listens on. Containers need `0.0.0.0`.'),
   DATABASE_URL: postgresUrl.describe(
-    'PostgreSQL 18 as the owner of the database, who may create tables and roles: for the migrations alone.',
+    'PostgreSQL 18 as the owner of the database, who may create tables and roles: for the migrations alone. `?host=/folder` names the folder of a Unix socket.',
   ),
   DATABASE_RUNTIME_URL: postgresUrl
     .optional()
@@ -32,7 +32,7 @@ export const ENVIRONMENT = z.object({
   REDIS_URL: redisUrl
     .optional()
     .describe(
-      'Redis in the cache role: it may lose everything (`volatile-lru`). Without it balances are read from the database.',
+      'Redis in the cache role: it may lose everything (`volatile-lru`). Without it balances are read from the database. `redis://localhost?path=/file` names a Unix socket.',
     ),
   REDIS_QUEUE_URL: redisUrl.optional().describe('Redis in the queue role: persistent, `noeviction`.'),
   COUNTERFOIL_OPERATOR_KEY: z
@@ -153,7 +153,7 @@ export const ENVIRONMENT = z.object({
     'How long a process trusts an API key that it looked up: the longest that a revoked key still works.',
   ),
   EXPIRY_INTERVAL_MS: integer({ default: 1_000, min: 50, max: 3_600_000 }).describe(
-    'How often the worker looks for pending transactions that have expired.',
+    'How long the worker waits at most before it asks which pending transactions have expired. It asks sooner where it knows of one.',
   ),
   CACHE_WRITE_POLICY: z
     .enum(['available', 'strict'], 'must be available or strict')
