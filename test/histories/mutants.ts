@@ -108,7 +108,11 @@ export const MUTANTS: readonly Mutant[] = [
     shows: 'wrong',
     changes: [
       { file: LOAD, search: 'pendingDebits: balance.pendingDebits', replace: 'pendingDebits: balance.pendingCredits' },
-      { file: LOAD, search: 'pendingCredits: balance.pendingCredits', replace: 'pendingCredits: balance.pendingDebits' },
+      {
+        file: LOAD,
+        search: 'pendingCredits: balance.pendingCredits',
+        replace: 'pendingCredits: balance.pendingDebits',
+      },
     ],
   },
   {
