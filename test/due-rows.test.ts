@@ -239,6 +239,7 @@ describe('due rows', () => {
 
     test('and it is known when the next one is due, of whichever merchant', async () => {
       const work = failing(1n);
+      expect(work.nextInMs).toBe(0);
       await work.round();
       expect(work.nextInMs).toBeUndefined();
       await write(enqueueDue(KIND, [due(1n, Date.now() + 2 * HOUR_MS), due(2n, Date.now() + HOUR_MS, STALL)]));

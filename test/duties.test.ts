@@ -16,6 +16,7 @@ import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { TcpProxy } from './support/tcp-proxy.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
+import { startWorker } from './support/worker.js';
 
 const DAY_MS = 86_400_000;
 
@@ -197,6 +198,17 @@ describe('duties', () => {
       await makeDue(id);
       expect(await expire(one)).toBe(1);
       expect(await statusOf(merchant, id)).toBe('expired');
+    });
+
+    test('a worker wakes when a hold’s time comes, without looking in between', async () => {
+      const [merchant] = merchants as [bigint];
+      const id = await hold(merchant, await pair(merchant), Date.now() + 3_000);
+      const stop = await startWorker(on, { EXPIRY_INTERVAL_MS: '3600000' });
+      try {
+        await until('it has expired', async () => (await statusOf(merchant, id)) === 'expired');
+      } finally {
+        await stop();
+      }
     });
 
     test('a hold is due for as long as it holds something, and no longer', async () => {

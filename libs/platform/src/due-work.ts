@@ -49,7 +49,7 @@ export class DueWork {
   readonly #rows: DueRows;
   readonly #kind: DueKind;
   readonly #logger: Logger | undefined;
-  #nextInMs: number | undefined;
+  #nextInMs: number | undefined = 0;
   #failures = 0;
 
   constructor(database: Database, kind: DueKind, logger?: Logger) {
@@ -63,7 +63,7 @@ export class DueWork {
     return this.#failures;
   }
 
-  /** After the last round: milliseconds until the next is needed. Undefined: as far as was known, nothing waits. */
+  /** Milliseconds until the next round is needed, as the last one knew it. Undefined: nothing waits, or the round failed. */
   get nextInMs(): number | undefined {
     return this.#nextInMs;
   }
