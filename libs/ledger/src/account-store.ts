@@ -1,7 +1,9 @@
 import { currentVersion } from '#outbox/catalogue.js';
 import { int2Array, int8Array, textArray } from '#platform/binary-array.js';
-import type { TransactionClient } from '#platform/postgres.js';
+import type { Deadline } from '#platform/deadline.js';
+import type { Database, TransactionClient } from '#platform/postgres.js';
 import type { Side } from './account.js';
+import { toSide } from './balance-store.js';
 
 /** An account to be opened. `minAvailable` in minor units, null for no floor; `metadata` is JSON text. */
 export interface NewAccount {
@@ -55,4 +57,80 @@ export async function insertAccounts(
       traceContext ?? null,
     ],
   });
+}
+
+export interface AccountRecord {
+  id: bigint;
+  code: string;
+  name: string;
+  currency: string;
+  normalSide: Side;
+  minAvailable: bigint | null;
+  closed: boolean;
+  /** JSON text. */
+  metadata: string;
+  createdAtMs: number;
+}
+
+const GET_ACCOUNTS = `
+SELECT a.id, a.code, a.name, a.currency, a.normal_side, a.min_available, a.metadata, a.created_at, b.closed
+  FROM accounts a JOIN balances b ON b.merchant_id = a.merchant_id AND b.account_id = a.id
+ WHERE a.merchant_id = $1`;
+
+interface AccountRow {
+  id: bigint;
+  code: string;
+  name: string;
+  currency: string;
+  normal_side: number;
+  min_available: bigint | null;
+  metadata: string;
+  created_at: number;
+  closed: boolean;
+}
+
+export async function getAccount(
+  database: Database,
+  merchantId: bigint,
+  id: bigint,
+  deadline: Deadline,
+): Promise<AccountRecord | undefined> {
+  const [row] = await database.read<AccountRow>({ merchantIds: [merchantId] }, deadline, {
+    name: 'get-account',
+    text: `${GET_ACCOUNTS} AND a.id = $2`,
+    values: [merchantId, id],
+  });
+  return row && toAccountRecord(row);
+}
+
+/** Newest first, below `beforeId`. `codePrefix` is a range of the code index (its collation is C). */
+export async function listAccounts(
+  database: Database,
+  merchantId: bigint,
+  query: { codePrefix: string | undefined; currency: string | undefined; beforeId: bigint | undefined; limit: number },
+  deadline: Deadline,
+): Promise<AccountRecord[]> {
+  const values: unknown[] = [merchantId];
+  const put = (value: unknown): string => `$${values.push(value)}`;
+  let text = GET_ACCOUNTS;
+  if (query.codePrefix !== undefined) text += ` AND a.code ^@ ${put(query.codePrefix)}`;
+  if (query.currency !== undefined) text += ` AND a.currency = ${put(query.currency)}`;
+  if (query.beforeId !== undefined) text += ` AND a.id < ${put(query.beforeId)}`;
+  text += ` ORDER BY a.id DESC LIMIT ${put(query.limit)}`;
+  const rows = await database.read<AccountRow>({ merchantIds: [merchantId] }, deadline, { text, values });
+  return rows.map(toAccountRecord);
+}
+
+function toAccountRecord(row: AccountRow): AccountRecord {
+  return {
+    id: row.id,
+    code: row.code,
+    name: row.name,
+    currency: row.currency,
+    normalSide: toSide(row.normal_side),
+    minAvailable: row.min_available,
+    closed: row.closed,
+    metadata: row.metadata,
+    createdAtMs: row.created_at,
+  };
 }

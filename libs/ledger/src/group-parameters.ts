@@ -17,6 +17,13 @@ export interface StoredKey {
   response: string | null;
 }
 
+export interface StateRow {
+  merchantId: bigint;
+  transactionId: bigint;
+  expiresAtMs: number | undefined;
+  value: TransactionState;
+}
+
 export type LateRow = LateSum & { merchantId: bigint };
 
 export interface GroupWrites {
@@ -24,23 +31,25 @@ export interface GroupWrites {
   token: bigint;
   transactions: { merchantId: bigint; transaction: Transaction }[];
   balances: { merchantId: bigint; accountId: bigint; balance: Balance }[];
-  states: { merchantId: bigint; transactionId: bigint; expiresAtMs: number | undefined; value: TransactionState }[];
+  states: StateRow[];
   keys: StoredKey[];
   events: NewEvent[];
   /** Of the extensions that have rows to write. */
   statements: { text: string; values: SqlValue[] }[];
 }
 
-export function stateParameters(rows: GroupWrites['states']): Buffer[] {
-  // One row per transaction: a later command of the same group overrides an earlier one.
-  const newest = [...new Map(rows.map((row) => [`${row.merchantId}:${row.transactionId}`, row])).values()];
+/** One row per transaction: a later command of the same group overrides an earlier one. */
+export function newestStates(rows: readonly StateRow[]): StateRow[] {
+  return [...new Map(rows.map((row) => [`${row.merchantId}:${row.transactionId}`, row])).values()];
+}
+
+export function stateParameters(newest: readonly StateRow[]): Buffer[] {
   return [
     int8Array(newest.map((row) => row.merchantId)),
     int8Array(newest.map((row) => row.transactionId)),
     textArray(newest.map((row) => row.value.status)),
     int8Array(newest.map((row) => row.value.remaining)),
     int8Array(newest.map((row) => row.value.reversed)),
-    timestamptzArray(newest.map((row) => row.expiresAtMs)),
     textArray(newest.map((row) => `{${row.value.left.join(',')}}`)),
   ];
 }

@@ -70,10 +70,10 @@ interface DecidedRow extends pg.QueryResultRow {
 }
 
 const DECIDED = `
-SELECT merchant_id, id, consumer, status, xid, seq, (hashint8(merchant_id) & 63)::smallint AS partition FROM dead_letters
+SELECT merchant_id, id, consumer, status, xid, seq, partition_of(merchant_id) AS partition FROM dead_letters
  WHERE consumer = $1 AND status IN ('redriving', 'discarding') ORDER BY merchant_id, id LIMIT $2`;
 const DECIDED_ONE = `
-SELECT merchant_id, id, consumer, status, xid, seq, (hashint8(merchant_id) & 63)::smallint AS partition FROM dead_letters
+SELECT merchant_id, id, consumer, status, xid, seq, partition_of(merchant_id) AS partition FROM dead_letters
  WHERE merchant_id = $1 AND id = $2 AND status IN ('redriving', 'discarding') FOR UPDATE`;
 
 /** Dead letters whose fate is decided and not yet carried out, of all merchants. In the scope `relay`. */
