@@ -18,6 +18,13 @@ import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-bal
 import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 import { EventPlaces1764500200000 } from './migrations/1764500200000-event-places.js';
 import { ClosedBalances1764500300000 } from './migrations/1764500300000-closed-balances.js';
+import { MerchantLocks1764502000000 } from './migrations/1764502000000-merchant-locks.js';
+import {
+  DueRows1764504000000,
+  FillDueRows1764504000001,
+  HoldsAreDueRows1764504000002,
+} from './migrations/1764504000000-due-rows.js';
+import { PartitionOf1764504100000 } from './migrations/1764504100000-partition-of.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -38,6 +45,11 @@ export const MIGRATIONS = [
   Rights1764500100000,
   EventPlaces1764500200000,
   ClosedBalances1764500300000,
+  MerchantLocks1764502000000,
+  DueRows1764504000000,
+  FillDueRows1764504000001,
+  HoldsAreDueRows1764504000002,
+  PartitionOf1764504100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -1,17 +1,17 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import { ConsumerQueue, queueConnection, queueName, queuePrefix } from '#outbox/consumer-queue.js';
+import { ConsumerQueue, queueName } from '#outbox/consumer-queue.js';
+import { Queues } from '#platform/queues.js';
 import { consumersOf, ROOMS, reactorsOf } from '../apps/rooms.js';
 import { type Answer, OPERATOR_KEY, TestApi } from './support/api.js';
 
 let api: TestApi;
 let queue: ConsumerQueue;
-let connection: ReturnType<typeof queueConnection>;
+let queues: Queues;
 
 beforeAll(async () => {
   api = await TestApi.start({ environment: { REDIS_QUEUE_URL: inject('redisQueueUrl') } });
-  const options = { prefix: queuePrefix(api.on.runtimeUrl), stretch: 10, from: 'beginning' } as const;
-  connection = queueConnection(inject('redisQueueUrl'));
-  queue = new ConsumerQueue('daily_summaries', connection, options);
+  queues = new Queues(inject('redisQueueUrl'), api.on.runtimeUrl);
+  queue = new ConsumerQueue('daily_summaries', queues, { stretch: 10, from: 'beginning' });
   const [after, upTo] = [
     { xid: 0n, seq: 0n },
     { xid: 7n, seq: 70n },
@@ -21,8 +21,7 @@ beforeAll(async () => {
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(async () => {
   await queue.queue.obliterate({ force: true });
-  await queue.close();
-  connection.disconnect();
+  await queues.close();
   await api.stop();
 });
 

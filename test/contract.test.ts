@@ -1,7 +1,7 @@
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { CURRENCIES } from '#kernel/currency.js';
-import { expireDueHolds } from '#ledger/expiry.js';
+import { holdExpiry } from '#ledger/expiry.js';
 import { Database } from '#platform/postgres.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';
 import { routesOf } from '../apps/api/src/openapi.js';
@@ -387,7 +387,7 @@ describe('transactions', () => {
     expect(hold.expires_at).toBe(soon);
     await until(() => Date.now() > Date.parse(soon) + 1);
     expect((await shop.move(hold.id, 'post')).body.code).toBe('not_pending');
-    const expire = () => expireDueHolds(api.app.get(Database), api.app.get(CommandBus));
+    const expire = () => holdExpiry(api.app.get(Database), api.app.get(CommandBus)).round();
     expect(await expire()).toBe(1);
     expect(await expire()).toBe(0);
     expect((await shop.client.get(`/v1/transactions/${hold.id}`)).body.status).toBe('expired');

@@ -1,20 +1,22 @@
 import type { CommandBus } from '@nestjs/cqrs';
+import type { QueryRunner } from 'typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { Clock } from '#kernel/clock.js';
+import { FillDueRows1764504000001, HoldsAreDueRows1764504000002 } from '#db/migrations/1764504000000-due-rows.js';
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { expireDueHolds } from '#ledger/expiry.js';
-import { FailedExpiries } from '#ledger/failed-expiries.js';
+import { holdExpiry } from '#ledger/expiry.js';
 import { GroupConnection } from '#ledger/group-store.js';
 import { type MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/purge.js';
 import { loadTransactions } from '#ledger/transaction-store.js';
 import { Deadline } from '#platform/deadline.js';
+import type { DueWork } from '#platform/due-work.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { TcpProxy } from './support/tcp-proxy.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
+import { startWorker } from './support/worker.js';
 
 const DAY_MS = 86_400_000;
 
@@ -37,13 +39,14 @@ describe('duties', () => {
   });
   afterEach(() => expectVerified(on));
 
-  const expire = (ledger: TestLedger, failures?: FailedExpiries): Promise<number> => {
+  const expiryOf = (ledger: TestLedger): DueWork => {
     const handler = new MoveTransactionHandler(ledger.desk);
     const commands = {
       execute: (command: MoveTransactionCommand) => handler.execute(command),
     } as unknown as CommandBus;
-    return expireDueHolds(ledger.database, commands, failures);
+    return holdExpiry(ledger.database, commands);
   };
+  const expire = (ledger: TestLedger): Promise<number> => expiryOf(ledger).round();
   const pair = async (merchant: bigint): Promise<[bigint, bigint]> => [
     await one.createAccount(merchant, { code: `a${accounts++}`, minAvailable: -1_000n }),
     await one.createAccount(merchant, { code: `a${accounts++}` }),
@@ -65,13 +68,13 @@ describe('duties', () => {
 
   /** Nobody may ask for a hold whose time is over: theirs is moved by the owner of the tables. */
   const expireAt = async (atMs: number, ...ids: bigint[]): Promise<void> => {
-    for (const [table, id] of [
-      ['transactions', 'id'],
-      ['transaction_states', 'transaction_id'],
-    ]) {
-      const text = `UPDATE ${table} SET expires_at = to_timestamp($1::float8 / 1000) WHERE ${id} = ANY ($2)`;
-      await bystander.client.query(text, [atMs, ids]);
-    }
+    const at = 'to_timestamp($1::float8 / 1000)';
+    const values = [atMs, ids];
+    await bystander.client.query(`UPDATE transactions SET expires_at = ${at} WHERE id = ANY ($2)`, values);
+    await bystander.client.query(
+      `UPDATE due_rows SET due_at = ${at}, try_at = ${at} WHERE subject_id = ANY ($2)`,
+      values,
+    );
   };
 
   /** Makes the holds due, and waits until they are. */
@@ -118,8 +121,11 @@ describe('duties', () => {
       const accountsOf = await pair(merchant);
       const wide: [bigint, bigint] = [accountsOf[1], accountsOf[0]];
       await makeDue(...(await Promise.all(Array.from({ length: 450 }, () => hold(merchant, wide, tomorrow())))));
+
       const rounds = [];
-      for (let count = await expire(one); count > 0; count = await expire(one)) rounds.push(count);
+      for (let count = await expire(one); count > 0; count = await expire(one)) {
+        rounds.push(count);
+      }
       expect(rounds).toEqual([200, 200, 50]);
     });
 
@@ -129,12 +135,14 @@ describe('duties', () => {
       await makeDue(due);
       const proxy = await TcpProxy.open(on.runtimeUrl);
       const ledger = await TestLedger.open(on, { databaseUrl: proxy.url });
-      const failures = new FailedExpiries();
+      const expiry = expiryOf(ledger);
       proxy.refuse();
-      await expect(expire(ledger, failures)).rejects.toMatchObject({ code: 'database_unavailable' });
-      expect([failures.total, failures.waiting()]).toEqual([0, []]);
+      await expect(expiry.round()).rejects.toMatchObject({ code: 'database_unavailable' });
+      expect(expiry.failures).toBe(0);
       proxy.accept();
-      expect(await expire(ledger, failures)).toBe(1);
+      const attempts = 'SELECT attempts FROM due_rows WHERE subject_id = $1';
+      expect(await bystander.one(attempts, [due])).toEqual({ attempts: 0 });
+      await until('a round tries it again', async () => (await expiry.round()) === 1);
       expect(await statusOf(merchant, due)).toBe('expired');
       await ledger.close();
       await proxy.close();
@@ -151,23 +159,24 @@ describe('duties', () => {
         CREATE FUNCTION refuse_expiry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$;
         CREATE TRIGGER refuse_expiry BEFORE INSERT ON transactions FOR EACH ROW WHEN (NEW.parent_id = ${poison}) EXECUTE FUNCTION refuse_expiry()`);
       await makeDue(poison, neighbour, other);
-      const clock = { now: () => Date.now(), monotonic: () => performance.now() + shiftMs } satisfies Clock;
-      let shiftMs = 0;
-      const failures = new FailedExpiries(undefined, clock);
-      expect(await expire(one, failures)).toBe(2);
+      const waits = async (ms: number): Promise<void> => {
+        await bystander.client.query(`UPDATE due_rows SET try_at = try_at - $1::int * interval '1 ms'`, [ms]);
+      };
+      const expiry = expiryOf(one);
+      expect(await expiry.round()).toBe(2);
       expect([await statusOf(merchant, neighbour), await statusOf(later, other)]).toEqual(['expired', 'expired']);
-      expect([await statusOf(merchant, poison), failures.total]).toEqual(['pending', 1]);
-      await expire(one, failures);
-      expect(failures.total).toBe(1);
-      shiftMs = 10_001;
-      await expire(one, failures);
-      expect(failures.total).toBe(2);
+      expect([await statusOf(merchant, poison), expiry.failures]).toEqual(['pending', 1]);
+      await expiry.round();
+      expect(expiry.failures).toBe(1);
+      await waits(10_000);
+      await expiry.round();
+      expect(expiry.failures).toBe(2);
       await bystander.client.query('DROP TRIGGER refuse_expiry ON transactions; DROP FUNCTION refuse_expiry');
-      shiftMs += 10_001;
-      expect(await expire(one, failures)).toBe(0);
-      shiftMs += 10_000;
-      expect(await expire(one, failures)).toBe(1);
-      expect([await statusOf(merchant, poison), failures.waiting()]).toEqual(['expired', []]);
+      await waits(10_000);
+      expect(await expiry.round()).toBe(0);
+      await waits(10_000);
+      expect(await expiry.round()).toBe(1);
+      expect(await statusOf(merchant, poison)).toBe('expired');
     });
 
     test('merchants take turns: one with more holds than a round takes leaves room for the others', async () => {
@@ -191,6 +200,38 @@ describe('duties', () => {
       expect(await statusOf(merchant, id)).toBe('expired');
     });
 
+    test('a worker wakes when a hold’s time comes, without looking in between', async () => {
+      const [merchant] = merchants as [bigint];
+      const id = await hold(merchant, await pair(merchant), Date.now() + 3_000);
+      const stop = await startWorker(on, { EXPIRY_INTERVAL_MS: '3600000' });
+      try {
+        await until('it has expired', async () => (await statusOf(merchant, id)) === 'expired');
+      } finally {
+        await stop();
+      }
+    });
+
+    test('a hold is due for as long as it holds something, and no longer', async () => {
+      const [merchant] = merchants as [bigint];
+      const accountsOf = await pair(merchant);
+      const [captured, voided] = [
+        await hold(merchant, accountsOf, tomorrow()),
+        await hold(merchant, accountsOf, tomorrow()),
+      ];
+      const capture = (amount: bigint) =>
+        one.move(merchant, { kind: 'capture', parentId: captured, amount, final: false });
+      const areDue = async () => {
+        const text = 'SELECT subject_id FROM due_rows WHERE subject_id = ANY ($1) ORDER BY 1';
+        return (await bystander.client.query(text, [[captured, voided]])).rows.map(({ subject_id: id }) => BigInt(id));
+      };
+      postedId(await capture(4n));
+      expect(await areDue()).toEqual([captured, voided]);
+      postedId(await capture(6n));
+      expect(await areDue()).toEqual([voided]);
+      postedId(await one.move(merchant, { kind: 'void', parentId: voided }));
+      expect(await areDue()).toEqual([]);
+    });
+
     test('a capture and an expiry at the same time: one of them', async () => {
       const [merchant] = merchants as [bigint];
       const accountsOf = await pair(merchant);
@@ -207,6 +248,37 @@ describe('duties', () => {
         expect(await statusOf(merchant, id)).toBe('posting' in captured.result ? 'posted' : 'expired');
       }
     });
+  });
+
+  test('holds of a database of the version before become due, also what that version records and ends while it migrates', async () => {
+    const merchant = await one.createMerchant();
+    const accountsOf = await pair(merchant);
+    const hasTime = () => hold(merchant, accountsOf, tomorrow());
+    const [open, meanwhile, ended] = [await hasTime(), await hasTime(), await hasTime()];
+    await hold(merchant, accountsOf, undefined);
+    postedId(await one.move(merchant, { kind: 'void', parentId: ended }));
+    const { client } = bystander;
+    const runner = {
+      query: async (text: string, values?: unknown[]) => (await client.query(text, values)).rows,
+      startTransaction: () => client.query('BEGIN'),
+      commitTransaction: () => client.query('COMMIT'),
+      rollbackTransaction: () => client.query('ROLLBACK'),
+    } as unknown as QueryRunner;
+    const [fill, hand] = [new FillDueRows1764504000001(), new HoldsAreDueRows1764504000002()];
+    await client.query('BEGIN');
+    await hand.down(runner);
+    await client.query('COMMIT');
+    expect((await client.query('SELECT FROM due_rows')).rowCount).toBe(0);
+    await fill.up(runner);
+    await fill.up(runner);
+    await client.query('UPDATE due_rows SET subject_id = $2 WHERE subject_id = $1', [meanwhile, ended]);
+    await client.query('BEGIN');
+    await hand.up(runner);
+    await client.query('COMMIT');
+    const { rows } = await client.query('SELECT subject_id FROM due_rows WHERE merchant_id = $1 ORDER BY 1', [
+      merchant,
+    ]);
+    expect(rows.map(({ subject_id: id }) => BigInt(id))).toEqual([open, meanwhile]);
   });
 
   describe('the purge of idempotency keys', () => {

@@ -1,6 +1,6 @@
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { expireDueHolds } from '#ledger/expiry.js';
+import { holdExpiry } from '#ledger/expiry.js';
 import { Database } from '#platform/postgres.js';
 import { type Json, type Merchant, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';
@@ -39,7 +39,7 @@ async function at(accountId: string, ms: number): Promise<{ posted: string; held
   return { posted: body.posted.amount, held: body.pending.debits, available: body.available };
 }
 
-const expireHolds = () => expireDueHolds(api.app.get(Database), api.app.get(CommandBus));
+const expireHolds = () => holdExpiry(api.app.get(Database), api.app.get(CommandBus)).round();
 
 /** What ends a transaction's effect: how its parent is posted, how it is ended, and the payer's balance once both count. */
 const ENDS: Record<

@@ -1,7 +1,7 @@
 import { CommandBus } from '@nestjs/cqrs';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { expireDueHolds } from '#ledger/expiry.js';
+import { holdExpiry } from '#ledger/expiry.js';
 import { CATALOGUE, type EventType } from '#outbox/catalogue.js';
 import { LogWatch } from '#outbox/log-watch.js';
 import { Database } from '#platform/postgres.js';
@@ -73,7 +73,7 @@ describe('the log', () => {
     await seller.move(hold.id, 'post', { amount: '1', final: false });
     await seller.move(hold.id, 'void');
     await seller.move(posted.id, 'reverse', { amount: '2' });
-    await until('the hold has expired', () => expireDueHolds(api.app.get(Database), api.app.get(CommandBus)));
+    await until('the hold has expired', () => holdExpiry(api.app.get(Database), api.app.get(CommandBus)).round());
     const { log } = await follow(seller, 19);
     for (const { type, version, data } of log) {
       const schema = CATALOGUE[type as EventType];

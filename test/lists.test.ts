@@ -1,6 +1,6 @@
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { expireDueHolds } from '#ledger/expiry.js';
+import { holdExpiry } from '#ledger/expiry.js';
 import { Database } from '#platform/postgres.js';
 import { type Client, type Json, type Merchant, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';
@@ -178,7 +178,7 @@ describe('filters of transactions', () => {
     await shop.move(made.partial as string, 'post', { amount: '4', final: false });
     await shop.move(made.captured as string, 'post');
     await until(() => Date.now() > Date.parse(soon) + 1);
-    await expireDueHolds(api.app.get(Database), api.app.get(CommandBus));
+    await holdExpiry(api.app.get(Database), api.app.get(CommandBus)).round();
   });
 
   test.each(['pending', 'partially_posted', 'voided', 'expired'])(

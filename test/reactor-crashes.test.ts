@@ -94,7 +94,7 @@ test(
     const selling = Promise.all(shops.map((shop) => shop.sellWhile(() => !isOver)));
     for (let kill = 0; kill < KILLS; kill += 1) {
       const before = await posted();
-      await until('fees were posted', async () => (await posted()) > before);
+      await until('fees were posted', async () => (await posted()) > before, LIMIT_MS);
       const worker = workers[kill % 2] as Service;
       await worker.crash();
       await worker.start();

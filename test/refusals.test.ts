@@ -339,10 +339,10 @@ describe('PostgreSQL refuses the runtime role', () => {
       }
     });
 
-    test('the platform setting shows the list of merchants, their time zones and dead letters, and nothing else of theirs', async () => {
+    test('the platform setting shows the list of merchants, their time zones, dead letters and what is due, and nothing else of theirs', async () => {
       await client.query(`ROLLBACK; BEGIN; SELECT set_config('counterfoil.platform', 'on', true)`);
       expect((await client.query('SELECT id FROM merchants')).rowCount).toBe(2);
-      expect(await seen(client, tables)).toEqual(['dead_letters', 'merchant_time_zones']);
+      expect(await seen(client, tables)).toEqual(['dead_letters', 'due_rows', 'merchant_time_zones']);
       expect((await client.query(`UPDATE merchants SET name = 'mine'`)).rowCount).toBe(0);
       expect((await refusal(`UPDATE merchants SET time_zone = 'UTC'`)).code).toBe('42501');
     });
@@ -396,6 +396,7 @@ describe('PostgreSQL refuses the runtime role', () => {
 
   test('keys and indexes of every tenant table lead with merchant_id, but for these', async () => {
     const exceptions = {
+      due_rows_next: 'the worker asks what is due next, whosever it is, instead of asking merchant by merchant',
       events_partition: 'the relay reads one partition of all tenants in the order of commits',
       idempotency_keys_age: 'block ranges for the purge by age: a B-tree would cost every posting',
     };

@@ -1,6 +1,6 @@
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { expireDueHolds } from '#ledger/expiry.js';
+import { holdExpiry } from '#ledger/expiry.js';
 import { Database } from '#platform/postgres.js';
 import { type Json, type Merchant, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';
@@ -174,7 +174,7 @@ test('events tell the reference and the metadata of what they tell of, and what 
   const soon = { status: 'pending', expires_at: new Date(Date.now() + 100).toISOString() };
   const brief = await posted(transfer(payer, wallet, '9', soon), 'brief');
   await until(() => Date.now() > Date.parse(brief.expires_at));
-  await until(async () => (await expireDueHolds(api.app.get(Database), api.app.get(CommandBus))) === 1);
+  await until(async () => (await holdExpiry(api.app.get(Database), api.app.get(CommandBus)).round()) === 1);
   const [expiry] = (await shop.client.get(`/v1/transactions?parent_id=${brief.id}`)).body.data;
   keep(expiry, { external_ref: null, metadata: {} });
   keep(await shop.posted(transfer(payer, wallet, '1')), { external_ref: null, metadata: {}, ignored_floor: false });

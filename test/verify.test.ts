@@ -17,7 +17,13 @@ async function writeBook(on: TestDatabase): Promise<void> {
     const late = Date.now() - 3_600_000;
     postedId(await ledger.post(merchant, transfer(cash, payable, 1_000n), 'funding'));
     postedId(await ledger.post(merchant, transfer(cash, payable, 50n, { effectiveAtMs: late }), 'late'));
-    const held = postedId(await ledger.post(merchant, transfer(payable, cash, 300n, { pending: true }), 'held'));
+    const held = postedId(
+      await ledger.post(
+        merchant,
+        transfer(payable, cash, 300n, { pending: true, expiresAtMs: Date.now() + 3_600_000 }),
+        'held',
+      ),
+    );
     postedId(await ledger.move(merchant, { kind: 'capture', parentId: held, amount: 100n, final: false }, 'captured'));
     const voided = postedId(
       await ledger.post(merchant, transfer(payable, cash, 70n, { pending: true, expiresAtMs: Date.now() + 60_000 })),

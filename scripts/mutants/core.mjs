@@ -27,12 +27,51 @@ export const CORE_MUTANTS = [
   ...inFile('libs/ledger/src/writer.ts', 'test/faults.test.ts', [
     ['a group that is not settled is unfenced', 'if (error instanceof Unsettled) fenced.leave(); else await', 'await'],
   ]),
-  ...inFile('libs/ledger/src/expiry.ts', 'test/duties.test.ts', [
+  ...inFile('libs/kernel/src/business-day.ts', 'test/business-days.test.ts', [
     [
-      'a database that is away is the hold’s failure',
-      'else if (isAway(result.reason)) away ??= result.reason; else failures',
-      'else failures',
+      'a skipped cut-off is moved by the gap',
+      'Math.max(atMs, localMs - minutes * MINUTE_MS)',
+      'localMs - minutes * MINUTE_MS',
     ],
+    ['a cut-off at noon ends its own day', 'cutoffMs > NOON_MS', 'cutoffMs >= NOON_MS'],
+    ['the clock is looked at too late', 'localMs - MOST_AHEAD_MS', 'localMs + HOUR_MS'],
+    ['the end of a day is its own', 'if (atMs < end)', 'if (atMs <= end)'],
+  ]),
+  ...inFile('libs/platform/src/queues.ts', 'test/queues.test.ts', [
+    ['databases share their queues', '`{counterfoil-${new URL(databaseUrl).pathname.slice(1)}}`', "'{counterfoil}'"],
+    ['whoever looks writes', ', skipMetasUpdate: true', ''],
+  ]),
+  ...inFile('libs/platform/src/due-work.ts', 'test/due-rows.test.ts', [
+    ['a database that is away is the row’s failure', "is: isAway(error) ? 'away' : 'failed'", "is: 'failed'"],
+    [
+      'what is not done is gone all the same',
+      "outcomes.filter((outcome) => outcome.is === 'done');\n    const",
+      'outcomes;\n    const',
+    ],
+    [
+      'a row that keeps failing waits longer and longer',
+      'Math.min(FIRST_WAIT_MS * 2 ** (attempts - 1), LONGEST_WAIT_MS)',
+      'FIRST_WAIT_MS * 2 ** (attempts - 1)',
+    ],
+  ]),
+  ...inFile('libs/platform/src/due-rows.ts', 'test/due-rows.test.ts', [
+    ['two processes claim one row', ' WHERE r.try_at <= now())', ')'],
+    ['claims wait for whoever changes a row', ' FOR UPDATE SKIP LOCKED', ' FOR UPDATE'],
+    ['merchants take no turns', ' ORDER BY turn, try_at LIMIT', ' ORDER BY try_at LIMIT'],
+    [
+      'whoever slept past a lease settles',
+      'WHERE r.due_at = k.due_at AND r.attempts = k.attempts',
+      'WHERE r.due_at = k.due_at',
+    ],
+    [
+      'a new time is taken away with the old one',
+      'WHERE r.due_at = k.due_at AND r.attempts = k.attempts',
+      'WHERE r.attempts = k.attempts',
+    ],
+    ['enqueueing again forgets failures', '  WHERE d.due_at <> excluded.due_at`', '`'],
+  ]),
+  ...inFile('libs/ledger/src/hold-timers.ts', 'test/duties.test.ts', [
+    ['a hold that ended stays due', '...(ended.length > 0 ?', '...(ended.length > 1_000 ?'],
   ]),
   ...inFile('libs/platform/src/idempotency.ts', 'test/idempotency.test.ts', [
     [
@@ -96,10 +135,6 @@ export const CORE_MUTANTS = [
   ]),
   ...inFile('libs/platform/src/worker-lease.ts', 'test/worker-lease.test.ts', [
     ['a renewed lease ends later than is stored', '= rows[0].issuable_until;', '= rows[0].issuable_until + 1_000;'],
-  ]),
-  ...inFile('libs/ledger/src/expiry.ts', 'test/duties.test.ts', [
-    ['merchants take no turns', ' ORDER BY due.turn, due.expires_at LIMIT', ' LIMIT'],
-    ['one failing hold ends the round', 'else failures.add(hold, result.reason);', 'else throw result.reason;'],
   ]),
   ...inFile('db/migrations/1763740000000-ledger.ts', 'test/grants.test.ts', [
     [

@@ -35,8 +35,9 @@ export function readLedger(ownerUrl: string): Promise<Ledger> {
 }
 
 const STILL_HELD = `
-SELECT count(*)::int AS count FROM transaction_states
- WHERE remaining > 0 AND expires_at IS NOT NULL`;
+SELECT count(*)::int AS count FROM transaction_states s
+  JOIN transactions t ON t.merchant_id = s.merchant_id AND t.id = s.transaction_id
+ WHERE s.remaining > 0 AND t.expires_at IS NOT NULL`;
 const EXPIRY_LIMIT_MS = 20_000;
 
 /** A hold that has an end has ended by the hand of the worker. Answers what still holds. */

@@ -107,8 +107,12 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'pending-swapped',
     shows: 'wrong',
     changes: [
-      { file: LOAD, search: 'pendingDebits: row.pending_debits', replace: 'pendingDebits: row.pending_credits' },
-      { file: LOAD, search: 'pendingCredits: row.pending_credits', replace: 'pendingCredits: row.pending_debits' },
+      { file: LOAD, search: 'pendingDebits: balance.pendingDebits', replace: 'pendingDebits: balance.pendingCredits' },
+      {
+        file: LOAD,
+        search: 'pendingCredits: balance.pendingCredits',
+        replace: 'pendingCredits: balance.pendingDebits',
+      },
     ],
   },
   {
@@ -135,9 +139,9 @@ export const MUTANTS: readonly Mutant[] = [
     shows: 'wrong',
     changes: [
       {
-        file: 'dist/libs/ledger/src/expiry.js',
-        search: 'expires_at <= now()',
-        replace: "expires_at <= now() - interval '1 day'",
+        file: 'dist/libs/platform/src/due-rows.js',
+        search: 'WHERE r.try_at <= now())',
+        replace: "WHERE r.try_at <= now() - interval '1 day')",
       },
     ],
   },

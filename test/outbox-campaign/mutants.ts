@@ -25,11 +25,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'no-way-back-to-the-queue',
     changes: [
       {
-        file: 'dist/libs/outbox/src/consumer-queue.js',
-        search: `maxRetriesPerRequest: null,
-        connectTimeout: CONNECT_TIMEOUT_MS,
-        retryStrategy: (times) => Math.min(times * 50, RECONNECT_LONGEST_MS),`,
-        replace: 'maxRetriesPerRequest: null, connectTimeout: CONNECT_TIMEOUT_MS, retryStrategy: () => null,',
+        file: 'dist/libs/platform/src/queues.js',
+        search: 'maxRetriesPerRequest: null',
+        replace: 'maxRetriesPerRequest: null, retryStrategy: () => null',
       },
     ],
   },

@@ -2,6 +2,8 @@ import type pg from 'pg';
 import { postedId, type TestLedger, transfer } from '../support/ledger.js';
 import { until } from '../support/until.js';
 
+/** What a killed worker held comes back when its claim has run out and another has started: longer on a busy machine. */
+const PATIENCE_MS = 120_000;
 /** Sales whose fee is not posted yet. */
 const AHEAD = 10;
 
@@ -54,12 +56,12 @@ export class Shop {
 
   async untilFees(count: number): Promise<void> {
     if (count <= 0) return;
-    await until(`${count} fees were posted`, async () => (await this.fees()).length >= count);
+    await until(`${count} fees were posted`, async () => (await this.fees()).length >= count, PATIENCE_MS);
   }
 
   /** The reactor is past all that the merchant's log holds. */
   async untilPast(reactor = 'fees'): Promise<void> {
-    await until(`${reactor} is past the log`, async () => (await this.ahead(reactor)) === 0);
+    await until(`${reactor} is past the log`, async () => (await this.ahead(reactor)) === 0, PATIENCE_MS);
   }
 
   /** Events that the reactor's position is not past. */

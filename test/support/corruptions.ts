@@ -157,10 +157,22 @@ export const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: s
     names: OF_KEY('held'),
   },
   {
-    title: 'a hold that ends at another time',
-    sql: `UPDATE transaction_states SET expires_at = now() WHERE transaction_id = ${OF_KEY('held')}`,
-    check: /^states are/,
+    title: 'a hold that is due at another time',
+    sql: `UPDATE due_rows SET due_at = due_at + interval '1 ms' WHERE subject_id = ${OF_KEY('held')}`,
+    check: /^every hold that is to end at a time/,
     names: OF_KEY('held'),
+  },
+  {
+    title: 'a hold that is never due',
+    sql: `DELETE FROM due_rows WHERE subject_id = ${OF_KEY('held')}`,
+    check: /^every hold that is to end at a time/,
+    names: OF_KEY('held'),
+  },
+  {
+    title: 'a hold that ended and is still due',
+    sql: `INSERT INTO due_rows (merchant_id, kind, subject_id, due_at, try_at)
+          SELECT merchant_id, 'hold expiry', transaction_id, '2100-01-01Z', '2100-01-01Z' FROM transaction_states WHERE status = 'voided'`,
+    check: /^every hold that is to end at a time/,
   },
   {
     title: 'a voided hold that says it expired',
@@ -194,7 +206,7 @@ export const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: s
   },
   {
     title: 'a state of nothing',
-    sql: `INSERT INTO transaction_states SELECT merchant_id, transaction_id, 'posted', 0, 1, NULL, '{999,999}' FROM idempotency_keys WHERE key = 'funding'`,
+    sql: `INSERT INTO transaction_states SELECT merchant_id, transaction_id, 'posted', 0, 1, '{999,999}' FROM idempotency_keys WHERE key = 'funding'`,
     check: /^states are/,
     names: OF_KEY('funding'),
   },

@@ -2,12 +2,12 @@ import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Queue } from 'bullmq';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LedgerError } from '#kernel/problem.js';
-import { queueConnection, queueName, queuePrefix } from '#outbox/consumer-queue.js';
+import { queueName } from '#outbox/consumer-queue.js';
 import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
+import { Queues } from '#platform/queues.js';
 import type { Authenticator } from '#tenancy/authenticator.js';
 import { consumersOf, ROOMS, reactorsOf } from '../../rooms.js';
 import { keyOf } from './lifecycle.js';
@@ -27,18 +27,12 @@ export interface BoardParts {
 export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void {
   const { redisQueueUrl, databaseRuntimeUrl } = parts.config;
   if (redisQueueUrl === undefined) return;
-  const connection = queueConnection(redisQueueUrl);
-  const prefix = queuePrefix(databaseRuntimeUrl);
-  const queues = [...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => {
-    const queue = new Queue(queueName(name), { connection, prefix, skipMetasUpdate: true });
-    // Whoever looks is told; without a listener the event would end the process.
-    queue.on('error', () => undefined);
-    return queue;
-  });
+  const queues = new Queues(redisQueueUrl, databaseRuntimeUrl);
+  const names = [...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => queueName(name));
   const board = new FastifyAdapter();
   board.setBasePath(PATH);
   createBullBoard({
-    queues: queues.map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
+    queues: names.map((name) => new BullMQAdapter(queues.view(name), { readOnlyMode: true })),
     serverAdapter: board,
     options: { uiConfig: { boardTitle: 'Counterfoil' } },
   });
@@ -51,10 +45,7 @@ export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void
     },
     { prefix: PATH },
   );
-  fastify.addHook('onClose', async () => {
-    await Promise.all(queues.map((queue) => queue.close().catch(() => undefined)));
-    connection.disconnect();
-  });
+  fastify.addHook('onClose', () => queues.close());
 }
 
 /** The answer is sent here: the board has an error handler of its own, which knows no problems. */

@@ -7,7 +7,8 @@ import {
   handleAll,
   isBrokenCircuitError,
 } from 'cockatiel';
-import { type ChainableCommander, Redis } from 'ioredis';
+import type { ChainableCommander, Redis } from 'ioredis';
+import { openRedis } from '#platform/redis.js';
 import { type AccountKey, cacheKey } from './cached-balance.js';
 import { loadScripts, SCRIPT_NAMES, type Script, type ScriptName } from './scripts.js';
 
@@ -61,8 +62,6 @@ const BREAKER_THRESHOLD = 0.5;
 /** First and longest pause before a call tries again. A Redis that flaps is asked less and less often. */
 const HALF_OPEN_FIRST_MS = 100;
 const HALF_OPEN_LONGEST_MS = 2_000;
-const RECONNECT_STEP_MS = 50;
-const RECONNECT_LONGEST_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 const SCAN_COUNT = 500;
 /** Accounts in one call: a script holds up everybody else for as long as it runs, some microseconds an account. */
@@ -96,15 +95,13 @@ export class CacheClient {
 
   constructor(options: CacheClientOptions) {
     this.#timeoutMs = options.timeoutMs;
-    this.#redis = new Redis(options.url, {
+    this.#redis = openRedis(options.url, {
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
       connectTimeout: CONNECT_TIMEOUT_MS,
-      retryStrategy: (times) => Math.min(times * RECONNECT_STEP_MS, RECONNECT_LONGEST_MS),
       ...(options.connectionName !== undefined && { connectionName: options.connectionName }),
     });
-    // Each call tells its caller; without a listener the event would be printed or end the process.
     this.#redis.on('error', (error: Error) => {
       this.#lastFailure = error.message;
     });

@@ -3,7 +3,7 @@ import { icuOffsets } from './time-zone.js';
 
 const YEAR_2026 = { fromMs: Date.UTC(2026, 0, 1), toMs: Date.UTC(2027, 0, 1) };
 const told = (zone: string) =>
-  icuOffsets(zone, YEAR_2026)?.map(({ atMs, minutes }) => `${new Date(atMs).toISOString().slice(0, 16)} ${minutes}`);
+  icuOffsets(zone)?.(YEAR_2026).map(({ atMs, minutes }) => `${new Date(atMs).toISOString().slice(0, 16)} ${minutes}`);
 
 describe('the offsets of a zone', () => {
   it('change when its clocks do', () => {

@@ -9,13 +9,22 @@ export const QUARTER_MS = 900_000;
 /** Less than two changes of one zone lie apart. */
 const STRIDE_MS = 7 * 86_400_000;
 
-/**
- * The offsets of a zone from `fromMs` to `toMs`, as ICU knows them: the first one, and each one that follows with the quarter of
- * an hour from which it holds. Undefined: ICU does not know the zone. Both times are whole quarters.
- */
-export function icuOffsets(zone: string, { fromMs, toMs }: { fromMs: number; toMs: number }): ZoneOffset[] | undefined {
+/** Both times are whole quarters. */
+export interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** The offsets in a span: the first one, and each one that follows with the quarter of an hour from which it holds. */
+export type Offsets = (span: Span) => ZoneOffset[];
+
+/** The offsets of a zone as ICU knows them. Undefined: ICU does not know the zone. */
+export function icuOffsets(zone: string): Offsets | undefined {
   const minutesAt = offsetsOf(zone);
-  if (!minutesAt) return undefined;
+  return minutesAt && ((span) => offsetsIn(span, minutesAt));
+}
+
+function offsetsIn({ fromMs, toMs }: Span, minutesAt: (atMs: number) => number): ZoneOffset[] {
   const found: ZoneOffset[] = [{ atMs: fromMs, minutes: minutesAt(fromMs) }];
   for (let lowMs = fromMs; lowMs < toMs; lowMs += STRIDE_MS) {
     const highMs = Math.min(lowMs + STRIDE_MS, toMs);

@@ -1,4 +1,4 @@
-import type { NewEvent } from '#outbox/event.js';
+import { type EventRow, eventColumns } from '#outbox/append.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { Balance } from './account.js';
 import type { SqlValue } from './group-extension.js';
@@ -17,6 +17,13 @@ export interface StoredKey {
   response: string | null;
 }
 
+export interface StateRow {
+  merchantId: bigint;
+  transactionId: bigint;
+  expiresAtMs: number | undefined;
+  value: TransactionState;
+}
+
 export type LateRow = LateSum & { merchantId: bigint };
 
 export interface GroupWrites {
@@ -24,23 +31,25 @@ export interface GroupWrites {
   token: bigint;
   transactions: { merchantId: bigint; transaction: Transaction }[];
   balances: { merchantId: bigint; accountId: bigint; balance: Balance }[];
-  states: { merchantId: bigint; transactionId: bigint; expiresAtMs: number | undefined; value: TransactionState }[];
+  states: StateRow[];
   keys: StoredKey[];
-  events: NewEvent[];
+  events: EventRow[];
   /** Of the extensions that have rows to write. */
   statements: { text: string; values: SqlValue[] }[];
 }
 
-export function stateParameters(rows: GroupWrites['states']): Buffer[] {
-  // One row per transaction: a later command of the same group overrides an earlier one.
-  const newest = [...new Map(rows.map((row) => [`${row.merchantId}:${row.transactionId}`, row])).values()];
+/** One row per transaction: a later command of the same group overrides an earlier one. */
+export function newestStates(rows: readonly StateRow[]): StateRow[] {
+  return [...new Map(rows.map((row) => [`${row.merchantId}:${row.transactionId}`, row])).values()];
+}
+
+export function stateParameters(newest: readonly StateRow[]): Buffer[] {
   return [
     int8Array(newest.map((row) => row.merchantId)),
     int8Array(newest.map((row) => row.transactionId)),
     textArray(newest.map((row) => row.value.status)),
     int8Array(newest.map((row) => row.value.remaining)),
     int8Array(newest.map((row) => row.value.reversed)),
-    timestamptzArray(newest.map((row) => row.expiresAtMs)),
     textArray(newest.map((row) => `{${row.value.left.join(',')}}`)),
   ];
 }
@@ -110,12 +119,7 @@ function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {
   yield int8Array(lines.map((l) => l.entry.pendingCredits));
   yield timestamptzArray(lines.map((l) => l.transaction.effectiveAtMs));
   yield textArray(lines.map((l) => l.transaction.type));
-  yield int8Array(events.map((e) => e.merchantId));
-  yield textArray(events.map((e) => e.type));
-  yield int2Array(events.map((e) => e.version));
-  yield timestamptzArray(events.map((e) => e.occurredAtMs));
-  yield textArray(events.map((e) => e.traceContext));
-  yield textArray(events.map((e) => e.data));
+  yield* eventColumns(events);
   yield int8Array(keys.map((k) => k.merchantId));
   yield textArray(keys.map((k) => k.key));
   yield byteaArray(keys.map((k) => k.requestSha256));

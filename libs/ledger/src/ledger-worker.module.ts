@@ -2,14 +2,14 @@ import { Inject, Module } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { systemClock } from '#kernel/clock.js';
 import type { Config } from '#platform/config.js';
+import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
-import { expireDueHolds } from './expiry.js';
-import { FailedExpiries } from './failed-expiries.js';
+import { holdExpiry } from './expiry.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from './purge.js';
 
 const HOUR_MS = 3_600_000;
@@ -19,15 +19,15 @@ const PURGE_INTERVAL_MS = HOUR_MS;
 /** Holds that expire, and what is purged. */
 @Module({})
 export class LedgerWorkerModule implements BringsDuties, BringsMetrics {
-  readonly #expiries: FailedExpiries;
+  readonly #expiries: DueWork;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) logger: Logger,
     private readonly database: Database,
-    private readonly commands: CommandBus,
+    commands: CommandBus,
   ) {
-    this.#expiries = new FailedExpiries(logger);
+    this.#expiries = holdExpiry(database, commands, logger);
   }
 
   duties(): readonly DutyPlan[] {
@@ -37,7 +37,8 @@ export class LedgerWorkerModule implements BringsDuties, BringsMetrics {
       {
         name: 'expire holds',
         intervalMs: config.expiryIntervalMs,
-        round: () => expireDueHolds(database, this.commands, this.#expiries),
+        nextInMs: () => this.#expiries.nextInMs,
+        round: () => this.#expiries.round(),
       },
       {
         name: 'purge idempotency keys',
@@ -56,7 +57,7 @@ export class LedgerWorkerModule implements BringsDuties, BringsMetrics {
     metrics.counter(
       'counterfoil_expiry_failures_total',
       'Holds that could not be expired.',
-      () => this.#expiries.total,
+      () => this.#expiries.failures,
     );
   }
 }

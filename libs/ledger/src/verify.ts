@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { EPOCH_MS } from '#kernel/snowflake.js';
 import { connectionOptions } from '#platform/postgres.js';
+import { HOLD_EXPIRY } from './hold-timers.js';
 import { LEVEL_BITS, LEVELS } from './late-sums.js';
 
 /**
@@ -210,7 +211,7 @@ WITH children AS MATERIALIZED (
   SELECT id, sum(amount) FILTER (WHERE direction = 1) AS debits, sum(expected) FILTER (WHERE direction = 1) AS left_debits,
          bool_and(left_amount = expected AND expected >= 0) AS fits FROM sides GROUP BY id
 ), expected AS (
-  SELECT t.id, t.expires_at, m.fits, r.remaining, CASE t.kind WHEN 'pending' THEN 0 ELSE m.debits - m.left_debits END AS reversed,
+  SELECT t.id, m.fits, r.remaining, CASE t.kind WHEN 'pending' THEN 0 ELSE m.debits - m.left_debits END AS reversed,
          CASE WHEN t.kind <> 'pending' THEN 'posted' WHEN c.voided THEN 'voided' WHEN c.expired THEN 'expired'
               WHEN r.remaining = 0 THEN 'posted' WHEN c.captured THEN 'partially_posted' ELSE 'pending' END AS status
     FROM transactions t JOIN sums m ON m.id = t.id LEFT JOIN children c ON c.id = t.id
@@ -223,7 +224,20 @@ SELECT CASE WHEN s.transaction_id IS NULL THEN format('transaction %s has no sta
                         x.status, x.remaining, x.reversed) END
   FROM (SELECT * FROM transaction_states WHERE merchant_id = $1) s FULL JOIN expected x ON x.id = s.transaction_id
  WHERE s.transaction_id IS NULL OR x.id IS NULL OR NOT x.fits
-    OR (s.status, s.remaining, s.reversed, s.expires_at) IS DISTINCT FROM (x.status, x.remaining, x.reversed, x.expires_at) LIMIT $2`,
+    OR (s.status, s.remaining, s.reversed) IS DISTINCT FROM (x.status, x.remaining, x.reversed) LIMIT $2`,
+  },
+  {
+    name: 'every hold that is to end at a time is due then, and nothing else is',
+    count: `SELECT count(*) FROM due_rows WHERE merchant_id = $1 AND kind = '${HOLD_EXPIRY}'`,
+    find: `
+SELECT CASE WHEN d.subject_id IS NULL THEN format('transaction %s ends at %s and is never due', h.id, h.expires_at)
+            WHEN h.id IS NULL THEN format('transaction %s is due at %s and holds nothing that ends', d.subject_id, d.due_at)
+            ELSE format('transaction %s ends at %s and is due at %s', h.id, h.expires_at, d.due_at) END
+  FROM (SELECT t.id, t.expires_at FROM transactions t
+          JOIN transaction_states s ON s.merchant_id = t.merchant_id AND s.transaction_id = t.id
+         WHERE t.merchant_id = $1 AND t.expires_at IS NOT NULL AND s.remaining > 0) h
+  FULL JOIN (SELECT subject_id, due_at FROM due_rows WHERE merchant_id = $1 AND kind = '${HOLD_EXPIRY}') d ON d.subject_id = h.id
+ WHERE d.subject_id IS NULL OR h.id IS NULL OR d.due_at <> h.expires_at LIMIT $2`,
   },
   {
     name: 'I4: every idempotency key has its transaction, no transaction two keys',

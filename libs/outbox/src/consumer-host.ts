@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { DelayedError, type Job, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
+import { DelayedError, type Job, type Worker } from 'bullmq';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database, Scope, TransactionClient } from '#platform/postgres.js';
+import type { Queues } from '#platform/queues.js';
 import { remoteContext, spanTime, tracer } from '#platform/tracing.js';
 import type { RunOutcome } from './batch-applier.js';
 import { type BatchJob, queueName, RETRIES, upToOf } from './consumer-queue.js';
@@ -21,7 +21,6 @@ const BUSY_RETRY_MS = 200;
 const STATEMENT_DEADLINE_MS = 5_000;
 
 export interface HostOptions {
-  prefix: string;
   /** A job whose worker does not prolong its lock for so long is another worker's. */
   jobLockMs: number;
   /** Events of one page, where a waiting stream catches up. */
@@ -48,7 +47,7 @@ export class ConsumerHost {
     consumer: string,
     parts: {
       runner: TaskRunner;
-      connection: Redis;
+      queues: Queues;
       database: Database;
       ids: SnowflakeGenerator;
       logger: Logger;
@@ -63,16 +62,13 @@ export class ConsumerHost {
     this.#onApplied = parts.onApplied;
     this.#pageEvents = options.pageEvents;
     this.#runner = parts.runner;
-    this.#worker = new Worker<BatchJob>(queueName(consumer), (job, token) => this.#apply(job, token), {
-      connection: parts.connection,
-      prefix: options.prefix,
+    this.#worker = parts.queues.worker<BatchJob>(queueName(consumer), (job, token) => this.#apply(job, token), {
       ...RETRIES,
       autorun: false,
       concurrency: options.concurrency,
       lockDuration: options.jobLockMs,
       stalledInterval: options.jobLockMs,
     });
-    this.#worker.on('error', (error) => this.#logger.debug({ err: error, consumer }, 'the queue is away'));
   }
 
   get consumer(): string {

@@ -1,6 +1,5 @@
-import { type Job, Queue } from 'bullmq';
-import { Redis } from 'ioredis';
-import { Deadline } from '#platform/deadline.js';
+import type { Job, Queue } from 'bullmq';
+import { inTime, type Queues } from '#platform/queues.js';
 import type { Stretch } from './position.js';
 import type { RelayTarget } from './relay.js';
 
@@ -18,42 +17,9 @@ export interface BatchJob {
 const FOR_EVER = Number.MAX_SAFE_INTEGER;
 const BACKOFF_MS = 100;
 const BACKOFF_LONGEST_MS = 1_000;
-/** Longest that the relay waits for the queue's Redis. */
-const HAND_OVER_MS = 3_000;
-const CONNECT_TIMEOUT_MS = 2_000;
-const RECONNECT_LONGEST_MS = 1_000;
-
-/** Queues of one database; several services may share a Redis. The braces keep a queue in one slot of a Redis Cluster. */
-export function queuePrefix(databaseUrl: string): string {
-  return `{counterfoil-${new URL(databaseUrl).pathname.slice(1)}}`;
-}
 
 export function queueName(consumer: string): string {
   return `events-${consumer}`;
-}
-
-/** A connection for adding jobs, which fails rather than wait. A job that is added late does no harm. */
-export function queueConnection(url: string): Redis {
-  const redis = new Redis(url, {
-    maxRetriesPerRequest: 1,
-    commandTimeout: HAND_OVER_MS,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    retryStrategy: (times) => Math.min(times * 50, RECONNECT_LONGEST_MS),
-  });
-  // Whoever uses it is told; without a listener the event would end the process.
-  redis.on('error', () => undefined);
-  return redis;
-}
-
-/** A connection for BullMQ's workers, which wait for Redis as long as it takes. */
-export function workerConnection(url: string): Redis {
-  const redis = new Redis(url, {
-    maxRetriesPerRequest: null,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    retryStrategy: (times) => Math.min(times * 50, RECONNECT_LONGEST_MS),
-  });
-  redis.on('error', () => undefined);
-  return redis;
 }
 
 /**
@@ -67,24 +33,15 @@ export class ConsumerQueue implements RelayTarget {
   readonly stretch: number;
   readonly queue: Queue<BatchJob>;
 
-  constructor(
-    consumer: string,
-    connection: Redis,
-    options: { prefix: string; stretch: number; from: 'beginning' | 'now' },
-  ) {
+  constructor(consumer: string, queues: Queues, options: { stretch: number; from: 'beginning' | 'now' }) {
     this.consumer = consumer;
     this.stretch = options.stretch;
     this.from = options.from;
-    this.queue = new Queue(queueName(consumer), {
-      connection,
-      prefix: options.prefix,
-      defaultJobOptions: {
-        attempts: FOR_EVER,
-        backoff: { type: 'custom' },
-        removeOnComplete: true,
-      },
+    this.queue = queues.queue(queueName(consumer), {
+      attempts: FOR_EVER,
+      backoff: { type: 'custom' },
+      removeOnComplete: true,
     });
-    this.queue.on('error', () => undefined);
   }
 
   async handOver(stretches: readonly Stretch[]): Promise<void> {
@@ -93,14 +50,7 @@ export class ConsumerQueue implements RelayTarget {
       data: { partition, xid: String(upTo.xid), seq: String(upTo.seq) },
       opts: { jobId: `apply-${partition}-${upTo.xid}-${upTo.seq}` },
     }));
-    const deadline = Deadline.after(HAND_OVER_MS);
-    await deadline.race(this.queue.addBulk(jobs), () => new Error('the queue did not answer in time'));
-  }
-
-  async close(): Promise<void> {
-    await Deadline.after(HAND_OVER_MS)
-      .race(this.queue.close())
-      .catch(() => undefined);
+    await inTime(this.queue.addBulk(jobs));
   }
 }
 

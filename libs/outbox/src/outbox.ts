@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Config } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Labels, Metrics } from '#platform/metrics.js';
 import type { Database } from '#platform/postgres.js';
+import { Queues } from '#platform/queues.js';
 import type { ApplierOptions } from './batch-applier.js';
 import type { Consumer } from './consumer.js';
 import { ConsumerHost } from './consumer-host.js';
-import { ConsumerQueue, queueConnection, queuePrefix, workerConnection } from './consumer-queue.js';
+import { ConsumerQueue } from './consumer-queue.js';
 import { HandlerProcess, type ProcessOptions } from './handler-process.js';
-import { HintReceiver } from './hint.js';
+import { HintReceiver } from './hints.js';
 import { HoldBack } from './hold-back.js';
 import type { Reactions } from './reactions.js';
 import { Relay, type RelayTarget } from './relay.js';
@@ -50,7 +50,7 @@ export class Outbox {
   readonly #relays: Relay[];
   readonly #queues: ConsumerQueue[] = [];
   readonly #hosts: ConsumerHost[] = [];
-  readonly #connections: Redis[] = [];
+  readonly #bull: Queues | undefined;
   readonly #hints: HintReceiver | undefined;
   #backlogs = new Map<string, Backlog>();
   #deadLetters: [Labels, number][] = [];
@@ -61,8 +61,10 @@ export class Outbox {
     this.#store = new RelayStore(database);
     this.#lease = new RelayLease(database, config.outbox.relayLeaseMs);
     this.#holdBack = new HoldBack(database, logger, config.outbox.relayMaxHoldMs);
-    if (config.redisQueueUrl) this.#openConsumers(config.redisQueueUrl);
-    else logger.warn('without REDIS_QUEUE_URL no consumer of events works here');
+    if (config.redisQueueUrl) {
+      this.#bull = new Queues(config.redisQueueUrl, config.databaseRuntimeUrl, logger);
+      this.#openConsumers(this.#bull);
+    } else logger.warn('without REDIS_QUEUE_URL no consumer of events works here');
     const { relayBusyMs: busyMs, relayIdleMs: idleMs, relayResendMs: resendMs } = config.outbox;
     this.#relays = [...parts.targets, ...this.#queues].map(
       (target) => new Relay(target, { store: this.#store, lease: this.#lease, logger }, { busyMs, idleMs, resendMs }),
@@ -112,8 +114,7 @@ export class Outbox {
     this.#hints?.close();
     await Promise.all(this.#relays.map((relay) => relay.stop()));
     await Promise.all(this.#hosts.map((host) => host.close(graceMs)));
-    await Promise.all(this.#queues.map((queue) => queue.close()));
-    for (const connection of this.#connections) connection.disconnect();
+    await this.#bull?.close();
     await this.#lease.release().catch(() => undefined);
   }
 
@@ -214,19 +215,17 @@ export class Outbox {
     ]);
   }
 
-  #openConsumers(url: string): void {
+  #openConsumers(queues: Queues): void {
     const { config, consumers, database, reactions = [] } = this.#parts;
     const { consumerPage: pageEvents, consumerTries: maxTries, consumerTimeoutMs: timeoutMs } = config.outbox;
     const applier = { pageEvents, maxTries, timeoutMs };
-    const connections = { sending: queueConnection(url), working: workerConnection(url) };
-    this.#connections.push(connections.sending, connections.working);
     for (const { name } of consumers) {
-      this.#open({ name, from: 'beginning', runner: this.#processOf(name, applier), concurrency: 1 }, connections);
+      this.#open({ name, from: 'beginning', runner: this.#processOf(name, applier), concurrency: 1 }, queues);
     }
     for (const one of reactions) {
       const runner = new OwnProcess(new Tasks(database, one, randomUUID(), applier));
       const { name, from } = one;
-      this.#open({ name, from, runner, concurrency: config.outbox.reactorConcurrency }, connections);
+      this.#open({ name, from, runner, concurrency: config.outbox.reactorConcurrency }, queues);
     }
   }
 
@@ -241,18 +240,17 @@ export class Outbox {
 
   #open(
     { name, from, runner, concurrency }: Pick<Reactions, 'name' | 'from'> & { runner: TaskRunner; concurrency: number },
-    { sending, working }: { sending: Redis; working: Redis },
+    queues: Queues,
   ): void {
     const { config, database, ids, logger } = this.#parts;
     const { relayStretch: stretch, consumerJobLockMs: jobLockMs, consumerPage: pageEvents } = config.outbox;
     if (this.#queues.some(({ consumer }) => consumer === name)) throw new Error(`two consumers are named ${name}`);
-    const prefix = queuePrefix(config.databaseRuntimeUrl);
-    this.#queues.push(new ConsumerQueue(name, sending, { prefix, stretch, from }));
+    this.#queues.push(new ConsumerQueue(name, queues, { stretch, from }));
     this.#hosts.push(
       new ConsumerHost(
         name,
-        { runner, connection: working, database, ids, logger, onApplied: () => this.#parts.onApplied?.(name) },
-        { prefix, jobLockMs, pageEvents, concurrency },
+        { runner, queues, database, ids, logger, onApplied: () => this.#parts.onApplied?.(name) },
+        { jobLockMs, pageEvents, concurrency },
       ),
     );
   }

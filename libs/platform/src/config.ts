@@ -153,7 +153,7 @@ export const ENVIRONMENT = z.object({
     'How long a process trusts an API key that it looked up: the longest that a revoked key still works.',
   ),
   EXPIRY_INTERVAL_MS: integer({ default: 1_000, min: 50, max: 3_600_000 }).describe(
-    'How often the worker looks for pending transactions that have expired.',
+    'How long the worker waits at most before it asks which pending transactions have expired. It asks sooner where it knows of one.',
   ),
   CACHE_WRITE_POLICY: z
     .enum(['available', 'strict'], 'must be available or strict')

@@ -23,6 +23,22 @@ test('a round that a later one makes good is a warning', async () => {
   expect(await levels(['fails', 'works', 'fails', 'fails', 'works', 'fails'])).toEqual(Array(4).fill('warn'));
 });
 
+test('a round comes sooner than its interval when the one before says so', async () => {
+  const logger = { warn: () => undefined, error: () => undefined } as unknown as Logger;
+  const ended = Promise.withResolvers<void>();
+  let rounds = 0;
+  const round = async (): Promise<void> => {
+    rounds += 1;
+    if (rounds === 3) ended.resolve();
+  };
+  // Without the first of them the next round would come in an hour.
+  const nextInMs = () => (rounds < 3 ? 1 : undefined);
+  const duty = new Duty({ name: 'tried', intervalMs: 3_600_000, nextInMs, round, logger }).start();
+  await ended.promise;
+  await duty.stop();
+  expect(rounds).toBe(3);
+});
+
 test('a failure that persists is an error', async () => {
   expect(await levels(['fails', 'fails', 'fails', 'fails'])).toEqual(['warn', 'warn', 'error', 'error']);
 });

@@ -11,6 +11,8 @@ export interface DutyPlan {
   /** For the log. */
   readonly name: string;
   readonly intervalMs: number;
+  /** When the round before knows that the next one is needed sooner. */
+  readonly nextInMs?: () => number | undefined;
   readonly round: () => Promise<unknown>;
 }
 
@@ -21,6 +23,7 @@ export interface DutyPlan {
 export class Duty {
   readonly #name: string;
   readonly #intervalMs: number;
+  readonly #nextInMs: () => number | undefined;
   readonly #round: () => Promise<unknown>;
   readonly #logger: Logger;
   #timer: NodeJS.Timeout | undefined;
@@ -31,6 +34,7 @@ export class Duty {
   constructor(options: DutyPlan & { logger: Logger }) {
     this.#name = options.name;
     this.#intervalMs = options.intervalMs;
+    this.#nextInMs = options.nextInMs ?? (() => undefined);
     this.#round = options.round;
     this.#logger = options.logger;
   }
@@ -49,7 +53,8 @@ export class Duty {
 
   #schedule(): void {
     if (this.#stopped) return;
-    const waitMs = this.#intervalMs * (1 + JITTER * (2 * Math.random() - 1));
+    const intervalMs = this.#intervalMs * (1 + JITTER * (2 * Math.random() - 1));
+    const waitMs = Math.min(intervalMs, this.#nextInMs() ?? Infinity);
     this.#timer = setTimeout(() => {
       this.#running = this.#once();
     }, waitMs);

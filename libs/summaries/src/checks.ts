@@ -5,7 +5,7 @@ import { type Check, FORGOTTEN_UNTIL } from '#ledger/verify.js';
 /** $1 merchant. Up to where the consumer has applied the merchant's events: nowhere, for one that never ran. */
 const POSITION = `
 SELECT coalesce(max(xid), '0'::xid8) AS xid, coalesce(max(seq), 0) AS seq FROM consumer_positions
- WHERE consumer = 'daily_summaries' AND partition = (hashint8($1) & 63)`;
+ WHERE consumer = 'daily_summaries' AND partition = partition_of($1)`;
 
 /** $1 merchant. What the consumer has to have applied: no event that was given up on, and none that waits behind one. */
 const APPLIED = `

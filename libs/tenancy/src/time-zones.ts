@@ -87,7 +87,7 @@ export class TimeZones {
   async #compare(zone: string, deadline: Deadline): Promise<Verdict> {
     const today = Math.floor(this.#clock.now() / DAY_MS) * DAY_MS;
     const span = { fromMs: today - YEARS_MS, toMs: today + YEARS_MS };
-    const icu = icuOffsets(zone, span);
+    const icu = icuOffsets(zone)?.(span);
     if (!icu) return 'unknown to ICU';
     await this.load(deadline);
     if (!this.isReckonable(zone)) return 'unknown to PostgreSQL';

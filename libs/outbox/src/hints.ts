@@ -1,10 +1,9 @@
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { Logger } from '#platform/logging.js';
+import { openRedis, RECONNECT_LONGEST_MS } from '#platform/redis.js';
 
 /** Hints that come closer together are one: a relay that is busy looks by itself. */
 const HINT_EVERY_MS = 10;
-const CONNECT_TIMEOUT_MS = 2_000;
-const RECONNECT_LONGEST_MS = 1_000;
 
 /** What a hint is about: that events were committed, or that webhooks became due. */
 type Topic = 'events' | 'webhooks';
@@ -14,16 +13,12 @@ function channelOf(topic: Topic, databaseUrl: string): string {
 }
 
 function connect(url: string): Redis {
-  const redis = new Redis(url, {
+  return openRedis(url, {
     enableOfflineQueue: false,
     // Whoever subscribes does so with each connection, also where the first one could not.
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    retryStrategy: (times) => Math.min(times * 50, RECONNECT_LONGEST_MS),
   });
-  redis.on('error', () => undefined);
-  return redis;
 }
 
 /**
@@ -102,5 +97,22 @@ export class HintReceiver {
         if (this.#redis.status === 'ready') void this.#subscribe(channel);
       }, RECONNECT_LONGEST_MS).unref();
     }
+  }
+}
+
+/**
+ * Tells parts of this process that it has committed events. A hint only: other processes' commits are not told, and an event
+ * that is committed may still be held back by an older transaction. Whoever listens looks into the log anyway, now and then.
+ */
+export class CommitHints {
+  readonly #listeners = new Set<(merchantIds: readonly bigint[]) => void>();
+
+  /** Calls back from now on; the callback must not throw, it is on the way of every posting. */
+  listen(listener: (merchantIds: readonly bigint[]) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  committed(merchantIds: readonly bigint[]): void {
+    for (const listener of this.#listeners) listener(merchantIds);
   }
 }

@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import { afterEach, expect, inject, test } from 'vitest';
+import { inTime, Queues } from '#platform/queues.js';
+import { openRedis } from '#platform/redis.js';
+import { until } from './support/until.js';
+
+const OPTIONS = { concurrency: 1, lockDuration: 5_000, stalledInterval: 5_000 };
+const opened: Queues[] = [];
+
+const databaseUrl = () => `postgres://nobody@localhost/queues_${randomBytes(6).toString('hex')}`;
+const openQueues = (url: string, redisUrl = inject('redisQueueUrl')): Queues => {
+  const queues = new Queues(redisUrl, url);
+  opened.push(queues);
+  return queues;
+};
+const keysOf = async (url: string): Promise<string[]> => {
+  const redis = openRedis(inject('redisQueueUrl'), {});
+  const keys = await redis.keys(`{counterfoil-${new URL(url).pathname.slice(1)}}*`);
+  redis.disconnect();
+  return keys;
+};
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((queues) => queues.close(1_000)));
+});
+
+test('a job reaches the workers of its own database, and no other’s on the same Redis', async () => {
+  const [mine, theirs] = [openQueues(databaseUrl()), openQueues(databaseUrl())];
+  const [done, wrong]: [string[], string[]] = [[], []];
+  mine.worker<string>('night', async (job) => void done.push(job.data), OPTIONS);
+  theirs.worker<string>('night', async (job) => void wrong.push(job.data), OPTIONS);
+  const queue = mine.queue<string>('night', { removeOnComplete: true });
+  await queue.addBulk(['one', 'two'].map((data) => ({ name: 'settle', data })));
+  await until('both are done', () => done.length === 2);
+  expect([done, wrong]).toEqual([['one', 'two'], []]);
+  await queue.obliterate({ force: true });
+});
+
+test('a scheduler that two processes set up is one', async () => {
+  const url = databaseUrl();
+  const times: number[] = [];
+  for (const queues of [openQueues(url), openQueues(url)]) {
+    const queue = queues.queue<object>('night', { removeOnComplete: true });
+    await queue.upsertJobScheduler('name what is due', { every: 60_000 }, { name: 'look' });
+    queues.worker('night', async (job) => void times.push(job.timestamp), OPTIONS);
+  }
+  const queue = openQueues(url).view('night');
+  await until('it has worked once', () => times.length === 1);
+  expect(await queue.getJobSchedulersCount()).toBe(1);
+  expect(await queue.getDelayedCount()).toBe(1);
+  await queue.obliterate({ force: true });
+});
+
+test('whoever looks at a queue writes nothing', async () => {
+  const url = databaseUrl();
+  expect(await openQueues(url).view('night').getJobCounts()).toMatchObject({ waiting: 0 });
+  expect(await keysOf(url)).toEqual([]);
+});
+
+test('without Redis adding a job fails, and closing ends', async () => {
+  const queues = openQueues(databaseUrl(), 'redis://127.0.0.1:1');
+  queues.worker('night', async () => undefined, OPTIONS);
+  await expect(inTime(queues.queue('night').add('settle', {}))).rejects.toThrow('the queue did not answer in time');
+  await queues.close(100);
+});
