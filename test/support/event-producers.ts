@@ -2,7 +2,7 @@ import { AccountDirectory } from '#ledger/account-directory.js';
 import { ChangeAccountStatusCommand, ChangeAccountStatusHandler } from '#ledger/account-status.command.js';
 import type { NewAccount } from '#ledger/account-store.js';
 import { CreateAccountCommand, CreateAccountHandler } from '#ledger/create-account.command.js';
-import type { EventType } from '#outbox/catalogue.js';
+import type { EventType } from '#outbox/log/catalogue.js';
 import {
   type CreatedMerchant,
   CreateMerchantCommand,

@@ -9,7 +9,7 @@ import type { Capture, Release, Reverse } from '#ledger/command.js';
 import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
 import { PostingDesk, type PostingReply, type PostRequest } from '#ledger/posting.js';
 import { Writer, type WriterOptions } from '#ledger/writer.js';
-import { MerchantLog } from '#outbox/append.js';
+import { MerchantLog } from '#outbox/log/append.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
