@@ -5,6 +5,7 @@ import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js'
 import type { CommitHints } from '#outbox/commit-hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
 import { spanTime } from '#platform/tracing.js';
 import { type BalanceGuard, type FencedGroup, NO_GUARD } from './balance-guard.js';
 import type { KeyedBalance } from './balance-store.js';
@@ -13,6 +14,7 @@ import type { GroupWrites } from './group-parameters.js';
 import { GroupSpans } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
+import { traceSubmission } from './submission-span.js';
 import { finishInTurns } from './turns.js';
 
 export interface WriterOptions {
@@ -92,6 +94,19 @@ export class Writer {
     } finally {
       this.#inFlight.delete(key);
     }
+  }
+
+  /** Submits a request's commands in a span of their own. */
+  async post(
+    context: RequestContext,
+    request: Omit<Submission, keyof RequestContext | 'parents'> & Partial<Pick<Submission, 'parents'>>,
+  ): Promise<{ submission: Submission; outcome: Outcome }> {
+    const submission: Submission = { ...context, parents: new Map(), ...request };
+    const outcome = await traceSubmission(context.span, request.commands[0], (span) => {
+      submission.span = span;
+      return this.submit(submission);
+    });
+    return { submission, outcome };
   }
 
   /** Requests in all lanes that wait for their group, or for their balances to be told. */
