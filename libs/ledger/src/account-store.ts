@@ -1,4 +1,5 @@
-import { currentVersion } from '#outbox/catalogue.js';
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { MerchantLog, NewEvent } from '#outbox/append.js';
 import { int2Array, int8Array, textArray } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
@@ -22,31 +23,23 @@ WITH opened AS (
   SELECT $1, id, code, name, currency, normal_side, min_available, coalesce(metadata, '{}')::json, snowflake_time(id)
     FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::text[])
       AS a (id, code, name, currency, normal_side, min_available, metadata)
-), told AS (
-  INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
-  SELECT $1, 'account.created', ${currentVersion('account.created')}, snowflake_time(id), $9,
-         json_build_object('account_id', id::text, 'code', code, 'name', name, 'currency', currency,
-                           'normal_side', CASE normal_side WHEN 1 THEN 'debit' ELSE 'credit' END,
-                           'min_available', min_available::text)
-    FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[])
-      AS a (id, code, name, currency, normal_side, min_available)
 )
 INSERT INTO balances (merchant_id, account_id) SELECT $1, id FROM unnest($2::bigint[]) AS id`;
 
 /**
- * Opens accounts with empty balances and tells it in the event log, in the caller's transaction. A code that is taken
+ * Opens accounts with empty balances and tells it in the merchant's log, in its transaction. A code that is taken
  * raises 23505 on `accounts_merchant_id_code_key`.
  */
 export async function insertAccounts(
   client: TransactionClient,
-  merchantId: bigint,
+  log: MerchantLog,
   accounts: readonly NewAccount[],
   traceContext?: string,
 ): Promise<void> {
   await client.query({
     text: INSERT_ACCOUNTS,
     values: [
-      merchantId,
+      log.merchantId,
       int8Array(accounts.map((account) => account.id)),
       textArray(accounts.map((account) => account.code)),
       textArray(accounts.map((account) => account.name)),
@@ -54,9 +47,26 @@ export async function insertAccounts(
       int2Array(accounts.map((account) => (account.normalSide === 'debit' ? 1 : -1))),
       int8Array(accounts.map((account) => account.minAvailable)),
       textArray(accounts.map((account) => account.metadata)),
-      traceContext ?? null,
     ],
   });
+  await log.append(...accounts.map((account) => createdEvent(account, traceContext)));
+}
+
+function createdEvent(account: NewAccount, traceContext: string | undefined): NewEvent {
+  const { id, code, name, currency, normalSide, minAvailable } = account;
+  return {
+    type: 'account.created',
+    data: {
+      account_id: String(id),
+      code,
+      name,
+      currency,
+      normal_side: normalSide,
+      min_available: minAvailable === null ? null : String(minAvailable),
+    },
+    occurredAtMs: snowflakeTimeMs(id),
+    traceContext,
+  };
 }
 
 export interface AccountRecord {

@@ -1,6 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { MerchantLog } from '#outbox/append.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { isUniqueViolation } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -34,7 +35,8 @@ export class CreateAccountHandler implements ICommandHandler<CreateAccountComman
     try {
       return await inSpan(span, () =>
         this.requests.answer(merchantId, context, answering, async (client) => {
-          await insertAccounts(client, merchantId, [opened], traceparentOf(context.span));
+          const log = await MerchantLog.lock(client, merchantId);
+          await insertAccounts(client, log, [opened], traceparentOf(context.span));
           return opened;
         }),
       );

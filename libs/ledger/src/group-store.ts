@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { insertEvents, LOCK_MERCHANTS } from '#outbox/append.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';
@@ -54,16 +55,6 @@ const ENTER_GROUP = {
     set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
 };
 
-/**
- * $1 merchants, sorted by the caller. One merchant's groups go one after another in all processes, as they do in one. For the
- * log's sake: a transaction takes its xid, and with it its place in the log, with its first row lock. A group that then waited for
- * its second row could be overtaken there by a group of a higher xid, and an account's changes would stand in the wrong order.
- */
-const LOCK_MERCHANTS = {
-  name: 'lock-merchants',
-  text: 'SELECT pg_advisory_xact_lock(id) FROM unnest($1::bigint[]) AS id',
-};
-
 /** Sorted by the caller. Locks row by row in that order: two groups can never deadlock here. */
 const LOCK_BALANCES = { name: 'lock-balances', text: selectBalances('b.*', 'FOR NO KEY UPDATE') };
 
@@ -102,11 +93,7 @@ WITH posted AS (
                        pending_amount, posted_debits, posted_credits, pending_debits, pending_credits, effective_at, type)
   SELECT * FROM unnest($15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::smallint[], $20::text[], $21::bigint[],
                        $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::timestamptz[], $28::text[])
-), told AS (
-  INSERT INTO events (merchant_id, xid, type, version, occurred_at, trace_context, data)
-  SELECT merchant_id, (SELECT log_xid()), type, version, occurred_at, trace_context, data::json
-    FROM unnest($29::bigint[], $30::text[], $31::smallint[], $32::timestamptz[], $33::text[], $34::text[])
-      AS v (merchant_id, type, version, occurred_at, trace_context, data)
+), told AS (${insertEvents(29)}
 ), kept AS (
   INSERT INTO idempotency_keys (merchant_id, key, request_sha256, status, transaction_id, response)
   SELECT merchant_id, key, request_sha256, status, transaction_id, response::json

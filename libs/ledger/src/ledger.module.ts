@@ -1,7 +1,7 @@
 import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { CommitHints } from '#outbox/commit-hints.js';
+import { CommitHints } from '#outbox/hints.js';
 import type { Config } from '#platform/config.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { LedgerError } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
-import type { CommitHints } from '#outbox/commit-hints.js';
+import type { CommitHints } from '#outbox/hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';

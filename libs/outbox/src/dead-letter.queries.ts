@@ -9,8 +9,8 @@ import {
   findDeadLetter,
   listDeadLetters,
   merchantOfDeadLetter,
-} from './dead-letter-list.js';
-import { readEventAt } from './log-store.js';
+} from './dead-letter-store.js';
+import { readEventAt } from './event-log.js';
 
 /** A page of dead letters, of all merchants unless one is named, newest first. */
 export class ListDeadLettersQuery extends Query<DeadLetter[]> {

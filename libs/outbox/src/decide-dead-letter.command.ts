@@ -4,8 +4,8 @@ import { type Answer, type Answering, IdempotentRequests } from '#platform/idemp
 import { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { type DeadLetterWithEvent, letterWithEvent } from './dead-letter.queries.js';
-import { decideDeadLetter, merchantOfDeadLetter } from './dead-letter-list.js';
 import type { DeadLetterStatus } from './dead-letter-store.js';
+import { decideDeadLetter, merchantOfDeadLetter } from './dead-letter-store.js';
 
 const STATUSES = {
   redrive: ['redriving', 'redriven'],

@@ -2,6 +2,7 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
 import { systemAccounts } from '#ledger/system-accounts.js';
+import { MerchantLog } from '#outbox/append.js';
 import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from '#platform/idempotency.js';
 import type { TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
@@ -60,8 +61,9 @@ export class CreateMerchantHandler implements ICommandHandler<CreateMerchantComm
     const apiKey = { id: this.ids.next(), secret: generateApiKey(id) };
     const span = startChild(bounds.span, 'tenancy create merchant');
     const create = async (client: TransactionClient): Promise<CreatedMerchant> => {
+      const log = await MerchantLog.lock(client, id);
       await insertMerchant(client, id, merchant);
-      await insertAccounts(client, id, accounts, traceparentOf(bounds.span));
+      await insertAccounts(client, log, accounts, traceparentOf(bounds.span));
       await insertApiKey(client, id, apiKey);
       return { ...merchant, id, createdAtMs: snowflakeTimeMs(id), accounts, apiKey };
     };

@@ -6,6 +6,7 @@ import type { Config } from '#platform/config.js';
 import { cursorScope } from '#platform/cursor.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { WebhookDelivery } from '#webhooks/deliveries.js';
 import {
   CreateWebhookEndpointCommand,
   DeleteWebhookEndpointCommand,
@@ -14,12 +15,12 @@ import {
   RedeliverCommand,
   RotateWebhookSecretCommand,
 } from '#webhooks/endpoint.commands.js';
-import type { WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
 import {
   GetWebhookEndpointQuery,
   ListWebhookDeliveriesQuery,
   ListWebhookEndpointsQuery,
 } from '#webhooks/endpoint.queries.js';
+import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { Documented } from '../documented.js';
 import { answering, send } from '../idempotency.js';
 import { pageQuery } from '../merchants/shapes.js';
