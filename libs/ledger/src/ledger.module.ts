@@ -1,5 +1,4 @@
 import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
-import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { CommitHints } from '#outbox/hints.js';
 import type { Config } from '#platform/config.js';
@@ -35,7 +34,6 @@ const HANDLERS = [
  * global module.
  */
 @Module({
-  imports: [CqrsModule],
   providers: [
     ...HANDLERS,
     {

@@ -11,10 +11,9 @@ import { type BalanceGuard, type FencedGroup, NO_GUARD } from './balance-guard.j
 import type { KeyedBalance } from './balance-store.js';
 import { decideGroup, type Failed, touchedBy } from './group.js';
 import type { GroupWrites } from './group-parameters.js';
-import { GroupSpans } from './group-spans.js';
+import { GroupSpans, nameTransactions } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
-import { traceSubmission } from './submission-span.js';
 import { finishInTurns } from './turns.js';
 
 export interface WriterOptions {
@@ -96,16 +95,15 @@ export class Writer {
     }
   }
 
-  /** Submits a request's commands in a span of their own. */
+  /** Submits a request's commands, and names what came of them on its span. */
   async post(
     context: RequestContext,
     request: Omit<Submission, keyof RequestContext | 'parents'> & Partial<Pick<Submission, 'parents'>>,
   ): Promise<{ submission: Submission; outcome: Outcome }> {
-    const submission: Submission = { ...context, parents: new Map(), ...request };
-    const outcome = await traceSubmission(context.span, request.commands[0], (span) => {
-      submission.span = span;
-      return this.submit(submission);
-    });
+    const { merchantId, deadline, span } = context;
+    const submission: Submission = { merchantId, deadline, span, parents: new Map(), ...request };
+    const outcome = await this.submit(submission);
+    if (span.isRecording()) nameTransactions(span, outcome);
     return { submission, outcome };
   }
 

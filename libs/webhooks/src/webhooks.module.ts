@@ -1,5 +1,4 @@
 import { Module } from '@nestjs/common';
-import { CqrsModule } from '@nestjs/cqrs';
 import type { Config } from '#platform/config.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { DueHints } from './due-hints.js';
@@ -18,7 +17,6 @@ import {
 
 /** Endpoints and their deliveries. Needs PlatformModule. What sends is the worker's (`webhooks-worker.module.ts`). */
 @Module({
-  imports: [CqrsModule],
   providers: [
     { provide: DueHints, useFactory: (config: Config) => new DueHints(config), inject: [CONFIG] },
     CreateWebhookEndpointHandler,
