@@ -37,7 +37,7 @@ afterEach(async () => {
 });
 
 function commands(): Pick<CommandBus, 'execute'> {
-  const handler = new PostTransactionHandler(ledger.desk, ledger.database, ledger.ids, NO_GUARD);
+  const handler = new PostTransactionHandler(ledger.database, ledger.directory, ledger.writer, ledger.ids, NO_GUARD);
   const execute = (command: Command<unknown>) => handler.execute(command as PostTransactionCommand);
   return { execute } as Pick<CommandBus, 'execute'>;
 }

@@ -24,7 +24,7 @@ import type { Command, Decision, Refused } from './command.js';
  * @typeParam Part what a submission asks, Known what is known under a key of a merchant, Row what `write` takes.
  */
 export interface GroupExtension<Part = unknown, Known = unknown, Row = unknown> {
-  /** For traces. */
+  /** For messages. */
   readonly name: string;
   readonly lookUp?: LookUp<Part, Known>;
   /** Pure, but for what it does through `turn`. */
