@@ -17,13 +17,13 @@ import type { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { type BringsDuties, type BringsMetrics, whoHas } from '#platform/room-hooks.js';
-import type { Consumer } from './consumer.js';
-import type { ProcessOptions } from './handler-process.js';
-import { CommitHints } from './hints.js';
+import type { Consumer } from './consumers/consumer.js';
+import type { ProcessOptions } from './consumers/handler-process.js';
+import { Reactions } from './consumers/reactions.js';
+import type { Reactor } from './consumers/reactor.js';
+import { CommitHints } from './log/hints.js';
+import { forgetEvents } from './log/retention.js';
 import { Outbox } from './outbox.js';
-import { Reactions } from './reactions.js';
-import type { Reactor } from './reactor.js';
-import { forgetEvents } from './retention.js';
 import type { BringsRelayTargets, HearsApplied } from './room.js';
 
 /** Events are kept for days: an hour later or earlier is all the same. */
