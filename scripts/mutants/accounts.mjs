@@ -61,7 +61,7 @@ export const ACCOUNT_MUTANTS = [
     ['system names are anybody’s', 'isReservedCode(account.code)', 'false'],
   ]),
   ...inFile('libs/tenancy/src/api-key.commands.ts', TENANCY, [
-    ['a second revocation moves the moment', 'id: keyId, revokedAt: IsNull() }', 'id: keyId }'],
+    ['a second revocation moves the moment', 'id: keyId, revokedAtMs: IsNull() }', 'id: keyId }'],
   ]),
   ...inFile('libs/tenancy/src/authenticator.ts', KEYS, [
     ['answers are dated after the look-up', 'merchantId, { start }', 'merchantId, { start: performance.now() }'],

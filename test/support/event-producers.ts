@@ -18,6 +18,7 @@ import {
 } from '#webhooks/endpoint.commands.js';
 import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import type { Bystander } from './bystander.js';
+import { entitiesOn } from './entities.js';
 import { postedId, transfer } from './ledger.js';
 import { until } from './until.js';
 import { asItIs, type TestWebhooks } from './webhooks.js';
@@ -77,7 +78,8 @@ async function openingMerchant({ hooks }: Stage): Promise<Ready> {
   const ids = { next: () => issued.shift() ?? hooks.ids.next() } as typeof hooks.ids;
   const merchant = { name: 'M', timeZone: 'UTC', settlementCutoff: '00:00', currencies: ['EUR'] };
   const command = new CreateMerchantCommand(hooks.context(merchantId), merchant, asItIs<CreatedMerchant>());
-  const handler = new CreateMerchantHandler(hooks.requests, ids, new TimeZones(hooks.database));
+  const { requests, database } = hooks;
+  const handler = new CreateMerchantHandler(requests, ids, new TimeZones(database), await entitiesOn(database));
   return { merchantId, act: () => handler.execute(command) };
 }
 
