@@ -36,7 +36,7 @@ export default {
       name: 'apps-stand-alone',
       severity: 'error',
       from: { path: '^apps/([^/]+)/' },
-      to: { path: '^apps/', pathNot: '^apps/($1/|rooms\\.ts$)' },
+      to: { path: '^apps/', pathNot: '^apps/($1/|(rooms|config)\\.ts$)' },
     },
     {
       name: 'kernel-is-pure',

@@ -7,7 +7,6 @@ import type { DatabaseReads } from '#balances/database-reads.js';
 import type { BalanceAnswer, Consistency } from '#balances/read-balance.js';
 import type { Balance } from '#ledger/account.js';
 import type { BalanceGuard, FencedGroup, GuardedAccount } from '#ledger/balance-guard.js';
-import type { Config } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 
@@ -193,7 +192,7 @@ type BaselineName = keyof typeof BASELINES;
 
 /** In the place of `openBalanceCache`: the histories plant it. What else a process needs is ours, and stays idle. */
 export function openBaseline(name: BaselineName): typeof openBalanceCache {
-  return (url, config: Config, database: Database): BalanceCache => {
+  return (url, config, database: Database): BalanceCache => {
     const ours = openBalanceCache(url, config, database);
     const { balanceTtlMs: ttlMs, balanceRedisTimeoutMs: timeoutMs } = config;
     const baseline = new BASELINES[name]({ url, ttlMs, timeoutMs, reads: ours.databaseReads });

@@ -1,11 +1,11 @@
 import { systemClock } from '#kernel/clock.js';
-import type { Config } from '#platform/config.js';
 import type { Database } from '#platform/postgres.js';
 import { CacheClient, type CacheState } from './cache-client.js';
 import { DatabaseReads } from './database-reads.js';
 import { CacheGuard } from './guard.js';
 import { loadBalances } from './load-balances.js';
 import { BalanceReader } from './read-balance.js';
+import type { BalancesSettings } from './settings.js';
 import { Sweeper } from './sweeper.js';
 import { UntoldVersions } from './untold-versions.js';
 
@@ -26,7 +26,7 @@ export interface BalanceCache {
 }
 
 /** `url`: Redis in the cache role. */
-export function openBalanceCache(url: string, config: Config, database: Database): BalanceCache {
+export function openBalanceCache(url: string, config: BalancesSettings, database: Database): BalanceCache {
   const ttlMs = config.balanceTtlMs;
   const client = new CacheClient({
     url,

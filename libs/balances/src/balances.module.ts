@@ -2,7 +2,6 @@ import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/comm
 import { CqrsModule } from '@nestjs/cqrs';
 import { AccountDirectory } from '#ledger/account-directory.js';
 import { BALANCE_GUARD, NO_GUARD } from '#ledger/balance-guard.js';
-import type { Config } from '#platform/config.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
@@ -10,6 +9,7 @@ import type { BringsMetrics } from '#platform/room-hooks.js';
 import { BALANCE_CACHE, type BalanceCache, openBalanceCache } from './balance-cache.js';
 import { addBalanceMetrics } from './balance-metrics.js';
 import { GetBalanceHandler } from './get-balance.query.js';
+import type { BalancesSettings } from './settings.js';
 
 /** The cached read side: the guard that every writer needs, and reads of balances. Without REDIS_URL all is the database's. */
 @Global()
@@ -24,7 +24,7 @@ import { GetBalanceHandler } from './get-balance.query.js';
     },
     {
       provide: BALANCE_CACHE,
-      useFactory: (database: Database, config: Config) =>
+      useFactory: (database: Database, config: BalancesSettings) =>
         config.redisUrl === undefined ? undefined : openBalanceCache(config.redisUrl, config, database),
       inject: [Database, CONFIG],
     },

@@ -2,7 +2,6 @@ import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { CommitHints } from '#outbox/commit-hints.js';
-import type { Config } from '#platform/config.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
@@ -16,6 +15,7 @@ import { MoveTransactionHandler } from './move-transaction.command.js';
 import { PostBatchHandler } from './post-batch.command.js';
 import { PostTransactionHandler } from './post-transaction.command.js';
 import { PostingDesk } from './posting.js';
+import type { LedgerSettings } from './settings.js';
 import { GetTransactionsHandler, ListTransactionsHandler } from './transaction.queries.js';
 import { Writer } from './writer.js';
 import { writerOptionsOf } from './writer-options.js';
@@ -43,7 +43,7 @@ const HANDLERS = [
     ...HANDLERS,
     {
       provide: Writer,
-      useFactory: (config: Config, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) =>
+      useFactory: (config: LedgerSettings, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) =>
         new Writer(writerOptionsOf(config), ids, guard, hints),
       inject: [CONFIG, SnowflakeGenerator, BALANCE_GUARD, CommitHints],
     },

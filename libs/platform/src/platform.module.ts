@@ -4,13 +4,13 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { systemClock } from '#kernel/clock.js';
 import { LedgerError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import type { Config } from './config.js';
 import { CursorCodec } from './cursor.js';
 import { IdempotentRequests } from './idempotency.js';
 import type { Logger } from './logging.js';
 import type { Metrics } from './metrics.js';
 import { Database } from './postgres.js';
 import type { BringsMetrics } from './room-hooks.js';
+import type { PlatformSettings } from './settings.js';
 import { Telemetry } from './telemetry.js';
 import { PostgresWorkerLease } from './worker-lease.js';
 
@@ -24,7 +24,7 @@ const CONNECT_RETRY_DELAY_MS = 1_000;
 const ENTITY_POOL_SIZE = 3;
 
 export interface PlatformOptions {
-  config: Config;
+  config: PlatformSettings;
   logger: Logger;
   telemetry: Telemetry;
   /** Which process this is, in logs and in pg_stat_activity. */

@@ -5,7 +5,6 @@ import type { EventType } from '#outbox/catalogue.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { WebhookSettings } from '#platform/webhook-settings.js';
 import { DueHints } from './due-hints.js';
 import type { Ordering, WebhookDelivery, WebhookEndpoint } from './endpoint.js';
 import {
@@ -20,7 +19,8 @@ import {
   retireSecrets,
   signingSecrets,
 } from './endpoint-store.js';
-import { endpointUrl, UrlRefused } from './endpoint-url.js';
+import { endpointUrl, UrlRefused, type UrlRules, urlRulesOf } from './endpoint-url.js';
+import type { WebhooksSettings } from './settings.js';
 import { newKey, secretOf } from './signature.js';
 
 /** An endpoint and a secret that signs for it, which is told once. */
@@ -35,7 +35,7 @@ export class CreateWebhookEndpointCommand extends Command<Answer> {
     readonly context: RequestContext,
     /** `eventTypes` null: all, also those that do not exist yet. */
     readonly endpoint: { url: string; eventTypes: readonly EventType[] | null; ordering: Ordering },
-    readonly settings: WebhookSettings,
+    readonly settings: WebhooksSettings,
     readonly answering: Answering<EndpointWithSecret>,
   ) {
     super();
@@ -51,9 +51,9 @@ export class CreateWebhookEndpointHandler implements ICommandHandler<CreateWebho
 
   async execute({ context, endpoint, settings, answering }: CreateWebhookEndpointCommand): Promise<Answer> {
     const { merchantId } = context;
-    const url = checked(endpoint.url, settings);
+    const url = checked(endpoint.url, urlRulesOf(settings));
     const [id, secretId, key] = [this.ids.next(), this.ids.next(), newKey()];
-    const limit = settings.endpointsPerMerchant;
+    const limit = settings.webhookEndpointsPerMerchant;
     return this.requests.answer(merchantId, context, answering, async (client) => {
       if (!(await insertEndpoint(client, merchantId, { ...endpoint, id, url }, limit)))
         throw invalid('url', `is one too many: a merchant has at most ${limit} endpoints`);
@@ -63,7 +63,7 @@ export class CreateWebhookEndpointHandler implements ICommandHandler<CreateWebho
   }
 }
 
-function checked(url: string, rules: WebhookSettings): string {
+function checked(url: string, rules: UrlRules): string {
   try {
     return endpointUrl(url, rules).href;
   } catch (error) {

@@ -6,13 +6,13 @@ import type { LoggedEvent } from '#outbox/consumer.js';
 import { isForgotten, parsePosition, positionText, readLog } from '#outbox/event-log.js';
 import { LogWatch } from '#outbox/log-watch.js';
 import { BEGINNING, type Position } from '#outbox/position.js';
-import type { Config } from '#platform/config.js';
 import { CursorCodec, cursorScope } from '#platform/cursor.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Config } from '../../../config.js';
 import { Documented } from '../documented.js';
 import { readPage } from '../page-read.js';
 import { CurrentContext } from '../request.js';
@@ -87,7 +87,7 @@ export class EventsController {
     const events = await read();
     if (events.rows.length > 0 || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
-    const boundMs = Math.min(waitMs, this.config.outbox.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
+    const boundMs = Math.min(waitMs, this.config.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
     const patience = Deadline.after(boundMs);
     const leave = this.watch.follow(context.merchantId);
     const signal = goneSignal(reply);
@@ -140,8 +140,8 @@ export class EventsController {
         },
         { after: page.after, first: first.rows },
         {
-          heartbeatMs: this.config.outbox.eventHeartbeatMs,
-          maxMs: this.config.outbox.eventStreamMaxMs,
+          heartbeatMs: this.config.eventHeartbeatMs,
+          maxMs: this.config.eventStreamMaxMs,
           gone: goneSignal(reply),
         },
       );
