@@ -56,6 +56,28 @@ describe('readConfig', () => {
     expect(readConfig({ DATABASE_URL, WEBHOOK_REFUSED_NETWORKS: given }).webhookRefusedNetworks).toEqual(read);
   });
 
+  it.each([
+    {
+      given: { BALANCE_SWEEP_AFTER_MS: '6000', WRITER_GROUP_TIMEOUT_MS: '6000' },
+      right: { BALANCE_SWEEP_AFTER_MS: '6001' },
+      said: 'BALANCE_SWEEP_AFTER_MS must be more than WRITER_GROUP_TIMEOUT_MS',
+    },
+  ])('holds settings against each other: $said', ({ given, right, said }) => {
+    expect(() => readConfig({ DATABASE_URL, ...given })).toThrow(new RegExp(`\n  ${said}$`));
+    expect(() => readConfig({ DATABASE_URL, ...given, ...right })).not.toThrow();
+  });
+
+  it('holds nothing against a setting that is wrong by itself, and names the other wrong ones', () => {
+    const environment = { BALANCE_SWEEP_AFTER_MS: '1000', WRITER_GROUP_TIMEOUT_MS: 'soon' };
+    expect(() => readConfig({ DATABASE_URL, ...environment })).toThrow(
+      /:\n {2}WRITER_GROUP_TIMEOUT_MS must be a whole.*$/,
+    );
+    const more = { BALANCE_SWEEP_AFTER_MS: '1000', PORT: 'x' };
+    expect(() => readConfig({ DATABASE_URL, ...more })).toThrow(
+      /PORT must be .*\n {2}BALANCE_SWEEP_AFTER_MS must be more than/,
+    );
+  });
+
   it('takes several operator keys for a rotation', () => {
     const [one, two] = [`cfo_${'a'.repeat(32)}`, `cfo_${'b'.repeat(32)}`];
     expect(readConfig({ DATABASE_URL, COUNTERFOIL_OPERATOR_KEY: `${one},${two}` }).counterfoilOperatorKey).toEqual([

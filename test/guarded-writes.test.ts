@@ -21,7 +21,8 @@ describe('postings and the balance cache', () => {
     proxy = await TcpProxy.open(inject('redisUrl'));
     const environment = {
       REDIS_URL: proxy.url,
-      BALANCE_SWEEP_AFTER_MS: '300',
+      WRITER_GROUP_TIMEOUT_MS: '2000',
+      BALANCE_SWEEP_AFTER_MS: '2500',
       BALANCE_TTL_MS: '30000',
       // A busy machine is not the subject here.
       BALANCE_REDIS_TIMEOUT_MS: '5000',
