@@ -1,11 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { freePort } from '../scripts/ports.mjs';
+import { Child } from '../scripts/services/child.mjs';
 
 const READY_WITHIN_MS = 30_000;
-const ASK_EVERY_MS = 50;
-const STOP_WITHIN_MS = 10_000;
 
 export interface ApiProcess {
   port: number;
@@ -21,7 +18,7 @@ export interface ApiProcess {
 export async function startApi(file: string, env: NodeJS.ProcessEnv): Promise<ApiProcess> {
   if (!existsSync(file)) throw new Error(`${file} does not exist; build the API first`);
   const [port, metricsPort] = [await freePort(), await freePort()];
-  const child = spawn(process.execPath, ['--enable-source-maps', file], {
+  const child = Child.node('the API', [file], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: {
       ...process.env,
@@ -33,59 +30,27 @@ export async function startApi(file: string, env: NodeJS.ProcessEnv): Promise<Ap
     },
   });
   let stopping = false;
-  const lost = new Promise<never>((_resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code, signal) => {
-      if (!stopping) reject(new Error(`the API ended with ${signal ?? `code ${code}`}`));
-    });
+  const lost = child.ended.then((how) => {
+    if (!stopping) throw new Error(`the API ended (${how})`);
+    return new Promise<never>(() => undefined);
   });
   // Whoever waits for something races against it; when nobody does, it must not end this process.
   lost.catch(() => undefined);
-  const stop = (): Promise<void> => {
+  const stop = async (): Promise<void> => {
     stopping = true;
-    return end(child);
+    await child.stop();
   };
   try {
-    await Promise.race([ready(port), lost]);
+    await child.ready(READY_WITHIN_MS, () => isReady(port));
   } catch (error) {
     await stop();
     throw error;
   }
-  return { port, metricsPort, pid: child.pid as number, lost, stop };
+  return { port, metricsPort, pid: child.process.pid as number, lost, stop };
 }
 
-async function ready(port: number): Promise<void> {
-  const until = performance.now() + READY_WITHIN_MS;
-  let answer = 'nothing';
-  while (performance.now() < until) {
-    try {
-      const response = await fetch(`http://127.0.0.1:${port}/readyz`);
-      if (response.ok) return;
-      answer = `${response.status} ${await response.text()}`;
-    } catch {
-      // Not listening yet.
-    }
-    await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
-  }
-  throw new Error(`the API was not ready after ${READY_WITHIN_MS / 1_000} s; /readyz answered ${answer}`);
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, 'exit');
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
-  await exited;
-  clearTimeout(timer);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as import('node:net').AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
+async function isReady(port: number): Promise<boolean> {
+  const response = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
+  await response?.arrayBuffer();
+  return response?.ok ?? false;
 }

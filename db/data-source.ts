@@ -18,6 +18,7 @@ import { MovedBalances1764500000000 } from './migrations/1764500000000-moved-bal
 import { Rights1764500100000 } from './migrations/1764500100000-rights.js';
 import { EventPlaces1764500200000 } from './migrations/1764500200000-event-places.js';
 import { ClosedBalances1764500300000 } from './migrations/1764500300000-closed-balances.js';
+import { MerchantLocks1764502000000 } from './migrations/1764502000000-merchant-locks.js';
 import {
   DueRows1764504000000,
   FillDueRows1764504000001,
@@ -44,6 +45,7 @@ export const MIGRATIONS = [
   Rights1764500100000,
   EventPlaces1764500200000,
   ClosedBalances1764500300000,
+  MerchantLocks1764502000000,
   DueRows1764504000000,
   FillDueRows1764504000001,
   HoldsAreDueRows1764504000002,

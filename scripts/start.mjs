@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { root } from './compile.mjs';
 import { seedDemo } from './demo.mjs';
 import { openDemoWebhooks } from './demo-webhooks.mjs';
-import { isPortFree, portFor, portOrNext } from './ports.mjs';
+import { portFor } from './ports.mjs';
+import { startPrograms } from './programs.mjs';
 import { Child } from './services/child.mjs';
 import { dataFolder, openSubFolder } from './services/data-folder.mjs';
 import { announceRunning } from './services/running.mjs';
@@ -14,11 +15,6 @@ import { privateServers, serviceEnvironment, startServices } from './services/st
 import { supervise } from './services/supervise.mjs';
 
 const DEFAULT_PORT = 3000;
-/** The API's; the worker has the next one. What Prometheus' registry of ports has for OpenTelemetry. */
-const DEFAULT_METRICS_PORT = 9464;
-const READY_WITHIN_MS = 60_000;
-/** Of processes that found a port taken meanwhile. */
-const START_TRIES = 5;
 
 const say = (/** @type {string} */ message) => console.log(`counterfoil: ${message}`);
 
@@ -54,37 +50,6 @@ function cursorSecret(operator) {
 
 const choosePort = () => portFor({ setting: 'PORT', preferred: DEFAULT_PORT, host: process.env.HOST, say });
 
-/**
- * API and worker, once both say that they are up. A port that was free a moment ago may be another start's by now: then with other ports.
- * @param {Keep} keep @param {NodeJS.ProcessEnv} env
- */
-async function startPrograms(keep, env) {
-  for (let tries = 1; ; tries += 1) {
-    const port = await choosePort();
-    const apiMetrics = await portOrNext(Number(process.env.METRICS_PORT || DEFAULT_METRICS_PORT));
-    const workerMetrics = await portOrNext(apiMetrics + 1);
-    /** @param {string} name @param {string} app @param {number} metricsPort */
-    const run = (name, app, metricsPort) => {
-      const own = { ...env, PORT: String(port), METRICS_PORT: String(metricsPort) };
-      return keep(Child.node(name, [`dist/apps/${app}/src/main.js`], { cwd: root, env: own }));
-    };
-    const [api, worker] = [run('the API', 'api', apiMetrics), run('the worker', 'worker', workerMetrics)];
-    try {
-      await Promise.all([api, worker].map((child) => child.firstWord(READY_WITHIN_MS)));
-      return { api, worker, url: `http://127.0.0.1:${port}`, apiMetrics, workerMetrics };
-    } catch (error) {
-      await Promise.all([api.stop(), worker.stop()]);
-      const free = await Promise.all([port, apiMetrics, workerMetrics].map((one) => isPortFree(one)));
-      if (free.every(Boolean) || tries === START_TRIES) throw error;
-    }
-  }
-}
-
-/** @param {string} url @param {Child} api */
-function untilReady(url, api) {
-  return api.ready(READY_WITHIN_MS, async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok ?? false);
-}
-
 await supervise(async (keep) => {
   // One that was asked for and cannot be had is said before anything starts; another is chosen when it is needed.
   if (process.env.PORT) await choosePort();
@@ -108,8 +73,7 @@ await supervise(async (keep) => {
   // Before the worker, which may have something for it from the last time.
   const webhooks = process.env.COUNTERFOIL_DEMO === '0' ? undefined : keep(await openDemoWebhooks({ folder, say }));
   await runToEnd(keep, 'the migration', ['dist/db/migrate-cli.js'], env);
-  const { api, worker, url, apiMetrics, workerMetrics } = await startPrograms(keep, env);
-  await untilReady(url, api);
+  const { api, worker, url, apiMetrics, workerMetrics } = await startPrograms({ keep, env, choosePort });
   announceRunning(folder, {
     ...serviceEnvironment(services),
     DATABASE_RUNTIME_URL: process.env.DATABASE_RUNTIME_URL,

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { getBalance } from '#ledger/balance-store.js';
+import { readBalances } from '#ledger/balance-store.js';
 import type { PostingReply } from '#ledger/posting.js';
 import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
@@ -37,7 +37,11 @@ describe('two processes on one book', () => {
   const account = (more: { minAvailable?: bigint } = {}): Promise<bigint> =>
     one.createAccount(merchant, { code: `a${accounts++}`, ...more });
   const balanceOf = async (id: bigint): Promise<{ available: bigint; version: bigint }> => {
-    const balance = await getBalance(one.database, merchant, id, Deadline.after(5_000));
+    const [balance] = await readBalances(
+      one.database,
+      [{ merchantId: merchant, accountId: id }],
+      Deadline.after(5_000),
+    );
     if (!balance) throw new Error(`no account ${id}`);
     return {
       available: balance.postedCredits - balance.postedDebits - balance.pendingDebits,

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { merchantTransaction } from './outbox/merchant-transaction.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
@@ -60,13 +61,14 @@ test('the log has each account’s changes in their order, whichever process ove
   expect(await versionsOf(second)).toEqual([1, 2]);
 });
 
-test('the runtime role appends at the place of its transaction, and nowhere else', async () => {
+test('the runtime role appends at the place of its transaction, behind the merchant’s lock, and nowhere else', async () => {
   const merchant = await here.createMerchant();
   const client = new pg.Client({ connectionString: on.runtimeUrl });
   await client.connect();
-  const append = async (columns: string, values: string) => {
+  const append = async (columns: string, values: string, locked: readonly bigint[] = [merchant]) => {
     await client.query('BEGIN');
     await client.query(`SELECT set_config('counterfoil.merchant_ids', $1, true)`, [`{${merchant}}`]);
+    if (locked.length > 0) await client.query('SELECT lock_merchants($1)', [locked]);
     const said = await client
       .query(
         `INSERT INTO events (merchant_id, type, version, occurred_at, data${columns})
@@ -84,6 +86,38 @@ test('the runtime role appends at the place of its transaction, and nowhere else
     for (const elsewhere of ['(log_xid()::text::bigint + 1)', '(log_xid()::text::bigint - 1)', '9000000000000000000'])
       expect(await append(', xid', `, ${elsewhere}::text::xid8`)).toBe('events_at_their_place');
     expect(await append(', seq', ', 1')).toBe('42501');
+    for (const locked of [[], [merchant - 1n], [merchant + 1n]])
+      expect(await append('', '', locked)).toBe('events_behind_their_lock');
+    expect(await append('', '', [merchant, merchant + 1n])).toBe('1 row');
+  } finally {
+    await client.end();
+  }
+});
+
+test('a transaction that has its place in the log already gets no merchant’s lock, and a lock that was rolled back is none', async () => {
+  const merchant = await here.createMerchant();
+  const client = await merchantTransaction(on, merchant);
+  const refusal = (query: Promise<unknown>) =>
+    query.then(() => 'done').catch(({ code, constraint }) => constraint ?? code);
+  const lock = () => refusal(client.query('SELECT lock_merchants($1)', [[merchant]]));
+  const append = () =>
+    refusal(
+      client.query(
+        `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 'account.closed', 1, now(), '{}')`,
+        [merchant],
+      ),
+    );
+  try {
+    await client.query('SAVEPOINT start');
+    await client.query('SELECT pg_current_xact_id()');
+    expect(await lock()).toBe('55000');
+    await client.query('ROLLBACK');
+    await client.query('BEGIN');
+    await client.query(`SELECT set_config('counterfoil.merchant_ids', $1, true)`, [`{${merchant}}`]);
+    await client.query('SAVEPOINT start');
+    expect(await lock()).toBe('done');
+    await client.query('ROLLBACK TO SAVEPOINT start');
+    expect(await append()).toBe('events_behind_their_lock');
   } finally {
     await client.end();
   }

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type BalanceGuard, type FencedGroup, NO_GUARD } from '#ledger/balance-guard.js';
-import { getBalance } from '#ledger/balance-store.js';
+import { readBalances } from '#ledger/balance-store.js';
 import type { WriterOptions } from '#ledger/writer.js';
 import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
@@ -55,7 +55,9 @@ describe('a commit group meets', () => {
   /** The key has one transaction, the account one entry, and the same key answers the same again. */
   const expectOneEffect = async (key: string, id: bigint): Promise<void> => {
     expect(await bystander.effectsOf(key)).toEqual({ keys: 1, transactions: 1 });
-    expect(await getBalance(ledger.database, merchant, to, Deadline.after(5_000))).toMatchObject({
+    expect(
+      (await readBalances(ledger.database, [{ merchantId: merchant, accountId: to }], Deadline.after(5_000)))[0],
+    ).toMatchObject({
       version: 1n,
       postedCredits: 5n,
     });
@@ -314,7 +316,10 @@ describe('a commit group meets', () => {
       [1, 2, 3].map((index) => ledger.post(merchant, transfer(from, to, 1n), `stalled ${index}`)),
     );
     expect(new Set(replies.map(postedId)).size).toBe(3);
-    expect((await getBalance(ledger.database, merchant, to, Deadline.after(5_000)))?.version).toBe(4n);
+    expect(
+      (await readBalances(ledger.database, [{ merchantId: merchant, accountId: to }], Deadline.after(5_000)))[0]
+        ?.version,
+    ).toBe(4n);
   });
 
   test('a database that is not there: told at once, and it recovers by itself', async () => {

@@ -111,6 +111,11 @@ describe('/metrics of the API', () => {
     expect(requests('POST', '/v1/transactions', '2xx')).toBe(1);
     expect(requests('GET', '/v1/accounts/:id/balance', '2xx')).toBe(3);
     expect(requests('any', 'none', '4xx')).toBe(1);
+    const calls = (kind: string, name: string): number =>
+      moved(`counterfoil_${kind}_seconds_count{name="${name}",outcome="ok"}`);
+    expect(calls('command', 'PostTransaction')).toBe(1);
+    expect(calls('query', 'GetBalance')).toBe(3);
+    expect(moved('counterfoil_command_seconds_sum{name="PostTransaction",outcome="ok"}')).toBeGreaterThan(0);
     expect(after).not.toContain('nowhere');
     expect(after).not.toContain(to);
   });

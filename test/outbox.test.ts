@@ -83,7 +83,8 @@ const untilPast = (consumer: string, merchant: bigint) =>
       )) === 0,
   );
 
-const as = (merchant: bigint) => merchantTransaction(on, merchant);
+/** Of the owner, whom PostgreSQL lets append late and out of order: the relay leans on no writer's good behaviour. */
+const as = (merchant: bigint) => merchantTransaction(on, merchant, on.ownerUrl);
 const CLOSED = `INSERT INTO events (merchant_id, type, version, occurred_at, data) VALUES ($1, 'account.closed', 1, now(), '{"account_id":"1"}')`;
 
 const sum = (text: string, values: unknown[]) =>

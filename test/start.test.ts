@@ -4,9 +4,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { freePort, portFor } from '../scripts/ports.mjs';
+import { startPrograms } from '../scripts/programs.mjs';
+import type { Child } from '../scripts/services/child.mjs';
 import { privateServers } from '../scripts/services/start-services.mjs';
+import { freshDatabase } from './support/database.js';
 import { commandsOf, curlRequest } from './support/shell.js';
 import { until } from './support/until.js';
 
@@ -317,3 +320,31 @@ test('only servers that the environment does not name are said to be started', (
   expect(privateServers({ DATABASE_URL, REDIS_URL })).toEqual(['Redis']);
   expect(privateServers({ DATABASE_URL, REDIS_URL, REDIS_QUEUE_URL })).toEqual([]);
 });
+
+// `npm start` above has compiled them.
+test('a port that another program took meanwhile costs API and worker another start, on another port', async () => {
+  const taker = createServer().listen(0, '127.0.0.1');
+  await once(taker, 'listening');
+  const ports = [(taker.address() as AddressInfo).port, await freePort()];
+  const on = await freshDatabase();
+  const started: Child[] = [];
+  const keep = <T>(child: T) => {
+    started.push(child as unknown as Child);
+    return child;
+  };
+  const env = {
+    PATH: process.env.PATH,
+    DATABASE_URL: on.ownerUrl,
+    REDIS_QUEUE_URL: inject('redisQueueUrl'),
+    LOG_LEVEL: 'silent',
+  };
+  try {
+    const { url } = await startPrograms({ keep, env, choosePort: async () => ports.shift() as number });
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
+    expect(started.map(({ how }) => how === undefined)).toEqual([false, false, true, true]);
+  } finally {
+    await Promise.all(started.map((child) => child.stop()));
+    taker.close();
+    await on.drop();
+  }
+}, 120_000);

@@ -58,14 +58,14 @@ test('the trace of a transaction is found by its id, and is the one that the ans
   });
   expect(posted.status).toBe(201);
   const { names, traces } = found(posted.body.id);
-  expect(names).toEqual(['POST /v1/transactions', 'ledger post']);
+  expect(names).toEqual(['POST /v1/transactions', 'command PostTransaction']);
   expect([...traces]).toEqual([posted.headers.get('traceresponse')?.split('-')[1]]);
 
   const reversed = await callAt(api.url, 'POST', `/v1/transactions/${posted.body.id}/reverse`, {
     key,
     headers: { 'idempotency-key': randomUUID() },
   });
-  expect(found(reversed.body.id).names).toEqual(['POST /v1/transactions/:id/reverse', 'ledger reverse']);
+  expect(found(reversed.body.id).names).toEqual(['POST /v1/transactions/:id/reverse', 'command MoveTransaction']);
   await callAt(api.url, 'GET', `/v1/transactions/${posted.body.id}`, { key });
   expect(found(posted.body.id).names).toContain('GET /v1/transactions/:id');
 });
@@ -81,7 +81,29 @@ test('a refusal names no transaction, nor does its replay', async () => {
     const { status, headers } = await ask(`/v1/transactions/${hold.body.id}/void`, undefined, 'void-again');
     expect([status, headers.has('idempotent-replayed')]).toEqual([409, again]);
   }
+  const commands = exporter.getFinishedSpans().filter(({ name }) => name === 'command MoveTransaction');
+  expect(commands.map(({ attributes }) => attributes['counterfoil.outcome'])).toEqual(['not_pending', 'not_pending']);
+  expect(commands.map(({ attributes }) => attributes['counterfoil.replayed'])).toEqual([undefined, true]);
   const named = exporter.getFinishedSpans().flatMap(({ attributes }) => attributes['counterfoil.transaction_id'] ?? []);
   // The one that was asked for, by its path.
   expect(new Set(named)).toEqual(new Set([hold.body.id]));
+});
+
+test('every command and query is a span below its request, in every room', async () => {
+  exporter.reset();
+  const asked: [path: string, key: string, span: string][] = [
+    ['/v1/accounts', key, 'query ListAccounts'],
+    ['/v1/merchants', OPERATOR_KEY, 'query ListMerchants'],
+    ['/v1/dead_letters', OPERATOR_KEY, 'query ListDeadLetters'],
+    ['/v1/daily_summaries', key, 'query ListDailySummaries'],
+    ['/v1/webhook_endpoints', key, 'query ListWebhookEndpoints'],
+  ];
+  for (const [path, as, name] of asked) {
+    expect((await callAt(api.url, 'GET', path, { key: as })).status).toBe(200);
+    const spans = exporter.getFinishedSpans();
+    const request = spans.find((span) => span.name === `GET ${path}`);
+    const query = spans.find((span) => span.name === name);
+    expect(query?.parentSpanContext?.spanId, name).toBe(request?.spanContext().spanId);
+    expect(query?.attributes['counterfoil.outcome']).toBe('ok');
+  }
 });

@@ -41,7 +41,7 @@ afterEach(async () => {
 const expireLease = (endpointId: bigint): Promise<unknown> =>
   bystander.client.query('UPDATE webhook_endpoints SET lease_expires_at = now() WHERE id = $1', [endpointId]);
 const remove = (merchantId: bigint, endpointId: bigint) =>
-  new DeleteWebhookEndpointHandler(hooks.database).execute(
+  new DeleteWebhookEndpointHandler(hooks.database, hooks.ids).execute(
     new DeleteWebhookEndpointCommand(hooks.context(merchantId), endpointId),
   );
 

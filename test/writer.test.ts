@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type BalanceGuard, NO_GUARD } from '#ledger/balance-guard.js';
-import { getBalance } from '#ledger/balance-store.js';
+import { readBalances } from '#ledger/balance-store.js';
 import type { GroupWrites } from '#ledger/group-parameters.js';
 import { GroupConnection } from '#ledger/group-store.js';
 import { Deadline } from '#platform/deadline.js';
@@ -40,7 +40,11 @@ describe('the group-commit writer', () => {
     expect(result).toMatchObject({
       posting: { state: { status: 'posted' }, transaction: { amount: 500n, currency: 'EUR' } },
     });
-    const balance = await getBalance(ledger.database, merchant, to, Deadline.after(5_000));
+    const [balance] = await readBalances(
+      ledger.database,
+      [{ merchantId: merchant, accountId: to }],
+      Deadline.after(5_000),
+    );
     expect(balance).toMatchObject({ postedCredits: 500n, postedDebits: 0n, version: 1n });
   });
 

@@ -34,11 +34,11 @@ export const ACCOUNT_MUTANTS = [
     ],
   ]),
   ...inFile('libs/balances/src/get-balance.query.ts', AT, [
-    ['min_version is compared with the version at T', 'newest: record.newestVersion', 'newest: record.version'],
+    ['min_version is compared with the version at T', 'if (newest < minVersion)', 'if (record.version < minVersion)'],
     [
       'the cache is told the version at T',
-      'accountId: record.accountId, version: newest',
-      'accountId: record.accountId, version: record.version',
+      'merchantId, accountId, version: newest',
+      'merchantId, accountId, version: record.version',
     ],
   ]),
   ...inFile('libs/ledger/src/account-status.command.ts', AT, [
@@ -70,8 +70,8 @@ export const ACCOUNT_MUTANTS = [
   ...inFile('libs/balances/src/load-balances.ts', CACHE, [
     [
       'the cache is filled with holds on each other’s side',
-      'pendingDebits: row.pending_debits',
-      'pendingDebits: row.pending_credits',
+      'pendingDebits: balance.pendingDebits',
+      'pendingDebits: balance.pendingCredits',
     ],
   ]),
   ...inFile('libs/balances/src/monitor-store.ts', CACHE, [

@@ -2,6 +2,7 @@
 import { inFile } from './mutant.mjs';
 
 const EVENTS = 'test/events.test.ts';
+const PRODUCERS = 'test/event-producers.test.ts';
 
 /**
  * Planted bugs of the event log: its order, its versions, and how it is followed.
@@ -9,8 +10,35 @@ const EVENTS = 'test/events.test.ts';
  * @type {import('./mutant.mjs').Mutant[]}
  */
 export const EVENT_MUTANTS = [
-  inFile('libs/ledger/src/group-store.ts', 'test/event-order.test.ts', [
-    ['a process overtakes another one in the log', 'SELECT pg_advisory_xact_lock(id) FROM', 'SELECT id FROM'],
+  inFile('db/migrations/1764502000000-merchant-locks.ts', PRODUCERS, [
+    ['a process overtakes another one in the log', 'PERFORM pg_advisory_xact_lock(id) FROM', 'PERFORM id FROM'],
+  ]),
+  inFile('db/migrations/1764502000000-merchant-locks.ts', 'test/event-order.test.ts', [
+    [
+      'a merchant is locked by who has a place in the log',
+      'IF pg_current_xact_id_if_assigned() IS NOT NULL',
+      'IF false',
+    ],
+    ['an event is appended without the lock', 'WHERE merchant_id <> ALL (locked)', 'WHERE false'],
+    ['who holds one merchant’s lock appends to all', 'merchant_id <> ALL (locked)', "locked = '{}'"],
+  ]),
+  inFile('libs/outbox/src/append.ts', PRODUCERS, [
+    ['an append forgets the lock', 'await client.query({ ...LOCK_MERCHANTS, values: [int8Array([merchantId])] });', ''],
+    [
+      'an append locks nobody',
+      "text: 'SELECT lock_merchants($1)'",
+      "text: `SELECT set_config('counterfoil.locked_merchants', $1::bigint[]::text, true)`",
+    ],
+  ]),
+  inFile('libs/ledger/src/create-account.command.ts', PRODUCERS, [
+    [
+      'an account is opened before the lock is taken',
+      'const log = await MerchantLog.lock(client, merchantId);',
+      "await client.query({ text: 'SELECT pg_current_xact_id()' });\n          const log = await MerchantLog.lock(client, merchantId);",
+    ],
+  ]),
+  inFile('libs/webhooks/src/delivery-store.ts', PRODUCERS, [
+    ['an endpoint is disabled by who has no lock', 'values: [...values, false]', 'values: [...values, true]'],
   ]),
   inFile('libs/outbox/src/event-log.ts', EVENTS, [
     ['open transactions are read past', '`e.xid < ${LOG_HORIZON}`', "'true'"],
@@ -44,8 +72,12 @@ export const EVENT_MUTANTS = [
     ['an old version is not upcast', '({ ...before, expires_at: null })', '({ ...before, expires_at: undefined })'],
   ]),
   inFile('libs/ledger/src/events.ts', EVENTS, [
-    ['the writer tells what the catalogue does not', '`{"transaction_id":', '`{"extra":1,"transaction_id":'],
-    ['the writer leaves out what the catalogue promises', '"parent_id":${parent},', ''],
+    [
+      'the writer tells what the catalogue does not',
+      'transaction_id: String(id),',
+      "transaction_id: String(id), extra: '1',",
+    ],
+    ['the writer leaves out what the catalogue promises', 'external_ref: externalRef ?? null,', ''],
   ]),
   inFile('libs/outbox/src/log-watch.ts', EVENTS, [
     ['one merchant takes all the places', 'own >= this.#options.followersPerMerchant ||', ''],

@@ -204,7 +204,7 @@ export const OUTBOX_MUTANTS = [
     'return !this.#isRunning || this.#waits > 0;',
     'return true;',
   ),
-  mutantsOf('libs/outbox/src/hint.ts', ['test/hint.test.ts'])(
+  mutantsOf('libs/outbox/src/hints.ts', ['test/hint.test.ts'])(
     'hints are subscribed to once',
     "if (this.#redis.status === 'ready') void this.#subscribe(channel);",
     '',

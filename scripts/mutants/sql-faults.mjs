@@ -13,7 +13,7 @@ const HELD_BY = [
   [/balances\/src\/(monitor-store|load-balances)/, ['balance-monitor', 'balance-cache']],
   [/balances\/src\//, ['balance-invalidation', 'balance-sweep']],
   [/outbox\/src\/dead-letter/, ['dead-letters', 'dead-letter-routes', 'outbox']],
-  [/outbox\/src\/(event-log|log-store)/, ['events', 'event-order', 'outbox']],
+  [/outbox\/src\/event-log/, ['events', 'event-order', 'outbox']],
   [/outbox\/src\/(retention|forget-consumer)/, ['event-retention', 'retention-holds']],
   [/outbox\/src\/hold-back/, ['outbox-versions']],
   [/outbox\/src\//, ['outbox', 'outbox-plans', 'consumer-claims', 'relay-locks']],

@@ -305,7 +305,12 @@ export const MUTANTS = [
     'VALUES ($1, true) ON CONFLICT',
     'SELECT $1, true WHERE false ON CONFLICT',
   ),
-  groupStore('balances are read without a lock', 'FOR NO KEY UPDATE) AS b', ') AS b', [CONCURRENCY]),
+  groupStore(
+    'balances are read without a lock',
+    "selectBalances('b.*', 'FOR NO KEY UPDATE')",
+    "selectBalances('b.*', 'LIMIT 1')",
+    [CONCURRENCY],
+  ),
   group('merchants are locked unsorted', '[...accounts.keys()].sort(compare)', '[...accounts.keys()]'),
   mutantsOf('libs/platform/src/postgres.ts', [FAULTS])(
     'deadlocks are final',

@@ -81,7 +81,7 @@ export const WEBHOOK_MUTANTS = [
       'ORDER BY d.redelivery DESC, d.event_xid, d.event_seq',
       'ORDER BY d.next_attempt_at, d.event_xid DESC',
     ],
-    ['an endpoint is disabled in silence', "FROM held WHERE status = 'disabled'", 'FROM held WHERE false'],
+    ['an endpoint is disabled in silence', 'if (row?.reason) await log.append', 'if (false) await log.append'],
     ['a success does not end a failure', "WHEN 'delivered' THEN NULL", "WHEN 'delivered' THEN failing_since"],
   ]),
   inFile('libs/webhooks/src/turn.ts', SENDING, [

@@ -73,6 +73,12 @@ export class Child {
     return this.ready(limitMs, () => this.#said);
   }
 
+  /** By one signal, however long it takes; answers how it ended. @param {NodeJS.Signals} signal */
+  end(signal) {
+    if (this.how === undefined) this.process.kill(signal);
+    return this.ended;
+  }
+
   /** Step by step; answers how it ended. */
   async stop() {
     for (const { signal, limitMs } of this.#steps) {

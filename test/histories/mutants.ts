@@ -107,8 +107,12 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'pending-swapped',
     shows: 'wrong',
     changes: [
-      { file: LOAD, search: 'pendingDebits: row.pending_debits', replace: 'pendingDebits: row.pending_credits' },
-      { file: LOAD, search: 'pendingCredits: row.pending_credits', replace: 'pendingCredits: row.pending_debits' },
+      { file: LOAD, search: 'pendingDebits: balance.pendingDebits', replace: 'pendingDebits: balance.pendingCredits' },
+      {
+        file: LOAD,
+        search: 'pendingCredits: balance.pendingCredits',
+        replace: 'pendingCredits: balance.pendingDebits',
+      },
     ],
   },
   {

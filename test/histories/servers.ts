@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Child } from '../../scripts/services/child.mjs';
 import type { Mutant } from './mutants.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -58,7 +59,7 @@ export class Service {
   readonly #build: Build;
   readonly #file: string;
   readonly #env: NodeJS.ProcessEnv;
-  #child: ChildProcess | undefined;
+  #child: Child | undefined;
   /** Where the API listens; undefined while it does not. */
   url: string | undefined;
   paused = false;
@@ -76,32 +77,24 @@ export class Service {
 
   /** Undefined before the first start. */
   get pid(): number | undefined {
-    return this.#child?.pid;
+    return this.#child?.process.pid;
   }
 
   async start(): Promise<void> {
-    const child = spawn(process.execPath, ['--enable-source-maps', join(this.#build.folder, this.#file)], {
+    const child = Child.node(this.name, [join(this.#build.folder, this.#file)], {
       cwd: this.#build.folder,
       env: this.#env,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     this.#child = child;
-    for (const stream of [child.stdout, child.stderr]) {
+    for (const stream of [child.process.stdout, child.process.stderr]) {
       stream?.on('data', (chunk) => {
         this.log = (this.log + chunk).slice(-4_000);
         this.onOutput(String(chunk));
       });
     }
-    const url = await new Promise<string | undefined>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.name} did not start: ${this.log}`)), START_LIMIT_MS);
-      child.once('message', (message: { listening?: string }) => {
-        clearTimeout(timer);
-        resolve(message.listening);
-      });
-      child.once('exit', (code, signal) => {
-        clearTimeout(timer);
-        reject(new Error(`${this.name} ended (${signal ?? code}): ${this.log}`));
-      });
+    const { listening: url }: { listening?: string } = await child.firstWord(START_LIMIT_MS).catch((error) => {
+      throw new Error(`${error.message} ${this.log}`);
     });
     // Its first requests would find Redis not connected yet, and that is a fault of another kind.
     if (url !== undefined) await untilCacheIsUsed(url);
@@ -116,29 +109,29 @@ export class Service {
   /** Answers the code that it ended with, or null: by the signal, or before. */
   async end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return null;
+    if (!child || child.how !== undefined) return null;
     this.url = undefined;
     this.paused = false;
-    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-    child.kill(signal);
+    const ended = child.end(signal);
     // A stopped process takes nothing but SIGKILL.
-    child.kill('SIGCONT');
-    return ended;
+    child.process.kill('SIGCONT');
+    await ended;
+    return child.process.exitCode;
   }
 
   pause(): void {
     this.paused = true;
-    this.#child?.kill('SIGSTOP');
+    this.#child?.process.kill('SIGSTOP');
   }
 
   resume(): void {
-    this.#child?.kill('SIGCONT');
+    this.#child?.process.kill('SIGCONT');
     this.paused = false;
   }
 
   /** For the end of a run that went wrong. */
   killNow(): void {
-    this.#child?.kill('SIGKILL');
+    this.#child?.process.kill('SIGKILL');
   }
 }
 

@@ -56,7 +56,7 @@ export const ALLOWANCES: GroupExtension<Spending, bigint, SpendingRow> = {
     const transactionId = paid?.transaction.id ?? null;
     turn.learn(name, spent);
     turn.write({ ...spending, merchantId: turn.merchantId, spent: fault === 'taken' ? amount : spent, transactionId });
-    if (paid) turn.emit({ type: 'webhook_endpoint.disabled', version: 1, occurredAtMs: 0, data: '{}' });
+    if (paid) turn.emit({ type: 'webhook_endpoint.deleted', data: { endpoint_id: '1' }, occurredAtMs: 0 });
     if (fault === 'throws') throw new Error('an extension that throws');
     if (spent > ALLOWANCE) return refuse('condition_failed', `${name} may spend ${ALLOWANCE} in all.`);
     return { status: 201, response: fault === 'unanswered' ? 'no JSON' : JSON.stringify({ spent: String(spent) }) };

@@ -9,6 +9,7 @@ import type { Capture, Release, Reverse } from '#ledger/command.js';
 import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
 import { PostingDesk, type PostingReply, type PostRequest } from '#ledger/posting.js';
 import { Writer, type WriterOptions } from '#ledger/writer.js';
+import { MerchantLog } from '#outbox/append.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -83,8 +84,8 @@ export class TestLedger {
 
   async createAccount(merchantId: bigint, account: Partial<NewAccount> & { code: string }): Promise<bigint> {
     const id = this.ids.next();
-    await this.database.transaction({ merchantIds: [merchantId] }, Deadline.after(5_000), (client) =>
-      insertAccounts(client, merchantId, [
+    await this.database.transaction({ merchantIds: [merchantId] }, Deadline.after(5_000), async (client) =>
+      insertAccounts(client, await MerchantLog.lock(client, merchantId), [
         { id, name: account.code, currency: 'EUR', normalSide: 'credit', minAvailable: null, ...account },
       ]),
     );

@@ -1,13 +1,15 @@
 import type { Clock } from '#kernel/clock.js';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { MerchantLog } from '#outbox/append.js';
 import type { EventType } from '#outbox/catalogue.js';
 import type { LoggedEvent } from '#outbox/consumer.js';
-import { positionText } from '#outbox/event-log.js';
+import { positionText } from '#outbox/position.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { createLogger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { listDeliveries, type WebhookDelivery } from '#webhooks/deliveries.js';
 import { DeliveryStore } from '#webhooks/delivery-store.js';
 import { DueHints } from '#webhooks/due-hints.js';
 import {
@@ -17,8 +19,7 @@ import {
   RotateWebhookSecretCommand,
   RotateWebhookSecretHandler,
 } from '#webhooks/endpoint.commands.js';
-import type { Ordering, WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
-import { getEndpoint, listDeliveries } from '#webhooks/endpoint-store.js';
+import { getEndpoint, type Ordering, type WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { senderOptionsOf } from '#webhooks/open-sender.js';
 import { PublicHttp } from '#webhooks/public-http.js';
@@ -43,7 +44,11 @@ interface LogRow extends Record<string, unknown> {
 
 type Options = ReturnType<typeof senderOptionsOf>;
 
-const NO_REDIS = readConfig({ DATABASE_URL: 'postgres://nobody@127.0.0.1/nothing', WEBHOOK_ALLOW_LOOPBACK: '1' });
+/** What the environment gives, with loopback allowed. */
+export const NO_REDIS = readConfig({
+  DATABASE_URL: 'postgres://nobody@127.0.0.1/nothing',
+  WEBHOOK_ALLOW_LOOPBACK: '1',
+});
 
 /** What the environment gives, with loopback allowed and waits that a test can sit through. */
 export function senderOptions(more: Partial<Options> = {}): Options {
@@ -127,13 +132,14 @@ export class TestWebhooks {
     count: number,
     { type = 'account.created', traceContext }: { type?: EventType; traceContext?: string } = {},
   ): Promise<void> {
-    await this.database.transaction({ merchantIds: [merchantId] }, Deadline.after(20_000), (client) =>
-      client.query({
+    await this.database.transaction({ merchantIds: [merchantId] }, Deadline.after(20_000), async (client) => {
+      await MerchantLog.lock(client, merchantId);
+      await client.query({
         text: `INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
                SELECT $1, $2, 1, date_trunc('milliseconds', now()), $3, json_build_object('n', n) FROM generate_series(1, $4) n`,
         values: [merchantId, type, traceContext ?? null, count],
-      }),
-    );
+      });
+    });
   }
 
   /** The merchants' log, in its order. */
@@ -147,9 +153,9 @@ export class TestWebhooks {
     }));
   }
 
-  /** The webhook-ids of a merchant's events, in the log's order. */
+  /** The webhook-ids of what `append` appended to a merchant's log, in its order. */
   async messageIds(merchantId: bigint): Promise<string[]> {
-    return (await this.log(merchantId)).map(positionText);
+    return (await this.log(merchantId)).filter(({ type }) => !type.startsWith('webhook_endpoint.')).map(positionText);
   }
 
   /** Hands the whole log of the merchants to the consumer, once more each time, in one transaction. */

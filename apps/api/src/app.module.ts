@@ -1,6 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
-import { CqrsModule } from '@nestjs/cqrs';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { modulesOf, ROOMS } from '../../rooms.js';
@@ -33,12 +32,6 @@ export const CONTROLLERS = [
 class ApiModule {}
 
 export async function apiModule(platform: PlatformOptions): Promise<DynamicModule> {
-  const imports = [
-    CqrsModule.forRoot(),
-    DiscoveryModule,
-    PlatformModule.with(platform),
-    OutboxModule,
-    ...(await modulesOf(ROOMS, 'module')),
-  ];
+  const imports = [DiscoveryModule, PlatformModule.with(platform), OutboxModule, ...(await modulesOf(ROOMS, 'module'))];
   return { module: ApiModule, imports };
 }

@@ -7,7 +7,6 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
-import { CqrsModule } from '@nestjs/cqrs';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { OutboxWorkerModule, type OutboxWorkerOptions } from '#outbox/outbox-worker.module.js';
 import type { Room } from '#outbox/room.js';
@@ -41,7 +40,6 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
     { process = COMPILED_PROCESS, rooms = ROOMS }: { process?: ConsumerProcess; rooms?: readonly Room[] } = {},
   ): Promise<DynamicModule> {
     const imports = [
-      CqrsModule.forRoot(),
       DiscoveryModule,
       PlatformModule.with(platform),
       OutboxModule,

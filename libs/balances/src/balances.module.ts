@@ -1,5 +1,4 @@
 import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
-import { CqrsModule } from '@nestjs/cqrs';
 import { AccountDirectory } from '#ledger/account-directory.js';
 import { BALANCE_GUARD, NO_GUARD } from '#ledger/balance-guard.js';
 import type { Metrics } from '#platform/metrics.js';
@@ -14,7 +13,6 @@ import type { BalancesSettings } from './settings.js';
 /** The cached read side: the guard that every writer needs, and reads of balances. Without REDIS_URL all is the database's. */
 @Global()
 @Module({
-  imports: [CqrsModule],
   providers: [
     GetBalanceHandler,
     {

@@ -4,7 +4,7 @@ import { invalid, notFound } from '#kernel/problem.js';
 import type { Side, Totals } from '#ledger/account.js';
 import { AccountDirectory } from '#ledger/account-directory.js';
 import { BALANCE_GUARD, type BalanceGuard } from '#ledger/balance-guard.js';
-import { type BalanceRecord, getBalance, getBalanceAt } from '#ledger/balance-store.js';
+import { getBalanceAt, readBalances } from '#ledger/balance-store.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { BALANCE_CACHE, type BalanceCache } from './balance-cache.js';
@@ -45,17 +45,19 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
     const { consistency, minVersion, atMs } = options;
     if (atMs !== undefined) {
       const record = await getBalanceAt(this.database, merchantId, accountId, atMs, deadline);
-      return this.#fromDatabase(context, record && { record, newest: record.newestVersion }, minVersion);
-    }
-    if (!this.cache) {
-      const record = await getBalance(this.database, merchantId, accountId, deadline);
-      return this.#fromDatabase(context, record && { record, newest: record.version }, minVersion);
+      return this.#fromDatabase(context, record, minVersion);
     }
     const [account] = await this.directory.find(merchantId, [{ id: accountId }], deadline);
     if (!account) throw notFound('account');
+    const { currency, normalSide } = account;
+    if (!this.cache) {
+      const [balance] = await readBalances(this.database, [{ merchantId, accountId }], deadline);
+      const record = balance && { ...balance, currency, normalSide, newestVersion: balance.version };
+      return this.#fromDatabase(context, record, minVersion);
+    }
     const answer = await this.cache.reader.read({ merchantId, accountId }, { consistency, minVersion, deadline });
     if (!answer) throw notFound('account');
-    return { ...answer, accountId, currency: account.currency, normalSide: account.normalSide };
+    return { ...answer, accountId, currency, normalSide };
   }
 
   /**
@@ -64,12 +66,12 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
    */
   async #fromDatabase(
     { merchantId }: RequestContext,
-    read: { record: BalanceRecord; newest: bigint } | undefined,
+    record: (Omit<BalanceView, 'source'> & { newestVersion: bigint }) | undefined,
     minVersion = 0n,
   ): Promise<BalanceView> {
-    if (!read) throw notFound('account');
-    const { record, newest } = read;
-    await this.guard.tell([{ merchantId, accountId: record.accountId, version: newest }]);
+    if (!record) throw notFound('account');
+    const { accountId, newestVersion: newest } = record;
+    await this.guard.tell([{ merchantId, accountId, version: newest }]);
     if (newest < minVersion) throw invalid('min_version', `is ${minVersion}, but the account is at version ${newest}`);
     return { ...record, source: 'database' };
   }

@@ -1,5 +1,4 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { currentVersion } from '#outbox/catalogue.js';
 import { type Balance, isEmpty } from './account.js';
 import type { Refused } from './command.js';
 import type { Answer, GroupExtension, GroupTurn } from './group-extension.js';
@@ -28,8 +27,7 @@ export const ACCOUNT_STATUS: GroupExtension<StatusChange> = {
     turn.setClosed(accountId, closed);
     const type = closed ? 'account.closed' : 'account.reopened';
     const occurredAtMs = snowflakeTimeMs(turn.nextId(balance.lastTransactionId));
-    const data = JSON.stringify({ account_id: String(accountId) });
-    turn.emit({ type, version: currentVersion(type), occurredAtMs, data });
+    turn.emit({ type, data: { account_id: String(accountId) }, occurredAtMs });
     return DONE;
   },
 };

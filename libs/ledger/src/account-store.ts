@@ -1,7 +1,10 @@
-import { currentVersion } from '#outbox/catalogue.js';
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { MerchantLog, NewEvent } from '#outbox/append.js';
 import { int2Array, int8Array, textArray } from '#platform/binary-array.js';
-import type { TransactionClient } from '#platform/postgres.js';
+import type { Deadline } from '#platform/deadline.js';
+import type { Database, TransactionClient } from '#platform/postgres.js';
 import type { Side } from './account.js';
+import { toSide } from './balance-store.js';
 
 /** An account to be opened. `minAvailable` in minor units, null for no floor; `metadata` is JSON text. */
 export interface NewAccount {
@@ -20,31 +23,23 @@ WITH opened AS (
   SELECT $1, id, code, name, currency, normal_side, min_available, coalesce(metadata, '{}')::json, snowflake_time(id)
     FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::text[])
       AS a (id, code, name, currency, normal_side, min_available, metadata)
-), told AS (
-  INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
-  SELECT $1, 'account.created', ${currentVersion('account.created')}, snowflake_time(id), $9,
-         json_build_object('account_id', id::text, 'code', code, 'name', name, 'currency', currency,
-                           'normal_side', CASE normal_side WHEN 1 THEN 'debit' ELSE 'credit' END,
-                           'min_available', min_available::text)
-    FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[])
-      AS a (id, code, name, currency, normal_side, min_available)
 )
 INSERT INTO balances (merchant_id, account_id) SELECT $1, id FROM unnest($2::bigint[]) AS id`;
 
 /**
- * Opens accounts with empty balances and tells it in the event log, in the caller's transaction. A code that is taken
+ * Opens accounts with empty balances and tells it in the merchant's log, in its transaction. A code that is taken
  * raises 23505 on `accounts_merchant_id_code_key`.
  */
 export async function insertAccounts(
   client: TransactionClient,
-  merchantId: bigint,
+  log: MerchantLog,
   accounts: readonly NewAccount[],
   traceContext?: string,
 ): Promise<void> {
   await client.query({
     text: INSERT_ACCOUNTS,
     values: [
-      merchantId,
+      log.merchantId,
       int8Array(accounts.map((account) => account.id)),
       textArray(accounts.map((account) => account.code)),
       textArray(accounts.map((account) => account.name)),
@@ -52,7 +47,100 @@ export async function insertAccounts(
       int2Array(accounts.map((account) => (account.normalSide === 'debit' ? 1 : -1))),
       int8Array(accounts.map((account) => account.minAvailable)),
       textArray(accounts.map((account) => account.metadata)),
-      traceContext ?? null,
     ],
   });
+  await log.append(...accounts.map((account) => createdEvent(account, traceContext)));
+}
+
+function createdEvent(account: NewAccount, traceContext: string | undefined): NewEvent {
+  const { id, code, name, currency, normalSide, minAvailable } = account;
+  return {
+    type: 'account.created',
+    data: {
+      account_id: String(id),
+      code,
+      name,
+      currency,
+      normal_side: normalSide,
+      min_available: minAvailable === null ? null : String(minAvailable),
+    },
+    occurredAtMs: snowflakeTimeMs(id),
+    traceContext,
+  };
+}
+
+export interface AccountRecord {
+  id: bigint;
+  code: string;
+  name: string;
+  currency: string;
+  normalSide: Side;
+  minAvailable: bigint | null;
+  closed: boolean;
+  /** JSON text. */
+  metadata: string;
+  createdAtMs: number;
+}
+
+const GET_ACCOUNTS = `
+SELECT a.id, a.code, a.name, a.currency, a.normal_side, a.min_available, a.metadata, a.created_at, b.closed
+  FROM accounts a JOIN balances b ON b.merchant_id = a.merchant_id AND b.account_id = a.id
+ WHERE a.merchant_id = $1`;
+
+interface AccountRow {
+  id: bigint;
+  code: string;
+  name: string;
+  currency: string;
+  normal_side: number;
+  min_available: bigint | null;
+  metadata: string;
+  created_at: number;
+  closed: boolean;
+}
+
+export async function getAccount(
+  database: Database,
+  merchantId: bigint,
+  id: bigint,
+  deadline: Deadline,
+): Promise<AccountRecord | undefined> {
+  const [row] = await database.read<AccountRow>({ merchantIds: [merchantId] }, deadline, {
+    name: 'get-account',
+    text: `${GET_ACCOUNTS} AND a.id = $2`,
+    values: [merchantId, id],
+  });
+  return row && toAccountRecord(row);
+}
+
+/** Newest first, below `beforeId`. `codePrefix` is a range of the code index (its collation is C). */
+export async function listAccounts(
+  database: Database,
+  merchantId: bigint,
+  query: { codePrefix: string | undefined; currency: string | undefined; beforeId: bigint | undefined; limit: number },
+  deadline: Deadline,
+): Promise<AccountRecord[]> {
+  const values: unknown[] = [merchantId];
+  const put = (value: unknown): string => `$${values.push(value)}`;
+  let text = GET_ACCOUNTS;
+  if (query.codePrefix !== undefined) text += ` AND a.code ^@ ${put(query.codePrefix)}`;
+  if (query.currency !== undefined) text += ` AND a.currency = ${put(query.currency)}`;
+  if (query.beforeId !== undefined) text += ` AND a.id < ${put(query.beforeId)}`;
+  text += ` ORDER BY a.id DESC LIMIT ${put(query.limit)}`;
+  const rows = await database.read<AccountRow>({ merchantIds: [merchantId] }, deadline, { text, values });
+  return rows.map(toAccountRecord);
+}
+
+function toAccountRecord(row: AccountRow): AccountRecord {
+  return {
+    id: row.id,
+    code: row.code,
+    name: row.name,
+    currency: row.currency,
+    normalSide: toSide(row.normal_side),
+    minAvailable: row.min_available,
+    closed: row.closed,
+    metadata: row.metadata,
+    createdAtMs: row.created_at,
+  };
 }

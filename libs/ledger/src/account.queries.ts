@@ -4,13 +4,8 @@ import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { Side } from './account.js';
 import { AccountDirectory } from './account-directory.js';
-import {
-  type AccountRecord,
-  getAccount,
-  listAccounts,
-  listStatementLines,
-  type StatementLine,
-} from './balance-store.js';
+import { type AccountRecord, getAccount, listAccounts } from './account-store.js';
+import { listStatementLines, type StatementLine } from './statement-store.js';
 
 export class GetAccountQuery extends Query<AccountRecord> {
   constructor(

@@ -1,10 +1,11 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { MerchantLog } from '#outbox/append.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { isUniqueViolation } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
+import { traceparentOf } from '#platform/tracing.js';
 import { insertAccounts, type NewAccount } from './account-store.js';
 import { isReservedCode } from './system-accounts.js';
 
@@ -30,14 +31,12 @@ export class CreateAccountHandler implements ICommandHandler<CreateAccountComman
     const { merchantId } = context;
     if (isReservedCode(account.code)) throw invalid('code', 'is reserved for the system accounts');
     const opened = { ...account, id: this.ids.next() };
-    const span = startChild(context.span, 'ledger create account');
     try {
-      return await inSpan(span, () =>
-        this.requests.answer(merchantId, context, answering, async (client) => {
-          await insertAccounts(client, merchantId, [opened], traceparentOf(context.span));
-          return opened;
-        }),
-      );
+      return await this.requests.answer(merchantId, context, answering, async (client) => {
+        const log = await MerchantLog.lock(client, merchantId);
+        await insertAccounts(client, log, [opened], traceparentOf(context.span));
+        return opened;
+      });
     } catch (error) {
       if (isUniqueViolation(error, 'accounts_merchant_id_code_key'))
         throw invalid('code', 'is the code of another account');

@@ -1,46 +1,69 @@
-import { currentVersion, type EventType } from '#outbox/catalogue.js';
-import type { NewEvent } from '#outbox/event.js';
-import type { Transaction, TransactionKind } from './transaction.js';
-
-const TYPES: Record<TransactionKind, EventType> = {
-  posted: 'transaction.posted',
-  capture: 'transaction.posted',
-  reversal: 'transaction.posted',
-  pending: 'transaction.pending',
-  void: 'transaction.voided',
-  expiry: 'transaction.expired',
-};
-
-/** The types of what a floor can stand in the way of. */
-const FLOORS: ReadonlySet<EventType> = new Set(['transaction.posted', 'transaction.pending']);
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { ToldEvent } from '#outbox/append.js';
+import type { EventData } from '#outbox/catalogue.js';
+import type { Entry, Transaction } from './transaction.js';
 
 /**
  * The event of a transaction. Each entry says what it adds to its side's posted and pending totals, so that a
- * reader who folds the log has every balance. Built by hand: the ids and amounts are digits and need no escaping.
+ * reader who folds the log has every balance.
  */
-export function transactionEvent(
-  merchantId: bigint,
-  transaction: Transaction,
-  occurredAtMs: number,
-  traceContext: string | undefined,
-): NewEvent {
-  const entries = transaction.entries.map(
-    (entry) =>
-      `{"account_id":"${entry.accountId}","account_version":"${entry.accountVersion}","direction":"${entry.direction}",` +
-      `"currency":"${entry.currency}","posted":"${entry.posted}","pending":"${entry.pending}"}`,
-  );
-  const parent = transaction.parentId === undefined ? 'null' : `"${transaction.parentId}"`;
-  const externalRef = transaction.externalRef === undefined ? 'null' : JSON.stringify(transaction.externalRef);
-  const type = TYPES[transaction.kind];
-  const floor = FLOORS.has(type) ? `"ignored_floor":${transaction.ignoredFloor},` : '';
-  const expiry = transaction.kind === 'pending' ? `"expires_at":${jsonTime(transaction.expiresAtMs)},` : '';
-  const data =
-    `{"transaction_id":"${transaction.id}","kind":"${transaction.kind}","type":${JSON.stringify(transaction.type)},` +
-    `"amount":"${transaction.amount}","currency":"${transaction.currency}","parent_id":${parent},"external_ref":${externalRef},` +
-    `"effective_at":"${new Date(transaction.effectiveAtMs).toISOString()}",${expiry}${floor}"metadata":${transaction.metadata ?? '{}'},"entries":[${entries.join(',')}]}`;
-  return { merchantId, type, version: currentVersion(type), occurredAtMs, traceContext, data };
+export function transactionEvent(transaction: Transaction): ToldEvent {
+  const { kind, ignoredFloor: ignored_floor } = transaction;
+  const occurredAtMs = snowflakeTimeMs(transaction.id);
+  const data = dataOf(transaction);
+  switch (kind) {
+    case 'posted':
+    case 'capture':
+    case 'reversal': {
+      const parent_id = transaction.parentId === undefined ? null : String(transaction.parentId);
+      return { occurredAtMs, type: 'transaction.posted', data: { ...data, kind, parent_id, ignored_floor } };
+    }
+    case 'pending': {
+      const expires_at = transaction.expiresAtMs === undefined ? null : timeOf(transaction.expiresAtMs);
+      return {
+        occurredAtMs,
+        type: 'transaction.pending',
+        data: { ...data, kind, parent_id: null, expires_at, ignored_floor },
+      };
+    }
+    case 'void':
+      return { occurredAtMs, type: 'transaction.voided', data: { ...data, kind, parent_id: parentOf(transaction) } };
+    case 'expiry':
+      return { occurredAtMs, type: 'transaction.expired', data: { ...data, kind, parent_id: parentOf(transaction) } };
+  }
 }
 
-function jsonTime(ms: number | undefined): string {
-  return ms === undefined ? 'null' : `"${new Date(ms).toISOString()}"`;
+/** What the events of all kinds of transactions tell. */
+function dataOf(transaction: Transaction) {
+  const { id, type, amount, currency, externalRef, effectiveAtMs, metadata, entries } = transaction;
+  return {
+    transaction_id: String(id),
+    type,
+    amount: String(amount),
+    currency,
+    external_ref: externalRef ?? null,
+    effective_at: timeOf(effectiveAtMs),
+    metadata: metadata === undefined ? {} : (JSON.parse(metadata) as EventData<'transaction.posted'>['metadata']),
+    entries: entries.map(entryOf),
+  };
+}
+
+function entryOf({ accountId, accountVersion, direction, currency, posted, pending }: Entry) {
+  return {
+    account_id: String(accountId),
+    account_version: String(accountVersion),
+    direction,
+    currency,
+    posted: String(posted),
+    pending: String(pending),
+  };
+}
+
+function parentOf({ id, parentId }: Transaction): string {
+  if (parentId === undefined) throw new Error(`transaction ${id} releases a hold and has no parent`);
+  return String(parentId);
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString();
 }

@@ -1,4 +1,5 @@
-import { type SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { eventRow, type ToldEvent } from '#outbox/append.js';
 import { traceparentOf } from '#platform/tracing.js';
 import type { Balance } from './account.js';
 import type { Accepted, Book, Command, Decision, Refused } from './command.js';
@@ -121,16 +122,20 @@ export class GroupDraft {
     }));
   }
 
-  #apply({ merchantId, span }: Submission, { transaction, balances, states }: Accepted): void {
+  #apply(submission: Submission, { transaction, balances, states }: Accepted): void {
+    const { merchantId } = submission;
     for (const [accountId, balance] of balances) this.#setBalance(merchantId, accountId, balance);
     for (const state of states) {
       this.#journal.set(this.#rowsOf(merchantId).states, state.transactionId, state.value);
       this.#journal.push(this.#writes.states, { merchantId, ...state });
     }
     this.#journal.push(this.#writes.transactions, { merchantId, transaction });
-    const occurredAtMs = snowflakeTimeMs(transaction.id);
-    const event = transactionEvent(merchantId, transaction, occurredAtMs, traceparentOf(span));
-    this.#journal.push(this.#writes.events, event);
+    this.#tell(submission, transactionEvent(transaction));
+  }
+
+  #tell({ merchantId, span }: Submission, event: ToldEvent): void {
+    const row = eventRow(merchantId, { ...event, traceContext: traceparentOf(span) });
+    this.#journal.push(this.#writes.events, row);
   }
 
   #setBalance(merchantId: bigint, accountId: bigint, balance: Balance): void {
@@ -140,7 +145,7 @@ export class GroupDraft {
   }
 
   #turnOf(submission: Submission, extension: GroupExtension, transactionIds: bigint[]): GroupTurn {
-    const { merchantId, span } = submission;
+    const { merchantId } = submission;
     const known = entryOf(this.#known, extension, () => new Map<string, unknown>());
     const rows = entryOf(this.#rows, extension, () => [] as unknown[]);
     const { balance } = this.#bookOf(submission);
@@ -159,8 +164,7 @@ export class GroupDraft {
         if (before) this.#setBalance(merchantId, accountId, { ...before, closed });
       },
       write: (row) => this.#journal.push(rows, row),
-      emit: (event) =>
-        this.#journal.push(this.#writes.events, { ...event, merchantId, traceContext: traceparentOf(span) }),
+      emit: (event) => this.#tell(submission, event),
       nextId: (above = 0n) => this.#ids.next(above),
     };
   }

@@ -1,4 +1,4 @@
-import type { NewEvent } from '#outbox/event.js';
+import type { ToldEvent } from '#outbox/append.js';
 import type { Balance } from './account.js';
 import type { Command, Decision, Refused } from './command.js';
 
@@ -14,7 +14,7 @@ import type { Command, Decision, Refused } from './command.js';
  *    are no rows.
  *
  * What it looked up stays true until COMMIT if everybody who changes those rows of a merchant does it behind the merchant's lock
- * (`pg_advisory_xact_lock(merchant_id)`, as every group). It locks no rows of its own: merchants in sorted order keep groups
+ * (`lock_merchants`, as every group; see `#outbox/append.js`). It locks no rows of its own: merchants in sorted order keep groups
  * from deadlocks. Its tables lead with `merchant_id` and have row-level security, and its plans may use indexes and nested loops alone
  * (see ENTER_GROUP in group-store.ts).
  *
@@ -65,7 +65,7 @@ export interface GroupTurn<Known = unknown, Row = unknown> {
   /** All of a balance that changes without an entry. */
   setClosed(accountId: bigint, closed: boolean): void;
   write(row: Row): void;
-  emit(event: Omit<NewEvent, 'merchantId' | 'traceContext'>): void;
+  emit(event: ToldEvent): void;
   /** An id of this moment and above `id`. */
   nextId(above?: bigint): bigint;
 }

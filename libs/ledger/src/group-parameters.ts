@@ -1,4 +1,4 @@
-import type { NewEvent } from '#outbox/event.js';
+import { type EventRow, eventColumns } from '#outbox/append.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { Balance } from './account.js';
 import type { SqlValue } from './group-extension.js';
@@ -33,7 +33,7 @@ export interface GroupWrites {
   balances: { merchantId: bigint; accountId: bigint; balance: Balance }[];
   states: StateRow[];
   keys: StoredKey[];
-  events: NewEvent[];
+  events: EventRow[];
   /** Of the extensions that have rows to write. */
   statements: { text: string; values: SqlValue[] }[];
 }
@@ -119,12 +119,7 @@ function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {
   yield int8Array(lines.map((l) => l.entry.pendingCredits));
   yield timestamptzArray(lines.map((l) => l.transaction.effectiveAtMs));
   yield textArray(lines.map((l) => l.transaction.type));
-  yield int8Array(events.map((e) => e.merchantId));
-  yield textArray(events.map((e) => e.type));
-  yield int2Array(events.map((e) => e.version));
-  yield timestamptzArray(events.map((e) => e.occurredAtMs));
-  yield textArray(events.map((e) => e.traceContext));
-  yield textArray(events.map((e) => e.data));
+  yield* eventColumns(events);
   yield int8Array(keys.map((k) => k.merchantId));
   yield textArray(keys.map((k) => k.key));
   yield byteaArray(keys.map((k) => k.requestSha256));

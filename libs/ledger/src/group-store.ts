@@ -1,8 +1,9 @@
 import pg from 'pg';
+import { insertEvents, LOCK_MERCHANTS } from '#outbox/append.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';
-import type { Balance } from './account.js';
+import { type KeyedBalance, selectBalances, toKeyedBalance } from './balance-store.js';
 import type { GroupExtension, SqlValue } from './group-extension.js';
 import {
   type GroupWrites,
@@ -31,16 +32,11 @@ export interface TenantId {
   id: bigint;
 }
 
-export interface LockedBalance extends Balance {
-  merchantId: bigint;
-  accountId: bigint;
-}
-
 export interface StoredState extends TransactionState, TenantId {}
 
 /** What a group is decided from. */
 export interface LockedRows {
-  balances: LockedBalance[];
+  balances: KeyedBalance[];
   keys: StoredKey[];
   states: StoredState[];
   /** What each extension looked up. */
@@ -59,26 +55,8 @@ const ENTER_GROUP = {
     set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
 };
 
-/**
- * $1 merchants, sorted by the caller. One merchant's groups go one after another in all processes, as they do in one. For the
- * log's sake: a transaction takes its xid, and with it its place in the log, with its first row lock. A group that then waited for
- * its second row could be overtaken there by a group of a higher xid, and an account's changes would stand in the wrong order.
- */
-const LOCK_MERCHANTS = {
-  name: 'lock-merchants',
-  text: 'SELECT pg_advisory_xact_lock(id) FROM unnest($1::bigint[]) AS id',
-};
-
-/** $1 merchants, $2 accounts, sorted by the caller. Locks row by row in that order: two groups can never deadlock here. */
-const LOCK_BALANCES = {
-  name: 'lock-balances',
-  text: `SELECT b.* FROM unnest($1::bigint[], $2::bigint[]) AS k (merchant_id, account_id)
-  CROSS JOIN LATERAL (
-    SELECT merchant_id, account_id, posted_debits, posted_credits, pending_debits, pending_credits, version,
-           last_transaction_id, closed
-      FROM balances WHERE merchant_id = k.merchant_id AND account_id = k.account_id
-       FOR NO KEY UPDATE) AS b`,
-};
+/** Sorted by the caller. Locks row by row in that order: two groups can never deadlock here. */
+const LOCK_BALANCES = { name: 'lock-balances', text: selectBalances('b.*', 'FOR NO KEY UPDATE') };
 
 const LOOK_UP_KEYS = {
   name: 'look-up-keys',
@@ -115,11 +93,7 @@ WITH posted AS (
                        pending_amount, posted_debits, posted_credits, pending_debits, pending_credits, effective_at, type)
   SELECT * FROM unnest($15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::smallint[], $20::text[], $21::bigint[],
                        $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::timestamptz[], $28::text[])
-), told AS (
-  INSERT INTO events (merchant_id, xid, type, version, occurred_at, trace_context, data)
-  SELECT merchant_id, (SELECT log_xid()), type, version, occurred_at, trace_context, data::json
-    FROM unnest($29::bigint[], $30::text[], $31::smallint[], $32::timestamptz[], $33::text[], $34::text[])
-      AS v (merchant_id, type, version, occurred_at, trace_context, data)
+), told AS (${insertEvents(29)}
 ), kept AS (
   INSERT INTO idempotency_keys (merchant_id, key, request_sha256, status, transaction_id, response)
   SELECT merchant_id, key, request_sha256, status, transaction_id, response::json
@@ -253,7 +227,7 @@ export class GroupConnection {
       ...lookUps.map(({ statement }) => this.#client.query(named(statement))),
     ]);
     return {
-      balances: (locked?.rows ?? []).map(toBalance),
+      balances: (locked?.rows ?? []).map(toKeyedBalance),
       keys: (known?.rows ?? []).map(toKey),
       states: (stood?.rows ?? []).map(toState),
       found: new Map(lookUps.map(({ extension }, index) => [extension, found[index]?.rows ?? []])),
@@ -345,20 +319,6 @@ function named(statement: { text: string; values: SqlValue[] }): pg.QueryConfig 
     NAMES.set(statement.text, name);
   }
   return { name, ...statement };
-}
-
-function toBalance(row: Record<string, unknown>): LockedBalance {
-  return {
-    merchantId: row.merchant_id as bigint,
-    accountId: row.account_id as bigint,
-    postedDebits: row.posted_debits as bigint,
-    postedCredits: row.posted_credits as bigint,
-    pendingDebits: row.pending_debits as bigint,
-    pendingCredits: row.pending_credits as bigint,
-    version: row.version as bigint,
-    lastTransactionId: row.last_transaction_id as bigint,
-    closed: row.closed as boolean,
-  };
 }
 
 function toKey(row: Record<string, unknown>): StoredKey {

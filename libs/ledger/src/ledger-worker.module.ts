@@ -1,5 +1,5 @@
 import { Inject, Module } from '@nestjs/common';
-import { CommandBus, CqrsModule } from '@nestjs/cqrs';
+import { CommandBus } from '@nestjs/cqrs';
 import { systemClock } from '#kernel/clock.js';
 import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
@@ -17,7 +17,7 @@ const HOUR_MS = 3_600_000;
 const PURGE_INTERVAL_MS = HOUR_MS;
 
 /** Holds that expire, and what is purged. */
-@Module({ imports: [CqrsModule] })
+@Module({})
 export class LedgerWorkerModule implements BringsDuties, BringsMetrics {
   readonly #expiries: DueWork;
 

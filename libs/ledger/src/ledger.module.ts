@@ -1,7 +1,6 @@
 import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
-import { CqrsModule } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { CommitHints } from '#outbox/commit-hints.js';
+import { CommitHints } from '#outbox/hints.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
@@ -38,7 +37,6 @@ const HANDLERS = [
  * global module.
  */
 @Module({
-  imports: [CqrsModule],
   providers: [
     ...HANDLERS,
     {

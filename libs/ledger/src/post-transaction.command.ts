@@ -6,9 +6,10 @@ import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
 import { readBalances } from './balance-store.js';
-import { decide } from './decide.js';
-import { PostingDesk, type PostingReply, type PostRequest, resultOf } from './posting.js';
+import { decideGroup } from './group.js';
+import { PostingDesk, type PostingReply, type PostingResult, type PostRequest, resultOf } from './posting.js';
 import type { Submission } from './submission.js';
+import { finish } from './turns.js';
 
 /** Posts, or holds, one transaction. Without an idempotency key it is a dry run: decided against what is there, written nowhere. */
 export class PostTransactionCommand extends Command<PostingReply> {
@@ -36,20 +37,20 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
       const submitted = await this.desk.submit(context, { mode: 'single', commands, accounts, idempotency });
       return this.desk.replyTo(submitted, context);
     }
-    const [command] = commands;
-    if (!command) throw new Error('a posting without a command');
-    const balances = await readBalances(this.database, context.merchantId, [...accounts.keys()], context.deadline);
+    return { result: await this.#tryOut(context, commands, accounts), replayed: false };
+  }
+
+  /** Decided from unlocked rows as a group of its own, and forgotten. */
+  async #tryOut(
+    context: RequestContext,
+    commands: Submission['commands'],
+    accounts: Submission['accounts'],
+  ): Promise<PostingResult> {
     const { merchantId } = context;
+    const keys = [...accounts.keys()].map((accountId) => ({ merchantId, accountId }));
+    const balances = await readBalances(this.database, keys, context.deadline);
     // What is answered was learnt from PostgreSQL: the cache is told first.
-    await this.guard.tell([...balances].map(([accountId, { version }]) => ({ merchantId, accountId, version })));
-    let newest = 0n;
-    for (const balance of balances.values()) if (balance.lastTransactionId > newest) newest = balance.lastTransactionId;
-    const book = {
-      account: (id: bigint) => accounts.get(id),
-      balance: (id: bigint) => balances.get(id),
-      parent: () => undefined,
-    };
-    const decision = decide(book, command, this.ids.next(newest));
+    await this.guard.tell(balances);
     const submission: Submission = {
       ...context,
       mode: 'single',
@@ -58,6 +59,10 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
       parents: new Map(),
       idempotency: undefined,
     };
-    return { result: resultOf(submission, decision), replayed: false };
+    const rows = { balances, keys: [], states: [], found: new Map() };
+    const [outcome] = finish(decideGroup([submission], rows, this.ids, this.ids.next())).outcomes;
+    if (outcome?.kind === 'failed') throw outcome.error;
+    if (outcome?.kind !== 'decided' || !outcome.decisions[0]) throw new Error('a dry run that was not decided');
+    return resultOf(submission, outcome.decisions[0]);
   }
 }

@@ -2,7 +2,6 @@ import type { Span } from '@opentelemetry/api';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { inSpan, startChild } from '#platform/tracing.js';
 import type { Account, Side } from './account.js';
 import type { AccountDirectory, AccountRef } from './account-directory.js';
 import type { Capture, Decision, EntryRequest, Post, Release, Reverse } from './command.js';
@@ -120,21 +119,11 @@ export class PostingDesk {
       idempotency: Idempotency | undefined;
     },
   ): Promise<{ submission: Submission; outcome: Outcome }> {
-    const [first] = request.commands;
-    const name = first?.kind === 'extended' ? first.extension.name : first?.kind;
-    const span = startChild(context.span, `ledger ${name ?? ''}`);
-    const submission: Submission = {
-      merchantId: context.merchantId,
-      deadline: context.deadline,
-      parents: new Map(),
-      ...request,
-      span,
-    };
-    return inSpan(span, async () => {
-      const outcome = await this.#writer.submit(submission);
-      if (span.isRecording()) tell(span, context.span, outcome);
-      return { submission, outcome };
-    });
+    const { merchantId, deadline, span } = context;
+    const submission: Submission = { merchantId, deadline, span, parents: new Map(), ...request };
+    const outcome = await this.#writer.submit(submission);
+    if (span.isRecording()) nameOn(span, outcome);
+    return { submission, outcome };
   }
 
   /** The reply to a request of one command. */
@@ -169,12 +158,10 @@ export class PostingDesk {
   }
 }
 
-/** With a transaction's id on the request's span and on its own, its trace is one search away. */
-function tell(own: Span, ofRequest: Span, outcome: Outcome): void {
-  own.setAttribute('counterfoil.outcome', summaryOf(outcome));
+/** With a transaction's id on its command's span, its trace is one search away. */
+function nameOn(span: Span, outcome: Outcome): void {
   const ids = transactionIdsOf(outcome);
-  if (ids.length === 0) return;
-  for (const span of [own, ofRequest]) span.setAttribute('counterfoil.transaction_id', ids);
+  if (ids.length > 0) span.setAttribute('counterfoil.transaction_id', ids);
 }
 
 function transactionIdsOf(outcome: Outcome): string[] {
@@ -184,14 +171,6 @@ function transactionIdsOf(outcome: Outcome): string[] {
     if (!decision.accepted) return [];
     return ('transaction' in decision ? [decision.transaction.id] : decision.transactionIds).map(String);
   });
-}
-
-/** For traces: `accepted`, `replayed`, a refusal's code, or how many of a batch were accepted. */
-function summaryOf(outcome: Outcome): string {
-  if (outcome.kind !== 'decided') return outcome.kind;
-  const [first] = outcome.decisions;
-  if (outcome.decisions.length === 1 && first) return first.accepted ? 'accepted' : first.code;
-  return `${outcome.decisions.filter((decision) => decision.accepted).length} of ${outcome.decisions.length} accepted`;
 }
 
 export function resultOf(submission: Submission, decision: Decision | Answered): PostingResult {

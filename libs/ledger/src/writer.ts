@@ -2,15 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { LedgerError } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
-import type { CommitHints } from '#outbox/commit-hints.js';
+import type { CommitHints } from '#outbox/hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
 import { spanTime } from '#platform/tracing.js';
 import { type BalanceGuard, type FencedGroup, NO_GUARD } from './balance-guard.js';
+import type { KeyedBalance } from './balance-store.js';
 import { decideGroup, type Failed, touchedBy } from './group.js';
 import type { GroupWrites } from './group-parameters.js';
 import { GroupSpans } from './group-spans.js';
-import { AmbiguousCommit, GroupConnection, type LockedBalance } from './group-store.js';
+import { AmbiguousCommit, GroupConnection } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
 import { finishInTurns } from './turns.js';
 
@@ -241,7 +242,7 @@ class Lane {
    * Publishes what changed, and tells the versions of what did not: a refusal or a replay learnt those from PostgreSQL and
    * is about to hand them on.
    */
-  async #tell(fenced: FencedGroup, locked: readonly LockedBalance[], changed: GroupWrites['balances']): Promise<void> {
+  async #tell(fenced: FencedGroup, locked: readonly KeyedBalance[], changed: GroupWrites['balances']): Promise<void> {
     const names = new Set(changed.map(({ merchantId, accountId }) => `${merchantId}:${accountId}`));
     const unchanged = locked.filter(({ merchantId, accountId }) => !names.has(`${merchantId}:${accountId}`));
     await Promise.all([
@@ -253,7 +254,7 @@ class Lane {
   async #transact(
     group: readonly Waiting[],
     { token, touched, fence, spans }: Attempt,
-  ): Promise<{ outcomes: Decided[]; locked: LockedBalance[]; writes: GroupWrites | undefined }> {
+  ): Promise<{ outcomes: Decided[]; locked: KeyedBalance[]; writes: GroupWrites | undefined }> {
     const deadline = Deadline.after(this.#options.groupTimeoutMs);
     const connection = await this.#connect();
     const locked = await spans.step('lock balances', () =>

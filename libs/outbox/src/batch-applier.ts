@@ -2,8 +2,8 @@ import { Deadline } from '#platform/deadline.js';
 import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
 import { type Consumer, type LoggedEvent, Unprocessable } from './consumer.js';
 import { parkEvent, parkedMerchants } from './dead-letter-store.js';
+import { readRange } from './event-log.js';
 import { HandlerCall } from './handler-call.js';
-import { readLog } from './log-store.js';
 import { isBefore, type Position } from './position.js';
 import { type Claim, ClaimLost, ConsumerPosition } from './position-store.js';
 import type { Reactions } from './reactions.js';
@@ -152,7 +152,7 @@ export class BatchApplier {
 
   /** The next events, and those of them whose stream does not wait. */
   async #read(client: TransactionClient, after: Position, { partition, upTo, limit }: Range, deadline: Deadline) {
-    const events = await readLog(client, { partition }, { after, upTo, limit });
+    const events = await readRange(client, { partition }, { after, upTo, limit });
     const end = events.length < limit ? upTo : (events.at(-1) as LoggedEvent);
     const due = events.length > 0 ? await enterUnparked(client, this.#consumer.name, events, deadline) : [];
     return { events, end, due };
@@ -167,7 +167,7 @@ export class BatchApplier {
   ): Promise<Page> {
     const deadline = this.#deadline();
     return this.#transaction(async (client) => {
-      const [event] = await readLog(client, { partition }, { after: claim.position, upTo, limit: 1 });
+      const [event] = await readRange(client, { partition }, { after: claim.position, upTo, limit: 1 });
       const end = event ?? upTo;
       await position.move(client, claim.position, end, false);
       if (!event) return { events: [], end };

@@ -92,6 +92,16 @@ const ownAndFloor = {
 const WHY_OWN = 'a reader could not tell what else the client had said of it';
 const WHY_FLOOR = `${WHY_OWN}, nor that an operator had posted it below a floor`;
 
+const webhookEndpoint = z.strictObject({ endpoint_id: id });
+
+const host = z.string().describe('Of its URL: the rest may hold what only its own receiver is to know.');
+
+const webhookEndpointCreated = webhookEndpoint.extend({
+  host,
+  event_types: z.array(z.string()).nullable().describe('Of the events that it is sent; null: all.'),
+  ordering: z.enum(['none', 'strict']),
+});
+
 const webhookEndpointDisabled = z.strictObject({
   endpoint_id: id,
   url: z.string(),
@@ -130,10 +140,29 @@ export const CATALOGUE = {
     'What remained of a hold was released, because its time was up.',
     expired,
   ).next(expired.extend(own), { why: WHY_OWN, upcast: (before) => ({ ...before, metadata: null }) }),
+  'webhook_endpoint.created': EventSchema.first(
+    'A URL was registered for webhooks. The endpoint itself is told what happens from then on.',
+    webhookEndpointCreated,
+  ),
+  'webhook_endpoint.secret_rotated': EventSchema.first(
+    'A new secret signs for a webhook endpoint, and earlier ones do beside it until their ends.',
+    webhookEndpoint,
+  ),
+  'webhook_endpoint.enabled': EventSchema.first(
+    'A webhook endpoint that was disabled is sent events again.',
+    webhookEndpoint,
+  ),
+  'webhook_endpoint.deleted': EventSchema.first(
+    'Nothing more is sent to a webhook endpoint, and its secrets are forgotten.',
+    webhookEndpoint,
+  ),
   'webhook_endpoint.disabled': EventSchema.first(
     'Nothing more is sent to a webhook endpoint until it is enabled.',
     webhookEndpointDisabled,
-  ),
+  ).next(webhookEndpointDisabled.omit({ url: true }).extend({ host }), {
+    why: 'receivers of one endpoint learnt the whole URL of another, and with it what may be its secret',
+    upcast: ({ url, ...before }) => ({ ...before, host: new URL(url).host }),
+  }),
 } as const;
 
 export type EventType = keyof typeof CATALOGUE;

@@ -9,13 +9,13 @@ import {
   findDeadLetter,
   listDeadLetters,
   merchantOfDeadLetter,
-} from './dead-letter-list.js';
-import { readEventAt } from './log-store.js';
+} from './dead-letter-store.js';
+import { readEventAt } from './event-log.js';
 
 /** A page of dead letters, of all merchants unless one is named, newest first. */
 export class ListDeadLettersQuery extends Query<DeadLetter[]> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     readonly page: { filter: DeadLetterFilter; beforeId: bigint | undefined; limit: number },
   ) {
     super();
@@ -26,8 +26,8 @@ export class ListDeadLettersQuery extends Query<DeadLetter[]> {
 export class ListDeadLettersHandler implements IQueryHandler<ListDeadLettersQuery> {
   constructor(private readonly database: Database) {}
 
-  execute({ bounds, page }: ListDeadLettersQuery): Promise<DeadLetter[]> {
-    return listDeadLetters(this.database, page, bounds.deadline);
+  execute({ context, page }: ListDeadLettersQuery): Promise<DeadLetter[]> {
+    return listDeadLetters(this.database, page, context.deadline);
   }
 }
 
@@ -39,7 +39,7 @@ export interface DeadLetterWithEvent extends DeadLetter {
 /** One dead letter with the event itself, as it was written. Throws `not_found`. */
 export class GetDeadLetterQuery extends Query<DeadLetterWithEvent> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     readonly id: bigint,
   ) {
     super();
@@ -50,7 +50,7 @@ export class GetDeadLetterQuery extends Query<DeadLetterWithEvent> {
 export class GetDeadLetterHandler implements IQueryHandler<GetDeadLetterQuery> {
   constructor(private readonly database: Database) {}
 
-  async execute({ bounds: { deadline }, id }: GetDeadLetterQuery): Promise<DeadLetterWithEvent> {
+  async execute({ context: { deadline }, id }: GetDeadLetterQuery): Promise<DeadLetterWithEvent> {
     const merchantId = await merchantOfDeadLetter(this.database, id, deadline);
     return this.database.transaction({ merchantIds: [merchantId] }, deadline, (client) =>
       letterWithEvent(client, merchantId, id),

@@ -4,8 +4,8 @@ import { type Answer, type Answering, IdempotentRequests } from '#platform/idemp
 import { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { type DeadLetterWithEvent, letterWithEvent } from './dead-letter.queries.js';
-import { decideDeadLetter, merchantOfDeadLetter } from './dead-letter-list.js';
 import type { DeadLetterStatus } from './dead-letter-store.js';
+import { decideDeadLetter, merchantOfDeadLetter } from './dead-letter-store.js';
 
 const STATUSES = {
   redrive: ['redriving', 'redriven'],
@@ -19,7 +19,7 @@ const STATUSES = {
  */
 export class DecideDeadLetterCommand extends Command<Answer> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     readonly id: bigint,
     readonly decision: { what: keyof typeof STATUSES; by: string; reason: string },
     readonly answering: Answering<DeadLetterWithEvent>,
@@ -35,11 +35,11 @@ export class DecideDeadLetterHandler implements ICommandHandler<DecideDeadLetter
     private readonly requests: IdempotentRequests,
   ) {}
 
-  async execute({ bounds, id, decision, answering }: DecideDeadLetterCommand): Promise<Answer> {
-    const merchantId = await merchantOfDeadLetter(this.database, id, bounds.deadline);
+  async execute({ context, id, decision, answering }: DecideDeadLetterCommand): Promise<Answer> {
+    const merchantId = await merchantOfDeadLetter(this.database, id, context.deadline);
     const { what, by, reason } = decision;
     const [ongoing, done] = STATUSES[what];
-    return this.requests.answer(merchantId, bounds, answering, async (client) => {
+    return this.requests.answer(merchantId, context, answering, async (client) => {
       await decideDeadLetter(client, { merchantId, id }, { status: ongoing, by, reason });
       const letter = await letterWithEvent(client, merchantId, id);
       if (letter.status === ongoing || letter.status === done) return letter;

@@ -1,19 +1,18 @@
+import type pg from 'pg';
 import type { Deadline } from '#platform/deadline.js';
-import type { Database } from '#platform/postgres.js';
+import type { Database, TransactionClient } from '#platform/postgres.js';
 import type { LoggedEvent } from './consumer.js';
-import { LOG_HORIZON, LOGGED_COLUMNS, type LoggedRow, loggedEvent } from './log-store.js';
 import type { Position } from './position.js';
 
-/** `<xid>-<seq>`: the id of the event that the position lies behind. */
-export function positionText({ xid, seq }: Position): string {
-  return `${xid}-${seq}`;
-}
+/** Of `events e`. */
+export const LOGGED_COLUMNS = 'e.merchant_id, e.xid, e.seq, e.type, e.version, e.occurred_at, e.trace_context, e.data';
 
-/** Of what `positionText` made. */
-export function parsePosition(text: string): Position {
-  const [xid = '', seq = ''] = text.split('-');
-  return { xid: BigInt(xid), seq: BigInt(seq) };
-}
+/**
+ * The place of the oldest transaction that is still open: it may yet commit events there, and a reader who had gone past would never
+ * see them. Below it nothing can appear any more; nor from an earlier epoch, whose server is gone. Asked once a statement, and as a
+ * value: a function within the condition might leak rows past row-level security, and the index would not be used.
+ */
+export const LOG_HORIZON = '(SELECT log_horizon())';
 
 /** Of every reader's WHERE clause, with the events as `e`. */
 const SETTLED = `e.xid < ${LOG_HORIZON}`;
@@ -35,6 +34,35 @@ SELECT k.merchant_id FROM unnest($1::bigint[], $2::xid8[], $3::bigint[]) AS k (m
    SELECT 1 FROM events e
     WHERE e.merchant_id = k.merchant_id AND (e.xid, e.seq) > (k.xid, k.seq) AND ${SETTLED}
     ORDER BY e.xid, e.seq LIMIT 1) AS news`;
+
+/** $1 partition, $2 $3 after, $4 $5 up to, $6 limit. In the scope `relay`. */
+const OF_PARTITION = {
+  name: 'log-of-partition',
+  text: `SELECT ${LOGGED_COLUMNS} FROM events e WHERE partition = $1 AND (xid, seq) > ($2::xid8, $3::bigint)
+    AND (xid, seq) <= ($4::xid8, $5::bigint) ORDER BY xid, seq LIMIT $6`,
+};
+/** $1 merchant, then as above. In the merchant's scope. */
+const OF_MERCHANT = {
+  name: 'log-of-merchant',
+  text: `SELECT ${LOGGED_COLUMNS} FROM events e WHERE merchant_id = $1 AND (xid, seq) > ($2::xid8, $3::bigint)
+    AND (xid, seq) <= ($4::xid8, $5::bigint) ORDER BY xid, seq LIMIT $6`,
+};
+
+const AT = {
+  name: 'log-at',
+  text: `SELECT ${LOGGED_COLUMNS} FROM events e WHERE merchant_id = $1 AND xid = $2::xid8 AND seq = $3`,
+};
+
+export interface LoggedRow extends pg.QueryResultRow {
+  merchant_id: bigint;
+  xid: bigint;
+  seq: bigint;
+  type: string;
+  version: number;
+  occurred_at: number;
+  trace_context: string | null;
+  data: string;
+}
 
 /** A merchant's events behind a position, oldest first. What is answered never changes, and nothing comes before it later. */
 export async function readLog(
@@ -74,4 +102,39 @@ export async function findNews(
     values: [merchantIds, places.map(({ xid }) => xid), places.map(({ seq }) => seq)],
   });
   return rows.map((row) => row.merchant_id);
+}
+
+/** Events after one place and up to another, which must lie below the snapshot's xmin, in the log's order. */
+export async function readRange(
+  client: TransactionClient,
+  of: { partition: number } | { merchantId: bigint },
+  { after, upTo, limit }: { after: Position; upTo: Position; limit: number },
+): Promise<LoggedEvent[]> {
+  const [query, key] = 'partition' in of ? [OF_PARTITION, of.partition] : [OF_MERCHANT, of.merchantId];
+  const values = [key, after.xid, after.seq, upTo.xid, upTo.seq, limit];
+  const { rows } = await client.query<LoggedRow>({ ...query, values });
+  return rows.map(loggedEvent);
+}
+
+/** In the merchant's scope. */
+export async function readEventAt(
+  client: TransactionClient,
+  merchantId: bigint,
+  { xid, seq }: Position,
+): Promise<LoggedEvent | undefined> {
+  const [row] = (await client.query<LoggedRow>({ ...AT, values: [merchantId, xid, seq] })).rows;
+  return row && loggedEvent(row);
+}
+
+export function loggedEvent(row: LoggedRow): LoggedEvent {
+  return {
+    merchantId: row.merchant_id,
+    xid: row.xid,
+    seq: row.seq,
+    type: row.type,
+    version: row.version,
+    occurredAtMs: row.occurred_at,
+    traceContext: row.trace_context ?? undefined,
+    data: row.data,
+  };
 }

@@ -3,8 +3,8 @@ import { LedgerError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
-import type { CommitHints } from './commit-hints.js';
 import { findNews } from './event-log.js';
+import type { CommitHints } from './hints.js';
 import { isBefore, type Position } from './position.js';
 
 export interface LogWatchOptions {

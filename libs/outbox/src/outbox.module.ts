@@ -5,9 +5,8 @@ import type { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
-import { CommitHints } from './commit-hints.js';
 import { DeadLettersModule } from './dead-letters.module.js';
-import { HintSender } from './hint.js';
+import { CommitHints, HintSender } from './hints.js';
 import { LogWatch } from './log-watch.js';
 import type { OutboxSettings } from './settings.js';
 

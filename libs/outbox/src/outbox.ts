@@ -10,7 +10,7 @@ import type { Consumer } from './consumer.js';
 import { ConsumerHost } from './consumer-host.js';
 import { ConsumerQueue } from './consumer-queue.js';
 import { HandlerProcess, type ProcessOptions } from './handler-process.js';
-import { HintReceiver } from './hint.js';
+import { HintReceiver } from './hints.js';
 import { HoldBack } from './hold-back.js';
 import type { Reactions } from './reactions.js';
 import { Relay, type RelayTarget } from './relay.js';

@@ -11,6 +11,17 @@ export function isBefore(one: Position, other: Position): boolean {
   return one.xid < other.xid || (one.xid === other.xid && one.seq < other.seq);
 }
 
+/** `<xid>-<seq>`: the id of the event that the position lies behind. */
+export function positionText({ xid, seq }: Position): string {
+  return `${xid}-${seq}`;
+}
+
+/** Of what `positionText` made. */
+export function parsePosition(text: string): Position {
+  const [xid = '', seq = ''] = text.split('-');
+  return { xid: BigInt(xid), seq: BigInt(seq) };
+}
+
 /** The log is divided by merchant; a partition is what one job of a consumer works on (events.partition). */
 export const PARTITIONS = 64;
 

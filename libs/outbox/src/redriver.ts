@@ -11,8 +11,8 @@ import {
   parkedPosition,
   settleLetter,
 } from './dead-letter-store.js';
+import { readEventAt, readRange } from './event-log.js';
 import { HandlerCall } from './handler-call.js';
-import { readEventAt, readLog } from './log-store.js';
 import type { Position } from './position.js';
 import { ClaimLost, type ConsumerPosition } from './position-store.js';
 import type { Reactions } from './reactions.js';
@@ -166,7 +166,7 @@ export class Redriver {
     const upTo = await position.hold(client);
     const after = await parkedPosition(client, merchantId, this.#consumer.name);
     if (!after) return undefined;
-    const events = await readLog(client, { merchantId }, { after, upTo, limit });
+    const events = await readRange(client, { merchantId }, { after, upTo, limit });
     return { after, upTo, events, hasAll: events.length < limit };
   }
 
@@ -214,6 +214,6 @@ export async function parkNext(
   const upTo = await position.hold(client);
   const before = await parkedPosition(client, merchantId, consumer.name);
   if (!before) return;
-  const [event] = await readLog(client, { merchantId }, { after: before, upTo, limit: 1 });
+  const [event] = await readRange(client, { merchantId }, { after: before, upTo, limit: 1 });
   if (event) await parkEvent(client, consumer, event, { id: letter.id, tries: 1, error: letter.error, before });
 }

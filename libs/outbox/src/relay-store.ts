@@ -1,6 +1,6 @@
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import { LOG_HORIZON } from './log-store.js';
+import { LOG_HORIZON } from './event-log.js';
 import type { Position, Stretch } from './position.js';
 
 /** Bounds one statement of the relay. */

@@ -4,6 +4,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { systemClock } from '#kernel/clock.js';
 import { LedgerError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { observedCqrs } from './buses.js';
 import { CursorCodec } from './cursor.js';
 import { IdempotentRequests } from './idempotency.js';
 import type { Logger } from './logging.js';
@@ -31,7 +32,7 @@ export interface PlatformOptions {
   service: string;
 }
 
-/** What both processes stand on: configuration, PostgreSQL, ids, cursors. Closes them after everything that uses them. */
+/** What both processes stand on: configuration, PostgreSQL, ids, cursors, the command and query buses. Closes them after everything that uses them. */
 @Global()
 @Module({})
 export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
@@ -46,6 +47,7 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
     return {
       module: PlatformModule,
       imports: [
+        observedCqrs(),
         TypeOrmModule.forRoot({
           type: 'postgres',
           url: config.databaseRuntimeUrl,

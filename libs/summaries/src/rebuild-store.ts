@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { LoggedEvent } from '#outbox/consumer.js';
-import { LOGGED_COLUMNS, type LoggedRow, loggedEvent } from '#outbox/log-store.js';
+import { LOGGED_COLUMNS, type LoggedRow, loggedEvent } from '#outbox/event-log.js';
 import type { Position } from '#outbox/position.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';

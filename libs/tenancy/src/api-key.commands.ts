@@ -20,7 +20,7 @@ export interface IssuedApiKey {
 /** Gives a merchant one more key. Throws `not_found` for an unknown merchant. */
 export class IssueApiKeyCommand extends Command<Answer> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     readonly merchantId: bigint,
     readonly answering: Answering<IssuedApiKey>,
   ) {
@@ -35,12 +35,12 @@ export class IssueApiKeyHandler implements ICommandHandler<IssueApiKeyCommand> {
     private readonly ids: SnowflakeGenerator,
   ) {}
 
-  execute({ bounds, merchantId, answering }: IssueApiKeyCommand): Promise<Answer> {
+  execute({ context, merchantId, answering }: IssueApiKeyCommand): Promise<Answer> {
     const secret = generateApiKey(merchantId);
     const id = this.ids.next();
     const createdAt = new Date(snowflakeTimeMs(id));
     const key = { merchantId, id, secretSha256: sha256(secret), hint: hintOf(secret), createdAt, revokedAt: null };
-    return this.requests.answer(merchantId, bounds, answering, async (client) => {
+    return this.requests.answer(merchantId, context, answering, async (client) => {
       const { rowCount } = await client.query({ text: 'SELECT FROM merchants WHERE id = $1', values: [merchantId] });
       if (rowCount === 0) throw notFound('merchant');
       await insertApiKey(client, merchantId, { id, secret });
@@ -52,7 +52,7 @@ export class IssueApiKeyHandler implements ICommandHandler<IssueApiKeyCommand> {
 /** Takes a key back, at once here and within API_KEY_CACHE_MS in every process. Twice is once. Throws `not_found`. */
 export class RevokeApiKeyCommand extends Command<void> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     readonly merchantId: bigint,
     readonly keyId: bigint,
   ) {
@@ -67,8 +67,8 @@ export class RevokeApiKeyHandler implements ICommandHandler<RevokeApiKeyCommand>
     private readonly authenticator: Authenticator,
   ) {}
 
-  async execute({ bounds, merchantId, keyId }: RevokeApiKeyCommand): Promise<void> {
-    await withEntities(this.source, { merchantIds: [merchantId] }, bounds.deadline, async (manager) => {
+  async execute({ context, merchantId, keyId }: RevokeApiKeyCommand): Promise<void> {
+    await withEntities(this.source, { merchantIds: [merchantId] }, context.deadline, async (manager) => {
       if (!(await manager.existsBy(ApiKey, { merchantId, id: keyId }))) throw notFound('API key');
       await manager.update(ApiKey, { merchantId, id: keyId, revokedAt: IsNull() }, { revokedAt: () => 'now()' });
     });
@@ -79,7 +79,7 @@ export class RevokeApiKeyHandler implements ICommandHandler<RevokeApiKeyCommand>
 /** A page of a merchant's keys, newest first, revoked ones included; without secrets. Throws `not_found`. */
 export class ListApiKeysQuery extends Query<ApiKey[]> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     readonly merchantId: bigint,
     /** Keys older than this one. */
     readonly before: bigint | undefined,
@@ -93,8 +93,8 @@ export class ListApiKeysQuery extends Query<ApiKey[]> {
 export class ListApiKeysHandler implements IQueryHandler<ListApiKeysQuery> {
   constructor(@InjectDataSource() private readonly source: DataSource) {}
 
-  async execute({ bounds, merchantId, before, limit }: ListApiKeysQuery): Promise<ApiKey[]> {
-    return withEntities(this.source, { merchantIds: [merchantId] }, bounds.deadline, async (manager) => {
+  async execute({ context, merchantId, before, limit }: ListApiKeysQuery): Promise<ApiKey[]> {
+    return withEntities(this.source, { merchantIds: [merchantId] }, context.deadline, async (manager) => {
       if (!(await manager.existsBy(Merchant, { id: merchantId }))) throw notFound('merchant');
       const query = manager
         .createQueryBuilder(ApiKey, 'k')

@@ -2,10 +2,11 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
 import { systemAccounts } from '#ledger/system-accounts.js';
+import { MerchantLog } from '#outbox/append.js';
 import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from '#platform/idempotency.js';
 import type { TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { inSpan, startChild, traceparentOf } from '#platform/tracing.js';
+import { traceparentOf } from '#platform/tracing.js';
 import { generateApiKey, hintOf, sha256 } from './api-key.js';
 import { TimeZones } from './time-zones.js';
 
@@ -30,7 +31,7 @@ export interface CreatedMerchant extends NewMerchant {
 /** Opens a merchant with its system accounts and its first API key: all of it or nothing. Throws `validation_failed`. */
 export class CreateMerchantCommand extends Command<Answer> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     readonly merchant: NewMerchant,
     readonly answering: Answering<CreatedMerchant>,
   ) {
@@ -53,20 +54,20 @@ export class CreateMerchantHandler implements ICommandHandler<CreateMerchantComm
     private readonly zones: TimeZones,
   ) {}
 
-  async execute({ bounds, merchant, answering }: CreateMerchantCommand): Promise<Answer> {
-    await this.zones.check(merchant.timeZone, bounds.deadline);
+  async execute({ context, merchant, answering }: CreateMerchantCommand): Promise<Answer> {
+    await this.zones.check(merchant.timeZone, context.deadline);
     const id = this.ids.next();
     const accounts = systemAccounts(merchant.currencies, () => this.ids.next());
     const apiKey = { id: this.ids.next(), secret: generateApiKey(id) };
-    const span = startChild(bounds.span, 'tenancy create merchant');
     const create = async (client: TransactionClient): Promise<CreatedMerchant> => {
+      const log = await MerchantLog.lock(client, id);
       await insertMerchant(client, id, merchant);
-      await insertAccounts(client, id, accounts, traceparentOf(bounds.span));
+      await insertAccounts(client, log, accounts, traceparentOf(context.span));
       await insertApiKey(client, id, apiKey);
       return { ...merchant, id, createdAtMs: snowflakeTimeMs(id), accounts, apiKey };
     };
     // A key of the merchant's own could not be found again: the next try would make another merchant.
-    return inSpan(span, () => this.requests.answer(id, bounds, answering, create, PLATFORM_TENANT));
+    return this.requests.answer(id, context, answering, create, PLATFORM_TENANT);
   }
 }
 

@@ -17,7 +17,7 @@ export interface MerchantView {
 /** One merchant, for the platform. Throws `not_found`. */
 export class GetMerchantQuery extends Query<MerchantView> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     readonly merchantId: bigint,
   ) {
     super();
@@ -28,8 +28,8 @@ export class GetMerchantQuery extends Query<MerchantView> {
 export class GetMerchantHandler implements IQueryHandler<GetMerchantQuery> {
   constructor(@InjectDataSource() private readonly source: DataSource) {}
 
-  async execute({ bounds, merchantId }: GetMerchantQuery): Promise<MerchantView> {
-    const [view] = await withEntities(this.source, 'platform', bounds.deadline, async (manager) =>
+  async execute({ context, merchantId }: GetMerchantQuery): Promise<MerchantView> {
+    const [view] = await withEntities(this.source, 'platform', context.deadline, async (manager) =>
       withZones(manager, await manager.findBy(Merchant, { id: merchantId })),
     );
     if (!view) throw notFound('merchant');
@@ -40,7 +40,7 @@ export class GetMerchantHandler implements IQueryHandler<GetMerchantQuery> {
 /** A page of all merchants, newest first. */
 export class ListMerchantsQuery extends Query<MerchantView[]> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     /** Merchants older than this one. */
     readonly before: bigint | undefined,
     readonly limit: number,
@@ -53,8 +53,8 @@ export class ListMerchantsQuery extends Query<MerchantView[]> {
 export class ListMerchantsHandler implements IQueryHandler<ListMerchantsQuery> {
   constructor(@InjectDataSource() private readonly source: DataSource) {}
 
-  async execute({ bounds, before, limit }: ListMerchantsQuery): Promise<MerchantView[]> {
-    return withEntities(this.source, 'platform', bounds.deadline, async (manager) => {
+  async execute({ context, before, limit }: ListMerchantsQuery): Promise<MerchantView[]> {
+    return withEntities(this.source, 'platform', context.deadline, async (manager) => {
       const query = manager.createQueryBuilder(Merchant, 'm');
       if (before !== undefined) query.where('m.id < :before', { before: String(before) });
       return withZones(manager, await query.orderBy('m.id', 'DESC').limit(limit).getMany());

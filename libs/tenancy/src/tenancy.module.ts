@@ -1,5 +1,4 @@
 import { Module } from '@nestjs/common';
-import { CqrsModule } from '@nestjs/cqrs';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
@@ -14,7 +13,7 @@ import { UpdateMerchantHandler } from './update-merchant.command.js';
 
 /** Merchants and their keys. Needs PlatformModule. */
 @Module({
-  imports: [CqrsModule, TypeOrmModule.forFeature([Merchant, ApiKey])],
+  imports: [TypeOrmModule.forFeature([Merchant, ApiKey])],
   providers: [
     CreateMerchantHandler,
     UpdateMerchantHandler,

@@ -23,7 +23,7 @@ export interface MerchantChanges {
 /** Renames a merchant at once, or moves it to another time zone from a day on that has not begun. Throws `not_found`, `validation_failed`. */
 export class UpdateMerchantCommand extends Command<void> {
   constructor(
-    readonly bounds: RequestBounds,
+    readonly context: RequestBounds,
     readonly merchantId: bigint,
     readonly changes: MerchantChanges,
   ) {
@@ -38,7 +38,7 @@ export class UpdateMerchantHandler implements ICommandHandler<UpdateMerchantComm
     private readonly zones: TimeZones,
   ) {}
 
-  async execute({ bounds: { deadline }, merchantId, changes }: UpdateMerchantCommand): Promise<void> {
+  async execute({ context: { deadline }, merchantId, changes }: UpdateMerchantCommand): Promise<void> {
     const { name, timeZone, timeZoneFrom } = changes;
     if (timeZone !== undefined) await this.zones.check(timeZone, deadline);
     // Before the transaction: it holds a connection, and a question to PostgreSQL needs another.

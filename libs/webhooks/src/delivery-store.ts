@@ -1,8 +1,8 @@
-import { currentVersion } from '#outbox/catalogue.js';
+import { MerchantLog, type NewEvent } from '#outbox/append.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import type { Ordering } from './endpoint.js';
+import type { DisabledReason, Ordering } from './endpoint-store.js';
 
 /** Bounds one statement of the sender. */
 const STATEMENT_DEADLINE_MS = 5_000;
@@ -91,8 +91,9 @@ const DUE = {
 /**
  * What came of a try: $1 merchant, $2 endpoint, $3 epoch, $4 delivery, $5 outcome (delivered, failed, or lapsed: not sent),
  * $6 status of the delivery, $7 tries, $8 milliseconds until the next try or null, $9 whether it answered 410,
- * $10 disable after milliseconds of failures, $11 lease in milliseconds, $12 to $16 the attempt, $17 traceparent.
- * All of it, the event of a disabled endpoint included, only while the epoch is the caller's: no row otherwise.
+ * $10 disable after milliseconds of failures, $11 lease in milliseconds, $12 to $16 the attempt, $17 whether it may disable the
+ * endpoint. All of it only while the epoch is the caller's: no row otherwise. And nothing but the reason, when the try would
+ * disable the endpoint and may not.
  */
 const RECORD = {
   name: 'webhooks-record',
@@ -100,15 +101,17 @@ const RECORD = {
 WITH judged AS (
   SELECT merchant_id, id, CASE $5::text WHEN 'delivered' THEN NULL WHEN 'failed' THEN coalesce(failing_since, now()) ELSE failing_since END AS since
     FROM webhook_endpoints WHERE merchant_id = $1 AND id = $2 AND lease_epoch = $3 AND status = 'enabled' FOR NO KEY UPDATE
+), reasoned AS (
+  SELECT *, CASE WHEN $5 <> 'failed' THEN NULL WHEN $9::boolean THEN 'gone'
+                 WHEN since <= now() - $10::bigint * interval '1 millisecond' THEN 'failing' END AS reason
+    FROM judged
 ), held AS (
   UPDATE webhook_endpoints e
      SET lease_expires_at = now() + CASE WHEN reason IS NULL THEN $11::int ELSE 0 END * interval '1 millisecond', failing_since = since,
          status = CASE WHEN reason IS NULL THEN 'enabled' ELSE 'disabled' END, disabled_reason = reason
-    FROM (SELECT *, CASE WHEN $5 <> 'failed' THEN NULL WHEN $9::boolean THEN 'gone'
-                         WHEN since <= now() - $10::bigint * interval '1 millisecond' THEN 'failing' END AS reason
-            FROM judged) j
-   WHERE e.merchant_id = j.merchant_id AND e.id = j.id
-  RETURNING e.merchant_id, e.id, e.url, e.status, e.disabled_reason, e.failing_since
+    FROM reasoned j
+   WHERE e.merchant_id = j.merchant_id AND e.id = j.id AND (reason IS NULL OR $17::boolean)
+  RETURNING e.id
 ), moved AS (
   UPDATE webhook_deliveries d
      SET status = $6, redelivery = d.redelivery AND $6 = 'due', tries = $7, attempts = d.attempts + 1,
@@ -119,14 +122,8 @@ WITH judged AS (
 ), logged AS (
   INSERT INTO webhook_attempts (merchant_id, delivery_id, attempt, at, status_code, error, duration_ms, response)
   SELECT $1, $4, attempts, $12, $13, $14, $15, $16 FROM moved
-), told AS (
-  INSERT INTO events (merchant_id, type, version, occurred_at, trace_context, data)
-  SELECT merchant_id, 'webhook_endpoint.disabled', ${currentVersion('webhook_endpoint.disabled')}, date_trunc('milliseconds', now()), $17,
-         json_build_object('endpoint_id', id::text, 'url', url, 'reason', disabled_reason,
-                           'failing_since', to_char(failing_since, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
-    FROM held WHERE status = 'disabled'
 )
-SELECT status = 'disabled' AS disabled FROM held`,
+SELECT reason, since, date_trunc('milliseconds', now()) AS at FROM reasoned`,
 };
 
 const RELEASE = {
@@ -218,41 +215,86 @@ export class DeliveryStore {
     return (await this.#database.read<DueRow>(scope, deadline(), { ...DUE, values })).map(deliveryOf);
   }
 
-  /** Records a try and renews the lease. Undefined, and nothing recorded, when the lease is somebody else's by now. */
+  /**
+   * Records a try and renews the lease. Undefined, and nothing recorded, when the lease is somebody else's by now. The event of an
+   * endpoint that is disabled needs the merchant's log, which those many tries that disable nothing are not to wait for.
+   */
   async record(
     lease: EndpointLease,
     delivery: DueDelivery,
-    { attempt, ...verdict }: Verdict,
+    verdict: Verdict,
     options: { leaseMs: number; disableAfterMs: number },
   ): Promise<{ disabled: boolean } | undefined> {
-    const values = [
-      lease.merchantId,
-      lease.endpointId,
-      lease.epoch,
-      delivery.id,
-      verdict.outcome,
-      verdict.status,
-      verdict.tries,
-      verdict.nextDelayMs ?? null,
-      verdict.gone,
-      options.disableAfterMs,
-      options.leaseMs,
-      new Date(attempt.atMs),
-      attempt.statusCode ?? null,
-      attempt.error ?? null,
-      attempt.durationMs,
-      attempt.response ?? null,
-      delivery.event?.traceContext ?? null,
-    ];
+    const values = recordValues(lease, delivery, verdict, options);
     const scope = { merchantIds: [lease.merchantId] };
-    const [recorded] = await this.#database.write<{ disabled: boolean }>(scope, deadline(), { ...RECORD, values });
-    return recorded;
+    const [recorded] = await this.#database.write<RecordRow>(scope, deadline(), {
+      ...RECORD,
+      values: [...values, false],
+    });
+    if (!recorded?.reason) return recorded && { disabled: false };
+    return this.#database.transaction(scope, deadline(), async (client) => {
+      const log = await MerchantLog.lock(client, lease.merchantId);
+      const [row] = (await client.query<RecordRow>({ ...RECORD, values: [...values, true] })).rows;
+      if (row?.reason) await log.append(disabledEvent(lease, row.reason, row, delivery));
+      return row && { disabled: row.reason !== null };
+    });
   }
 
   async release({ merchantId, endpointId, epoch }: EndpointLease): Promise<void> {
     const values = [merchantId, endpointId, epoch];
     await this.#database.write({ merchantIds: [merchantId] }, deadline(), { ...RELEASE, values });
   }
+}
+
+interface RecordRow extends Record<string, unknown> {
+  reason: DisabledReason | null;
+  since: number;
+  at: number;
+}
+
+function recordValues(
+  lease: EndpointLease,
+  delivery: DueDelivery,
+  { attempt, ...verdict }: Verdict,
+  options: { leaseMs: number; disableAfterMs: number },
+): unknown[] {
+  return [
+    lease.merchantId,
+    lease.endpointId,
+    lease.epoch,
+    delivery.id,
+    verdict.outcome,
+    verdict.status,
+    verdict.tries,
+    verdict.nextDelayMs ?? null,
+    verdict.gone,
+    options.disableAfterMs,
+    options.leaseMs,
+    new Date(attempt.atMs),
+    attempt.statusCode ?? null,
+    attempt.error ?? null,
+    attempt.durationMs,
+    attempt.response ?? null,
+  ];
+}
+
+function disabledEvent(
+  { endpointId, url }: EndpointLease,
+  reason: DisabledReason,
+  { since, at }: RecordRow,
+  { event }: DueDelivery,
+): NewEvent {
+  return {
+    type: 'webhook_endpoint.disabled',
+    data: {
+      endpoint_id: String(endpointId),
+      host: new URL(url).host,
+      reason,
+      failing_since: new Date(since).toISOString(),
+    },
+    occurredAtMs: at,
+    traceContext: event?.traceContext,
+  };
 }
 
 interface ClaimRow extends Record<string, unknown> {

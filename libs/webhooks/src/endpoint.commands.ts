@@ -1,23 +1,24 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid, LedgerError, notFound } from '#kernel/problem.js';
-import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { MerchantLog } from '#outbox/append.js';
 import type { EventType } from '#outbox/catalogue.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { traceparentOf } from '#platform/tracing.js';
+import { endpointOfDelivery, findDelivery, makeDueAgain, type WebhookDelivery } from './deliveries.js';
 import { DueHints } from './due-hints.js';
-import type { Ordering, WebhookDelivery, WebhookEndpoint } from './endpoint.js';
 import {
   deleteEndpoint,
   enableEndpoint,
-  endpointOfDelivery,
-  findDelivery,
   insertEndpoint,
   insertSecret,
   lockEndpoint,
-  makeDueAgain,
+  type Ordering,
   retireSecrets,
   signingSecrets,
+  type WebhookEndpoint,
 } from './endpoint-store.js';
 import { endpointUrl, UrlRefused, type UrlRules, urlRulesOf } from './endpoint-url.js';
 import type { WebhooksSettings } from './settings.js';
@@ -27,6 +28,11 @@ import { newKey, secretOf } from './signature.js';
 export interface EndpointWithSecret {
   endpoint: WebhookEndpoint;
   secret: string;
+}
+
+/** Of an event that a request causes, at the time of an id that was issued for it. */
+function toldBy({ span }: RequestContext, id: bigint): { occurredAtMs: number; traceContext: string | undefined } {
+  return { occurredAtMs: snowflakeTimeMs(id), traceContext: traceparentOf(span) };
 }
 
 /** Registers a URL for events from now on. Throws `validation_failed`. */
@@ -55,9 +61,21 @@ export class CreateWebhookEndpointHandler implements ICommandHandler<CreateWebho
     const [id, secretId, key] = [this.ids.next(), this.ids.next(), newKey()];
     const limit = settings.webhookEndpointsPerMerchant;
     return this.requests.answer(merchantId, context, answering, async (client) => {
+      const log = await MerchantLog.lock(client, merchantId);
       if (!(await insertEndpoint(client, merchantId, { ...endpoint, id, url }, limit)))
         throw invalid('url', `is one too many: a merchant has at most ${limit} endpoints`);
       await insertSecret(client, merchantId, { endpointId: id, id: secretId, key });
+      const { eventTypes, ordering } = endpoint;
+      await log.append({
+        type: 'webhook_endpoint.created',
+        data: {
+          endpoint_id: String(id),
+          host: new URL(url).host,
+          event_types: eventTypes && [...eventTypes],
+          ordering,
+        },
+        ...toldBy(context, id),
+      });
       return { endpoint: await lockEndpoint(client, merchantId, id), secret: secretOf(key) };
     });
   }
@@ -101,10 +119,13 @@ export class RotateWebhookSecretHandler implements ICommandHandler<RotateWebhook
     const { merchantId } = context;
     const [id, key] = [this.ids.next(), newKey()];
     return this.requests.answer(merchantId, context, answering, async (client) => {
+      const log = await MerchantLog.lock(client, merchantId);
       const endpoint = await lockEndpoint(client, merchantId, endpointId);
       refuseTooMany(await signingSecrets(client, merchantId, endpointId));
       await retireSecrets(client, merchantId, endpointId, overlapMs);
       await insertSecret(client, merchantId, { endpointId, id, key });
+      const data = { endpoint_id: String(endpointId) };
+      await log.append({ type: 'webhook_endpoint.secret_rotated', data, ...toldBy(context, id) });
       return { endpoint, secret: secretOf(key) };
     });
   }
@@ -129,11 +150,18 @@ export class DeleteWebhookEndpointCommand extends Command<void> {
 
 @CommandHandler(DeleteWebhookEndpointCommand)
 export class DeleteWebhookEndpointHandler implements ICommandHandler<DeleteWebhookEndpointCommand> {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly ids: SnowflakeGenerator,
+  ) {}
 
-  async execute({ context: { merchantId, deadline }, endpointId }: DeleteWebhookEndpointCommand): Promise<void> {
+  async execute({ context, endpointId }: DeleteWebhookEndpointCommand): Promise<void> {
+    const { merchantId, deadline } = context;
     await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+      const log = await MerchantLog.lock(client, merchantId);
       if (!(await deleteEndpoint(client, merchantId, endpointId))) throw notFound('webhook endpoint');
+      const data = { endpoint_id: String(endpointId) };
+      await log.append({ type: 'webhook_endpoint.deleted', data, ...toldBy(context, this.ids.next()) });
     });
   }
 }
@@ -157,13 +185,19 @@ export class EnableWebhookEndpointHandler implements ICommandHandler<EnableWebho
   constructor(
     private readonly requests: IdempotentRequests,
     private readonly hints: DueHints,
+    private readonly ids: SnowflakeGenerator,
   ) {}
 
   async execute({ context, endpointId, answering }: EnableWebhookEndpointCommand): Promise<Answer> {
     const { merchantId } = context;
     const answer = await this.requests.answer(merchantId, context, answering, async (client) => {
-      await lockEndpoint(client, merchantId, endpointId);
-      await enableEndpoint(client, merchantId, endpointId);
+      const log = await MerchantLog.lock(client, merchantId);
+      const { status } = await lockEndpoint(client, merchantId, endpointId);
+      if (status === 'disabled') {
+        await enableEndpoint(client, merchantId, endpointId);
+        const data = { endpoint_id: String(endpointId) };
+        await log.append({ type: 'webhook_endpoint.enabled', data, ...toldBy(context, this.ids.next()) });
+      }
       return lockEndpoint(client, merchantId, endpointId);
     });
     this.hints.send();

@@ -2,8 +2,8 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { WebhookDelivery, WebhookEndpoint } from './endpoint.js';
-import { getEndpoint, listDeliveries, listEndpoints } from './endpoint-store.js';
+import { listDeliveries, type WebhookDelivery } from './deliveries.js';
+import { getEndpoint, listEndpoints, type WebhookEndpoint } from './endpoint-store.js';
 
 /** Throws `not_found`. */
 export class GetWebhookEndpointQuery extends Query<WebhookEndpoint> {

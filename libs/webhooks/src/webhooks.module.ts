@@ -1,5 +1,4 @@
 import { Module } from '@nestjs/common';
-import { CqrsModule } from '@nestjs/cqrs';
 import { CONFIG } from '#platform/platform.module.js';
 import { DueHints } from './due-hints.js';
 import {
@@ -18,7 +17,6 @@ import type { WebhooksSettings } from './settings.js';
 
 /** Endpoints and their deliveries. Needs PlatformModule. What sends is the worker's (`webhooks-worker.module.ts`). */
 @Module({
-  imports: [CqrsModule],
   providers: [
     { provide: DueHints, useFactory: (config: WebhooksSettings) => new DueHints(config), inject: [CONFIG] },
     CreateWebhookEndpointHandler,

@@ -1,12 +1,13 @@
 import { Body, Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { Span } from '@opentelemetry/api';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { notFound } from '#kernel/problem.js';
 import { MoveTransactionCommand } from '#ledger/move-transaction.command.js';
 import { PostBatchCommand } from '#ledger/post-batch.command.js';
 import { PostTransactionCommand } from '#ledger/post-transaction.command.js';
-import type { PostingReply } from '#ledger/posting.js';
+import type { PostingReply, PostingResult } from '#ledger/posting.js';
 import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/transaction.queries.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -110,6 +111,7 @@ export class TransactionsController {
     );
     if (replayed) reply.header('Idempotent-Replayed', 'true');
     if (!Array.isArray(result)) return refuse(reply, result.refusal);
+    nameOn(context.span, result);
     return sendInTurns(reply, 'results', result, (item) => batchResultBody(context.merchantId, item));
   }
 
@@ -261,6 +263,14 @@ function answerWith(reply: FastifyReply, context: RequestContext, answer: Postin
   if (replayed) reply.header('Idempotent-Replayed', 'true');
   if ('refusal' in result) return refuse(reply, result.refusal);
   reply.status(isDryRun ? 200 : 201);
+  if (!isDryRun) nameOn(context.span, [result]);
   const body = transactionBody(context.merchantId, result.posting);
   return isDryRun ? { ...body, id: null, dry_run: true } : body;
+}
+
+/** With the ids of what it posted on the request's own span, its trace is found by them. */
+function nameOn(span: Span, results: readonly PostingResult[]): void {
+  if (!span.isRecording()) return;
+  const ids = results.flatMap((result) => ('posting' in result ? [String(result.posting.transaction.id)] : []));
+  if (ids.length > 0) span.setAttribute('counterfoil.transaction_id', ids);
 }

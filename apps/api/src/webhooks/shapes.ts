@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { CATALOGUE, type EventType } from '#outbox/catalogue.js';
-import type { WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
+import type { WebhookDelivery } from '#webhooks/deliveries.js';
+import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { time } from '../accounts/shapes.js';
 import { idOut, listOf, timestampOut } from '../schemas.js';
 

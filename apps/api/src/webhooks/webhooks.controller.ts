@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { cursorScope } from '#platform/cursor.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { WebhookDelivery } from '#webhooks/deliveries.js';
 import {
   CreateWebhookEndpointCommand,
   DeleteWebhookEndpointCommand,
@@ -13,12 +14,12 @@ import {
   RedeliverCommand,
   RotateWebhookSecretCommand,
 } from '#webhooks/endpoint.commands.js';
-import type { WebhookDelivery, WebhookEndpoint } from '#webhooks/endpoint.js';
 import {
   GetWebhookEndpointQuery,
   ListWebhookDeliveriesQuery,
   ListWebhookEndpointsQuery,
 } from '#webhooks/endpoint.queries.js';
+import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import type { Config } from '../../../config.js';
 import { Documented } from '../documented.js';
 import { answering, send } from '../idempotency.js';

@@ -1,0 +1,165 @@
+import { AccountDirectory } from '#ledger/account-directory.js';
+import { ChangeAccountStatusCommand, ChangeAccountStatusHandler } from '#ledger/account-status.command.js';
+import type { NewAccount } from '#ledger/account-store.js';
+import { CreateAccountCommand, CreateAccountHandler } from '#ledger/create-account.command.js';
+import type { EventType } from '#outbox/catalogue.js';
+import {
+  type CreatedMerchant,
+  CreateMerchantCommand,
+  CreateMerchantHandler,
+} from '#tenancy/create-merchant.command.js';
+import { TimeZones } from '#tenancy/time-zones.js';
+import { DeliveryStore } from '#webhooks/delivery-store.js';
+import {
+  DeleteWebhookEndpointCommand,
+  DeleteWebhookEndpointHandler,
+  EnableWebhookEndpointCommand,
+  EnableWebhookEndpointHandler,
+} from '#webhooks/endpoint.commands.js';
+import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
+import type { Bystander } from './bystander.js';
+import { postedId, transfer } from './ledger.js';
+import { until } from './until.js';
+import { asItIs, type TestWebhooks } from './webhooks.js';
+
+export interface Stage {
+  hooks: TestWebhooks;
+  bystander: Bystander;
+}
+
+/** Everything that is needed first is there; `act` commits events of one type and of no other, to the merchant's log. */
+interface Ready {
+  merchantId: bigint;
+  act: () => Promise<unknown>;
+}
+
+export interface Producer {
+  /** Where the merchant's lock is taken. */
+  file: string;
+  prepare: (stage: Stage) => Promise<Ready>;
+}
+
+const WRITER = 'libs/ledger/src/group-store.ts';
+const ENDPOINTS = 'libs/webhooks/src/endpoint.commands.ts';
+const URL = 'https://example.com/hooks';
+const HOUR_MS = 3_600_000;
+
+/** Of every type in the catalogue, whoever appends it. A type or a file without a line here fails. */
+export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
+  'account.created': [
+    { file: 'libs/ledger/src/create-account.command.ts', prepare: openingAccount },
+    { file: 'libs/tenancy/src/create-merchant.command.ts', prepare: openingMerchant },
+  ],
+  'account.closed': [{ file: WRITER, prepare: (stage) => changing(stage, 'close') }],
+  'account.reopened': [{ file: WRITER, prepare: (stage) => changing(stage, 'reopen') }],
+  'transaction.posted': [{ file: WRITER, prepare: (stage) => posting(stage, false) }],
+  'transaction.pending': [{ file: WRITER, prepare: (stage) => posting(stage, true) }],
+  'transaction.voided': [{ file: WRITER, prepare: (stage) => releasing(stage, 'void') }],
+  'transaction.expired': [{ file: WRITER, prepare: (stage) => releasing(stage, 'expire') }],
+  'webhook_endpoint.created': [{ file: ENDPOINTS, prepare: registering }],
+  'webhook_endpoint.secret_rotated': [{ file: ENDPOINTS, prepare: rotating }],
+  'webhook_endpoint.enabled': [{ file: ENDPOINTS, prepare: enabling }],
+  'webhook_endpoint.deleted': [{ file: ENDPOINTS, prepare: deleting }],
+  'webhook_endpoint.disabled': [{ file: 'libs/webhooks/src/delivery-store.ts', prepare: disabling }],
+};
+
+async function openingAccount({ hooks }: Stage): Promise<Ready> {
+  const merchantId = await hooks.ledger.createMerchant();
+  const account = { code: 'a', name: 'A', currency: 'EUR', normalSide: 'credit', minAvailable: null } as const;
+  const command = new CreateAccountCommand(hooks.context(merchantId), account, asItIs<NewAccount>());
+  return { merchantId, act: () => new CreateAccountHandler(hooks.requests, hooks.ids).execute(command) };
+}
+
+/** Its id is known beforehand, so that another process can append to its log as well. */
+async function openingMerchant({ hooks }: Stage): Promise<Ready> {
+  const merchantId = hooks.ids.next();
+  const issued = [merchantId];
+  const ids = { next: () => issued.shift() ?? hooks.ids.next() } as typeof hooks.ids;
+  const merchant = { name: 'M', timeZone: 'UTC', settlementCutoff: '00:00', currencies: ['EUR'] };
+  const command = new CreateMerchantCommand(hooks.context(merchantId), merchant, asItIs<CreatedMerchant>());
+  const handler = new CreateMerchantHandler(hooks.requests, ids, new TimeZones(hooks.database));
+  return { merchantId, act: () => handler.execute(command) };
+}
+
+async function changing({ hooks }: Stage, change: 'close' | 'reopen'): Promise<Ready> {
+  const { ledger, database } = hooks;
+  const merchantId = await ledger.createMerchant();
+  const account = await ledger.createAccount(merchantId, { code: 'a' });
+  const handler = new ChangeAccountStatusHandler(ledger.desk, new AccountDirectory(database));
+  const act = (to: 'close' | 'reopen') =>
+    handler.execute(new ChangeAccountStatusCommand(hooks.context(merchantId), account, to, undefined));
+  if (change === 'reopen') await act('close');
+  return { merchantId, act: () => act(change) };
+}
+
+async function posting({ hooks: { ledger } }: Stage, pending: boolean): Promise<Ready> {
+  const merchantId = await ledger.createMerchant();
+  const from = await ledger.createAccount(merchantId, { code: 'from' });
+  const to = await ledger.createAccount(merchantId, { code: 'to' });
+  const more = pending ? { pending, expiresAtMs: Date.now() + HOUR_MS } : {};
+  return { merchantId, act: async () => postedId(await ledger.post(merchantId, transfer(from, to, 1n, more))) };
+}
+
+async function releasing(stage: Stage, kind: 'void' | 'expire'): Promise<Ready> {
+  const { merchantId, act } = await posting(stage, true);
+  const parentId = (await act()) as bigint;
+  if (kind === 'expire') await makeDue(stage, parentId);
+  return { merchantId, act: async () => postedId(await stage.hooks.ledger.move(merchantId, { kind, parentId })) };
+}
+
+/** Nobody may ask for a hold whose time is over: this one's is moved by the owner of the tables. */
+async function makeDue({ bystander }: Stage, id: bigint): Promise<void> {
+  const atMs = Date.now();
+  await bystander.client.query(`UPDATE transactions SET expires_at = to_timestamp($1::float8 / 1000) WHERE id = $2`, [
+    atMs,
+    id,
+  ]);
+  await until('the hold is due', () => Date.now() > atMs);
+}
+
+async function registering({ hooks }: Stage): Promise<Ready> {
+  const merchantId = await hooks.ledger.createMerchant();
+  return { merchantId, act: () => hooks.endpoint(merchantId, URL) };
+}
+
+async function rotating({ hooks }: Stage): Promise<Ready> {
+  const merchantId = await hooks.ledger.createMerchant();
+  const { id } = await hooks.endpoint(merchantId, URL);
+  return { merchantId, act: () => hooks.rotate(merchantId, id, HOUR_MS) };
+}
+
+async function deleting({ hooks }: Stage): Promise<Ready> {
+  const merchantId = await hooks.ledger.createMerchant();
+  const { id } = await hooks.endpoint(merchantId, URL);
+  const command = new DeleteWebhookEndpointCommand(hooks.context(merchantId), id);
+  return { merchantId, act: () => new DeleteWebhookEndpointHandler(hooks.database, hooks.ids).execute(command) };
+}
+
+async function enabling(stage: Stage): Promise<Ready> {
+  const { hooks } = stage;
+  const { merchantId, endpointId, act } = await disabling(stage);
+  await act();
+  const command = new EnableWebhookEndpointCommand(hooks.context(merchantId), endpointId, asItIs<WebhookEndpoint>());
+  const handler = new EnableWebhookEndpointHandler(hooks.requests, hooks.hints, hooks.ids);
+  return { merchantId, act: () => handler.execute(command) };
+}
+
+/** By a receiver that answers 410. */
+async function disabling({ hooks }: Stage): Promise<Ready & { endpointId: bigint }> {
+  const { merchantId, endpointId } = await hooks.due(URL, 1);
+  const store = new DeliveryStore(hooks.database);
+  const [lease] = await store.claim([merchantId], { leaseMs: HOUR_MS, limit: 1 });
+  const [delivery] = lease ? await store.line(lease, 1) : [];
+  if (!lease || !delivery) throw new Error('nothing is due');
+  const attempt = { atMs: Date.now(), statusCode: 410, durationMs: 1 };
+  const verdict = {
+    outcome: 'failed',
+    status: 'failed',
+    tries: 1,
+    nextDelayMs: undefined,
+    gone: true,
+    attempt,
+  } as const;
+  const act = () => store.record(lease, delivery, verdict, { leaseMs: HOUR_MS, disableAfterMs: HOUR_MS });
+  return { merchantId, endpointId, act };
+}
