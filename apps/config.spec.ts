@@ -62,6 +62,16 @@ describe('readConfig', () => {
       right: { BALANCE_SWEEP_AFTER_MS: '6001' },
       said: 'BALANCE_SWEEP_AFTER_MS must be more than WRITER_GROUP_TIMEOUT_MS',
     },
+    {
+      given: { BODY_TIMEOUT_MS: '9999' },
+      right: { BODY_TIMEOUT_MS: '10000' },
+      said: 'HEADERS_TIMEOUT_MS must not be more than BODY_TIMEOUT_MS',
+    },
+    {
+      given: { SHUTDOWN_DELAY_MS: '201', SHUTDOWN_GRACE_MS: '200' },
+      right: { SHUTDOWN_DELAY_MS: '200' },
+      said: 'SHUTDOWN_DELAY_MS must not be more than SHUTDOWN_GRACE_MS',
+    },
   ])('holds settings against each other: $said', ({ given, right, said }) => {
     expect(() => readConfig({ DATABASE_URL, ...given })).toThrow(new RegExp(`\n  ${said}$`));
     expect(() => readConfig({ DATABASE_URL, ...given, ...right })).not.toThrow();

@@ -1,10 +1,12 @@
 import { integer, oneOf } from '#platform/config-fields.js';
-import { roomSettings } from '#platform/room-settings.js';
+import { atMost, roomSettings } from '#platform/room-settings.js';
+import { PLATFORM_SETTINGS } from '#platform/settings.js';
 
 const MIB = 1_048_576;
 
 export const API_SETTINGS = roomSettings({
   room: 'apps/api',
+  reads: [PLATFORM_SETTINGS],
   fields: {
     PORT: integer({ default: 3_000, min: 0, max: 65_535 }).describe(
       'Port of the API; 0 lets the system choose. When it is not set and 3000 is taken, `npm start` takes the next free one.',
@@ -67,4 +69,5 @@ export const API_SETTINGS = roomSettings({
       'How often a stream of events says that it is alive while there are none. Less than a proxy’s idle timeout.',
     ),
   },
+  checks: [atMost('HEADERS_TIMEOUT_MS', 'BODY_TIMEOUT_MS'), atMost('SHUTDOWN_DELAY_MS', 'SHUTDOWN_GRACE_MS')],
 });
