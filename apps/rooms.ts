@@ -1,8 +1,8 @@
 import type { Type } from '@nestjs/common';
 import { BALANCES } from '#balances/room.js';
 import { LEDGER } from '#ledger/room.js';
-import type { Consumer } from '#outbox/consumer.js';
-import type { Reactor } from '#outbox/reactor.js';
+import type { Consumer } from '#outbox/consumers/consumer.js';
+import type { Reactor } from '#outbox/consumers/reactor.js';
 import type { Room } from '#outbox/room.js';
 import { SUMMARIES } from '#summaries/room.js';
 import { TENANCY } from '#tenancy/room.js';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import pg from 'pg';
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import type { LoggedEvent } from '#outbox/consumer.js';
+import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
 import { connectionOptions, Database } from '#platform/postgres.js';

@@ -5,9 +5,9 @@ import { LedgerError } from '#kernel/problem.js';
 import { NO_GUARD } from '#ledger/balance-guard.js';
 import { type PostTransactionCommand, PostTransactionHandler } from '#ledger/post-transaction.command.js';
 import { purgeIdempotencyKeys } from '#ledger/purge.js';
-import type { EventOf } from '#outbox/catalogue.js';
-import { Reactions } from '#outbox/reactions.js';
-import type { Reaction, Reactor } from '#outbox/reactor.js';
+import { Reactions } from '#outbox/consumers/reactions.js';
+import type { Reaction, Reactor } from '#outbox/consumers/reactor.js';
+import type { EventOf } from '#outbox/log/catalogue.js';
 import { IdempotentRequests } from '#platform/idempotency.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { FEES } from './reactors/fees.js';
@@ -37,7 +37,7 @@ afterEach(async () => {
 });
 
 function commands(): Pick<CommandBus, 'execute'> {
-  const handler = new PostTransactionHandler(ledger.desk, ledger.database, ledger.ids, NO_GUARD);
+  const handler = new PostTransactionHandler(ledger.database, ledger.directory, ledger.writer, ledger.ids, NO_GUARD);
   const execute = (command: Command<unknown>) => handler.execute(command as PostTransactionCommand);
   return { execute } as Pick<CommandBus, 'execute'>;
 }

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readEvent } from '#outbox/catalogue.js';
+import { readEvent } from '#outbox/log/catalogue.js';
 import {
   CreateWebhookEndpointCommand,
   CreateWebhookEndpointHandler,

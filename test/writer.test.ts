@@ -191,9 +191,9 @@ describe('the group-commit writer', () => {
     const submit = async (size: number): Promise<void> => {
       const context = small.context(merchant);
       const requests = Array.from({ length: size }, () => transfer(from, to, 1n));
-      const { commands, accounts } = await small.desk.resolve(context, requests);
+      const { commands, accounts } = await small.directory.resolve(context, requests);
       const request = { mode: 'independent', commands, accounts, idempotency: undefined } as const;
-      const { outcome } = await small.desk.submit(context, request);
+      const { outcome } = await small.writer.post(context, request);
       if (outcome.kind !== 'decided') throw new Error(outcome.kind);
       for (const decision of outcome.decisions) if ('transaction' in decision) ids.push(decision.transaction.id);
     };

@@ -61,7 +61,7 @@ export const API_MUTANTS = [
     ['a merchant may act for another', 'if (caller.merchantId !== merchantId) throw', 'if (false) throw'],
   ]),
   inFile('libs/ledger/src/transaction.queries.ts', 'test/isolation.test.ts', [
-    ['a list by a foreign account is empty instead of unknown', 'if (accountId !== undefined &&', 'if (false &&'],
+    ['a list by a foreign account is empty instead of unknown', "if (!account) throw notFound('account');", ''],
   ]),
   inFile('libs/tenancy/src/authenticator.ts', 'test/isolation.test.ts', [
     ['keys are trusted for an hour', 'Math.max(1, options.cacheMs)', '3_600_000'],

@@ -1,9 +1,9 @@
 import type { Clock } from '#kernel/clock.js';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { MerchantLog } from '#outbox/append.js';
-import type { EventType } from '#outbox/catalogue.js';
-import type { LoggedEvent } from '#outbox/consumer.js';
-import { positionText } from '#outbox/position.js';
+import type { LoggedEvent } from '#outbox/consumers/consumer.js';
+import { MerchantLog } from '#outbox/log/append.js';
+import type { EventType } from '#outbox/log/catalogue.js';
+import { positionText } from '#outbox/log/position.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { createLogger } from '#platform/logging.js';

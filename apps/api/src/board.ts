@@ -4,7 +4,7 @@ import { FastifyAdapter } from '@bull-board/fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LedgerError } from '#kernel/problem.js';
-import { queueName } from '#outbox/consumer-queue.js';
+import { queueName } from '#outbox/consumers/consumer-queue.js';
 import type { Logger } from '#platform/logging.js';
 import { Queues } from '#platform/queues.js';
 import type { Authenticator } from '#tenancy/authenticator.js';

@@ -1,5 +1,5 @@
 import { Inject, Module } from '@nestjs/common';
-import type { RelayTarget } from '#outbox/relay.js';
+import type { RelayTarget } from '#outbox/relay/relay.js';
 import type { BringsRelayTargets } from '#outbox/room.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';

@@ -6,9 +6,10 @@ import { AccountDirectory } from './account-directory.js';
 import { ACCOUNT_STATUS, type StatusChange } from './account-status.js';
 import { refusalOf } from './group.js';
 import { extended } from './group-extension.js';
-import { keyReused, PostingDesk, type PostingReply } from './posting.js';
+import { keyReused, type PostingReply } from './posting.js';
 import type { Refusal } from './submission.js';
 import { isSystemAccount } from './system-accounts.js';
+import { Writer } from './writer.js';
 
 type StatusResult = 'changed' | { refusal: Refusal };
 export type StatusReply = PostingReply<StatusResult>;
@@ -28,7 +29,7 @@ export class ChangeAccountStatusCommand extends Command<StatusReply> {
 @CommandHandler(ChangeAccountStatusCommand)
 export class ChangeAccountStatusHandler implements ICommandHandler<ChangeAccountStatusCommand> {
   constructor(
-    private readonly desk: PostingDesk,
+    private readonly writer: Writer,
     private readonly directory: AccountDirectory,
   ) {}
 
@@ -39,7 +40,7 @@ export class ChangeAccountStatusHandler implements ICommandHandler<ChangeAccount
     if (change === 'close' && isSystemAccount(account)) {
       throw new LedgerError('invalid_transition', `Account ${account.code} is a system account, which never closes.`);
     }
-    const { submission, outcome } = await this.desk.submit(context, {
+    const { submission, outcome } = await this.writer.post(context, {
       mode: 'single',
       commands: [extended(ACCOUNT_STATUS, { kind: change, accountId })],
       accounts: new Map([[account.id, account]]),

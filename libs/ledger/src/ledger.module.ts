@@ -1,19 +1,16 @@
 import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { CommitHints } from '#outbox/hints.js';
+import { CommitHints } from '#outbox/log/hints.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
-import { Database } from '#platform/postgres.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
 import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
-import { AccountDirectory } from './account-directory.js';
 import { ChangeAccountStatusHandler } from './account-status.command.js';
 import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
 import { CreateAccountHandler } from './create-account.command.js';
 import { MoveTransactionHandler } from './move-transaction.command.js';
 import { PostBatchHandler } from './post-batch.command.js';
 import { PostTransactionHandler } from './post-transaction.command.js';
-import { PostingDesk } from './posting.js';
 import type { LedgerSettings } from './settings.js';
 import { GetTransactionsHandler, ListTransactionsHandler } from './transaction.queries.js';
 import { Writer } from './writer.js';
@@ -44,12 +41,6 @@ const HANDLERS = [
       useFactory: (config: LedgerSettings, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) =>
         new Writer(writerOptionsOf(config), ids, guard, hints),
       inject: [CONFIG, SnowflakeGenerator, BALANCE_GUARD, CommitHints],
-    },
-    {
-      provide: PostingDesk,
-      useFactory: (database: Database, directory: AccountDirectory, writer: Writer) =>
-        new PostingDesk(database, directory, writer),
-      inject: [Database, AccountDirectory, Writer],
     },
   ],
   exports: [Writer],

@@ -2,15 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { LedgerError } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
-import type { CommitHints } from '#outbox/hints.js';
+import type { CommitHints } from '#outbox/log/hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
 import { spanTime } from '#platform/tracing.js';
 import { type BalanceGuard, type FencedGroup, NO_GUARD } from './balance-guard.js';
 import type { KeyedBalance } from './balance-store.js';
 import { decideGroup, type Failed, touchedBy } from './group.js';
 import type { GroupWrites } from './group-parameters.js';
-import { GroupSpans } from './group-spans.js';
+import { GroupSpans, nameTransactions } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
 import { finishInTurns } from './turns.js';
@@ -92,6 +93,18 @@ export class Writer {
     } finally {
       this.#inFlight.delete(key);
     }
+  }
+
+  /** Submits a request's commands, and names what came of them on its span. */
+  async post(
+    context: RequestContext,
+    request: Omit<Submission, keyof RequestContext | 'parents'> & Partial<Pick<Submission, 'parents'>>,
+  ): Promise<{ submission: Submission; outcome: Outcome }> {
+    const { merchantId, deadline, span } = context;
+    const submission: Submission = { merchantId, deadline, span, parents: new Map(), ...request };
+    const outcome = await this.submit(submission);
+    if (span.isRecording()) nameTransactions(span, outcome);
+    return { submission, outcome };
   }
 
   /** Requests in all lanes that wait for their group, or for their balances to be told. */

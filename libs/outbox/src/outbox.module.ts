@@ -5,9 +5,9 @@ import type { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
-import { DeadLettersModule } from './dead-letters.module.js';
-import { CommitHints, HintSender } from './hints.js';
-import { LogWatch } from './log-watch.js';
+import { DeadLettersModule } from './dead-letters/dead-letters.module.js';
+import { CommitHints, HintSender } from './log/hints.js';
+import { LogWatch } from './log/log-watch.js';
 import type { OutboxSettings } from './settings.js';
 
 const HINT_SENDER = Symbol('HintSender');

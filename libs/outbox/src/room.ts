@@ -1,8 +1,8 @@
 import type { Type } from '@nestjs/common';
 import type { RoomSettings } from '#platform/room-settings.js';
-import type { Consumer } from './consumer.js';
-import type { Reactor } from './reactor.js';
-import type { RelayTarget } from './relay.js';
+import type { Consumer } from './consumers/consumer.js';
+import type { Reactor } from './consumers/reactor.js';
+import type { RelayTarget } from './relay/relay.js';
 
 /**
  * What a library brings to the processes of the service; `apps/rooms.ts` has one of each. Its modules may implement the hooks

@@ -1,5 +1,5 @@
 import type { OnApplicationShutdown } from '@nestjs/common';
-import { HintReceiver, HintSender } from '#outbox/hints.js';
+import { HintReceiver, HintSender } from '#outbox/log/hints.js';
 import type { Logger } from '#platform/logging.js';
 import type { WebhooksSettings } from './settings.js';
 

@@ -1,8 +1,8 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid, LedgerError, notFound } from '#kernel/problem.js';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
-import { MerchantLog } from '#outbox/append.js';
-import type { EventType } from '#outbox/catalogue.js';
+import { MerchantLog } from '#outbox/log/append.js';
+import type { EventType } from '#outbox/log/catalogue.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';

@@ -1,6 +1,6 @@
 import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { systemClock } from '#kernel/clock.js';
-import type { HintReceiver } from '#outbox/hints.js';
+import type { HintReceiver } from '#outbox/log/hints.js';
 import type { HearsApplied } from '#outbox/room.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';

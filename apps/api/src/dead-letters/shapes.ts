@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { DeadLetterWithEvent } from '#outbox/dead-letter.queries.js';
-import type { DeadLetter } from '#outbox/dead-letter-store.js';
+import type { DeadLetterWithEvent } from '#outbox/dead-letters/dead-letter.queries.js';
+import type { DeadLetter } from '#outbox/dead-letters/dead-letter-store.js';
 import { time } from '../accounts/shapes.js';
 import { idIn, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
 

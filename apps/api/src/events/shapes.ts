@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { CATALOGUE, type EventType, readEvent, UnknownEvent } from '#outbox/catalogue.js';
-import type { LoggedEvent } from '#outbox/consumer.js';
-import { positionText } from '#outbox/position.js';
+import type { LoggedEvent } from '#outbox/consumers/consumer.js';
+import { CATALOGUE, type EventType, readEvent, UnknownEvent } from '#outbox/log/catalogue.js';
+import { positionText } from '#outbox/log/position.js';
 import { time } from '../accounts/shapes.js';
 import { listQuery, timestampOut } from '../schemas.js';
 

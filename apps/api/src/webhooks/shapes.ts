@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { CATALOGUE, type EventType } from '#outbox/catalogue.js';
+import { CATALOGUE, type EventType } from '#outbox/log/catalogue.js';
 import type { WebhookDelivery } from '#webhooks/deliveries.js';
 import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { time } from '../accounts/shapes.js';

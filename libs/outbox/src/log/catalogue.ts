@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type LoggedEvent, Unprocessable } from './consumer.js';
+import { type LoggedEvent, Unprocessable } from '../consumers/consumer.js';
 import { EventSchema } from './event-schema.js';
 
 /**

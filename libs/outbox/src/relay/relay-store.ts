@@ -1,7 +1,7 @@
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import { LOG_HORIZON } from './event-log.js';
-import type { Position, Stretch } from './position.js';
+import { LOG_HORIZON } from '../log/event-log.js';
+import type { Position, Stretch } from '../log/position.js';
 
 /** Bounds one statement of the relay. */
 const STATEMENT_DEADLINE_MS = 5_000;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
-import { PARTITIONS } from './position.js';
+import { PARTITIONS } from '../log/position.js';
 
 /** An epoch that a crash of PostgreSQL forgot would be given out twice. */
 const ON_DISK = `SELECT set_config('synchronous_commit', 'on', true)`;

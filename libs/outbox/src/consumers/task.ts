@@ -1,9 +1,9 @@
 import type { Database } from '#platform/postgres.js';
+import type { DecidedLetter } from '../dead-letters/dead-letter-store.js';
+import { type CatchUp, Redriver } from '../dead-letters/redriver.js';
 import { type ApplierOptions, BatchApplier, type Run, type RunOutcome } from './batch-applier.js';
 import type { Consumer } from './consumer.js';
-import type { DecidedLetter } from './dead-letter-store.js';
 import type { Reactions } from './reactions.js';
-import { type CatchUp, Redriver } from './redriver.js';
 
 /** What is to be done for one consumer or reactor on one partition. */
 export type Task =

@@ -1,7 +1,7 @@
 import type { Command } from '@nestjs/cqrs';
 import type { Answer, Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { CatalogueEvent } from './catalogue.js';
+import type { CatalogueEvent } from '../log/catalogue.js';
 
 /**
  * What has commands executed because of an event: it moves money, or calls somebody outside. It runs in the worker, at least once

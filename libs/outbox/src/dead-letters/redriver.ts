@@ -1,7 +1,12 @@
 import { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
-import { type BatchApplier, describe } from './batch-applier.js';
-import type { Consumer, LoggedEvent } from './consumer.js';
+import { type BatchApplier, describe } from '../consumers/batch-applier.js';
+import type { Consumer, LoggedEvent } from '../consumers/consumer.js';
+import { HandlerCall } from '../consumers/handler-call.js';
+import { ClaimLost, type ConsumerPosition } from '../consumers/position-store.js';
+import type { Reactions } from '../consumers/reactions.js';
+import { readEventAt, readRange } from '../log/event-log.js';
+import type { Position } from '../log/position.js';
 import {
   type DecidedLetter,
   type FreeStream,
@@ -11,11 +16,6 @@ import {
   parkedPosition,
   settleLetter,
 } from './dead-letter-store.js';
-import { readEventAt, readRange } from './event-log.js';
-import { HandlerCall } from './handler-call.js';
-import type { Position } from './position.js';
-import { ClaimLost, type ConsumerPosition } from './position-store.js';
-import type { Reactions } from './reactions.js';
 
 export interface CatchUp extends FreeStream {
   /** Events of one transaction; 1 to find the one that fails. */

@@ -2,7 +2,8 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import { Database, type TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import type { LoggedEvent } from './consumer.js';
+import type { LoggedEvent } from '../consumers/consumer.js';
+import { readEventAt } from '../log/event-log.js';
 import {
   type DeadLetter,
   type DeadLetterFilter,
@@ -10,7 +11,6 @@ import {
   listDeadLetters,
   merchantOfDeadLetter,
 } from './dead-letter-store.js';
-import { readEventAt } from './event-log.js';
 
 /** A page of dead letters, of all merchants unless one is named, newest first. */
 export class ListDeadLettersQuery extends Query<DeadLetter[]> {

@@ -6,12 +6,12 @@ import type { Logger } from '#platform/logging.js';
 import type { Database, Scope, TransactionClient } from '#platform/postgres.js';
 import type { Queues } from '#platform/queues.js';
 import { remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { decidedLetters, type FreeStream, freeStreams, settleLetter } from '../dead-letters/dead-letter-store.js';
+import { parkNext } from '../dead-letters/redriver.js';
 import type { RunOutcome } from './batch-applier.js';
 import { type BatchJob, queueName, RETRIES, upToOf } from './consumer-queue.js';
-import { decidedLetters, type FreeStream, freeStreams, settleLetter } from './dead-letter-store.js';
 import { ProcessLost } from './handler-process.js';
 import { ConsumerPosition } from './position-store.js';
-import { parkNext } from './redriver.js';
 import type { Task, TaskRunner } from './task.js';
 
 /** Dead letters and streams seen to in one round. */

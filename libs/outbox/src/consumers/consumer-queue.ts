@@ -1,7 +1,7 @@
 import type { Job, Queue } from 'bullmq';
 import { inTime, type Queues } from '#platform/queues.js';
-import type { Stretch } from './position.js';
-import type { RelayTarget } from './relay.js';
+import type { Stretch } from '../log/position.js';
+import type { RelayTarget } from '../relay/relay.js';
 
 /** What a job says: where to, not what. Lost ones are made anew from PostgreSQL. */
 export interface BatchJob {

@@ -2,8 +2,8 @@ import type pg from 'pg';
 import { notFound } from '#kernel/problem.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
-import type { Consumer, LoggedEvent } from './consumer.js';
-import type { Position } from './position.js';
+import type { Consumer, LoggedEvent } from '../consumers/consumer.js';
+import type { Position } from '../log/position.js';
 
 export type DeadLetterStatus = 'parked' | 'redriving' | 'redriven' | 'discarding' | 'discarded';
 

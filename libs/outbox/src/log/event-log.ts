@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
-import type { LoggedEvent } from './consumer.js';
+import type { LoggedEvent } from '../consumers/consumer.js';
 import type { Position } from './position.js';
 
 /** Of `events e`. */

@@ -1,10 +1,10 @@
 import { Deadline } from '#platform/deadline.js';
 import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
+import { parkEvent, parkedMerchants } from '../dead-letters/dead-letter-store.js';
+import { readRange } from '../log/event-log.js';
+import { isBefore, type Position } from '../log/position.js';
 import { type Consumer, type LoggedEvent, Unprocessable } from './consumer.js';
-import { parkEvent, parkedMerchants } from './dead-letter-store.js';
-import { readRange } from './event-log.js';
 import { HandlerCall } from './handler-call.js';
-import { isBefore, type Position } from './position.js';
 import { type Claim, ClaimLost, ConsumerPosition } from './position-store.js';
 import type { Reactions } from './reactions.js';
 

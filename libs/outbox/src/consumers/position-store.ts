@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { TransactionClient } from '#platform/postgres.js';
-import type { Position } from './position.js';
+import type { Position } from '../log/position.js';
 
 /** Somebody else has taken the claim, after ours had run out: what we were about to commit is rolled back. */
 export class ClaimLost extends Error {

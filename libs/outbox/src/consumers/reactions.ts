@@ -4,7 +4,7 @@ import { LedgerError, type ProblemCode } from '#kernel/problem.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
-import { readEvent } from './catalogue.js';
+import { readEvent } from '../log/catalogue.js';
 import type { LoggedEvent } from './consumer.js';
 import type { HandlerCall } from './handler-call.js';
 import type { Reaction, Reactor, Reply } from './reactor.js';

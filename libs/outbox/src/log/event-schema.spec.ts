@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import type { LoggedEvent } from '../consumers/consumer.js';
 import { CATALOGUE, readEvent, UnknownEvent } from './catalogue.js';
-import type { LoggedEvent } from './consumer.js';
 import { EventSchema, shapeOf } from './event-schema.js';
 
 const SCHEMA = EventSchema.first('Something happened.', z.strictObject({ amount: z.number() }))

@@ -1,5 +1,5 @@
 import type { Logger } from '#platform/logging.js';
-import type { Stretch } from './position.js';
+import type { Stretch } from '../log/position.js';
 import type { RelayLease } from './relay-lease.js';
 import type { RelayStore } from './relay-store.js';
 
