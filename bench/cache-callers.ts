@@ -46,7 +46,7 @@ class CacheCaller {
     const open = protocol === 'ours' || protocol === 'no cache' ? openBalanceCache : openBaseline(protocol);
     if (config.redisUrl === undefined) throw new Error('REDIS_URL is not set');
     this.#cache = protocol === 'no cache' ? undefined : open(config.redisUrl, config, database);
-    this.#writer = new Writer(writerOptions(config.databaseRuntimeUrl), ids, this.#cache?.guard);
+    this.#writer = new Writer(writerOptions(config.databaseRuntimeUrl), ids, this.#cache?.fences);
   }
 
   /** One caller's postings. */

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type BalanceGuard, NO_GUARD } from '#ledger/balance-guard.js';
+import { type BalanceFences, NO_FENCES } from '#ledger/balance-fences.js';
 import { readBalances } from '#ledger/balance-store.js';
 import type { GroupWrites } from '#ledger/group-parameters.js';
 import { GroupConnection } from '#ledger/group-store.js';
@@ -221,8 +221,8 @@ describe('the group-commit writer', () => {
   test('answers that are held until their balances are told fill the lane, and leave it', async () => {
     const [from, to] = await pair();
     const telling = Promise.withResolvers<void>();
-    const strict: BalanceGuard = {
-      ...NO_GUARD,
+    const strict: BalanceFences = {
+      ...NO_FENCES,
       fence: async () => ({
         confirmed: true,
         publish: () => telling.promise,

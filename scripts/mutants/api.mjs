@@ -22,10 +22,10 @@ export const API_MUTANTS = [
     ['from is exclusive', 't.effective_at >= ${', 't.effective_at > ${'],
     ['to is inclusive', 't.effective_at < ${', 't.effective_at <= ${'],
   ]),
-  inFile('apps/api/src/transactions/shapes.ts', 'test/lists.test.ts', [
+  inFile('apps/api/src/transactions/schemas.ts', 'test/lists.test.ts', [
     ['a summary has its amount as a number', 'String(summary.amount)', 'Number(summary.amount)'],
   ]),
-  inFile('apps/api/src/transactions/shapes.ts', 'test/contract.test.ts', [
+  inFile('apps/api/src/transactions/schemas.ts', 'test/contract.test.ts', [
     ['created_at is when it was asked for', 'time(snowflakeTimeMs(transaction.id))', 'time(Date.now())'],
   ]),
   inFile('apps/api/src/idempotency.ts', 'test/replays.test.ts', [

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { AccountDirectory } from '#ledger/account-directory.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
-import type { BalanceGuard } from '#ledger/balance-guard.js';
+import type { BalanceFences } from '#ledger/balance-fences.js';
 import type { Capture, PostRequest, Release, Reverse } from '#ledger/command.js';
 import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
 import { type PostingReply, replyTo } from '#ledger/posting.js';
@@ -30,7 +30,7 @@ export class TestLedger {
     on: TestDatabase,
     options: Partial<WriterOptions> = {},
     clock: Clock = systemClock,
-    guard?: BalanceGuard,
+    fences?: BalanceFences,
   ): Promise<TestLedger> {
     const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 20_000, applicationName: 'test' });
     const lease = await PostgresWorkerLease.acquire(database, clock);
@@ -47,7 +47,7 @@ export class TestLedger {
         ...options,
       },
       ids,
-      guard,
+      fences,
     );
     return new TestLedger(database, ids, writer, new AccountDirectory(database), lease);
   }

@@ -3,7 +3,7 @@ import type { Config } from '#platform/config.js';
 import type { Database } from '#platform/postgres.js';
 import { CacheClient, type CacheState } from './cache-client.js';
 import { DatabaseReads } from './database-reads.js';
-import { CacheGuard } from './guard.js';
+import { CacheFences } from './fences.js';
 import { loadBalances } from './load-balances.js';
 import { BalanceReader } from './read-balance.js';
 import { Sweeper } from './sweeper.js';
@@ -14,7 +14,7 @@ export const BALANCE_CACHE = Symbol('BalanceCache');
 
 /** One process' share of the balance cache. */
 export interface BalanceCache {
-  readonly guard: CacheGuard;
+  readonly fences: CacheFences;
   readonly reader: BalanceReader;
   readonly sweeper: Sweeper;
   readonly databaseReads: DatabaseReads;
@@ -49,7 +49,7 @@ export function openBalanceCache(url: string, config: Config, database: Database
     },
   );
   return {
-    guard: new CacheGuard(client, untold, { ttlMs }),
+    fences: new CacheFences(client, untold, { ttlMs }),
     reader,
     sweeper,
     databaseReads: reads,

@@ -1,5 +1,5 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { LedgerError, notFound } from '#kernel/problem.js';
+import { notFound, ProblemError } from '#kernel/problem.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { AccountDirectory } from './account-directory.js';
@@ -38,7 +38,7 @@ export class ChangeAccountStatusHandler implements ICommandHandler<ChangeAccount
     const [account] = await this.directory.find(context.merchantId, [{ id: accountId }], context.deadline);
     if (!account) throw notFound('account');
     if (change === 'close' && isSystemAccount(account)) {
-      throw new LedgerError('invalid_transition', `Account ${account.code} is a system account, which never closes.`);
+      throw new ProblemError('invalid_transition', `Account ${account.code} is a system account, which never closes.`);
     }
     const { submission, outcome } = await this.writer.post(context, {
       mode: 'single',

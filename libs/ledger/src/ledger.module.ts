@@ -7,7 +7,7 @@ import { CONFIG } from '#platform/platform.module.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
 import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
 import { ChangeAccountStatusHandler } from './account-status.command.js';
-import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
+import { BALANCE_FENCES, type BalanceFences } from './balance-fences.js';
 import { CreateAccountHandler } from './create-account.command.js';
 import { MoveTransactionHandler } from './move-transaction.command.js';
 import { PostBatchHandler } from './post-batch.command.js';
@@ -30,7 +30,7 @@ const HANDLERS = [
 ];
 
 /**
- * The ledger's commands and queries. Needs PlatformModule and OutboxModule, and `AccountDirectory` and BALANCE_GUARD from a
+ * The ledger's commands and queries. Needs PlatformModule and OutboxModule, and `AccountDirectory` and BALANCE_FENCES from a
  * global module.
  */
 @Module({
@@ -38,9 +38,9 @@ const HANDLERS = [
     ...HANDLERS,
     {
       provide: Writer,
-      useFactory: (config: Config, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) =>
-        new Writer(writerOptionsOf(config), ids, guard, hints),
-      inject: [CONFIG, SnowflakeGenerator, BALANCE_GUARD, CommitHints],
+      useFactory: (config: Config, ids: SnowflakeGenerator, fences: BalanceFences, hints: CommitHints) =>
+        new Writer(writerOptionsOf(config), ids, fences, hints),
+      inject: [CONFIG, SnowflakeGenerator, BALANCE_FENCES, CommitHints],
     },
   ],
   exports: [Writer],

@@ -5,7 +5,7 @@ import type { Idempotency } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { AccountDirectory } from './account-directory.js';
-import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
+import { BALANCE_FENCES, type BalanceFences } from './balance-fences.js';
 import { readBalances } from './balance-store.js';
 import type { PostRequest } from './command.js';
 import { decideGroup } from './group.js';
@@ -32,7 +32,7 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
     readonly directory: AccountDirectory,
     private readonly writer: Writer,
     private readonly ids: SnowflakeGenerator,
-    @Inject(BALANCE_GUARD) private readonly guard: BalanceGuard,
+    @Inject(BALANCE_FENCES) private readonly fences: BalanceFences,
   ) {}
 
   async execute({ context, request, idempotency }: PostTransactionCommand): Promise<PostingReply> {
@@ -54,7 +54,7 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
     const keys = [...accounts.keys()].map((accountId) => ({ merchantId, accountId }));
     const balances = await readBalances(this.database, keys, context.deadline);
     // What is answered was learnt from PostgreSQL: the cache is told first.
-    await this.guard.tell(balances);
+    await this.fences.tell(balances);
     const submission: Submission = {
       ...context,
       mode: 'single',

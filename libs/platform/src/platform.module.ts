@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { systemClock } from '#kernel/clock.js';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { observedCqrs } from './buses.js';
 import type { Config } from './config.js';
@@ -122,7 +122,7 @@ async function acquireLease(database: Database): Promise<PostgresWorkerLease> {
     try {
       return await PostgresWorkerLease.acquire(database);
     } catch (error) {
-      if (attempt > CONNECT_RETRIES || !(error instanceof LedgerError)) throw error;
+      if (attempt > CONNECT_RETRIES || !(error instanceof ProblemError)) throw error;
       await sleep(CONNECT_RETRY_DELAY_MS);
     }
   }

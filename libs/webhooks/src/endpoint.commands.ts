@@ -1,5 +1,5 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { invalid, LedgerError, notFound } from '#kernel/problem.js';
+import { invalid, notFound, ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { MerchantLog } from '#outbox/log/append.js';
 import type { EventType } from '#outbox/log/catalogue.js';
@@ -135,7 +135,7 @@ function refuseTooMany({ signing, firstEndMs }: { signing: number; firstEndMs: n
   if (signing < MAX_SIGNING_SECRETS) return;
   const end = firstEndMs === null ? 'its end' : new Date(firstEndMs).toISOString();
   const detail = `${signing} secrets of the endpoint sign at present: rotate again after ${end}, when the oldest stops.`;
-  throw new LedgerError('invalid_transition', detail);
+  throw new ProblemError('invalid_transition', detail);
 }
 
 /** Sends nothing more to an endpoint and forgets its secrets. Throws `not_found`. */
@@ -229,7 +229,7 @@ export class RedeliverHandler implements ICommandHandler<RedeliverCommand> {
       const endpoint = await endpointOfDelivery(client, merchantId, deliveryId);
       if (!endpoint) throw notFound('webhook delivery');
       if (endpoint.status === 'disabled')
-        throw new LedgerError('invalid_transition', 'The endpoint is disabled: enable it first.');
+        throw new ProblemError('invalid_transition', 'The endpoint is disabled: enable it first.');
       await makeDueAgain(client, merchantId, endpoint.id, deliveryId);
       return findDelivery(client, merchantId, endpoint.id, deliveryId);
     });

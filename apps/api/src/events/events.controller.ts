@@ -1,7 +1,7 @@
 import { Controller, Get, Inject, Query, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { invalid, LedgerError } from '#kernel/problem.js';
+import { invalid, ProblemError } from '#kernel/problem.js';
 import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import { isForgotten, readLog } from '#outbox/log/event-log.js';
 import { LogWatch } from '#outbox/log/log-watch.js';
@@ -18,7 +18,7 @@ import { readPage } from '../page-read.js';
 import { CurrentContext } from '../request.js';
 import { Shutdown } from '../shutdown.js';
 import { eventStream } from './event-stream.js';
-import { eventBody, eventList, listEventsQuery } from './shapes.js';
+import { eventBody, eventList, listEventsQuery } from './schemas.js';
 
 /** Of the deadline of a request that waits, kept for reading what it waited for. */
 const READ_RESERVE_MS = 1_000;
@@ -93,7 +93,7 @@ export class EventsController {
     const signal = goneSignal(reply);
     try {
       while (await this.watch.wait(context.merchantId, after, { withinMs: patience.remainingMs, signal })) {
-        if (!(await isStillAdmitted(request))) throw new LedgerError('unauthorized', 'The API key has been revoked.');
+        if (!(await isStillAdmitted(request))) throw new ProblemError('unauthorized', 'The API key has been revoked.');
         const news = await read();
         if (news.rows.length > 0) return news;
       }

@@ -23,7 +23,7 @@ import {
 import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { Documented } from '../documented.js';
 import { answering, send } from '../idempotency.js';
-import { pageQuery } from '../merchants/shapes.js';
+import { pageQuery } from '../merchants/schemas.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
 import { noFields } from '../schemas.js';
@@ -36,7 +36,7 @@ import {
   webhookEndpoint,
   webhookEndpointBody,
   webhookEndpointList,
-} from './shapes.js';
+} from './schemas.js';
 
 @Controller('v1/webhook_endpoints')
 export class WebhookEndpointsController {

@@ -1,18 +1,18 @@
 import { type Clock, systemClock } from '#kernel/clock.js';
 import type { Balance } from '#ledger/account.js';
-import type { BalanceGuard, FencedGroup, GuardedAccount } from '#ledger/balance-guard.js';
+import type { BalanceFences, FencedAccount, FencedGroup } from '#ledger/balance-fences.js';
 import { finishInTurns, mapped } from '#ledger/turns.js';
 import { type CacheClient, CacheRefused, type ScriptCall } from './cache-client.js';
 import { cacheKey, encodeValue } from './cached-balance.js';
 import type { UntoldVersions } from './untold-versions.js';
 
-export interface CacheGuardOptions {
+export interface CacheFencesOptions {
   ttlMs: number;
   clock?: Clock;
 }
 
 /** Counts since the process began. */
-export interface GuardCounts {
+export interface FenceCounts {
   readonly groups: number;
   /** Groups whose fence was not confirmed. */
   readonly unfenced: number;
@@ -24,25 +24,25 @@ export interface GuardCounts {
 }
 
 /** Fence → commit → tell → acknowledge, for the groups of one process. */
-export class CacheGuard implements BalanceGuard {
+export class CacheFences implements BalanceFences {
   readonly #client: CacheClient;
   readonly #untold: UntoldVersions;
-  readonly #options: CacheGuardOptions;
+  readonly #options: CacheFencesOptions;
   readonly #clock: Clock;
   readonly #counts = { groups: 0, unfenced: 0, installed: 0, refused: 0, unconfirmed: 0 };
 
-  constructor(client: CacheClient, untold: UntoldVersions, options: CacheGuardOptions) {
+  constructor(client: CacheClient, untold: UntoldVersions, options: CacheFencesOptions) {
     this.#client = client;
     this.#untold = untold;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
   }
 
-  get counts(): GuardCounts {
+  get counts(): FenceCounts {
     return { ...this.#counts };
   }
 
-  async fence(accounts: readonly GuardedAccount[], token: bigint, deadlineMs: number): Promise<FencedGroup> {
+  async fence(accounts: readonly FencedAccount[], token: bigint, deadlineMs: number): Promise<FencedGroup> {
     this.#counts.groups += 1;
     const named = await inTurns(accounts, (account) => [cacheKey(account), account] as const);
     const distinct = [...new Map(named).values()];
@@ -69,9 +69,9 @@ export class CacheGuard implements BalanceGuard {
     };
   }
 
-  async tell(versions: readonly (GuardedAccount & { version: bigint })[]): Promise<void> {
+  async tell(versions: readonly (FencedAccount & { version: bigint })[]): Promise<void> {
     const { ttlMs } = this.#options;
-    const told = new Map<string, GuardedAccount & { version: bigint }>();
+    const told = new Map<string, FencedAccount & { version: bigint }>();
     for (const one of versions) {
       const before = told.get(cacheKey(one));
       if (!before || before.version < one.version) told.set(cacheKey(one), one);
@@ -86,9 +86,9 @@ export class CacheGuard implements BalanceGuard {
   }
 
   async #publish(
-    fenced: readonly GuardedAccount[],
+    fenced: readonly FencedAccount[],
     token: bigint,
-    values: readonly (GuardedAccount & { balance: Balance })[],
+    values: readonly (FencedAccount & { balance: Balance })[],
   ): Promise<void> {
     const { ttlMs } = this.#options;
     const asOfMs = this.#clock.now();
@@ -109,9 +109,9 @@ export class CacheGuard implements BalanceGuard {
    * the late fence. So nothing is installed: the versions are told, and the token is removed.
    */
   async #tellUnfenced(
-    fenced: readonly GuardedAccount[],
+    fenced: readonly FencedAccount[],
     token: bigint,
-    values: readonly (GuardedAccount & { balance: Balance })[],
+    values: readonly (FencedAccount & { balance: Balance })[],
   ): Promise<void> {
     const versions = values.map(({ merchantId, accountId, balance }) => ({
       merchantId,
@@ -122,7 +122,7 @@ export class CacheGuard implements BalanceGuard {
   }
 
   /** Not confirmed: the token stays until the sweep, or until one of the tries that follow. */
-  async #unfence(accounts: readonly GuardedAccount[], token: bigint): Promise<void> {
+  async #unfence(accounts: readonly FencedAccount[], token: bigint): Promise<void> {
     const calls = accounts.map(
       (account): ScriptCall => ({ script: 'unfence', account, args: [token, this.#options.ttlMs] }),
     );
@@ -130,7 +130,7 @@ export class CacheGuard implements BalanceGuard {
     for (const call of calls) this.#untold.add(call.account, 0n, [call]);
   }
 
-  async #tellAll(tellings: readonly { account: GuardedAccount; version: bigint; call: ScriptCall }[]): Promise<void> {
+  async #tellAll(tellings: readonly { account: FencedAccount; version: bigint; call: ScriptCall }[]): Promise<void> {
     const calls = tellings.map(({ call }) => call);
     if (await this.#confirmed(calls)) return;
     for (const { account, version, call } of tellings) this.#untold.add(account, version, [call]);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { DeadLetterWithEvent } from '#outbox/dead-letters/dead-letter.queries.js';
 import type { DeadLetter } from '#outbox/dead-letters/dead-letter-store.js';
-import { time } from '../accounts/shapes.js';
+import { time } from '../accounts/schemas.js';
 import { idIn, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
 
 const statusSchema = z.enum(['parked', 'redriving', 'redriven', 'discarding', 'discarded']);

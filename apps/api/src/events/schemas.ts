@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import { CATALOGUE, type EventType, readEvent, UnknownEvent } from '#outbox/log/catalogue.js';
 import { positionText } from '#outbox/log/position.js';
-import { time } from '../accounts/shapes.js';
+import { time } from '../accounts/schemas.js';
 import { listQuery, timestampOut } from '../schemas.js';
 
 const MAX_WAIT_MS = 300_000;

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { systemClock } from '#kernel/clock.js';
-import { invalid, LedgerError, problemDocument } from '#kernel/problem.js';
+import { invalid, ProblemError, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Facts, PostRequest, Refused } from '#ledger/command.js';
 import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/limits.js';
 import type { Posting, PostingResult } from '#ledger/posting.js';
 import { entryAmount, shownAmounts } from '#ledger/transaction.js';
 import type { TransactionSummary } from '#ledger/transaction-store.js';
-import { accountCodeIn, sideSchema, time, totalsBody } from '../accounts/shapes.js';
+import { accountCodeIn, sideSchema, time, totalsBody } from '../accounts/schemas.js';
 import { validated } from '../schema.pipe.js';
 import {
   amountIn,
@@ -271,7 +271,7 @@ export function ignoreFloorOf(body: { ignore_floor?: boolean } | undefined, byOp
   if (!body?.ignore_floor) return false;
   if (byOperator) return true;
   const message = 'is for an operator who acts for the merchant';
-  throw new LedgerError('forbidden', `ignore_floor: ${message}.`, {
+  throw new ProblemError('forbidden', `ignore_floor: ${message}.`, {
     errors: [{ path: 'ignore_floor', message }],
   });
 }
@@ -309,7 +309,7 @@ export function batchItemOf(item: unknown, byOperator: boolean): PostRequest | R
     if (body.dry_run !== undefined) throw invalid('dry_run', 'is not for batches');
     return postRequestOf(body, byOperator);
   } catch (error) {
-    if (!(error instanceof LedgerError)) throw error;
+    if (!(error instanceof ProblemError)) throw error;
     return { accepted: false, code: error.code, detail: error.message, errors: error.errors };
   }
 }

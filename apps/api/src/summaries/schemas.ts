@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Currentness, DailySummary } from '#summaries/summary-store.js';
-import { time } from '../accounts/shapes.js';
+import { time } from '../accounts/schemas.js';
 import {
   amountOut,
   currencyIn,
@@ -13,7 +13,7 @@ import {
   listQuery,
   timestampOut,
 } from '../schemas.js';
-import { typeIn } from '../transactions/shapes.js';
+import { typeIn } from '../transactions/schemas.js';
 
 const side = z.looseObject({
   count: z

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { CreatedMerchant } from '#tenancy/create-merchant.command.js';
 import type { ApiKey } from '#tenancy/merchant.entity.js';
 import type { MerchantView } from '#tenancy/merchant.queries.js';
-import { account, newAccountBody, time } from '../accounts/shapes.js';
+import { account, newAccountBody, time } from '../accounts/schemas.js';
 import { currencyIn, currencyOut, dayIn, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
 
 const MAX_CURRENCIES = 20;

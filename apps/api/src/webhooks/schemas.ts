@@ -3,7 +3,7 @@ import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { CATALOGUE, type EventType } from '#outbox/log/catalogue.js';
 import type { WebhookDelivery } from '#webhooks/deliveries.js';
 import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
-import { time } from '../accounts/shapes.js';
+import { time } from '../accounts/schemas.js';
 import { idOut, listOf, timestampOut } from '../schemas.js';
 
 const EVENT_TYPES = Object.keys(CATALOGUE) as [EventType, ...EventType[]];
