@@ -6,7 +6,7 @@ const ABOVE = {
   kernel: ['platform', 'outbox', 'ledger', ...CAPABILITIES],
   platform: ['outbox', 'ledger', ...CAPABILITIES],
   outbox: ['ledger', ...CAPABILITIES],
-  // The writer calls the balance cache through the BalanceGuard that ledger itself declares.
+  // The writer calls the balance cache through the BalanceFences that ledger itself declares.
   ledger: CAPABILITIES,
   // tenancy seeds system accounts and is otherwise nobody's; capabilities know the ledger, not each other.
   balances: beside('balances'),
@@ -36,7 +36,7 @@ export default {
       name: 'apps-stand-alone',
       severity: 'error',
       from: { path: '^apps/([^/]+)/' },
-      to: { path: '^apps/', pathNot: '^apps/($1/|rooms\\.ts$)' },
+      to: { path: '^apps/', pathNot: '^apps/($1/|(rooms|config)\\.ts$)' },
     },
     {
       name: 'kernel-is-pure',

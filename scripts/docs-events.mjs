@@ -10,7 +10,7 @@ compile();
 /** @param {string} name */
 const library = (name) => import(pathToFileURL(compiled(`libs/outbox/src/${name}.js`)).href);
 const [{ CATALOGUE }, { shapeOf }, { eventsPage }] = await Promise.all(
-  ['catalogue', 'event-schema', 'events-page'].map(library),
+  ['log/catalogue', 'log/event-schema', 'log/events-page'].map(library),
 );
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const golden = join(root, 'test', 'golden', 'events');

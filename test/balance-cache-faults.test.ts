@@ -80,7 +80,7 @@ describe('a Redis that is not well', () => {
     await other.cached(account);
     proxy.refuse();
     await cutOff.write(account, 58n);
-    const group = await cutOff.guard.fence([account], 59n, 1_000);
+    const group = await cutOff.fences.fence([account], 59n, 1_000);
     await group.abandon();
     proxy.accept();
     await until('nothing is untold', () => cutOff.untold.size === 0);
@@ -97,7 +97,7 @@ describe('a Redis that is not well', () => {
       deliver();
       cutClient(link);
     });
-    const group = await one.guard.fence([account], token, 1_000);
+    const group = await one.fences.fence([account], token, 1_000);
     expect(group.confirmed).toBe(false);
     await until('Redis has it all the same', async () => `f:${token}` in (await other.fields(account)));
     await until('the connection is back', () => one.client.state.connected);
@@ -116,7 +116,7 @@ describe('a Redis that is not well', () => {
     await one.cached(account);
     proxy.stall();
     const startedAt = performance.now();
-    const group = await one.guard.fence([account], 53n, 1_000);
+    const group = await one.fences.fence([account], 53n, 1_000);
     expect(performance.now() - startedAt).toBeLessThan(1_000);
     expect(group.confirmed).toBe(false);
     await group.abandon();
@@ -159,7 +159,7 @@ describe('a Redis that is not well', () => {
       }
       expect(one.client.state).toMatchObject({ breaker: 'closed' });
       expect(one.client.state.refusals).toBeGreaterThan(0);
-      expect(one.guard.counts.unfenced).toBe(24);
+      expect(one.fences.counts.unfenced).toBe(24);
     } finally {
       await admin.config('SET', 'maxmemory', '128mb');
     }
@@ -185,7 +185,7 @@ describe('a Redis that is not well', () => {
     const ttlMs = 400;
     const one = await open(proxy.url, { policy: 'strict', ttlMs });
     await one.cached(account);
-    const group = await one.guard.fence([account], 90n, 1_000);
+    const group = await one.fences.fence([account], 90n, 1_000);
     database.versions.set(cacheKey(account), 2n);
     proxy.refuse();
     const startedAt = performance.now();

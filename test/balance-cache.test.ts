@@ -100,7 +100,7 @@ describe('reads', () => {
   test('while a writer is at work the database answers, and the cache learns the version first', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    const group = await one.guard.fence([account], 21n, 1_000);
+    const group = await one.fences.fence([account], 21n, 1_000);
     database.versions.set(cacheKey(account), 2n);
     expect(await one.cached(account)).toMatchObject({ version: 2n, source: 'database' });
     group.leave();
@@ -157,11 +157,11 @@ describe('reads', () => {
   });
 });
 
-describe('the guard', () => {
+describe('the fences', () => {
   test('a group that rolled back leaves the value and no fence', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    const group = await one.guard.fence([account], 41n, 1_000);
+    const group = await one.fences.fence([account], 41n, 1_000);
     await group.abandon();
     expect(await one.cached(account)).toMatchObject({ version: 1n, source: 'cache' });
   });
@@ -169,7 +169,7 @@ describe('the guard', () => {
   test('accounts of the group that did not change are unfenced by the publish', async () => {
     const one = await open(redis.url);
     const other = { merchantId: 7n, accountId: account.accountId + 1_000_000n };
-    const group = await one.guard.fence([account, other, account], 42n, 1_000);
+    const group = await one.fences.fence([account, other, account], 42n, 1_000);
     await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
     const { hashes } = await one.client.hashes([cacheKey(account), cacheKey(other)]);
     expect(hashes[0]).toMatchObject({ ver: '2' });
@@ -180,7 +180,7 @@ describe('the guard', () => {
   test('an account that the group changed without a fence is told of all the same', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    const group = await one.guard.fence([], 44n, 1_000);
+    const group = await one.fences.fence([], 44n, 1_000);
     database.versions.set(cacheKey(account), 2n);
     await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
     expect(await one.cached(account)).toMatchObject({ version: 2n, source: 'database' });
@@ -188,7 +188,7 @@ describe('the guard', () => {
 
   test('a group ends once', async () => {
     const one = await open(redis.url);
-    const group = await one.guard.fence([account], 43n, 1_000);
+    const group = await one.fences.fence([account], 43n, 1_000);
     await group.abandon();
     await expect(group.publish([])).rejects.toThrow(/twice/);
   });
@@ -196,7 +196,7 @@ describe('the guard', () => {
   test('what a replay learnt is told before anybody hears of it', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    await one.guard.tell([
+    await one.fences.tell([
       { ...account, version: 3n },
       { ...account, version: 2n },
     ]);

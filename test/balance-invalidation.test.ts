@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, test } from 'vitest';
 import { type BalanceCache, openBalanceCache } from '#balances/balance-cache.js';
 import { BalanceInvalidation } from '#balances/invalidation.js';
-import { readConfig } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
+import { readConfig } from '../apps/config.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';

@@ -5,7 +5,7 @@ import { CacheClient } from '#balances/cache-client.js';
 import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
 import { verifyCache } from '#balances/checks.js';
 import { DatabaseReads } from '#balances/database-reads.js';
-import { CacheGuard } from '#balances/guard.js';
+import { CacheFences } from '#balances/fences.js';
 import { loadBalances } from '#balances/load-balances.js';
 import { BalanceMonitor } from '#balances/monitor.js';
 import { BalanceReader } from '#balances/read-balance.js';
@@ -26,7 +26,7 @@ let redis: PrivateRedis;
 let raw: Redis;
 let client: CacheClient;
 let untold: UntoldVersions;
-let guard: CacheGuard;
+let fences: CacheFences;
 let reader: BalanceReader;
 let merchantId: bigint;
 let account: AccountKey;
@@ -48,8 +48,8 @@ beforeAll(async () => {
   raw = new Redis(redis.url);
   await client.ready();
   untold = new UntoldVersions(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
-  guard = new CacheGuard(client, untold, { ttlMs: TTL });
-  ledger = await TestLedger.open(on, {}, systemClock, guard);
+  fences = new CacheFences(client, untold, { ttlMs: TTL });
+  ledger = await TestLedger.open(on, {}, systemClock, fences);
   const reads = new DatabaseReads((accounts, deadline) => loadBalances(ledger.database, accounts, deadline), {
     concurrency: 2,
     queue: 100,
@@ -274,7 +274,7 @@ describe('the monitor', () => {
   test('a heal that comes late spares a value that was published meanwhile, and a writer at work', async () => {
     const { ver = '', val = '' } = await raw.hgetall(cacheKey(account));
     const heal = () => client.call({ script: 'heal', account, args: [ver, val] });
-    const group = await guard.fence([account], ledger.ids.next(), 1_000);
+    const group = await fences.fence([account], ledger.ids.next(), 1_000);
     expect(await heal()).toBe(0);
     await group.abandon();
     await post();
@@ -301,7 +301,7 @@ describe('the monitor', () => {
   });
 
   test('counts what serves nothing as fenced and absent', async () => {
-    const group = await guard.fence([account], ledger.ids.next(), 1_000);
+    const group = await fences.fence([account], ledger.ids.next(), 1_000);
     await raw.del(cacheKey(other));
     const monitor = monitorOf();
     expect(await monitor.check([account, other])).toBe(0);

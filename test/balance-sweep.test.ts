@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { CacheClient } from '#balances/cache-client.js';
 import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
 import { DatabaseReads } from '#balances/database-reads.js';
-import { CacheGuard } from '#balances/guard.js';
+import { CacheFences } from '#balances/fences.js';
 import { loadBalances } from '#balances/load-balances.js';
 import { BalanceReader } from '#balances/read-balance.js';
 import { Sweeper } from '#balances/sweeper.js';
@@ -23,7 +23,7 @@ let ledger: TestLedger;
 let redis: PrivateRedis;
 let client: CacheClient;
 let untold: UntoldVersions;
-let guard: CacheGuard;
+let fences: CacheFences;
 let sweeper: Sweeper;
 let reader: BalanceReader;
 let reads: DatabaseReads;
@@ -37,7 +37,7 @@ beforeAll(async () => {
   client = new CacheClient({ url: redis.url, timeoutMs: 2_000 });
   await client.ready();
   untold = new UntoldVersions(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
-  guard = new CacheGuard(client, untold, { ttlMs: TTL });
+  fences = new CacheFences(client, untold, { ttlMs: TTL });
   sweeper = new Sweeper(client, ledger.database, { ttlMs: TTL, sweepAfterMs: 0 });
   reads = new DatabaseReads((accounts, deadline) => loadBalances(ledger.database, accounts, deadline), {
     concurrency: 2,
@@ -70,7 +70,7 @@ const fate = (token: bigint) => sweeper.sweep(String(token), [account]);
 /** Fenced by a writer that is never heard of again. */
 async function fenceAndDie(): Promise<bigint> {
   const token = ledger.ids.next();
-  (await guard.fence([account], token, 1_000)).leave();
+  (await fences.fence([account], token, 1_000)).leave();
   return token;
 }
 
@@ -160,12 +160,12 @@ describe('a sweep', () => {
   });
 });
 
-describe('the guard around real postings', () => {
+describe('the fences around real postings', () => {
   test('after each acknowledged write every reader is served that version, most of them from the cache', async () => {
     await Promise.all([read(), read()]);
     for (let round = 1n; round <= 20n; round += 1n) {
       const token = ledger.ids.next();
-      const group = await guard.fence([account, other], token, 1_000);
+      const group = await fences.fence([account, other], token, 1_000);
       await ledger.post(merchantId, transfer(account.accountId, other.accountId, 1n));
       const balances = await loadBalances(ledger.database, [account, other], Deadline.after(5_000));
       await group.publish(

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import { ConsumerQueue, queueName } from '#outbox/consumer-queue.js';
+import { ConsumerQueue, queueName } from '#outbox/consumers/consumer-queue.js';
 import { Queues } from '#platform/queues.js';
 import { consumersOf, ROOMS, reactorsOf } from '../apps/rooms.js';
 import { type Answer, OPERATOR_KEY, TestApi } from './support/api.js';

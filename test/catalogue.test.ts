@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { CATALOGUE, type EventType, readEvent } from '#outbox/catalogue.js';
-import { type EventSchema, shapeOf } from '#outbox/event-schema.js';
-import { eventsPage } from '#outbox/events-page.js';
+import { CATALOGUE, type EventType, readEvent } from '#outbox/log/catalogue.js';
+import { type EventSchema, shapeOf } from '#outbox/log/event-schema.js';
+import { eventsPage } from '#outbox/log/events-page.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const GOLDEN = join(ROOT, 'test/golden/events');

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { BEGINNING } from '#outbox/position.js';
-import { ClaimLost, ConsumerPosition } from '#outbox/position-store.js';
-import { RelayStore } from '#outbox/relay-store.js';
+import { ClaimLost, ConsumerPosition } from '#outbox/consumers/position-store.js';
+import { BEGINNING } from '#outbox/log/position.js';
+import { RelayStore } from '#outbox/relay/relay-store.js';
 import { Deadline } from '#platform/deadline.js';
 import type { TransactionClient } from '#platform/postgres.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';

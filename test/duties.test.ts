@@ -40,7 +40,7 @@ describe('duties', () => {
   afterEach(() => expectVerified(on));
 
   const expiryOf = (ledger: TestLedger): DueWork => {
-    const handler = new MoveTransactionHandler(ledger.desk);
+    const handler = new MoveTransactionHandler(ledger.database, ledger.directory, ledger.writer);
     const commands = {
       execute: (command: MoveTransactionCommand) => handler.execute(command),
     } as unknown as CommandBus;

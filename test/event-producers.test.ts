@@ -2,8 +2,8 @@ import { globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MerchantLog } from '#outbox/append.js';
-import { CATALOGUE, type EventType } from '#outbox/catalogue.js';
+import { MerchantLog } from '#outbox/log/append.js';
+import { CATALOGUE, type EventType } from '#outbox/log/catalogue.js';
 import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
@@ -22,7 +22,7 @@ const sourcesWith = (pattern: RegExp): string[] =>
 
 const TYPES = Object.keys(PRODUCERS) as EventType[];
 const ROWS = TYPES.flatMap((type) => PRODUCERS[type].map((producer) => ({ type, ...producer })));
-const DOOR = 'libs/outbox/src/append.ts';
+const DOOR = 'libs/outbox/src/log/append.ts';
 
 test('there is one INSERT INTO events', () => {
   expect(SOURCES.length).toBeGreaterThan(200);

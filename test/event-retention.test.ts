@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { forgetEvents } from '#outbox/retention.js';
+import { forgetEvents } from '#outbox/log/retention.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import { rebuildDailySummaries } from '#summaries/rebuild.js';
 import { TestOutbox } from './outbox/test-outbox.js';

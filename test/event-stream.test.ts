@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { LogWatch } from '#outbox/log-watch.js';
+import { LogWatch } from '#outbox/log/log-watch.js';
 import { type Json, type Merchant, TestApi, transfer } from './support/api.js';
 import { EventSource } from './support/event-source.js';
 import { until } from './support/until.js';

@@ -47,7 +47,7 @@ describe('an extension of commit groups', () => {
   ) => {
     const idempotency = key === 'none' ? undefined : { key, requestSha256: Buffer.alloc(32, 1) };
     const request = { mode, commands, accounts, idempotency };
-    return (await ledger.desk.submit(ledger.context(merchant), request)).outcome;
+    return (await ledger.writer.post(ledger.context(merchant), request)).outcome;
   };
 
   /** Commits all of them in one group, in this order. */

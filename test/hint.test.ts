@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, onTestFinished, test } from 'vitest';
-import { HintReceiver, HintSender } from '#outbox/hints.js';
+import { HintReceiver, HintSender } from '#outbox/log/hints.js';
 import { createLogger } from '#platform/logging.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
 import { until } from './support/until.js';

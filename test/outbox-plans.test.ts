@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readRange } from '#outbox/event-log.js';
-import { RelayStore } from '#outbox/relay-store.js';
+import { readRange } from '#outbox/log/event-log.js';
+import { RelayStore } from '#outbox/relay/relay-store.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { appendEvents } from '../bench/bulk-events.js';

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { HoldBack } from '#outbox/hold-back.js';
+import { HoldBack } from '#outbox/relay/hold-back.js';
 import { createLogger } from '#platform/logging.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';

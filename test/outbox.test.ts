@@ -1,9 +1,9 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import type { Stretch } from '#outbox/position.js';
-import { Relay, type RelayTarget } from '#outbox/relay.js';
-import { RelayLease } from '#outbox/relay-lease.js';
-import { RelayStore } from '#outbox/relay-store.js';
+import type { Stretch } from '#outbox/log/position.js';
+import { Relay, type RelayTarget } from '#outbox/relay/relay.js';
+import { RelayLease } from '#outbox/relay/relay-lease.js';
+import { RelayStore } from '#outbox/relay/relay-store.js';
 import { createLogger } from '#platform/logging.js';
 import { merchantTransaction } from './outbox/merchant-transaction.js';
 import { RECORDS } from './outbox/recorder.js';

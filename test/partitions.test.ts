@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { PARTITIONS } from '#outbox/position.js';
+import { PARTITIONS } from '#outbox/log/position.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 
 let on: TestDatabase;

@@ -1,8 +1,8 @@
 import { createServer } from 'node:net';
 import { Module } from '@nestjs/common';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Stretch } from '#outbox/position.js';
-import type { RelayTarget } from '#outbox/relay.js';
+import type { Stretch } from '#outbox/log/position.js';
+import type { RelayTarget } from '#outbox/relay/relay.js';
 import type { BringsRelayTargets, HearsApplied, Room } from '#outbox/room.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Metrics } from '#platform/metrics.js';

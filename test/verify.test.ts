@@ -57,7 +57,7 @@ async function writeBook(on: TestDatabase): Promise<void> {
     const closed = await ledger.createAccount(merchant, { code: 'closed' });
     const account = { id: closed, code: 'closed', currency: 'EUR', normalSide: 'credit', minAvailable: null } as const;
     const commands = [extended(ACCOUNT_STATUS, { kind: 'close' as const, accountId: closed })];
-    await ledger.desk.submit(ledger.context(merchant), {
+    await ledger.writer.post(ledger.context(merchant), {
       mode: 'single',
       commands,
       accounts: new Map([[closed, account]]),

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
-import { HintReceiver } from '#outbox/hints.js';
+import { HintReceiver } from '#outbox/log/hints.js';
 import { createLogger } from '#platform/logging.js';
 import { type Answer, type Json, type Merchant, TestApi } from './support/api.js';
 import { Contract } from './support/contract.js';

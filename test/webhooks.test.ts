@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { CATALOGUE } from '#outbox/catalogue.js';
+import { CATALOGUE } from '#outbox/log/catalogue.js';
 import {
   EnableWebhookEndpointCommand,
   EnableWebhookEndpointHandler,

@@ -41,11 +41,13 @@ async function traced(request = transfer(...accounts, 1n)): Promise<ReadableSpan
     { method: 'POST', route: '/test', path: '/test', startedMs: performance.now() },
     undefined,
   );
-  const { commands, accounts: touched } = await ledger.desk.resolve({ ...ledger.context(merchant), span }, [request]);
+  const { commands, accounts: touched } = await ledger.directory.resolve({ ...ledger.context(merchant), span }, [
+    request,
+  ]);
   const context = { merchantId: merchant, deadline: Deadline.after(60_000), span };
   const idempotency = { key: crypto.randomUUID(), requestSha256: Buffer.alloc(32) };
-  await ledger.desk
-    .submit(context, { mode: 'single', commands, accounts: touched, idempotency })
+  await ledger.writer
+    .post(context, { mode: 'single', commands, accounts: touched, idempotency })
     .catch(() => undefined)
     .finally(() => endSpan(span));
   const { traceId } = span.spanContext();

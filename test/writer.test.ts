@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type BalanceGuard, NO_GUARD } from '#ledger/balance-guard.js';
+import { type BalanceFences, NO_FENCES } from '#ledger/balance-fences.js';
 import { readBalances } from '#ledger/balance-store.js';
 import type { GroupWrites } from '#ledger/group-parameters.js';
 import { GroupConnection } from '#ledger/group-store.js';
@@ -191,9 +191,9 @@ describe('the group-commit writer', () => {
     const submit = async (size: number): Promise<void> => {
       const context = small.context(merchant);
       const requests = Array.from({ length: size }, () => transfer(from, to, 1n));
-      const { commands, accounts } = await small.desk.resolve(context, requests);
+      const { commands, accounts } = await small.directory.resolve(context, requests);
       const request = { mode: 'independent', commands, accounts, idempotency: undefined } as const;
-      const { outcome } = await small.desk.submit(context, request);
+      const { outcome } = await small.writer.post(context, request);
       if (outcome.kind !== 'decided') throw new Error(outcome.kind);
       for (const decision of outcome.decisions) if ('transaction' in decision) ids.push(decision.transaction.id);
     };
@@ -221,8 +221,8 @@ describe('the group-commit writer', () => {
   test('answers that are held until their balances are told fill the lane, and leave it', async () => {
     const [from, to] = await pair();
     const telling = Promise.withResolvers<void>();
-    const strict: BalanceGuard = {
-      ...NO_GUARD,
+    const strict: BalanceFences = {
+      ...NO_FENCES,
       fence: async () => ({
         confirmed: true,
         publish: () => telling.promise,

@@ -22,10 +22,10 @@ export const API_MUTANTS = [
     ['from is exclusive', 't.effective_at >= ${', 't.effective_at > ${'],
     ['to is inclusive', 't.effective_at < ${', 't.effective_at <= ${'],
   ]),
-  inFile('apps/api/src/transactions/shapes.ts', 'test/lists.test.ts', [
+  inFile('apps/api/src/transactions/schemas.ts', 'test/lists.test.ts', [
     ['a summary has its amount as a number', 'String(summary.amount)', 'Number(summary.amount)'],
   ]),
-  inFile('apps/api/src/transactions/shapes.ts', 'test/contract.test.ts', [
+  inFile('apps/api/src/transactions/schemas.ts', 'test/contract.test.ts', [
     ['created_at is when it was asked for', 'time(snowflakeTimeMs(transaction.id))', 'time(Date.now())'],
   ]),
   inFile('apps/api/src/idempotency.ts', 'test/replays.test.ts', [
@@ -61,7 +61,7 @@ export const API_MUTANTS = [
     ['a merchant may act for another', 'if (caller.merchantId !== merchantId) throw', 'if (false) throw'],
   ]),
   inFile('libs/ledger/src/transaction.queries.ts', 'test/isolation.test.ts', [
-    ['a list by a foreign account is empty instead of unknown', 'if (accountId !== undefined &&', 'if (false &&'],
+    ['a list by a foreign account is empty instead of unknown', "if (!account) throw notFound('account');", ''],
   ]),
   inFile('libs/tenancy/src/authenticator.ts', 'test/isolation.test.ts', [
     ['keys are trusted for an hour', 'Math.max(1, options.cacheMs)', '3_600_000'],

@@ -29,7 +29,7 @@ export const BALANCE_MUTANTS = [
       'await this.#untold.outlive(account, version);',
     ],
   ]),
-  ...inFile('libs/balances/src/guard.ts', 'test/balance-cache-faults.test.ts', [
+  ...inFile('libs/balances/src/fences.ts', 'test/balance-cache-faults.test.ts', [
     ['something is installed behind a fence that was not confirmed', 'if (confirmed) await', 'if (token > 0n) await'],
   ]),
   ...inFile('libs/balances/src/read-balance.ts', 'test/redis-gone.test.ts', [

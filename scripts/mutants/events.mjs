@@ -22,7 +22,7 @@ export const EVENT_MUTANTS = [
     ['an event is appended without the lock', 'WHERE merchant_id <> ALL (locked)', 'WHERE false'],
     ['who holds one merchant’s lock appends to all', 'merchant_id <> ALL (locked)', "locked = '{}'"],
   ]),
-  inFile('libs/outbox/src/append.ts', PRODUCERS, [
+  inFile('libs/outbox/src/log/append.ts', PRODUCERS, [
     ['an append forgets the lock', 'await client.query({ ...LOCK_MERCHANTS, values: [int8Array([merchantId])] });', ''],
     [
       'an append locks nobody',
@@ -40,7 +40,7 @@ export const EVENT_MUTANTS = [
   inFile('libs/webhooks/src/delivery-store.ts', PRODUCERS, [
     ['an endpoint is disabled by who has no lock', 'values: [...values, false]', 'values: [...values, true]'],
   ]),
-  inFile('libs/outbox/src/event-log.ts', EVENTS, [
+  inFile('libs/outbox/src/log/event-log.ts', EVENTS, [
     ['open transactions are read past', '`e.xid < ${LOG_HORIZON}`', "'true'"],
     [
       'a cursor is a sequence number',
@@ -53,21 +53,21 @@ export const EVENT_MUTANTS = [
       '(e.xid, e.seq) >= ($2::xid8, $3::bigint)',
     ],
   ]),
-  inFile('libs/outbox/src/event-log.ts', 'test/event-retention.test.ts', [
+  inFile('libs/outbox/src/log/event-log.ts', 'test/event-retention.test.ts', [
     [
       'who has read all that was forgotten is refused',
       'event_horizons WHERE merchant_id = $1 AND (xid, seq) > ($2::xid8, $3::bigint)',
       'event_horizons WHERE merchant_id = $1 AND (xid, seq) >= ($2::xid8, $3::bigint)',
     ],
   ]),
-  inFile('libs/outbox/src/event-schema.ts', 'libs/outbox/src/event-schema.spec.ts', [
+  inFile('libs/outbox/src/log/event-schema.ts', 'libs/outbox/src/log/event-schema.spec.ts', [
     ['an upcaster is left out', 'this.versions.slice(from)', 'this.versions.slice(from + 1)'],
     ['a shape is its prose', "key === 'description' && typeof inner === 'string'", 'key'],
   ]),
-  inFile('libs/outbox/src/catalogue.ts', 'libs/outbox/src/event-schema.spec.ts', [
+  inFile('libs/outbox/src/log/catalogue.ts', 'libs/outbox/src/log/event-schema.spec.ts', [
     ['a version from the future is read as today’s', '|| version > schema.version', ''],
   ]),
-  inFile('libs/outbox/src/catalogue.ts', 'test/catalogue.test.ts', [
+  inFile('libs/outbox/src/log/catalogue.ts', 'test/catalogue.test.ts', [
     ['a shape changes in place', 'z.strictObject({ account_id: id });', 'z.strictObject({ account_id: id, why: id });'],
     ['an old version is not upcast', '({ ...before, expires_at: null })', '({ ...before, expires_at: undefined })'],
   ]),
@@ -79,7 +79,7 @@ export const EVENT_MUTANTS = [
     ],
     ['the writer leaves out what the catalogue promises', 'external_ref: externalRef ?? null,', ''],
   ]),
-  inFile('libs/outbox/src/log-watch.ts', EVENTS, [
+  inFile('libs/outbox/src/log/log-watch.ts', EVENTS, [
     ['one merchant takes all the places', 'own >= this.#options.followersPerMerchant ||', ''],
     ['those who leave keep their places', 'this.#followerCount -= 1;', ''],
     ['nobody looks but for own commits', 'this.#schedule(this.#delayMs());', ''],

@@ -46,7 +46,7 @@ export const OPERATIONS_MUTANTS = [
     ['the last day is left out', 'd.day <= $7', 'd.day < $7'],
     ['summaries are always current', 'coalesce(w.oldest, now())', 'now()'],
   ]),
-  ...inFile('libs/outbox/src/dead-letter-store.ts', LETTERS, [
+  ...inFile('libs/outbox/src/dead-letters/dead-letter-store.ts', LETTERS, [
     [
       'a decision can be turned round',
       "WHERE merchant_id = $1 AND id = $2 AND status = 'parked'`",

@@ -3,10 +3,10 @@
 import { inFile, mutantsOf } from './mutant.mjs';
 
 const OUTBOX = ['test/outbox.test.ts'];
-const relayStore = mutantsOf('libs/outbox/src/relay-store.ts', OUTBOX);
-const positions = mutantsOf('libs/outbox/src/position-store.ts', OUTBOX);
-const applier = mutantsOf('libs/outbox/src/batch-applier.ts', OUTBOX);
-const redriver = mutantsOf('libs/outbox/src/redriver.ts', OUTBOX);
+const relayStore = mutantsOf('libs/outbox/src/relay/relay-store.ts', OUTBOX);
+const positions = mutantsOf('libs/outbox/src/consumers/position-store.ts', OUTBOX);
+const applier = mutantsOf('libs/outbox/src/consumers/batch-applier.ts', OUTBOX);
+const redriver = mutantsOf('libs/outbox/src/dead-letters/redriver.ts', OUTBOX);
 
 /** Planted bugs of the relay and its consumers. */
 export const OUTBOX_MUTANTS = [
@@ -28,7 +28,7 @@ export const OUTBOX_MUTANTS = [
     `        OR c.handed_at < now() - $4::int * interval '1 millisecond')`,
     '        OR $4::int < 0)',
   ),
-  ...inFile('libs/outbox/src/relay-lease.ts', 'test/relay-locks.test.ts', [
+  ...inFile('libs/outbox/src/relay/relay-lease.ts', 'test/relay-locks.test.ts', [
     [
       'leases are renewed in no order',
       `FROM (SELECT partition FROM relay_partitions WHERE holder = $1 ORDER BY partition FOR UPDATE) held
@@ -85,7 +85,7 @@ export const OUTBOX_MUTANTS = [
       'ORDER BY name FOR UPDATE)',
     ],
   ]),
-  ...inFile('libs/outbox/src/batch-applier.ts', 'test/reactor-crashes.test.ts', [
+  ...inFile('libs/outbox/src/consumers/batch-applier.ts', 'test/reactor-crashes.test.ts', [
     [
       'the position moves before a reactor has had its effect',
       'const done = page.due.length > 0 ?',
@@ -93,7 +93,7 @@ export const OUTBOX_MUTANTS = [
     const done = page.due.length > 0 ?`,
     ],
   ]),
-  ...inFile('libs/outbox/src/reactions.ts', 'test/reactors.test.ts', [
+  ...inFile('libs/outbox/src/consumers/reactions.ts', 'test/reactors.test.ts', [
     [
       'the key of an effect is not derived from its event',
       'this.#key = `reaction ${reactor} ${event.xid} ${event.seq}`;',
@@ -132,7 +132,7 @@ export const OUTBOX_MUTANTS = [
       'AND false)',
     ],
   ]),
-  ...inFile('libs/outbox/src/redriver.ts', 'test/reactors.test.ts', [
+  ...inFile('libs/outbox/src/dead-letters/redriver.ts', 'test/reactors.test.ts', [
     [
       'a stream that others have gone on with is moved by who slept',
       'if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.upTo)) {',
@@ -161,14 +161,14 @@ export const OUTBOX_MUTANTS = [
     ['what a later round makes good is an error', 'const PERSISTS_FROM = 3;', 'const PERSISTS_FROM = 1;'],
     ['failures add up although rounds go well', 'this.#failures = 0;', ''],
   ]),
-  mutantsOf('libs/outbox/src/relay.ts', OUTBOX)(
+  mutantsOf('libs/outbox/src/relay/relay.ts', OUTBOX)(
     'the cursor moves before the events are handed over',
     `    await this.#target.handOver(stretches);
     const moved`,
     `    queueMicrotask(() => this.#target.handOver(stretches));
     const moved`,
   ),
-  mutantsOf('libs/outbox/src/consumer-queue.ts', OUTBOX)(
+  mutantsOf('libs/outbox/src/consumers/consumer-queue.ts', OUTBOX)(
     'a job that has failed often waits for minutes',
     'const BACKOFF_LONGEST_MS = 1_000;',
     'const BACKOFF_LONGEST_MS = 100_000;',
@@ -194,17 +194,17 @@ export const OUTBOX_MUTANTS = [
  WHERE consumer = $1 AND partition = $2 AND $3::uuid IS NOT NULL`,
     ['test/consumer-claims.test.ts'],
   ),
-  mutantsOf('libs/outbox/src/handler-call.ts', OUTBOX)(
+  mutantsOf('libs/outbox/src/consumers/handler-call.ts', OUTBOX)(
     'a slow database is the fault of the events',
     'return !this.#isRunning || this.#waits > 0;',
     'return false;',
   ),
-  mutantsOf('libs/outbox/src/handler-call.ts', OUTBOX)(
+  mutantsOf('libs/outbox/src/consumers/handler-call.ts', OUTBOX)(
     'a handler that hangs is tried for ever',
     'return !this.#isRunning || this.#waits > 0;',
     'return true;',
   ),
-  mutantsOf('libs/outbox/src/hints.ts', ['test/hint.test.ts'])(
+  mutantsOf('libs/outbox/src/log/hints.ts', ['test/hint.test.ts'])(
     'hints are subscribed to once',
     "if (this.#redis.status === 'ready') void this.#subscribe(channel);",
     '',
@@ -227,12 +227,12 @@ export const OUTBOX_MUTANTS = [
     'hasAll ? undefined : events.at(-1)',
     'hasAll ? undefined : events[0]',
   ),
-  mutantsOf('libs/outbox/src/dead-letter-store.ts', ['test/dead-letters.test.ts'])(
+  mutantsOf('libs/outbox/src/dead-letters/dead-letter-store.ts', ['test/dead-letters.test.ts'])(
     'a stream goes on while its dead letter is parked',
     `AND d.status IN ('parked', 'redriving', 'discarding'))`,
     `AND d.status IN ('redriving', 'discarding'))`,
   ),
-  mutantsOf('libs/outbox/src/consumer-host.ts', OUTBOX)(
+  mutantsOf('libs/outbox/src/consumers/consumer-host.ts', OUTBOX)(
     'a stream whose handler ends the process is tried for ever',
     'const isSuspect = this.#suspects.has(merchantId);',
     'const isSuspect = false;',

@@ -16,14 +16,14 @@ interface Change {
   readonly replace: string;
 }
 
-const GUARD = 'dist/libs/balances/src/guard.js';
+const FENCES = 'dist/libs/balances/src/fences.js';
 const READER = 'dist/libs/balances/src/read-balance.js';
 const LOAD = 'dist/libs/balances/src/load-balances.js';
 const DECIDE = 'dist/libs/ledger/src/decide.js';
 const LUA = 'libs/balances/src/lua';
 
 const NO_FENCE = {
-  file: GUARD,
+  file: FENCES,
   search: 'const confirmed = await this.#confirmed(fences, deadlineMs);',
   replace: 'const confirmed = fences.length >= 0;',
 };
@@ -51,15 +51,15 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'nothing-told',
     changes: [
       NO_FENCE,
-      { file: GUARD, search: 'await this.#publish(distinct, token, values);', replace: 'void values;' },
+      { file: FENCES, search: 'await this.#publish(distinct, token, values);', replace: 'void values;' },
     ],
   },
   baseline('delete-after-commit'),
   // Its lock is taken before the balances are read.
   baseline('lock-with-ttl', {
     file: 'dist/libs/ledger/src/writer.js',
-    search: 'const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);',
-    replace: 'const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
+    search: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);',
+    replace: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
   }),
   {
     name: 'set-if-newer',

@@ -9,12 +9,12 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'lost-connections-count',
     changes: [
       {
-        file: 'dist/libs/outbox/src/handler-call.js',
+        file: 'dist/libs/outbox/src/consumers/handler-call.js',
         search: 'if (isConnectionLoss(error) || isRetriable(error))',
         replace: 'if (isRetriable(error))',
       },
       {
-        file: 'dist/libs/outbox/src/handler-call.js',
+        file: 'dist/libs/outbox/src/consumers/handler-call.js',
         search: "new Set(['database_unavailable', 'overloaded',",
         replace: "new Set(['overloaded',",
       },

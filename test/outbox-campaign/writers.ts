@@ -257,7 +257,7 @@ export class LateWriter {
     const submissions = await Promise.all(
       this.#shops.map(async ({ merchantId, accounts }) => {
         const context = this.#ledger.context(merchantId);
-        const resolved = await this.#ledger.desk.resolve(context, [transfer(...accounts, 1n)]);
+        const resolved = await this.#ledger.directory.resolve(context, [transfer(...accounts, 1n)]);
         return {
           merchantId,
           mode: 'single' as const,

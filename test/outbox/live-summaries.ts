@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { BatchApplier } from '#outbox/batch-applier.js';
-import type { LoggedEvent } from '#outbox/consumer.js';
-import { PARTITIONS, type Position } from '#outbox/position.js';
-import { Redriver } from '#outbox/redriver.js';
-import { RelayStore } from '#outbox/relay-store.js';
+import { BatchApplier } from '#outbox/consumers/batch-applier.js';
+import type { LoggedEvent } from '#outbox/consumers/consumer.js';
+import { Redriver } from '#outbox/dead-letters/redriver.js';
+import { PARTITIONS, type Position } from '#outbox/log/position.js';
+import { RelayStore } from '#outbox/relay/relay-store.js';
 import { Deadline } from '#platform/deadline.js';
 import type { TransactionClient } from '#platform/postgres.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';

@@ -1,4 +1,4 @@
-import { serveConsumer } from '#outbox/consumer-process.js';
+import { serveConsumer } from '#outbox/consumers/consumer-process.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { RECORDERS } from './recorder.js';

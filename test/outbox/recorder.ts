@@ -1,4 +1,4 @@
-import type { Consumer, LoggedEvent } from '#outbox/consumer.js';
+import type { Consumer, LoggedEvent } from '#outbox/consumers/consumer.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { TransactionClient } from '#platform/postgres.js';
 

@@ -1,11 +1,11 @@
 import { inject } from 'vitest';
-import type { Consumer } from '#outbox/consumer.js';
+import type { Consumer } from '#outbox/consumers/consumer.js';
+import type { Reactions } from '#outbox/consumers/reactions.js';
 import { Outbox } from '#outbox/outbox.js';
-import type { Reactions } from '#outbox/reactions.js';
-import type { RelayTarget } from '#outbox/relay.js';
-import { readConfig } from '#platform/config.js';
+import type { RelayTarget } from '#outbox/relay/relay.js';
 import { Duty } from '#platform/duty.js';
 import { createLogger } from '#platform/logging.js';
+import { readConfig } from '../../apps/config.js';
 import type { TestDatabase } from '../support/database.js';
 import type { TestLedger } from '../support/ledger.js';
 import { sourceProcess } from '../support/source-process.js';

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PostTransactionCommand } from '#ledger/post-transaction.command.js';
-import type { EventOf } from '#outbox/catalogue.js';
-import type { Reactor } from '#outbox/reactor.js';
+import type { Reactor } from '#outbox/consumers/reactor.js';
+import type { EventOf } from '#outbox/log/catalogue.js';
 
 const POLL_MS = 5;
 

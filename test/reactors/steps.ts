@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import type { Reactions } from '#outbox/reactions.js';
-import { RelayStore } from '#outbox/relay-store.js';
-import { type Done, Tasks } from '#outbox/task.js';
+import type { Reactions } from '#outbox/consumers/reactions.js';
+import { type Done, Tasks } from '#outbox/consumers/task.js';
+import { RelayStore } from '#outbox/relay/relay-store.js';
 import type { TestLedger } from '../support/ledger.js';
 
 const OPTIONS = { pageEvents: 50, maxTries: 1, timeoutMs: 20_000 };

@@ -1,7 +1,7 @@
 import { CacheClient } from '#balances/cache-client.js';
 import { type AccountKey, type CachedBalance, cacheKey } from '#balances/cached-balance.js';
 import { DatabaseReads } from '#balances/database-reads.js';
-import { CacheGuard } from '#balances/guard.js';
+import { CacheFences } from '#balances/fences.js';
 import { BalanceReader } from '#balances/read-balance.js';
 import { UntoldVersions } from '#balances/untold-versions.js';
 import { systemClock } from '#kernel/clock.js';
@@ -51,7 +51,7 @@ function balanceAt(version: bigint): CachedBalance {
 /** One process' share of the cache, on a database in memory. */
 export class BalanceProcess {
   readonly client: CacheClient;
-  readonly guard: CacheGuard;
+  readonly fences: CacheFences;
   readonly reader: BalanceReader;
   readonly untold: UntoldVersions;
   readonly reads: DatabaseReads;
@@ -67,7 +67,7 @@ export class BalanceProcess {
       { client: this.client, untold: this.untold, database: this.reads },
       { ttlMs, leaseWaitMs, l1MaxAgeMs, earlyRefresh, random: () => 0.5 },
     );
-    this.guard = new CacheGuard(this.client, this.untold, { ttlMs });
+    this.fences = new CacheFences(this.client, this.untold, { ttlMs });
   }
 
   static async open(url: string, database: FakeDatabase, options: ProcessOptions = {}): Promise<BalanceProcess> {
@@ -88,7 +88,7 @@ export class BalanceProcess {
 
   /** One write, as a process without faults does it. Answers its version. */
   async write(account: AccountKey, token: bigint): Promise<bigint> {
-    const group = await this.guard.fence([account], token, 1_000);
+    const group = await this.fences.fence([account], token, 1_000);
     const version = (this.#database.versions.get(cacheKey(account)) ?? 0n) + 1n;
     this.#database.versions.set(cacheKey(account), version);
     await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version, postedDebits: version } }]);

@@ -1,8 +1,7 @@
-import { AccountDirectory } from '#ledger/account-directory.js';
 import { ChangeAccountStatusCommand, ChangeAccountStatusHandler } from '#ledger/account-status.command.js';
 import type { NewAccount } from '#ledger/account-store.js';
 import { CreateAccountCommand, CreateAccountHandler } from '#ledger/create-account.command.js';
-import type { EventType } from '#outbox/catalogue.js';
+import type { EventType } from '#outbox/log/catalogue.js';
 import {
   type CreatedMerchant,
   CreateMerchantCommand,
@@ -84,10 +83,10 @@ async function openingMerchant({ hooks }: Stage): Promise<Ready> {
 }
 
 async function changing({ hooks }: Stage, change: 'close' | 'reopen'): Promise<Ready> {
-  const { ledger, database } = hooks;
+  const { ledger } = hooks;
   const merchantId = await ledger.createMerchant();
   const account = await ledger.createAccount(merchantId, { code: 'a' });
-  const handler = new ChangeAccountStatusHandler(ledger.desk, new AccountDirectory(database));
+  const handler = new ChangeAccountStatusHandler(ledger.writer, ledger.directory);
   const act = (to: 'close' | 'reopen') =>
     handler.execute(new ChangeAccountStatusCommand(hooks.context(merchantId), account, to, undefined));
   if (change === 'reopen') await act('close');

@@ -4,12 +4,12 @@ import { type Clock, systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { AccountDirectory } from '#ledger/account-directory.js';
 import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
-import type { BalanceGuard } from '#ledger/balance-guard.js';
-import type { Capture, Release, Reverse } from '#ledger/command.js';
+import type { BalanceFences } from '#ledger/balance-fences.js';
+import type { Capture, PostRequest, Release, Reverse } from '#ledger/command.js';
 import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
-import { PostingDesk, type PostingReply, type PostRequest } from '#ledger/posting.js';
+import { type PostingReply, replyTo } from '#ledger/posting.js';
 import { Writer, type WriterOptions } from '#ledger/writer.js';
-import { MerchantLog } from '#outbox/append.js';
+import { MerchantLog } from '#outbox/log/append.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -22,7 +22,7 @@ export class TestLedger {
     readonly database: Database,
     readonly ids: SnowflakeGenerator,
     readonly writer: Writer,
-    readonly desk: PostingDesk,
+    readonly directory: AccountDirectory,
     private readonly lease: PostgresWorkerLease,
   ) {}
 
@@ -30,7 +30,7 @@ export class TestLedger {
     on: TestDatabase,
     options: Partial<WriterOptions> = {},
     clock: Clock = systemClock,
-    guard?: BalanceGuard,
+    fences?: BalanceFences,
   ): Promise<TestLedger> {
     const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 20_000, applicationName: 'test' });
     const lease = await PostgresWorkerLease.acquire(database, clock);
@@ -47,15 +47,9 @@ export class TestLedger {
         ...options,
       },
       ids,
-      guard,
+      fences,
     );
-    return new TestLedger(
-      database,
-      ids,
-      writer,
-      new PostingDesk(database, new AccountDirectory(database), writer),
-      lease,
-    );
+    return new TestLedger(database, ids, writer, new AccountDirectory(database), lease);
   }
 
   async close(): Promise<void> {
@@ -100,21 +94,21 @@ export class TestLedger {
     { timeoutMs = 60_000, body = 1 }: { timeoutMs?: number; body?: number } = {},
   ): Promise<PostingReply> {
     const context = this.context(merchantId, timeoutMs);
-    const { commands, accounts } = await this.desk.resolve(context, [request]);
+    const { commands, accounts } = await this.directory.resolve(context, [request]);
     const requestSha256 = Buffer.alloc(32, body);
-    const submitted = await this.desk.submit(context, {
+    const submitted = await this.writer.post(context, {
       mode: 'single',
       commands,
       accounts,
       idempotency: { key, requestSha256 },
     });
-    return this.desk.replyTo(submitted, context);
+    return replyTo(submitted, context, this);
   }
 
   /** Captures, voids, expires or reverses. */
   async move(merchantId: bigint, move: Capture | Release | Reverse, key: string = randomUUID()): Promise<PostingReply> {
     const idempotency = move.kind === 'expire' ? undefined : { key, requestSha256: Buffer.alloc(32, 1) };
-    return new MoveTransactionHandler(this.desk).execute(
+    return new MoveTransactionHandler(this.database, this.directory, this.writer).execute(
       new MoveTransactionCommand(this.context(merchantId), move, idempotency),
     );
   }

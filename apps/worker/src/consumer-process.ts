@@ -1,4 +1,4 @@
-import { serveConsumer } from '#outbox/consumer-process.js';
+import { serveConsumer } from '#outbox/consumers/consumer-process.js';
 import { consumersOf, ROOMS } from '../../rooms.js';
 
 serveConsumer(consumersOf(ROOMS));

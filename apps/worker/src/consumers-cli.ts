@@ -2,7 +2,7 @@
 // DATABASE_URL, and an end to those that no build has any more. Exit code 1: refused; 2: it failed.
 import { parseArgs } from 'node:util';
 import { BalanceInvalidation } from '#balances/invalidation.js';
-import { ForgetRefused, forgetConsumer, knownConsumers } from '#outbox/forget-consumer.js';
+import { ForgetRefused, forgetConsumer, knownConsumers } from '#outbox/consumers/forget-consumer.js';
 import { Database } from '#platform/postgres.js';
 import { consumersOf, ROOMS, reactorsOf } from '../../rooms.js';
 

@@ -1,11 +1,11 @@
 import { systemClock } from '#kernel/clock.js';
-import type { Config } from '#platform/config.js';
 import type { Database } from '#platform/postgres.js';
 import { CacheClient, type CacheState } from './cache-client.js';
 import { DatabaseReads } from './database-reads.js';
-import { CacheGuard } from './guard.js';
+import { CacheFences } from './fences.js';
 import { loadBalances } from './load-balances.js';
 import { BalanceReader } from './read-balance.js';
+import type { BalancesSettings } from './settings.js';
 import { Sweeper } from './sweeper.js';
 import { UntoldVersions } from './untold-versions.js';
 
@@ -14,7 +14,7 @@ export const BALANCE_CACHE = Symbol('BalanceCache');
 
 /** One process' share of the balance cache. */
 export interface BalanceCache {
-  readonly guard: CacheGuard;
+  readonly fences: CacheFences;
   readonly reader: BalanceReader;
   readonly sweeper: Sweeper;
   readonly databaseReads: DatabaseReads;
@@ -26,7 +26,7 @@ export interface BalanceCache {
 }
 
 /** `url`: Redis in the cache role. */
-export function openBalanceCache(url: string, config: Config, database: Database): BalanceCache {
+export function openBalanceCache(url: string, config: BalancesSettings, database: Database): BalanceCache {
   const ttlMs = config.balanceTtlMs;
   const client = new CacheClient({
     url,
@@ -49,7 +49,7 @@ export function openBalanceCache(url: string, config: Config, database: Database
     },
   );
   return {
-    guard: new CacheGuard(client, untold, { ttlMs }),
+    fences: new CacheFences(client, untold, { ttlMs }),
     reader,
     sweeper,
     databaseReads: reads,

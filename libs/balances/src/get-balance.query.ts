@@ -3,7 +3,7 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { invalid, notFound } from '#kernel/problem.js';
 import type { Side, Totals } from '#ledger/account.js';
 import { AccountDirectory } from '#ledger/account-directory.js';
-import { BALANCE_GUARD, type BalanceGuard } from '#ledger/balance-guard.js';
+import { BALANCE_FENCES, type BalanceFences } from '#ledger/balance-fences.js';
 import { getBalanceAt, readBalances } from '#ledger/balance-store.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -37,7 +37,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
     private readonly database: Database,
     private readonly directory: AccountDirectory,
     @Inject(BALANCE_CACHE) private readonly cache: BalanceCache | undefined,
-    @Inject(BALANCE_GUARD) private readonly guard: BalanceGuard,
+    @Inject(BALANCE_FENCES) private readonly fences: BalanceFences,
   ) {}
 
   async execute({ context, accountId, options }: GetBalanceQuery): Promise<BalanceView> {
@@ -71,7 +71,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
   ): Promise<BalanceView> {
     if (!record) throw notFound('account');
     const { accountId, newestVersion: newest } = record;
-    await this.guard.tell([{ merchantId, accountId, version: newest }]);
+    await this.fences.tell([{ merchantId, accountId, version: newest }]);
     if (newest < minVersion) throw invalid('min_version', `is ${minVersion}, but the account is at version ${newest}`);
     return { ...record, source: 'database' };
   }

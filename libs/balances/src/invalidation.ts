@@ -1,5 +1,5 @@
-import type { Stretch } from '#outbox/position.js';
-import type { RelayTarget } from '#outbox/relay.js';
+import type { Stretch } from '#outbox/log/position.js';
+import type { RelayTarget } from '#outbox/relay/relay.js';
 import { int2Array, int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';

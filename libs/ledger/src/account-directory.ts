@@ -2,10 +2,10 @@ import { LRUCache } from 'lru-cache';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import type { Account } from './account.js';
-
-/** How a request names an account. */
-export type AccountRef = { id: bigint } | { code: string };
+import type { RequestContext } from '#platform/request-context.js';
+import type { Account, AccountRef } from './account.js';
+import type { EntryRequest, Post, PostRequest } from './command.js';
+import type { Transaction } from './transaction.js';
 
 /** About 300 bytes an account. */
 const CACHED_ACCOUNTS = 100_000;
@@ -55,6 +55,36 @@ export class AccountDirectory {
     this.#underWay.set(name, lookUp);
     await lookUp;
     return refs.map((ref, index) => found[index] ?? this.#cached(merchantId, ref));
+  }
+
+  /** Accounts that do not exist stay out of `accounts`; `decide` refuses their commands, each for itself. */
+  async resolve(
+    context: RequestContext,
+    requests: readonly PostRequest[],
+  ): Promise<{ commands: Post[]; accounts: Map<bigint, Account> }> {
+    const refs = requests.flatMap((request) => request.entries.map((entry) => entry.account));
+    const found = await this.find(context.merchantId, refs, context.deadline);
+    const accounts = new Map<bigint, Account>();
+    for (const account of found) if (account) accounts.set(account.id, account);
+    let next = 0;
+    const commands = requests.map((request): Post => {
+      const entries = request.entries.map(({ account, ...entry }): EntryRequest => {
+        const accountId = found[next++]?.id ?? ('id' in account ? account.id : 0n);
+        return { accountId, ...entry };
+      });
+      return { ...request, kind: 'post', entries };
+    });
+    return { commands, accounts };
+  }
+
+  async ofTransactions(context: RequestContext, transactions: readonly Transaction[]): Promise<Map<bigint, Account>> {
+    const ids = new Set(transactions.flatMap((transaction) => transaction.entries.map((entry) => entry.accountId)));
+    const found = await this.find(
+      context.merchantId,
+      [...ids].map((id) => ({ id })),
+      context.deadline,
+    );
+    return new Map(found.flatMap((account) => (account ? [[account.id, account] as const] : [])));
   }
 
   async #lookUp(merchantId: bigint, missing: readonly AccountRef[], deadline: Deadline): Promise<void> {

@@ -1,14 +1,15 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { LedgerError, notFound } from '#kernel/problem.js';
+import { notFound, ProblemError } from '#kernel/problem.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { AccountDirectory } from './account-directory.js';
 import { ACCOUNT_STATUS, type StatusChange } from './account-status.js';
 import { refusalOf } from './group.js';
 import { extended } from './group-extension.js';
-import { keyReused, PostingDesk, type PostingReply } from './posting.js';
+import { keyReused, type PostingReply } from './posting.js';
 import type { Refusal } from './submission.js';
 import { isSystemAccount } from './system-accounts.js';
+import { Writer } from './writer.js';
 
 type StatusResult = 'changed' | { refusal: Refusal };
 export type StatusReply = PostingReply<StatusResult>;
@@ -28,7 +29,7 @@ export class ChangeAccountStatusCommand extends Command<StatusReply> {
 @CommandHandler(ChangeAccountStatusCommand)
 export class ChangeAccountStatusHandler implements ICommandHandler<ChangeAccountStatusCommand> {
   constructor(
-    private readonly desk: PostingDesk,
+    private readonly writer: Writer,
     private readonly directory: AccountDirectory,
   ) {}
 
@@ -37,9 +38,9 @@ export class ChangeAccountStatusHandler implements ICommandHandler<ChangeAccount
     const [account] = await this.directory.find(context.merchantId, [{ id: accountId }], context.deadline);
     if (!account) throw notFound('account');
     if (change === 'close' && isSystemAccount(account)) {
-      throw new LedgerError('invalid_transition', `Account ${account.code} is a system account, which never closes.`);
+      throw new ProblemError('invalid_transition', `Account ${account.code} is a system account, which never closes.`);
     }
-    const { submission, outcome } = await this.desk.submit(context, {
+    const { submission, outcome } = await this.writer.post(context, {
       mode: 'single',
       commands: [extended(ACCOUNT_STATUS, { kind: change, accountId })],
       accounts: new Map([[account.id, account]]),

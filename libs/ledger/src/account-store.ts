@@ -1,5 +1,5 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { MerchantLog, NewEvent } from '#outbox/append.js';
+import type { MerchantLog, NewEvent } from '#outbox/log/append.js';
 import { int2Array, int8Array, textArray } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';

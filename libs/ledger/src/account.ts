@@ -11,6 +11,9 @@ export interface Account {
   readonly minAvailable: bigint | null;
 }
 
+/** How a request names an account. */
+export type AccountRef = { id: bigint } | { code: string };
+
 /** The four running totals of an account, in minor units. */
 export interface Totals {
   readonly postedDebits: bigint;

@@ -1,5 +1,5 @@
 import type { FieldError, ProblemCode } from '#kernel/problem.js';
-import type { Account, Balance, Side } from './account.js';
+import type { Account, AccountRef, Balance, Side } from './account.js';
 import type { Transaction, TransactionState } from './transaction.js';
 
 /** What `decide` is asked and what it answers. */
@@ -32,6 +32,17 @@ export interface Post extends Facts {
   /** Post it although an account falls below its floor. */
   ignoreFloor?: boolean;
   entries: EntryRequest[];
+}
+
+/** A posting as a client asks for it: accounts by id or by code. */
+export interface PostRequest extends Omit<Post, 'kind' | 'entries'> {
+  entries: {
+    account: AccountRef;
+    direction: Side;
+    amount: bigint;
+    currency: string;
+    conditions?: EntryRequest['conditions'];
+  }[];
 }
 
 /** Minor units, > 0, of what the parent has on an account. */

@@ -1,7 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { MerchantLog } from '#outbox/append.js';
+import { MerchantLog } from '#outbox/log/append.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { isUniqueViolation } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';

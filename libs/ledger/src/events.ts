@@ -1,6 +1,6 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { ToldEvent } from '#outbox/append.js';
-import type { EventData } from '#outbox/catalogue.js';
+import type { ToldEvent } from '#outbox/log/append.js';
+import type { EventData } from '#outbox/log/catalogue.js';
 import type { Entry, Transaction } from './transaction.js';
 
 /**

@@ -1,5 +1,5 @@
 import type { CommandBus } from '@nestjs/cqrs';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
@@ -35,6 +35,6 @@ function expire(
     if (code === 'not_pending') return 'done';
     // This process's clock is behind PostgreSQL's.
     if (code === 'invalid_transition') return 'not yet';
-    throw new LedgerError(code, detail);
+    throw new ProblemError(code, detail);
   });
 }

@@ -1,5 +1,5 @@
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { eventRow, type ToldEvent } from '#outbox/append.js';
+import { eventRow, type ToldEvent } from '#outbox/log/append.js';
 import { traceparentOf } from '#platform/tracing.js';
 import type { Balance } from './account.js';
 import type { Accepted, Book, Command, Decision, Refused } from './command.js';

@@ -1,4 +1,4 @@
-import type { ToldEvent } from '#outbox/append.js';
+import type { ToldEvent } from '#outbox/log/append.js';
 import type { Balance } from './account.js';
 import type { Command, Decision, Refused } from './command.js';
 
@@ -14,7 +14,7 @@ import type { Command, Decision, Refused } from './command.js';
  *    are no rows.
  *
  * What it looked up stays true until COMMIT if everybody who changes those rows of a merchant does it behind the merchant's lock
- * (`lock_merchants`, as every group; see `#outbox/append.js`). It locks no rows of its own: merchants in sorted order keep groups
+ * (`lock_merchants`, as every group; see `#outbox/log/append.js`). It locks no rows of its own: merchants in sorted order keep groups
  * from deadlocks. Its tables lead with `merchant_id` and have row-level security, and its plans may use indexes and nested loops alone
  * (see ENTER_GROUP in group-store.ts).
  *
@@ -24,7 +24,7 @@ import type { Command, Decision, Refused } from './command.js';
  * @typeParam Part what a submission asks, Known what is known under a key of a merchant, Row what `write` takes.
  */
 export interface GroupExtension<Part = unknown, Known = unknown, Row = unknown> {
-  /** For traces. */
+  /** For messages. */
   readonly name: string;
   readonly lookUp?: LookUp<Part, Known>;
   /** Pure, but for what it does through `turn`. */

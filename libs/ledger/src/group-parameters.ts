@@ -1,4 +1,4 @@
-import { type EventRow, eventColumns } from '#outbox/append.js';
+import { type EventRow, eventColumns } from '#outbox/log/append.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { Balance } from './account.js';
 import type { SqlValue } from './group-extension.js';

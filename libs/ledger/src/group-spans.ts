@@ -1,5 +1,6 @@
 import type { Span } from '@opentelemetry/api';
 import { endSpan, failSpan, inSpan, spanTime, startChild } from '#platform/tracing.js';
+import type { Outcome } from './submission.js';
 
 export interface TracedRequest {
   submission: { span: Span };
@@ -63,4 +64,19 @@ export class GroupSpans {
     if (this.#leader) failSpan(this.#leader, error);
     for (const span of this.#others) failSpan(span, error);
   }
+}
+
+/** With a transaction's id on its command's span, its trace is one search away. */
+export function nameTransactions(span: Span, outcome: Outcome): void {
+  const ids = transactionIdsOf(outcome);
+  if (ids.length > 0) span.setAttribute('counterfoil.transaction_id', ids);
+}
+
+function transactionIdsOf(outcome: Outcome): string[] {
+  if (outcome.kind === 'replayed') return outcome.transactionId === null ? [] : [String(outcome.transactionId)];
+  if (outcome.kind !== 'decided') return [];
+  return outcome.decisions.flatMap((decision) => {
+    if (!decision.accepted) return [];
+    return ('transaction' in decision ? [decision.transaction.id] : decision.transactionIds).map(String);
+  });
 }

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { insertEvents, LOCK_MERCHANTS } from '#outbox/append.js';
+import { insertEvents, LOCK_MERCHANTS } from '#outbox/log/append.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';

@@ -1,20 +1,17 @@
 import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { CommitHints } from '#outbox/hints.js';
-import type { Config } from '#platform/config.js';
+import { CommitHints } from '#outbox/log/hints.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
-import { Database } from '#platform/postgres.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
 import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
-import { AccountDirectory } from './account-directory.js';
 import { ChangeAccountStatusHandler } from './account-status.command.js';
-import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
+import { BALANCE_FENCES, type BalanceFences } from './balance-fences.js';
 import { CreateAccountHandler } from './create-account.command.js';
 import { MoveTransactionHandler } from './move-transaction.command.js';
 import { PostBatchHandler } from './post-batch.command.js';
 import { PostTransactionHandler } from './post-transaction.command.js';
-import { PostingDesk } from './posting.js';
+import type { LedgerSettings } from './settings.js';
 import { GetTransactionsHandler, ListTransactionsHandler } from './transaction.queries.js';
 import { Writer } from './writer.js';
 import { writerOptionsOf } from './writer-options.js';
@@ -33,7 +30,7 @@ const HANDLERS = [
 ];
 
 /**
- * The ledger's commands and queries. Needs PlatformModule and OutboxModule, and `AccountDirectory` and BALANCE_GUARD from a
+ * The ledger's commands and queries. Needs PlatformModule and OutboxModule, and `AccountDirectory` and BALANCE_FENCES from a
  * global module.
  */
 @Module({
@@ -41,15 +38,9 @@ const HANDLERS = [
     ...HANDLERS,
     {
       provide: Writer,
-      useFactory: (config: Config, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) =>
-        new Writer(writerOptionsOf(config), ids, guard, hints),
-      inject: [CONFIG, SnowflakeGenerator, BALANCE_GUARD, CommitHints],
-    },
-    {
-      provide: PostingDesk,
-      useFactory: (database: Database, directory: AccountDirectory, writer: Writer) =>
-        new PostingDesk(database, directory, writer),
-      inject: [Database, AccountDirectory, Writer],
+      useFactory: (config: LedgerSettings, ids: SnowflakeGenerator, fences: BalanceFences, hints: CommitHints) =>
+        new Writer(writerOptionsOf(config), ids, fences, hints),
+      inject: [CONFIG, SnowflakeGenerator, BALANCE_FENCES, CommitHints],
     },
   ],
   exports: [Writer],

@@ -1,9 +1,13 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import type { Idempotency } from '#platform/idempotency.js';
+import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { AccountDirectory } from './account-directory.js';
 import type { Capture, Release, Reverse } from './command.js';
-import { PostingDesk, type PostingReply } from './posting.js';
+import { type PostingReply, replyTo } from './posting.js';
+import { loadParents } from './transaction-store.js';
+import { Writer } from './writer.js';
 
 /**
  * Moves a transaction that is there: post (part of) a hold, void or expire it, reverse a posting. Throws `not_found`.
@@ -21,17 +25,22 @@ export class MoveTransactionCommand extends Command<PostingReply> {
 
 @CommandHandler(MoveTransactionCommand)
 export class MoveTransactionHandler implements ICommandHandler<MoveTransactionCommand> {
-  constructor(private readonly desk: PostingDesk) {}
+  constructor(
+    readonly database: Database,
+    readonly directory: AccountDirectory,
+    private readonly writer: Writer,
+  ) {}
 
   async execute({ context, move, idempotency }: MoveTransactionCommand): Promise<PostingReply> {
-    const found = await this.desk.parent(context, move);
+    const found = await loadParents(this.database, context, move);
     if (!found) throw notFound('transaction');
-    const submitted = await this.desk.submit(context, {
+    const submitted = await this.writer.post(context, {
       mode: 'single',
       commands: [move],
-      ...found,
+      parents: new Map(found.map((transaction) => [transaction.id, transaction])),
+      accounts: await this.directory.ofTransactions(context, [found[0]]),
       idempotency,
     });
-    return this.desk.replyTo(submitted, context);
+    return replyTo(submitted, context, this);
   }
 }

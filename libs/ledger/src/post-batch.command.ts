@@ -1,16 +1,12 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import type { Idempotency } from '#platform/idempotency.js';
+import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { Refused } from './command.js';
-import {
-  keyReused,
-  PostingDesk,
-  type PostingReply,
-  type PostingResult,
-  type PostRequest,
-  resultOf,
-} from './posting.js';
+import { AccountDirectory } from './account-directory.js';
+import type { PostRequest, Refused } from './command.js';
+import { keyReused, type PostingReply, type PostingResult, recall, resultOf } from './posting.js';
 import type { Refusal, SubmittedCommand } from './submission.js';
+import { Writer } from './writer.js';
 
 /** Posts many transactions under one key: `atomic` all or none, `independent` each for itself. All commit together. */
 export class PostBatchCommand extends Command<PostingReply<PostingResult[] | { refusal: Refusal }>> {
@@ -27,20 +23,24 @@ export class PostBatchCommand extends Command<PostingReply<PostingResult[] | { r
 
 @CommandHandler(PostBatchCommand)
 export class PostBatchHandler implements ICommandHandler<PostBatchCommand> {
-  constructor(private readonly desk: PostingDesk) {}
+  constructor(
+    readonly database: Database,
+    readonly directory: AccountDirectory,
+    private readonly writer: Writer,
+  ) {}
 
   /** A list of results, or the one refusal of an atomic batch or a key. */
   async execute(command: PostBatchCommand): Promise<PostingReply<PostingResult[] | { refusal: Refusal }>> {
     const { context, mode, idempotency } = command;
     const requests = command.items.filter((item): item is PostRequest => !('accepted' in item));
-    const { commands: posts, accounts } = await this.desk.resolve(context, requests);
+    const { commands: posts, accounts } = await this.directory.resolve(context, requests);
     let next = 0;
     const commands = command.items.map((item): SubmittedCommand => {
       const post = 'accepted' in item ? { kind: 'malformed' as const, refused: item } : posts[next++];
       if (!post) throw new Error('a request without a command');
       return post;
     });
-    const { submission, outcome } = await this.desk.submit(context, { mode, commands, accounts, idempotency });
+    const { submission, outcome } = await this.writer.post(context, { mode, commands, accounts, idempotency });
     if (outcome.kind === 'key_reused') return { result: { refusal: keyReused(submission) }, replayed: false };
     if (outcome.kind === 'decided') {
       const results = outcome.decisions.map((decision) => resultOf(submission, decision));
@@ -51,6 +51,6 @@ export class PostBatchHandler implements ICommandHandler<PostBatchCommand> {
     const stored: unknown = JSON.parse(outcome.response ?? '');
     if (!Array.isArray(stored)) return { result: { refusal: stored as Refusal }, replayed: true };
     const items = stored.map((item: string | Refusal) => (typeof item === 'string' ? BigInt(item) : item));
-    return { result: await this.desk.recall(context, items), replayed: true };
+    return { result: await recall(context, this, items), replayed: true };
   }
 }

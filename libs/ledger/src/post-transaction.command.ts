@@ -4,12 +4,15 @@ import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
+import { AccountDirectory } from './account-directory.js';
+import { BALANCE_FENCES, type BalanceFences } from './balance-fences.js';
 import { readBalances } from './balance-store.js';
+import type { PostRequest } from './command.js';
 import { decideGroup } from './group.js';
-import { PostingDesk, type PostingReply, type PostingResult, type PostRequest, resultOf } from './posting.js';
+import { type PostingReply, type PostingResult, replyTo, resultOf } from './posting.js';
 import type { Submission } from './submission.js';
 import { finish } from './turns.js';
+import { Writer } from './writer.js';
 
 /** Posts, or holds, one transaction. Without an idempotency key it is a dry run: decided against what is there, written nowhere. */
 export class PostTransactionCommand extends Command<PostingReply> {
@@ -25,17 +28,18 @@ export class PostTransactionCommand extends Command<PostingReply> {
 @CommandHandler(PostTransactionCommand)
 export class PostTransactionHandler implements ICommandHandler<PostTransactionCommand> {
   constructor(
-    private readonly desk: PostingDesk,
-    private readonly database: Database,
+    readonly database: Database,
+    readonly directory: AccountDirectory,
+    private readonly writer: Writer,
     private readonly ids: SnowflakeGenerator,
-    @Inject(BALANCE_GUARD) private readonly guard: BalanceGuard,
+    @Inject(BALANCE_FENCES) private readonly fences: BalanceFences,
   ) {}
 
   async execute({ context, request, idempotency }: PostTransactionCommand): Promise<PostingReply> {
-    const { commands, accounts } = await this.desk.resolve(context, [request]);
+    const { commands, accounts } = await this.directory.resolve(context, [request]);
     if (idempotency !== 'dry run') {
-      const submitted = await this.desk.submit(context, { mode: 'single', commands, accounts, idempotency });
-      return this.desk.replyTo(submitted, context);
+      const submitted = await this.writer.post(context, { mode: 'single', commands, accounts, idempotency });
+      return replyTo(submitted, context, this);
     }
     return { result: await this.#tryOut(context, commands, accounts), replayed: false };
   }
@@ -50,7 +54,7 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
     const keys = [...accounts.keys()].map((accountId) => ({ merchantId, accountId }));
     const balances = await readBalances(this.database, keys, context.deadline);
     // What is answered was learnt from PostgreSQL: the cache is told first.
-    await this.guard.tell(balances);
+    await this.fences.tell(balances);
     const submission: Submission = {
       ...context,
       mode: 'single',

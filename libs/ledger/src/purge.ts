@@ -1,5 +1,5 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { MAY_REACT_AGAIN } from '#outbox/reactions.js';
+import { MAY_REACT_AGAIN } from '#outbox/consumers/reactions.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import { PLATFORM_TENANT } from '#platform/idempotency.js';

@@ -2,6 +2,8 @@ import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import type { Capture, Release, Reverse } from './command.js';
 import { MAX_REVERSAL_DEPTH } from './limits.js';
 import {
   type Entry,
@@ -170,7 +172,7 @@ WITH RECURSIVE chain (id, kind, parent_id, place) AS (
    WHERE c.kind = 'reversal' AND place < $3)
 SELECT id FROM chain ORDER BY place`;
 
-export async function reversedChain(
+async function reversedChain(
   database: Database,
   merchantId: bigint,
   id: bigint,
@@ -182,6 +184,23 @@ export async function reversedChain(
     values: [merchantId, id, MAX_REVERSAL_DEPTH + 1],
   });
   return rows.map((row) => row.id);
+}
+
+/**
+ * The transaction that a command refers to; before it, where it is a reversal that is to be reversed, all that it goes back to.
+ * Undefined: no such transaction.
+ */
+export async function loadParents(
+  database: Database,
+  { merchantId, deadline }: RequestContext,
+  { kind, parentId }: Capture | Release | Reverse,
+): Promise<[parent: Transaction, ...others: Transaction[]] | undefined> {
+  const [parent] = await loadTransactions(database, merchantId, [parentId], deadline);
+  if (!parent) return undefined;
+  if (kind !== 'reverse' || parent.transaction.kind !== 'reversal') return [parent.transaction];
+  const chain = await reversedChain(database, merchantId, parentId, deadline);
+  const others = await loadTransactions(database, merchantId, chain, deadline);
+  return [parent.transaction, ...others.map(({ transaction }) => transaction)];
 }
 
 /** Columns that the primary key covers. `t` is the transactions table. */

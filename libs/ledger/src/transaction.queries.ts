@@ -2,7 +2,8 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { type Posting, PostingDesk } from './posting.js';
+import { AccountDirectory } from './account-directory.js';
+import type { Posting } from './posting.js';
 import {
   listTransactions,
   loadTransactions,
@@ -24,12 +25,12 @@ export class GetTransactionsQuery extends Query<Posting[]> {
 export class GetTransactionsHandler implements IQueryHandler<GetTransactionsQuery> {
   constructor(
     private readonly database: Database,
-    private readonly desk: PostingDesk,
+    private readonly directory: AccountDirectory,
   ) {}
 
   async execute({ context, ids }: GetTransactionsQuery): Promise<Posting[]> {
     const stored = await loadTransactions(this.database, context.merchantId, ids, context.deadline);
-    const accounts = await this.desk.accountsOf(
+    const accounts = await this.directory.ofTransactions(
       context,
       stored.map(({ transaction }) => transaction),
     );
@@ -50,12 +51,15 @@ export class ListTransactionsQuery extends Query<TransactionSummary[]> {
 export class ListTransactionsHandler implements IQueryHandler<ListTransactionsQuery> {
   constructor(
     private readonly database: Database,
-    private readonly desk: PostingDesk,
+    private readonly directory: AccountDirectory,
   ) {}
 
   async execute({ context, page }: ListTransactionsQuery): Promise<TransactionSummary[]> {
     const { accountId, parentId } = page.filter;
-    if (accountId !== undefined && !(await this.desk.hasAccount(context, accountId))) throw notFound('account');
+    if (accountId !== undefined) {
+      const [account] = await this.directory.find(context.merchantId, [{ id: accountId }], context.deadline);
+      if (!account) throw notFound('account');
+    }
     if (parentId !== undefined) {
       const [parent] = await loadTransactions(this.database, context.merchantId, [parentId], context.deadline);
       if (!parent) throw notFound('transaction');

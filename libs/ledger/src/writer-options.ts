@@ -1,7 +1,7 @@
-import type { Config } from '#platform/config.js';
+import type { LedgerSettings } from './settings.js';
 import type { WriterOptions } from './writer.js';
 
-export function writerOptionsOf(config: Config): WriterOptions {
+export function writerOptionsOf(config: LedgerSettings): WriterOptions {
   return {
     databaseUrl: config.databaseRuntimeUrl,
     lanes: config.writerLanes,

@@ -1,16 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
-import type { CommitHints } from '#outbox/hints.js';
+import type { CommitHints } from '#outbox/log/hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
 import { spanTime } from '#platform/tracing.js';
-import { type BalanceGuard, type FencedGroup, NO_GUARD } from './balance-guard.js';
+import { type BalanceFences, type FencedGroup, NO_FENCES } from './balance-fences.js';
 import type { KeyedBalance } from './balance-store.js';
 import { decideGroup, type Failed, touchedBy } from './group.js';
 import type { GroupWrites } from './group-parameters.js';
-import { GroupSpans } from './group-spans.js';
+import { GroupSpans, nameTransactions } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection } from './group-store.js';
 import type { Outcome, Submission } from './submission.js';
 import { finishInTurns } from './turns.js';
@@ -68,9 +69,9 @@ export class Writer {
   /** The request that is running with a merchant's key. The next one is decided when it has settled: it may have burnt no key. */
   readonly #inFlight = new Map<string, Promise<unknown>>();
 
-  constructor(options: WriterOptions, ids: SnowflakeGenerator, guard: BalanceGuard = NO_GUARD, hints?: CommitHints) {
+  constructor(options: WriterOptions, ids: SnowflakeGenerator, fences: BalanceFences = NO_FENCES, hints?: CommitHints) {
     this.#options = options;
-    this.#lanes = Array.from({ length: options.lanes }, () => new Lane(options, ids, guard, hints));
+    this.#lanes = Array.from({ length: options.lanes }, () => new Lane(options, ids, fences, hints));
   }
 
   /**
@@ -94,6 +95,18 @@ export class Writer {
     }
   }
 
+  /** Submits a request's commands, and names what came of them on its span. */
+  async post(
+    context: RequestContext,
+    request: Omit<Submission, keyof RequestContext | 'parents'> & Partial<Pick<Submission, 'parents'>>,
+  ): Promise<{ submission: Submission; outcome: Outcome }> {
+    const { merchantId, deadline, span } = context;
+    const submission: Submission = { merchantId, deadline, span, parents: new Map(), ...request };
+    const outcome = await this.submit(submission);
+    if (span.isRecording()) nameTransactions(span, outcome);
+    return { submission, outcome };
+  }
+
   /** Requests in all lanes that wait for their group, or for their balances to be told. */
   get waiting(): number {
     return this.#lanes.reduce((sum, lane) => sum + lane.waiting, 0);
@@ -114,8 +127,8 @@ export class Writer {
 
 function ignore(): void {}
 
-function inFlight(): LedgerError {
-  return new LedgerError('idempotency_in_flight', 'The first request with this Idempotency-Key is still running.', {
+function inFlight(): ProblemError {
+  return new ProblemError('idempotency_in_flight', 'The first request with this Idempotency-Key is still running.', {
     retryAfterS: 1,
   });
 }
@@ -123,7 +136,7 @@ function inFlight(): LedgerError {
 class Lane {
   readonly #options: WriterOptions;
   readonly #ids: SnowflakeGenerator;
-  readonly #guard: BalanceGuard;
+  readonly #fences: BalanceFences;
   readonly #hints: CommitHints | undefined;
   /** Groups that are committed and whose balances are being told; the lane goes on meanwhile. */
   readonly #telling = new Set<Promise<void>>();
@@ -133,10 +146,10 @@ class Lane {
   #running: Promise<void> | undefined;
   #connection: GroupConnection | undefined;
 
-  constructor(options: WriterOptions, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints | undefined) {
+  constructor(options: WriterOptions, ids: SnowflakeGenerator, fences: BalanceFences, hints: CommitHints | undefined) {
     this.#options = options;
     this.#ids = ids;
-    this.#guard = guard;
+    this.#fences = fences;
     this.#hints = hints;
   }
 
@@ -146,7 +159,7 @@ class Lane {
 
   push(submission: Submission): Promise<Outcome> {
     if (this.waiting >= this.#options.laneCapacity) {
-      return Promise.reject(new LedgerError('overloaded', 'Too many postings are waiting.', { retryAfterS: 1 }));
+      return Promise.reject(new ProblemError('overloaded', 'Too many postings are waiting.', { retryAfterS: 1 }));
     }
     return new Promise((resolve, reject) => {
       this.#queue.push({ submission, enqueuedAt: spanTime(), attempts: 0, resolve, reject });
@@ -223,7 +236,7 @@ class Lane {
     const touched = touchedBy(group.map((waiting) => waiting.submission));
     const accounts = touched.accounts.map(({ merchantId, id }) => ({ merchantId, accountId: id }));
     // On its way while PostgreSQL locks: COMMIT alone has to wait for its answer.
-    const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);
+    const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);
     try {
       const { outcomes, locked, writes } = await this.#transact(group, { token, touched, fence, spans });
       spans.end();
@@ -247,7 +260,7 @@ class Lane {
     const unchanged = locked.filter(({ merchantId, accountId }) => !names.has(`${merchantId}:${accountId}`));
     await Promise.all([
       changed.length > 0 ? fenced.publish(changed) : fenced.abandon(),
-      unchanged.length > 0 ? this.#guard.tell(unchanged) : undefined,
+      unchanged.length > 0 ? this.#fences.tell(unchanged) : undefined,
     ]);
   }
 
@@ -350,7 +363,7 @@ class GroupVoided extends Error {
 }
 
 /** Nobody knows yet whether the group committed. */
-class Unsettled extends LedgerError {
+class Unsettled extends ProblemError {
   override name = 'Unsettled';
   constructor(cause: unknown) {
     const detail =
@@ -372,18 +385,18 @@ function isTransient(error: unknown): boolean {
 
 /** Whether one request alone may be why the group fails: then the others must not fail with it. */
 function mayBeOnesFault(error: unknown): boolean {
-  return isUniqueViolation(error) || !(isTransient(error) || error instanceof LedgerError);
+  return isUniqueViolation(error) || !(isTransient(error) || error instanceof ProblemError);
 }
 
 function asProblem(error: unknown): unknown {
   if (error instanceof SnowflakeRefused) {
-    return new LedgerError('overloaded', 'No transaction id can be issued at the moment.', {
+    return new ProblemError('overloaded', 'No transaction id can be issued at the moment.', {
       retryAfterS: 1,
       cause: error,
     });
   }
   if (isConnectionLoss(error) || !isTransient(error)) return translateError(error);
-  return new LedgerError('database_unavailable', 'The database did not commit in time.', {
+  return new ProblemError('database_unavailable', 'The database did not commit in time.', {
     retryAfterS: 1,
     cause: error,
   });

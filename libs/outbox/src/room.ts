@@ -1,7 +1,8 @@
 import type { Type } from '@nestjs/common';
-import type { Consumer } from './consumer.js';
-import type { Reactor } from './reactor.js';
-import type { RelayTarget } from './relay.js';
+import type { RoomSettings } from '#platform/room-settings.js';
+import type { Consumer } from './consumers/consumer.js';
+import type { Reactor } from './consumers/reactor.js';
+import type { RelayTarget } from './relay/relay.js';
 
 /**
  * What a library brings to the processes of the service; `apps/rooms.ts` has one of each. Its modules may implement the hooks
@@ -9,6 +10,8 @@ import type { RelayTarget } from './relay.js';
  * consumers want neither Nest nor the rest of the room.
  */
 export interface Room {
+  /** What the environment can tell it. */
+  readonly settings?: RoomSettings;
   /** Its commands and queries, in every process that has Nest. Needs PlatformModule and OutboxModule. */
   readonly module?: () => Promise<Type>;
   /** What it does by itself: in the worker alone. */

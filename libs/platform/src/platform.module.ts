@@ -3,10 +3,9 @@ import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown 
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { systemClock } from '#kernel/clock.js';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { observedCqrs } from './buses.js';
-import type { Config } from './config.js';
 import { CursorCodec } from './cursor.js';
 import { Entities } from './entities.js';
 import { IdempotentRequests } from './idempotency.js';
@@ -14,6 +13,7 @@ import type { Logger } from './logging.js';
 import type { Metrics } from './metrics.js';
 import { Database } from './postgres.js';
 import type { BringsMetrics } from './room-hooks.js';
+import type { PlatformSettings } from './settings.js';
 import { Telemetry } from './telemetry.js';
 import { PostgresWorkerLease } from './worker-lease.js';
 
@@ -25,7 +25,7 @@ const CONNECT_RETRIES = 5;
 const CONNECT_RETRY_DELAY_MS = 1_000;
 
 export interface PlatformOptions {
-  config: Config;
+  config: PlatformSettings;
   logger: Logger;
   telemetry: Telemetry;
   /** Which process this is, in logs and in pg_stat_activity. */
@@ -112,7 +112,7 @@ async function acquireLease(database: Database): Promise<PostgresWorkerLease> {
     try {
       return await PostgresWorkerLease.acquire(database);
     } catch (error) {
-      if (attempt > CONNECT_RETRIES || !(error instanceof LedgerError)) throw error;
+      if (attempt > CONNECT_RETRIES || !(error instanceof ProblemError)) throw error;
       await sleep(CONNECT_RETRY_DELAY_MS);
     }
   }

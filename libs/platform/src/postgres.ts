@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { type Deadline, deadlineExceeded } from './deadline.js';
 
 /**
@@ -178,7 +178,7 @@ export class Database {
       return result;
     } catch (error) {
       // A connection whose state is unknown is destroyed; one that answered with an SQL error is in order again.
-      client.release(!isSqlError(error) && !(error instanceof LedgerError && error.code !== 'deadline_exceeded'));
+      client.release(!isSqlError(error) && !(error instanceof ProblemError && error.code !== 'deadline_exceeded'));
       throw translateError(error);
     }
   }
@@ -231,16 +231,19 @@ const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect';
 
 /** Errors of the database as the contract tells them; what it does not know is returned as it is. */
 export function translateError(error: unknown): unknown {
-  if (error instanceof LedgerError) return error;
+  if (error instanceof ProblemError) return error;
   if (error instanceof Error && error.message === NO_FREE_CONNECTION) {
-    return new LedgerError('overloaded', 'Every database connection is busy.', { retryAfterS: 1, cause: error });
+    return new ProblemError('overloaded', 'Every database connection is busy.', { retryAfterS: 1, cause: error });
   }
   if (isConnectionLoss(error)) {
-    return new LedgerError('database_unavailable', 'The database cannot be reached.', { retryAfterS: 1, cause: error });
+    return new ProblemError('database_unavailable', 'The database cannot be reached.', {
+      retryAfterS: 1,
+      cause: error,
+    });
   }
   if (isRetriable(error)) {
     const detail = 'The database gave up this transaction because of another one; try again.';
-    return new LedgerError('database_unavailable', detail, { retryAfterS: 1, cause: error });
+    return new ProblemError('database_unavailable', detail, { retryAfterS: 1, cause: error });
   }
   if (error instanceof pg.DatabaseError && error.code === '57014') return deadlineExceeded();
   return error;

@@ -1,6 +1,6 @@
 import { merchantDay } from '#ledger/merchant-day.js';
-import { readEvent } from '#outbox/catalogue.js';
-import type { Consumer, LoggedEvent } from '#outbox/consumer.js';
+import type { Consumer, LoggedEvent } from '#outbox/consumers/consumer.js';
+import { readEvent } from '#outbox/log/catalogue.js';
 import { int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { TransactionClient } from '#platform/postgres.js';
 

@@ -1,7 +1,7 @@
 import pg from 'pg';
-import type { LoggedEvent } from '#outbox/consumer.js';
-import { LOGGED_COLUMNS, type LoggedRow, loggedEvent } from '#outbox/event-log.js';
-import type { Position } from '#outbox/position.js';
+import type { LoggedEvent } from '#outbox/consumers/consumer.js';
+import { LOGGED_COLUMNS, type LoggedRow, loggedEvent } from '#outbox/log/event-log.js';
+import type { Position } from '#outbox/log/position.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { merchantPages } from '#ledger/merchant-pages.js';
-import { BatchApplier, describe } from '#outbox/batch-applier.js';
-import { type Consumer, type LoggedEvent, Unprocessable } from '#outbox/consumer.js';
-import { isBefore, type Position } from '#outbox/position.js';
+import { BatchApplier, describe } from '#outbox/consumers/batch-applier.js';
+import { type Consumer, type LoggedEvent, Unprocessable } from '#outbox/consumers/consumer.js';
+import { isBefore, type Position } from '#outbox/log/position.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Database, type TransactionClient } from '#platform/postgres.js';
 import { DailySummaries } from './daily-summaries.js';

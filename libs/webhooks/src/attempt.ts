@@ -1,5 +1,5 @@
 import type { Clock } from '#kernel/clock.js';
-import { positionText } from '#outbox/position.js';
+import { positionText } from '#outbox/log/position.js';
 import type { DueDelivery, EndpointLease, Verdict } from './delivery-store.js';
 import { type HttpAnswer, type PublicHttp, RequestAborted, RequestFailed } from './public-http.js';
 import { nextDelayMs, parseRetryAfter, type RetryRules } from './retry-schedule.js';

@@ -1,5 +1,5 @@
 import { notFound } from '#kernel/problem.js';
-import { positionText } from '#outbox/position.js';
+import { positionText } from '#outbox/log/position.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import type { EndpointStatus } from './endpoint-store.js';

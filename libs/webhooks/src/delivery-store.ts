@@ -1,4 +1,4 @@
-import { MerchantLog, type NewEvent } from '#outbox/append.js';
+import { MerchantLog, type NewEvent } from '#outbox/log/append.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';

@@ -1,5 +1,5 @@
 import { notFound } from '#kernel/problem.js';
-import type { EventType } from '#outbox/catalogue.js';
+import type { EventType } from '#outbox/log/catalogue.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 

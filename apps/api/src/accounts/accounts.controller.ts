@@ -28,7 +28,7 @@ import {
   statement,
   statementLineBody,
   statementQuery,
-} from './shapes.js';
+} from './schemas.js';
 
 @Controller('v1/accounts')
 export class AccountsController {

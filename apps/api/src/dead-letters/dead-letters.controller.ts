@@ -2,8 +2,12 @@ import { Body, Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { type DeadLetterWithEvent, GetDeadLetterQuery, ListDeadLettersQuery } from '#outbox/dead-letter.queries.js';
-import { DecideDeadLetterCommand } from '#outbox/decide-dead-letter.command.js';
+import {
+  type DeadLetterWithEvent,
+  GetDeadLetterQuery,
+  ListDeadLettersQuery,
+} from '#outbox/dead-letters/dead-letter.queries.js';
+import { DecideDeadLetterCommand } from '#outbox/dead-letters/decide-dead-letter.command.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
@@ -17,7 +21,7 @@ import {
   deadLetterWithEventBody,
   decision,
   listDeadLettersQuery,
-} from './shapes.js';
+} from './schemas.js';
 
 const DECISION = { by: 'ada', reason: 'the build that knows version 3 is out' };
 

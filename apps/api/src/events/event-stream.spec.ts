@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LoggedEvent } from '#outbox/consumer.js';
-import { BEGINNING, type Position } from '#outbox/position.js';
+import type { LoggedEvent } from '#outbox/consumers/consumer.js';
+import { BEGINNING, type Position } from '#outbox/log/position.js';
 import { type EventStreamSource, eventStream } from './event-stream.js';
 
 const BATCH = 10;

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
-import type { LoggedEvent } from '#outbox/consumer.js';
-import type { Position } from '#outbox/position.js';
+import type { LoggedEvent } from '#outbox/consumers/consumer.js';
+import type { Position } from '#outbox/log/position.js';
 
 export interface EventStreamSource {
   /** The next events behind a position, oldest first; none at the end of the log. */

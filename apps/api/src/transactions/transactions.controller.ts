@@ -34,7 +34,7 @@ import {
   transactionBody,
   transactionList,
   voidPending,
-} from './shapes.js';
+} from './schemas.js';
 
 const TRANSFER_EXAMPLE = {
   type: 'transfer',

@@ -1,0 +1,230 @@
+import { Deadline } from '#platform/deadline.js';
+import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
+import { parkEvent, parkedMerchants } from '../dead-letters/dead-letter-store.js';
+import { readRange } from '../log/event-log.js';
+import { isBefore, type Position } from '../log/position.js';
+import { type Consumer, type LoggedEvent, Unprocessable } from './consumer.js';
+import { HandlerCall } from './handler-call.js';
+import { type Claim, ClaimLost, ConsumerPosition } from './position-store.js';
+import type { Reactions } from './reactions.js';
+
+export interface ApplierOptions {
+  /** Events of one transaction. */
+  pageEvents: number;
+  /** Tries of one event before it becomes a dead letter. */
+  maxTries: number;
+  /** Deadline of one transaction, its effect included. */
+  timeoutMs: number;
+}
+
+export interface Run {
+  partition: number;
+  upTo: Position;
+  /** Id for the dead letter that this run may have to write: at most one. */
+  letterId: bigint;
+}
+
+export interface RunOutcome {
+  /**
+   * `busy`: another process has the partition; `lost`: it took it meanwhile, after our claim had run out; `again`: a dead
+   * letter was written, and there may be more to do.
+   */
+  outcome: 'done' | 'busy' | 'lost' | 'again';
+  events: number;
+  /** Sampled traceparents among the events' own, a few of them. */
+  traces: string[];
+}
+
+/** A claim outlives its transaction's deadline by this share of it. */
+const CLAIM_MARGIN = 0.5;
+const TRACES = 10;
+const ERROR_LENGTH = 2_000;
+
+/**
+ * Applies a stretch of the log for one consumer. Effect and position are committed together, by whoever holds the claim
+ * at that moment: a job that runs twice, late, or in two processes at once has one effect. A reactor's effects are committed
+ * before: whoever does them again finds them done. A page that fails is gone through event by event, and the event that keeps
+ * failing is parked.
+ */
+export class BatchApplier {
+  readonly #database: Database;
+  readonly #consumer: Consumer | Reactions;
+  readonly #claimant: string;
+  readonly #options: ApplierOptions;
+
+  /** `claimant`: unique for the life of this object. */
+  constructor(database: Database, consumer: Consumer | Reactions, claimant: string, options: ApplierOptions) {
+    this.#database = database;
+    this.#consumer = consumer;
+    this.#claimant = claimant;
+    this.#options = options;
+  }
+
+  /**
+   * `onProgress` is called before each transaction: whoever watches over a hanging handler starts its clock again, and so is
+   * not misled by a database that needs its whole deadline each time.
+   */
+  async run({ partition, upTo, letterId }: Run, onProgress: () => void): Promise<RunOutcome> {
+    const position = this.position(partition);
+    onProgress();
+    let claim = await this.#transaction((client) => position.claim(client, upTo));
+    const outcome: RunOutcome = { outcome: 'done', events: 0, traces: [] };
+    if (!claim) {
+      onProgress();
+      const stands = await this.#transaction((client) => position.read(client));
+      if (stands && isBefore(stands, upTo)) outcome.outcome = 'busy';
+      return outcome;
+    }
+    while (claim) {
+      const held: Claim = claim;
+      const call = new HandlerCall();
+      onProgress();
+      const isCareful: boolean = isBefore(held.position, held.carefulUpTo);
+      try {
+        const gaveUp: boolean = isCareful && held.tries > this.#options.maxTries;
+        const done: Page = gaveUp
+          ? await this.#park(position, held, { partition, upTo, letterId }, held.lastError)
+          : await this.#page(position, held, call, {
+              partition,
+              upTo,
+              limit: isCareful ? 1 : this.#options.pageEvents,
+            });
+        outcome.events += done.events.length;
+        outcome.traces = sampled(outcome.traces, done.events);
+        if (gaveUp) return { ...outcome, outcome: 'again' };
+        claim = isBefore(done.end, upTo) ? { ...held, position: done.end, tries: 1, lastError: undefined } : undefined;
+      } catch (error) {
+        if (error instanceof ClaimLost) return { ...outcome, outcome: 'lost' };
+        onProgress();
+        if (isCareful && error instanceof Unprocessable) {
+          const parked = await this.#park(position, held, { partition, upTo, letterId }, describe(error));
+          outcome.events += parked.events.length;
+          return { ...outcome, outcome: 'again' };
+        }
+        await this.#fail(position, error, !call.isPassing(error));
+        throw error;
+      }
+    }
+    return outcome;
+  }
+
+  /** As seen from this claimant. */
+  position(partition: number): ConsumerPosition {
+    const claimMs = Math.ceil(this.#options.timeoutMs * (1 + CLAIM_MARGIN));
+    return new ConsumerPosition(this.#consumer.name, partition, this.#claimant, claimMs);
+  }
+
+  async #page(
+    position: ConsumerPosition,
+    claim: Claim,
+    call: HandlerCall,
+    { partition, upTo, limit }: Range,
+  ): Promise<Page> {
+    const consumer = this.#consumer;
+    if ('react' in consumer) return this.#reactions(consumer, position, claim, call, { partition, upTo, limit });
+    const deadline = this.#deadline();
+    return this.#transaction(async (client) => {
+      const { events, end, due } = await this.#read(client, claim.position, { partition, upTo, limit }, deadline);
+      await position.move(client, claim.position, end, isBefore(end, upTo));
+      if (due.length > 0) await call.apply(consumer, client, due);
+      return { events, end };
+    }, deadline);
+  }
+
+  /** The claim outlives the page's time. Where it does not, because the process slept, the position stays, and others do it again. */
+  async #reactions(
+    reactions: Reactions,
+    position: ConsumerPosition,
+    claim: Claim,
+    call: HandlerCall,
+    range: Range,
+  ): Promise<Page> {
+    const deadline = this.#deadline();
+    const page = await this.#transaction((client) => this.#read(client, claim.position, range, deadline), deadline);
+    const done = page.due.length > 0 ? await reactions.react(page.due, call, deadline) : 0;
+    const rest = page.due[done];
+    // Up to what it did last: what lies between that and the rest is parked, and passed over with it.
+    const events = rest ? page.events.slice(0, page.events.indexOf(rest)) : page.events;
+    const end = rest ? (events.at(-1) as LoggedEvent) : page.end;
+    await this.#transaction((client) => position.move(client, claim.position, end, isBefore(end, range.upTo)));
+    return { events, end };
+  }
+
+  /** The next events, and those of them whose stream does not wait. */
+  async #read(client: TransactionClient, after: Position, { partition, upTo, limit }: Range, deadline: Deadline) {
+    const events = await readRange(client, { partition }, { after, upTo, limit });
+    const end = events.length < limit ? upTo : (events.at(-1) as LoggedEvent);
+    const due = events.length > 0 ? await enterUnparked(client, this.#consumer.name, events, deadline) : [];
+    return { events, end, due };
+  }
+
+  /** Passes over the next event, and leaves a dead letter. */
+  async #park(
+    position: ConsumerPosition,
+    claim: Claim,
+    { partition, upTo, letterId }: Run,
+    error = 'the process ended while the event was applied',
+  ): Promise<Page> {
+    const deadline = this.#deadline();
+    return this.#transaction(async (client) => {
+      const [event] = await readRange(client, { partition }, { after: claim.position, upTo, limit: 1 });
+      const end = event ?? upTo;
+      await position.move(client, claim.position, end, false);
+      if (!event) return { events: [], end };
+      await client.query(enterScope({ merchantIds: [event.merchantId] }, deadline));
+      const letter = { id: letterId, tries: claim.tries, error: error.slice(0, ERROR_LENGTH), before: claim.position };
+      await parkEvent(client, this.#consumer, event, letter);
+      return { events: [event], end };
+    }, deadline);
+  }
+
+  /** Best effort: without it the claim runs out by itself, and the try counts unless this process is the next to claim. */
+  async #fail(position: ConsumerPosition, error: unknown, counts: boolean): Promise<void> {
+    await this.#transaction((client) => position.fail(client, describe(error), counts)).catch(() => undefined);
+  }
+
+  #transaction<T>(work: (client: TransactionClient) => Promise<T>, deadline = this.#deadline()): Promise<T> {
+    return this.#database.transaction('relay', deadline, work);
+  }
+
+  #deadline(): Deadline {
+    return Deadline.after(this.#options.timeoutMs);
+  }
+}
+
+interface Range {
+  partition: number;
+  upTo: Position;
+  limit: number;
+}
+
+interface Page {
+  events: readonly LoggedEvent[];
+  end: Position;
+}
+
+/** Those of the events whose stream does not wait behind a dead letter. Leaves the merchants' scope set. */
+async function enterUnparked(
+  client: TransactionClient,
+  consumer: string,
+  events: readonly LoggedEvent[],
+  deadline: Deadline,
+): Promise<readonly LoggedEvent[]> {
+  const merchantIds = [...new Set(events.map(({ merchantId }) => merchantId))];
+  await client.query(enterScope({ merchantIds }, deadline));
+  const parked = await parkedMerchants(client, consumer);
+  return parked.size === 0 ? events : events.filter(({ merchantId }) => !parked.has(merchantId));
+}
+
+export function describe(error: unknown): string {
+  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, ERROR_LENGTH);
+}
+
+function sampled(known: readonly string[], events: readonly LoggedEvent[]): string[] {
+  const traces = new Set(known);
+  for (const { traceContext } of events) {
+    if (traces.size >= TRACES) break;
+    if (traceContext?.endsWith('-01')) traces.add(traceContext);
+  }
+  return [...traces];
+}

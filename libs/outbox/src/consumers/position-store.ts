@@ -1,0 +1,132 @@
+import type pg from 'pg';
+import type { TransactionClient } from '#platform/postgres.js';
+import type { Position } from '../log/position.js';
+
+/** Somebody else has taken the claim, after ours had run out: what we were about to commit is rolled back. */
+export class ClaimLost extends Error {
+  override name = 'ClaimLost';
+}
+
+export interface Claim {
+  readonly position: Position;
+  /** Tries since the position last moved, this one included. */
+  readonly tries: number;
+  readonly lastError: string | undefined;
+  /** Up to here events are applied one by one. */
+  readonly carefulUpTo: Position;
+}
+
+/** A claim of the claimant's own that ran out: its process lives, so that only the database can have kept it from telling the end. */
+const UNTOLD = 'claimed_by = $3 AND claimed_until > to_timestamp(0)';
+const FAILED = `tries > CASE WHEN ${UNTOLD} THEN 1 ELSE 0 END`;
+/**
+ * $1 consumer, $2 partition, $3 claimant, $4 milliseconds, $5 $6 up to. The try is counted before it is made, so that one
+ * which ends the process counts as well; after the first failure the stretch is gone through event by event.
+ */
+const CLAIM = {
+  name: 'position-claim',
+  text: `
+UPDATE consumer_positions
+   SET claimed_by = $3, claimed_until = now() + $4::int * interval '1 millisecond', tries = tries + CASE WHEN ${UNTOLD} THEN 0 ELSE 1 END,
+       careful_xid = CASE WHEN ${FAILED} AND (careful_xid, careful_seq) <= (xid, seq) THEN $5::xid8 ELSE careful_xid END,
+       careful_seq = CASE WHEN ${FAILED} AND (careful_xid, careful_seq) <= (xid, seq) THEN $6::bigint ELSE careful_seq END
+ WHERE consumer = $1 AND partition = $2 AND claimed_until < now() AND (xid, seq) < ($5::xid8, $6::bigint)
+RETURNING xid, seq, tries, last_error, careful_xid, careful_seq`,
+};
+/** The same for whoever only wants the partition to stand still. */
+const HOLD = {
+  name: 'position-hold',
+  text: `
+UPDATE consumer_positions SET claimed_by = $3, claimed_until = now() + $4::int * interval '1 millisecond'
+ WHERE consumer = $1 AND partition = $2 AND (claimed_until < now() OR claimed_by = $3)
+RETURNING xid, seq`,
+};
+/** $3 claimant, $4 milliseconds of a further claim (and try), 0: none; $5 $6 from, $7 $8 to. */
+const MOVE = {
+  name: 'position-move',
+  text: `
+UPDATE consumer_positions
+   SET xid = $7, seq = $8, last_error = NULL, tries = CASE WHEN $4::int > 0 THEN 1 ELSE 0 END,
+       claimed_until = CASE WHEN $4::int > 0 THEN now() + $4::int * interval '1 millisecond' ELSE to_timestamp(0) END
+ WHERE consumer = $1 AND partition = $2 AND claimed_by = $3 AND xid = $5 AND seq = $6`,
+};
+/** $4 error, $5 whether the try counts. */
+const FAIL = {
+  name: 'position-fail',
+  text: `
+UPDATE consumer_positions
+   SET claimed_until = to_timestamp(0), last_error = $4, tries = CASE WHEN $5 THEN tries ELSE greatest(tries - 1, 0) END
+ WHERE consumer = $1 AND partition = $2 AND claimed_by = $3`,
+};
+const RELEASE = {
+  name: 'position-release',
+  text: `
+UPDATE consumer_positions SET claimed_until = to_timestamp(0) WHERE consumer = $1 AND partition = $2 AND claimed_by = $3`,
+};
+const READ = {
+  name: 'position-read',
+  text: 'SELECT xid, seq FROM consumer_positions WHERE consumer = $1 AND partition = $2',
+};
+
+interface Row extends pg.QueryResultRow {
+  xid: bigint;
+  seq: bigint;
+}
+interface ClaimRow extends Row {
+  tries: number;
+  last_error: string | null;
+  careful_xid: bigint;
+  careful_seq: bigint;
+}
+
+/** How far a consumer has applied one partition, and who may move that. One object per claimant. */
+export class ConsumerPosition {
+  readonly #key: readonly [string, number, string];
+  readonly #claimMs: number;
+
+  constructor(consumer: string, partition: number, claimant: string, claimMs: number) {
+    this.#key = [consumer, partition, claimant];
+    this.#claimMs = claimMs;
+  }
+
+  async read(client: TransactionClient): Promise<Position | undefined> {
+    const { rows } = await client.query<Row>({ ...READ, values: this.#key.slice(0, 2) });
+    return rows[0] && { xid: rows[0].xid, seq: rows[0].seq };
+  }
+
+  /** Undefined: somebody else has it, or there is nothing to do up to there. */
+  async claim(client: TransactionClient, upTo: Position): Promise<Claim | undefined> {
+    const values = [...this.#key, this.#claimMs, upTo.xid, upTo.seq];
+    const [row] = (await client.query<ClaimRow>({ ...CLAIM, values })).rows;
+    return (
+      row && {
+        position: { xid: row.xid, seq: row.seq },
+        tries: row.tries,
+        lastError: row.last_error ?? undefined,
+        carefulUpTo: { xid: row.careful_xid, seq: row.careful_seq },
+      }
+    );
+  }
+
+  /** Takes or prolongs a claim without a try; answers where the position stands. Throws ClaimLost when others have it. */
+  async hold(client: TransactionClient): Promise<Position> {
+    const [row] = (await client.query<Row>({ ...HOLD, values: [...this.#key, this.#claimMs] })).rows;
+    if (!row) throw new ClaimLost('another process is at work on this partition');
+    return { xid: row.xid, seq: row.seq };
+  }
+
+  /** Part of the effect's transaction: locks the position until its end. `goesOn`: the next try begins with this commit. */
+  async move(client: TransactionClient, from: Position, to: Position, goesOn: boolean): Promise<void> {
+    const values = [...this.#key, goesOn ? this.#claimMs : 0, from.xid, from.seq, to.xid, to.seq];
+    const { rowCount } = await client.query({ ...MOVE, values });
+    if (rowCount !== 1) throw new ClaimLost('another process has taken this partition');
+  }
+
+  async fail(client: TransactionClient, error: string, counts: boolean): Promise<void> {
+    await client.query({ ...FAIL, values: [...this.#key, error, counts] });
+  }
+
+  async release(client: TransactionClient): Promise<void> {
+    await client.query({ ...RELEASE, values: [...this.#key] });
+  }
+}

@@ -1,0 +1,219 @@
+import { Deadline } from '#platform/deadline.js';
+import type { Database, TransactionClient } from '#platform/postgres.js';
+import { type BatchApplier, describe } from '../consumers/batch-applier.js';
+import type { Consumer, LoggedEvent } from '../consumers/consumer.js';
+import { HandlerCall } from '../consumers/handler-call.js';
+import { ClaimLost, type ConsumerPosition } from '../consumers/position-store.js';
+import type { Reactions } from '../consumers/reactions.js';
+import { readEventAt, readRange } from '../log/event-log.js';
+import type { Position } from '../log/position.js';
+import {
+  type DecidedLetter,
+  type FreeStream,
+  lockDecided,
+  moveParked,
+  parkEvent,
+  parkedPosition,
+  settleLetter,
+} from './dead-letter-store.js';
+
+export interface CatchUp extends FreeStream {
+  /** Events of one transaction; 1 to find the one that fails. */
+  limit: number;
+  /** Id for the dead letter that may come out of it. */
+  letterId: bigint;
+}
+
+/**
+ * Carries out what an operator decided about a dead letter, and lets streams that waited behind one catch up with their
+ * partition. The partition stands still meanwhile, by the same claim that batches take. Each step is a transaction that
+ * leaves in PostgreSQL what is to be done next, so that another process can go on at any point.
+ */
+export class Redriver {
+  readonly #database: Database;
+  readonly #consumer: Consumer | Reactions;
+  readonly #applier: BatchApplier;
+  readonly #timeoutMs: number;
+
+  constructor(
+    parts: { database: Database; consumer: Consumer | Reactions; applier: BatchApplier },
+    options: { timeoutMs: number },
+  ) {
+    this.#database = parts.database;
+    this.#consumer = parts.consumer;
+    this.#applier = parts.applier;
+    this.#timeoutMs = options.timeoutMs;
+  }
+
+  /**
+   * Applies the dead letter's event, or passes over it. A failure parks it again; one that says nothing of it leaves it due.
+   * Answers false when another process has the partition.
+   */
+  redrive({ merchantId, id, at, partition }: DecidedLetter, onProgress: () => void): Promise<boolean> {
+    onProgress();
+    const call = new HandlerCall();
+    return this.#holding(partition, merchantId, async (position) => {
+      try {
+        await this.#reactToLetter({ merchantId, id, at }, position, call);
+        await this.#within(merchantId, async (client) => {
+          await position.hold(client);
+          const letter = await lockDecided(client, merchantId, id);
+          if (!letter) return;
+          if (letter.decision === 'redrive' && 'apply' in this.#consumer) {
+            await call.apply(this.#consumer, client, [await eventAt(client, merchantId, at)]);
+          }
+          const status = letter.decision === 'redrive' ? 'redriven' : 'discarded';
+          await settleLetter(client, merchantId, id, { status });
+          if (await parkedPosition(client, merchantId, this.#consumer.name)) {
+            await moveParked(client, merchantId, this.#consumer.name, at);
+          }
+        });
+      } catch (error) {
+        if (error instanceof ClaimLost || call.isPassing(error)) throw error;
+        onProgress();
+        await this.#within(merchantId, (client) =>
+          settleLetter(client, merchantId, id, { status: 'parked', error: describe(error) }),
+        );
+      }
+    });
+  }
+
+  /**
+   * Page by page, until the stream is where its partition is, or an event of it fails and is parked in its turn. Answers
+   * false when another process has the partition.
+   */
+  catchUp({ merchantId, partition, limit: first, letterId }: CatchUp, onProgress: () => void): Promise<boolean> {
+    return this.#holding(partition, merchantId, async (position) => {
+      let limit = first;
+      for (let hasCaughtUp = false; !hasCaughtUp; ) {
+        const call = new HandlerCall();
+        onProgress();
+        try {
+          hasCaughtUp = await this.#page(merchantId, position, call, limit);
+        } catch (error) {
+          if (error instanceof ClaimLost || call.isPassing(error)) throw error;
+          onProgress();
+          if (limit === 1) {
+            const letter = { id: letterId, error: describe(error) };
+            await this.#within(merchantId, (client) =>
+              parkNext(client, position, this.#consumer, { merchantId, ...letter }),
+            );
+            return;
+          }
+          // Somewhere in this page: one by one from here.
+          limit = 1;
+        }
+      }
+    });
+  }
+
+  /** A reactor's part, before the letter is settled. */
+  async #reactToLetter(
+    { merchantId, id, at }: Pick<DecidedLetter, 'merchantId' | 'id' | 'at'>,
+    position: ConsumerPosition,
+    call: HandlerCall,
+  ): Promise<void> {
+    if (!('react' in this.#consumer)) return;
+    const event = await this.#within(merchantId, async (client) => {
+      await position.hold(client);
+      const letter = await lockDecided(client, merchantId, id);
+      return letter?.decision === 'redrive' ? eventAt(client, merchantId, at) : undefined;
+    });
+    if (event) await this.#consumer.react([event], call, Deadline.after(this.#timeoutMs));
+  }
+
+  /** Answers whether the stream has caught up, and waits no longer. */
+  #page(merchantId: bigint, position: ConsumerPosition, call: HandlerCall, limit: number): Promise<boolean> {
+    const consumer = this.#consumer;
+    if ('react' in consumer) return this.#reactToPage(consumer, merchantId, position, call, limit);
+    return this.#within(merchantId, async (client) => {
+      const waiting = await this.#waiting(client, merchantId, position, limit);
+      if (!waiting) return true;
+      const { events, hasAll } = waiting;
+      if (events.length > 0) await call.apply(consumer, client, events);
+      await moveParked(client, merchantId, consumer.name, hasAll ? undefined : events.at(-1));
+      return hasAll;
+    });
+  }
+
+  async #reactToPage(
+    reactions: Reactions,
+    merchantId: bigint,
+    position: ConsumerPosition,
+    call: HandlerCall,
+    limit: number,
+  ): Promise<boolean> {
+    const waiting = await this.#within(merchantId, (client) => this.#waiting(client, merchantId, position, limit));
+    if (!waiting) return true;
+    const { events } = waiting;
+    const deadline = Deadline.after(this.#timeoutMs);
+    const done = events.length > 0 ? await reactions.react(events, call, deadline) : 0;
+    const hasCaughtUp = waiting.hasAll && done === events.length;
+    await this.#within(merchantId, async (client) => {
+      // The claim may have run out meanwhile: then others may have gone on, and the partition, too.
+      const stands = await position.hold(client);
+      const after = await parkedPosition(client, merchantId, reactions.name);
+      if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.upTo)) {
+        throw new ClaimLost('another process has gone on with this stream');
+      }
+      await moveParked(client, merchantId, reactions.name, hasCaughtUp ? undefined : events[done - 1]);
+    });
+    return hasCaughtUp;
+  }
+
+  /** What a stream waits for next, up to where its partition stands; undefined: it does not wait. */
+  async #waiting(client: TransactionClient, merchantId: bigint, position: ConsumerPosition, limit: number) {
+    const upTo = await position.hold(client);
+    const after = await parkedPosition(client, merchantId, this.#consumer.name);
+    if (!after) return undefined;
+    const events = await readRange(client, { merchantId }, { after, upTo, limit });
+    return { after, upTo, events, hasAll: events.length < limit };
+  }
+
+  /** Whoever has the partition at present goes first: what is due here is still due then. */
+  async #holding(
+    partition: number,
+    merchantId: bigint,
+    work: (position: ConsumerPosition) => Promise<void>,
+  ): Promise<boolean> {
+    const position = this.#applier.position(partition);
+    try {
+      await work(position);
+      return true;
+    } catch (error) {
+      if (error instanceof ClaimLost) return false;
+      throw error;
+    } finally {
+      await this.#within(merchantId, (client) => position.release(client)).catch(() => undefined);
+    }
+  }
+
+  #within<T>(merchantId: bigint, work: (client: TransactionClient) => Promise<T>): Promise<T> {
+    return this.#database.transaction({ merchantIds: [merchantId] }, Deadline.after(this.#timeoutMs), work);
+  }
+}
+
+async function eventAt(client: TransactionClient, merchantId: bigint, at: Position): Promise<LoggedEvent> {
+  const event = await readEventAt(client, merchantId, at);
+  if (!event) throw new Error('the event is no longer in the log');
+  return event;
+}
+
+function isSame(one: Position, other: Position): boolean {
+  return one.xid === other.xid && one.seq === other.seq;
+}
+
+/** Makes a dead letter of the event that a waiting stream would go on with. In the merchant's scope. */
+export async function parkNext(
+  client: TransactionClient,
+  position: ConsumerPosition,
+  consumer: Pick<Consumer, 'name' | 'parks'>,
+  letter: { merchantId: bigint; id: bigint; error: string },
+): Promise<void> {
+  const { merchantId } = letter;
+  const upTo = await position.hold(client);
+  const before = await parkedPosition(client, merchantId, consumer.name);
+  if (!before) return;
+  const [event] = await readRange(client, { merchantId }, { after: before, upTo, limit: 1 });
+  if (event) await parkEvent(client, consumer, event, { id: letter.id, tries: 1, error: letter.error, before });
+}

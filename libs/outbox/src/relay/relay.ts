@@ -1,0 +1,137 @@
+import type { Logger } from '#platform/logging.js';
+import type { Stretch } from '../log/position.js';
+import type { RelayLease } from './relay-lease.js';
+import type { RelayStore } from './relay-store.js';
+
+/** Where the relay hands events over to. */
+export interface RelayTarget {
+  /** Never changes: the durable cursor is kept under it. */
+  readonly consumer: string;
+  /** Where a consumer that the database does not know yet begins. */
+  readonly from: 'beginning' | 'now';
+  /** Whether effects move a position in consumer_positions. Otherwise handing over is all there is. */
+  readonly keepsPosition: boolean;
+  /** Most events of a partition in one hand-over. */
+  readonly stretch: number;
+  /**
+   * Resolves when the stretches are safe where they went; rejects, and they come again. Whatever it does may be done twice,
+   * also by a process that lost its lease meanwhile.
+   */
+  handOver(stretches: readonly Stretch[]): Promise<void>;
+}
+
+export interface RelayOptions {
+  /** Wait between rounds while there is something to relay. */
+  busyMs: number;
+  /** Longest wait between rounds of an idle log; a hint ends it. */
+  idleMs: number;
+  /** After this long, what was handed over and not applied is handed over again. */
+  resendMs: number;
+}
+
+/**
+ * Carries the log to one target: reads behind the durable cursor, hands over, and only then moves the cursor, so that a
+ * crash in between repeats and never loses. One loop a target: a target that fails holds up no other.
+ */
+export class Relay {
+  readonly #target: RelayTarget;
+  readonly #store: RelayStore;
+  readonly #lease: RelayLease;
+  readonly #logger: Logger;
+  readonly #options: RelayOptions;
+  readonly counts = { rounds: 0, stretches: 0, events: 0, resent: 0, failures: 0, fenced: 0 };
+  #waitMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #isHinted = false;
+  /** The last round failed: hints do not shorten the wait for the next. */
+  #isBackingOff = false;
+  #isRegistered = false;
+  #isStopped = false;
+
+  constructor(
+    target: RelayTarget,
+    parts: { store: RelayStore; lease: RelayLease; logger: Logger },
+    options: RelayOptions,
+  ) {
+    this.#target = target;
+    this.#store = parts.store;
+    this.#lease = parts.lease;
+    this.#logger = parts.logger;
+    this.#options = options;
+  }
+
+  get consumer(): string {
+    return this.#target.consumer;
+  }
+
+  start(): this {
+    this.#schedule(0);
+    return this;
+  }
+
+  /** Something has been committed: no need to wait any longer. */
+  hint(): void {
+    this.#isHinted = true;
+    if (this.#running === undefined && !this.#isBackingOff) this.#schedule(0);
+  }
+
+  /** Resolves when the round in hand has ended. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  /** One round. Answers how many events it handed over. */
+  async round(): Promise<number> {
+    const { consumer, stretch } = this.#target;
+    if (!this.#isRegistered) {
+      await this.#store.register(consumer, this.#target);
+      this.#isRegistered = true;
+    }
+    this.counts.rounds += 1;
+    const { epochs } = this.#lease;
+    if (epochs.size === 0) return 0;
+    const { resendMs } = this.#options;
+    const stretches = await this.#store.next(consumer, [...epochs.keys()], { stretch, resendMs });
+    if (stretches.length === 0) return 0;
+    await this.#target.handOver(stretches);
+    const moved = await this.#store.move(
+      consumer,
+      stretches.map(({ partition, upTo }) => ({ partition, upTo, epoch: epochs.get(partition) ?? -1n })),
+    );
+    this.counts.fenced += stretches.length - moved.size;
+    this.counts.stretches += moved.size;
+    this.counts.resent += stretches.filter(({ isAgain }) => isAgain).length;
+    const events = stretches.reduce((sum, { count }) => sum + count, 0);
+    this.counts.events += events;
+    return events;
+  }
+
+  #schedule(waitMs: number): void {
+    if (this.#isStopped) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#running = this.#once().finally(() => {
+        this.#running = undefined;
+        this.#schedule(this.#isHinted && !this.#isBackingOff ? this.#options.busyMs : this.#waitMs);
+      });
+    }, waitMs);
+  }
+
+  async #once(): Promise<void> {
+    const { busyMs, idleMs } = this.#options;
+    this.#isHinted = false;
+    this.#isBackingOff = false;
+    try {
+      const events = await this.round();
+      this.#waitMs = events > 0 ? busyMs : Math.min(idleMs, Math.max(busyMs, this.#waitMs * 2));
+    } catch (error) {
+      this.counts.failures += 1;
+      this.#waitMs = idleMs;
+      this.#isBackingOff = true;
+      this.#logger.warn({ err: error, consumer: this.consumer }, 'events could not be handed over; they come again');
+    }
+  }
+}
