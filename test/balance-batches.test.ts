@@ -7,7 +7,7 @@ import { cacheKey } from '#balances/cached-balance.js';
 import { CacheFences } from '#balances/fences.js';
 import { UntoldVersions } from '#balances/untold-versions.js';
 import { systemClock } from '#kernel/clock.js';
-import { EMPTY_BALANCE } from '#ledger/account.js';
+import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
 import { SEED } from './support/seed.js';
 
 /** Long enough that nothing expires meanwhile. */

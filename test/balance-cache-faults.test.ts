@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CacheUnavailable } from '#balances/cache-client.js';
 import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
-import { EMPTY_BALANCE } from '#ledger/account.js';
+import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
 import { Deadline } from '#platform/deadline.js';
 import { BalanceProcess, FakeDatabase, type ProcessOptions, TTL } from './support/balance-process.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';

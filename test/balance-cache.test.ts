@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type AccountKey, type CachedBalance, cacheKey } from '#balances/cached-balance.js';
-import { EMPTY_BALANCE } from '#ledger/account.js';
+import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
 import { BalanceProcess, FakeDatabase, type ProcessOptions, soon, TTL } from './support/balance-process.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
 import { until } from './support/until.js';

@@ -8,7 +8,7 @@ import { BalanceReader } from '#balances/read-balance.js';
 import { Sweeper } from '#balances/sweeper.js';
 import { UntoldVersions } from '#balances/untold-versions.js';
 import { systemClock } from '#kernel/clock.js';
-import { purgeWriteFences } from '#ledger/purge.js';
+import { purgeWriteFences } from '#ledger/duties/purge.js';
 import { Deadline } from '#platform/deadline.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { TestLedger, transfer } from './support/ledger.js';

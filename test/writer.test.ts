@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type BalanceFences, NO_FENCES } from '#ledger/balance-fences.js';
-import { readBalances } from '#ledger/balance-store.js';
-import type { GroupWrites } from '#ledger/group-parameters.js';
-import { GroupConnection } from '#ledger/group-store.js';
+import { readBalances } from '#ledger/accounts/balance-store.js';
+import { type BalanceFences, NO_FENCES } from '#ledger/writing/balance-fences.js';
+import type { GroupWrites } from '#ledger/writing/group-parameters.js';
+import { GroupConnection } from '#ledger/writing/group-store.js';
 import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';

@@ -19,7 +19,7 @@ interface Change {
 const FENCES = 'dist/libs/balances/src/fences.js';
 const READER = 'dist/libs/balances/src/read-balance.js';
 const LOAD = 'dist/libs/balances/src/load-balances.js';
-const DECIDE = 'dist/libs/ledger/src/decide.js';
+const DECIDE = 'dist/libs/ledger/src/posting/decide.js';
 const LUA = 'libs/balances/src/lua';
 
 const NO_FENCE = {
@@ -57,7 +57,7 @@ export const MUTANTS: readonly Mutant[] = [
   baseline('delete-after-commit'),
   // Its lock is taken before the balances are read.
   baseline('lock-with-ttl', {
-    file: 'dist/libs/ledger/src/writer.js',
+    file: 'dist/libs/ledger/src/writing/writer.js',
     search: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);',
     replace: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
   }),
@@ -97,7 +97,7 @@ export const MUTANTS: readonly Mutant[] = [
     shows: 'wrong',
     changes: [
       {
-        file: 'dist/libs/ledger/src/writer.js',
+        file: 'dist/libs/ledger/src/writing/writer.js',
         search: 'connection.writeAndCommit(writes), groupTimedOut',
         replace: 'Math.random() < 0.01 ? connection.rollback() : connection.writeAndCommit(writes), groupTimedOut',
       },

@@ -5,7 +5,7 @@ import { CacheFences } from '#balances/fences.js';
 import { BalanceReader } from '#balances/read-balance.js';
 import { UntoldVersions } from '#balances/untold-versions.js';
 import { systemClock } from '#kernel/clock.js';
-import { EMPTY_BALANCE } from '#ledger/account.js';
+import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
 import { Deadline } from '#platform/deadline.js';
 
 /** Long enough that nothing expires within a test. */

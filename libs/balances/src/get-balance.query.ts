@@ -1,10 +1,10 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { invalid, notFound } from '#kernel/problem.js';
-import type { Side, Totals } from '#ledger/account.js';
-import { AccountDirectory } from '#ledger/account-directory.js';
-import { BALANCE_FENCES, type BalanceFences } from '#ledger/balance-fences.js';
-import { getBalanceAt, readBalances } from '#ledger/balance-store.js';
+import type { Side, Totals } from '#ledger/accounts/account.js';
+import { AccountDirectory } from '#ledger/accounts/account-directory.js';
+import { getBalanceAt, readBalances } from '#ledger/accounts/balance-store.js';
+import { BALANCE_FENCES, type BalanceFences } from '#ledger/writing/balance-fences.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { BALANCE_CACHE, type BalanceCache } from './balance-cache.js';

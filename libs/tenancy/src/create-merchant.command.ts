@@ -1,7 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
-import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
-import { systemAccounts } from '#ledger/system-accounts.js';
+import { insertAccounts, type NewAccount } from '#ledger/accounts/account-store.js';
+import { systemAccounts } from '#ledger/accounts/system-accounts.js';
 import { MerchantLog } from '#outbox/log/append.js';
 import { Entities } from '#platform/entities.js';
 import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from '#platform/idempotency.js';

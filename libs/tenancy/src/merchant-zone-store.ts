@@ -1,5 +1,5 @@
-import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/limits.js';
-import { zoneOf } from '#ledger/merchant-day.js';
+import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/posting/limits.js';
+import { zoneOf } from '#ledger/reading/merchant-day.js';
 import type { TransactionClient } from '#platform/postgres.js';
 
 /** A merchant's zone from a calendar day on; null: from the beginning. */
