@@ -5,8 +5,8 @@ import { type BalanceCache, openBalanceCache } from '#balances/balance-cache.js'
 import { type AccountKey, type CachedBalance, decodeValue, encodeValue } from '#balances/cached-balance.js';
 import type { DatabaseReads } from '#balances/database-reads.js';
 import type { BalanceAnswer, Consistency } from '#balances/read-balance.js';
-import type { Balance } from '#ledger/account.js';
-import type { BalanceFences, FencedAccount, FencedGroup } from '#ledger/balance-fences.js';
+import type { Balance } from '#ledger/accounts/account.js';
+import type { BalanceFences, FencedAccount, FencedGroup } from '#ledger/writing/balance-fences.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 
@@ -105,7 +105,7 @@ class DeleteAfterCommit extends CacheAside {
       abandon: async () => undefined,
       leave: () => undefined,
     }),
-    tell: async () => undefined,
+    invalidate: async () => undefined,
   };
 
   protected async load(account: AccountKey, deadline: Deadline): Promise<CachedBalance | undefined> {
@@ -136,7 +136,7 @@ class LockWithTtl extends CacheAside {
         leave: () => undefined,
       };
     },
-    tell: async () => undefined,
+    invalidate: async () => undefined,
   };
 
   protected async load(account: AccountKey, deadline: Deadline): Promise<CachedBalance | undefined> {

@@ -1,7 +1,7 @@
 import { type BalanceCache, openBalanceCache } from '#balances/balance-cache.js';
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { Writer } from '#ledger/writer.js';
+import { Writer } from '#ledger/writing/writer.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { PostgresWorkerLease } from '#platform/worker-lease.js';

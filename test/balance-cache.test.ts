@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type AccountKey, type CachedBalance, cacheKey } from '#balances/cached-balance.js';
-import { EMPTY_BALANCE } from '#ledger/account.js';
+import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
 import { BalanceProcess, FakeDatabase, type ProcessOptions, soon, TTL } from './support/balance-process.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
 import { until } from './support/until.js';
@@ -177,7 +177,7 @@ describe('the fences', () => {
     expect(hashes[1]).toEqual({});
   });
 
-  test('an account that the group changed without a fence is told of all the same', async () => {
+  test('an account that the group changed without a fence is invalidated all the same', async () => {
     const one = await open(redis.url);
     await one.cached(account);
     const group = await one.fences.fence([], 44n, 1_000);
@@ -193,10 +193,10 @@ describe('the fences', () => {
     await expect(group.publish([])).rejects.toThrow(/twice/);
   });
 
-  test('what a replay learnt is told before anybody hears of it', async () => {
+  test('what a replay learnt is invalidated before anybody hears of it', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    await one.fences.tell([
+    await one.fences.invalidate([
       { ...account, version: 3n },
       { ...account, version: 2n },
     ]);

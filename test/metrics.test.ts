@@ -79,7 +79,7 @@ const NAMES = [
   'counterfoil_balance_sweeps_total',
   'counterfoil_balance_breaker{state="closed"}',
   'counterfoil_balance_breaker{state="open"}',
-  'counterfoil_balance_untold',
+  'counterfoil_balance_pending_invalidations',
   'counterfoil_balance_refusing',
   'counterfoil_balance_database_queries_total',
   'counterfoil_balance_database_waiting',

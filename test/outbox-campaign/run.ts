@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { verify } from '#ledger/verify.js';
+import { verify } from '#ledger/verify/verify.js';
 import { CHECKS } from '../../apps/verify/src/checks.js';
 import { Dice } from '../histories/history.js';
 import { untilExpired } from '../histories/ledger.js';

@@ -1,7 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ProblemError, problemDocument } from '#kernel/problem.js';
-import type { Refusal } from '#ledger/submission.js';
+import type { Refusal } from '#ledger/writing/submission.js';
 import type { Answer, Answering, Idempotency } from '#platform/idempotency.js';
 import { inTurns } from './validate-in-turns.js';
 

@@ -1,6 +1,6 @@
 import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
-import { AccountDirectory } from '#ledger/account-directory.js';
-import { BALANCE_FENCES, NO_FENCES } from '#ledger/balance-fences.js';
+import { AccountDirectory } from '#ledger/accounts/account-directory.js';
+import { BALANCE_FENCES, NO_FENCES } from '#ledger/writing/balance-fences.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';

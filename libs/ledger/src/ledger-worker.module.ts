@@ -8,8 +8,8 @@ import type { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
-import { holdExpiry } from './expiry.js';
-import { purgeIdempotencyKeys, purgeWriteFences } from './purge.js';
+import { holdExpiry } from './duties/expiry.js';
+import { purgeIdempotencyKeys, purgeWriteFences } from './duties/purge.js';
 import type { LedgerSettings } from './settings.js';
 
 const HOUR_MS = 3_600_000;

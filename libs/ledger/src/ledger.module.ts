@@ -4,17 +4,17 @@ import { CommitHints } from '#outbox/log/hints.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
-import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
-import { ChangeAccountStatusHandler } from './account-status.command.js';
-import { BALANCE_FENCES, type BalanceFences } from './balance-fences.js';
-import { CreateAccountHandler } from './create-account.command.js';
-import { MoveTransactionHandler } from './move-transaction.command.js';
-import { PostBatchHandler } from './post-batch.command.js';
-import { PostTransactionHandler } from './post-transaction.command.js';
+import { ChangeAccountStatusHandler } from './accounts/account-status.command.js';
+import { CreateAccountHandler } from './accounts/create-account.command.js';
+import { MoveTransactionHandler } from './posting/move-transaction.command.js';
+import { PostBatchHandler } from './posting/post-batch.command.js';
+import { PostTransactionHandler } from './posting/post-transaction.command.js';
+import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './reading/account.queries.js';
+import { GetTransactionsHandler, ListTransactionsHandler } from './reading/transaction.queries.js';
 import type { LedgerSettings } from './settings.js';
-import { GetTransactionsHandler, ListTransactionsHandler } from './transaction.queries.js';
-import { Writer } from './writer.js';
-import { writerOptionsOf } from './writer-options.js';
+import { BALANCE_FENCES, type BalanceFences } from './writing/balance-fences.js';
+import { Writer } from './writing/writer.js';
+import { writerOptionsOf } from './writing/writer-options.js';
 
 const HANDLERS = [
   PostTransactionHandler,

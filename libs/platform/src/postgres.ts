@@ -128,6 +128,17 @@ export class Database {
     return this.#pool.waitingCount;
   }
 
+  /** This pool as TypeORM takes its driver, in place of `pg`: it opens no pool beside it, and does not close it. */
+  get typeormDriver(): object {
+    const pool = this.#pool;
+    class Pool {
+      connect = pool.connect.bind(pool);
+      on = pool.on.bind(pool);
+      end = (done: () => void): void => done();
+    }
+    return { Pool };
+  }
+
   async close(): Promise<void> {
     await this.#pool.end();
   }

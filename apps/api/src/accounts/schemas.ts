@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { BalanceView } from '#balances/get-balance.query.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { availableAmount, pendingAmount, postedAmount, type Side, type Totals } from '#ledger/account.js';
-import type { AccountRecord, NewAccount } from '#ledger/account-store.js';
-import type { StatementLine } from '#ledger/statement-store.js';
+import { availableAmount, pendingAmount, postedAmount, type Side, type Totals } from '#ledger/accounts/account.js';
+import type { AccountRecord, NewAccount } from '#ledger/accounts/account-store.js';
+import type { StatementLine } from '#ledger/reading/statement-store.js';
 import {
   amountOut,
   currencyIn,

@@ -109,7 +109,7 @@ export function merchantBody({ merchant: record, timeZone, timeZones }: Merchant
     time_zones: timeZones.map(({ timeZone: time_zone, from }) => ({ time_zone, from })),
     settlement_cutoff: record.settlementCutoff.slice(0, 5),
     currencies: record.currencies,
-    created_at: record.createdAt.toISOString(),
+    created_at: time(record.createdAtMs),
   };
 }
 
@@ -138,7 +138,7 @@ export function apiKeyBody(record: ApiKey) {
     id: String(record.id),
     merchant_id: String(record.merchantId),
     hint: record.hint,
-    created_at: record.createdAt.toISOString(),
-    revoked_at: record.revokedAt?.toISOString() ?? null,
+    created_at: time(record.createdAtMs),
+    revoked_at: record.revokedAtMs === null ? null : time(record.revokedAtMs),
   };
 }

@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { systemClock } from '#kernel/clock.js';
 import { invalid, ProblemError, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { Facts, PostRequest, Refused } from '#ledger/command.js';
-import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/limits.js';
-import type { Posting, PostingResult } from '#ledger/posting.js';
-import { entryAmount, shownAmounts } from '#ledger/transaction.js';
-import type { TransactionSummary } from '#ledger/transaction-store.js';
+import type { Facts, PostRequest, Refused } from '#ledger/posting/command.js';
+import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/posting/limits.js';
+import type { Posting, PostingResult } from '#ledger/posting/posting.js';
+import { entryAmount, shownAmounts } from '#ledger/posting/transaction.js';
+import type { TransactionSummary } from '#ledger/reading/transaction-store.js';
 import { accountCodeIn, sideSchema, time, totalsBody } from '../accounts/schemas.js';
 import { validated } from '../schema.pipe.js';
 import {
