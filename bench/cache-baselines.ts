@@ -105,7 +105,7 @@ class DeleteAfterCommit extends CacheAside {
       abandon: async () => undefined,
       leave: () => undefined,
     }),
-    tell: async () => undefined,
+    invalidate: async () => undefined,
   };
 
   protected async load(account: AccountKey, deadline: Deadline): Promise<CachedBalance | undefined> {
@@ -136,7 +136,7 @@ class LockWithTtl extends CacheAside {
         leave: () => undefined,
       };
     },
-    tell: async () => undefined,
+    invalidate: async () => undefined,
   };
 
   protected async load(account: AccountKey, deadline: Deadline): Promise<CachedBalance | undefined> {

@@ -177,7 +177,7 @@ describe('the fences', () => {
     expect(hashes[1]).toEqual({});
   });
 
-  test('an account that the group changed without a fence is told of all the same', async () => {
+  test('an account that the group changed without a fence is invalidated all the same', async () => {
     const one = await open(redis.url);
     await one.cached(account);
     const group = await one.fences.fence([], 44n, 1_000);
@@ -193,10 +193,10 @@ describe('the fences', () => {
     await expect(group.publish([])).rejects.toThrow(/twice/);
   });
 
-  test('what a replay learnt is told before anybody hears of it', async () => {
+  test('what a replay learnt is invalidated before anybody hears of it', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    await one.fences.tell([
+    await one.fences.invalidate([
       { ...account, version: 3n },
       { ...account, version: 2n },
     ]);

@@ -4,9 +4,9 @@ import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
 import { DatabaseReads } from '#balances/database-reads.js';
 import { CacheFences } from '#balances/fences.js';
 import { loadBalances } from '#balances/load-balances.js';
+import { PendingInvalidations } from '#balances/pending-invalidations.js';
 import { BalanceReader } from '#balances/read-balance.js';
 import { Sweeper } from '#balances/sweeper.js';
-import { UntoldVersions } from '#balances/untold-versions.js';
 import { systemClock } from '#kernel/clock.js';
 import { purgeWriteFences } from '#ledger/duties/purge.js';
 import { Deadline } from '#platform/deadline.js';
@@ -22,7 +22,7 @@ let on: TestDatabase;
 let ledger: TestLedger;
 let redis: PrivateRedis;
 let client: CacheClient;
-let untold: UntoldVersions;
+let pending: PendingInvalidations;
 let fences: CacheFences;
 let sweeper: Sweeper;
 let reader: BalanceReader;
@@ -36,15 +36,15 @@ beforeAll(async () => {
   ledger = await TestLedger.open(on);
   client = new CacheClient({ url: redis.url, timeoutMs: 2_000 });
   await client.ready();
-  untold = new UntoldVersions(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
-  fences = new CacheFences(client, untold, { ttlMs: TTL });
+  pending = new PendingInvalidations(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
+  fences = new CacheFences(client, pending, { ttlMs: TTL });
   sweeper = new Sweeper(client, ledger.database, { ttlMs: TTL, sweepAfterMs: 0 });
   reads = new DatabaseReads((accounts, deadline) => loadBalances(ledger.database, accounts, deadline), {
     concurrency: 2,
     queue: 100,
   });
   reader = new BalanceReader(
-    { client, untold, database: reads, sweeper },
+    { client, pending, database: reads, sweeper },
     { ttlMs: TTL, leaseWaitMs: 100, l1MaxAgeMs: 0, earlyRefresh: 0 },
   );
   merchantId = await ledger.createMerchant();
@@ -55,7 +55,7 @@ beforeEach(async () => {
   other = { merchantId, accountId: await ledger.createAccount(merchantId, { code: code() }) };
 });
 afterAll(async () => {
-  untold.close();
+  pending.close();
   await sweeper.idle();
   await client.close();
   await ledger.close();

@@ -7,26 +7,26 @@ import { inFile } from './mutant.mjs';
  * @type {import('./mutant.mjs').Mutant[]}
  */
 export const BALANCE_MUTANTS = [
-  ...inFile('libs/balances/src/untold-versions.ts', 'test/balance-cache-faults.test.ts', [
+  ...inFile('libs/balances/src/pending-invalidations.ts', 'test/balance-cache-faults.test.ts', [
     ['strict waits for nothing', "this.#policy === 'available' ||", 'true ||'],
     ['what was waited for is waited for again', 'this.#outlived.set(key, version);', 'void version;'],
     [
-      'an unfence takes the telling along',
-      'version >= before.version ? [calls, before.telling] : [before.telling, calls]',
-      '[calls, before.telling]',
+      'an unfence takes the invalidation along',
+      'version >= before.version ? [calls, before.invalidating] : [before.invalidating, calls]',
+      '[calls, before.invalidating]',
     ],
     [
-      'a process forgets what it could not tell',
-      'untold.knownAtMs + this.#ttlMs > this.#clock.monotonic()',
-      'untold.knownAtMs < 0',
+      'a process forgets what it could not invalidate',
+      'pending.knownAtMs + this.#ttlMs > this.#clock.monotonic()',
+      'pending.knownAtMs < 0',
     ],
   ]),
   ...inFile('libs/balances/src/read-balance.ts', 'test/balance-cache-faults.test.ts', [
-    ['strict readers do not wait', 'await deadline.race(this.#untold.outlive(account, version));', ''],
+    ['strict readers do not wait', 'await deadline.race(this.#pending.outlive(account, version));', ''],
     [
       'strict readers wait without end',
-      'await deadline.race(this.#untold.outlive(account, version));',
-      'await this.#untold.outlive(account, version);',
+      'await deadline.race(this.#pending.outlive(account, version));',
+      'await this.#pending.outlive(account, version);',
     ],
   ]),
   ...inFile('libs/balances/src/fences.ts', 'test/balance-cache-faults.test.ts', [

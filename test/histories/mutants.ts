@@ -27,7 +27,7 @@ const NO_FENCE = {
   search: 'const confirmed = await this.#confirmed(fences, deadlineMs);',
   replace: 'const confirmed = fences.length >= 0;',
 };
-const READERS_TELL_NOTHING = {
+const READERS_INVALIDATE_NOTHING = {
   file: READER,
   search: "if (known === '' || balance.version > BigInt(known)) {",
   replace: 'if (false) {',
@@ -48,7 +48,7 @@ const openBalanceCache = openBaseline('${name}');`;
 
 export const MUTANTS: readonly Mutant[] = [
   {
-    name: 'nothing-told',
+    name: 'nothing-published',
     changes: [
       NO_FENCE,
       { file: FENCES, search: 'await this.#publish(distinct, token, values);', replace: 'void values;' },
@@ -65,7 +65,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'set-if-newer',
     changes: [
       NO_FENCE,
-      READERS_TELL_NOTHING,
+      READERS_INVALIDATE_NOTHING,
       { file: `${LUA}/publish.lua`, search: PUBLISH, replace: 'fenced_at = now\nlocal installs = newest' },
       {
         file: `${LUA}/fill.lua`,
@@ -80,7 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
     policy: 'strict',
     changes: [
       {
-        file: 'dist/libs/balances/src/untold-versions.js',
+        file: 'dist/libs/balances/src/pending-invalidations.js',
         search: "this.#policy === 'available' ||",
         replace: 'true ||',
       },
@@ -89,7 +89,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'strict-readers-do-not-wait',
     policy: 'strict',
-    changes: [{ file: READER, search: 'await deadline.race(this.#untold.outlive(account, version));', replace: '' }],
+    changes: [{ file: READER, search: 'await deadline.race(this.#pending.outlive(account, version));', replace: '' }],
   },
   {
     // Loses one group in a hundred.

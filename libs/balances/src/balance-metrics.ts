@@ -25,7 +25,7 @@ export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
   counter('unfenced_groups', 'Commit groups whose fence was not confirmed.', () => fences.counts.unfenced);
   metrics.counter(
     'counterfoil_balance_publishes_total',
-    'Balances told after COMMIT: installed; refused (only invalidated); unconfirmed (calls to Redis, tells and unfences included).',
+    'Balances published after COMMIT: installed; refused (only invalidated); unconfirmed (calls to Redis, invalidations and unfences included).',
     () => {
       const { installed, refused, unconfirmed } = fences.counts;
       return labelled('outcome', { installed, refused, unconfirmed });
@@ -36,7 +36,11 @@ export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
   counter('database_queries', 'Queries for balances sent to PostgreSQL.', () => databaseReads.counts.queries);
   counter('database_accounts', 'Balances read by those queries.', () => databaseReads.counts.accounts);
   gauge('database_waiting', 'Accounts that wait for such a query.', () => databaseReads.waiting);
-  gauge('untold', 'Versions that could not be told to Redis yet.', () => cache.state().untold);
+  gauge(
+    'pending_invalidations',
+    'Invalidations that Redis has not confirmed yet.',
+    () => cache.state().pendingInvalidations,
+  );
   metrics.gauge(
     'counterfoil_balance_breaker',
     'State of the circuit breaker around Redis: 1 for the one that holds.',

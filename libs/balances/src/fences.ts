@@ -4,7 +4,7 @@ import type { BalanceFences, FencedAccount, FencedGroup } from '#ledger/writing/
 import { finishInTurns, mapped } from '#ledger/writing/turns.js';
 import { type CacheClient, CacheRefused, type ScriptCall } from './cache-client.js';
 import { cacheKey, encodeValue } from './cached-balance.js';
-import type { UntoldVersions } from './untold-versions.js';
+import type { PendingInvalidations } from './pending-invalidations.js';
 
 export interface CacheFencesOptions {
   ttlMs: number;
@@ -19,21 +19,21 @@ export interface FenceCounts {
   readonly installed: number;
   /** Publishes that found a newer version, an old fence, or no fence of theirs. */
   readonly refused: number;
-  /** Publishes, tells and unfences that could not be confirmed. */
+  /** Publishes, invalidations and unfences that could not be confirmed. */
   readonly unconfirmed: number;
 }
 
-/** Fence → commit → tell → acknowledge, for the groups of one process. */
+/** Fence → commit → publish → acknowledge, for the groups of one process. */
 export class CacheFences implements BalanceFences {
   readonly #client: CacheClient;
-  readonly #untold: UntoldVersions;
+  readonly #pending: PendingInvalidations;
   readonly #options: CacheFencesOptions;
   readonly #clock: Clock;
   readonly #counts = { groups: 0, unfenced: 0, installed: 0, refused: 0, unconfirmed: 0 };
 
-  constructor(client: CacheClient, untold: UntoldVersions, options: CacheFencesOptions) {
+  constructor(client: CacheClient, pending: PendingInvalidations, options: CacheFencesOptions) {
     this.#client = client;
-    this.#untold = untold;
+    this.#pending = pending;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
   }
@@ -59,7 +59,7 @@ export class CacheFences implements BalanceFences {
       publish: async (values) => {
         once();
         if (confirmed) await this.#publish(distinct, token, values);
-        else await this.#tellUnfenced(distinct, token, values);
+        else await this.#invalidateUnfenced(distinct, token, values);
       },
       abandon: async () => {
         once();
@@ -69,15 +69,15 @@ export class CacheFences implements BalanceFences {
     };
   }
 
-  async tell(versions: readonly (FencedAccount & { version: bigint })[]): Promise<void> {
+  async invalidate(versions: readonly (FencedAccount & { version: bigint })[]): Promise<void> {
     const { ttlMs } = this.#options;
-    const told = new Map<string, FencedAccount & { version: bigint }>();
+    const newest = new Map<string, FencedAccount & { version: bigint }>();
     for (const one of versions) {
-      const before = told.get(cacheKey(one));
-      if (!before || before.version < one.version) told.set(cacheKey(one), one);
+      const before = newest.get(cacheKey(one));
+      if (!before || before.version < one.version) newest.set(cacheKey(one), one);
     }
-    await this.#tellAll(
-      [...told.values()].map(({ version, ...account }) => ({
+    await this.#runOrKeep(
+      [...newest.values()].map(({ version, ...account }) => ({
         account,
         version,
         call: { script: 'invalidate', account, args: [version, ttlMs] },
@@ -92,7 +92,7 @@ export class CacheFences implements BalanceFences {
   ): Promise<void> {
     const { ttlMs } = this.#options;
     const asOfMs = this.#clock.now();
-    // An account that was changed without a fence is only invalidated by this: after COMMIT everything is told, come what may.
+    // An account that was changed without a fence is only invalidated by this: after COMMIT everything is invalidated, come what may.
     const published = await inTurns(values, ({ merchantId, accountId, balance }) => {
       const account = { merchantId, accountId };
       const args = [token, balance.version, encodeValue({ ...balance, asOfMs }), ttlMs];
@@ -100,15 +100,15 @@ export class CacheFences implements BalanceFences {
     });
     const names = new Set(await inTurns(values, cacheKey));
     const unchanged = (await inTurns(fenced, (account) => (names.has(cacheKey(account)) ? [] : [account]))).flat();
-    await Promise.all([this.#tellAll(published), this.#unfence(unchanged, token)]);
+    await Promise.all([this.#runOrKeep(published), this.#unfence(unchanged, token)]);
   }
 
   /**
    * A fence that was not confirmed may still arrive, later than COMMIT and even later than other writers' acknowledgements.
    * A publish right behind it would then find its token and install what is old by then, with a deadline that counts from
-   * the late fence. So nothing is installed: the versions are told, and the token is removed.
+   * the late fence. So nothing is installed: the versions are invalidated, and the token is removed.
    */
-  async #tellUnfenced(
+  async #invalidateUnfenced(
     fenced: readonly FencedAccount[],
     token: bigint,
     values: readonly (FencedAccount & { balance: Balance })[],
@@ -118,7 +118,7 @@ export class CacheFences implements BalanceFences {
       accountId,
       version: balance.version,
     }));
-    await Promise.all([this.#unfence(fenced, token), this.tell(versions)]);
+    await Promise.all([this.#unfence(fenced, token), this.invalidate(versions)]);
   }
 
   /** Not confirmed: the token stays until the sweep, or until one of the tries that follow. */
@@ -127,14 +127,14 @@ export class CacheFences implements BalanceFences {
       (account): ScriptCall => ({ script: 'unfence', account, args: [token, this.#options.ttlMs] }),
     );
     if (await this.#confirmed(calls)) return;
-    for (const call of calls) this.#untold.add(call.account, 0n, [call]);
+    for (const call of calls) this.#pending.add(call.account, 0n, [call]);
   }
 
-  async #tellAll(tellings: readonly { account: FencedAccount; version: bigint; call: ScriptCall }[]): Promise<void> {
-    const calls = tellings.map(({ call }) => call);
+  async #runOrKeep(changes: readonly { account: FencedAccount; version: bigint; call: ScriptCall }[]): Promise<void> {
+    const calls = changes.map(({ call }) => call);
     if (await this.#confirmed(calls)) return;
-    for (const { account, version, call } of tellings) this.#untold.add(account, version, [call]);
-    await Promise.all(tellings.map(({ account, version }) => this.#untold.outlive(account, version)));
+    for (const { account, version, call } of changes) this.#pending.add(account, version, [call]);
+    await Promise.all(changes.map(({ account, version }) => this.#pending.outlive(account, version)));
   }
 
   async #confirmed(calls: readonly ScriptCall[], deadlineMs?: number): Promise<boolean> {

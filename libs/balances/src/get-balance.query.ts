@@ -61,7 +61,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
   }
 
   /**
-   * Tell before telling: a version that was read past the cache must not be followed by an older one from it. A balance in the
+   * Invalidate before answering: a version that was read past the cache must not be followed by an older one from it. A balance in the
    * past counts back-dated entries, however new: it, too, is as new as the account.
    */
   async #fromDatabase(
@@ -71,7 +71,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
   ): Promise<BalanceView> {
     if (!record) throw notFound('account');
     const { accountId, newestVersion: newest } = record;
-    await this.fences.tell([{ merchantId, accountId, version: newest }]);
+    await this.fences.invalidate([{ merchantId, accountId, version: newest }]);
     if (newest < minVersion) throw invalid('min_version', `is ${minVersion}, but the account is at version ${newest}`);
     return { ...record, source: 'database' };
   }

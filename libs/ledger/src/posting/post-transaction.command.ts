@@ -53,8 +53,8 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
     const { merchantId } = context;
     const keys = [...accounts.keys()].map((accountId) => ({ merchantId, accountId }));
     const balances = await readBalances(this.database, keys, context.deadline);
-    // What is answered was learnt from PostgreSQL: the cache is told first.
-    await this.fences.tell(balances);
+    // What is answered was learnt from PostgreSQL: what is older in the cache is invalidated first.
+    await this.fences.invalidate(balances);
     const submission: Submission = {
       ...context,
       mode: 'single',

@@ -9,13 +9,13 @@ export interface FencedAccount {
 /** The accounts of one try of a commit group, fenced. Exactly one of the three ends it. */
 export interface FencedGroup {
   /**
-   * Whether every account is fenced for certain. COMMIT may go on without (tell-before-telling still holds), but then a
-   * reader that tells the cache nothing may see the new version while the cache serves the old one, until it is told.
+   * Whether every account is fenced for certain. COMMIT may go on without (invalidate-before-answering still holds), but then a
+   * reader that invalidates nothing may see the new version while the cache serves the old one, until it is invalidated.
    */
   readonly confirmed: boolean;
   /**
    * After COMMIT, before the acknowledgement: the new balances of all accounts that changed; the others are unfenced. Behind a
-   * fence that was not confirmed nothing is installed: the fence may arrive later, and the versions are only told.
+   * fence that was not confirmed nothing is installed: the fence may arrive later, and what is older is only invalidated.
    * Never rejects. With CACHE_WRITE_POLICY=available it resolves within the Redis deadline; with `strict` it may take
    * until every entry that could be served has expired (BALANCE_TTL_MS).
    */
@@ -34,10 +34,10 @@ export interface BalanceFences {
    */
   fence(accounts: readonly FencedAccount[], token: bigint, deadlineMs: number): Promise<FencedGroup>;
   /**
-   * Tell before telling: before an answer that was learnt from PostgreSQL (the replay of a key, say) is given to anybody.
+   * Invalidate before answering: before an answer that was learnt from PostgreSQL (the replay of a key, say) is given to anybody.
    * Never rejects. Resolves as `publish` does.
    */
-  tell(versions: readonly (FencedAccount & { version: bigint })[]): Promise<void>;
+  invalidate(versions: readonly (FencedAccount & { version: bigint })[]): Promise<void>;
 }
 
 /** Injection token: the balance cache’s fences, or `NO_FENCES`. */
@@ -53,5 +53,5 @@ const NOT_FENCED: FencedGroup = {
 /** Without a cache there is nothing to fence. */
 export const NO_FENCES: BalanceFences = {
   fence: () => Promise.resolve(NOT_FENCED),
-  tell: () => Promise.resolve(),
+  invalidate: () => Promise.resolve(),
 };

@@ -21,7 +21,7 @@ export interface WriterOptions {
   databaseUrl: string;
   /** Groups in flight at once. Measured: two beat one by a third, four are slower than two. */
   lanes: number;
-  /** Requests that may wait in one lane, for their group or for their balances to be told; beyond it they are refused at once. */
+  /** Requests that may wait in one lane, for their group or for their balances to be published; beyond it they are refused at once. */
   laneCapacity: number;
   /** Commands in one group. More gains little throughput and costs latency. */
   groupSize: number;
@@ -107,7 +107,7 @@ export class Writer {
     return { submission, outcome };
   }
 
-  /** Requests in all lanes that wait for their group, or for their balances to be told. */
+  /** Requests in all lanes that wait for their group, or for their balances to be published. */
   get waiting(): number {
     return this.#lanes.reduce((sum, lane) => sum + lane.waiting, 0);
   }
@@ -138,8 +138,8 @@ class Lane {
   readonly #ids: SnowflakeGenerator;
   readonly #fences: BalanceFences;
   readonly #hints: CommitHints | undefined;
-  /** Groups that are committed and whose balances are being told; the lane goes on meanwhile. */
-  readonly #telling = new Set<Promise<void>>();
+  /** Groups that are committed and whose balances are being published; the lane goes on meanwhile. */
+  readonly #publishing = new Set<Promise<void>>();
   /** Requests in those groups. */
   #held = 0;
   #queue: Waiting[] = [];
@@ -169,7 +169,7 @@ class Lane {
 
   async close(): Promise<void> {
     await this.#running;
-    await Promise.all(this.#telling);
+    await Promise.all(this.#publishing);
     await this.#connection?.close();
   }
 
@@ -195,8 +195,8 @@ class Lane {
       const alive = group.filter((waiting) => !rejectedAsLate(waiting));
       if (alive.length === 0) return;
       try {
-        const { outcomes, told } = await this.#attempt(alive);
-        this.#acknowledge(outcomes, told);
+        const { outcomes, published } = await this.#attempt(alive);
+        this.#acknowledge(outcomes, published);
         return;
       } catch (error) {
         const mayPass = isTransient(error);
@@ -214,22 +214,22 @@ class Lane {
     }
   }
 
-  /** Once the balances are told. With CACHE_WRITE_POLICY=strict that may take seconds, while the lane goes on: held answers fill it, too. */
-  #acknowledge(outcomes: readonly Decided[], told: Promise<void>): void {
+  /** Once the balances are published. With CACHE_WRITE_POLICY=strict that may take seconds, while the lane goes on: held answers fill it, too. */
+  #acknowledge(outcomes: readonly Decided[], published: Promise<void>): void {
     this.#held += outcomes.length;
-    const telling: Promise<void> = told.then(() => {
+    const publishing: Promise<void> = published.then(() => {
       this.#held -= outcomes.length;
       for (const [waiting, outcome] of outcomes) {
         if (outcome.kind === 'failed') waiting.reject(outcome.error);
         else waiting.resolve(outcome);
       }
-      this.#telling.delete(telling);
+      this.#publishing.delete(publishing);
     });
-    this.#telling.add(telling);
+    this.#publishing.add(publishing);
   }
 
-  /** Fence → commit → tell; who acknowledges waits for `told`. */
-  async #attempt(group: readonly Waiting[]): Promise<{ outcomes: Decided[]; told: Promise<void> }> {
+  /** Fence → commit → publish; who acknowledges waits for `published`. */
+  async #attempt(group: readonly Waiting[]): Promise<{ outcomes: Decided[]; published: Promise<void> }> {
     const token = this.#ids.next();
     for (const waiting of group) waiting.attempts += 1;
     const spans = new GroupSpans(group);
@@ -241,7 +241,7 @@ class Lane {
       const { outcomes, locked, writes } = await this.#transact(group, { token, touched, fence, spans });
       spans.end();
       if (writes) this.#hints?.committed(touched.merchantIds);
-      return { outcomes, told: this.#tell(await fence, locked, writes?.balances ?? []) };
+      return { outcomes, published: this.#publish(await fence, locked, writes?.balances ?? []) };
     } catch (error) {
       spans.fail(error);
       const fenced = await fence;
@@ -252,15 +252,19 @@ class Lane {
   }
 
   /**
-   * Publishes what changed, and tells the versions of what did not: a refusal or a replay learnt those from PostgreSQL and
+   * Publishes what changed, and invalidates what is older of what did not: a refusal or a replay learnt those from PostgreSQL and
    * is about to hand them on.
    */
-  async #tell(fenced: FencedGroup, locked: readonly KeyedBalance[], changed: GroupWrites['balances']): Promise<void> {
+  async #publish(
+    fenced: FencedGroup,
+    locked: readonly KeyedBalance[],
+    changed: GroupWrites['balances'],
+  ): Promise<void> {
     const names = new Set(changed.map(({ merchantId, accountId }) => `${merchantId}:${accountId}`));
     const unchanged = locked.filter(({ merchantId, accountId }) => !names.has(`${merchantId}:${accountId}`));
     await Promise.all([
       changed.length > 0 ? fenced.publish(changed) : fenced.abandon(),
-      unchanged.length > 0 ? this.#fences.tell(unchanged) : undefined,
+      unchanged.length > 0 ? this.#fences.invalidate(unchanged) : undefined,
     ]);
   }
 

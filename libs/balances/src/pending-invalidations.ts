@@ -16,30 +16,30 @@ const OUTLIVED_ACCOUNTS = 50_000;
 
 export type WritePolicy = 'available' | 'strict';
 
-interface Untold {
+interface PendingInvalidation {
   readonly version: bigint;
   /** When this process knew of the version: by then it was committed. */
   readonly knownAtMs: number;
   /** Until then it is tried again. */
   readonly untilMs: number;
-  /** Tell the version. */
-  readonly telling: readonly ScriptCall[];
+  /** Invalidate what is older than the version. */
+  readonly invalidating: readonly ScriptCall[];
   /** Remove fences that are in the way; only the latest, the sweep finds the others. */
   readonly unfencing: readonly ScriptCall[];
 }
 
 /**
- * What this process learnt from PostgreSQL and could not tell the cache, for as long as the cache may serve something older:
- * one TTL. Until then this process itself never answers less, and tries again to tell. All scripts that are sent again
+ * Versions that this process learnt from PostgreSQL and could not invalidate in the cache, for as long as the cache may serve something older:
+ * one TTL. Until then this process itself never answers less, and tries again. All scripts that are sent again
  * here may arrive twice and late.
  */
-export class UntoldVersions {
+export class PendingInvalidations {
   readonly #client: CacheClient;
   readonly #clock: Clock;
   readonly #ttlMs: number;
   readonly #policy: WritePolicy;
-  readonly #accounts = new Map<string, Untold>();
-  /** With `strict`: versions below which nobody can be served any more, though they could not be told. */
+  readonly #accounts = new Map<string, PendingInvalidation>();
+  /** With `strict`: versions below which nobody can be served any more, though Redis did not confirm it. */
   readonly #outlived = new LRUCache<string, bigint>({ max: OUTLIVED_ACCOUNTS });
   #blindUntilMs = Number.NEGATIVE_INFINITY;
   #retryMs = RETRY_FIRST_MS;
@@ -57,18 +57,18 @@ export class UntoldVersions {
     return this.#accounts.size;
   }
 
-  /** True while so much is untold that no cached balance is to be trusted. */
+  /** True while so much is pending that no cached balance is to be trusted. */
   get blind(): boolean {
     return this.#clock.monotonic() < this.#blindUntilMs;
   }
 
   /** Nothing below this may be answered from the cache. */
   floorOf(account: AccountKey): bigint {
-    const untold = this.#accounts.get(cacheKey(account));
-    return untold && untold.knownAtMs + this.#ttlMs > this.#clock.monotonic() ? untold.version : 0n;
+    const pending = this.#accounts.get(cacheKey(account));
+    return pending && pending.knownAtMs + this.#ttlMs > this.#clock.monotonic() ? pending.version : 0n;
   }
 
-  /** `calls` tell the version; or, with version 0, remove a fence that is in the way. */
+  /** `calls` invalidate what is older than the version; or, with version 0, remove a fence that is in the way. */
   add(account: AccountKey, version: bigint, calls: readonly ScriptCall[]): void {
     const now = this.#clock.monotonic();
     const key = cacheKey(account);
@@ -79,15 +79,15 @@ export class UntoldVersions {
     }
     const untilMs = now + this.#ttlMs;
     if (!before) {
-      this.#accounts.set(key, { version, knownAtMs: now, untilMs, telling: calls, unfencing: [] });
+      this.#accounts.set(key, { version, knownAtMs: now, untilMs, invalidating: calls, unfencing: [] });
     } else {
-      // A newer version makes telling of the older one needless; another token's fence does not go by itself.
-      const [newer, older] = version >= before.version ? [calls, before.telling] : [before.telling, calls];
+      // A newer version makes the invalidation for the older one needless; another token's fence does not go by itself.
+      const [newer, older] = version >= before.version ? [calls, before.invalidating] : [before.invalidating, calls];
       this.#accounts.set(key, {
         version: version > before.version ? version : before.version,
         knownAtMs: version > before.version ? now : before.knownAtMs,
         untilMs,
-        telling: newer,
+        invalidating: newer,
         unfencing: [...before.unfencing, ...older.filter(({ script }) => script !== 'invalidate')].slice(-RETRY_BATCH),
       });
     }
@@ -96,20 +96,20 @@ export class UntoldVersions {
 
   /**
    * Before a version that was added is handed to anybody. With `available` it resolves at once. With `strict` when nobody
-   * can be served less any more: it was told after all, or one TTL has passed, since whatever Redis may still serve rests on
+   * can be served less any more: the invalidation was confirmed after all, or one TTL has passed, since whatever Redis may still serve rests on
    * a lease or fence from before the version's COMMIT.
    */
   async outlive(account: AccountKey, version: bigint): Promise<void> {
     const key = cacheKey(account);
     if (this.#policy === 'available' || (this.#outlived.get(key) ?? -1n) >= version) return;
-    const untold = this.#accounts.get(key);
-    const knownAtMs = untold && untold.version >= version ? untold.knownAtMs : this.#clock.monotonic();
+    const pending = this.#accounts.get(key);
+    const knownAtMs = pending && pending.version >= version ? pending.knownAtMs : this.#clock.monotonic();
     for (;;) {
       const leftMs = knownAtMs + this.#ttlMs - this.#clock.monotonic();
       if (leftMs <= 0) break;
       await sleep(Math.min(LOOK_EVERY_MS, leftMs));
-      // What there was no room for is never told.
-      if (untold && !this.#accounts.has(key)) return;
+      // What there was no room for is never tried again.
+      if (pending && !this.#accounts.has(key)) return;
     }
     if ((this.#outlived.get(key) ?? -1n) < version) this.#outlived.set(key, version);
   }
@@ -130,17 +130,17 @@ export class UntoldVersions {
   async #retry(): Promise<void> {
     const now = this.#clock.monotonic();
     for (const [key, { untilMs }] of this.#accounts) if (untilMs <= now) this.#accounts.delete(key);
-    const batch: [string, Untold][] = [];
+    const batch: [string, PendingInvalidation][] = [];
     const calls: ScriptCall[] = [];
-    for (const [key, untold] of this.#accounts) {
-      const { telling, unfencing } = untold;
-      if (calls.length > 0 && calls.length + telling.length + unfencing.length > RETRY_BATCH) break;
-      calls.push(...unfencing, ...telling);
-      batch.push([key, untold]);
+    for (const [key, pending] of this.#accounts) {
+      const { invalidating, unfencing } = pending;
+      if (calls.length > 0 && calls.length + invalidating.length + unfencing.length > RETRY_BATCH) break;
+      calls.push(...unfencing, ...invalidating);
+      batch.push([key, pending]);
     }
     try {
       await this.#client.run(calls);
-      for (const [key, untold] of batch) if (this.#accounts.get(key) === untold) this.#accounts.delete(key);
+      for (const [key, pending] of batch) if (this.#accounts.get(key) === pending) this.#accounts.delete(key);
       this.#retryMs = RETRY_FIRST_MS;
     } catch {
       this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LONGEST_MS);
