@@ -9,7 +9,7 @@ import { TENANCY } from '#tenancy/room.js';
 import { WEBHOOKS } from '#webhooks/room.js';
 
 /** The rooms of the service: the one list that every process is put together from. */
-export const ROOMS: readonly Room[] = [LEDGER, BALANCES, TENANCY, SUMMARIES, WEBHOOKS];
+export const ROOMS = [LEDGER, BALANCES, TENANCY, SUMMARIES, WEBHOOKS] as const satisfies readonly Room[];
 
 /** The modules of one kind, loaded. */
 export async function modulesOf(rooms: readonly Room[], kind: 'module' | 'worker'): Promise<Type[]> {

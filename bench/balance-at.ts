@@ -1,6 +1,6 @@
 // What `?at=` costs on one account as its history grows, with and without late entries. See docs/figures/balance-at.md.
 import pg from 'pg';
-import { statementOfBalanceAt } from '#ledger/balance-store.js';
+import { statementOfBalanceAt } from '#ledger/accounts/balance-store.js';
 import { connectionOptions } from '#platform/postgres.js';
 import { scratchDatabase } from '../db/bench/scratch-database.js';
 import { median, percentile, textTable } from '../db/bench/text-table.js';

@@ -5,9 +5,8 @@ import { type BalanceCache, openBalanceCache } from '#balances/balance-cache.js'
 import { type AccountKey, type CachedBalance, decodeValue, encodeValue } from '#balances/cached-balance.js';
 import type { DatabaseReads } from '#balances/database-reads.js';
 import type { BalanceAnswer, Consistency } from '#balances/read-balance.js';
-import type { Balance } from '#ledger/account.js';
-import type { BalanceGuard, FencedGroup, GuardedAccount } from '#ledger/balance-guard.js';
-import type { Config } from '#platform/config.js';
+import type { Balance } from '#ledger/accounts/account.js';
+import type { BalanceFences, FencedAccount, FencedGroup } from '#ledger/writing/balance-fences.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 
@@ -25,7 +24,7 @@ interface BaselineOptions {
   reads: DatabaseReads;
 }
 
-interface Written extends GuardedAccount {
+interface Written extends FencedAccount {
   readonly balance: Balance;
 }
 
@@ -56,7 +55,7 @@ abstract class CacheAside {
     this.redis.on('error', () => undefined);
   }
 
-  abstract readonly guard: BalanceGuard;
+  abstract readonly fences: BalanceFences;
 
   /** As `BalanceReader.read`; `bounded` reads as `cached` does. */
   async read(
@@ -99,14 +98,14 @@ abstract class CacheAside {
 
 /** Writers delete what they have changed; readers fill what they do not find. */
 class DeleteAfterCommit extends CacheAside {
-  readonly guard: BalanceGuard = {
+  readonly fences: BalanceFences = {
     fence: async () => ({
       confirmed: true,
       publish: (values) => this.remove(values),
       abandon: async () => undefined,
       leave: () => undefined,
     }),
-    tell: async () => undefined,
+    invalidate: async () => undefined,
   };
 
   protected async load(account: AccountKey, deadline: Deadline): Promise<CachedBalance | undefined> {
@@ -118,7 +117,7 @@ class DeleteAfterCommit extends CacheAside {
 
 /** Who writes an account, or fills it, holds its lock from before the read to after the cache is set. */
 class LockWithTtl extends CacheAside {
-  readonly guard: BalanceGuard = {
+  readonly fences: BalanceFences = {
     fence: async (accounts, _token, deadlineMs): Promise<FencedGroup> => {
       const owner = randomUUID();
       const deadline = Deadline.after(Math.min(deadlineMs, LOCK_WAIT_MS));
@@ -137,7 +136,7 @@ class LockWithTtl extends CacheAside {
         leave: () => undefined,
       };
     },
-    tell: async () => undefined,
+    invalidate: async () => undefined,
   };
 
   protected async load(account: AccountKey, deadline: Deadline): Promise<CachedBalance | undefined> {
@@ -193,14 +192,14 @@ type BaselineName = keyof typeof BASELINES;
 
 /** In the place of `openBalanceCache`: the histories plant it. What else a process needs is ours, and stays idle. */
 export function openBaseline(name: BaselineName): typeof openBalanceCache {
-  return (url, config: Config, database: Database): BalanceCache => {
+  return (url, config, database: Database): BalanceCache => {
     const ours = openBalanceCache(url, config, database);
     const { balanceTtlMs: ttlMs, balanceRedisTimeoutMs: timeoutMs } = config;
     const baseline = new BASELINES[name]({ url, ttlMs, timeoutMs, reads: ours.databaseReads });
     const { counts } = ours.reader;
     return {
       ...ours,
-      guard: Object.assign(baseline.guard, { counts: ours.guard.counts }) as unknown as BalanceCache['guard'],
+      fences: Object.assign(baseline.fences, { counts: ours.fences.counts }) as unknown as BalanceCache['fences'],
       reader: { read: baseline.read.bind(baseline), counts } as unknown as BalanceCache['reader'],
       close: async () => {
         baseline.close();

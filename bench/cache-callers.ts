@@ -1,11 +1,11 @@
 import { type BalanceCache, openBalanceCache } from '#balances/balance-cache.js';
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { Writer } from '#ledger/writer.js';
-import { type Config, readConfig } from '#platform/config.js';
+import { Writer } from '#ledger/writing/writer.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { PostgresWorkerLease } from '#platform/worker-lease.js';
+import { type Config, readConfig } from '../apps/config.js';
 import { openBaseline } from './cache-baselines.js';
 import { writerOptions } from './lone-caller.js';
 import type { BenchMerchant } from './requests.js';
@@ -46,7 +46,7 @@ class CacheCaller {
     const open = protocol === 'ours' || protocol === 'no cache' ? openBalanceCache : openBaseline(protocol);
     if (config.redisUrl === undefined) throw new Error('REDIS_URL is not set');
     this.#cache = protocol === 'no cache' ? undefined : open(config.redisUrl, config, database);
-    this.#writer = new Writer(writerOptions(config.databaseRuntimeUrl), ids, this.#cache?.guard);
+    this.#writer = new Writer(writerOptions(config.databaseRuntimeUrl), ids, this.#cache?.fences);
   }
 
   /** One caller's postings. */

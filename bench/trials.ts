@@ -109,7 +109,7 @@ const ORDER: readonly TrialName[] = [
 
 export interface Bench {
   api: ApiProcess;
-  /** The same without REDIS_URL: no guard, reads from the database. */
+  /** The same without REDIS_URL: no fences, reads from the database. */
   plain: ApiProcess;
   bare: ApiProcess;
   /** With the cache, and without the rows of the outbox. */

@@ -5,12 +5,12 @@ import { Worker } from 'node:worker_threads';
 import pg from 'pg';
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import type { LoggedEvent } from '#outbox/consumers/consumer.js';
-import { readConfig } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
 import { connectionOptions, Database } from '#platform/postgres.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { openWebhookSender } from '#webhooks/open-sender.js';
+import { readConfig } from '../apps/config.js';
 import { scratchDatabase } from '../db/bench/scratch-database.js';
 import { textTable } from '../db/bench/text-table.js';
 
@@ -60,7 +60,7 @@ const sink = new Worker(SINK, { eval: true });
 const [port] = await once(sink, 'message');
 const scratch = await scratchDatabase(serverUrl, 'webhooks');
 const owner = new pg.Client(connectionOptions(scratch.url, 'bench'));
-const { webhooks: settings, ...config } = readConfig({
+const config = readConfig({
   DATABASE_URL: scratch.url,
   WEBHOOK_ALLOW_LOOPBACK: '1',
   // What fails is tried again after the measurement.
@@ -130,7 +130,7 @@ async function measure({ endpoints, ordering, failing }: Case): Promise<Figure> 
     );
   }
   const fannedMs = performance.now();
-  const sender = openWebhookSender(database, settings, createLogger({ level: 'warn', service: 'bench' }));
+  const sender = openWebhookSender(database, config, createLogger({ level: 'warn', service: 'bench' }));
   while (sender.counts.delivered + sender.counts.retried < log.length) {
     await sender.round();
     await sender.idle();

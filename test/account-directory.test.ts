@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
-import { AccountDirectory } from '#ledger/account-directory.js';
+import { AccountDirectory } from '#ledger/accounts/account-directory.js';
 import { Deadline } from '#platform/deadline.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { TestLedger } from './support/ledger.js';

@@ -4,10 +4,10 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { CacheClient, type ScriptCall, type ScriptReply } from '#balances/cache-client.js';
 import { cacheKey } from '#balances/cached-balance.js';
-import { CacheGuard } from '#balances/guard.js';
-import { UntoldVersions } from '#balances/untold-versions.js';
+import { CacheFences } from '#balances/fences.js';
+import { PendingInvalidations } from '#balances/pending-invalidations.js';
 import { systemClock } from '#kernel/clock.js';
-import { EMPTY_BALANCE } from '#ledger/account.js';
+import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
 import { SEED } from './support/seed.js';
 
 /** Long enough that nothing expires meanwhile. */
@@ -136,16 +136,16 @@ test('a call for many accounts gives others their turn, and answers in its order
 });
 
 test('a group of many accounts is fenced and published with others’ turns between', async () => {
-  const untold = new UntoldVersions(client, { ttlMs: TTL_MS, policy: 'available', clock: systemClock });
-  const guard = new CacheGuard(client, untold, { ttlMs: TTL_MS });
+  const pending = new PendingInvalidations(client, { ttlMs: TTL_MS, policy: 'available', clock: systemClock });
+  const fences = new CacheFences(client, pending, { ttlMs: TTL_MS });
   const accounts = manyAccounts();
-  const fenced = await lookedAtByFirstTurn(accounts, (watched) => guard.fence(watched, 1n, 10_000));
+  const fenced = await lookedAtByFirstTurn(accounts, (watched) => fences.fence(watched, 1n, 10_000));
   expect(fenced.byFirstTurn).toBeLessThanOrEqual(MANY / 5);
   const values = accounts.map((account) => ({ ...account, balance: { ...EMPTY_BALANCE, version: 1n } }));
   const published = await lookedAtByFirstTurn(values, (watched) => fenced.result.publish(watched));
   expect(published.byFirstTurn).toBeLessThanOrEqual(MANY / 5);
-  expect(guard.counts).toMatchObject({ unfenced: 0, installed: MANY, refused: 0, unconfirmed: 0 });
-  untold.close();
+  expect(fences.counts).toMatchObject({ unfenced: 0, installed: MANY, refused: 0, unconfirmed: 0 });
+  pending.close();
 });
 
 /** The age of a fence is a matter of milliseconds. */

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CacheUnavailable } from '#balances/cache-client.js';
 import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
-import { EMPTY_BALANCE } from '#ledger/account.js';
+import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
 import { Deadline } from '#platform/deadline.js';
 import { BalanceProcess, FakeDatabase, type ProcessOptions, TTL } from './support/balance-process.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
@@ -64,26 +64,26 @@ describe('a Redis that is not well', () => {
     await other.cached(account);
     proxy.refuse();
     await cutOff.write(account, 52n);
-    expect(cutOff.untold.floorOf(account)).toBe(2n);
+    expect(cutOff.pending.floorOf(account)).toBe(2n);
     // X2: somebody else may still be served the old balance, for less than one TTL.
     expect(await other.cached(account)).toMatchObject({ version: 1n, source: 'cache' });
     proxy.accept();
     await until('the connection is back', () => cutOff.client.state.connected);
     expect((await cutOff.cached(account))?.version).toBe(2n);
-    await until('it was told after all', async () => (await other.cached(account))?.version === 2n);
+    await until('it was invalidated after all', async () => (await other.cached(account))?.version === 2n);
     await proxy.close();
   });
 
-  test('what could not be told is told also when a fence could not be removed since', async () => {
+  test('what could not be invalidated is tried again also when a fence could not be removed since', async () => {
     const proxy = await TcpProxy.open(redis.url);
     const [cutOff, other] = [await open(proxy.url), await open(redis.url)];
     await other.cached(account);
     proxy.refuse();
     await cutOff.write(account, 58n);
-    const group = await cutOff.guard.fence([account], 59n, 1_000);
+    const group = await cutOff.fences.fence([account], 59n, 1_000);
     await group.abandon();
     proxy.accept();
-    await until('nothing is untold', () => cutOff.untold.size === 0);
+    await until('nothing waits', () => cutOff.pending.size === 0);
     expect((await other.cached(account))?.version).toBe(2n);
     await proxy.close();
   });
@@ -97,7 +97,7 @@ describe('a Redis that is not well', () => {
       deliver();
       cutClient(link);
     });
-    const group = await one.guard.fence([account], token, 1_000);
+    const group = await one.fences.fence([account], token, 1_000);
     expect(group.confirmed).toBe(false);
     await until('Redis has it all the same', async () => `f:${token}` in (await other.fields(account)));
     await until('the connection is back', () => one.client.state.connected);
@@ -116,7 +116,7 @@ describe('a Redis that is not well', () => {
     await one.cached(account);
     proxy.stall();
     const startedAt = performance.now();
-    const group = await one.guard.fence([account], 53n, 1_000);
+    const group = await one.fences.fence([account], 53n, 1_000);
     expect(performance.now() - startedAt).toBeLessThan(1_000);
     expect(group.confirmed).toBe(false);
     await group.abandon();
@@ -159,7 +159,7 @@ describe('a Redis that is not well', () => {
       }
       expect(one.client.state).toMatchObject({ breaker: 'closed' });
       expect(one.client.state.refusals).toBeGreaterThan(0);
-      expect(one.guard.counts.unfenced).toBe(24);
+      expect(one.fences.counts.unfenced).toBe(24);
     } finally {
       await admin.config('SET', 'maxmemory', '128mb');
     }
@@ -185,7 +185,7 @@ describe('a Redis that is not well', () => {
     const ttlMs = 400;
     const one = await open(proxy.url, { policy: 'strict', ttlMs });
     await one.cached(account);
-    const group = await one.guard.fence([account], 90n, 1_000);
+    const group = await one.fences.fence([account], 90n, 1_000);
     database.versions.set(cacheKey(account), 2n);
     proxy.refuse();
     const startedAt = performance.now();
@@ -194,7 +194,7 @@ describe('a Redis that is not well', () => {
     await proxy.close();
   });
 
-  test('strict: a read whose version could not be told waits until nobody is served less, once for each version', async () => {
+  test('strict: a read whose version could not be invalidated waits until nobody is served less, once for each version', async () => {
     const proxy = await TcpProxy.open(redis.url);
     const ttlMs = 1_500;
     const one = await open(proxy.url, { policy: 'strict', ttlMs });
@@ -204,7 +204,7 @@ describe('a Redis that is not well', () => {
     database.versions.set(cacheKey(account), 2n);
     expect((await one.cached(account))?.version).toBe(2n);
     expect((await other.cached(account))?.version).toBe(2n);
-    await until('nothing is tried again', () => one.untold.size === 0);
+    await until('nothing is tried again', () => one.pending.size === 0);
     const hurried = { consistency: 'cached' as const, deadline: Deadline.after(ttlMs - 100) };
     expect((await one.reader.read(account, hurried))?.version).toBe(2n);
     database.versions.set(cacheKey(account), 3n);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type AccountKey, type CachedBalance, cacheKey } from '#balances/cached-balance.js';
-import { EMPTY_BALANCE } from '#ledger/account.js';
+import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
 import { BalanceProcess, FakeDatabase, type ProcessOptions, soon, TTL } from './support/balance-process.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
 import { until } from './support/until.js';
@@ -100,7 +100,7 @@ describe('reads', () => {
   test('while a writer is at work the database answers, and the cache learns the version first', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    const group = await one.guard.fence([account], 21n, 1_000);
+    const group = await one.fences.fence([account], 21n, 1_000);
     database.versions.set(cacheKey(account), 2n);
     expect(await one.cached(account)).toMatchObject({ version: 2n, source: 'database' });
     group.leave();
@@ -157,11 +157,11 @@ describe('reads', () => {
   });
 });
 
-describe('the guard', () => {
+describe('the fences', () => {
   test('a group that rolled back leaves the value and no fence', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    const group = await one.guard.fence([account], 41n, 1_000);
+    const group = await one.fences.fence([account], 41n, 1_000);
     await group.abandon();
     expect(await one.cached(account)).toMatchObject({ version: 1n, source: 'cache' });
   });
@@ -169,7 +169,7 @@ describe('the guard', () => {
   test('accounts of the group that did not change are unfenced by the publish', async () => {
     const one = await open(redis.url);
     const other = { merchantId: 7n, accountId: account.accountId + 1_000_000n };
-    const group = await one.guard.fence([account, other, account], 42n, 1_000);
+    const group = await one.fences.fence([account, other, account], 42n, 1_000);
     await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
     const { hashes } = await one.client.hashes([cacheKey(account), cacheKey(other)]);
     expect(hashes[0]).toMatchObject({ ver: '2' });
@@ -177,10 +177,10 @@ describe('the guard', () => {
     expect(hashes[1]).toEqual({});
   });
 
-  test('an account that the group changed without a fence is told of all the same', async () => {
+  test('an account that the group changed without a fence is invalidated all the same', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    const group = await one.guard.fence([], 44n, 1_000);
+    const group = await one.fences.fence([], 44n, 1_000);
     database.versions.set(cacheKey(account), 2n);
     await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version: 2n } }]);
     expect(await one.cached(account)).toMatchObject({ version: 2n, source: 'database' });
@@ -188,15 +188,15 @@ describe('the guard', () => {
 
   test('a group ends once', async () => {
     const one = await open(redis.url);
-    const group = await one.guard.fence([account], 43n, 1_000);
+    const group = await one.fences.fence([account], 43n, 1_000);
     await group.abandon();
     await expect(group.publish([])).rejects.toThrow(/twice/);
   });
 
-  test('what a replay learnt is told before anybody hears of it', async () => {
+  test('what a replay learnt is invalidated before anybody hears of it', async () => {
     const one = await open(redis.url);
     await one.cached(account);
-    await one.guard.tell([
+    await one.fences.invalidate([
       { ...account, version: 3n },
       { ...account, version: 2n },
     ]);

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, test } from 'vitest';
 import { type BalanceCache, openBalanceCache } from '#balances/balance-cache.js';
 import { BalanceInvalidation } from '#balances/invalidation.js';
-import { readConfig } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
+import { readConfig } from '../apps/config.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
@@ -21,7 +21,7 @@ let accounts: [bigint, bigint];
 
 beforeAll(async () => {
   [on, redis] = await Promise.all([freshDatabase(), privateRedis()]);
-  // A writer that tells the cache nothing: a process that is cut off from Redis, or a job that somebody wrote in a hurry.
+  // A writer that invalidates nothing: a process that is cut off from Redis, or a job that somebody wrote in a hurry.
   ledger = await TestLedger.open(on);
   merchantId = await ledger.createMerchant();
   accounts = [
@@ -53,7 +53,7 @@ const read = () =>
     { consistency: 'cached', minVersion: undefined, deadline: Deadline.after(20_000) },
   );
 
-test('a change that nobody told the cache reaches it from the log', async () => {
+test('a change that nobody published reaches the cache from the log', async () => {
   for (let version = 1n; version <= 5n; version += 1n) {
     await post();
     await until('the cache says so', async () => (await read())?.version === version);

@@ -5,11 +5,11 @@ import { CacheClient } from '#balances/cache-client.js';
 import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
 import { verifyCache } from '#balances/checks.js';
 import { DatabaseReads } from '#balances/database-reads.js';
-import { CacheGuard } from '#balances/guard.js';
+import { CacheFences } from '#balances/fences.js';
 import { loadBalances } from '#balances/load-balances.js';
 import { BalanceMonitor } from '#balances/monitor.js';
+import { PendingInvalidations } from '#balances/pending-invalidations.js';
 import { BalanceReader } from '#balances/read-balance.js';
-import { UntoldVersions } from '#balances/untold-versions.js';
 import { systemClock } from '#kernel/clock.js';
 import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
@@ -25,8 +25,8 @@ let ledger: TestLedger;
 let redis: PrivateRedis;
 let raw: Redis;
 let client: CacheClient;
-let untold: UntoldVersions;
-let guard: CacheGuard;
+let pending: PendingInvalidations;
+let fences: CacheFences;
 let reader: BalanceReader;
 let merchantId: bigint;
 let account: AccountKey;
@@ -47,15 +47,15 @@ beforeAll(async () => {
   client = new CacheClient({ url: redis.url, timeoutMs: 2_000 });
   raw = new Redis(redis.url);
   await client.ready();
-  untold = new UntoldVersions(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
-  guard = new CacheGuard(client, untold, { ttlMs: TTL });
-  ledger = await TestLedger.open(on, {}, systemClock, guard);
+  pending = new PendingInvalidations(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
+  fences = new CacheFences(client, pending, { ttlMs: TTL });
+  ledger = await TestLedger.open(on, {}, systemClock, fences);
   const reads = new DatabaseReads((accounts, deadline) => loadBalances(ledger.database, accounts, deadline), {
     concurrency: 2,
     queue: 100,
   });
   reader = new BalanceReader(
-    { client, untold, database: reads },
+    { client, pending, database: reads },
     { ttlMs: TTL, leaseWaitMs: 100, l1MaxAgeMs: 0, earlyRefresh: 0 },
   );
   merchantId = await ledger.createMerchant();
@@ -71,7 +71,7 @@ beforeEach(async () => {
   expect(await read()).toMatchObject({ version: 2n, source: 'cache' });
 });
 afterAll(async () => {
-  untold.close();
+  pending.close();
   raw.disconnect();
   await client.close();
   await ledger.close();
@@ -126,7 +126,7 @@ async function fillSwapped(): Promise<void> {
     { concurrency: 2, queue: 100 },
   );
   const wrong = new BalanceReader(
-    { client, untold, database: swapped },
+    { client, pending, database: swapped },
     { ttlMs: TTL, leaseWaitMs: 100, l1MaxAgeMs: 0, earlyRefresh: 0 },
   );
   await wrong.read(account, { consistency: 'cached', deadline: Deadline.after(5_000) });
@@ -274,7 +274,7 @@ describe('the monitor', () => {
   test('a heal that comes late spares a value that was published meanwhile, and a writer at work', async () => {
     const { ver = '', val = '' } = await raw.hgetall(cacheKey(account));
     const heal = () => client.call({ script: 'heal', account, args: [ver, val] });
-    const group = await guard.fence([account], ledger.ids.next(), 1_000);
+    const group = await fences.fence([account], ledger.ids.next(), 1_000);
     expect(await heal()).toBe(0);
     await group.abandon();
     await post();
@@ -301,7 +301,7 @@ describe('the monitor', () => {
   });
 
   test('counts what serves nothing as fenced and absent', async () => {
-    const group = await guard.fence([account], ledger.ids.next(), 1_000);
+    const group = await fences.fence([account], ledger.ids.next(), 1_000);
     await raw.del(cacheKey(other));
     const monitor = monitorOf();
     expect(await monitor.check([account, other])).toBe(0);

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { CacheClient } from '#balances/cache-client.js';
 import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
 import { DatabaseReads } from '#balances/database-reads.js';
-import { CacheGuard } from '#balances/guard.js';
+import { CacheFences } from '#balances/fences.js';
 import { loadBalances } from '#balances/load-balances.js';
+import { PendingInvalidations } from '#balances/pending-invalidations.js';
 import { BalanceReader } from '#balances/read-balance.js';
 import { Sweeper } from '#balances/sweeper.js';
-import { UntoldVersions } from '#balances/untold-versions.js';
 import { systemClock } from '#kernel/clock.js';
-import { purgeWriteFences } from '#ledger/purge.js';
+import { purgeWriteFences } from '#ledger/duties/purge.js';
 import { Deadline } from '#platform/deadline.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { TestLedger, transfer } from './support/ledger.js';
@@ -22,8 +22,8 @@ let on: TestDatabase;
 let ledger: TestLedger;
 let redis: PrivateRedis;
 let client: CacheClient;
-let untold: UntoldVersions;
-let guard: CacheGuard;
+let pending: PendingInvalidations;
+let fences: CacheFences;
 let sweeper: Sweeper;
 let reader: BalanceReader;
 let reads: DatabaseReads;
@@ -36,15 +36,15 @@ beforeAll(async () => {
   ledger = await TestLedger.open(on);
   client = new CacheClient({ url: redis.url, timeoutMs: 2_000 });
   await client.ready();
-  untold = new UntoldVersions(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
-  guard = new CacheGuard(client, untold, { ttlMs: TTL });
+  pending = new PendingInvalidations(client, { ttlMs: TTL, policy: 'available', clock: systemClock });
+  fences = new CacheFences(client, pending, { ttlMs: TTL });
   sweeper = new Sweeper(client, ledger.database, { ttlMs: TTL, sweepAfterMs: 0 });
   reads = new DatabaseReads((accounts, deadline) => loadBalances(ledger.database, accounts, deadline), {
     concurrency: 2,
     queue: 100,
   });
   reader = new BalanceReader(
-    { client, untold, database: reads, sweeper },
+    { client, pending, database: reads, sweeper },
     { ttlMs: TTL, leaseWaitMs: 100, l1MaxAgeMs: 0, earlyRefresh: 0 },
   );
   merchantId = await ledger.createMerchant();
@@ -55,7 +55,7 @@ beforeEach(async () => {
   other = { merchantId, accountId: await ledger.createAccount(merchantId, { code: code() }) };
 });
 afterAll(async () => {
-  untold.close();
+  pending.close();
   await sweeper.idle();
   await client.close();
   await ledger.close();
@@ -70,7 +70,7 @@ const fate = (token: bigint) => sweeper.sweep(String(token), [account]);
 /** Fenced by a writer that is never heard of again. */
 async function fenceAndDie(): Promise<bigint> {
   const token = ledger.ids.next();
-  (await guard.fence([account], token, 1_000)).leave();
+  (await fences.fence([account], token, 1_000)).leave();
   return token;
 }
 
@@ -160,12 +160,12 @@ describe('a sweep', () => {
   });
 });
 
-describe('the guard around real postings', () => {
+describe('the fences around real postings', () => {
   test('after each acknowledged write every reader is served that version, most of them from the cache', async () => {
     await Promise.all([read(), read()]);
     for (let round = 1n; round <= 20n; round += 1n) {
       const token = ledger.ids.next();
-      const group = await guard.fence([account, other], token, 1_000);
+      const group = await fences.fence([account, other], token, 1_000);
       await ledger.post(merchantId, transfer(account.accountId, other.accountId, 1n));
       const balances = await loadBalances(ledger.database, [account, other], Deadline.after(5_000));
       await group.publish(

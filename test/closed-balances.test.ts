@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { NewAccount } from '#ledger/account-store.js';
-import { systemAccounts } from '#ledger/system-accounts.js';
+import type { NewAccount } from '#ledger/accounts/account-store.js';
+import { systemAccounts } from '#ledger/accounts/system-accounts.js';
 import { Deadline } from '#platform/deadline.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';

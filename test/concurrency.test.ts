@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { readBalances } from '#ledger/balance-store.js';
-import type { PostingReply } from '#ledger/posting.js';
+import { readBalances } from '#ledger/accounts/balance-store.js';
+import type { PostingReply } from '#ledger/posting/posting.js';
 import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readConfig } from '#platform/config.js';
 import { startApi } from '../apps/api/src/api.js';
+import { readConfig } from '../apps/config.js';
 import { callAt, OPERATOR_KEY } from './support/bare-api.js';
 import { freshDatabase } from './support/database.js';
 import { TcpProxy } from './support/tcp-proxy.js';

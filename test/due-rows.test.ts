@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import { type DueRow, DueRows, enqueueDue, removeDue } from '#platform/due-rows.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
@@ -262,7 +262,7 @@ describe('due rows', () => {
       await write(enqueueDue(KIND, [due(1n, past()), due(2n, past())]));
       const work = workOf(async ({ subjectId }) => {
         if (subjectId === 1n) return 'not yet';
-        throw new LedgerError('database_unavailable', 'away');
+        throw new ProblemError('database_unavailable', 'away');
       });
       await expect(work.round()).rejects.toMatchObject({ code: 'database_unavailable' });
       expect(work.failures).toBe(0);

@@ -1,6 +1,6 @@
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { holdExpiry } from '#ledger/expiry.js';
+import { holdExpiry } from '#ledger/duties/expiry.js';
 import { Database } from '#platform/postgres.js';
 import { type Json, type Merchant, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';

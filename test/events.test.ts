@@ -1,7 +1,7 @@
 import { CommandBus } from '@nestjs/cqrs';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { holdExpiry } from '#ledger/expiry.js';
+import { holdExpiry } from '#ledger/duties/expiry.js';
 import { CATALOGUE, type EventType } from '#outbox/log/catalogue.js';
 import { LogWatch } from '#outbox/log/log-watch.js';
 import { Database } from '#platform/postgres.js';

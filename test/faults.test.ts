@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type BalanceGuard, type FencedGroup, NO_GUARD } from '#ledger/balance-guard.js';
-import { readBalances } from '#ledger/balance-store.js';
-import type { WriterOptions } from '#ledger/writer.js';
+import { readBalances } from '#ledger/accounts/balance-store.js';
+import { type BalanceFences, type FencedGroup, NO_FENCES } from '#ledger/writing/balance-fences.js';
+import type { WriterOptions } from '#ledger/writing/writer.js';
 import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
@@ -45,9 +45,9 @@ describe('a commit group meets', () => {
 
   const account = (): Promise<bigint> => ledger.createAccount(merchant, { code: `a${accounts++}` });
   const post = (key: string): ReturnType<TestLedger['post']> => ledger.post(merchant, transfer(from, to, 5n), key);
-  const reopen = async (options: Partial<WriterOptions>, guard?: BalanceGuard): Promise<void> => {
+  const reopen = async (options: Partial<WriterOptions>, fences?: BalanceFences): Promise<void> => {
     await ledger.close();
-    ledger = await TestLedger.open(on, { databaseUrl: proxy.url, lanes: 1, ...options }, undefined, guard);
+    ledger = await TestLedger.open(on, { databaseUrl: proxy.url, lanes: 1, ...options }, undefined, fences);
   };
   const voidedTokens = async (): Promise<number> =>
     (await bystander.one<{ voided: number }>('SELECT count(*) FILTER (WHERE voided)::int AS voided FROM write_fences'))
@@ -193,7 +193,7 @@ describe('a commit group meets', () => {
       abandon: end('abandoned'),
       leave: () => ends.push('left'),
     };
-    await reopen({}, { ...NO_GUARD, fence: async () => group });
+    await reopen({}, { ...NO_FENCES, fence: async () => group });
     proxy.onNext(COMMIT, cut);
     await post('voided');
     expect(ends.splice(0)).toEqual(['abandoned', 'published']);

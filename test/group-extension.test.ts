@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { Account } from '#ledger/account.js';
-import { type Extended, extended } from '#ledger/group-extension.js';
-import type { Outcome, Submission } from '#ledger/submission.js';
+import type { Account } from '#ledger/accounts/account.js';
+import { type Extended, extended } from '#ledger/writing/group-extension.js';
+import type { Outcome, Submission } from '#ledger/writing/submission.js';
 import { ALLOWANCE, ALLOWANCES, createAllowances, type Spending } from './support/allowances.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';

@@ -1,7 +1,7 @@
 import { trace } from '@opentelemetry/api';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import { IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
@@ -268,7 +268,7 @@ test('a refusal that is kept keeps nothing that was written before it', async ()
   try {
     const refused = await requests.answer(merchantId, bounds, answering, async (client) => {
       await client.query({ text: `UPDATE merchants SET name = 'Half' WHERE id = $1`, values: [merchantId] });
-      throw new LedgerError('invalid_transition', 'Not now.');
+      throw new ProblemError('invalid_transition', 'Not now.');
     });
     expect(refused).toMatchObject({ status: 409, body: { code: 'invalid_transition' }, replayed: false });
   } finally {

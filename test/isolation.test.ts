@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ConfigError, readConfig } from '#platform/config.js';
+import { ConfigError } from '#platform/config.js';
+import { readConfig } from '../apps/config.js';
 import { type Answer, type Client, type Json, Merchant, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';

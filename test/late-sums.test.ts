@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { ZERO_TOTALS } from '#ledger/account.js';
-import { LATE_SUM_UNTIL, lateSums } from '#ledger/late-sums.js';
-import type { Transaction } from '#ledger/transaction.js';
-import { finish } from '#ledger/turns.js';
+import { ZERO_TOTALS } from '#ledger/accounts/account.js';
+import { LATE_SUM_UNTIL, lateSums } from '#ledger/accounts/late-sums.js';
+import type { Transaction } from '#ledger/posting/transaction.js';
+import { finish } from '#ledger/writing/turns.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { START_MS } from './support/memory-book.js';
 

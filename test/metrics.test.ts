@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readConfig } from '#platform/config.js';
 import { createLogger } from '#platform/logging.js';
 import { Telemetry } from '#platform/telemetry.js';
+import { readConfig } from '../apps/config.js';
 import { WorkerModule } from '../apps/worker/src/worker.module.js';
 import { freePort } from '../scripts/ports.mjs';
 import { TestApi, transfer } from './support/api.js';
@@ -21,7 +21,12 @@ beforeAll(async () => {
   port = await freePort();
   api = await TestApi.start({
     // Nothing expires or times out between the readings.
-    environment: { METRICS_PORT: String(port), BALANCE_TTL_MS: '600000', BALANCE_REDIS_TIMEOUT_MS: '10000' },
+    environment: {
+      METRICS_PORT: String(port),
+      BALANCE_TTL_MS: '600000',
+      BALANCE_REDIS_TIMEOUT_MS: '10000',
+      REQUEST_DEADLINE_MS: '20000',
+    },
   });
   url = `http://127.0.0.1:${port}`;
 });
@@ -74,7 +79,7 @@ const NAMES = [
   'counterfoil_balance_sweeps_total',
   'counterfoil_balance_breaker{state="closed"}',
   'counterfoil_balance_breaker{state="open"}',
-  'counterfoil_balance_untold',
+  'counterfoil_balance_pending_invalidations',
   'counterfoil_balance_refusing',
   'counterfoil_balance_database_queries_total',
   'counterfoil_balance_database_waiting',

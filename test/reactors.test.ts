@@ -1,10 +1,10 @@
 import type { Command, CommandBus } from '@nestjs/cqrs';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { LedgerError } from '#kernel/problem.js';
-import { NO_GUARD } from '#ledger/balance-guard.js';
-import { type PostTransactionCommand, PostTransactionHandler } from '#ledger/post-transaction.command.js';
-import { purgeIdempotencyKeys } from '#ledger/purge.js';
+import { ProblemError } from '#kernel/problem.js';
+import { purgeIdempotencyKeys } from '#ledger/duties/purge.js';
+import { type PostTransactionCommand, PostTransactionHandler } from '#ledger/posting/post-transaction.command.js';
+import { NO_FENCES } from '#ledger/writing/balance-fences.js';
 import { Reactions } from '#outbox/consumers/reactions.js';
 import type { Reaction, Reactor } from '#outbox/consumers/reactor.js';
 import type { EventOf } from '#outbox/log/catalogue.js';
@@ -37,7 +37,7 @@ afterEach(async () => {
 });
 
 function commands(): Pick<CommandBus, 'execute'> {
-  const handler = new PostTransactionHandler(ledger.database, ledger.directory, ledger.writer, ledger.ids, NO_GUARD);
+  const handler = new PostTransactionHandler(ledger.database, ledger.directory, ledger.writer, ledger.ids, NO_FENCES);
   const execute = (command: Command<unknown>) => handler.execute(command as PostTransactionCommand);
   return { execute } as Pick<CommandBus, 'execute'>;
 }
@@ -135,7 +135,7 @@ describe('a fee that is refused', () => {
     const sold = [await poor.sell(), await poor.sell()];
     await until('a fee became a dead letter', async () => (await poor.letters('refused')).length === 1);
     expect(await poor.letters('refused')).toMatchObject([
-      { status: 'parked', tries: 3, error: expect.stringContaining('LedgerError') },
+      { status: 'parked', tries: 3, error: expect.stringContaining('ProblemError') },
     ]);
     await poor.fund(10n);
     sold.push(await poor.sell());
@@ -249,7 +249,7 @@ test('a refusal of a request that is no posting burns no key either', async () =
   const idempotency = { key: 'reaction tried 1 1 one', requestSha256: Buffer.alloc(32), keepsRefusals: false } as const;
   const answering = { idempotency, status: 200, bodyOf: (n: number) => ({ body: { n } }) };
   const ask = (work: () => Promise<number>) => requests.answer(merchant, ledger.context(merchant), answering, work);
-  const refused = ask(() => Promise.reject(new LedgerError('invalid_transition', 'not yet')));
+  const refused = ask(() => Promise.reject(new ProblemError('invalid_transition', 'not yet')));
   await expect(refused).rejects.toThrow('not yet');
   expect(await ask(async () => 1)).toMatchObject({ body: { n: 1 }, replayed: false });
   expect(await ask(async () => 2)).toMatchObject({ body: { n: 1 }, replayed: true });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { verify } from '#ledger/verify.js';
+import { verify } from '#ledger/verify/verify.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database, type Scope, type TransactionClient } from '#platform/postgres.js';
 import { SUMMARY_CHECKS } from '#summaries/checks.js';

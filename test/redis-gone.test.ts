@@ -206,7 +206,7 @@ describe('Redis gone under load: no refusal, no lost write, no old balance, and 
         'everything is as before',
         async () => {
           const { cache, metric } = await state();
-          if (cache === 'ok' && metric('breaker{state="closed"}') === 1 && metric('untold') === 0)
+          if (cache === 'ok' && metric('breaker{state="closed"}') === 1 && metric('pending_invalidations') === 0)
             healthyAt ||= performance.now();
           return healthyAt > 0 && load.cachedAgainAt !== undefined;
         },
@@ -218,7 +218,7 @@ describe('Redis gone under load: no refusal, no lost write, no old balance, and 
       process.stdout.write(
         `Redis ${name}: ${during.postings} postings and ${during.reads} reads meanwhile, all answered, ${during.cached} from the cache; ` +
           `reachable again → first answer from the cache ${((load.cachedAgainAt as number) - backAt).toFixed(0)} ms, ` +
-          `→ breaker closed, nothing untold ${(healthyAt - backAt).toFixed(0)} ms; ${after.postings} postings and ${after.reads} reads after\n`,
+          `→ breaker closed, nothing pending ${(healthyAt - backAt).toFixed(0)} ms; ${after.postings} postings and ${after.reads} reads after\n`,
       );
     } finally {
       await load.stop();

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { readConfig } from '#platform/config.js';
 import { Telemetry } from '#platform/telemetry.js';
 import { type Api, startApi } from '../apps/api/src/api.js';
+import { readConfig } from '../apps/config.js';
 import { OPERATOR_KEY, transfer } from './support/api.js';
 import { callAt } from './support/bare-api.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';

@@ -12,7 +12,7 @@ import {
 import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { status, WebhookSink } from './support/webhook-sink.js';
-import { asItIs, TestWebhooks, webhookSettings } from './support/webhooks.js';
+import { asItIs, NO_REDIS, TestWebhooks } from './support/webhooks.js';
 
 /** A path is often what only the receiver may know, and all that keeps strangers out. */
 const PATH = '/services/T01/B02/s3cr3t';
@@ -92,12 +92,12 @@ describe('each change of an endpoint', () => {
   test('is told together with what changes, or neither is there', async () => {
     const merchantId = await hooks.ledger.createMerchant();
     const context = hooks.context(merchantId);
-    const create = (endpointsPerMerchant: number, key: string) =>
+    const create = (webhookEndpointsPerMerchant: number, key: string) =>
       new CreateWebhookEndpointHandler(hooks.requests, hooks.ids).execute(
         new CreateWebhookEndpointCommand(
           context,
           { url: sink.url, eventTypes: null, ordering: 'none' },
-          webhookSettings({ endpointsPerMerchant }),
+          { ...NO_REDIS, webhookEndpointsPerMerchant },
           {
             idempotency: { key, requestSha256: Buffer.alloc(32, 1) },
             status: 201,

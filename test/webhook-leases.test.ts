@@ -12,7 +12,7 @@ import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { until } from './support/until.js';
 import { status, WebhookSink } from './support/webhook-sink.js';
-import { TestWebhooks, webhookSettings } from './support/webhooks.js';
+import { senderOptions, TestWebhooks } from './support/webhooks.js';
 
 const DAY_MS = 86_400_000;
 
@@ -78,7 +78,7 @@ describe('a sender that', () => {
     const { merchantId, endpointId } = await hooks.due(sink.url, 3);
     let sleptMs = 0;
     const clock = { now: () => systemClock.now(), monotonic: () => systemClock.monotonic() + sleptMs };
-    const settings = webhookSettings();
+    const options = senderOptions();
     const store = new DeliveryStore(hooks.database);
     const record = store.record.bind(store);
     store.record = async (...parts) => {
@@ -90,10 +90,10 @@ describe('a sender that', () => {
     const parts = {
       database: hooks.database,
       store,
-      http: new PublicHttp(settings),
+      http: new PublicHttp(options),
       logger: createLogger({ level: 'fatal', service: 'test' }),
     };
-    const sleeper = new WebhookSender(parts, settings, clock);
+    const sleeper = new WebhookSender(parts, options, clock);
     await sleeper.round();
     await sleeper.idle();
     expect(sink.received).toHaveLength(1);

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type BalanceGuard, NO_GUARD } from '#ledger/balance-guard.js';
-import { readBalances } from '#ledger/balance-store.js';
-import type { GroupWrites } from '#ledger/group-parameters.js';
-import { GroupConnection } from '#ledger/group-store.js';
+import { readBalances } from '#ledger/accounts/balance-store.js';
+import { type BalanceFences, NO_FENCES } from '#ledger/writing/balance-fences.js';
+import type { GroupWrites } from '#ledger/writing/group-parameters.js';
+import { GroupConnection } from '#ledger/writing/group-store.js';
 import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
@@ -218,21 +218,21 @@ describe('the group-commit writer', () => {
     await small.close();
   });
 
-  test('answers that are held until their balances are told fill the lane, and leave it', async () => {
+  test('answers that are held until their balances are published fill the lane, and leave it', async () => {
     const [from, to] = await pair();
-    const telling = Promise.withResolvers<void>();
-    const strict: BalanceGuard = {
-      ...NO_GUARD,
+    const publishing = Promise.withResolvers<void>();
+    const strict: BalanceFences = {
+      ...NO_FENCES,
       fence: async () => ({
         confirmed: true,
-        publish: () => telling.promise,
+        publish: () => publishing.promise,
         abandon: async () => {},
         leave: () => {},
       }),
     };
     const narrow = await TestLedger.open(on, { lanes: 1, laneCapacity: 3, groupSize: 1 }, undefined, strict);
     const held = [1, 2, 3].map((index) => narrow.post(merchant, transfer(from, to, 1n), `held ${index}`));
-    await until('three are committed and not told', async () => {
+    await until('three are committed and not published', async () => {
       const { n } = await bystander.one<{ n: number }>(
         `SELECT count(*)::int AS n FROM idempotency_keys WHERE key LIKE 'held %'`,
       );
@@ -241,7 +241,7 @@ describe('the group-commit writer', () => {
     await expect(narrow.post(merchant, transfer(from, to, 1n), 'too many')).rejects.toMatchObject({
       code: 'overloaded',
     });
-    telling.resolve();
+    publishing.resolve();
     await Promise.all(held);
     expect(narrow.writer.waiting).toBe(0);
     postedId(await narrow.post(merchant, transfer(from, to, 1n), 'too many'));

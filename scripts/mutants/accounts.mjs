@@ -13,7 +13,7 @@ const TENANCY = 'test/tenancy.test.ts';
  * @type {import('./mutant.mjs').Mutant[]}
  */
 export const ACCOUNT_MUTANTS = [
-  ...inFile('libs/ledger/src/balance-store.ts', AT, [
+  ...inFile('libs/ledger/src/accounts/balance-store.ts', AT, [
     [
       'what takes effect later counts in the version',
       'AND account_version <= v.version AND effective_at <= $5',
@@ -25,7 +25,7 @@ export const ACCOUNT_MUTANTS = [
       'greatest(c.version, 0)',
     ],
   ]),
-  ...inFile('libs/ledger/src/late-sums.ts', 'libs/ledger/src/late-sums.spec.ts', [
+  ...inFile('libs/ledger/src/accounts/late-sums.ts', 'libs/ledger/src/accounts/late-sums.spec.ts', [
     ['no version is dated back', 'BigInt(createdAtMs) >> shift > bucket', 'BigInt(createdAtMs) >> shift < bucket'],
     [
       'the newest version of a node is its last',
@@ -41,10 +41,10 @@ export const ACCOUNT_MUTANTS = [
       'merchantId, accountId, version: record.version',
     ],
   ]),
-  ...inFile('libs/ledger/src/account-status.command.ts', AT, [
+  ...inFile('libs/ledger/src/accounts/account-status.command.ts', AT, [
     ['system accounts close', "change === 'close' && isSystemAccount(account)", 'false'],
   ]),
-  ...inFile('libs/ledger/src/account-status.command.ts', 'test/replays.test.ts', [
+  ...inFile('libs/ledger/src/accounts/account-status.command.ts', 'test/replays.test.ts', [
     ['a refusal is told again as done', "stored.code === undefined ? 'changed'", "stored.code !== '' ? 'changed'"],
   ]),
   ...inFile('apps/api/src/accounts/accounts.controller.ts', 'test/replays.test.ts', [
@@ -54,14 +54,14 @@ export const ACCOUNT_MUTANTS = [
       '{ status, ...(await this.#account(context, id)) }',
     ],
   ]),
-  ...inFile('libs/ledger/src/system-accounts.ts', AT, [
+  ...inFile('libs/ledger/src/accounts/system-accounts.ts', AT, [
     ['the wrong side makes a system account', 'system?.normalSide === normalSide &&', 'system !== undefined &&'],
   ]),
-  ...inFile('libs/ledger/src/create-account.command.ts', AT, [
+  ...inFile('libs/ledger/src/accounts/create-account.command.ts', AT, [
     ['system names are anybody’s', 'isReservedCode(account.code)', 'false'],
   ]),
   ...inFile('libs/tenancy/src/api-key.commands.ts', TENANCY, [
-    ['a second revocation moves the moment', 'id: keyId, revokedAt: IsNull() }', 'id: keyId }'],
+    ['a second revocation moves the moment', 'id: keyId, revokedAtMs: IsNull() }', 'id: keyId }'],
   ]),
   ...inFile('libs/tenancy/src/authenticator.ts', KEYS, [
     ['answers are dated after the look-up', 'merchantId, { start }', 'merchantId, { start: performance.now() }'],
@@ -91,7 +91,7 @@ export const ACCOUNT_MUTANTS = [
   ...inFile('libs/summaries/src/daily-summaries.ts', DAYS, [
     ['days are those of recording', 'atMs: Date.parse(effectiveAt)', 'atMs: event.occurredAtMs'],
   ]),
-  ...inFile('libs/ledger/src/merchant-day.ts', DAYS, [
+  ...inFile('libs/ledger/src/reading/merchant-day.ts', DAYS, [
     ['all days are in the first zone', 'AND z.from_at <= ${at}', 'AND false'],
     ['all days are in the last zone', 'AND z.from_at <= ${at}', ''],
     ['a day begins a moment late', 'AND z.from_at <= ${at}', 'AND z.from_at < ${at}'],

@@ -18,21 +18,21 @@ export const API_MUTANTS = [
     ['a list never has more', 'return { rows, hasMore: true };', 'return { rows, hasMore: false };'],
     ['a page is one row too long', 'rows.length === page.limit ||', 'rows.length > page.limit ||'],
   ]),
-  inFile('libs/ledger/src/transaction-store.ts', 'test/lists.test.ts', [
+  inFile('libs/ledger/src/reading/transaction-store.ts', 'test/lists.test.ts', [
     ['from is exclusive', 't.effective_at >= ${', 't.effective_at > ${'],
     ['to is inclusive', 't.effective_at < ${', 't.effective_at <= ${'],
   ]),
-  inFile('apps/api/src/transactions/shapes.ts', 'test/lists.test.ts', [
+  inFile('apps/api/src/transactions/schemas.ts', 'test/lists.test.ts', [
     ['a summary has its amount as a number', 'String(summary.amount)', 'Number(summary.amount)'],
   ]),
-  inFile('apps/api/src/transactions/shapes.ts', 'test/contract.test.ts', [
+  inFile('apps/api/src/transactions/schemas.ts', 'test/contract.test.ts', [
     ['created_at is when it was asked for', 'time(snowflakeTimeMs(transaction.id))', 'time(Date.now())'],
   ]),
   inFile('apps/api/src/idempotency.ts', 'test/replays.test.ts', [
     ['key order makes another request', 'Object.keys(record) .sort()', 'Object.keys(record)'],
     ['the path does not matter', "${request.method} ${request.url.split('?', 1)[0]}\\n", ''],
   ]),
-  inFile('libs/ledger/src/posting.ts', 'test/replays.test.ts', [
+  inFile('libs/ledger/src/posting/posting.ts', 'test/replays.test.ts', [
     ['a replay is not marked', 'return { result, replayed: true };', 'return { result, replayed: false };'],
     [
       'a replay of a hold tells the status of a posting',
@@ -60,7 +60,7 @@ export const API_MUTANTS = [
   inFile('apps/api/src/lifecycle.ts', 'test/isolation.test.ts', [
     ['a merchant may act for another', 'if (caller.merchantId !== merchantId) throw', 'if (false) throw'],
   ]),
-  inFile('libs/ledger/src/transaction.queries.ts', 'test/isolation.test.ts', [
+  inFile('libs/ledger/src/reading/transaction.queries.ts', 'test/isolation.test.ts', [
     ['a list by a foreign account is empty instead of unknown', "if (!account) throw notFound('account');", ''],
   ]),
   inFile('libs/tenancy/src/authenticator.ts', 'test/isolation.test.ts', [

@@ -7,29 +7,29 @@ import { inFile } from './mutant.mjs';
  * @type {import('./mutant.mjs').Mutant[]}
  */
 export const BALANCE_MUTANTS = [
-  ...inFile('libs/balances/src/untold-versions.ts', 'test/balance-cache-faults.test.ts', [
+  ...inFile('libs/balances/src/pending-invalidations.ts', 'test/balance-cache-faults.test.ts', [
     ['strict waits for nothing', "this.#policy === 'available' ||", 'true ||'],
     ['what was waited for is waited for again', 'this.#outlived.set(key, version);', 'void version;'],
     [
-      'an unfence takes the telling along',
-      'version >= before.version ? [calls, before.telling] : [before.telling, calls]',
-      '[calls, before.telling]',
+      'an unfence takes the invalidation along',
+      'version >= before.version ? [calls, before.invalidating] : [before.invalidating, calls]',
+      '[calls, before.invalidating]',
     ],
     [
-      'a process forgets what it could not tell',
-      'untold.knownAtMs + this.#ttlMs > this.#clock.monotonic()',
-      'untold.knownAtMs < 0',
+      'a process forgets what it could not invalidate',
+      'pending.knownAtMs + this.#ttlMs > this.#clock.monotonic()',
+      'pending.knownAtMs < 0',
     ],
   ]),
   ...inFile('libs/balances/src/read-balance.ts', 'test/balance-cache-faults.test.ts', [
-    ['strict readers do not wait', 'await deadline.race(this.#untold.outlive(account, version));', ''],
+    ['strict readers do not wait', 'await deadline.race(this.#pending.outlive(account, version));', ''],
     [
       'strict readers wait without end',
-      'await deadline.race(this.#untold.outlive(account, version));',
-      'await this.#untold.outlive(account, version);',
+      'await deadline.race(this.#pending.outlive(account, version));',
+      'await this.#pending.outlive(account, version);',
     ],
   ]),
-  ...inFile('libs/balances/src/guard.ts', 'test/balance-cache-faults.test.ts', [
+  ...inFile('libs/balances/src/fences.ts', 'test/balance-cache-faults.test.ts', [
     ['something is installed behind a fence that was not confirmed', 'if (confirmed) await', 'if (token > 0n) await'],
   ]),
   ...inFile('libs/balances/src/read-balance.ts', 'test/redis-gone.test.ts', [
@@ -46,7 +46,7 @@ export const BALANCE_MUTANTS = [
   ...inFile('libs/balances/src/cache-client.ts', 'test/redis-gone.test.ts', [
     ['a Redis that refused does so for ever', "if (calls[index]?.script === 'fence') this.#refusing = false;", ''],
   ]),
-  ...inFile('libs/ledger/src/writer.ts', 'test/redis-gone.test.ts', [
+  ...inFile('libs/ledger/src/writing/writer.ts', 'test/redis-gone.test.ts', [
     [
       'what is acknowledged was not committed',
       'connection.writeAndCommit(writes), groupTimedOut',

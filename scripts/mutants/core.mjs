@@ -11,20 +11,20 @@ const EXTENSION = 'test/group-extension.test.ts';
  * @type {import('./mutant.mjs').Mutant[]}
  */
 export const CORE_MUTANTS = [
-  ...inFile('libs/ledger/src/writer.ts', 'test/writer.test.ts', [
+  ...inFile('libs/ledger/src/writing/writer.ts', 'test/writer.test.ts', [
     ['a group has one request too many', 'if (count > 0 && commands >', 'if (count > 1 && commands >'],
   ]),
   ...inFile('db/migrations/1764500200000-event-places.ts', 'test/event-order.test.ts', [
     ['events stand where they like', 'FROM added WHERE xid <> here', 'FROM added WHERE false'],
   ]),
-  ...inFile('libs/ledger/src/decide.ts', 'test/replays.test.ts', [
+  ...inFile('libs/ledger/src/posting/decide.ts', 'test/replays.test.ts', [
     [
       'a hold is never too late',
       'if (command.expiresAtMs !== undefined && command.expiresAtMs <= snowflakeTimeMs(id)) {',
       'if (command.expiresAtMs === 0) {',
     ],
   ]),
-  ...inFile('libs/ledger/src/writer.ts', 'test/faults.test.ts', [
+  ...inFile('libs/ledger/src/writing/writer.ts', 'test/faults.test.ts', [
     ['a group that is not settled is unfenced', 'if (error instanceof Unsettled) fenced.leave(); else await', 'await'],
   ]),
   ...inFile('libs/kernel/src/business-day.ts', 'test/business-days.test.ts', [
@@ -70,7 +70,7 @@ export const CORE_MUTANTS = [
     ],
     ['enqueueing again forgets failures', '  WHERE d.due_at <> excluded.due_at`', '`'],
   ]),
-  ...inFile('libs/ledger/src/hold-timers.ts', 'test/duties.test.ts', [
+  ...inFile('libs/ledger/src/writing/hold-timers.ts', 'test/duties.test.ts', [
     ['a hold that ended stays due', '...(ended.length > 0 ?', '...(ended.length > 1_000 ?'],
   ]),
   ...inFile('libs/platform/src/idempotency.ts', 'test/idempotency.test.ts', [
@@ -80,11 +80,11 @@ export const CORE_MUTANTS = [
       '',
     ],
   ]),
-  ...inFile('libs/ledger/src/writer.ts', WRITER, [
+  ...inFile('libs/ledger/src/writing/writer.ts', WRITER, [
     ['merchants share idempotency keys in flight', '`${merchantId}:${idempotency.key}`', 'idempotency.key'],
     ['held answers fill no lane', 'this.#held += outcomes.length;', ''],
   ]),
-  ...inFile('libs/ledger/src/group-store.ts', WRITER, [
+  ...inFile('libs/ledger/src/writing/group-store.ts', WRITER, [
     [
       'a group may leave out a balance',
       'SELECT check_moved_balances(cardinality($42::bigint[]), count(*)) FROM moved',
@@ -92,7 +92,7 @@ export const CORE_MUTANTS = [
     ],
     ['a group waits for locks without end', "set_config('statement_timeout', $2, true)", "'none'"],
   ]),
-  ...inFile('libs/ledger/src/group-draft.ts', EXTENSION, [
+  ...inFile('libs/ledger/src/writing/group-draft.ts', EXTENSION, [
     ['what was undone is written', 'this.#journal.undo(mark);', ''],
     [
       'an extension does not see what the group decided before',
@@ -107,10 +107,10 @@ export const CORE_MUTANTS = [
     ['rows by themselves are not written', 'balances.length + statements.length + keys', 'balances.length + keys'],
     ['a statement goes out without rows', 'if (rows.length === 0) return [];', ''],
   ]),
-  ...inFile('libs/ledger/src/group.ts', EXTENSION, [
+  ...inFile('libs/ledger/src/writing/group.ts', EXTENSION, [
     ['an extension that throws takes its group with it', "return { kind: 'failed', error };", 'throw error;'],
   ]),
-  ...inFile('libs/ledger/src/writer.ts', EXTENSION, [
+  ...inFile('libs/ledger/src/writing/writer.ts', EXTENSION, [
     ['a row that is there already fails the group', 'isUniqueViolation(error) || ', ''],
     [
       'who failed is told nothing of it',
@@ -118,7 +118,7 @@ export const CORE_MUTANTS = [
       'waiting',
     ],
   ]),
-  ...inFile('libs/ledger/src/group-store.ts', EXTENSION, [
+  ...inFile('libs/ledger/src/writing/group-store.ts', EXTENSION, [
     [
       'the rows of an extension commit by themselves',
       "...writes.statements.map((statement) => this.#client.query(named(statement))), this.#client.query('COMMIT'),",
@@ -126,7 +126,7 @@ export const CORE_MUTANTS = [
     ],
     ['two statements share a name', '`extension-${NAMES.size}`', "'extension'"],
   ]),
-  ...inFile('libs/ledger/src/group-store.ts', 'test/faults.test.ts', [
+  ...inFile('libs/ledger/src/writing/group-store.ts', 'test/faults.test.ts', [
     ['a silent writer keeps its locks', "set_config('idle_in_transaction_session_timeout', $2, true)", "'none'"],
   ]),
   ...inFile('libs/platform/src/postgres.ts', 'test/pool.test.ts', [

@@ -30,7 +30,7 @@ export const EVENT_MUTANTS = [
       "text: `SELECT set_config('counterfoil.locked_merchants', $1::bigint[]::text, true)`",
     ],
   ]),
-  inFile('libs/ledger/src/create-account.command.ts', PRODUCERS, [
+  inFile('libs/ledger/src/accounts/create-account.command.ts', PRODUCERS, [
     [
       'an account is opened before the lock is taken',
       'const log = await MerchantLog.lock(client, merchantId);',
@@ -71,7 +71,7 @@ export const EVENT_MUTANTS = [
     ['a shape changes in place', 'z.strictObject({ account_id: id });', 'z.strictObject({ account_id: id, why: id });'],
     ['an old version is not upcast', '({ ...before, expires_at: null })', '({ ...before, expires_at: undefined })'],
   ]),
-  inFile('libs/ledger/src/events.ts', EVENTS, [
+  inFile('libs/ledger/src/writing/events.ts', EVENTS, [
     [
       'the writer tells what the catalogue does not',
       'transaction_id: String(id),',

@@ -147,7 +147,7 @@ export const OUTBOX_MUTANTS = [
   ...inFile('libs/platform/src/idempotency.ts', 'test/reactors.test.ts', [
     ['refusals are kept, whatever was asked for', ' || idempotency?.keepsRefusals === false', ''],
   ]),
-  ...inFile('libs/ledger/src/purge.ts', 'test/reactors.test.ts', [
+  ...inFile('libs/ledger/src/duties/purge.ts', 'test/reactors.test.ts', [
     ['keys of reactions that may come again are purged by age', ' AND NOT ${MAY_REACT_AGAIN}', ''],
   ]),
   ...inFile('libs/platform/src/room-hooks.ts', 'test/rooms.test.ts', [

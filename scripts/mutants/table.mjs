@@ -12,18 +12,18 @@ import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
 
-const EXAMPLES = 'libs/ledger/src/decide.spec.ts';
-const MOVES = 'libs/ledger/src/decide-moves.spec.ts';
-const PROPERTIES = 'libs/ledger/src/decide.property.spec.ts';
+const EXAMPLES = 'libs/ledger/src/posting/decide.spec.ts';
+const MOVES = 'libs/ledger/src/posting/decide-moves.spec.ts';
+const PROPERTIES = 'libs/ledger/src/posting/decide.property.spec.ts';
 const BOTH = [EXAMPLES, PROPERTIES];
 
-const decide = mutantsOf('libs/ledger/src/decide.ts', BOTH);
-const parts = mutantsOf('libs/ledger/src/parts.ts', BOTH);
-const lines = mutantsOf('libs/ledger/src/lines.ts', BOTH);
-const account = mutantsOf('libs/ledger/src/account.ts', BOTH);
-const group = mutantsOf('libs/ledger/src/group.ts', ['libs/ledger/src/group.spec.ts']);
-const draft = mutantsOf('libs/ledger/src/group-draft.ts', ['libs/ledger/src/group.spec.ts']);
-const late = mutantsOf('libs/ledger/src/late-sums.ts', ['libs/ledger/src/late-sums.spec.ts']);
+const decide = mutantsOf('libs/ledger/src/posting/decide.ts', BOTH);
+const parts = mutantsOf('libs/ledger/src/posting/parts.ts', BOTH);
+const lines = mutantsOf('libs/ledger/src/posting/lines.ts', BOTH);
+const account = mutantsOf('libs/ledger/src/accounts/account.ts', BOTH);
+const group = mutantsOf('libs/ledger/src/writing/group.ts', ['libs/ledger/src/writing/group.spec.ts']);
+const draft = mutantsOf('libs/ledger/src/writing/group-draft.ts', ['libs/ledger/src/writing/group.spec.ts']);
+const late = mutantsOf('libs/ledger/src/accounts/late-sums.ts', ['libs/ledger/src/accounts/late-sums.spec.ts']);
 const snowflake = mutantsOf('libs/kernel/src/snowflake.ts', ['libs/kernel/src/snowflake.spec.ts']);
 const deadline = mutantsOf('libs/platform/src/deadline.ts', ['libs/platform/src/deadline.spec.ts']);
 const binaryArray = mutantsOf('libs/platform/src/binary-array.ts', ['libs/platform/src/binary-array.spec.ts']);
@@ -31,8 +31,8 @@ const binaryArray = mutantsOf('libs/platform/src/binary-array.ts', ['libs/platfo
 const FAULTS = 'test/faults.test.ts';
 const CONCURRENCY = 'test/concurrency.test.ts';
 const PLANS = 'test/balance-at.test.ts';
-const writer = mutantsOf('libs/ledger/src/writer.ts', [FAULTS]);
-const groupStore = mutantsOf('libs/ledger/src/group-store.ts', [FAULTS]);
+const writer = mutantsOf('libs/ledger/src/writing/writer.ts', [FAULTS]);
+const groupStore = mutantsOf('libs/ledger/src/writing/group-store.ts', [FAULTS]);
 const migration = mutantsOf('db/migrations/1763740000000-ledger.ts', ['test/refusals.test.ts']);
 
 /** Planted bugs: a spec that stays green beside its own proves nothing about it. @type {Mutant[]} */
@@ -171,7 +171,7 @@ export const MUTANTS = [
     'if (effectiveAtMs < 0) {',
     [MOVES],
   ),
-  mutantsOf('libs/ledger/src/account-status.ts', BOTH)(
+  mutantsOf('libs/ledger/src/accounts/account-status.ts', BOTH)(
     'accounts with a balance close',
     'if (isEmpty(balance)) return undefined;',
     'return undefined;',
@@ -317,7 +317,7 @@ export const MUTANTS = [
     "new Set(['40001', '40P01'])",
     "new Set(['40001'])",
   ),
-  mutantsOf('libs/ledger/src/late-sums.ts', [PLANS])(
+  mutantsOf('libs/ledger/src/accounts/late-sums.ts', [PLANS])(
     'the planner may read every late sum of an account',
     `SELECT sum(posted_debits) AS posted_debits, sum(posted_credits) AS posted_credits,
            sum(pending_debits) AS pending_debits, sum(pending_credits) AS pending_credits,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MUTANTS, mutate } from './mutants.js';
 import { eviction, F, FT, healed, keyLoss, processes, T, unconfirmed } from './protocol.js';
-import { FILL_THAT_DOES_NOT_TELL, Suite } from './suite.js';
+import { FILL_THAT_DOES_NOT_INVALIDATE, Suite } from './suite.js';
 import { TIMED_MUTANTS } from './timed-mutants.js';
 
 /** The fast part of the exploration; `npm run test:model` runs all of it. */
@@ -28,11 +28,11 @@ describe('the protocol on the real scripts, every interleaving of 3 writes and 2
     expect(trace).toContain("W1's fence arrives after its COMMIT");
   });
 
-  // Without what the implementation adds (a lease taken over in place; in F also a refused fill that tells), the
+  // Without what the implementation adds (a lease taken over in place; in F also a refused fill that invalidates), the
   // exploration reaches exactly the states and transitions of the design's model.
   test.each([
     {
-      protocol: { ...eviction({ ...F, takeover: false }), patches: [FILL_THAT_DOES_NOT_TELL] },
+      protocol: { ...eviction({ ...F, takeover: false }), patches: [FILL_THAT_DOES_NOT_INVALIDATE] },
       states: 60_290,
       transitions: 673_603,
     },

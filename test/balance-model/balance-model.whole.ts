@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MUTANTS, NOT_NEEDED } from './mutants.js';
 import { eviction, F, FT, healed, keyLoss, type Protocol, processes, T, unconfirmed } from './protocol.js';
-import { FILL_THAT_DOES_NOT_TELL, Suite } from './suite.js';
+import { FILL_THAT_DOES_NOT_INVALIDATE, Suite } from './suite.js';
 
 /** npm run test:model: what `npm test` has no time for. Minutes. */
 let suite: Suite;
@@ -26,7 +26,7 @@ describe('each fault class', () => {
     expect(await suite.explore(protocol)).toMatchObject({ bad: undefined, exhausted: true, states });
   });
 
-  test('a reader need not tell what `read` reported to it, healed or not', async () => {
+  test('a reader need not invalidate what `read` reported to it, healed or not', async () => {
     const protocol = keyLoss({ ...FT, name: 'FT, readers trust the floor', reportsFloor: true });
     await holds(protocol);
     await holds(healed(protocol));
@@ -72,7 +72,7 @@ describe('each fault class', () => {
 
 describe('4 writes and 3 fillers', () => {
   test.each([
-    { protocol: eviction({ ...F, takeover: false, patches: [FILL_THAT_DOES_NOT_TELL] }), states: 919_326 },
+    { protocol: eviction({ ...F, takeover: false, patches: [FILL_THAT_DOES_NOT_INVALIDATE] }), states: 919_326 },
     { protocol: keyLoss({ ...FT, takeover: false }), states: 2_072_327 },
   ])('$protocol.name has the $states states of the model', async ({ protocol, states }) => {
     const found = await suite.explore({ ...protocol, writers: 4, readers: 3 }, 20_000_000);
@@ -92,9 +92,9 @@ describe('deadlines', () => {
     { name: '3 versions', failover: false, versions: 3, readers: 2, states: 355_531 },
     { name: 'failover to an old copy', failover: true, versions: 2, readers: 1, states: 366_348 },
     {
-      name: 'late fences, told behind them',
+      name: 'late fences, invalidated behind them',
       failover: false,
-      lateFence: 'told' as const,
+      lateFence: 'invalidated' as const,
       versions: 2,
       readers: 1,
       states: 15_162,

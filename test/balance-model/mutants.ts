@@ -170,17 +170,17 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'unfence on an ambiguous COMMIT', steps: [10, 10, 0, '–'], cut: ['token kept on ambiguous COMMIT'] },
   { name: 'database reads from a replica', steps: [10, 10, 10, 8], cut: ['read the primary'] },
   {
-    name: 'reader returns before it tells',
+    name: 'reader returns before it invalidates',
     steps: ['–', '–', 10, 8],
-    cut: ['tell before returning'],
+    cut: ['invalidate before returning'],
     set: { silent: true },
   },
-  { name: 'strong read does not tell', steps: ['–', '–', 10, 8], set: { silent: true } },
+  { name: 'strong read does not invalidate', steps: ['–', '–', 10, 8], set: { silent: true } },
   { name: 'fence optional', steps: [8, 8, 0, '–'], set: { mayNotFence: true } },
   {
     name: 'publish behind an unconfirmed fence',
     steps: ['–', '–', 10, '–'],
-    cut: ['tell behind an unconfirmed fence'],
+    cut: ['invalidate behind an unconfirmed fence'],
     set: { unconfirmed: true },
   },
   {

@@ -13,19 +13,19 @@ export interface Protocol {
   readonly outages?: boolean;
   /** A lease that is too old is taken over in place (the note's form only lets it vanish). */
   readonly takeover?: boolean;
-  /** Silent readers: database reads that tell the cache nothing, and whose version somebody then knows. */
+  /** Silent readers: database reads that invalidate nothing, and whose version somebody then knows. */
   readonly silent?: boolean;
   /** Oracle of acknowledgements and cached reads alone. */
   readonly ackOnly?: boolean;
-  /** Whoever learns a version tells the cache before anybody else. */
-  readonly tell?: boolean;
+  /** Whoever learns a version invalidates what is older in the cache before anybody else hears of it. */
+  readonly invalidates?: boolean;
   /** A writer may go without its fence. */
   readonly mayNotFence?: boolean;
   /** A fence may go unconfirmed: its message arrives at any time, after the acknowledgement too, or never. */
   readonly unconfirmed?: boolean;
   /** The monitor heals at any time, with whatever value it saw and whatever it once read in the ledger. */
   readonly heal?: boolean;
-  /** A reader whom `read` sent to the database does not tell what `read` itself reported (otherwise: the relay's step). */
+  /** A reader whom `read` sent to the database does not invalidate what `read` itself reported (otherwise: the relay's step). */
   readonly reportsFloor?: boolean;
   /** A publish or fill may come after its deadline. */
   readonly mayBeLate?: boolean;
@@ -56,9 +56,9 @@ export type Cut =
   | 'fence sent once'
   | 'publish sent once'
   | 'grant sent once'
-  | 'tell before returning'
+  | 'invalidate before returning'
   | 'publish after COMMIT'
-  | 'tell behind an unconfirmed fence'
+  | 'invalidate behind an unconfirmed fence'
   // Variants that must hold:
   | 'fence before the row lock'
   | 'fence before BEGIN'
@@ -68,13 +68,13 @@ const base = { writers: 3, readers: 2, takeover: true, publish: 'publish', cut: 
 
 /** Fences and sweep, with silent readers: a servable value is the latest commit. */
 export const F: Protocol = { ...base, name: 'F', silent: true, checkLatest: true, sound: true };
-/** Fences, sweep and tell-before-telling: what is built. */
-export const FT: Protocol = { ...base, name: 'FT', tell: true, sound: true };
-/** Tell-before-telling alone. */
+/** Fences, sweep and invalidate-before-answering: what is built. */
+export const FT: Protocol = { ...base, name: 'FT', invalidates: true, sound: true };
+/** Invalidate-before-answering alone. */
 export const T: Protocol = {
   ...base,
   name: 'T',
-  tell: true,
+  invalidates: true,
   publish: 'invalidate',
   cut: new Set<Cut>(['fence']),
   sound: true,
@@ -86,7 +86,7 @@ export const eviction = (protocol: Protocol): Protocol => ({
   name: `${protocol.name} / eviction`,
   evict: true,
 });
-/** Instead of a publish, whoever got no answer to his fence tells and unfences. */
+/** Instead of a publish, whoever got no answer to his fence invalidates and unfences. */
 export const unconfirmed = (protocol: Protocol): Protocol => ({
   ...protocol,
   name: `${protocol.name}, fences unconfirmed`,

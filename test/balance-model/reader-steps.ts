@@ -20,7 +20,7 @@ import {
 const STALE = 'a read returned less than somebody knew when it began';
 const FUTURE = 'a read returned a version that was never committed';
 
-/** Readers, those who tell nobody among them. */
+/** Readers, those who invalidate nothing among them. */
 export class ReaderSteps extends Moves {
   steps(s: State): void {
     const shape = this.shape;
@@ -92,10 +92,10 @@ export class ReaderSteps extends Moves {
       const n = s.slice();
       raise(n, v);
       this.#release(n, i);
-      this.add(n, `${who} reads the database: v${v}, and tells nobody, since the cache knew`);
+      this.add(n, `${who} reads the database: v${v}, and invalidates nothing, since the cache knew`);
       return;
     }
-    const tells = this.p.tell && !this.cut('tell before returning');
+    const invalidates = this.p.invalidates && !this.cut('invalidate before returning');
     if (state === READER.leased) {
       for (let v = this.cut('read the primary') ? 0 : byte(s, CUR); v <= byte(s, CUR); v += 1) {
         const n = this.set(s, r + R_STATE, READER.got);
@@ -104,7 +104,7 @@ export class ReaderSteps extends Moves {
           this.add(n, `${who} reads a replica: v${v}`);
           continue;
         }
-        if (!tells && !this.p.ackOnly) raise(n, v);
+        if (!invalidates && !this.p.ackOnly) raise(n, v);
         this.add(n, `${who} reads the database: v${v}`);
       }
       return;
@@ -123,7 +123,7 @@ export class ReaderSteps extends Moves {
     const n = s.slice();
     if (late) this.key.run(n, `fill late ${i} ${v}`, () => calls.fillLate(i, v));
     else this.key.run(n, `fill ${i} ${v}`, () => calls.fill(i, v));
-    if (this.p.tell && !this.cut('tell before returning')) raise(n, v);
+    if (this.p.invalidates && !this.cut('invalidate before returning')) raise(n, v);
     n[r + R_STATE] = READER.idle;
     n[r + R_VAL] = 0;
     if (n[r + R_MINE]) {

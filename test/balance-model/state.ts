@@ -3,7 +3,7 @@ import { HAS_TTL, type KeyCode, KNOWN, ORPHAN, VALUE } from './lua-key.js';
 /**
  * One account: what PostgreSQL, Redis and the processes know of it, plus one ghost (`NEED`, the highest version that
  * somebody was told). The reductions are those of cachemodel/state.go: a crash is a process that never moves again; relay,
- * replay and a reader that tells are one event; the sweeper has no state; a request begins at its first script and returns
+ * replay and a reader that invalidates are one event; the sweeper has no state; a request begins at its first script and returns
  * with its last step; writers are interchangeable and so are readers.
  */
 export type State = Uint8Array;
@@ -47,9 +47,9 @@ export const WRITER = {
   committed: 5,
   aborted: 6,
   done: 7,
-  /** Committed behind an unconfirmed fence: its token is removed, its version not told yet; and the other way round. */
+  /** Committed behind an unconfirmed fence: its token is removed, its version not invalidated yet; and the other way round. */
   unfenced: 8,
-  told: 9,
+  invalidated: 9,
 } as const;
 /** `sent`: to the database, by a fence; the floor that `read` reported then is its value. */
 export const READER = { idle: 0, leased: 1, got: 2, sent: 3 } as const;

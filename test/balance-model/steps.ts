@@ -67,13 +67,13 @@ export class Stepper extends Moves {
     return this.key.drained(s) ? undefined : NOT_SERVING;
   }
 
-  /** The relay, the replay of a key, and every reader that tells: any committed version, at any time, in any order. */
+  /** The relay, the replay of a key, and every reader that invalidates: any committed version, at any time, in any order. */
   #relay(s: State): void {
     for (let v = 1; v <= byte(s, CUR); v += 1) {
       const n = s.slice();
       this.key.invalidate(n, v);
       raise(n, v);
-      this.add(n, `somebody invalidates v${v} (relay, replay, reader that tells) and then knows it`);
+      this.add(n, `somebody invalidates v${v} (relay, replay, reader that invalidates) and then knows it`);
     }
   }
 
@@ -117,7 +117,7 @@ export class Stepper extends Moves {
     }
   }
 
-  /** While Redis is dead writes are neither fenced nor published, database reads tell nobody, and all are answered. */
+  /** While Redis is dead writes are neither fenced nor published, database reads invalidate nothing, and all are answered. */
   #outage(s: State): void {
     this.add(this.set(s, DOWN, 0), 'Redis is back, empty');
     const known = s.slice();
@@ -130,7 +130,7 @@ export class Stepper extends Moves {
         this.add(this.set(s, w + W_STATE, WRITER.locked), `W${i + 1} begins unfenced, takes the row lock`);
       } else if (state === WRITER.fenced || state === WRITER.locked || state === WRITER.inserted) {
         this.#writers.steps(s, i);
-      } else if (state === WRITER.committed || state === WRITER.unfenced || state === WRITER.told) {
+      } else if (state === WRITER.committed || state === WRITER.unfenced || state === WRITER.invalidated) {
         const n = s.slice();
         raise(n, byte(s, w + W_VER));
         this.#writers.done(n, i);

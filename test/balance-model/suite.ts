@@ -9,8 +9,8 @@ import { exploreTimed, type TimedExploration, type TimedRule } from './timed.js'
 /** The suites that a mutant is tried on, in the order of its `steps`. */
 export const COLUMNS: readonly Protocol[] = [processes(F), eviction(F), keyLoss(FT), keyLoss(T)];
 
-/** The scripts as they are in the note's suite F, whose fills tell nobody: only to compare the counts. */
-export const FILL_THAT_DOES_NOT_TELL = { file: 'fill', find: 'else\n  invalidate(version)\nend', replace: 'end' };
+/** The scripts as they are in the note's suite F, whose fills invalidate nothing: only to compare the counts. */
+export const FILL_THAT_DOES_NOT_INVALIDATE = { file: 'fill', find: 'else\n  invalidate(version)\nend', replace: 'end' };
 
 /** A Redis of the exploration's own. Scripts that are patched alike share what is known of them. */
 export class Suite {

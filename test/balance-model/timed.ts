@@ -25,7 +25,7 @@ export interface TimedRule {
   readonly patches: readonly LuaPatch[];
   readonly failover: boolean;
   /** A fence may arrive after its writer's COMMIT and acknowledgement, and then what its writer sent behind it. */
-  readonly lateFence?: 'told' | 'published';
+  readonly lateFence?: 'invalidated' | 'published';
   readonly versions: number;
   readonly readers: number;
 }
@@ -304,8 +304,8 @@ function steps(rule: TimedRule, lua: TimedLua, s: TimedState): TimedNext[] {
       if (rule.lateFence === 'published') {
         add(ended(run('publish', WRITER_TOKEN, v, `v${v}`, TTL_MS).key), `W's publish of v${v} arrives behind it`);
       } else {
-        const told = lua.apply(unfenced, 'invalidate', v, TTL_MS).key;
-        add(ended(told), `W's unfence and its invalidate of v${v} arrive behind it`);
+        const invalidated = lua.apply(unfenced, 'invalidate', v, TTL_MS).key;
+        add(ended(invalidated), `W's unfence and its invalidate of v${v} arrive behind it`);
       }
       add(ended(s.live), 'what W sent behind it is lost');
       break;

@@ -73,8 +73,8 @@ export class WriterSteps extends Moves {
         break;
       }
       case WRITER.committed:
-        if (this.p.unconfirmed && !s[w + W_CONFIRMED] && !this.cut('tell behind an unconfirmed fence')) {
-          this.#tellUnfenced(s, i);
+        if (this.p.unconfirmed && !s[w + W_CONFIRMED] && !this.cut('invalidate behind an unconfirmed fence')) {
+          this.#invalidateUnfenced(s, i);
           break;
         }
         this.#finish(s, i, false);
@@ -108,7 +108,7 @@ export class WriterSteps extends Moves {
         this.add(this.set(n, w + W_CONFIRMED, 1), `${name}'s fence arrives and is answered`);
       }
     }
-    if (state === WRITER.unfenced || state === WRITER.told) this.#tellUnfenced(s, i);
+    if (state === WRITER.unfenced || state === WRITER.invalidated) this.#invalidateUnfenced(s, i);
     if (state === WRITER.done && s[w + W_TOKEN]) {
       const n = s.slice();
       this.key.unfence(n, i);
@@ -117,8 +117,8 @@ export class WriterSteps extends Moves {
     }
   }
 
-  /** Token and version in either order; the acknowledgement needs the version told, while the unfence may be lost. */
-  #tellUnfenced(s: State, i: number): void {
+  /** Token and version in either order; the acknowledgement needs the version invalidated, while the unfence may be lost. */
+  #invalidateUnfenced(s: State, i: number): void {
     const w = this.shape.writer(i);
     const name = `W${i + 1}`;
     const v = byte(s, w + W_VER);
@@ -129,7 +129,7 @@ export class WriterSteps extends Moves {
       this.add(n, `${name} unfences`);
     }
     if (state === WRITER.committed || state === WRITER.unfenced) {
-      const n = this.set(s, w + W_STATE, WRITER.told);
+      const n = this.set(s, w + W_STATE, WRITER.invalidated);
       this.key.invalidate(n, v);
       this.add(n, `${name} invalidates v${v}`);
       return;

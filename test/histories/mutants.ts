@@ -16,18 +16,18 @@ interface Change {
   readonly replace: string;
 }
 
-const GUARD = 'dist/libs/balances/src/guard.js';
+const FENCES = 'dist/libs/balances/src/fences.js';
 const READER = 'dist/libs/balances/src/read-balance.js';
 const LOAD = 'dist/libs/balances/src/load-balances.js';
-const DECIDE = 'dist/libs/ledger/src/decide.js';
+const DECIDE = 'dist/libs/ledger/src/posting/decide.js';
 const LUA = 'libs/balances/src/lua';
 
 const NO_FENCE = {
-  file: GUARD,
+  file: FENCES,
   search: 'const confirmed = await this.#confirmed(fences, deadlineMs);',
   replace: 'const confirmed = fences.length >= 0;',
 };
-const READERS_TELL_NOTHING = {
+const READERS_INVALIDATE_NOTHING = {
   file: READER,
   search: "if (known === '' || balance.version > BigInt(known)) {",
   replace: 'if (false) {',
@@ -48,24 +48,24 @@ const openBalanceCache = openBaseline('${name}');`;
 
 export const MUTANTS: readonly Mutant[] = [
   {
-    name: 'nothing-told',
+    name: 'nothing-published',
     changes: [
       NO_FENCE,
-      { file: GUARD, search: 'await this.#publish(distinct, token, values);', replace: 'void values;' },
+      { file: FENCES, search: 'await this.#publish(distinct, token, values);', replace: 'void values;' },
     ],
   },
   baseline('delete-after-commit'),
   // Its lock is taken before the balances are read.
   baseline('lock-with-ttl', {
-    file: 'dist/libs/ledger/src/writer.js',
-    search: 'const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);',
-    replace: 'const fence = this.#guard.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
+    file: 'dist/libs/ledger/src/writing/writer.js',
+    search: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);',
+    replace: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
   }),
   {
     name: 'set-if-newer',
     changes: [
       NO_FENCE,
-      READERS_TELL_NOTHING,
+      READERS_INVALIDATE_NOTHING,
       { file: `${LUA}/publish.lua`, search: PUBLISH, replace: 'fenced_at = now\nlocal installs = newest' },
       {
         file: `${LUA}/fill.lua`,
@@ -80,7 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
     policy: 'strict',
     changes: [
       {
-        file: 'dist/libs/balances/src/untold-versions.js',
+        file: 'dist/libs/balances/src/pending-invalidations.js',
         search: "this.#policy === 'available' ||",
         replace: 'true ||',
       },
@@ -89,7 +89,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'strict-readers-do-not-wait',
     policy: 'strict',
-    changes: [{ file: READER, search: 'await deadline.race(this.#untold.outlive(account, version));', replace: '' }],
+    changes: [{ file: READER, search: 'await deadline.race(this.#pending.outlive(account, version));', replace: '' }],
   },
   {
     // Loses one group in a hundred.
@@ -97,7 +97,7 @@ export const MUTANTS: readonly Mutant[] = [
     shows: 'wrong',
     changes: [
       {
-        file: 'dist/libs/ledger/src/writer.js',
+        file: 'dist/libs/ledger/src/writing/writer.js',
         search: 'connection.writeAndCommit(writes), groupTimedOut',
         replace: 'Math.random() < 0.01 ? connection.rollback() : connection.writeAndCommit(writes), groupTimedOut',
       },

@@ -36,7 +36,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a-void-keeps-half-of-what-it-held',
     changes: [
       {
-        file: 'dist/libs/ledger/src/decide.js',
+        file: 'dist/libs/ledger/src/posting/decide.js',
         search: 'pending: -(state.left[place] ?? 0n)',
         replace: 'pending: -((state.left[place] ?? 0n) + 1n) / 2n',
       },

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { verify } from '#ledger/verify.js';
+import { verify } from '#ledger/verify/verify.js';
 import { CHECKS } from '../../apps/verify/src/checks.js';
 import { Dice } from '../histories/history.js';
 import { untilExpired } from '../histories/ledger.js';
@@ -53,6 +53,7 @@ const SETTINGS = {
   // A busy machine must not look like a Redis that is gone.
   BALANCE_REDIS_TIMEOUT_MS: '250',
   BALANCE_SWEEP_AFTER_MS: '2000',
+  WRITER_GROUP_TIMEOUT_MS: '1500',
   REQUEST_DEADLINE_MS: '30000',
   LOG_LEVEL: 'error',
 };

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { decideGroup, touchedBy } from '#ledger/group.js';
-import { GroupConnection } from '#ledger/group-store.js';
-import { finish } from '#ledger/turns.js';
+import { decideGroup, touchedBy } from '#ledger/writing/group.js';
+import { GroupConnection } from '#ledger/writing/group-store.js';
+import { finish } from '#ledger/writing/turns.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Dice } from '../histories/history.js';
 import { exchange } from '../histories/http.js';

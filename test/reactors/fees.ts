@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PostTransactionCommand } from '#ledger/post-transaction.command.js';
+import { PostTransactionCommand } from '#ledger/posting/post-transaction.command.js';
 import type { Reactor } from '#outbox/consumers/reactor.js';
 import type { EventOf } from '#outbox/log/catalogue.js';
 

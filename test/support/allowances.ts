@@ -1,6 +1,6 @@
-import type { Decision } from '#ledger/command.js';
-import type { GroupExtension, GroupTurn } from '#ledger/group-extension.js';
-import { refuse } from '#ledger/lines.js';
+import type { Decision } from '#ledger/posting/command.js';
+import { refuse } from '#ledger/posting/lines.js';
+import type { GroupExtension, GroupTurn } from '#ledger/writing/group-extension.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { asAdmin, type TestDatabase } from './database.js';
 

@@ -4,9 +4,9 @@ import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import pg from 'pg';
 import { inject } from 'vitest';
-import { type Config, readConfig } from '#platform/config.js';
 import { createLogger } from '#platform/logging.js';
 import { type Api, startApi } from '../../apps/api/src/api.js';
+import { type Config, readConfig } from '../../apps/config.js';
 import { freshDatabase, type TestDatabase } from './database.js';
 
 export const OPERATOR_KEY = `cfo_${'0'.repeat(40)}`;

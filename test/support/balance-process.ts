@@ -1,11 +1,11 @@
 import { CacheClient } from '#balances/cache-client.js';
 import { type AccountKey, type CachedBalance, cacheKey } from '#balances/cached-balance.js';
 import { DatabaseReads } from '#balances/database-reads.js';
-import { CacheGuard } from '#balances/guard.js';
+import { CacheFences } from '#balances/fences.js';
+import { PendingInvalidations } from '#balances/pending-invalidations.js';
 import { BalanceReader } from '#balances/read-balance.js';
-import { UntoldVersions } from '#balances/untold-versions.js';
 import { systemClock } from '#kernel/clock.js';
-import { EMPTY_BALANCE } from '#ledger/account.js';
+import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
 import { Deadline } from '#platform/deadline.js';
 
 /** Long enough that nothing expires within a test. */
@@ -51,9 +51,9 @@ function balanceAt(version: bigint): CachedBalance {
 /** One process' share of the cache, on a database in memory. */
 export class BalanceProcess {
   readonly client: CacheClient;
-  readonly guard: CacheGuard;
+  readonly fences: CacheFences;
   readonly reader: BalanceReader;
-  readonly untold: UntoldVersions;
+  readonly pending: PendingInvalidations;
   readonly reads: DatabaseReads;
   readonly #database: FakeDatabase;
 
@@ -61,13 +61,13 @@ export class BalanceProcess {
     const { ttlMs = TTL, leaseWaitMs = 10_000, l1MaxAgeMs = 0, earlyRefresh = 0, policy = 'available' } = options;
     this.#database = database;
     this.client = new CacheClient({ url, timeoutMs: options.timeoutMs ?? 2_000 });
-    this.untold = new UntoldVersions(this.client, { ttlMs, policy, clock: systemClock });
+    this.pending = new PendingInvalidations(this.client, { ttlMs, policy, clock: systemClock });
     this.reads = new DatabaseReads(database.load, { concurrency: 4, queue: options.queue ?? 10_000 });
     this.reader = new BalanceReader(
-      { client: this.client, untold: this.untold, database: this.reads },
+      { client: this.client, pending: this.pending, database: this.reads },
       { ttlMs, leaseWaitMs, l1MaxAgeMs, earlyRefresh, random: () => 0.5 },
     );
-    this.guard = new CacheGuard(this.client, this.untold, { ttlMs });
+    this.fences = new CacheFences(this.client, this.pending, { ttlMs });
   }
 
   static async open(url: string, database: FakeDatabase, options: ProcessOptions = {}): Promise<BalanceProcess> {
@@ -77,7 +77,7 @@ export class BalanceProcess {
   }
 
   async close(): Promise<void> {
-    this.untold.close();
+    this.pending.close();
     await this.client.close();
   }
 
@@ -88,7 +88,7 @@ export class BalanceProcess {
 
   /** One write, as a process without faults does it. Answers its version. */
   async write(account: AccountKey, token: bigint): Promise<bigint> {
-    const group = await this.guard.fence([account], token, 1_000);
+    const group = await this.fences.fence([account], token, 1_000);
     const version = (this.#database.versions.get(cacheKey(account)) ?? 0n) + 1n;
     this.#database.versions.set(cacheKey(account), version);
     await group.publish([{ ...account, balance: { ...EMPTY_BALANCE, version, postedDebits: version } }]);

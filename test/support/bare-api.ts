@@ -1,6 +1,6 @@
 import { inject } from 'vitest';
-import { readConfig } from '#platform/config.js';
 import { type Api, startApi } from '../../apps/api/src/api.js';
+import { readConfig } from '../../apps/config.js';
 import { freshDatabase } from './database.js';
 
 export const OPERATOR_KEY = `cfo_${'t'.repeat(40)}`;

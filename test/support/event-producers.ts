@@ -1,6 +1,6 @@
-import { ChangeAccountStatusCommand, ChangeAccountStatusHandler } from '#ledger/account-status.command.js';
-import type { NewAccount } from '#ledger/account-store.js';
-import { CreateAccountCommand, CreateAccountHandler } from '#ledger/create-account.command.js';
+import { ChangeAccountStatusCommand, ChangeAccountStatusHandler } from '#ledger/accounts/account-status.command.js';
+import type { NewAccount } from '#ledger/accounts/account-store.js';
+import { CreateAccountCommand, CreateAccountHandler } from '#ledger/accounts/create-account.command.js';
 import type { EventType } from '#outbox/log/catalogue.js';
 import {
   type CreatedMerchant,
@@ -17,6 +17,7 @@ import {
 } from '#webhooks/endpoint.commands.js';
 import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import type { Bystander } from './bystander.js';
+import { entitiesOn } from './entities.js';
 import { postedId, transfer } from './ledger.js';
 import { until } from './until.js';
 import { asItIs, type TestWebhooks } from './webhooks.js';
@@ -38,7 +39,7 @@ export interface Producer {
   prepare: (stage: Stage) => Promise<Ready>;
 }
 
-const WRITER = 'libs/ledger/src/group-store.ts';
+const WRITER = 'libs/ledger/src/writing/group-store.ts';
 const ENDPOINTS = 'libs/webhooks/src/endpoint.commands.ts';
 const URL = 'https://example.com/hooks';
 const HOUR_MS = 3_600_000;
@@ -46,7 +47,7 @@ const HOUR_MS = 3_600_000;
 /** Of every type in the catalogue, whoever appends it. A type or a file without a line here fails. */
 export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'account.created': [
-    { file: 'libs/ledger/src/create-account.command.ts', prepare: openingAccount },
+    { file: 'libs/ledger/src/accounts/create-account.command.ts', prepare: openingAccount },
     { file: 'libs/tenancy/src/create-merchant.command.ts', prepare: openingMerchant },
   ],
   'account.closed': [{ file: WRITER, prepare: (stage) => changing(stage, 'close') }],
@@ -76,7 +77,8 @@ async function openingMerchant({ hooks }: Stage): Promise<Ready> {
   const ids = { next: () => issued.shift() ?? hooks.ids.next() } as typeof hooks.ids;
   const merchant = { name: 'M', timeZone: 'UTC', settlementCutoff: '00:00', currencies: ['EUR'] };
   const command = new CreateMerchantCommand(hooks.context(merchantId), merchant, asItIs<CreatedMerchant>());
-  const handler = new CreateMerchantHandler(hooks.requests, ids, new TimeZones(hooks.database));
+  const { requests, database } = hooks;
+  const handler = new CreateMerchantHandler(requests, ids, new TimeZones(database), await entitiesOn(database));
   return { merchantId, act: () => handler.execute(command) };
 }
 

@@ -1,8 +1,8 @@
 import { MAX_AMOUNT } from '#kernel/money.js';
 import type { ProblemCode } from '#kernel/problem.js';
-import type { Account, Side } from '#ledger/account.js';
-import type { EntryRequest, Part, Post, Reverse } from '#ledger/command.js';
-import type { TransactionStatus } from '#ledger/transaction.js';
+import type { Account, Side } from '#ledger/accounts/account.js';
+import type { EntryRequest, Part, Post, Reverse } from '#ledger/posting/command.js';
+import type { TransactionStatus } from '#ledger/posting/transaction.js';
 import type { BookCommand } from './memory-book.js';
 
 /** A separate, simple model of the rules of `decide`, to be compared with it. */

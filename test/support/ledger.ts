@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { trace } from '@opentelemetry/api';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { AccountDirectory } from '#ledger/account-directory.js';
-import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
-import type { BalanceGuard } from '#ledger/balance-guard.js';
-import type { Capture, PostRequest, Release, Reverse } from '#ledger/command.js';
-import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/move-transaction.command.js';
-import { type PostingReply, replyTo } from '#ledger/posting.js';
-import { Writer, type WriterOptions } from '#ledger/writer.js';
+import { AccountDirectory } from '#ledger/accounts/account-directory.js';
+import { insertAccounts, type NewAccount } from '#ledger/accounts/account-store.js';
+import type { Capture, PostRequest, Release, Reverse } from '#ledger/posting/command.js';
+import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/posting/move-transaction.command.js';
+import { type PostingReply, replyTo } from '#ledger/posting/posting.js';
+import type { BalanceFences } from '#ledger/writing/balance-fences.js';
+import { Writer, type WriterOptions } from '#ledger/writing/writer.js';
 import { MerchantLog } from '#outbox/log/append.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
@@ -30,7 +30,7 @@ export class TestLedger {
     on: TestDatabase,
     options: Partial<WriterOptions> = {},
     clock: Clock = systemClock,
-    guard?: BalanceGuard,
+    fences?: BalanceFences,
   ): Promise<TestLedger> {
     const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 20_000, applicationName: 'test' });
     const lease = await PostgresWorkerLease.acquire(database, clock);
@@ -47,7 +47,7 @@ export class TestLedger {
         ...options,
       },
       ids,
-      guard,
+      fences,
     );
     return new TestLedger(database, ids, writer, new AccountDirectory(database), lease);
   }

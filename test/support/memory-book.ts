@@ -1,9 +1,9 @@
 import { EPOCH_MS, firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
-import { type Account, type Balance, EMPTY_BALANCE } from '#ledger/account.js';
-import { refusedChange, type StatusChange } from '#ledger/account-status.js';
-import type { Accepted, Book, Command, Parent, Refused, StateChange } from '#ledger/command.js';
-import { decide } from '#ledger/decide.js';
-import type { Transaction, TransactionState } from '#ledger/transaction.js';
+import { type Account, type Balance, EMPTY_BALANCE } from '#ledger/accounts/account.js';
+import { refusedChange, type StatusChange } from '#ledger/accounts/account-status.js';
+import type { Accepted, Book, Command, Parent, Refused, StateChange } from '#ledger/posting/command.js';
+import { decide } from '#ledger/posting/decide.js';
+import type { Transaction, TransactionState } from '#ledger/posting/transaction.js';
 
 /** What can be done to a book: a posting, or a change of an account's status, which posts nothing. */
 export type BookCommand = Command | StatusChange;

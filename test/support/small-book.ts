@@ -1,5 +1,5 @@
-import { type Account, availableAmount, postedAmount, type Side } from '#ledger/account.js';
-import type { EntryRequest, Post, Refused } from '#ledger/command.js';
+import { type Account, availableAmount, postedAmount, type Side } from '#ledger/accounts/account.js';
+import type { EntryRequest, Post, Refused } from '#ledger/posting/command.js';
 import { MemoryBook } from './memory-book.js';
 
 export const CASH = 1n; // debit, no floor

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { type CheckResult, verify } from '#ledger/verify.js';
+import { type CheckResult, verify } from '#ledger/verify/verify.js';
 import { CHECKS } from '../../apps/verify/src/checks.js';
 import type { TestDatabase } from './database.js';
 

@@ -4,13 +4,11 @@ import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import { MerchantLog } from '#outbox/log/append.js';
 import type { EventType } from '#outbox/log/catalogue.js';
 import { positionText } from '#outbox/log/position.js';
-import { readConfig } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { createLogger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { WebhookSettings } from '#platform/webhook-settings.js';
 import { listDeliveries, type WebhookDelivery } from '#webhooks/deliveries.js';
 import { DeliveryStore } from '#webhooks/delivery-store.js';
 import { DueHints } from '#webhooks/due-hints.js';
@@ -23,8 +21,10 @@ import {
 } from '#webhooks/endpoint.commands.js';
 import { getEndpoint, type Ordering, type WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
+import { senderOptionsOf } from '#webhooks/open-sender.js';
 import { PublicHttp } from '#webhooks/public-http.js';
 import { WebhookSender } from '#webhooks/sender.js';
+import { readConfig } from '../../apps/config.js';
 import type { TestDatabase } from './database.js';
 import { TestLedger } from './ledger.js';
 import { until } from './until.js';
@@ -42,11 +42,17 @@ interface LogRow extends Record<string, unknown> {
   data: string;
 }
 
-const NO_REDIS = readConfig({ DATABASE_URL: 'postgres://nobody@127.0.0.1/nothing', WEBHOOK_ALLOW_LOOPBACK: '1' });
+type Options = ReturnType<typeof senderOptionsOf>;
+
+/** What the environment gives, with loopback allowed. */
+export const NO_REDIS = readConfig({
+  DATABASE_URL: 'postgres://nobody@127.0.0.1/nothing',
+  WEBHOOK_ALLOW_LOOPBACK: '1',
+});
 
 /** What the environment gives, with loopback allowed and waits that a test can sit through. */
-export function webhookSettings(more: Partial<WebhookSettings> = {}): WebhookSettings {
-  return { ...NO_REDIS.webhooks, retryScheduleMs: [20, 20, 20], timeoutMs: 5_000, ...more };
+export function senderOptions(more: Partial<Options> = {}): Options {
+  return { ...senderOptionsOf(NO_REDIS), retryScheduleMs: [20, 20, 20], timeoutMs: 5_000, ...more };
 }
 
 /** Commands without a key, answered with their bare result. */
@@ -84,14 +90,14 @@ export class TestWebhooks {
 
   /** A sender of its own: one of these is one worker. */
   sender(
-    more: Partial<WebhookSettings> = {},
+    more: Partial<Options> = {},
     parts: { store?: DeliveryStore; http?: PublicHttp; clock?: Clock } = {},
   ): WebhookSender {
-    const settings = webhookSettings(more);
+    const options = senderOptions(more);
     const store = parts.store ?? new DeliveryStore(this.database);
-    const http = parts.http ?? new PublicHttp(settings);
+    const http = parts.http ?? new PublicHttp(options);
     const logger = createLogger({ level: 'fatal', service: 'test' });
-    const sender = new WebhookSender({ database: this.database, store, http, logger }, settings, parts.clock);
+    const sender = new WebhookSender({ database: this.database, store, http, logger }, options, parts.clock);
     this.#senders.push(sender);
     return sender;
   }
@@ -105,7 +111,7 @@ export class TestWebhooks {
     const command = new CreateWebhookEndpointCommand(
       this.context(merchantId),
       { url, eventTypes, ordering },
-      webhookSettings(),
+      NO_REDIS,
       asItIs<EndpointWithSecret>(),
     );
     const { body } = await new CreateWebhookEndpointHandler(this.requests, this.ids).execute(command);

@@ -1,9 +1,9 @@
 import { NestFactory } from '@nestjs/core';
 import { inject } from 'vitest';
 import type { Room } from '#outbox/room.js';
-import { readConfig } from '#platform/config.js';
 import { createLogger } from '#platform/logging.js';
 import { Telemetry } from '#platform/telemetry.js';
+import { readConfig } from '../../apps/config.js';
 import { WorkerModule } from '../../apps/worker/src/worker.module.js';
 import type { TestDatabase } from './database.js';
 import { sourceProcess } from './source-process.js';

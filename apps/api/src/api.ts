@@ -2,12 +2,12 @@ import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { Config } from '#platform/config.js';
 import { createLogger, type Logger, NestLog } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
 import { randomHex, Telemetry } from '#platform/telemetry.js';
 import { Authenticator } from '#tenancy/authenticator.js';
+import type { Config } from '../../config.js';
 import { apiModule } from './app.module.js';
 import { serveBoard } from './board.js';
 import type { ExampleIds } from './example-ids.js';
@@ -43,7 +43,7 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
   const telemetry =
     parts.telemetry ??
     Telemetry.start({
-      otlpEndpoint: config.otlpEndpoint,
+      otlpEndpoint: config.otelExporterOtlpEndpoint,
       sampleRatio: config.traceSampleRatio,
       serviceName: 'counterfoil-api',
     });

@@ -3,12 +3,12 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { queueName } from '#outbox/consumers/consumer-queue.js';
-import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import { Queues } from '#platform/queues.js';
 import type { Authenticator } from '#tenancy/authenticator.js';
+import type { Config } from '../../config.js';
 import { consumersOf, ROOMS, reactorsOf } from '../../rooms.js';
 import { keyOf } from './lifecycle.js';
 import { sendProblem } from './problems.js';
@@ -62,14 +62,14 @@ async function admit(request: FastifyRequest, reply: FastifyReply, { authenticat
 
 async function onlyOperators(request: FastifyRequest, authenticator: Authenticator): Promise<void> {
   const key = passwordOf(request) ?? keyOf(request);
-  if (key === undefined) throw new LedgerError('unauthorized', 'Send an operator’s key as the password.');
+  if (key === undefined) throw new ProblemError('unauthorized', 'Send an operator’s key as the password.');
   const deadline = request.exchange?.deadline;
   const caller = deadline && (await authenticator.authenticate(key, deadline, request.raw.socket));
-  if (!caller) throw new LedgerError('unauthorized', 'The key is not valid.');
-  if (caller.kind !== 'operator') throw new LedgerError('forbidden', 'The board is for operators of the platform.');
+  if (!caller) throw new ProblemError('unauthorized', 'The key is not valid.');
+  if (caller.kind !== 'operator') throw new ProblemError('forbidden', 'The board is for operators of the platform.');
   // A browser sends the password along with what other sites make it ask for.
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    throw new LedgerError('method_not_allowed', 'The board is for looking at.');
+    throw new ProblemError('method_not_allowed', 'The board is for looking at.');
   }
 }
 

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import type { HeldBytes } from './held-bytes.js';
 
 /**
@@ -7,14 +7,14 @@ import type { HeldBytes } from './held-bytes.js';
  * memory as bytes, as a value and, of a batch, as its answer. One without a length counts as the longest that its route takes.
  * Answers why it cannot be read now.
  */
-export function holdBody(request: FastifyRequest, reply: FastifyReply, held: HeldBytes): LedgerError | undefined {
+export function holdBody(request: FastifyRequest, reply: FastifyReply, held: HeldBytes): ProblemError | undefined {
   const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
   const most = request.routeOptions.bodyLimit;
   const bytes = coding === undefined ? Math.min(Number(length ?? 0), most) : most;
   if (bytes === 0) return undefined;
   const merchantId = request.exchange?.context?.merchantId;
   if (!held.fits(merchantId, bytes)) {
-    return new LedgerError('overloaded', 'Too many bodies are being read; wait for the answers to those.', {
+    return new ProblemError('overloaded', 'Too many bodies are being read; wait for the answers to those.', {
       retryAfterS: 1,
     });
   }

@@ -1,5 +1,5 @@
 import type { FastifyRequest, RouteOptions } from 'fastify';
-import { LedgerError, notFound } from '#kernel/problem.js';
+import { notFound, ProblemError } from '#kernel/problem.js';
 import { HttpRefusal } from './problems.js';
 
 /** What RFC 9110 and 9112 have a server refuse, and what is refused for the sake of the next one in the chain. */
@@ -17,14 +17,14 @@ export class KnownRoutes {
   }
 
   /** `not_found`, or `method_not_allowed` with the methods that there are. */
-  refusal(path: string): { error: LedgerError; allow?: string } {
+  refusal(path: string): { error: ProblemError; allow?: string } {
     const known = this.#routes.filter(({ pattern }) => pattern.test(path));
     // Of /transactions/batch and /transactions/:id the router knows only the first.
     const fixed = known.filter(({ hasParameters }) => !hasParameters);
     const methods = (fixed.length > 0 ? fixed : known).flatMap((route) => route.methods);
     if (methods.length === 0) return { error: notFound('route') };
     const allow = [...new Set(methods)].join(', ');
-    return { error: new LedgerError('method_not_allowed', `${path} takes ${allow}.`), allow };
+    return { error: new ProblemError('method_not_allowed', `${path} takes ${allow}.`), allow };
   }
 }
 
@@ -66,16 +66,16 @@ function countOf(rawHeaders: readonly string[], name: string): number {
 }
 
 /** Bodies come as they are and in UTF-8. */
-export function encodingRefusal({ headers }: FastifyRequest): LedgerError | undefined {
+export function encodingRefusal({ headers }: FastifyRequest): ProblemError | undefined {
   const coding = headers['content-encoding'];
   if (coding !== undefined && coding.toLowerCase() !== 'identity') {
-    return new LedgerError('unsupported_media_type', 'Send the body as it is, without a Content-Encoding.');
+    return new ProblemError('unsupported_media_type', 'Send the body as it is, without a Content-Encoding.');
   }
   const type = headers['content-type'];
   if (type === undefined || type === 'application/json') return undefined;
   for (const [, , charset = ''] of type.matchAll(CHARSET)) {
     if (!/^utf-?8$/i.test(charset.trim())) {
-      return new LedgerError('unsupported_media_type', 'Send the body in UTF-8: charset=utf-8, or no charset.');
+      return new ProblemError('unsupported_media_type', 'Send the body in UTF-8: charset=utf-8, or no charset.');
     }
   }
   return undefined;

@@ -1,7 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { LedgerError, problemDocument } from '#kernel/problem.js';
-import type { Refusal } from '#ledger/submission.js';
+import { ProblemError, problemDocument } from '#kernel/problem.js';
+import type { Refusal } from '#ledger/writing/submission.js';
 import type { Answer, Answering, Idempotency } from '#platform/idempotency.js';
 import { inTurns } from './validate-in-turns.js';
 
@@ -46,7 +46,7 @@ function keyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key === 'string' && VISIBLE_ASCII.test(key)) return key;
-  throw new LedgerError(
+  throw new ProblemError(
     'idempotency_key_invalid',
     'An Idempotency-Key is 1 to 255 visible ASCII characters, without spaces.',
   );
@@ -59,7 +59,7 @@ function headOf(request: FastifyRequest): string {
 /** An empty one is none where one is required. */
 function requireKey(request: FastifyRequest): void {
   if (request.headers['idempotency-key']) return;
-  throw new LedgerError(
+  throw new ProblemError(
     'idempotency_key_required',
     'This request moves money: send an Idempotency-Key header, unique to the operation.',
   );

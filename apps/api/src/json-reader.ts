@@ -1,4 +1,4 @@
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 
 /** Deeper than any request of the contract. */
 const MAX_DEPTH = 20;
@@ -250,15 +250,15 @@ export class JsonReader {
     );
   }
 
-  #twice(): LedgerError {
+  #twice(): ProblemError {
     const path = this.#path().join('.');
-    return new LedgerError('malformed_json', `The body has the member ${path} twice.`, {
+    return new ProblemError('malformed_json', `The body has the member ${path} twice.`, {
       errors: [{ path, message: 'stands twice' }],
     });
   }
 
-  #malformed(at = this.#at): LedgerError {
-    return new LedgerError('malformed_json', `The body is not valid JSON: see character ${at + 1}.`);
+  #malformed(at = this.#at): ProblemError {
+    return new ProblemError('malformed_json', `The body is not valid JSON: see character ${at + 1}.`);
   }
 }
 
@@ -268,7 +268,7 @@ export function unstorable(text: string): string | undefined {
   return text.isWellFormed() ? undefined : 'must not contain half of a surrogate pair';
 }
 
-function refused(message: string, path: readonly string[]): LedgerError {
+function refused(message: string, path: readonly string[]): ProblemError {
   const where = path.join('.') || 'body';
-  return new LedgerError('validation_failed', `${where}: ${message}`, { errors: [{ path: where, message }] });
+  return new ProblemError('validation_failed', `${where}: ${message}`, { errors: [{ path: where, message }] });
 }

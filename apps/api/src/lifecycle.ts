@@ -1,13 +1,13 @@
 import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { invalid, LedgerError, notFound } from '#kernel/problem.js';
+import { invalid, notFound, ProblemError } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
-import type { Config } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Telemetry } from '#platform/telemetry.js';
 import { traceIdOf } from '#platform/tracing.js';
 import type { Authenticator, Caller } from '#tenancy/authenticator.js';
+import type { Config } from '../../config.js';
 import { holdBody } from './bodies.js';
 import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
@@ -142,7 +142,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
   });
 
   /** Said before a body is read, like everything that does not depend on it. */
-  function elsewhere(request: FastifyRequest, reply: FastifyReply): LedgerError {
+  function elsewhere(request: FastifyRequest, reply: FastifyReply): ProblemError {
     const { error, allow } = routes.refusal(request.url.split('?', 1)[0] ?? '');
     if (allow !== undefined) reply.header('allow', allow);
     return error;
@@ -203,16 +203,16 @@ function authorise(
   const { access, takesQuery } = request.routeOptions.config as RouteAccess;
   if (access === undefined || access === 'public') return undefined;
   const key = keyOf(request);
-  if (key === undefined) throw new LedgerError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
+  if (key === undefined) throw new ProblemError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
-    if (!caller) throw new LedgerError('unauthorized', 'The API key is not valid, or has been revoked.');
+    if (!caller) throw new ProblemError('unauthorized', 'The API key is not valid, or has been revoked.');
     exchange.byOperator = caller.kind === 'operator';
     begin(true);
     const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
     if (access === 'merchant') return actForMerchant(request, exchange, caller, authenticator);
     if (caller.kind === 'operator') return undefined;
-    throw new LedgerError(
+    throw new ProblemError(
       'forbidden',
       'This route is for operators of the platform: it takes an operator’s key (cfo_…), and this is a merchant’s (cfm_…).',
     );

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
-import { readConfigOrExit } from '#platform/config.js';
 import { createLogger } from '#platform/logging.js';
 import { endOnSignal } from '#platform/process-end.js';
+import { readConfigOrExit } from '../../config.js';
 import { startApi } from './api.js';
 import type { SupervisorMessage } from './example-ids.js';
 

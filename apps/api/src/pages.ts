@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { Config } from '#platform/config.js';
 import { CursorCodec } from '#platform/cursor.js';
 import { CONFIG } from '#platform/platform.module.js';
+import type { Config } from '../../config.js';
 import { readPage } from './page-read.js';
 
 export interface Page<Body> {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { LedgerError, notFound, type ProblemDocument, problemDocument } from '#kernel/problem.js';
+import { notFound, type ProblemDocument, ProblemError, problemDocument } from '#kernel/problem.js';
 import { SnowflakeRefused } from '#kernel/snowflake.js';
 import type { Logger } from '#platform/logging.js';
 import { translateError } from '#platform/postgres.js';
@@ -13,7 +13,7 @@ const TYPE = 'application/problem+json; charset=utf-8';
 /**
  * What HTTP itself has refused, with a status that no code of the contract has. Its code is that of what cannot be read.
  */
-export class HttpRefusal extends LedgerError {
+export class HttpRefusal extends ProblemError {
   readonly #status: number;
 
   constructor(
@@ -31,7 +31,7 @@ export class HttpRefusal extends LedgerError {
 }
 
 /** The document of a refusal; RFC 9457. */
-export function documentOf(refusal: LedgerError, traceId: string): ProblemDocument {
+export function documentOf(refusal: ProblemError, traceId: string): ProblemDocument {
   const { code, message: detail, errors } = refusal;
   const document = problemDocument({ code, detail, trace_id: traceId, ...(errors && { errors }) });
   return refusal instanceof HttpRefusal ? { ...document, status: refusal.status, title: refusal.title } : document;
@@ -49,22 +49,23 @@ export function untraced(traceId: string): string {
 const LINGER_MS = 1_000;
 
 /** Fastify's own errors by code, as the contract names them. */
-const FASTIFY_ERRORS: Record<string, () => LedgerError> = {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new LedgerError('unsupported_media_type', 'Send the body as application/json.'),
-  FST_ERR_CTP_BODY_TOO_LARGE: () => new LedgerError('payload_too_large', 'The body is larger than this route takes.'),
+const FASTIFY_ERRORS: Record<string, () => ProblemError> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
+    new ProblemError('unsupported_media_type', 'Send the body as application/json.'),
+  FST_ERR_CTP_BODY_TOO_LARGE: () => new ProblemError('payload_too_large', 'The body is larger than this route takes.'),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
-    new LedgerError('malformed_json', 'The body is not as long as Content-Length says.'),
-  FST_ERR_CTP_EMPTY_JSON_BODY: () => new LedgerError('malformed_json', 'The body is empty.'),
+    new ProblemError('malformed_json', 'The body is not as long as Content-Length says.'),
+  FST_ERR_CTP_EMPTY_JSON_BODY: () => new ProblemError('malformed_json', 'The body is empty.'),
   FST_ERR_BAD_URL: () => notFound('route'),
   FST_ERR_MAX_PARAM_LENGTH: () => notFound('resource'),
 };
 const ABORTED = new Set(['ECONNRESET', 'FST_ERR_CTP_INVALID_CONTENT_LENGTH', 'ERR_STREAM_PREMATURE_CLOSE']);
 
 /** What a client is told about anything that was thrown; undefined: a bug of ours, which it is told nothing about. */
-export function refusalOf(error: unknown): LedgerError | undefined {
-  if (error instanceof LedgerError) return error;
+export function refusalOf(error: unknown): ProblemError | undefined {
+  if (error instanceof ProblemError) return error;
   if (error instanceof SnowflakeRefused) {
-    return new LedgerError('overloaded', 'No ids can be issued at present.', { retryAfterS: 1, cause: error });
+    return new ProblemError('overloaded', 'No ids can be issued at present.', { retryAfterS: 1, cause: error });
   }
   const code = (error as { code?: unknown } | undefined)?.code;
   if (typeof code === 'string' && FASTIFY_ERRORS[code]) return FASTIFY_ERRORS[code]();
@@ -72,16 +73,16 @@ export function refusalOf(error: unknown): LedgerError | undefined {
   const status = (error as { statusCode?: unknown } | undefined)?.statusCode;
   if (typeof status === 'number') return ofStatus(status);
   const translated = translateError(error);
-  return translated instanceof LedgerError ? translated : undefined;
+  return translated instanceof ProblemError ? translated : undefined;
 }
 
 /** Errors of the frameworks that have no code of their own here. */
-function ofStatus(status: number): LedgerError | undefined {
+function ofStatus(status: number): ProblemError | undefined {
   if (status === 404) return notFound('route');
-  if (status === 413) return new LedgerError('payload_too_large', 'The body is larger than this route takes.');
+  if (status === 413) return new ProblemError('payload_too_large', 'The body is larger than this route takes.');
   if (status === 414) return notFound('resource');
-  if (status === 415) return new LedgerError('unsupported_media_type', 'Send the body as application/json.');
-  if (status >= 400 && status < 500) return new LedgerError('malformed_json', 'The request cannot be read.');
+  if (status === 415) return new ProblemError('unsupported_media_type', 'Send the body as application/json.');
+  if (status >= 400 && status < 500) return new ProblemError('malformed_json', 'The request cannot be read.');
   return undefined;
 }
 
@@ -92,7 +93,7 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
   const traceId = (exchange && traceIdOf(exchange.span)) ?? randomHex(16);
   const answer =
     refusal ??
-    new LedgerError('internal', 'Something went wrong on our side; it has been recorded under the trace_id.');
+    new ProblemError('internal', 'Something went wrong on our side; it has been recorded under the trace_id.');
   if (exchange) exchange.problem = answer.code;
   else reply.headers({ ...GUARDING_HEADERS, traceresponse: untraced(traceId) });
   const isAborted = request.raw.destroyed && ABORTED.has(String((error as { code?: unknown } | undefined)?.code));

@@ -1,6 +1,6 @@
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import type { z } from 'zod';
-import { type FieldError, LedgerError } from '#kernel/problem.js';
+import { type FieldError, ProblemError } from '#kernel/problem.js';
 import { unstorable } from './json-reader.js';
 import { longListOf, validateInTurns } from './validate-in-turns.js';
 
@@ -42,10 +42,10 @@ async function transformInTurns(schema: z.ZodObject, value: Record<string, unkno
   throw refusal(checked.issues, value, 'body');
 }
 
-function refusal(issues: readonly z.core.$ZodIssue[], value: unknown, root: string, most = MAX_ERRORS): LedgerError {
+function refusal(issues: readonly z.core.$ZodIssue[], value: unknown, root: string, most = MAX_ERRORS): ProblemError {
   const errors = fieldErrors(issues, value, root, most);
   const [first] = errors;
-  return new LedgerError('validation_failed', `${first?.path}: ${first?.message}`, { errors });
+  return new ProblemError('validation_failed', `${first?.path}: ${first?.message}`, { errors });
 }
 
 export function fieldErrors(
@@ -105,6 +105,6 @@ function article(type: string): string {
 function refuseUnstorable(query: Record<string, unknown>): void {
   for (const [path, value] of Object.entries(query)) {
     const fault = typeof value === 'string' ? unstorable(value) : undefined;
-    if (fault) throw new LedgerError('validation_failed', `${path}: ${fault}`, { errors: [{ path, message: fault }] });
+    if (fault) throw new ProblemError('validation_failed', `${path}: ${fault}`, { errors: [{ path, message: fault }] });
   }
 }

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { HeldBytes } from './held-bytes.js';
 
 /** How often it is looked for clients that do not take their answers. */
@@ -26,9 +26,9 @@ export class UnsentAnswers {
   }
 
   /** Why an answer of that length cannot be kept for the caller; undefined when it can. One is always kept. */
-  refusal(merchantId: bigint | undefined, bytes: number): LedgerError | undefined {
+  refusal(merchantId: bigint | undefined, bytes: number): ProblemError | undefined {
     if (this.#held.fits(merchantId, bytes)) return undefined;
-    return new LedgerError('overloaded', 'Too many answers wait to be taken; take those first.', { retryAfterS: 1 });
+    return new ProblemError('overloaded', 'Too many answers wait to be taken; take those first.', { retryAfterS: 1 });
   }
 
   /** The same for an answer that is being made ready, which no client can take yet: call back once it is. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { idempotencyInTurns, sendInTurns } from './idempotency.js';
 import { SchemaPipe } from './schema.pipe.js';
-import { postBatch, postTransaction } from './transactions/shapes.js';
+import { postBatch, postTransaction } from './transactions/schemas.js';
 
 const entry = (direction: string) => ({ account_code: 'a', direction, amount: '1', currency: 'EUR' });
 const item = { type: 'x', entries: [entry('debit'), entry('credit')] };

@@ -1,4 +1,4 @@
-import { LEDGER_CHECKS } from '#ledger/verify.js';
+import { LEDGER_CHECKS } from '#ledger/verify/verify.js';
 import { SUMMARY_CHECKS } from '#summaries/checks.js';
 
 /** All that a database is checked for, capability by capability. */

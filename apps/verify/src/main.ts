@@ -1,7 +1,7 @@
 // npm run verify: checks the books at DATABASE_RUNTIME_URL or DATABASE_URL, and the balances that are cached at REDIS_URL, where that is
 // set. Exit code 1: they are wrong; 2: could not be read.
 import { verifyCache } from '#balances/checks.js';
-import { verify } from '#ledger/verify.js';
+import { verify } from '#ledger/verify/verify.js';
 import { CHECKS } from './checks.js';
 
 const url = process.env.DATABASE_RUNTIME_URL || process.env.DATABASE_URL;

@@ -1,16 +1,16 @@
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
-import { readConfigOrExit } from '#platform/config.js';
 import { createLogger, NestLog } from '#platform/logging.js';
 import { endOnSignal } from '#platform/process-end.js';
 import { Telemetry } from '#platform/telemetry.js';
+import { readConfigOrExit } from '../../config.js';
 import { WorkerModule } from './worker.module.js';
 
 const config = readConfigOrExit();
 const service = 'counterfoil-worker';
 const logger = createLogger({ level: config.logLevel, service });
 const telemetry = Telemetry.start({
-  otlpEndpoint: config.otlpEndpoint,
+  otlpEndpoint: config.otelExporterOtlpEndpoint,
   sampleRatio: config.traceSampleRatio,
   serviceName: service,
 });

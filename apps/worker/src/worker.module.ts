@@ -9,13 +9,14 @@ import {
 import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { OutboxWorkerModule, type OutboxWorkerOptions } from '#outbox/outbox-worker.module.js';
-import type { Config } from '#platform/config.js';
+import type { Room } from '#outbox/room.js';
 import { Duty } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { type BringsDuties, type BringsMetrics, whoHas } from '#platform/room-hooks.js';
+import type { Config } from '../../config.js';
 import { consumersOf, modulesOf, ROOMS, reactorsOf } from '../../rooms.js';
 
 export type ConsumerProcess = OutboxWorkerOptions['process'];
@@ -35,8 +36,8 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
 
   /** `process` and `rooms`: tests run the sources, and rooms of their own. */
   static async with(
-    platform: PlatformOptions,
-    { process = COMPILED_PROCESS, rooms = ROOMS }: { process?: ConsumerProcess; rooms?: typeof ROOMS } = {},
+    platform: PlatformOptions & { config: Config },
+    { process = COMPILED_PROCESS, rooms = ROOMS }: { process?: ConsumerProcess; rooms?: readonly Room[] } = {},
   ): Promise<DynamicModule> {
     const imports = [
       DiscoveryModule,

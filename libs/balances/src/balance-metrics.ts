@@ -7,7 +7,7 @@ const BREAKER_STATES = ['closed', 'half-open', 'open'] as const;
 
 /** How the cache fares, from the counts that its parts keep anyway. */
 export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
-  const { reader, guard, client, sweeper, databaseReads } = cache;
+  const { reader, fences, client, sweeper, databaseReads } = cache;
   const counter = (name: string, help: string, read: () => number) =>
     metrics.counter(`counterfoil_balance_${name}_total`, help, read);
   const gauge = (name: string, help: string, read: () => number) =>
@@ -21,13 +21,13 @@ export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
   counter('process_hits', "Bounded reads that this process' memory answered.", () => reader.counts.l1Hits);
   counter('bypassed_reads', 'Reads without Redis: away, or not trusted.', () => reader.counts.bypassed);
   counter('fills_refused', 'Fills that came too late.', () => reader.counts.fillsRefused);
-  counter('groups', 'Commit groups around which fences were set.', () => guard.counts.groups);
-  counter('unfenced_groups', 'Commit groups whose fence was not confirmed.', () => guard.counts.unfenced);
+  counter('groups', 'Commit groups around which fences were set.', () => fences.counts.groups);
+  counter('unfenced_groups', 'Commit groups whose fence was not confirmed.', () => fences.counts.unfenced);
   metrics.counter(
     'counterfoil_balance_publishes_total',
-    'Balances told after COMMIT: installed; refused (only invalidated); unconfirmed (calls to Redis, tells and unfences included).',
+    'Balances published after COMMIT: installed; refused (only invalidated); unconfirmed (calls to Redis, invalidations and unfences included).',
     () => {
-      const { installed, refused, unconfirmed } = guard.counts;
+      const { installed, refused, unconfirmed } = fences.counts;
       return labelled('outcome', { installed, refused, unconfirmed });
     },
     ['outcome'],
@@ -36,7 +36,11 @@ export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
   counter('database_queries', 'Queries for balances sent to PostgreSQL.', () => databaseReads.counts.queries);
   counter('database_accounts', 'Balances read by those queries.', () => databaseReads.counts.accounts);
   gauge('database_waiting', 'Accounts that wait for such a query.', () => databaseReads.waiting);
-  gauge('untold', 'Versions that could not be told to Redis yet.', () => cache.state().untold);
+  gauge(
+    'pending_invalidations',
+    'Invalidations that Redis has not confirmed yet.',
+    () => cache.state().pendingInvalidations,
+  );
   metrics.gauge(
     'counterfoil_balance_breaker',
     'State of the circuit breaker around Redis: 1 for the one that holds.',

@@ -1,7 +1,6 @@
 import { Inject, Module } from '@nestjs/common';
 import type { RelayTarget } from '#outbox/relay/relay.js';
 import type { BringsRelayTargets } from '#outbox/room.js';
-import type { Config } from '#platform/config.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
@@ -12,6 +11,7 @@ import { BALANCE_CACHE, type BalanceCache } from './balance-cache.js';
 import { addMonitorMetrics } from './balance-metrics.js';
 import { BalanceInvalidation } from './invalidation.js';
 import { BalanceMonitor } from './monitor.js';
+import type { BalancesSettings } from './settings.js';
 
 /** Readers of a fenced account start its sweep themselves; the rounds find what nobody reads. */
 const SWEEP_INTERVAL_MS = 5_000;
@@ -23,7 +23,7 @@ export class BalancesWorkerModule implements BringsDuties, BringsMetrics, Brings
 
   constructor(
     @Inject(BALANCE_CACHE) private readonly cache: BalanceCache | undefined,
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) private readonly config: BalancesSettings,
     private readonly database: Database,
     @Inject(LOGGER) logger: Logger,
   ) {

@@ -1,7 +1,6 @@
 import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
-import { AccountDirectory } from '#ledger/account-directory.js';
-import { BALANCE_GUARD, NO_GUARD } from '#ledger/balance-guard.js';
-import type { Config } from '#platform/config.js';
+import { AccountDirectory } from '#ledger/accounts/account-directory.js';
+import { BALANCE_FENCES, NO_FENCES } from '#ledger/writing/balance-fences.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
@@ -9,8 +8,9 @@ import type { BringsMetrics } from '#platform/room-hooks.js';
 import { BALANCE_CACHE, type BalanceCache, openBalanceCache } from './balance-cache.js';
 import { addBalanceMetrics } from './balance-metrics.js';
 import { GetBalanceHandler } from './get-balance.query.js';
+import type { BalancesSettings } from './settings.js';
 
-/** The cached read side: the guard that every writer needs, and reads of balances. Without REDIS_URL all is the database's. */
+/** The cached read side: the fences that every writer needs, and reads of balances. Without REDIS_URL all is the database's. */
 @Global()
 @Module({
   providers: [
@@ -22,17 +22,17 @@ import { GetBalanceHandler } from './get-balance.query.js';
     },
     {
       provide: BALANCE_CACHE,
-      useFactory: (database: Database, config: Config) =>
+      useFactory: (database: Database, config: BalancesSettings) =>
         config.redisUrl === undefined ? undefined : openBalanceCache(config.redisUrl, config, database),
       inject: [Database, CONFIG],
     },
     {
-      provide: BALANCE_GUARD,
-      useFactory: (cache: BalanceCache | undefined) => cache?.guard ?? NO_GUARD,
+      provide: BALANCE_FENCES,
+      useFactory: (cache: BalanceCache | undefined) => cache?.fences ?? NO_FENCES,
       inject: [BALANCE_CACHE],
     },
   ],
-  exports: [AccountDirectory, BALANCE_CACHE, BALANCE_GUARD],
+  exports: [AccountDirectory, BALANCE_CACHE, BALANCE_FENCES],
 })
 export class BalancesModule implements OnApplicationShutdown, BringsMetrics {
   constructor(@Inject(BALANCE_CACHE) private readonly cache: BalanceCache | undefined) {}

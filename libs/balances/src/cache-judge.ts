@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Totals } from '#ledger/account.js';
+import type { Totals } from '#ledger/accounts/account.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { CacheClient } from './cache-client.js';

@@ -1,4 +1,4 @@
-import type { Totals } from '#ledger/account.js';
+import type { Totals } from '#ledger/accounts/account.js';
 
 /** An account with its tenant: what the cache is keyed by. */
 export interface AccountKey {

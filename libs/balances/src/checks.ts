@@ -1,4 +1,4 @@
-import type { CheckResult } from '#ledger/verify.js';
+import type { CheckResult } from '#ledger/verify/verify.js';
 import { Database } from '#platform/postgres.js';
 import { CacheClient } from './cache-client.js';
 import { CacheJudge, type Compared, JUDGED_AT_ONCE } from './cache-judge.js';

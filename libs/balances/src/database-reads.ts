@@ -1,4 +1,4 @@
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import { type AccountKey, type CachedBalance, cacheKey } from './cached-balance.js';
 
@@ -57,7 +57,7 @@ export class DatabaseReads {
       if (deadline.remainingMs > waiting.deadline.remainingMs) waiting.deadline = deadline;
     } else {
       if (this.#waiting.size >= this.#options.queue) {
-        return Promise.reject(new LedgerError('overloaded', 'Too many balances are being read.', { retryAfterS: 1 }));
+        return Promise.reject(new ProblemError('overloaded', 'Too many balances are being read.', { retryAfterS: 1 }));
       }
       const { promise, resolve, reject } = Promise.withResolvers<CachedBalance | undefined>();
       waiting = { account, deadline, answer: promise, resolve, reject };

@@ -1,10 +1,10 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { invalid, notFound } from '#kernel/problem.js';
-import type { Side, Totals } from '#ledger/account.js';
-import { AccountDirectory } from '#ledger/account-directory.js';
-import { BALANCE_GUARD, type BalanceGuard } from '#ledger/balance-guard.js';
-import { getBalanceAt, readBalances } from '#ledger/balance-store.js';
+import type { Side, Totals } from '#ledger/accounts/account.js';
+import { AccountDirectory } from '#ledger/accounts/account-directory.js';
+import { getBalanceAt, readBalances } from '#ledger/accounts/balance-store.js';
+import { BALANCE_FENCES, type BalanceFences } from '#ledger/writing/balance-fences.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { BALANCE_CACHE, type BalanceCache } from './balance-cache.js';
@@ -37,7 +37,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
     private readonly database: Database,
     private readonly directory: AccountDirectory,
     @Inject(BALANCE_CACHE) private readonly cache: BalanceCache | undefined,
-    @Inject(BALANCE_GUARD) private readonly guard: BalanceGuard,
+    @Inject(BALANCE_FENCES) private readonly fences: BalanceFences,
   ) {}
 
   async execute({ context, accountId, options }: GetBalanceQuery): Promise<BalanceView> {
@@ -61,7 +61,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
   }
 
   /**
-   * Tell before telling: a version that was read past the cache must not be followed by an older one from it. A balance in the
+   * Invalidate before answering: a version that was read past the cache must not be followed by an older one from it. A balance in the
    * past counts back-dated entries, however new: it, too, is as new as the account.
    */
   async #fromDatabase(
@@ -71,7 +71,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
   ): Promise<BalanceView> {
     if (!record) throw notFound('account');
     const { accountId, newestVersion: newest } = record;
-    await this.guard.tell([{ merchantId, accountId, version: newest }]);
+    await this.fences.invalidate([{ merchantId, accountId, version: newest }]);
     if (newest < minVersion) throw invalid('min_version', `is ${minVersion}, but the account is at version ${newest}`);
     return { ...record, source: 'database' };
   }

@@ -13,11 +13,11 @@ const STRETCH = 200;
 const DEADLINE_MS = 5_000;
 
 /**
- * Arrays: $1 partitions, $2 $3 after, $4 $5 up to. Newest version told of each account. Every version of a transaction's
+ * Arrays: $1 partitions, $2 $3 after, $4 $5 up to. Newest version of each account. Every version of a transaction's
  * event names its entries' accounts and versions alike, so that none has to be upcast here.
  */
-const TOLD_VERSIONS = {
-  name: 'told-versions',
+const NEWEST_VERSIONS = {
+  name: 'newest-versions',
   text: `
 SELECT e.merchant_id, entry.account_id, max(entry.account_version) AS version
   FROM unnest($1::smallint[], $2::xid8[], $3::bigint[], $4::xid8[], $5::bigint[]) AS s (partition, after_xid, after_seq, xid, seq)
@@ -31,13 +31,13 @@ SELECT e.merchant_id, entry.account_id, max(entry.account_version) AS version
 };
 
 /**
- * Tells the cache, straight from the log, of every change that any process or job has committed. For freshness only: the
- * promise holds without it (tell before telling), and it bounds what a writer that was cut off from Redis leaves behind.
+ * Invalidates in the cache, straight from the log, every change that any process or job has committed. For freshness only: the
+ * promise holds without it (invalidate before answering), and it bounds what a writer that was cut off from Redis leaves behind.
  */
 export class BalanceInvalidation implements RelayTarget {
   static readonly CONSUMER = 'balances';
   readonly consumer = BalanceInvalidation.CONSUMER;
-  // What the cache holds now was read from the database; older events have nothing to tell it.
+  // What the cache holds now was read from the database; older events would invalidate nothing.
   readonly from = 'now';
   readonly keepsPosition = false;
   readonly stretch = STRETCH;
@@ -56,7 +56,7 @@ export class BalanceInvalidation implements RelayTarget {
       'relay',
       Deadline.after(DEADLINE_MS),
       {
-        ...TOLD_VERSIONS,
+        ...NEWEST_VERSIONS,
         values: [
           int2Array(stretches.map(({ partition }) => partition)),
           stretches.map(({ after }) => after.xid),

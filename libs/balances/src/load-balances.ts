@@ -1,4 +1,4 @@
-import { readBalances } from '#ledger/balance-store.js';
+import { readBalances } from '#ledger/accounts/balance-store.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { type AccountKey, type CachedBalance, cacheKey } from './cached-balance.js';

@@ -1,4 +1,4 @@
-import type { Totals } from '#ledger/account.js';
+import type { Totals } from '#ledger/accounts/account.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';

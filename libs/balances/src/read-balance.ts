@@ -7,8 +7,8 @@ import type { Deadline } from '#platform/deadline.js';
 import { type CacheClient, CacheRefused, type ScriptCall, type ScriptReply } from './cache-client.js';
 import { type AccountKey, type CachedBalance, cacheKey, decodeValue, encodeValue } from './cached-balance.js';
 import type { DatabaseReads } from './database-reads.js';
+import type { PendingInvalidations } from './pending-invalidations.js';
 import type { Sweeper } from './sweeper.js';
-import type { UntoldVersions } from './untold-versions.js';
 
 /**
  * `cached`: linearizable per account. `strong`: from the database. `bounded`: perhaps from this process' memory, at most
@@ -70,7 +70,7 @@ interface Joined {
 /** Where balances are read. One of these per process. */
 export class BalanceReader {
   readonly #client: CacheClient;
-  readonly #untold: UntoldVersions;
+  readonly #pending: PendingInvalidations;
   readonly #database: DatabaseReads;
   readonly #sweeper: Pick<Sweeper, 'suspect'> | undefined;
   readonly #options: BalanceReaderOptions;
@@ -93,14 +93,14 @@ export class BalanceReader {
   constructor(
     parts: {
       client: CacheClient;
-      untold: UntoldVersions;
+      pending: PendingInvalidations;
       database: DatabaseReads;
       sweeper?: Pick<Sweeper, 'suspect'> | undefined;
     },
     options: BalanceReaderOptions,
   ) {
     this.#client = parts.client;
-    this.#untold = parts.untold;
+    this.#pending = parts.pending;
     this.#database = parts.database;
     this.#sweeper = parts.sweeper;
     this.#options = options;
@@ -177,7 +177,7 @@ export class BalanceReader {
     this.#unsent = new Map();
     const leases = reads.map(() => newLease());
     const calls = reads.map(({ account }, index) => this.#readCall(account, leases[index] as string));
-    const replies = this.#untold.blind ? undefined : await this.#client.run(calls).catch((): undefined => undefined);
+    const replies = this.#pending.blind ? undefined : await this.#client.run(calls).catch((): undefined => undefined);
     for (const [index, { account, deadline, resolve }] of reads.entries()) {
       resolve(this.#reply(account, leases[index] as string, replies?.[index], deadline));
     }
@@ -208,7 +208,7 @@ export class BalanceReader {
     return { script: 'read', account, args: [leaseId, ttlMs, LEASE_MS, earlyMs] };
   }
 
-  /** A promise only when the cache served nothing, or something older than what this process was told. */
+  /** A promise only when the cache served nothing, or something older than what this process knows of. */
   #answer(
     account: AccountKey,
     leaseId: string,
@@ -229,7 +229,7 @@ export class BalanceReader {
           this.#fill(account, leaseId, deadline).catch(() => undefined);
         }
         const balance = decodeValue(version, second);
-        if (balance.version >= this.#untold.floorOf(account)) {
+        if (balance.version >= this.#pending.floorOf(account)) {
           this.#counts.hits += 1;
           return { ...balance, source: 'cache' };
         }
@@ -270,7 +270,7 @@ export class BalanceReader {
     const balance = await this.#load(account, deadline);
     if (!balance) return undefined;
     const args = [leaseId, balance.version, encodeValue(balance), ttlMs];
-    await this.#tell(account, balance.version, { script: 'fill', account, args }, deadline);
+    await this.#runOrKeep(account, balance.version, { script: 'fill', account, args }, deadline);
     return { ...balance, source: 'database' };
   }
 
@@ -281,7 +281,7 @@ export class BalanceReader {
     // The cache knows already: a hot account with writers at work costs its readers no second call.
     if (known === '' || balance.version > BigInt(known)) {
       const args = [balance.version, this.#options.ttlMs];
-      await this.#tell(account, balance.version, { script: 'invalidate', account, args }, deadline);
+      await this.#runOrKeep(account, balance.version, { script: 'invalidate', account, args }, deadline);
     }
     return { ...balance, source: 'database' };
   }
@@ -294,18 +294,18 @@ export class BalanceReader {
   }
 
   /**
-   * Tell before telling. What cannot be told is remembered here, so that this process at least never goes back; with `strict`
+   * Invalidate before answering. What Redis does not confirm is remembered here, so that this process at least never goes back; with `strict`
    * it is handed to nobody before everybody else has left the older ones behind, too.
    */
-  async #tell(account: AccountKey, version: bigint, call: ScriptCall, deadline: Deadline): Promise<void> {
+  async #runOrKeep(account: AccountKey, version: bigint, call: ScriptCall, deadline: Deadline): Promise<void> {
     try {
       const reply = await this.#client.call(call);
       if (reply === 0 && call.script === 'fill') this.#counts.fillsRefused += 1;
       if (!(reply instanceof CacheRefused)) return;
     } catch {}
     const args = [version, this.#options.ttlMs];
-    this.#untold.add(account, version, [{ script: 'invalidate', account, args }]);
-    await deadline.race(this.#untold.outlive(account, version));
+    this.#pending.add(account, version, [{ script: 'invalidate', account, args }]);
+    await deadline.race(this.#pending.outlive(account, version));
   }
 }
 

@@ -1,6 +1,8 @@
 import type { Room } from '#outbox/room.js';
+import { BALANCES_SETTINGS } from './settings.js';
 
-export const BALANCES: Room = {
+export const BALANCES = {
+  settings: BALANCES_SETTINGS,
   module: async () => (await import('./balances.module.js')).BalancesModule,
   worker: async () => (await import('./balances-worker.module.js')).BalancesWorkerModule,
-};
+} satisfies Room;

@@ -118,7 +118,7 @@ export class Sweeper {
           text: 'SELECT voided FROM write_fences WHERE token = $1',
           values: [token],
         });
-        // A row that was purged in between proves nothing: then the version is read and told, which is always right.
+        // A row that was purged in between proves nothing: then the version is read and invalidated, which is always right.
         return rows[0]?.voided ? 'never commits' : 'committed';
       });
     } catch (error) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { invalid, LedgerError, notFound, PROBLEMS, type ProblemCode, problemDocument } from './problem.js';
+import { invalid, notFound, PROBLEMS, type ProblemCode, ProblemError, problemDocument } from './problem.js';
 
 /** The error table of the REST contract, by status. A code may be added; none may change or go. */
 const CONTRACT: Record<number, string[]> = {
@@ -40,13 +40,13 @@ describe('problem codes', () => {
   });
 });
 
-describe('a LedgerError', () => {
+describe('a ProblemError', () => {
   it('carries its code, status, detail and cause', () => {
     const cause = new Error('why');
-    const error = new LedgerError('overloaded', 'Too many postings are waiting.', { retryAfterS: 1, cause });
-    expect(error).toMatchObject({ name: 'LedgerError', code: 'overloaded', status: 503, retryAfterS: 1, cause });
+    const error = new ProblemError('overloaded', 'Too many postings are waiting.', { retryAfterS: 1, cause });
+    expect(error).toMatchObject({ name: 'ProblemError', code: 'overloaded', status: 503, retryAfterS: 1, cause });
     expect(error.message).toBe('Too many postings are waiting.');
-    expect('cause' in new LedgerError('overloaded', 'Too many.')).toBe(false);
+    expect('cause' in new ProblemError('overloaded', 'Too many.')).toBe(false);
   });
 
   it('of a field names its path', () => {

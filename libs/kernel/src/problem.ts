@@ -38,7 +38,7 @@ export interface FieldError {
 }
 
 /** An expected refusal with a stable code. Anything else that is thrown is a bug and answers `internal`. */
-export class LedgerError extends Error {
+export class ProblemError extends Error {
   readonly code: ProblemCode;
   readonly errors: FieldError[] | undefined;
   /** Seconds after which a retry makes sense; sent as `Retry-After`. */
@@ -50,7 +50,7 @@ export class LedgerError extends Error {
     options: { errors?: FieldError[]; retryAfterS?: number; cause?: unknown } = {},
   ) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = 'LedgerError';
+    this.name = 'ProblemError';
     this.code = code;
     this.errors = options.errors;
     this.retryAfterS = options.retryAfterS;
@@ -61,12 +61,12 @@ export class LedgerError extends Error {
   }
 }
 
-export function notFound(what: string): LedgerError {
-  return new LedgerError('not_found', `There is no such ${what}.`);
+export function notFound(what: string): ProblemError {
+  return new ProblemError('not_found', `There is no such ${what}.`);
 }
 
-export function invalid(path: string, message: string): LedgerError {
-  return new LedgerError('validation_failed', `${path}: ${message}`, { errors: [{ path, message }] });
+export function invalid(path: string, message: string): ProblemError {
+  return new ProblemError('validation_failed', `${path}: ${message}`, { errors: [{ path, message }] });
 }
 
 /** An RFC 9457 document with the contract's extra members. */

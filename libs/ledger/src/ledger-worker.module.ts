@@ -1,7 +1,6 @@
 import { Inject, Module } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { systemClock } from '#kernel/clock.js';
-import type { Config } from '#platform/config.js';
 import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
@@ -9,8 +8,9 @@ import type { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
-import { holdExpiry } from './expiry.js';
-import { purgeIdempotencyKeys, purgeWriteFences } from './purge.js';
+import { holdExpiry } from './duties/expiry.js';
+import { purgeIdempotencyKeys, purgeWriteFences } from './duties/purge.js';
+import type { LedgerSettings } from './settings.js';
 
 const HOUR_MS = 3_600_000;
 /** Keys and tokens are kept for a day or more: an hour later or earlier is all the same. */
@@ -22,7 +22,7 @@ export class LedgerWorkerModule implements BringsDuties, BringsMetrics {
   readonly #expiries: DueWork;
 
   constructor(
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) private readonly config: LedgerSettings,
     @Inject(LOGGER) logger: Logger,
     private readonly database: Database,
     commands: CommandBus,

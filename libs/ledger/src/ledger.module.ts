@@ -1,20 +1,20 @@
 import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { CommitHints } from '#outbox/log/hints.js';
-import type { Config } from '#platform/config.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
-import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './account.queries.js';
-import { ChangeAccountStatusHandler } from './account-status.command.js';
-import { BALANCE_GUARD, type BalanceGuard } from './balance-guard.js';
-import { CreateAccountHandler } from './create-account.command.js';
-import { MoveTransactionHandler } from './move-transaction.command.js';
-import { PostBatchHandler } from './post-batch.command.js';
-import { PostTransactionHandler } from './post-transaction.command.js';
-import { GetTransactionsHandler, ListTransactionsHandler } from './transaction.queries.js';
-import { Writer } from './writer.js';
-import { writerOptionsOf } from './writer-options.js';
+import { ChangeAccountStatusHandler } from './accounts/account-status.command.js';
+import { CreateAccountHandler } from './accounts/create-account.command.js';
+import { MoveTransactionHandler } from './posting/move-transaction.command.js';
+import { PostBatchHandler } from './posting/post-batch.command.js';
+import { PostTransactionHandler } from './posting/post-transaction.command.js';
+import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './reading/account.queries.js';
+import { GetTransactionsHandler, ListTransactionsHandler } from './reading/transaction.queries.js';
+import type { LedgerSettings } from './settings.js';
+import { BALANCE_FENCES, type BalanceFences } from './writing/balance-fences.js';
+import { Writer } from './writing/writer.js';
+import { writerOptionsOf } from './writing/writer-options.js';
 
 const HANDLERS = [
   PostTransactionHandler,
@@ -30,7 +30,7 @@ const HANDLERS = [
 ];
 
 /**
- * The ledger's commands and queries. Needs PlatformModule and OutboxModule, and `AccountDirectory` and BALANCE_GUARD from a
+ * The ledger's commands and queries. Needs PlatformModule and OutboxModule, and `AccountDirectory` and BALANCE_FENCES from a
  * global module.
  */
 @Module({
@@ -38,9 +38,9 @@ const HANDLERS = [
     ...HANDLERS,
     {
       provide: Writer,
-      useFactory: (config: Config, ids: SnowflakeGenerator, guard: BalanceGuard, hints: CommitHints) =>
-        new Writer(writerOptionsOf(config), ids, guard, hints),
-      inject: [CONFIG, SnowflakeGenerator, BALANCE_GUARD, CommitHints],
+      useFactory: (config: LedgerSettings, ids: SnowflakeGenerator, fences: BalanceFences, hints: CommitHints) =>
+        new Writer(writerOptionsOf(config), ids, fences, hints),
+      inject: [CONFIG, SnowflakeGenerator, BALANCE_FENCES, CommitHints],
     },
   ],
   exports: [Writer],

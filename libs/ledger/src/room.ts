@@ -1,6 +1,8 @@
 import type { Room } from '#outbox/room.js';
+import { LEDGER_SETTINGS } from './settings.js';
 
-export const LEDGER: Room = {
+export const LEDGER = {
+  settings: LEDGER_SETTINGS,
   module: async () => (await import('./ledger.module.js')).LedgerModule,
   worker: async () => (await import('./ledger-worker.module.js')).LedgerWorkerModule,
-};
+} satisfies Room;

@@ -10,7 +10,6 @@ import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
 import { CommandBus } from '@nestjs/cqrs';
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import type { Config } from '#platform/config.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
@@ -25,6 +24,7 @@ import { CommitHints } from './log/hints.js';
 import { forgetEvents } from './log/retention.js';
 import { Outbox } from './outbox.js';
 import type { BringsRelayTargets, HearsApplied } from './room.js';
+import type { OutboxSettings } from './settings.js';
 
 /** Events are kept for days: an hour later or earlier is all the same. */
 const FORGET_INTERVAL_MS = 3_600_000;
@@ -48,7 +48,7 @@ export class OutboxWorkerModule
 
   constructor(
     @Inject(OPTIONS) private readonly options: OutboxWorkerOptions,
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) private readonly config: OutboxSettings,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly database: Database,
     private readonly ids: SnowflakeGenerator,
@@ -79,7 +79,7 @@ export class OutboxWorkerModule
 
   duties(): readonly DutyPlan[] {
     const { database, config } = this;
-    const round = () => forgetEvents(database, config.outbox.eventRetentionDays, systemClock.now());
+    const round = () => forgetEvents(database, config.eventRetentionDays, systemClock.now());
     return [...this.#outbox.duties, { name: 'forget old events', intervalMs: FORGET_INTERVAL_MS, round }];
   }
 

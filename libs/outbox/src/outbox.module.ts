@@ -1,6 +1,5 @@
 import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { systemClock } from '#kernel/clock.js';
-import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
@@ -9,6 +8,7 @@ import type { BringsMetrics } from '#platform/room-hooks.js';
 import { DeadLettersModule } from './dead-letters/dead-letters.module.js';
 import { CommitHints, HintSender } from './log/hints.js';
 import { LogWatch } from './log/log-watch.js';
+import type { OutboxSettings } from './settings.js';
 
 const HINT_SENDER = Symbol('HintSender');
 
@@ -23,7 +23,7 @@ const HINT_SENDER = Symbol('HintSender');
     CommitHints,
     {
       provide: HINT_SENDER,
-      useFactory: (hints: CommitHints, config: Config) => {
+      useFactory: (hints: CommitHints, config: OutboxSettings) => {
         const url = config.redisUrl ?? config.redisQueueUrl;
         if (!url) return undefined;
         const sender = new HintSender(url, config.databaseRuntimeUrl);
@@ -34,13 +34,13 @@ const HINT_SENDER = Symbol('HintSender');
     },
     {
       provide: LogWatch,
-      useFactory: (database: Database, hints: CommitHints, logger: Logger, { outbox }: Config) =>
+      useFactory: (database: Database, hints: CommitHints, logger: Logger, config: OutboxSettings) =>
         new LogWatch(
           { database, hints, logger, clock: systemClock },
           {
-            pollMs: outbox.eventPollMs,
-            followers: outbox.eventFollowers,
-            followersPerMerchant: outbox.eventFollowersPerMerchant,
+            pollMs: config.eventPollMs,
+            followers: config.eventFollowers,
+            followersPerMerchant: config.eventFollowersPerMerchant,
           },
         ),
       inject: [Database, CommitHints, LOGGER, CONFIG],

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
-import type { Config } from '#platform/config.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Labels, Metrics } from '#platform/metrics.js';
@@ -18,9 +17,10 @@ import { HoldBack } from './relay/hold-back.js';
 import { Relay, type RelayTarget } from './relay/relay.js';
 import { RelayLease } from './relay/relay-lease.js';
 import { type Backlog, RelayStore } from './relay/relay-store.js';
+import type { OutboxSettings } from './settings.js';
 
 export interface OutboxParts {
-  config: Config;
+  config: OutboxSettings;
   database: Database;
   ids: SnowflakeGenerator;
   logger: Logger;
@@ -59,13 +59,13 @@ export class Outbox {
     this.#parts = parts;
     const { config, database, logger } = parts;
     this.#store = new RelayStore(database);
-    this.#lease = new RelayLease(database, config.outbox.relayLeaseMs);
-    this.#holdBack = new HoldBack(database, logger, config.outbox.relayMaxHoldMs);
+    this.#lease = new RelayLease(database, config.relayLeaseMs);
+    this.#holdBack = new HoldBack(database, logger, config.relayMaxHoldMs);
     if (config.redisQueueUrl) {
       this.#bull = new Queues(config.redisQueueUrl, config.databaseRuntimeUrl, logger);
       this.#openConsumers(this.#bull);
     } else logger.warn('without REDIS_QUEUE_URL no consumer of events works here');
-    const { relayBusyMs: busyMs, relayIdleMs: idleMs, relayResendMs: resendMs } = config.outbox;
+    const { relayBusyMs: busyMs, relayIdleMs: idleMs, relayResendMs: resendMs } = config;
     this.#relays = [...parts.targets, ...this.#queues].map(
       (target) => new Relay(target, { store: this.#store, lease: this.#lease, logger }, { busyMs, idleMs, resendMs }),
     );
@@ -91,7 +91,7 @@ export class Outbox {
     return [
       {
         name: 'keep partitions of the log',
-        intervalMs: config.outbox.relayLeaseMs / 4,
+        intervalMs: config.relayLeaseMs / 4,
         round: () => this.#lease.renew(),
       },
       { name: 'watch the log', intervalMs: 1_000, round: () => this.#watch() },
@@ -217,7 +217,7 @@ export class Outbox {
 
   #openConsumers(queues: Queues): void {
     const { config, consumers, database, reactions = [] } = this.#parts;
-    const { consumerPage: pageEvents, consumerTries: maxTries, consumerTimeoutMs: timeoutMs } = config.outbox;
+    const { consumerPage: pageEvents, consumerTries: maxTries, consumerTimeoutMs: timeoutMs } = config;
     const applier = { pageEvents, maxTries, timeoutMs };
     for (const { name } of consumers) {
       this.#open({ name, from: 'beginning', runner: this.#processOf(name, applier), concurrency: 1 }, queues);
@@ -225,7 +225,7 @@ export class Outbox {
     for (const one of reactions) {
       const runner = new OwnProcess(new Tasks(database, one, randomUUID(), applier));
       const { name, from } = one;
-      this.#open({ name, from, runner, concurrency: config.outbox.reactorConcurrency }, queues);
+      this.#open({ name, from, runner, concurrency: config.reactorConcurrency }, queues);
     }
   }
 
@@ -234,7 +234,7 @@ export class Outbox {
     const { databaseRuntimeUrl: databaseUrl, databaseConnectTimeoutMs: connectTimeoutMs } = config;
     return new HandlerProcess(
       { consumer, databaseUrl, connectTimeoutMs, applier },
-      { ...process, memoryMb: config.outbox.consumerMemoryMb, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
+      { ...process, memoryMb: config.consumerMemoryMb, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
     );
   }
 
@@ -243,7 +243,7 @@ export class Outbox {
     queues: Queues,
   ): void {
     const { config, database, ids, logger } = this.#parts;
-    const { relayStretch: stretch, consumerJobLockMs: jobLockMs, consumerPage: pageEvents } = config.outbox;
+    const { relayStretch: stretch, consumerJobLockMs: jobLockMs, consumerPage: pageEvents } = config;
     if (this.#queues.some(({ consumer }) => consumer === name)) throw new Error(`two consumers are named ${name}`);
     this.#queues.push(new ConsumerQueue(name, queues, { stretch, from }));
     this.#hosts.push(

@@ -1,4 +1,5 @@
 import type { Type } from '@nestjs/common';
+import type { RoomSettings } from '#platform/room-settings.js';
 import type { Consumer } from './consumers/consumer.js';
 import type { Reactor } from './consumers/reactor.js';
 import type { RelayTarget } from './relay/relay.js';
@@ -9,6 +10,8 @@ import type { RelayTarget } from './relay/relay.js';
  * consumers want neither Nest nor the rest of the room.
  */
 export interface Room {
+  /** What the environment can tell it. */
+  readonly settings?: RoomSettings;
   /** Its commands and queries, in every process that has Nest. Needs PlatformModule and OutboxModule. */
   readonly module?: () => Promise<Type>;
   /** What it does by itself: in the worker alone. */

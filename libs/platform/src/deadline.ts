@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '#kernel/clock.js';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 
 /** Node's timers overflow above this many milliseconds. */
 const MAX_TIMER_MS = 2_147_483_647;
@@ -47,6 +47,6 @@ export class Deadline {
   }
 }
 
-export function deadlineExceeded(): LedgerError {
-  return new LedgerError('deadline_exceeded', 'The request was not finished within its deadline.', { retryAfterS: 1 });
+export function deadlineExceeded(): ProblemError {
+  return new ProblemError('deadline_exceeded', 'The request was not finished within its deadline.', { retryAfterS: 1 });
 }

@@ -1,4 +1,4 @@
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from './deadline.js';
 import { type DueRow, DueRows, type Postponed } from './due-rows.js';
 import type { Logger } from './logging.js';
@@ -131,7 +131,7 @@ export class DueWork {
 
 /** Says nothing about the row. */
 function isAway(error: unknown): boolean {
-  return error instanceof LedgerError && error.code === 'database_unavailable';
+  return error instanceof ProblemError && error.code === 'database_unavailable';
 }
 
 /** PostgreSQL's text has no NUL. */

@@ -1,4 +1,4 @@
-import { LedgerError, PROBLEMS, type ProblemCode, problemDocument } from '#kernel/problem.js';
+import { PROBLEMS, type ProblemCode, ProblemError, problemDocument } from '#kernel/problem.js';
 import type { Deadline } from './deadline.js';
 import { allSettledThenThrow, Database, isLockTimeout, isUniqueViolation, type TransactionClient } from './postgres.js';
 import type { RequestBounds } from './request-context.js';
@@ -125,7 +125,7 @@ async function outcomeOf<T>(
   try {
     return { status, ...bodyOf(await work(client)) };
   } catch (error) {
-    if (!(error instanceof LedgerError) || !isKept(error.code) || idempotency?.keepsRefusals === false) throw error;
+    if (!(error instanceof ProblemError) || !isKept(error.code) || idempotency?.keepsRefusals === false) throw error;
     await client.query({ text: 'ROLLBACK TO SAVEPOINT before_work' });
     const { code, message: detail, errors } = error;
     const traceId = traceIdOf(span);
@@ -156,14 +156,14 @@ async function keep(
 
 function replayOf({ request_sha256, status, response }: KeptRow, { requestSha256 }: Idempotency): Answer {
   if (!request_sha256.equals(requestSha256)) {
-    throw new LedgerError('idempotency_key_reused', 'This Idempotency-Key was first sent with another request.');
+    throw new ProblemError('idempotency_key_reused', 'This Idempotency-Key was first sent with another request.');
   }
   if (response === null) throw new Error('an idempotency key of a posting that claims to be another request');
   return { status, body: JSON.parse(response) as object, replayed: true };
 }
 
-function inFlight(cause: unknown): LedgerError {
-  return new LedgerError('idempotency_in_flight', 'The first request with this Idempotency-Key is still running.', {
+function inFlight(cause: unknown): ProblemError {
+  return new ProblemError('idempotency_in_flight', 'The first request with this Idempotency-Key is still running.', {
     retryAfterS: 1,
     cause,
   });

@@ -1,6 +1,6 @@
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { LedgerError, notFound } from '#kernel/problem.js';
+import { notFound, ProblemError } from '#kernel/problem.js';
 import { Deadline } from './deadline.js';
 import { type Message, MessageCalls } from './message-calls.js';
 import { Metrics } from './metrics.js';
@@ -70,7 +70,7 @@ describe('a command', () => {
     ['throws a refusal', () => Promise.reject(notFound('thing')), 'not_found', false],
     [
       'is not served',
-      () => Promise.reject(new LedgerError('database_unavailable', 'Away.')),
+      () => Promise.reject(new ProblemError('database_unavailable', 'Away.')),
       'database_unavailable',
       true,
     ],

@@ -1,5 +1,5 @@
 import type { Span } from '@opentelemetry/api';
-import { LedgerError, PROBLEMS, type ProblemCode } from '#kernel/problem.js';
+import { PROBLEMS, type ProblemCode, ProblemError } from '#kernel/problem.js';
 import type { Labels, Metrics } from './metrics.js';
 import type { RequestBounds } from './request-context.js';
 import { endSpan, failSpan, startChild } from './tracing.js';
@@ -49,7 +49,7 @@ export class MessageCalls {
       if (span) endWith(span, outcome, (reply as Told | undefined)?.replayed === true);
       return reply;
     } catch (error) {
-      const outcome = error instanceof LedgerError ? error.code : 'error';
+      const outcome = error instanceof ProblemError ? error.code : 'error';
       count(calls, outcome, startedMs);
       if (span) endThrown(span, outcome, error);
       throw error;

@@ -1,17 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { DataSource } from 'typeorm';
 import { systemClock } from '#kernel/clock.js';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { observedCqrs } from './buses.js';
-import type { Config } from './config.js';
 import { CursorCodec } from './cursor.js';
+import { Entities } from './entities.js';
 import { IdempotentRequests } from './idempotency.js';
 import type { Logger } from './logging.js';
 import type { Metrics } from './metrics.js';
 import { Database } from './postgres.js';
 import type { BringsMetrics } from './room-hooks.js';
+import type { PlatformSettings } from './settings.js';
 import { Telemetry } from './telemetry.js';
 import { PostgresWorkerLease } from './worker-lease.js';
 
@@ -21,11 +23,9 @@ export const LOGGER = Symbol('Logger');
 
 const CONNECT_RETRIES = 5;
 const CONNECT_RETRY_DELAY_MS = 1_000;
-/** TypeORM serves the slow-changing tables only. */
-const ENTITY_POOL_SIZE = 3;
 
 export interface PlatformOptions {
-  config: Config;
+  config: PlatformSettings;
   logger: Logger;
   telemetry: Telemetry;
   /** Which process this is, in logs and in pg_stat_activity. */
@@ -44,21 +44,22 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
   ) {}
 
   static with({ config, logger, telemetry, service }: PlatformOptions): DynamicModule {
+    const database = new Database(config.databaseRuntimeUrl, {
+      poolSize: config.databasePoolSize,
+      connectTimeoutMs: config.databaseConnectTimeoutMs,
+      applicationName: `counterfoil-${service}`,
+    });
     return {
       module: PlatformModule,
       imports: [
         observedCqrs(),
         TypeOrmModule.forRoot({
           type: 'postgres',
-          url: config.databaseRuntimeUrl,
-          applicationName: `counterfoil-${service}-entities`,
+          driver: database.typeormDriver,
           autoLoadEntities: true,
           installExtensions: false,
-          connectTimeoutMS: config.databaseConnectTimeoutMs,
-          poolSize: ENTITY_POOL_SIZE,
           retryAttempts: CONNECT_RETRIES,
           retryDelay: CONNECT_RETRY_DELAY_MS,
-          extra: { keepAlive: true, options: '-c TimeZone=UTC' },
         }),
       ],
       providers: [
@@ -66,25 +67,13 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
         { provide: LOGGER, useValue: logger },
         { provide: Telemetry, useValue: telemetry },
         { provide: CursorCodec, useValue: new CursorCodec(config.cursorSecret) },
-        {
-          provide: Database,
-          useFactory: () =>
-            new Database(config.databaseRuntimeUrl, {
-              poolSize: config.databasePoolSize,
-              connectTimeoutMs: config.databaseConnectTimeoutMs,
-              applicationName: `counterfoil-${service}`,
-            }),
-        },
+        { provide: Database, useValue: database },
+        { provide: Entities, useFactory: (source: DataSource) => new Entities(source), inject: [DataSource] },
         {
           provide: IdempotentRequests,
-          useFactory: (database: Database) => new IdempotentRequests(database, { waitMs: config.idempotencyWaitMs }),
-          inject: [Database],
+          useValue: new IdempotentRequests(database, { waitMs: config.idempotencyWaitMs }),
         },
-        {
-          provide: PostgresWorkerLease,
-          useFactory: acquireLease,
-          inject: [Database],
-        },
+        { provide: PostgresWorkerLease, useFactory: () => acquireLease(database) },
         {
           provide: SnowflakeGenerator,
           useFactory: (lease: PostgresWorkerLease) => new SnowflakeGenerator(systemClock, lease, config.idMaxLeadMs),
@@ -97,6 +86,7 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
         Telemetry,
         CursorCodec,
         Database,
+        Entities,
         IdempotentRequests,
         PostgresWorkerLease,
         SnowflakeGenerator,
@@ -122,7 +112,7 @@ async function acquireLease(database: Database): Promise<PostgresWorkerLease> {
     try {
       return await PostgresWorkerLease.acquire(database);
     } catch (error) {
-      if (attempt > CONNECT_RETRIES || !(error instanceof LedgerError)) throw error;
+      if (attempt > CONNECT_RETRIES || !(error instanceof ProblemError)) throw error;
       await sleep(CONNECT_RETRY_DELAY_MS);
     }
   }

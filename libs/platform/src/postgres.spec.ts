@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { translateError } from './postgres.js';
 
 function sqlError(code: string): pg.DatabaseError {
@@ -27,7 +27,7 @@ describe('translateError', () => {
   });
 
   it('leaves a problem as it is', () => {
-    const problem = new LedgerError('not_found', 'There is no such account.');
+    const problem = new ProblemError('not_found', 'There is no such account.');
     expect(translateError(problem)).toBe(problem);
   });
 });

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { type Deadline, deadlineExceeded } from './deadline.js';
 
 /**
@@ -128,6 +128,17 @@ export class Database {
     return this.#pool.waitingCount;
   }
 
+  /** This pool as TypeORM takes its driver, in place of `pg`: it opens no pool beside it, and does not close it. */
+  get typeormDriver(): object {
+    const pool = this.#pool;
+    class Pool {
+      connect = pool.connect.bind(pool);
+      on = pool.on.bind(pool);
+      end = (done: () => void): void => done();
+    }
+    return { Pool };
+  }
+
   async close(): Promise<void> {
     await this.#pool.end();
   }
@@ -167,7 +178,7 @@ export class Database {
       return result;
     } catch (error) {
       // A connection whose state is unknown is destroyed; one that answered with an SQL error is in order again.
-      client.release(!isSqlError(error) && !(error instanceof LedgerError && error.code !== 'deadline_exceeded'));
+      client.release(!isSqlError(error) && !(error instanceof ProblemError && error.code !== 'deadline_exceeded'));
       throw translateError(error);
     }
   }
@@ -220,16 +231,19 @@ const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect';
 
 /** Errors of the database as the contract tells them; what it does not know is returned as it is. */
 export function translateError(error: unknown): unknown {
-  if (error instanceof LedgerError) return error;
+  if (error instanceof ProblemError) return error;
   if (error instanceof Error && error.message === NO_FREE_CONNECTION) {
-    return new LedgerError('overloaded', 'Every database connection is busy.', { retryAfterS: 1, cause: error });
+    return new ProblemError('overloaded', 'Every database connection is busy.', { retryAfterS: 1, cause: error });
   }
   if (isConnectionLoss(error)) {
-    return new LedgerError('database_unavailable', 'The database cannot be reached.', { retryAfterS: 1, cause: error });
+    return new ProblemError('database_unavailable', 'The database cannot be reached.', {
+      retryAfterS: 1,
+      cause: error,
+    });
   }
   if (isRetriable(error)) {
     const detail = 'The database gave up this transaction because of another one; try again.';
-    return new LedgerError('database_unavailable', detail, { retryAfterS: 1, cause: error });
+    return new ProblemError('database_unavailable', detail, { retryAfterS: 1, cause: error });
   }
   if (error instanceof pg.DatabaseError && error.code === '57014') return deadlineExceeded();
   return error;

@@ -1,4 +1,4 @@
-import { merchantDay } from '#ledger/merchant-day.js';
+import { merchantDay } from '#ledger/reading/merchant-day.js';
 import type { Consumer, LoggedEvent } from '#outbox/consumers/consumer.js';
 import { readEvent } from '#outbox/log/catalogue.js';
 import { int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';

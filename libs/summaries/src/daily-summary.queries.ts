@@ -1,6 +1,6 @@
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
-import { AccountDirectory } from '#ledger/account-directory.js';
+import { AccountDirectory } from '#ledger/accounts/account-directory.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { DailySummaries } from './daily-summaries.js';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { merchantPages } from '#ledger/merchant-pages.js';
+import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { BatchApplier, describe } from '#outbox/consumers/batch-applier.js';
 import { type Consumer, type LoggedEvent, Unprocessable } from '#outbox/consumers/consumer.js';
 import { isBefore, type Position } from '#outbox/log/position.js';

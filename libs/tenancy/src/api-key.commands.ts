@@ -1,15 +1,14 @@
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { InjectDataSource } from '@nestjs/typeorm';
-import { DataSource, IsNull } from 'typeorm';
+import { IsNull, LessThan } from 'typeorm';
 import { notFound } from '#kernel/problem.js';
-import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { Entities } from '#platform/entities.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
+import { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { withEntities } from '#platform/scoped-entities.js';
-import { generateApiKey, hintOf, sha256 } from './api-key.js';
+import { generateApiKey } from './api-key.js';
 import { Authenticator } from './authenticator.js';
-import { insertApiKey } from './create-merchant.command.js';
-import { ApiKey, Merchant } from './merchant.entity.js';
+import { ApiKey, Merchant, newApiKey } from './merchant.entity.js';
 
 /** A key and what its owner sends, which is told once. */
 export interface IssuedApiKey {
@@ -33,17 +32,16 @@ export class IssueApiKeyHandler implements ICommandHandler<IssueApiKeyCommand> {
   constructor(
     private readonly requests: IdempotentRequests,
     private readonly ids: SnowflakeGenerator,
+    private readonly entities: Entities,
   ) {}
 
   execute({ context, merchantId, answering }: IssueApiKeyCommand): Promise<Answer> {
     const secret = generateApiKey(merchantId);
-    const id = this.ids.next();
-    const createdAt = new Date(snowflakeTimeMs(id));
-    const key = { merchantId, id, secretSha256: sha256(secret), hint: hintOf(secret), createdAt, revokedAt: null };
+    const key = newApiKey(merchantId, this.ids.next(), secret);
     return this.requests.answer(merchantId, context, answering, async (client) => {
-      const { rowCount } = await client.query({ text: 'SELECT FROM merchants WHERE id = $1', values: [merchantId] });
-      if (rowCount === 0) throw notFound('merchant');
-      await insertApiKey(client, merchantId, { id, secret });
+      const manager = this.entities.in(client);
+      if (!(await manager.existsBy(Merchant, { id: merchantId }))) throw notFound('merchant');
+      await manager.insert(ApiKey, key);
       return { key, secret };
     });
   }
@@ -63,14 +61,16 @@ export class RevokeApiKeyCommand extends Command<void> {
 @CommandHandler(RevokeApiKeyCommand)
 export class RevokeApiKeyHandler implements ICommandHandler<RevokeApiKeyCommand> {
   constructor(
-    @InjectDataSource() private readonly source: DataSource,
+    private readonly database: Database,
+    private readonly entities: Entities,
     private readonly authenticator: Authenticator,
   ) {}
 
   async execute({ context, merchantId, keyId }: RevokeApiKeyCommand): Promise<void> {
-    await withEntities(this.source, { merchantIds: [merchantId] }, context.deadline, async (manager) => {
+    await this.database.transaction({ merchantIds: [merchantId] }, context.deadline, async (client) => {
+      const manager = this.entities.in(client);
       if (!(await manager.existsBy(ApiKey, { merchantId, id: keyId }))) throw notFound('API key');
-      await manager.update(ApiKey, { merchantId, id: keyId, revokedAt: IsNull() }, { revokedAt: () => 'now()' });
+      await manager.update(ApiKey, { merchantId, id: keyId, revokedAtMs: IsNull() }, { revokedAtMs: () => 'now()' });
     });
     this.authenticator.forget(merchantId);
   }
@@ -91,16 +91,17 @@ export class ListApiKeysQuery extends Query<ApiKey[]> {
 
 @QueryHandler(ListApiKeysQuery)
 export class ListApiKeysHandler implements IQueryHandler<ListApiKeysQuery> {
-  constructor(@InjectDataSource() private readonly source: DataSource) {}
+  constructor(
+    private readonly database: Database,
+    private readonly entities: Entities,
+  ) {}
 
   async execute({ context, merchantId, before, limit }: ListApiKeysQuery): Promise<ApiKey[]> {
-    return withEntities(this.source, { merchantIds: [merchantId] }, context.deadline, async (manager) => {
+    const where = { merchantId, ...(before !== undefined && { id: LessThan(before) }) };
+    return this.database.transaction({ merchantIds: [merchantId] }, context.deadline, async (client) => {
+      const manager = this.entities.in(client);
       if (!(await manager.existsBy(Merchant, { id: merchantId }))) throw notFound('merchant');
-      const query = manager
-        .createQueryBuilder(ApiKey, 'k')
-        .where('k.merchantId = :merchantId', { merchantId: String(merchantId) });
-      if (before !== undefined) query.andWhere('k.id < :before', { before: String(before) });
-      return query.orderBy('k.id', 'DESC').limit(limit).getMany();
+      return manager.find(ApiKey, { where, order: { id: 'DESC' }, take: limit });
     });
   }
 }

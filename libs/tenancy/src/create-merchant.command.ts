@@ -1,13 +1,15 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
-import { insertAccounts, type NewAccount } from '#ledger/account-store.js';
-import { systemAccounts } from '#ledger/system-accounts.js';
+import { insertAccounts, type NewAccount } from '#ledger/accounts/account-store.js';
+import { systemAccounts } from '#ledger/accounts/system-accounts.js';
 import { MerchantLog } from '#outbox/log/append.js';
+import { Entities } from '#platform/entities.js';
 import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from '#platform/idempotency.js';
 import type { TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { traceparentOf } from '#platform/tracing.js';
-import { generateApiKey, hintOf, sha256 } from './api-key.js';
+import { generateApiKey } from './api-key.js';
+import { ApiKey, Merchant, newApiKey } from './merchant.entity.js';
 import { TimeZones } from './time-zones.js';
 
 export interface NewMerchant {
@@ -39,19 +41,13 @@ export class CreateMerchantCommand extends Command<Answer> {
   }
 }
 
-const INSERT_MERCHANT = `
-INSERT INTO merchants (id, name, time_zone, settlement_cutoff, currencies, created_at)
-VALUES ($1, $2, $3, $4::time, $5::text[], snowflake_time($1))`;
-
-const INSERT_API_KEY = `
-INSERT INTO api_keys (merchant_id, id, secret_sha256, hint, created_at) VALUES ($1, $2, $3, $4, snowflake_time($2))`;
-
 @CommandHandler(CreateMerchantCommand)
 export class CreateMerchantHandler implements ICommandHandler<CreateMerchantCommand> {
   constructor(
     private readonly requests: IdempotentRequests,
     private readonly ids: SnowflakeGenerator,
     private readonly zones: TimeZones,
+    private readonly entities: Entities,
   ) {}
 
   async execute({ context, merchant, answering }: CreateMerchantCommand): Promise<Answer> {
@@ -61,25 +57,14 @@ export class CreateMerchantHandler implements ICommandHandler<CreateMerchantComm
     const apiKey = { id: this.ids.next(), secret: generateApiKey(id) };
     const create = async (client: TransactionClient): Promise<CreatedMerchant> => {
       const log = await MerchantLog.lock(client, id);
-      await insertMerchant(client, id, merchant);
+      const manager = this.entities.in(client);
+      const createdAtMs = snowflakeTimeMs(id);
+      await manager.insert(Merchant, { ...merchant, currencies: [...merchant.currencies], id, createdAtMs });
       await insertAccounts(client, log, accounts, traceparentOf(context.span));
-      await insertApiKey(client, id, apiKey);
-      return { ...merchant, id, createdAtMs: snowflakeTimeMs(id), accounts, apiKey };
+      await manager.insert(ApiKey, newApiKey(id, apiKey.id, apiKey.secret));
+      return { ...merchant, id, createdAtMs, accounts, apiKey };
     };
     // A key of the merchant's own could not be found again: the next try would make another merchant.
     return this.requests.answer(id, context, answering, create, PLATFORM_TENANT);
   }
-}
-
-async function insertMerchant(client: TransactionClient, id: bigint, merchant: NewMerchant): Promise<void> {
-  const { name, timeZone, settlementCutoff, currencies } = merchant;
-  await client.query({ text: INSERT_MERCHANT, values: [id, name, timeZone, settlementCutoff, currencies] });
-}
-
-export async function insertApiKey(
-  client: TransactionClient,
-  merchantId: bigint,
-  key: { id: bigint; secret: string },
-): Promise<void> {
-  await client.query({ text: INSERT_API_KEY, values: [merchantId, key.id, sha256(key.secret), hintOf(key.secret)] });
 }

@@ -1,5 +1,5 @@
-import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/limits.js';
-import { zoneOf } from '#ledger/merchant-day.js';
+import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/posting/limits.js';
+import { zoneOf } from '#ledger/reading/merchant-day.js';
 import type { TransactionClient } from '#platform/postgres.js';
 
 /** A merchant's zone from a calendar day on; null: from the beginning. */
@@ -18,23 +18,23 @@ const KNOWN_UNTIL = `now() + interval '${NOTICE_MS} milliseconds'`;
 
 /** $1 merchants. Those zones that followed the first, oldest first. */
 const LIST_LATER = `
-SELECT merchant_id::text AS merchant_id, time_zone, from_at <= now() AS in_force,
+SELECT merchant_id, time_zone, from_at <= now() AS in_force,
        CASE WHEN from_day > '-infinity' THEN to_char(from_day, 'YYYY-MM-DD') END AS from_day
   FROM merchant_time_zones WHERE merchant_id = ANY ($1::bigint[]) ORDER BY merchant_id, from_at`;
 
-export interface LaterZoneRow {
-  merchant_id: string;
+export interface LaterZoneRow extends Record<string, unknown> {
+  merchant_id: bigint;
   time_zone: string;
   in_force: boolean;
   from_day: string | null;
 }
 
 export async function listLaterZones(
-  query: (text: string, values: unknown[]) => Promise<LaterZoneRow[]>,
+  client: TransactionClient,
   merchantIds: readonly bigint[],
 ): Promise<Map<bigint, LaterZoneRow[]>> {
-  const rows = await query(LIST_LATER, [merchantIds.map(String)]);
-  return Map.groupBy(rows, (row) => BigInt(row.merchant_id));
+  const { rows } = await client.query<LaterZoneRow>({ text: LIST_LATER, values: [merchantIds] });
+  return Map.groupBy(rows, (row) => row.merchant_id);
 }
 
 /** $1 merchant. Locks the merchant to the end of the transaction: changes of one merchant go one after another. */

@@ -1,6 +1,10 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { hintOf, sha256 } from './api-key.js';
 
 const asBigint = { to: (value: bigint | undefined) => value?.toString(), from: (value: string) => BigInt(value) };
+/** Milliseconds since 1970, as every timestamptz is read. */
+const asMs = { to: (ms: number | null) => ms && new Date(ms), from: (ms: number | null) => ms };
 
 @Entity({ name: 'merchants', synchronize: false })
 export class Merchant {
@@ -21,8 +25,8 @@ export class Merchant {
   @Column({ type: 'text', array: true })
   currencies: string[];
 
-  @Column({ name: 'created_at', type: 'timestamptz' })
-  createdAt: Date;
+  @Column({ name: 'created_at', type: 'timestamptz', transformer: asMs })
+  createdAtMs: number;
 }
 
 @Entity({ name: 'api_keys', synchronize: false })
@@ -40,9 +44,14 @@ export class ApiKey {
   @Column({ type: 'text' })
   hint: string;
 
-  @Column({ name: 'created_at', type: 'timestamptz' })
-  createdAt: Date;
+  @Column({ name: 'created_at', type: 'timestamptz', transformer: asMs })
+  createdAtMs: number;
 
-  @Column({ name: 'revoked_at', type: 'timestamptz', nullable: true })
-  revokedAt: Date | null;
+  @Column({ name: 'revoked_at', type: 'timestamptz', nullable: true, transformer: asMs })
+  revokedAtMs: number | null;
+}
+
+export function newApiKey(merchantId: bigint, id: bigint, secret: string): ApiKey {
+  const createdAtMs = snowflakeTimeMs(id);
+  return { merchantId, id, secretSha256: sha256(secret), hint: hintOf(secret), createdAtMs, revokedAtMs: null };
 }

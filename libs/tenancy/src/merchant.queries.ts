@@ -1,9 +1,9 @@
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { InjectDataSource } from '@nestjs/typeorm';
-import { DataSource, type EntityManager } from 'typeorm';
+import { LessThan } from 'typeorm';
 import { notFound } from '#kernel/problem.js';
+import { Entities } from '#platform/entities.js';
+import { Database, type TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { withEntities } from '#platform/scoped-entities.js';
 import { Merchant } from './merchant.entity.js';
 import { type LaterZoneRow, listLaterZones, type ZoneFrom } from './merchant-zone-store.js';
 
@@ -26,11 +26,14 @@ export class GetMerchantQuery extends Query<MerchantView> {
 
 @QueryHandler(GetMerchantQuery)
 export class GetMerchantHandler implements IQueryHandler<GetMerchantQuery> {
-  constructor(@InjectDataSource() private readonly source: DataSource) {}
+  constructor(
+    private readonly database: Database,
+    private readonly entities: Entities,
+  ) {}
 
   async execute({ context, merchantId }: GetMerchantQuery): Promise<MerchantView> {
-    const [view] = await withEntities(this.source, 'platform', context.deadline, async (manager) =>
-      withZones(manager, await manager.findBy(Merchant, { id: merchantId })),
+    const [view] = await this.database.transaction('platform', context.deadline, async (client) =>
+      withZones(client, await this.entities.in(client).findBy(Merchant, { id: merchantId })),
     );
     if (!view) throw notFound('merchant');
     return view;
@@ -51,23 +54,23 @@ export class ListMerchantsQuery extends Query<MerchantView[]> {
 
 @QueryHandler(ListMerchantsQuery)
 export class ListMerchantsHandler implements IQueryHandler<ListMerchantsQuery> {
-  constructor(@InjectDataSource() private readonly source: DataSource) {}
+  constructor(
+    private readonly database: Database,
+    private readonly entities: Entities,
+  ) {}
 
   async execute({ context, before, limit }: ListMerchantsQuery): Promise<MerchantView[]> {
-    return withEntities(this.source, 'platform', context.deadline, async (manager) => {
-      const query = manager.createQueryBuilder(Merchant, 'm');
-      if (before !== undefined) query.where('m.id < :before', { before: String(before) });
-      return withZones(manager, await query.orderBy('m.id', 'DESC').limit(limit).getMany());
+    const where = before === undefined ? {} : { id: LessThan(before) };
+    return this.database.transaction('platform', context.deadline, async (client) => {
+      const merchants = await this.entities.in(client).find(Merchant, { where, order: { id: 'DESC' }, take: limit });
+      return withZones(client, merchants);
     });
   }
 }
 
-async function withZones(manager: EntityManager, merchants: readonly Merchant[]): Promise<MerchantView[]> {
-  const ask = (text: string, values: unknown[]): Promise<LaterZoneRow[]> => manager.query(text, values);
-  const later = await listLaterZones(
-    ask,
-    merchants.map(({ id }) => id),
-  );
+async function withZones(client: TransactionClient, merchants: readonly Merchant[]): Promise<MerchantView[]> {
+  const ids = merchants.map(({ id }) => id);
+  const later = await listLaterZones(client, ids);
   return merchants.map((merchant) => viewOf(merchant, later.get(merchant.id) ?? []));
 }
 

@@ -1,6 +1,5 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import type { Config } from '#platform/config.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { IssueApiKeyHandler, ListApiKeysHandler, RevokeApiKeyHandler } from './api-key.commands.js';
@@ -8,6 +7,7 @@ import { Authenticator } from './authenticator.js';
 import { CreateMerchantHandler } from './create-merchant.command.js';
 import { ApiKey, Merchant } from './merchant.entity.js';
 import { GetMerchantHandler, ListMerchantsHandler } from './merchant.queries.js';
+import type { TenancySettings } from './settings.js';
 import { TimeZones } from './time-zones.js';
 import { UpdateMerchantHandler } from './update-merchant.command.js';
 
@@ -25,8 +25,11 @@ import { UpdateMerchantHandler } from './update-merchant.command.js';
     ListMerchantsHandler,
     {
       provide: Authenticator,
-      useFactory: (database: Database, config: Config) =>
-        new Authenticator(database, { operatorKeys: config.operatorKeys, cacheMs: config.apiKeyCacheMs }),
+      useFactory: (database: Database, config: TenancySettings) =>
+        new Authenticator(database, {
+          operatorKeys: config.counterfoilOperatorKey ?? [],
+          cacheMs: config.apiKeyCacheMs,
+        }),
       inject: [Database, CONFIG],
     },
   ],

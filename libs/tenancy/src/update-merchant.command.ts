@@ -1,7 +1,9 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { invalid, notFound } from '#kernel/problem.js';
+import { Entities } from '#platform/entities.js';
 import { Database, type TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
+import { Merchant } from './merchant.entity.js';
 import {
   insertZone,
   isOverInZoneBefore,
@@ -36,6 +38,7 @@ export class UpdateMerchantHandler implements ICommandHandler<UpdateMerchantComm
   constructor(
     private readonly database: Database,
     private readonly zones: TimeZones,
+    private readonly entities: Entities,
   ) {}
 
   async execute({ context: { deadline }, merchantId, changes }: UpdateMerchantCommand): Promise<void> {
@@ -46,8 +49,7 @@ export class UpdateMerchantHandler implements ICommandHandler<UpdateMerchantComm
     await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
       const present = await lockMerchant(client, merchantId);
       if (present === undefined) throw notFound('merchant');
-      if (name !== undefined)
-        await client.query({ text: 'UPDATE merchants SET name = $2 WHERE id = $1', values: [merchantId, name] });
+      if (name !== undefined) await this.entities.in(client).update(Merchant, { id: merchantId }, { name });
       if (timeZone === undefined) return;
       const from = this.zones.isReckonable(present)
         ? await firstDay(client, merchantId, timeZone, timeZoneFrom)

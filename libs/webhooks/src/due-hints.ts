@@ -1,11 +1,11 @@
 import type { OnApplicationShutdown } from '@nestjs/common';
 import { HintReceiver, HintSender } from '#outbox/log/hints.js';
-import type { Config } from '#platform/config.js';
 import type { Logger } from '#platform/logging.js';
+import type { WebhooksSettings } from './settings.js';
 
 const TOPIC = 'webhooks';
 
-function redisOf(config: Config): string | undefined {
+function redisOf(config: WebhooksSettings): string | undefined {
   return config.redisUrl ?? config.redisQueueUrl;
 }
 
@@ -16,7 +16,7 @@ function redisOf(config: Config): string | undefined {
 export class DueHints implements OnApplicationShutdown {
   readonly #sender: HintSender | undefined;
 
-  constructor(config: Config) {
+  constructor(config: WebhooksSettings) {
     const url = redisOf(config);
     this.#sender = url === undefined ? undefined : new HintSender(url, config.databaseRuntimeUrl, TOPIC);
   }
@@ -31,7 +31,11 @@ export class DueHints implements OnApplicationShutdown {
 }
 
 /** Calls back with every such hint; undefined without a Redis to carry them. */
-export function receiveDueHints(config: Config, logger: Logger, onHint: () => void): HintReceiver | undefined {
+export function receiveDueHints(
+  config: WebhooksSettings,
+  logger: Logger,
+  onHint: () => void,
+): HintReceiver | undefined {
   const url = redisOf(config);
   return url === undefined
     ? undefined

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { isLoopbackAddress, isPublicAddress, networkList } from './public-address.js';
+import type { WebhooksSettings } from './settings.js';
 
 const MAX_URL_LENGTH = 2_048;
 /** Below it live services that speak no HTTP; only the scheme's own port is let through. */
@@ -15,6 +16,10 @@ export interface UrlRules {
   allowLoopback: boolean;
   /** WEBHOOK_REFUSED_NETWORKS. */
   refusedNetworks: readonly string[];
+}
+
+export function urlRulesOf(config: WebhooksSettings): UrlRules {
+  return { allowLoopback: config.webhookAllowLoopback, refusedNetworks: config.webhookRefusedNetworks };
 }
 
 /**

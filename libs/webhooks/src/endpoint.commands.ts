@@ -1,5 +1,5 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { invalid, LedgerError, notFound } from '#kernel/problem.js';
+import { invalid, notFound, ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { MerchantLog } from '#outbox/log/append.js';
 import type { EventType } from '#outbox/log/catalogue.js';
@@ -7,7 +7,6 @@ import { type Answer, type Answering, IdempotentRequests } from '#platform/idemp
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { traceparentOf } from '#platform/tracing.js';
-import type { WebhookSettings } from '#platform/webhook-settings.js';
 import { endpointOfDelivery, findDelivery, makeDueAgain, type WebhookDelivery } from './deliveries.js';
 import { DueHints } from './due-hints.js';
 import {
@@ -21,7 +20,8 @@ import {
   signingSecrets,
   type WebhookEndpoint,
 } from './endpoint-store.js';
-import { endpointUrl, UrlRefused } from './endpoint-url.js';
+import { endpointUrl, UrlRefused, type UrlRules, urlRulesOf } from './endpoint-url.js';
+import type { WebhooksSettings } from './settings.js';
 import { newKey, secretOf } from './signature.js';
 
 /** An endpoint and a secret that signs for it, which is told once. */
@@ -41,7 +41,7 @@ export class CreateWebhookEndpointCommand extends Command<Answer> {
     readonly context: RequestContext,
     /** `eventTypes` null: all, also those that do not exist yet. */
     readonly endpoint: { url: string; eventTypes: readonly EventType[] | null; ordering: Ordering },
-    readonly settings: WebhookSettings,
+    readonly settings: WebhooksSettings,
     readonly answering: Answering<EndpointWithSecret>,
   ) {
     super();
@@ -57,9 +57,9 @@ export class CreateWebhookEndpointHandler implements ICommandHandler<CreateWebho
 
   async execute({ context, endpoint, settings, answering }: CreateWebhookEndpointCommand): Promise<Answer> {
     const { merchantId } = context;
-    const url = checked(endpoint.url, settings);
+    const url = checked(endpoint.url, urlRulesOf(settings));
     const [id, secretId, key] = [this.ids.next(), this.ids.next(), newKey()];
-    const limit = settings.endpointsPerMerchant;
+    const limit = settings.webhookEndpointsPerMerchant;
     return this.requests.answer(merchantId, context, answering, async (client) => {
       const log = await MerchantLog.lock(client, merchantId);
       if (!(await insertEndpoint(client, merchantId, { ...endpoint, id, url }, limit)))
@@ -81,7 +81,7 @@ export class CreateWebhookEndpointHandler implements ICommandHandler<CreateWebho
   }
 }
 
-function checked(url: string, rules: WebhookSettings): string {
+function checked(url: string, rules: UrlRules): string {
   try {
     return endpointUrl(url, rules).href;
   } catch (error) {
@@ -135,7 +135,7 @@ function refuseTooMany({ signing, firstEndMs }: { signing: number; firstEndMs: n
   if (signing < MAX_SIGNING_SECRETS) return;
   const end = firstEndMs === null ? 'its end' : new Date(firstEndMs).toISOString();
   const detail = `${signing} secrets of the endpoint sign at present: rotate again after ${end}, when the oldest stops.`;
-  throw new LedgerError('invalid_transition', detail);
+  throw new ProblemError('invalid_transition', detail);
 }
 
 /** Sends nothing more to an endpoint and forgets its secrets. Throws `not_found`. */
@@ -229,7 +229,7 @@ export class RedeliverHandler implements ICommandHandler<RedeliverCommand> {
       const endpoint = await endpointOfDelivery(client, merchantId, deliveryId);
       if (!endpoint) throw notFound('webhook delivery');
       if (endpoint.status === 'disabled')
-        throw new LedgerError('invalid_transition', 'The endpoint is disabled: enable it first.');
+        throw new ProblemError('invalid_transition', 'The endpoint is disabled: enable it first.');
       await makeDueAgain(client, merchantId, endpoint.id, deliveryId);
       return findDelivery(client, merchantId, endpoint.id, deliveryId);
     });

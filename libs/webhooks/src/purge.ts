@@ -1,5 +1,5 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { merchantPages } from '#ledger/merchant-pages.js';
+import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';

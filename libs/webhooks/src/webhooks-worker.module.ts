@@ -2,7 +2,6 @@ import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } fro
 import { systemClock } from '#kernel/clock.js';
 import type { HintReceiver } from '#outbox/log/hints.js';
 import type { HearsApplied } from '#outbox/room.js';
-import type { Config } from '#platform/config.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
@@ -14,12 +13,14 @@ import { WebhookFanOut } from './fan-out.js';
 import { openWebhookSender } from './open-sender.js';
 import { purgeWebhooks } from './purge.js';
 import type { WebhookSender } from './sender.js';
+import type { WebhooksSettings } from './settings.js';
 import { addWebhookMetrics, WebhookBacklog } from './webhook-metrics.js';
 import { WebhooksModule } from './webhooks.module.js';
 
 const BACKLOG_INTERVAL_MS = 10_000;
 /** Deliveries are kept for days: an hour later or earlier is all the same. */
 const PURGE_INTERVAL_MS = 3_600_000;
+const DAY_MS = 86_400_000;
 
 /** Sends what is due, and purges what was sent. */
 @Module({ imports: [WebhooksModule] })
@@ -31,23 +32,23 @@ export class WebhooksWorkerModule
   #dueHints: HintReceiver | undefined;
 
   constructor(
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) private readonly config: WebhooksSettings,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly database: Database,
     private readonly due: DueHints,
   ) {
-    this.#sender = openWebhookSender(database, config.webhooks, logger);
+    this.#sender = openWebhookSender(database, config, logger);
     this.#backlog = new WebhookBacklog(database);
   }
 
   duties(): readonly DutyPlan[] {
     const { config, database } = this;
     const duties = [
-      { name: 'send webhooks', intervalMs: config.webhooks.pollMs, round: () => this.#sender.round() },
+      { name: 'send webhooks', intervalMs: config.webhookPollMs, round: () => this.#sender.round() },
       {
         name: 'purge webhook deliveries',
         intervalMs: PURGE_INTERVAL_MS,
-        round: () => purgeWebhooks(database, config.webhooks.retentionMs, systemClock.now()),
+        round: () => purgeWebhooks(database, config.webhookRetentionDays * DAY_MS, systemClock.now()),
       },
     ];
     if (config.metricsPort === 0) return duties;

@@ -1,5 +1,4 @@
 import { Module } from '@nestjs/common';
-import type { Config } from '#platform/config.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { DueHints } from './due-hints.js';
 import {
@@ -14,11 +13,12 @@ import {
   ListWebhookDeliveriesHandler,
   ListWebhookEndpointsHandler,
 } from './endpoint.queries.js';
+import type { WebhooksSettings } from './settings.js';
 
 /** Endpoints and their deliveries. Needs PlatformModule. What sends is the worker's (`webhooks-worker.module.ts`). */
 @Module({
   providers: [
-    { provide: DueHints, useFactory: (config: Config) => new DueHints(config), inject: [CONFIG] },
+    { provide: DueHints, useFactory: (config: WebhooksSettings) => new DueHints(config), inject: [CONFIG] },
     CreateWebhookEndpointHandler,
     RotateWebhookSecretHandler,
     DeleteWebhookEndpointHandler,

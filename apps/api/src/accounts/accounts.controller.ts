@@ -3,10 +3,10 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { GetBalanceQuery } from '#balances/get-balance.query.js';
-import { GetAccountQuery, ListAccountsQuery, ListStatementQuery } from '#ledger/account.queries.js';
-import { ChangeAccountStatusCommand, type StatusReply } from '#ledger/account-status.command.js';
-import type { NewAccount } from '#ledger/account-store.js';
-import { CreateAccountCommand } from '#ledger/create-account.command.js';
+import { ChangeAccountStatusCommand, type StatusReply } from '#ledger/accounts/account-status.command.js';
+import type { NewAccount } from '#ledger/accounts/account-store.js';
+import { CreateAccountCommand } from '#ledger/accounts/create-account.command.js';
+import { GetAccountQuery, ListAccountsQuery, ListStatementQuery } from '#ledger/reading/account.queries.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { randomHex } from '#platform/telemetry.js';
@@ -28,7 +28,7 @@ import {
   statement,
   statementLineBody,
   statementQuery,
-} from './shapes.js';
+} from './schemas.js';
 
 @Controller('v1/accounts')
 export class AccountsController {

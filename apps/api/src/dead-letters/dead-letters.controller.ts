@@ -21,7 +21,7 @@ import {
   deadLetterWithEventBody,
   decision,
   listDeadLettersQuery,
-} from './shapes.js';
+} from './schemas.js';
 
 const DECISION = { by: 'ada', reason: 'the build that knows version 3 is out' };
 

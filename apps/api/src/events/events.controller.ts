@@ -1,24 +1,24 @@
 import { Controller, Get, Inject, Query, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { invalid, LedgerError } from '#kernel/problem.js';
+import { invalid, ProblemError } from '#kernel/problem.js';
 import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import { isForgotten, readLog } from '#outbox/log/event-log.js';
 import { LogWatch } from '#outbox/log/log-watch.js';
 import { BEGINNING, type Position, parsePosition, positionText } from '#outbox/log/position.js';
-import type { Config } from '#platform/config.js';
 import { CursorCodec, cursorScope } from '#platform/cursor.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Config } from '../../../config.js';
 import { Documented } from '../documented.js';
 import { readPage } from '../page-read.js';
 import { CurrentContext } from '../request.js';
 import { Shutdown } from '../shutdown.js';
 import { eventStream } from './event-stream.js';
-import { eventBody, eventList, listEventsQuery } from './shapes.js';
+import { eventBody, eventList, listEventsQuery } from './schemas.js';
 
 /** Of the deadline of a request that waits, kept for reading what it waited for. */
 const READ_RESERVE_MS = 1_000;
@@ -87,13 +87,13 @@ export class EventsController {
     const events = await read();
     if (events.rows.length > 0 || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
-    const boundMs = Math.min(waitMs, this.config.outbox.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
+    const boundMs = Math.min(waitMs, this.config.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
     const patience = Deadline.after(boundMs);
     const leave = this.watch.follow(context.merchantId);
     const signal = goneSignal(reply);
     try {
       while (await this.watch.wait(context.merchantId, after, { withinMs: patience.remainingMs, signal })) {
-        if (!(await isStillAdmitted(request))) throw new LedgerError('unauthorized', 'The API key has been revoked.');
+        if (!(await isStillAdmitted(request))) throw new ProblemError('unauthorized', 'The API key has been revoked.');
         const news = await read();
         if (news.rows.length > 0) return news;
       }
@@ -140,8 +140,8 @@ export class EventsController {
         },
         { after: page.after, first: first.rows },
         {
-          heartbeatMs: this.config.outbox.eventHeartbeatMs,
-          maxMs: this.config.outbox.eventStreamMaxMs,
+          heartbeatMs: this.config.eventHeartbeatMs,
+          maxMs: this.config.eventStreamMaxMs,
           gone: goneSignal(reply),
         },
       );

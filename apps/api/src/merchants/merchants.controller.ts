@@ -31,7 +31,7 @@ import {
   merchantList,
   pageQuery,
   updateMerchant,
-} from './shapes.js';
+} from './schemas.js';
 
 @Controller('v1/merchants')
 export class MerchantsController {

@@ -8,7 +8,7 @@ import type { Currentness, SummaryKey } from '#summaries/summary-store.js';
 import { Documented } from '../documented.js';
 import { Pages } from '../pages.js';
 import { CurrentContext } from '../request.js';
-import { currentnessBody, dailySummariesQuery, dailySummaryBody, dailySummaryList } from './shapes.js';
+import { currentnessBody, dailySummariesQuery, dailySummaryBody, dailySummaryList } from './schemas.js';
 
 @Controller('v1/daily_summaries')
 export class DailySummariesController {

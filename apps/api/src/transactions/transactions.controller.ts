@@ -4,11 +4,11 @@ import type { Span } from '@opentelemetry/api';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { notFound } from '#kernel/problem.js';
-import { MoveTransactionCommand } from '#ledger/move-transaction.command.js';
-import { PostBatchCommand } from '#ledger/post-batch.command.js';
-import { PostTransactionCommand } from '#ledger/post-transaction.command.js';
-import type { PostingReply, PostingResult } from '#ledger/posting.js';
-import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/transaction.queries.js';
+import { MoveTransactionCommand } from '#ledger/posting/move-transaction.command.js';
+import { PostBatchCommand } from '#ledger/posting/post-batch.command.js';
+import { PostTransactionCommand } from '#ledger/posting/post-transaction.command.js';
+import type { PostingReply, PostingResult } from '#ledger/posting/posting.js';
+import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/reading/transaction.queries.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { Documented } from '../documented.js';
@@ -34,7 +34,7 @@ import {
   transactionBody,
   transactionList,
   voidPending,
-} from './shapes.js';
+} from './schemas.js';
 
 const TRANSFER_EXAMPLE = {
   type: 'transfer',

@@ -2,7 +2,6 @@ import { Body, Controller, Delete, Get, Inject, Post, Query, Req, Res } from '@n
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import type { Config } from '#platform/config.js';
 import { cursorScope } from '#platform/cursor.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -21,9 +20,10 @@ import {
   ListWebhookEndpointsQuery,
 } from '#webhooks/endpoint.queries.js';
 import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
+import type { Config } from '../../../config.js';
 import { Documented } from '../documented.js';
 import { answering, send } from '../idempotency.js';
-import { pageQuery } from '../merchants/shapes.js';
+import { pageQuery } from '../merchants/schemas.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
 import { noFields } from '../schemas.js';
@@ -36,7 +36,9 @@ import {
   webhookEndpoint,
   webhookEndpointBody,
   webhookEndpointList,
-} from './shapes.js';
+} from './schemas.js';
+
+const HOUR_MS = 3_600_000;
 
 @Controller('v1/webhook_endpoints')
 export class WebhookEndpointsController {
@@ -64,7 +66,7 @@ export class WebhookEndpointsController {
   ) {
     const endpoint = { url: body.url, eventTypes: body.event_types ?? null, ordering: body.ordering };
     const created = answering(request, 201, withSecret(context));
-    const command = new CreateWebhookEndpointCommand(context, endpoint, this.config.webhooks, created);
+    const command = new CreateWebhookEndpointCommand(context, endpoint, this.config, created);
     return send(reply, await this.commands.execute(command));
   }
 
@@ -116,9 +118,9 @@ export class WebhookEndpointsController {
     @PathId('webhook endpoint') id: bigint,
     @Body({ schema: noFields }) _body: z.output<typeof noFields>,
   ) {
-    const { secretOverlapMs } = this.config.webhooks;
+    const overlapMs = this.config.webhookSecretOverlapHours * HOUR_MS;
     const rotated = answering(request, 200, withSecret(context));
-    const command = new RotateWebhookSecretCommand(context, id, secretOverlapMs, rotated);
+    const command = new RotateWebhookSecretCommand(context, id, overlapMs, rotated);
     return send(reply, await this.commands.execute(command));
   }
 

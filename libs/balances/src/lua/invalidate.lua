@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Tell before telling: whoever learnt a version from PostgreSQL runs this before anybody else hears of it.
+-- Invalidate before answering: whoever learnt a version from PostgreSQL runs this before anybody else hears of it.
 -- KEYS[1]  the account
 -- ARGV     version, TTL in ms
 -- Returns  1

@@ -1,4 +1,4 @@
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { isConnectionLoss, isRetriable, type TransactionClient } from '#platform/postgres.js';
 import type { Consumer, LoggedEvent } from './consumer.js';
 
@@ -31,7 +31,7 @@ export class HandlerCall {
   /** Whether the same events may well be applied another time: the database was away or slow, or somebody else was faster. */
   isPassing(error: unknown): boolean {
     if (isConnectionLoss(error) || isRetriable(error)) return true;
-    if (!(error instanceof LedgerError)) return false;
+    if (!(error instanceof ProblemError)) return false;
     if (error.code === 'deadline_exceeded') return !this.#isRunning || this.#waits > 0;
     return PASSING.has(error.code);
   }

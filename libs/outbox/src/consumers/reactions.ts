@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { CommandBus } from '@nestjs/cqrs';
-import { LedgerError, type ProblemCode } from '#kernel/problem.js';
+import { type ProblemCode, ProblemError } from '#kernel/problem.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
@@ -119,7 +119,7 @@ class KeyedReaction implements Reaction {
 function notRefused<R extends Reply>(reply: R): R {
   if ('result' in reply && 'refusal' in reply.result) {
     const { code, detail } = reply.result.refusal as { code: ProblemCode; detail: string };
-    throw new LedgerError(code, detail);
+    throw new ProblemError(code, detail);
   }
   return reply;
 }

@@ -28,7 +28,7 @@ export type Reply = { result: object } | Answer;
 export interface Reaction {
   /**
    * Executes a command of the event's merchant, once for all times. `effect` tells the effects of one reaction apart: small letters,
-   * digits and `_`. A refusal is thrown, as LedgerError; it burns no key, so that a redrive decides anew.
+   * digits and `_`. A refusal is thrown, as ProblemError; it burns no key, so that a redrive decides anew.
    */
   execute<R extends Reply>(
     effect: string,

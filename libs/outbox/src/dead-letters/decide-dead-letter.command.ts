@@ -1,5 +1,5 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
@@ -43,7 +43,7 @@ export class DecideDeadLetterHandler implements ICommandHandler<DecideDeadLetter
       await decideDeadLetter(client, { merchantId, id }, { status: ongoing, by, reason });
       const letter = await letterWithEvent(client, merchantId, id);
       if (letter.status === ongoing || letter.status === done) return letter;
-      throw new LedgerError('invalid_transition', `The dead letter is ${letter.status}: it can no longer be ${done}.`);
+      throw new ProblemError('invalid_transition', `The dead letter is ${letter.status}: it can no longer be ${done}.`);
     });
   }
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '#kernel/clock.js';
-import { LedgerError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
@@ -76,7 +76,7 @@ export class LogWatch {
   follow(merchantId: bigint): () => void {
     const own = this.#followers.get(merchantId) ?? 0;
     if (own >= this.#options.followersPerMerchant || this.#followerCount >= this.#options.followers) {
-      throw new LedgerError('overloaded', 'Too many requests wait for events.', { retryAfterS: 1 });
+      throw new ProblemError('overloaded', 'Too many requests wait for events.', { retryAfterS: 1 });
     }
     this.#followerCount += 1;
     this.#followers.set(merchantId, own + 1);

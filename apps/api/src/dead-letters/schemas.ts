@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import type { DeadLetterWithEvent } from '#outbox/dead-letters/dead-letter.queries.js';
+import type { DeadLetter } from '#outbox/dead-letters/dead-letter-store.js';
+import { time } from '../accounts/schemas.js';
+import { idIn, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
+
+const statusSchema = z.enum(['parked', 'redriving', 'redriven', 'discarding', 'discarded']);
+
+const event = z.looseObject({
+  type: z.string(),
+  version: z.int().meta({ description: 'In which it was written; from a newer build, perhaps.' }),
+  position: z
+    .string()
+    .regex(/^[0-9]+-[0-9]+$/)
+    .meta({ description: 'Its place in the log, `<xid>-<seq>`.' }),
+});
+
+export const deadLetter = z
+  .looseObject({
+    id: idOut,
+    merchant_id: idOut,
+    consumer: z.string(),
+    status: statusSchema.meta({
+      description: '`redriving` and `discarding`: decided, and a worker is about to carry it out.',
+    }),
+    parks: z.enum(['event', 'stream']).meta({
+      description: 'What waits: the event alone, or all later events of its merchant for this consumer.',
+    }),
+    tries: z.int(),
+    error: z.string().meta({ description: 'What the last try came to.' }),
+    event,
+    trace_id: z
+      .string()
+      .regex(/^[0-9a-f]{32}$/)
+      .nullable()
+      .meta({ description: 'Trace of the request that caused the event.' }),
+    decided_by: z.string().nullable(),
+    decided_at: timestampOut.nullable(),
+    reason: z.string().nullable(),
+    created_at: timestampOut,
+  })
+  .meta({ id: 'DeadLetter' });
+
+export const deadLetterList = listOf(deadLetter, 'DeadLetterList');
+
+export const deadLetterWithEvent = deadLetter
+  .extend({
+    event: event.extend({
+      occurred_at: timestampOut.nullable(),
+      data: z.record(z.string(), z.unknown()).nullable().meta({
+        description: 'As it was written; null, with `occurred_at`, once the log has been purged of it.',
+      }),
+    }),
+  })
+  .meta({ id: 'DeadLetterWithEvent' });
+
+export const listDeadLettersQuery = z.strictObject({
+  ...listQuery,
+  status: statusSchema.optional(),
+  consumer: z.string().min(1).max(64).optional(),
+  merchant_id: idIn.optional(),
+});
+
+export const decision = z
+  .strictObject({
+    by: textIn(255).meta({ description: 'Who decides it.' }),
+    reason: textIn(1_000).meta({ description: 'Why.' }),
+  })
+  .meta({ id: 'DeadLetterDecision' });
+
+export function deadLetterBody(letter: DeadLetter) {
+  const { decided, traceContext } = letter;
+  return {
+    id: String(letter.id),
+    merchant_id: String(letter.merchantId),
+    consumer: letter.consumer,
+    status: letter.status,
+    parks: letter.parks,
+    tries: letter.tries,
+    error: letter.error,
+    event: {
+      type: letter.eventType,
+      version: letter.eventVersion,
+      position: `${letter.at.xid}-${letter.at.seq}`,
+    },
+    trace_id: traceContext?.split('-')[1] ?? null,
+    decided_by: decided?.by ?? null,
+    decided_at: decided ? time(decided.atMs) : null,
+    reason: decided?.reason ?? null,
+    created_at: time(letter.createdAtMs),
+  };
+}
+
+export function deadLetterWithEventBody(letter: DeadLetterWithEvent) {
+  const { event: logged } = letter;
+  const body = deadLetterBody(letter);
+  return {
+    ...body,
+    event: {
+      ...body.event,
+      occurred_at: logged ? time(logged.occurredAtMs) : null,
+      data: logged ? JSON.parse(logged.data) : null,
+    },
+  };
+}

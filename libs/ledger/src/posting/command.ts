@@ -1,0 +1,115 @@
+import type { FieldError, ProblemCode } from '#kernel/problem.js';
+import type { Account, AccountRef, Balance, Side } from '../accounts/account.js';
+import type { Transaction, TransactionState } from './transaction.js';
+
+/** What `decide` is asked and what it answers. */
+
+export interface EntryRequest {
+  accountId: bigint;
+  direction: Side;
+  /** Minor units, > 0. */
+  amount: bigint;
+  currency: string;
+  conditions?: { minAvailable?: bigint; version?: bigint };
+}
+
+/** What a client may say about a transaction beside its money. */
+export interface Facts {
+  description?: string;
+  externalRef?: string;
+  /** Milliseconds since 1970; absent: when it is recorded, but never before the parent. */
+  effectiveAtMs?: number;
+  /** JSON text. */
+  metadata?: string;
+}
+
+export interface Post extends Facts {
+  kind: 'post';
+  pending: boolean;
+  type: string;
+  /** Pending ones only. */
+  expiresAtMs?: number;
+  /** Post it although an account falls below its floor. */
+  ignoreFloor?: boolean;
+  entries: EntryRequest[];
+}
+
+/** A posting as a client asks for it: accounts by id or by code. */
+export interface PostRequest extends Omit<Post, 'kind' | 'entries'> {
+  entries: {
+    account: AccountRef;
+    direction: Side;
+    amount: bigint;
+    currency: string;
+    conditions?: EntryRequest['conditions'];
+  }[];
+}
+
+/** Minor units, > 0, of what the parent has on an account. */
+export interface Part {
+  accountId: bigint;
+  amount: bigint;
+}
+
+/** Posts what is held: whole, `amount` of a single-amount hold, or parts that balance; `final` releases the rest. */
+export interface Capture extends Facts {
+  kind: 'capture';
+  parentId: bigint;
+  amount?: bigint;
+  entries?: readonly Part[];
+  final: boolean;
+}
+
+/** Releases what is still held. `expire` is the worker's form: it does so only once `expiresAtMs` has passed. */
+export interface Release extends Facts {
+  kind: 'void' | 'expire';
+  parentId: bigint;
+}
+
+/** Takes a posted transaction back, whole or in part, never more than once in total. Of a reversal: gives that back. */
+export interface Reverse extends Facts {
+  kind: 'reverse';
+  parentId: bigint;
+  amount?: bigint;
+  entries?: readonly Part[];
+  ignoreFloor?: boolean;
+}
+
+export type Command = Post | Capture | Release | Reverse;
+
+/** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
+export interface Parent {
+  transaction: Transaction;
+  state: TransactionState | undefined;
+}
+
+/** What `decide` may read: one merchant's accounts, balances and referred transactions. */
+export interface Book {
+  account(id: bigint): Account | undefined;
+  balance(id: bigint): Balance | undefined;
+  parent(id: bigint): Parent | undefined;
+}
+
+export interface Accepted {
+  accepted: true;
+  transaction: Transaction;
+  /** The new balance of each account touched. */
+  balances: ReadonlyMap<bigint, Balance>;
+  /** Where transactions now stand: the parent, or the new pending one itself; then those whose reversal was reversed. */
+  states: readonly StateChange[];
+}
+
+export interface StateChange {
+  transactionId: bigint;
+  expiresAtMs: number | undefined;
+  value: TransactionState;
+}
+
+export interface Refused {
+  accepted: false;
+  code: ProblemCode;
+  detail: string;
+  errors: FieldError[] | undefined;
+}
+
+export type Decision = Accepted | Refused;

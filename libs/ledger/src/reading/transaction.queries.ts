@@ -1,0 +1,69 @@
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { notFound } from '#kernel/problem.js';
+import { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import { AccountDirectory } from '../accounts/account-directory.js';
+import type { Posting } from '../posting/posting.js';
+import {
+  listTransactions,
+  loadTransactions,
+  type TransactionFilter,
+  type TransactionSummary,
+} from './transaction-store.js';
+
+/** Whole transactions in the order of their ids; ids that the merchant does not have are left out. */
+export class GetTransactionsQuery extends Query<Posting[]> {
+  constructor(
+    readonly context: RequestContext,
+    readonly ids: readonly bigint[],
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(GetTransactionsQuery)
+export class GetTransactionsHandler implements IQueryHandler<GetTransactionsQuery> {
+  constructor(
+    private readonly database: Database,
+    private readonly directory: AccountDirectory,
+  ) {}
+
+  async execute({ context, ids }: GetTransactionsQuery): Promise<Posting[]> {
+    const stored = await loadTransactions(this.database, context.merchantId, ids, context.deadline);
+    const accounts = await this.directory.ofTransactions(
+      context,
+      stored.map(({ transaction }) => transaction),
+    );
+    return stored.map(({ transaction, state }) => ({ transaction, state, accounts }));
+  }
+}
+
+export class ListTransactionsQuery extends Query<TransactionSummary[]> {
+  constructor(
+    readonly context: RequestContext,
+    readonly page: { filter: TransactionFilter; beforeId: bigint | undefined; limit: number },
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(ListTransactionsQuery)
+export class ListTransactionsHandler implements IQueryHandler<ListTransactionsQuery> {
+  constructor(
+    private readonly database: Database,
+    private readonly directory: AccountDirectory,
+  ) {}
+
+  async execute({ context, page }: ListTransactionsQuery): Promise<TransactionSummary[]> {
+    const { accountId, parentId } = page.filter;
+    if (accountId !== undefined) {
+      const [account] = await this.directory.find(context.merchantId, [{ id: accountId }], context.deadline);
+      if (!account) throw notFound('account');
+    }
+    if (parentId !== undefined) {
+      const [parent] = await loadTransactions(this.database, context.merchantId, [parentId], context.deadline);
+      if (!parent) throw notFound('transaction');
+    }
+    return listTransactions(this.database, context.merchantId, page, context.deadline);
+  }
+}

@@ -1,0 +1,143 @@
+import { type EventRow, eventColumns } from '#outbox/log/append.js';
+import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
+import type { Balance } from '../accounts/account.js';
+import type { LateSum } from '../accounts/late-sums.js';
+import type { Transaction, TransactionState } from '../posting/transaction.js';
+import type { SqlValue } from './group-extension.js';
+import { ENTRIES_PER_TURN, type Pieces } from './turns.js';
+
+/** What a commit group writes, as the parameters of its statements: an array a column. */
+
+export interface StoredKey {
+  merchantId: bigint;
+  key: string;
+  requestSha256: Buffer;
+  status: number;
+  transactionId: bigint | null;
+  response: string | null;
+}
+
+export interface StateRow {
+  merchantId: bigint;
+  transactionId: bigint;
+  expiresAtMs: number | undefined;
+  value: TransactionState;
+}
+
+export type LateRow = LateSum & { merchantId: bigint };
+
+export interface GroupWrites {
+  /** Snowflake, unique per attempt: decides an ambiguous COMMIT. */
+  token: bigint;
+  transactions: { merchantId: bigint; transaction: Transaction }[];
+  balances: { merchantId: bigint; accountId: bigint; balance: Balance }[];
+  states: StateRow[];
+  keys: StoredKey[];
+  events: EventRow[];
+  /** Of the extensions that have rows to write. */
+  statements: { text: string; values: SqlValue[] }[];
+}
+
+/** One row per transaction: a later command of the same group overrides an earlier one. */
+export function newestStates(rows: readonly StateRow[]): StateRow[] {
+  return [...new Map(rows.map((row) => [`${row.merchantId}:${row.transactionId}`, row])).values()];
+}
+
+export function stateParameters(newest: readonly StateRow[]): Buffer[] {
+  return [
+    int8Array(newest.map((row) => row.merchantId)),
+    int8Array(newest.map((row) => row.transactionId)),
+    textArray(newest.map((row) => row.value.status)),
+    int8Array(newest.map((row) => row.value.remaining)),
+    int8Array(newest.map((row) => row.value.reversed)),
+    textArray(newest.map((row) => `{${row.value.left.join(',')}}`)),
+  ];
+}
+
+/** Of long columns others have their turn after each: a batch of 100,000 entries would keep the process for half a second. */
+function* collected<T>(columns: Iterable<T>, length: number): Pieces<T[]> {
+  const parameters: T[] = [];
+  for (const column of columns) {
+    parameters.push(column);
+    if (length >= ENTRIES_PER_TURN) yield;
+  }
+  return parameters;
+}
+
+export function lateParameters(rows: LateRow[]): Pieces<Buffer[]> {
+  return collected(lateColumns(rows), rows.length);
+}
+
+function* lateColumns(rows: LateRow[]): Generator<Buffer> {
+  yield int8Array(rows.map((row) => row.merchantId));
+  yield int8Array(rows.map((row) => row.accountId));
+  yield int2Array(rows.map((row) => row.level));
+  yield int8Array(rows.map((row) => row.bucket));
+  yield int8Array(rows.map((row) => row.postedDebits));
+  yield int8Array(rows.map((row) => row.postedCredits));
+  yield int8Array(rows.map((row) => row.pendingDebits));
+  yield int8Array(rows.map((row) => row.pendingCredits));
+  yield int8Array(rows.map((row) => row.newestVersion));
+}
+
+/** What WRITE_GROUP takes, column by column. */
+export function groupParameters(writes: GroupWrites): Pieces<(Buffer | bigint)[]> {
+  const entries = writes.transactions.reduce((sum, { transaction }) => sum + transaction.entries.length, 0);
+  return collected(groupColumns(writes), entries);
+}
+
+function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {
+  const { transactions, balances, keys, events } = writes;
+  const lines = transactions.flatMap(({ merchantId, transaction }) =>
+    transaction.entries.map((entry) => ({ merchantId, transaction, entry })),
+  );
+  yield int8Array(transactions.map((t) => t.merchantId));
+  yield int8Array(transactions.map((t) => t.transaction.id));
+  yield textArray(transactions.map((t) => t.transaction.kind));
+  yield textArray(transactions.map((t) => t.transaction.type));
+  yield int8Array(transactions.map((t) => t.transaction.amount));
+  yield textArray(transactions.map((t) => t.transaction.currency));
+  yield textArray(transactions.map((t) => t.transaction.externalRef));
+  yield timestamptzArray(transactions.map((t) => t.transaction.effectiveAtMs));
+  yield int8Array(transactions.map((t) => t.transaction.parentId));
+  yield timestamptzArray(transactions.map((t) => t.transaction.expiresAtMs));
+  yield textArray(transactions.map((t) => t.transaction.description));
+  yield textArray(transactions.map((t) => t.transaction.metadata));
+  yield textArray(transactions.map((t) => legsOf(t.transaction)));
+  yield boolArray(transactions.map((t) => t.transaction.ignoredFloor));
+  yield int8Array(lines.map((l) => l.merchantId));
+  yield int8Array(lines.map((l) => l.entry.accountId));
+  yield int8Array(lines.map((l) => l.entry.accountVersion));
+  yield int8Array(lines.map((l) => l.transaction.id));
+  yield int2Array(lines.map((l) => (l.entry.direction === 'debit' ? 1 : -1)));
+  yield textArray(lines.map((l) => l.entry.currency));
+  yield int8Array(lines.map((l) => l.entry.posted));
+  yield int8Array(lines.map((l) => l.entry.pending));
+  yield int8Array(lines.map((l) => l.entry.postedDebits));
+  yield int8Array(lines.map((l) => l.entry.postedCredits));
+  yield int8Array(lines.map((l) => l.entry.pendingDebits));
+  yield int8Array(lines.map((l) => l.entry.pendingCredits));
+  yield timestamptzArray(lines.map((l) => l.transaction.effectiveAtMs));
+  yield textArray(lines.map((l) => l.transaction.type));
+  yield* eventColumns(events);
+  yield int8Array(keys.map((k) => k.merchantId));
+  yield textArray(keys.map((k) => k.key));
+  yield byteaArray(keys.map((k) => k.requestSha256));
+  yield int2Array(keys.map((k) => k.status));
+  yield int8Array(keys.map((k) => k.transactionId));
+  yield textArray(keys.map((k) => k.response));
+  yield writes.token;
+  yield int8Array(balances.map((b) => b.merchantId));
+  yield int8Array(balances.map((b) => b.accountId));
+  yield int8Array(balances.map((b) => b.balance.postedDebits));
+  yield int8Array(balances.map((b) => b.balance.postedCredits));
+  yield int8Array(balances.map((b) => b.balance.pendingDebits));
+  yield int8Array(balances.map((b) => b.balance.pendingCredits));
+  yield int8Array(balances.map((b) => b.balance.version));
+  yield int8Array(balances.map((b) => b.balance.lastTransactionId));
+  yield boolArray(balances.map((b) => b.balance.closed));
+}
+
+function legsOf(transaction: Transaction): string {
+  return `{${transaction.entries.map((entry) => `${entry.accountId},${entry.accountVersion}`).join(',')}}`;
+}
