@@ -5,6 +5,90 @@ import { readConfig, SETTINGS } from './config.js';
 
 const DATABASE_URL = 'postgresql://owner:secret@127.0.0.1:5432/counterfoil';
 
+/** Each check of the rooms: what fails it, and what must be said otherwise. */
+const CONTRADICTIONS: { given: NodeJS.ProcessEnv; right: NodeJS.ProcessEnv; said: string }[] = [
+  {
+    given: { BALANCE_SWEEP_AFTER_MS: '6000', WRITER_GROUP_TIMEOUT_MS: '6000' },
+    right: { BALANCE_SWEEP_AFTER_MS: '6001' },
+    said: 'BALANCE_SWEEP_AFTER_MS must be more than WRITER_GROUP_TIMEOUT_MS',
+  },
+  {
+    given: { BODY_TIMEOUT_MS: '9999' },
+    right: { BODY_TIMEOUT_MS: '10000' },
+    said: 'HEADERS_TIMEOUT_MS must not be more than BODY_TIMEOUT_MS',
+  },
+  {
+    given: { SHUTDOWN_DELAY_MS: '201', SHUTDOWN_GRACE_MS: '200' },
+    right: { SHUTDOWN_DELAY_MS: '200' },
+    said: 'SHUTDOWN_DELAY_MS must not be more than SHUTDOWN_GRACE_MS',
+  },
+  {
+    given: { BALANCE_REDIS_TIMEOUT_MS: '500', REQUEST_DEADLINE_MS: '500' },
+    right: { REQUEST_DEADLINE_MS: '501' },
+    said: 'REQUEST_DEADLINE_MS must be more than BALANCE_REDIS_TIMEOUT_MS',
+  },
+  {
+    given: { CACHE_WRITE_POLICY: 'strict', REQUEST_DEADLINE_MS: '5000' },
+    right: { REQUEST_DEADLINE_MS: '5001' },
+    said: 'REQUEST_DEADLINE_MS must be more than BALANCE_TTL_MS while CACHE_WRITE_POLICY is strict',
+  },
+  {
+    given: { CACHE_WRITE_POLICY: 'strict', BALANCE_TTL_MS: '10000' },
+    right: { CACHE_WRITE_POLICY: 'available' },
+    said: 'REQUEST_DEADLINE_MS must be more than BALANCE_TTL_MS while CACHE_WRITE_POLICY is strict',
+  },
+  {
+    given: { BODY_LIMIT_BYTES: '67108864', BODIES_MERCHANT_LIMIT_BYTES: '67108863' },
+    right: { BODIES_MERCHANT_LIMIT_BYTES: '67108864' },
+    said: 'BODY_LIMIT_BYTES must not be more than BODIES_MERCHANT_LIMIT_BYTES',
+  },
+  {
+    given: { BATCH_BODY_LIMIT_BYTES: '67108865' },
+    right: { BATCH_BODY_LIMIT_BYTES: '67108864' },
+    said: 'BATCH_BODY_LIMIT_BYTES must not be more than BODIES_MERCHANT_LIMIT_BYTES',
+  },
+  {
+    given: { BODIES_LIMIT_BYTES: '67108863' },
+    right: { BODIES_LIMIT_BYTES: '67108864' },
+    said: 'BODIES_MERCHANT_LIMIT_BYTES must not be more than BODIES_LIMIT_BYTES',
+  },
+  {
+    given: { UNSENT_LIMIT_BYTES: '33554431' },
+    right: { UNSENT_LIMIT_BYTES: '33554432' },
+    said: 'UNSENT_MERCHANT_LIMIT_BYTES must not be more than UNSENT_LIMIT_BYTES',
+  },
+  {
+    given: { RELAY_BUSY_MS: '251' },
+    right: { RELAY_BUSY_MS: '250' },
+    said: 'RELAY_BUSY_MS must not be more than RELAY_IDLE_MS',
+  },
+  {
+    given: { RELAY_MAX_HOLD_MS: '9999' },
+    right: { RELAY_MAX_HOLD_MS: '10000' },
+    said: 'RELAY_MAX_HOLD_MS must be 0, or at least CONSUMER_TIMEOUT_MS',
+  },
+  {
+    given: { RELAY_MAX_HOLD_MS: '5999', CONSUMER_TIMEOUT_MS: '100' },
+    right: { RELAY_MAX_HOLD_MS: '0' },
+    said: 'RELAY_MAX_HOLD_MS must be 0, or at least WRITER_GROUP_TIMEOUT_MS',
+  },
+  {
+    given: { EVENT_FOLLOWERS: '99' },
+    right: { EVENT_FOLLOWERS_PER_MERCHANT: '99' },
+    said: 'EVENT_FOLLOWERS_PER_MERCHANT must not be more than EVENT_FOLLOWERS',
+  },
+  {
+    given: { WEBHOOK_TIMEOUT_MS: '9999' },
+    right: { WEBHOOK_TIMEOUT_MS: '10000' },
+    said: 'WEBHOOK_HEADERS_TIMEOUT_MS must not be more than WEBHOOK_TIMEOUT_MS',
+  },
+  {
+    given: { WEBHOOK_CONNECT_TIMEOUT_MS: '15001' },
+    right: { WEBHOOK_CONNECT_TIMEOUT_MS: '15000' },
+    said: 'WEBHOOK_CONNECT_TIMEOUT_MS must not be more than WEBHOOK_TIMEOUT_MS',
+  },
+];
+
 describe('readConfig', () => {
   it('names every wrong value at once, and repeats none of them', () => {
     const read = () =>
@@ -56,25 +140,16 @@ describe('readConfig', () => {
     expect(readConfig({ DATABASE_URL, WEBHOOK_REFUSED_NETWORKS: given }).webhookRefusedNetworks).toEqual(read);
   });
 
-  it.each([
-    {
-      given: { BALANCE_SWEEP_AFTER_MS: '6000', WRITER_GROUP_TIMEOUT_MS: '6000' },
-      right: { BALANCE_SWEEP_AFTER_MS: '6001' },
-      said: 'BALANCE_SWEEP_AFTER_MS must be more than WRITER_GROUP_TIMEOUT_MS',
-    },
-    {
-      given: { BODY_TIMEOUT_MS: '9999' },
-      right: { BODY_TIMEOUT_MS: '10000' },
-      said: 'HEADERS_TIMEOUT_MS must not be more than BODY_TIMEOUT_MS',
-    },
-    {
-      given: { SHUTDOWN_DELAY_MS: '201', SHUTDOWN_GRACE_MS: '200' },
-      right: { SHUTDOWN_DELAY_MS: '200' },
-      said: 'SHUTDOWN_DELAY_MS must not be more than SHUTDOWN_GRACE_MS',
-    },
-  ])('holds settings against each other: $said', ({ given, right, said }) => {
+  it.each(CONTRADICTIONS)('holds settings against each other: $said', ({ given, right, said }) => {
     expect(() => readConfig({ DATABASE_URL, ...given })).toThrow(new RegExp(`\n  ${said}$`));
     expect(() => readConfig({ DATABASE_URL, ...given, ...right })).not.toThrow();
+  });
+
+  it('tries each check that a room declares', () => {
+    const declared = SETTINGS.flatMap(({ checks = [] }) => checks).map(
+      ({ of: [name], message }) => `${name} ${message}`,
+    );
+    expect(new Set(CONTRADICTIONS.map(({ said }) => said))).toEqual(new Set(declared));
   });
 
   it('holds nothing against a setting that is wrong by itself, and names the other wrong ones', () => {

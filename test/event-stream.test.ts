@@ -107,7 +107,10 @@ test('streams end when the process goes down, before its grace is over', async (
 });
 
 test('beyond the places a stream is refused with a problem', async () => {
-  const small = await TestApi.start({ on: api.on, environment: { EVENT_FOLLOWERS: '1' } });
+  const small = await TestApi.start({
+    on: api.on,
+    environment: { EVENT_FOLLOWERS: '1', EVENT_FOLLOWERS_PER_MERCHANT: '1' },
+  });
   const seller = (await api.merchant()).via(small);
   const stream = await EventSource.open(small, seller);
   const refused = await seller.client.get('/v1/events', { headers: { accept: 'text/event-stream' } });

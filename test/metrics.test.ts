@@ -21,7 +21,12 @@ beforeAll(async () => {
   port = await freePort();
   api = await TestApi.start({
     // Nothing expires or times out between the readings.
-    environment: { METRICS_PORT: String(port), BALANCE_TTL_MS: '600000', BALANCE_REDIS_TIMEOUT_MS: '10000' },
+    environment: {
+      METRICS_PORT: String(port),
+      BALANCE_TTL_MS: '600000',
+      BALANCE_REDIS_TIMEOUT_MS: '10000',
+      REQUEST_DEADLINE_MS: '20000',
+    },
   });
   url = `http://127.0.0.1:${port}`;
 });

@@ -1,12 +1,13 @@
+import { BALANCES_SETTINGS } from '#balances/settings.js';
 import { integer, oneOf } from '#platform/config-fields.js';
-import { atMost, roomSettings } from '#platform/room-settings.js';
+import { atMost, greater, roomSettings } from '#platform/room-settings.js';
 import { PLATFORM_SETTINGS } from '#platform/settings.js';
 
 const MIB = 1_048_576;
 
 export const API_SETTINGS = roomSettings({
   room: 'apps/api',
-  reads: [PLATFORM_SETTINGS],
+  reads: [PLATFORM_SETTINGS, BALANCES_SETTINGS],
   fields: {
     PORT: integer({ default: 3_000, min: 0, max: 65_535 }).describe(
       'Port of the API; 0 lets the system choose. When it is not set and 3000 is taken, `npm start` takes the next free one.',
@@ -69,5 +70,20 @@ export const API_SETTINGS = roomSettings({
       'How often a stream of events says that it is alive while there are none. Less than a proxy’s idle timeout.',
     ),
   },
-  checks: [atMost('HEADERS_TIMEOUT_MS', 'BODY_TIMEOUT_MS'), atMost('SHUTDOWN_DELAY_MS', 'SHUTDOWN_GRACE_MS')],
+  checks: [
+    atMost('HEADERS_TIMEOUT_MS', 'BODY_TIMEOUT_MS'),
+    atMost('SHUTDOWN_DELAY_MS', 'SHUTDOWN_GRACE_MS'),
+    greater('REQUEST_DEADLINE_MS', 'BALANCE_REDIS_TIMEOUT_MS'),
+    {
+      // What waits for a balance to end with its time to live would be ended by its deadline first, each time.
+      of: ['REQUEST_DEADLINE_MS', 'BALANCE_TTL_MS', 'CACHE_WRITE_POLICY'],
+      message: 'must be more than BALANCE_TTL_MS while CACHE_WRITE_POLICY is strict',
+      holds: (values) => values.CACHE_WRITE_POLICY !== 'strict' || values.REQUEST_DEADLINE_MS > values.BALANCE_TTL_MS,
+    },
+    // What one caller cannot have at all would be told to come again for ever.
+    atMost('BODY_LIMIT_BYTES', 'BODIES_MERCHANT_LIMIT_BYTES'),
+    atMost('BATCH_BODY_LIMIT_BYTES', 'BODIES_MERCHANT_LIMIT_BYTES'),
+    atMost('BODIES_MERCHANT_LIMIT_BYTES', 'BODIES_LIMIT_BYTES'),
+    atMost('UNSENT_MERCHANT_LIMIT_BYTES', 'UNSENT_LIMIT_BYTES'),
+  ],
 });

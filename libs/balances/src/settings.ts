@@ -9,7 +9,7 @@ export const BALANCES_SETTINGS = roomSettings({
     CACHE_WRITE_POLICY: oneOf(['available', 'strict'])
       .default('available')
       .describe(
-        'What happens to an answer whose balances cannot be told to Redis. `available`: it is given, and a reader who still reaches Redis may see the old balance for less than BALANCE_TTL_MS. `strict`: acknowledgements, and reads from the database, wait until no older balance can be served any more, at most BALANCE_TTL_MS; REQUEST_DEADLINE_MS should be longer.',
+        'What happens to an answer whose balances cannot be told to Redis. `available`: it is given, and a reader who still reaches Redis may see the old balance for less than BALANCE_TTL_MS. `strict`: acknowledgements, and reads from the database, wait until no older balance can be served any more, at most BALANCE_TTL_MS; REQUEST_DEADLINE_MS must be longer.',
       ),
     BALANCE_TTL_MS: integer({ default: 5_000, min: 100, max: 600_000 }).describe(
       'How long a cached balance may live, counted from the lease or fence that it rests on.',

@@ -1,9 +1,10 @@
-import type { OutboxSettings } from '#outbox/settings.js';
+import { OUTBOX_SETTINGS, type OutboxSettings } from '#outbox/settings.js';
 import { integer } from '#platform/config-fields.js';
-import { roomSettings, type SettingsOf } from '#platform/room-settings.js';
+import { roomSettings, type SettingsOf, zeroOrAtLeast } from '#platform/room-settings.js';
 
 export const LEDGER_SETTINGS = roomSettings({
   room: 'libs/ledger',
+  reads: [OUTBOX_SETTINGS],
   fields: {
     WRITER_LANES: integer({ default: 2, min: 1, max: 16 }).describe(
       'Lanes of the group-commit writer; a merchant stays in one.',
@@ -27,6 +28,7 @@ export const LEDGER_SETTINGS = roomSettings({
       'How long the worker waits at most before it asks which pending transactions have expired. It asks sooner where it knows of one.',
     ),
   },
+  checks: [zeroOrAtLeast('RELAY_MAX_HOLD_MS', 'WRITER_GROUP_TIMEOUT_MS')],
 });
 
 /** What the room reads. */

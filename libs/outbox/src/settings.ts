@@ -1,5 +1,5 @@
 import { integer } from '#platform/config-fields.js';
-import { roomSettings, type SettingsOf } from '#platform/room-settings.js';
+import { atMost, roomSettings, type SettingsOf, zeroOrAtLeast } from '#platform/room-settings.js';
 import type { PlatformSettings } from '#platform/settings.js';
 
 export const OUTBOX_SETTINGS = roomSettings({
@@ -54,6 +54,11 @@ export const OUTBOX_SETTINGS = roomSettings({
       'The same for each merchant, so that one cannot take all the places.',
     ),
   },
+  checks: [
+    atMost('RELAY_BUSY_MS', 'RELAY_IDLE_MS'),
+    zeroOrAtLeast('RELAY_MAX_HOLD_MS', 'CONSUMER_TIMEOUT_MS'),
+    atMost('EVENT_FOLLOWERS_PER_MERCHANT', 'EVENT_FOLLOWERS'),
+  ],
 });
 
 /** What the room reads. */

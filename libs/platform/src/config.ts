@@ -54,14 +54,24 @@ export function configurationTable(rooms: readonly RoomSettings[]): string {
   ].join('\n');
 }
 
-function sectionOf({ room, fields }: RoomSettings): string[] {
+function sectionOf({ room, fields, checks = [] }: RoomSettings): string[] {
   const rows = Object.entries(fields).map(([name, field]) => {
     const fallback = field.safeParse(undefined);
     const value = fallback.success ? shown(fallback.data) : 'needed';
     return `| \`${name}\` | ${value} | ${field.description ?? ''} |`;
   });
   const file = `${room}/src/settings.ts`;
-  return [`## [${room}](../${file})`, '', '| variable | default | meaning |', '|---|---|---|', ...rows, ''];
+  const held = checks.map(({ of: [name], message }) => `- \`${name}\` ${message}`);
+  const together = held.length === 0 ? [] : ['Held against each other at the start:', '', ...held, ''];
+  return [
+    `## [${room}](../${file})`,
+    '',
+    '| variable | default | meaning |',
+    '|---|---|---|',
+    ...rows,
+    '',
+    ...together,
+  ];
 }
 
 /** As the environment would say it. */

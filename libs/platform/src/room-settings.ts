@@ -60,6 +60,15 @@ export function atMost<A extends string, B extends string>(one: A, other: B): Ch
   };
 }
 
+/** A limit that 0 turns off, and that would otherwise end what has as long as the other says. */
+export function zeroOrAtLeast<A extends string, B extends string>(one: A, other: B): Check<Record<A | B, number>> {
+  return {
+    of: [one, other],
+    message: `must be 0, or at least ${other}`,
+    holds: (values) => values[one] === 0 || values[one] >= values[other],
+  };
+}
+
 /** `WRITER_LANES` → `writerLanes` */
 type FieldName<Name> = Name extends `${infer Head}_${infer Tail}`
   ? `${Lowercase<Head>}${Capitalize<FieldName<Tail>>}`

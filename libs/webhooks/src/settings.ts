@@ -1,6 +1,6 @@
 import type { OutboxSettings } from '#outbox/settings.js';
 import { flag, integer, list, networks } from '#platform/config-fields.js';
-import { roomSettings, type SettingsOf } from '#platform/room-settings.js';
+import { atMost, roomSettings, type SettingsOf } from '#platform/room-settings.js';
 
 const MAX_TRIES = 50;
 const MAX_WAIT_S = 7 * 86_400;
@@ -68,6 +68,10 @@ export const WEBHOOKS_SETTINGS = roomSettings({
       'How long deliveries that are no longer due stay in the log, and with them the ids that keep an event from being delivered twice.',
     ),
   },
+  checks: [
+    atMost('WEBHOOK_CONNECT_TIMEOUT_MS', 'WEBHOOK_TIMEOUT_MS'),
+    atMost('WEBHOOK_HEADERS_TIMEOUT_MS', 'WEBHOOK_TIMEOUT_MS'),
+  ],
 });
 
 /** What the room reads. */
