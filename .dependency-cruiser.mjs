@@ -8,9 +8,10 @@ const ABOVE = {
   outbox: ['ledger', ...CAPABILITIES],
   // The writer calls the balance cache through the BalanceFences that ledger itself declares.
   ledger: CAPABILITIES,
-  // tenancy seeds system accounts and is otherwise nobody's; capabilities know the ledger, not each other.
+  // Capabilities know the ledger, not each other.
   balances: beside('balances'),
   summaries: beside('summaries'),
+  tenancy: beside('tenancy'),
   webhooks: beside('webhooks'),
 };
 
@@ -25,6 +26,32 @@ export default {
       from: { path: `^libs/${from}/` },
       to: { path: `^libs/(${above.join('|')})/` },
     })),
+    {
+      name: 'deciding-is-pure',
+      severity: 'error',
+      comment: 'What decides a posting asks nobody: kernel, accounts as values, and its own folder.',
+      from: { path: '^libs/ledger/src/posting/(command|decide|lines|parts|transaction)\\.ts$' },
+      to: {
+        pathNot:
+          '^libs/(kernel/|ledger/src/(posting/(command|decide|limits|lines|parts|transaction)|accounts/account)\\.ts$)',
+      },
+    },
+    {
+      name: 'ledger-duties-and-verify-are-on-top',
+      severity: 'error',
+      from: { path: '^libs/ledger/src/(accounts|posting|reading|writing)/' },
+      to: { path: '^libs/ledger/src/(duties|verify)/' },
+    },
+    {
+      name: 'outbox-folders-import-downwards',
+      severity: 'error',
+      comment: 'Consumers and dead letters stand on the relay, all of them on the log.',
+      from: { path: '^libs/outbox/src/(log|relay)/' },
+      to: {
+        path: '^libs/outbox/src/(dead-letters|relay|consumers/(?!consumer\\.ts$))',
+        pathNot: '^libs/outbox/src/$1/',
+      },
+    },
     { name: 'libs-do-not-import-apps', severity: 'error', from: { path: '^libs/' }, to: { path: '^(apps|bench)/' } },
     {
       name: 'only-specs-import-test-support',
