@@ -11,12 +11,12 @@ let queues: Queues;
 beforeAll(async () => {
   api = await TestApi.start({ environment: { REDIS_QUEUE_URL: inject('redisQueueUrl') } });
   queues = new Queues(inject('redisQueueUrl'), api.on.runtimeUrl);
-  queue = new ConsumerQueue('daily_summaries', queues, { stretch: 10, from: 'beginning' });
-  const [after, upTo] = [
+  queue = new ConsumerQueue('daily_summaries', queues, { batchSize: 10, from: 'beginning' });
+  const [after, through] = [
     { xid: 0n, seq: 0n },
     { xid: 7n, seq: 70n },
   ];
-  await queue.handOver([{ partition: 5, after, upTo, count: 1, isAgain: false }]);
+  await queue.dispatch([{ partition: 5, after, through, count: 1, isAgain: false }]);
 });
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(async () => {

@@ -25,7 +25,7 @@ afterAll(async () => {
   await on.drop();
 });
 
-const upTo = { xid: 9n, seq: 9n };
+const through = { xid: 9n, seq: 9n };
 const within = <T>(work: (client: TransactionClient) => Promise<T>) =>
   ledger.database.transaction('relay', Deadline.after(20_000), work);
 const claimants = (consumer: string) =>
@@ -41,24 +41,24 @@ const expire = (consumer: string) =>
 test('a consumer that slept past its claim commits nothing, whatever it has in hand', async () => {
   await register('claimed');
   const [sleeper, other] = claimants('claimed');
-  const from = await within((client) => sleeper.claim(client, upTo));
-  expect(await within((client) => other.claim(client, upTo))).toBeUndefined();
+  const from = await within((client) => sleeper.claim(client, through));
+  expect(await within((client) => other.claim(client, through))).toBeUndefined();
   await expire('claimed');
-  const claim = await within((client) => other.claim(client, upTo));
-  expect(claim).toMatchObject({ position: from?.position, tries: 2, carefulUpTo: upTo });
-  const late = within((client) => sleeper.move(client, BEGINNING, upTo, false));
+  const claim = await within((client) => other.claim(client, through));
+  expect(claim).toMatchObject({ position: from?.position, tries: 2, oneByOneThrough: through });
+  const late = within((client) => sleeper.move(client, BEGINNING, through, false));
   await expect(late).rejects.toBeInstanceOf(ClaimLost);
-  await within((client) => other.move(client, BEGINNING, upTo, false));
-  expect(await within((client) => other.claim(client, upTo))).toBeUndefined();
+  await within((client) => other.move(client, BEGINNING, through, false));
+  expect(await within((client) => other.claim(client, through))).toBeUndefined();
 });
 
 describe('a try of a claim that ran out', () => {
   test('is not counted, nor its error noted, by the process that lost the claim to another', async () => {
     await register('overtaken');
     const [sleeper, other] = claimants('overtaken');
-    await within((client) => sleeper.claim(client, upTo));
+    await within((client) => sleeper.claim(client, through));
     await expire('overtaken');
-    await within((client) => other.claim(client, upTo));
+    await within((client) => other.claim(client, through));
     const row = `SELECT * FROM consumer_positions WHERE consumer = 'overtaken' AND partition = 7`;
     const before = (await admin.query(row)).rows;
     await within((client) => sleeper.fail(client, 'too late', true));
@@ -71,11 +71,17 @@ describe('a try of a claim that ran out', () => {
     await register('untold');
     const [one, other] = claimants('untold');
     for (let outage = 0; outage < 3; outage += 1) {
-      expect(await within((client) => one.claim(client, upTo))).toMatchObject({ tries: 1, carefulUpTo: BEGINNING });
+      expect(await within((client) => one.claim(client, through))).toMatchObject({
+        tries: 1,
+        oneByOneThrough: BEGINNING,
+      });
       await expire('untold');
     }
-    expect(await within((client) => other.claim(client, upTo))).toMatchObject({ tries: 2, carefulUpTo: upTo });
+    expect(await within((client) => other.claim(client, through))).toMatchObject({
+      tries: 2,
+      oneByOneThrough: through,
+    });
     await within((client) => other.fail(client, 'poison', true));
-    expect(await within((client) => other.claim(client, upTo))).toMatchObject({ tries: 3, lastError: 'poison' });
+    expect(await within((client) => other.claim(client, through))).toMatchObject({ tries: 3, lastError: 'poison' });
   });
 });

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import { type DueRow, DueRows, enqueueDue, removeDue } from '#platform/due-rows.js';
@@ -175,6 +175,23 @@ describe('due rows', () => {
       expect([await stored(1n), await stored(2n)]).toEqual(Array(2).fill({ attempts: 2, error: null, wait_s: 30 }));
     });
 
+    test('and put off each for its own time, whichever of them are still claimed', async () => {
+      await write(enqueueDue(KIND, [due(1n, past(3)), due(2n, past(2)), due(3n, past(1))]));
+      const [one, two, three] = (await claim()) as [DueRow, DueRow, DueRow];
+      await write(removeDue(KIND, [one]));
+      const putOff = [
+        { row: three, waitMs: HOUR_MS, attempts: 1, error: 'three' },
+        { row: one, waitMs: 120_000, attempts: 7, error: 'one' },
+        { row: two, waitMs: 600_000, attempts: 0, error: undefined },
+      ];
+      await rows.postpone(putOff, soon());
+      expect([await stored(1n), await stored(2n), await stored(3n)]).toEqual([
+        undefined,
+        { attempts: 0, error: null, wait_s: 600 },
+        { attempts: 1, error: 'three', wait_s: 3_600 },
+      ]);
+    });
+
     test('and not taken away when they got another time meanwhile', async () => {
       const atMs = past();
       await write(enqueueDue(KIND, [due(1n, atMs)]));
@@ -220,6 +237,27 @@ describe('due rows', () => {
       expect(waits.at(-1)).toMatchObject({ attempts: 9, error: '1 is broken' });
     });
 
+    test('one whose work does not end has failed when its time is over, and holds up no round', async () => {
+      await write(enqueueDue(KIND, [due(1n, past(9)), due(2n, past())]));
+      const begun = Promise.withResolvers<void>();
+      const work = workOf(async ({ subjectId }) => {
+        if (subjectId === 2n) return 'done';
+        begun.resolve();
+        return new Promise(() => undefined);
+      });
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+      try {
+        const round = work.round();
+        await begun.promise;
+        vi.advanceTimersByTime(10_000);
+        expect(await round).toBe(1);
+      } finally {
+        vi.useRealTimers();
+      }
+      expect(work.failures).toBe(1);
+      expect(await stored(1n)).toMatchObject({ attempts: 1, error: expect.stringContaining('deadline') });
+    });
+
     test('one that is not ready, or whose database is away, is tried again in a moment: that was no failure', async () => {
       await write(enqueueDue(KIND, [due(1n, past()), due(2n, past())]));
       const work = workOf(async ({ subjectId }) => {
@@ -239,6 +277,7 @@ describe('due rows', () => {
 
     test('and it is known when the next one is due, of whichever merchant', async () => {
       const work = failing(1n);
+      await write(enqueueDue('another kind', [due(9n, past())]));
       expect(work.nextInMs).toBe(0);
       await work.round();
       expect(work.nextInMs).toBeUndefined();

@@ -148,6 +148,18 @@ describe('duties', () => {
       await proxy.close();
     });
 
+    test('a hold whose time has come for PostgreSQL alone stays due until it has come for the ledger', async () => {
+      const merchant = await one.createMerchant();
+      const early = await hold(merchant, await pair(merchant), tomorrow());
+      await bystander.client.query('UPDATE due_rows SET try_at = now() WHERE subject_id = $1', [early]);
+      const expiry = expiryOf(one);
+      expect([await expiry.round(), expiry.failures]).toEqual([0, 0]);
+      expect(await statusOf(merchant, early)).toBe('pending');
+      await makeDue(early);
+      expect(await expiry.round()).toBe(1);
+      expect(await statusOf(merchant, early)).toBe('expired');
+    });
+
     test('a hold that cannot expire costs no other its turn, and is tried again later', async () => {
       const [merchant, later] = [await one.createMerchant(), await one.createMerchant()];
       const [accountsOf, theirs] = [await pair(merchant), await pair(later)];

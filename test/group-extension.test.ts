@@ -142,6 +142,25 @@ describe('an extension of commit groups', () => {
     expect(await counts()).toEqual({ ...before, keys: before.keys + 1 });
   });
 
+  test('extensions of one group each know what they looked up themselves', async () => {
+    const others: typeof ALLOWANCES = { ...ALLOWANCES, name: 'other allowances' };
+    const spendOther = (amount: bigint) => extended(others, { name: 'theirs', amount, from, to });
+    await submit([spend('ours', 60n)]);
+    await submit([spendOther(70n)]);
+    const settled = await together(
+      () => submit([spend('ours', 41n)]),
+      () => submit([spendOther(31n)]),
+      () => submit([spend('ours', 40n)]),
+      () => submit([spendOther(30n)]),
+    );
+    expect(valuesOf(settled)).toEqual([
+      ['condition_failed'],
+      ['condition_failed'],
+      [{ spent: '100' }],
+      [{ spent: '100' }],
+    ]);
+  });
+
   test('rows need neither a posting nor a key', async () => {
     const before = await counts();
     expect(answerOf(await submit([spend('parked', 5n, { only: 'row' })], 'none'))).toEqual([{ spent: '5' }]);

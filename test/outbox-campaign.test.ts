@@ -51,7 +51,7 @@ function right(): void {
         expect.soft(`${what} ${count > seconds / 10}`).toBe(`${what} true`);
       expect(outcome.overtaken).toBeGreaterThan(seconds / 5);
       const { counted } = outcome;
-      expect(counted['handed over again'] + counted['jobs put off']).toBeGreaterThan(0);
+      expect(counted['dispatched again'] + counted['jobs put off']).toBeGreaterThan(0);
       expect(counted['tries failed']).toBeGreaterThan(0);
     },
     options.seconds * 1_000 + AROUND_MS,

@@ -67,24 +67,24 @@ test('the relay reads a long log from where a consumer stands, and no further th
       [BEHIND],
     );
   }
-  const limits = { stretch: LIMIT, resendMs: 60_000 };
+  const limits = { batchSize: LIMIT, resendMs: 60_000 };
   expect(
     await indexEntriesRead(PARTITIONS.length, (database) => new RelayStore(database).next('read', PARTITIONS, limits)),
   ).toBeLessThanOrEqual(TIMES * PARTITIONS.length * LIMIT);
 });
 
-test('a consumer reads one page of its stretch', async () => {
+test('a consumer reads one page of its batch', async () => {
   const { rows } = await owner.query<{ partition: number; xid: string; seq: string }>(
     `SELECT partition, xid, seq FROM events WHERE partition = (SELECT max(partition) FROM events) ORDER BY xid, seq`,
   );
-  const [after, upTo] = [rows[rows.length - 2 * LIMIT], rows.at(-1)].map((row) => ({
+  const [after, through] = [rows[rows.length - 2 * LIMIT], rows.at(-1)].map((row) => ({
     xid: BigInt(row?.xid ?? 0),
     seq: BigInt(row?.seq ?? 0),
   })) as [{ xid: bigint; seq: bigint }, { xid: bigint; seq: bigint }];
   const partition = rows[0]?.partition ?? 0;
   const read = await indexEntriesRead(1, (database) =>
     database.transaction('relay', Deadline.after(10_000), (client) =>
-      readRange(client, { partition }, { after, upTo, limit: LIMIT }),
+      readRange(client, { partition }, { after, through, limit: LIMIT }),
     ),
   );
   expect(read).toBeLessThanOrEqual(TIMES * LIMIT);

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { HoldBack } from '#outbox/relay/hold-back.js';
+import { XminMonitor } from '#outbox/relay/xmin-monitor.js';
 import { createLogger } from '#platform/logging.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
@@ -116,8 +116,8 @@ test('a transaction that is left open holds back the log until it is ended', asy
   await forgotten.query('BEGIN; SELECT pg_current_xact_id()');
   const logger = createLogger({ level: 'silent', service: 'test' });
   const [watching, ending] = [
-    new HoldBack(ledger.database, logger, 0),
-    new HoldBack(ledger.database, logger, LIMIT_MS),
+    new XminMonitor(ledger.database, logger, 0),
+    new XminMonitor(ledger.database, logger, LIMIT_MS),
   ];
   await until('it is seen', async () => {
     await watching.round();

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import type { Stretch } from '#outbox/log/position.js';
+import type { EventBatch } from '#outbox/log/position.js';
 import { Relay, type RelayTarget } from '#outbox/relay/relay.js';
 import { RelayLease } from '#outbox/relay/relay-lease.js';
 import { RelayStore } from '#outbox/relay/relay-store.js';
@@ -359,19 +359,19 @@ describe('a relay that lost its lease', () => {
       return sleeper.epochs.size === 64;
     });
     await Promise.all(Array.from({ length: 5 }, () => post(one)));
-    const limits = { stretch: 100, resendMs: 60_000 };
+    const limits = { batchSize: 100, resendMs: 60_000 };
     const { rows } = await admin.query<{ at: string }>(
       `SELECT xid || '-' || seq AS at FROM events WHERE merchant_id = $1 ORDER BY xid DESC, seq DESC LIMIT 1`,
       [one.merchant],
     );
     // All of them: an open transaction of any database on this server holds back some for a while.
     const handed = await until('the events can be read', async () => {
-      const stretches = await store.next('fenced', [...sleeper.epochs.keys()], limits);
-      return stretches.some(({ upTo }) => `${upTo.xid}-${upTo.seq}` === rows[0]?.at) && stretches;
+      const batches = await store.next('fenced', [...sleeper.epochs.keys()], limits);
+      return batches.some(({ through }) => `${through.xid}-${through.seq}` === rows[0]?.at) && batches;
     });
     const epochs = sleeper.epochs;
     const of = (lease: ReadonlyMap<number, bigint>) =>
-      handed.map(({ partition, upTo }) => ({ partition, upTo, epoch: lease.get(partition) ?? -1n }));
+      handed.map(({ partition, through }) => ({ partition, through, epoch: lease.get(partition) ?? -1n }));
     await until('another one holds them', async () => {
       await next.renew();
       return next.epochs.size === 64;
@@ -418,16 +418,16 @@ test('events come again when the relay cannot hand them over, and when it dies b
     await lease.renew();
     return lease.epochs.size === 64;
   });
-  const handed: Stretch[] = [];
+  const handed: EventBatch[] = [];
   let refusals = 0;
   const target: RelayTarget = {
     consumer: 'dying',
     from: 'now',
     keepsPosition: false,
-    stretch: 100,
-    handOver: async (stretches) => {
+    batchSize: 100,
+    dispatch: async (batches) => {
       if (refusals++ === 0) throw new Error('not now');
-      handed.push(...stretches);
+      handed.push(...batches);
     },
   };
   const logger = createLogger({ level: 'silent', service: 'test' });
@@ -439,7 +439,7 @@ test('events come again when the relay cannot hand them over, and when it dies b
   // From the same place; perhaps further, where an open transaction had held something back.
   expect(handed[1]?.after).toEqual(handed[0]?.after);
   await until('the relay is past it', async () => {
-    return (await store.next('dying', [...lease.epochs.keys()], { stretch: 100, resendMs: 60_000 })).length === 0;
+    return (await store.next('dying', [...lease.epochs.keys()], { batchSize: 100, resendMs: 60_000 })).length === 0;
   });
   await relay.stop();
   await lease.release();

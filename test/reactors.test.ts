@@ -163,7 +163,7 @@ describe('a fee that is refused', () => {
 
 test('a reactor that hangs is not waited for, and begins nothing afterwards: a dead letter, and neighbours go on', async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
-  await react(fees('hangs', { parks: 'event', before: () => promise }));
+  await react(fees('hangs', { failureScope: 'event', before: () => promise }));
   const shop = await open();
   const first = await shop.sell();
   await until('it was given up', async () => (await shop.letters('hangs')).length === 1);
@@ -181,7 +181,7 @@ test('the keys of what may be redriven outlive the retention of keys, and go whe
   const after = (): void => {
     if (fails) throw new Error('not now');
   };
-  await react(fees('kept', { after, parks: 'event' }));
+  await react(fees('kept', { after, failureScope: 'event' }));
   const shop = await open();
   const sale = await shop.sell();
   await until('it was given up', async () => (await shop.letters('kept')).length === 1);

@@ -66,10 +66,10 @@ test('whoever renews leases and whoever moves cursors wait in the same order', a
   await gate.query('SELECT FROM relay_partitions WHERE partition = 2 FOR UPDATE');
   const renewed = lease.renew();
   await untilWaiting(1);
-  const upTo = { xid: 7n, seq: 7n };
+  const through = { xid: 7n, seq: 7n };
   const moved = store.move(
     'locked',
-    [0, 1].map((partition) => ({ partition, upTo, epoch: lease.epochs.get(partition) ?? -1n })),
+    [0, 1].map((partition) => ({ partition, through, epoch: lease.epochs.get(partition) ?? -1n })),
   );
   await untilWaiting(2);
   await gate.query('COMMIT');

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { Module } from '@nestjs/common';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Stretch } from '#outbox/log/position.js';
+import type { EventBatch } from '#outbox/log/position.js';
 import type { RelayTarget } from '#outbox/relay/relay.js';
 import type { BringsRelayTargets, HearsApplied, Room } from '#outbox/room.js';
 import type { DutyPlan } from '#platform/duty.js';
@@ -19,14 +19,14 @@ let on: TestDatabase;
 let ledger: TestLedger;
 let rounds = 0;
 const heard = new Set<string>();
-const handedOver: Stretch[] = [];
+const dispatched: EventBatch[] = [];
 
 const target: RelayTarget = {
   consumer: 'tried',
   from: 'beginning',
   keepsPosition: false,
-  stretch: 10,
-  handOver: async (stretches) => void handedOver.push(...stretches),
+  batchSize: 10,
+  dispatch: async (batches) => void dispatched.push(...batches),
 };
 
 @Module({})
@@ -67,7 +67,7 @@ test('what a room brings is at work in a worker, which was told of nothing but t
   const to = await ledger.createAccount(merchant, { code: 'to' });
   postedId(await ledger.post(merchant, transfer(from, to, 10n)));
   await until('its duty has had rounds', () => rounds > 1);
-  await until('the relay has handed events over to it', () => handedOver.length > 0);
+  await until('the relay has dispatched events to it', () => dispatched.length > 0);
   await until('it has heard of every consumer', () => ['daily_summaries', 'webhooks'].every((name) => heard.has(name)));
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   expect(readingOf(text, 'counterfoil_tried_total')).toBeGreaterThan(1);

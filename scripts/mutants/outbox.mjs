@@ -24,7 +24,7 @@ export const OUTBOX_MUTANTS = [
   ),
   relayStore('a lease is not fenced', ' AND h.epoch = m.epoch', ''),
   relayStore(
-    'what was handed over and lost is not handed over again',
+    'what was dispatched and lost is not dispatched again',
     `        OR c.handed_at < now() - $4::int * interval '1 millisecond')`,
     '        OR $4::int < 0)',
   ),
@@ -49,7 +49,7 @@ export const OUTBOX_MUTANTS = [
       '',
     ],
     [
-      'events are forgotten that have not been handed over',
+      'events are forgotten that have not been dispatched',
       'SELECT xid, seq FROM relay_cursors WHERE partition = of_partition UNION ALL',
       '',
     ],
@@ -135,7 +135,7 @@ export const OUTBOX_MUTANTS = [
   ...inFile('libs/outbox/src/dead-letters/redriver.ts', 'test/reactors.test.ts', [
     [
       'a stream that others have gone on with is moved by who slept',
-      'if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.upTo)) {',
+      'if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.through)) {',
       'if (!after || !stands) {',
     ],
     [
@@ -162,10 +162,10 @@ export const OUTBOX_MUTANTS = [
     ['failures add up although rounds go well', 'this.#failures = 0;', ''],
   ]),
   mutantsOf('libs/outbox/src/relay/relay.ts', OUTBOX)(
-    'the cursor moves before the events are handed over',
-    `    await this.#target.handOver(stretches);
+    'the cursor moves before the events are dispatched',
+    `    await this.#target.dispatch(batches);
     const moved`,
-    `    queueMicrotask(() => this.#target.handOver(stretches));
+    `    queueMicrotask(() => this.#target.dispatch(batches));
     const moved`,
   ),
   mutantsOf('libs/outbox/src/consumers/consumer-queue.ts', OUTBOX)(
@@ -211,14 +211,14 @@ export const OUTBOX_MUTANTS = [
   ),
   applier(
     'the position moves before the effect',
-    'await position.move(client, claim.position, end, isBefore(end, upTo));',
-    'await this.#transaction((own) => position.move(own, claim.position, end, isBefore(end, upTo)));',
+    'await position.move(client, claim.position, end, isBefore(end, through));',
+    'await this.#transaction((own) => position.move(own, claim.position, end, isBefore(end, through)));',
   ),
-  applier('poison is tried for ever', 'isCareful && held.tries > this.#options.maxTries', 'false'),
+  applier('poison is tried for ever', 'isOneByOne && held.tries > this.#options.maxTries', 'false'),
   applier('a stream goes on past its dead letter', 'parked.size === 0 ? events', 'parked.size >= 0 ? events'),
   applier(
     'neighbours are not told apart from poison',
-    'isCareful ? 1 : this.#options.pageEvents',
+    'isOneByOne ? 1 : this.#options.pageEvents',
     'this.#options.pageEvents',
   ),
   redriver('a stream that has not caught up waits no longer', 'hasAll: events.length < limit }', 'hasAll: true }'),

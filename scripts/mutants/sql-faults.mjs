@@ -15,7 +15,7 @@ const HELD_BY = [
   [/outbox\/src\/dead-letters\//, ['dead-letters', 'dead-letter-routes', 'outbox']],
   [/outbox\/src\/log\/event-log/, ['events', 'event-order', 'outbox']],
   [/outbox\/src\/(log\/retention|consumers\/forget-consumer)/, ['event-retention', 'retention-holds']],
-  [/outbox\/src\/relay\/hold-back/, ['outbox-versions']],
+  [/outbox\/src\/relay\/xmin-monitor/, ['outbox-versions']],
   [/outbox\/src\//, ['outbox', 'outbox-plans', 'consumer-claims', 'relay-locks']],
   [/platform\/src\/due-rows/, ['due-rows', 'duties']],
   [/platform\/src\/idempotency/, ['idempotency']],

@@ -11,7 +11,7 @@ const SCRAPE_MS = 500;
 /** Counters that say what a run hit, summed over consumers, workers and their restarts. */
 const COUNTED = {
   jobs: 'counterfoil_consumer_jobs_total',
-  'handed over again': 'counterfoil_relay_resent_total',
+  'dispatched again': 'counterfoil_relay_resent_total',
   'hand-overs failed': 'counterfoil_relay_failures_total',
   'cursors fenced': 'counterfoil_relay_fenced_total',
   'tries failed': 'counterfoil_consumer_failures_total',

@@ -83,8 +83,8 @@ export class LiveSummaries {
       values: [merchantId],
     });
     if (!row) throw new Error('the merchant has no events');
-    const upTo = { xid: row.xid, seq: row.seq };
-    const done = applier.run({ partition: row.partition, upTo, letterId: this.ledger.ids.next() }, () => undefined);
+    const through = { xid: row.xid, seq: row.seq };
+    const done = applier.run({ partition: row.partition, through, letterId: this.ledger.ids.next() }, () => undefined);
     await reached.promise;
     return {
       commit: async () => {
@@ -94,9 +94,9 @@ export class LiveSummaries {
     };
   }
 
-  async #apply(partition: number, upTo: Position): Promise<void> {
+  async #apply(partition: number, through: Position): Promise<void> {
     for (let round = 0; round < PARTITIONS; round += 1) {
-      const run = { partition, upTo, letterId: this.ledger.ids.next() };
+      const run = { partition, through, letterId: this.ledger.ids.next() };
       const outcome = await this.#applier.run(run, () => undefined).catch(() => undefined);
       if (outcome?.outcome === 'done') return;
     }

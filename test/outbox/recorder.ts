@@ -30,7 +30,7 @@ const FAILURES: Record<string, () => unknown> = {
 export class Recorder implements Consumer {
   constructor(
     readonly name: string,
-    readonly parks: 'event' | 'stream',
+    readonly failureScope: 'event' | 'stream',
   ) {}
 
   async apply(client: TransactionClient, events: readonly LoggedEvent[]): Promise<void> {

@@ -10,7 +10,7 @@ const POLL_MS = 5;
 /** Posts a fee for each sale, and reacts to no fee. What a sale's external_ref names in REACTOR_GATES stops it behind the posting. */
 export const FEES: Reactor<EventOf<'transaction.posted'>> = {
   name: 'fees',
-  parks: 'stream',
+  failureScope: 'stream',
   from: 'beginning',
   types: ['transaction.posted'],
   async react(event, reaction) {

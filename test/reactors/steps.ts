@@ -29,9 +29,9 @@ export class Steps {
     const { rows } = await this.admin.query<{ partition: number; xid: string; seq: string }>(newest, [this.merchantId]);
     const [row] = rows;
     if (!row) throw new Error('the merchant has no events');
-    const upTo = { xid: BigInt(row.xid), seq: BigInt(row.seq) };
+    const through = { xid: BigInt(row.xid), seq: BigInt(row.seq) };
     for (let run = 0; run < RUNS; run += 1) {
-      const task = { partition: row.partition, upTo, letterId: this.ledger.ids.next() };
+      const task = { partition: row.partition, through, letterId: this.ledger.ids.next() };
       const done = await this.#perform({ kind: 'run', run: task }).catch(() => undefined);
       if (done?.kind === 'ran' && done.outcome.outcome === 'done') return;
     }

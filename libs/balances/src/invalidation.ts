@@ -1,4 +1,4 @@
-import type { Stretch } from '#outbox/log/position.js';
+import type { EventBatch } from '#outbox/log/position.js';
 import type { RelayTarget } from '#outbox/relay/relay.js';
 import { int2Array, int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
@@ -9,11 +9,11 @@ import type { CacheClient } from './cache-client.js';
  * Events of one hand-over and partition; 64 of these are one statement, far from its deadline also on a busy machine. Their
  * accounts go to Redis in calls of a hundred.
  */
-const STRETCH = 200;
+const BATCH_SIZE = 200;
 const DEADLINE_MS = 5_000;
 
 /**
- * Arrays: $1 partitions, $2 $3 after, $4 $5 up to. Newest version of each account. Every version of a transaction's
+ * Arrays: $1 partitions, $2 $3 after, $4 $5 through. Newest version of each account. Every version of a transaction's
  * event names its entries' accounts and versions alike, so that none has to be upcast here.
  */
 const NEWEST_VERSIONS = {
@@ -25,7 +25,7 @@ SELECT e.merchant_id, entry.account_id, max(entry.account_version) AS version
     SELECT merchant_id, data FROM events
      WHERE partition = s.partition AND (xid, seq) > (s.after_xid, s.after_seq) AND (xid, seq) <= (s.xid, s.seq)
        AND type LIKE 'transaction.%'
-     ORDER BY xid, seq LIMIT ${STRETCH}) e
+     ORDER BY xid, seq LIMIT ${BATCH_SIZE}) e
   CROSS JOIN LATERAL json_to_recordset(e.data->'entries') AS entry (account_id bigint, account_version bigint)
  GROUP BY e.merchant_id, entry.account_id`,
 };
@@ -40,7 +40,7 @@ export class BalanceInvalidation implements RelayTarget {
   // What the cache holds now was read from the database; older events would invalidate nothing.
   readonly from = 'now';
   readonly keepsPosition = false;
-  readonly stretch = STRETCH;
+  readonly batchSize = BATCH_SIZE;
   readonly #client: CacheClient;
   readonly #database: Database;
   readonly #ttlMs: number;
@@ -51,18 +51,18 @@ export class BalanceInvalidation implements RelayTarget {
     this.#ttlMs = options.ttlMs;
   }
 
-  async handOver(stretches: readonly Stretch[]): Promise<void> {
+  async dispatch(batches: readonly EventBatch[]): Promise<void> {
     const rows = await this.#database.read<{ merchant_id: bigint; account_id: bigint; version: bigint }>(
       'relay',
       Deadline.after(DEADLINE_MS),
       {
         ...NEWEST_VERSIONS,
         values: [
-          int2Array(stretches.map(({ partition }) => partition)),
-          stretches.map(({ after }) => after.xid),
-          int8Array(stretches.map(({ after }) => after.seq)),
-          stretches.map(({ upTo }) => upTo.xid),
-          int8Array(stretches.map(({ upTo }) => upTo.seq)),
+          int2Array(batches.map(({ partition }) => partition)),
+          batches.map(({ after }) => after.xid),
+          int8Array(batches.map(({ after }) => after.seq)),
+          batches.map(({ through }) => through.xid),
+          int8Array(batches.map(({ through }) => through.seq)),
         ],
       },
     );

@@ -13,10 +13,10 @@ import { HandlerProcess, type ProcessOptions } from './consumers/handler-process
 import type { Reactions } from './consumers/reactions.js';
 import { OwnProcess, type TaskRunner, Tasks } from './consumers/task.js';
 import { HintReceiver } from './log/hints.js';
-import { HoldBack } from './relay/hold-back.js';
 import { Relay, type RelayTarget } from './relay/relay.js';
 import { RelayLease } from './relay/relay-lease.js';
 import { type Backlog, RelayStore } from './relay/relay-store.js';
+import { XminMonitor } from './relay/xmin-monitor.js';
 import type { OutboxSettings } from './settings.js';
 
 export interface OutboxParts {
@@ -46,7 +46,7 @@ export class Outbox {
   readonly #parts: OutboxParts;
   readonly #store: RelayStore;
   readonly #lease: RelayLease;
-  readonly #holdBack: HoldBack;
+  readonly #xminMonitor: XminMonitor;
   readonly #relays: Relay[];
   readonly #queues: ConsumerQueue[] = [];
   readonly #hosts: ConsumerHost[] = [];
@@ -60,7 +60,7 @@ export class Outbox {
     const { config, database, logger } = parts;
     this.#store = new RelayStore(database);
     this.#lease = new RelayLease(database, config.relayLeaseMs);
-    this.#holdBack = new HoldBack(database, logger, config.relayMaxHoldMs);
+    this.#xminMonitor = new XminMonitor(database, logger, config.relayMaxHoldMs);
     if (config.redisQueueUrl) {
       this.#bull = new Queues(config.redisQueueUrl, config.databaseRuntimeUrl, logger);
       this.#openConsumers(this.#bull);
@@ -137,7 +137,7 @@ export class Outbox {
     metrics.gauge(
       'counterfoil_events_held_back_seconds',
       'How long the oldest open transaction has been seen to hold back the log.',
-      () => this.#holdBack.ageMs / 1_000,
+      () => this.#xminMonitor.ageMs / 1_000,
     );
     metrics.gauge(
       'counterfoil_relay_partitions',
@@ -146,7 +146,7 @@ export class Outbox {
     );
     metrics.counter(
       'counterfoil_relay_events_total',
-      'Events handed over, repetitions included.',
+      'Events dispatched, repetitions included.',
       () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.events]),
       label,
     );
@@ -164,7 +164,7 @@ export class Outbox {
     );
     metrics.counter(
       'counterfoil_relay_resent_total',
-      'Stretches that were handed over again, because they had not been applied in time.',
+      'Batches that were dispatched again, because they had not been applied in time.',
       () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.resent]),
       label,
     );
@@ -243,9 +243,9 @@ export class Outbox {
     queues: Queues,
   ): void {
     const { config, database, ids, logger } = this.#parts;
-    const { relayStretch: stretch, consumerJobLockMs: jobLockMs, consumerPage: pageEvents } = config;
+    const { relayStretch: batchSize, consumerJobLockMs: jobLockMs, consumerPage: pageEvents } = config;
     if (this.#queues.some(({ consumer }) => consumer === name)) throw new Error(`two consumers are named ${name}`);
-    this.#queues.push(new ConsumerQueue(name, queues, { stretch, from }));
+    this.#queues.push(new ConsumerQueue(name, queues, { batchSize, from }));
     this.#hosts.push(
       new ConsumerHost(
         name,
@@ -261,7 +261,7 @@ export class Outbox {
 
   async #watch(): Promise<void> {
     await this.#store.enterEpoch();
-    await this.#holdBack.round();
+    await this.#xminMonitor.round();
     const backlogs = new Map<string, Backlog>();
     for (const { consumer } of this.#relays) backlogs.set(consumer, await this.#store.backlog(consumer));
     this.#backlogs = backlogs;

@@ -22,7 +22,7 @@ export interface Room {
   readonly reactors?: readonly Reactor[];
 }
 
-/** Has events handed over to it by the relay, without a queue. */
+/** Has events dispatched to it by the relay, without a queue. */
 export interface BringsRelayTargets {
   relayTargets(): readonly RelayTarget[];
 }

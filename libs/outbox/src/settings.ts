@@ -18,7 +18,7 @@ export const OUTBOX_SETTINGS = roomSettings({
       'Events of a partition that are handed to a consumer as one job.',
     ),
     RELAY_RESEND_MS: integer({ default: 30_000, min: 100, max: 3_600_000 }).describe(
-      'After this long, events that were handed over and not applied are handed over again.',
+      'After this long, events that were dispatched and not applied are dispatched again.',
     ),
     RELAY_MAX_HOLD_MS: integer({ default: 60_000, min: 0, max: 86_400_000 }).describe(
       'Age from which the relay ends transactions of the service’s own role that hold back the log. 0: never.',

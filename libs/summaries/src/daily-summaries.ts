@@ -44,7 +44,7 @@ interface Addition {
 export class DailySummaries implements Consumer {
   readonly name: string;
   // Sums do not mind in which order they grow.
-  readonly parks = 'event';
+  readonly failureScope = 'event';
   readonly #generation: number | undefined;
 
   /** `generation`: one that is being built, under a name of its own; without, the one that is served. */

@@ -118,11 +118,11 @@ export class RebuildStore {
   }
 
   /** Partitions in which the live consumer is ahead, and where it stands. */
-  async behind({ live, own }: Names): Promise<{ partition: number; upTo: Position }[]> {
+  async behind({ live, own }: Names): Promise<{ partition: number; through: Position }[]> {
     const { rows } = await this.#transaction((client) =>
       client.query<Position & { partition: number }>({ text: BEHIND, values: [live, own] }),
     );
-    return rows.map(({ partition, xid, seq }) => ({ partition, upTo: { xid, seq } }));
+    return rows.map(({ partition, xid, seq }) => ({ partition, through: { xid, seq } }));
   }
 
   /** Deletes generations from `first` to the one before `end`, of these merchants. */

@@ -124,7 +124,7 @@ class Claim {
  * Whether a letter is redriven afterwards is looked up when the generations change.
  */
 class PassingOver implements Consumer {
-  readonly parks = 'event';
+  readonly failureScope = 'event';
   readonly #inner: Consumer;
   readonly #live: string;
   readonly #passed = new Map<string, EventKey>();
@@ -200,12 +200,12 @@ class Rebuild {
   /** To where the live consumer stands, and no further: whatever lies below has an outcome there. Answers how many events. */
   async #catchUp(): Promise<number> {
     const before = this.#events;
-    for (const { partition, upTo } of await this.store.behind(this.names)) await this.#fold(partition, upTo);
+    for (const { partition, through } of await this.store.behind(this.names)) await this.#fold(partition, through);
     return this.#events - before;
   }
 
-  async #fold(partition: number, upTo: Position): Promise<void> {
-    const run = { partition, upTo, letterId: 0n };
+  async #fold(partition: number, through: Position): Promise<void> {
+    const run = { partition, through, letterId: 0n };
     for (let failures = 0, busy = 0; ; ) {
       try {
         const { outcome, events } = await this.#applier.run(run, () => this.parts.claim.check());

@@ -24,7 +24,7 @@ export class WebhookFanOut implements Consumer {
   static readonly NAME = 'webhooks';
   readonly name = WebhookFanOut.NAME;
   /** Receivers may be promised the order of their merchant's events. */
-  readonly parks = 'stream';
+  readonly failureScope = 'stream';
 
   async apply(client: TransactionClient, events: readonly LoggedEvent[]): Promise<void> {
     const values = [

@@ -75,7 +75,7 @@ export function deadLetterBody(letter: DeadLetter) {
     merchant_id: String(letter.merchantId),
     consumer: letter.consumer,
     status: letter.status,
-    parks: letter.parks,
+    parks: letter.failureScope,
     tries: letter.tries,
     error: letter.error,
     event: {

@@ -14,6 +14,8 @@ import type { Outcome, Submission, SubmittedCommand } from './submission.js';
 
 /** Issued half a second ahead of the clock here. */
 const FOREIGN_ID = firstSnowflakeAt(START_MS + 500) + 77n;
+const TRACED: Span = trace.wrapSpanContext({ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), traceFlags: 1 });
+const TRACEPARENT = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
 
 let rows: Rows;
 beforeEach(() => {
@@ -295,6 +297,38 @@ describe('a command of an extension', () => {
     expect(JSON.parse(writes?.keys[0]?.response ?? '')).toEqual(['1', { code: 'condition_failed', detail: 'no' }, '3']);
   });
 
+  it('knows what is of its own merchant alone', () => {
+    rows.found.push({ sum: 10n });
+    const { writes } = rows.run(
+      rows.submission([count(1n)]),
+      rows.submission([count(2n)], { merchantId: NEIGHBOUR }),
+      rows.submission([count(4n)], { merchantId: NEIGHBOUR }),
+      rows.submission([count(8n)]),
+    );
+    expect(writes?.statements).toEqual([{ text: 'write', values: [11n, 2n, 6n, 19n] }]);
+  });
+
+  it('may do nothing but tell an event, which carries the trace of its request', () => {
+    const told = { type: 'webhook_endpoint.deleted', data: { endpoint_id: '1' }, occurredAtMs: 0 } as const;
+    const teller: GroupExtension<string> = {
+      name: 'teller',
+      decide: (response: string, turn: GroupTurn) => {
+        turn.emit(told);
+        return { status: 200, response };
+      },
+    };
+    const { writes } = rows.run(rows.submission([extended(teller, '{}')], { span: TRACED }));
+    expect(writes?.events).toMatchObject([{ merchantId: MERCHANT, type: told.type, traceContext: TRACEPARENT }]);
+    expect([writes?.balances, writes?.transactions]).toEqual([[], []]);
+  });
+
+  it('gives others their turn as one that posts does, for all the accounts that it may post to', () => {
+    const commands = Array.from({ length: 400 }, () => count(1n));
+    rows.run(rows.submission(commands, { mode: 'independent' }));
+    // Each of them counts its three accounts before and after it is decided.
+    expect(rows.turns).toBe(1);
+  });
+
   it('that has a row and no statement to write it commits nothing', () => {
     const { write: _without, ...mute } = counter;
     expect(() => rows.run(rows.submission([extended(mute, { amount: 1n })]))).toThrow(/counter has rows/);
@@ -491,8 +525,6 @@ describe('an independent batch', () => {
 });
 
 describe('events', () => {
-  const traced: Span = trace.wrapSpanContext({ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), traceFlags: 1 });
-
   it('tell each transaction, with what every entry adds and the trace of its request', () => {
     const said = {
       externalRef: 'a "quoted" \u2028 \\ one',
@@ -500,7 +532,7 @@ describe('events', () => {
       metadata: '{"a \\"b":7}',
       ignoreFloor: true,
     };
-    const { outcomes, writes } = rows.run(rows.submission([{ ...fund(100n), ...said } as Command], { span: traced }));
+    const { outcomes, writes } = rows.run(rows.submission([{ ...fund(100n), ...said } as Command], { span: TRACED }));
     const { id } = transactionOf(outcomes[0]);
     const [event] = writes?.events ?? [];
     expect(event).toMatchObject({
@@ -508,7 +540,7 @@ describe('events', () => {
       type: 'transaction.posted',
       version: 2,
       occurredAtMs: snowflakeTimeMs(id),
-      traceContext: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+      traceContext: TRACEPARENT,
     });
     expect(JSON.parse(event?.data ?? '')).toEqual({
       transaction_id: String(id),
@@ -550,7 +582,7 @@ describe('events', () => {
     const { writes } = rows.run(rows.submission([fund(1n)]), rows.submission([spend(2n)], withKey('k')));
     expect(writes?.events[0]?.traceContext).toBeUndefined();
     expect(JSON.parse(writes?.keys[0]?.response ?? '')).not.toHaveProperty('trace_id');
-    const again = rows.run(rows.submission([spend(2n)], { span: traced, ...withKey('k2') }));
+    const again = rows.run(rows.submission([spend(2n)], { span: TRACED, ...withKey('k2') }));
     expect(JSON.parse(again.writes?.keys[0]?.response ?? '').trace_id).toBe('a'.repeat(32));
   });
 });

@@ -19,7 +19,7 @@ export interface ApplierOptions {
 
 export interface Run {
   partition: number;
-  upTo: Position;
+  through: Position;
   /** Id for the dead letter that this run may have to write: at most one. */
   letterId: bigint;
 }
@@ -41,7 +41,7 @@ const TRACES = 10;
 const ERROR_LENGTH = 2_000;
 
 /**
- * Applies a stretch of the log for one consumer. Effect and position are committed together, by whoever holds the claim
+ * Applies a batch of the log for one consumer. Effect and position are committed together, by whoever holds the claim
  * at that moment: a job that runs twice, late, or in two processes at once has one effect. A reactor's effects are committed
  * before: whoever does them again finds them done. A page that fails is gone through event by event, and the event that keeps
  * failing is parked.
@@ -64,40 +64,42 @@ export class BatchApplier {
    * `onProgress` is called before each transaction: whoever watches over a hanging handler starts its clock again, and so is
    * not misled by a database that needs its whole deadline each time.
    */
-  async run({ partition, upTo, letterId }: Run, onProgress: () => void): Promise<RunOutcome> {
+  async run({ partition, through, letterId }: Run, onProgress: () => void): Promise<RunOutcome> {
     const position = this.position(partition);
     onProgress();
-    let claim = await this.#transaction((client) => position.claim(client, upTo));
+    let claim = await this.#transaction((client) => position.claim(client, through));
     const outcome: RunOutcome = { outcome: 'done', events: 0, traces: [] };
     if (!claim) {
       onProgress();
       const stands = await this.#transaction((client) => position.read(client));
-      if (stands && isBefore(stands, upTo)) outcome.outcome = 'busy';
+      if (stands && isBefore(stands, through)) outcome.outcome = 'busy';
       return outcome;
     }
     while (claim) {
       const held: Claim = claim;
       const call = new HandlerCall();
       onProgress();
-      const isCareful: boolean = isBefore(held.position, held.carefulUpTo);
+      const isOneByOne: boolean = isBefore(held.position, held.oneByOneThrough);
       try {
-        const gaveUp: boolean = isCareful && held.tries > this.#options.maxTries;
+        const gaveUp: boolean = isOneByOne && held.tries > this.#options.maxTries;
         const done: Page = gaveUp
-          ? await this.#park(position, held, { partition, upTo, letterId }, held.lastError)
+          ? await this.#park(position, held, { partition, through, letterId }, held.lastError)
           : await this.#page(position, held, call, {
               partition,
-              upTo,
-              limit: isCareful ? 1 : this.#options.pageEvents,
+              through,
+              limit: isOneByOne ? 1 : this.#options.pageEvents,
             });
         outcome.events += done.events.length;
         outcome.traces = sampled(outcome.traces, done.events);
         if (gaveUp) return { ...outcome, outcome: 'again' };
-        claim = isBefore(done.end, upTo) ? { ...held, position: done.end, tries: 1, lastError: undefined } : undefined;
+        claim = isBefore(done.end, through)
+          ? { ...held, position: done.end, tries: 1, lastError: undefined }
+          : undefined;
       } catch (error) {
         if (error instanceof ClaimLost) return { ...outcome, outcome: 'lost' };
         onProgress();
-        if (isCareful && error instanceof Unprocessable) {
-          const parked = await this.#park(position, held, { partition, upTo, letterId }, describe(error));
+        if (isOneByOne && error instanceof Unprocessable) {
+          const parked = await this.#park(position, held, { partition, through, letterId }, describe(error));
           outcome.events += parked.events.length;
           return { ...outcome, outcome: 'again' };
         }
@@ -118,14 +120,14 @@ export class BatchApplier {
     position: ConsumerPosition,
     claim: Claim,
     call: HandlerCall,
-    { partition, upTo, limit }: Range,
+    { partition, through, limit }: Range,
   ): Promise<Page> {
     const consumer = this.#consumer;
-    if ('react' in consumer) return this.#reactions(consumer, position, claim, call, { partition, upTo, limit });
+    if ('react' in consumer) return this.#reactions(consumer, position, claim, call, { partition, through, limit });
     const deadline = this.#deadline();
     return this.#transaction(async (client) => {
-      const { events, end, due } = await this.#read(client, claim.position, { partition, upTo, limit }, deadline);
-      await position.move(client, claim.position, end, isBefore(end, upTo));
+      const { events, end, due } = await this.#read(client, claim.position, { partition, through, limit }, deadline);
+      await position.move(client, claim.position, end, isBefore(end, through));
       if (due.length > 0) await call.apply(consumer, client, due);
       return { events, end };
     }, deadline);
@@ -146,14 +148,14 @@ export class BatchApplier {
     // Up to what it did last: what lies between that and the rest is parked, and passed over with it.
     const events = rest ? page.events.slice(0, page.events.indexOf(rest)) : page.events;
     const end = rest ? (events.at(-1) as LoggedEvent) : page.end;
-    await this.#transaction((client) => position.move(client, claim.position, end, isBefore(end, range.upTo)));
+    await this.#transaction((client) => position.move(client, claim.position, end, isBefore(end, range.through)));
     return { events, end };
   }
 
   /** The next events, and those of them whose stream does not wait. */
-  async #read(client: TransactionClient, after: Position, { partition, upTo, limit }: Range, deadline: Deadline) {
-    const events = await readRange(client, { partition }, { after, upTo, limit });
-    const end = events.length < limit ? upTo : (events.at(-1) as LoggedEvent);
+  async #read(client: TransactionClient, after: Position, { partition, through, limit }: Range, deadline: Deadline) {
+    const events = await readRange(client, { partition }, { after, through, limit });
+    const end = events.length < limit ? through : (events.at(-1) as LoggedEvent);
     const due = events.length > 0 ? await enterUnparked(client, this.#consumer.name, events, deadline) : [];
     return { events, end, due };
   }
@@ -162,13 +164,13 @@ export class BatchApplier {
   async #park(
     position: ConsumerPosition,
     claim: Claim,
-    { partition, upTo, letterId }: Run,
+    { partition, through, letterId }: Run,
     error = 'the process ended while the event was applied',
   ): Promise<Page> {
     const deadline = this.#deadline();
     return this.#transaction(async (client) => {
-      const [event] = await readRange(client, { partition }, { after: claim.position, upTo, limit: 1 });
-      const end = event ?? upTo;
+      const [event] = await readRange(client, { partition }, { after: claim.position, through, limit: 1 });
+      const end = event ?? through;
       await position.move(client, claim.position, end, false);
       if (!event) return { events: [], end };
       await client.query(enterScope({ merchantIds: [event.merchantId] }, deadline));
@@ -194,7 +196,7 @@ export class BatchApplier {
 
 interface Range {
   partition: number;
-  upTo: Position;
+  through: Position;
   limit: number;
 }
 

@@ -9,7 +9,7 @@ import { remoteContext, spanTime, tracer } from '#platform/tracing.js';
 import { decidedLetters, type FreeStream, freeStreams, settleLetter } from '../dead-letters/dead-letter-store.js';
 import { parkNext } from '../dead-letters/redriver.js';
 import type { RunOutcome } from './batch-applier.js';
-import { type BatchJob, queueName, RETRIES, upToOf } from './consumer-queue.js';
+import { type BatchJob, queueName, RETRIES, rangeOf } from './consumer-queue.js';
 import { ProcessLost } from './handler-process.js';
 import { ConsumerPosition } from './position-store.js';
 import type { Task, TaskRunner } from './task.js';
@@ -120,7 +120,7 @@ export class ConsumerHost {
     const position = new ConsumerPosition(this.#consumer, partition, randomUUID(), STATEMENT_DEADLINE_MS);
     return this.#transaction({ merchantIds: [merchantId] }, async (client) => {
       const letter = { merchantId, id: this.#ids.next(), error };
-      await parkNext(client, position, { name: this.#consumer, parks: 'stream' }, letter);
+      await parkNext(client, position, { name: this.#consumer, failureScope: 'stream' }, letter);
       await position.release(client);
     });
   }
@@ -164,11 +164,11 @@ export class ConsumerHost {
   }
 
   async #apply(job: Job<BatchJob>, token: string | undefined): Promise<void> {
-    const { partition, upTo } = upToOf(job);
+    const { partition, through } = rangeOf(job);
     this.counts.jobs += 1;
     const startTime = spanTime();
     for (;;) {
-      const outcome = await this.#runOnce({ partition, upTo, letterId: this.#ids.next() });
+      const outcome = await this.#runOnce({ partition, through, letterId: this.#ids.next() });
       this.counts.events += outcome.events;
       if (outcome.events > 0) this.#onApplied();
       this.#trace(outcome, startTime);
@@ -185,7 +185,7 @@ export class ConsumerHost {
 
   async #runOnce(run: {
     partition: number;
-    upTo: { xid: bigint; seq: bigint };
+    through: { xid: bigint; seq: bigint };
     letterId: bigint;
   }): Promise<RunOutcome> {
     try {

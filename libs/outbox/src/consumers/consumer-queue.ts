@@ -1,6 +1,6 @@
 import type { Job, Queue } from 'bullmq';
 import { inTime, type Queues } from '#platform/queues.js';
-import type { Stretch } from '../log/position.js';
+import type { EventBatch } from '../log/position.js';
 import type { RelayTarget } from '../relay/relay.js';
 
 /** What a job says: where to, not what. Lost ones are made anew from PostgreSQL. */
@@ -23,19 +23,19 @@ export function queueName(consumer: string): string {
 }
 
 /**
- * Hands stretches to a consumer as BullMQ jobs, one for each partition that has none under way: order survives, and jobs
- * are as large as the consumer is slow. Its id makes one job of a stretch that is handed over twice.
+ * Hands batches to a consumer as BullMQ jobs, one for each partition that has none under way: order survives, and jobs
+ * are as large as the consumer is slow. Its id makes one job of a batch that is dispatched twice.
  */
 export class ConsumerQueue implements RelayTarget {
   readonly consumer: string;
   readonly from: 'beginning' | 'now';
   readonly keepsPosition = true;
-  readonly stretch: number;
+  readonly batchSize: number;
   readonly queue: Queue<BatchJob>;
 
-  constructor(consumer: string, queues: Queues, options: { stretch: number; from: 'beginning' | 'now' }) {
+  constructor(consumer: string, queues: Queues, options: { batchSize: number; from: 'beginning' | 'now' }) {
     this.consumer = consumer;
-    this.stretch = options.stretch;
+    this.batchSize = options.batchSize;
     this.from = options.from;
     this.queue = queues.queue(queueName(consumer), {
       attempts: FOR_EVER,
@@ -44,11 +44,11 @@ export class ConsumerQueue implements RelayTarget {
     });
   }
 
-  async handOver(stretches: readonly Stretch[]): Promise<void> {
-    const jobs = stretches.map(({ partition, upTo }) => ({
+  async dispatch(batches: readonly EventBatch[]): Promise<void> {
+    const jobs = batches.map(({ partition, through }) => ({
       name: 'apply',
-      data: { partition, xid: String(upTo.xid), seq: String(upTo.seq) },
-      opts: { jobId: `apply-${partition}-${upTo.xid}-${upTo.seq}` },
+      data: { partition, xid: String(through.xid), seq: String(through.seq) },
+      opts: { jobId: `apply-${partition}-${through.xid}-${through.seq}` },
     }));
     await inTime(this.queue.addBulk(jobs));
   }
@@ -62,6 +62,6 @@ export const RETRIES = {
   maxStalledCount: FOR_EVER,
 };
 
-export function upToOf({ data }: Job<BatchJob>): { partition: number; upTo: { xid: bigint; seq: bigint } } {
-  return { partition: data.partition, upTo: { xid: BigInt(data.xid), seq: BigInt(data.seq) } };
+export function rangeOf({ data }: Job<BatchJob>): { partition: number; through: { xid: bigint; seq: bigint } } {
+  return { partition: data.partition, through: { xid: BigInt(data.xid), seq: BigInt(data.seq) } };
 }

@@ -27,7 +27,7 @@ export interface Consumer {
    * What an event that keeps failing holds up: `event`: itself alone, where later events do not build on earlier ones;
    * `stream`: all later events of its merchant, which wait until it is redriven or discarded.
    */
-  readonly parks: 'event' | 'stream';
+  readonly failureScope: 'event' | 'stream';
   apply(client: TransactionClient, events: readonly LoggedEvent[]): Promise<void>;
 }
 

@@ -13,7 +13,7 @@ export interface Claim {
   readonly tries: number;
   readonly lastError: string | undefined;
   /** Up to here events are applied one by one. */
-  readonly carefulUpTo: Position;
+  readonly oneByOneThrough: Position;
 }
 
 /** A claim of the claimant's own that ran out: its process lives, so that only the database can have kept it from telling the end. */
@@ -21,7 +21,7 @@ const UNTOLD = 'claimed_by = $3 AND claimed_until > to_timestamp(0)';
 const FAILED = `tries > CASE WHEN ${UNTOLD} THEN 1 ELSE 0 END`;
 /**
  * $1 consumer, $2 partition, $3 claimant, $4 milliseconds, $5 $6 up to. The try is counted before it is made, so that one
- * which ends the process counts as well; after the first failure the stretch is gone through event by event.
+ * which ends the process counts as well; after the first failure the batch is gone through event by event.
  */
 const CLAIM = {
   name: 'position-claim',
@@ -95,15 +95,15 @@ export class ConsumerPosition {
   }
 
   /** Undefined: somebody else has it, or there is nothing to do up to there. */
-  async claim(client: TransactionClient, upTo: Position): Promise<Claim | undefined> {
-    const values = [...this.#key, this.#claimMs, upTo.xid, upTo.seq];
+  async claim(client: TransactionClient, through: Position): Promise<Claim | undefined> {
+    const values = [...this.#key, this.#claimMs, through.xid, through.seq];
     const [row] = (await client.query<ClaimRow>({ ...CLAIM, values })).rows;
     return (
       row && {
         position: { xid: row.xid, seq: row.seq },
         tries: row.tries,
         lastError: row.last_error ?? undefined,
-        carefulUpTo: { xid: row.careful_xid, seq: row.careful_seq },
+        oneByOneThrough: { xid: row.careful_xid, seq: row.careful_seq },
       }
     );
   }

@@ -34,16 +34,16 @@ ELSE false END`;
 /** Has a reactor react to events, one by one and in order. Their effects are committed when it answers; the position is not moved yet. */
 export class Reactions {
   readonly name: string;
-  readonly parks: 'event' | 'stream';
+  readonly failureScope: 'event' | 'stream';
   readonly from: 'beginning' | 'now';
   readonly #reactor: Reactor;
   readonly #commands: Pick<CommandBus, 'execute'>;
 
   constructor(reactor: Reactor, commands: Pick<CommandBus, 'execute'>) {
-    const { name, parks, from } = reactor;
+    const { name, failureScope, from } = reactor;
     if (!WORD.test(name)) throw new Error(`the name of a reactor is small letters, digits and _: ${name}`);
     this.name = name;
-    this.parks = parks;
+    this.failureScope = failureScope;
     this.from = from;
     this.#reactor = reactor;
     this.#commands = commands;

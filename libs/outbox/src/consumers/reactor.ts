@@ -12,7 +12,7 @@ export interface Reactor<Event extends CatalogueEvent = CatalogueEvent> {
   /** Small letters, digits and `_`. Never changes: durable positions and keys are kept under it. */
   readonly name: string;
   /** What an event that keeps failing holds up: see `Consumer`. */
-  readonly parks: 'event' | 'stream';
+  readonly failureScope: 'event' | 'stream';
   /** Where a reactor that the database does not know yet begins: with what happens from `now` on, or with all that the log has. */
   readonly from: 'beginning' | 'now';
   /** It is asked about these alone. Beware of what its own effects append. */

@@ -16,7 +16,7 @@ export interface DeadLetter {
   at: Position;
   eventType: string;
   eventVersion: number;
-  parks: 'event' | 'stream';
+  failureScope: 'event' | 'stream';
   status: DeadLetterStatus;
   tries: number;
   error: string;
@@ -126,7 +126,7 @@ function letterOf(row: LetterRow): DeadLetter {
     at: { xid: row.xid, seq: row.seq },
     eventType: row.event_type,
     eventVersion: row.event_version,
-    parks: row.parks,
+    failureScope: row.parks,
     status: row.status,
     tries: row.tries,
     error: row.error,
@@ -145,7 +145,7 @@ INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, $2, $3,
 /** Leaves a dead letter; where order matters, the merchant's stream waits behind it. In the merchant's scope. */
 export async function parkEvent(
   client: TransactionClient,
-  consumer: Pick<Consumer, 'name' | 'parks'>,
+  consumer: Pick<Consumer, 'name' | 'failureScope'>,
   event: LoggedEvent,
   letter: { id: bigint; tries: number; error: string; before: Position },
 ): Promise<void> {
@@ -160,13 +160,13 @@ export async function parkEvent(
       seq,
       type,
       version,
-      consumer.parks,
+      consumer.failureScope,
       letter.tries,
       letter.error,
       traceContext,
     ],
   });
-  if (consumer.parks === 'event') return;
+  if (consumer.failureScope === 'event') return;
   await client.query({ text: PARK_STREAM, values: [merchantId, consumer.name, letter.before.xid, letter.before.seq] });
 }
 

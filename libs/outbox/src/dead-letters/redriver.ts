@@ -153,7 +153,7 @@ export class Redriver {
       // The claim may have run out meanwhile: then others may have gone on, and the partition, too.
       const stands = await position.hold(client);
       const after = await parkedPosition(client, merchantId, reactions.name);
-      if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.upTo)) {
+      if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.through)) {
         throw new ClaimLost('another process has gone on with this stream');
       }
       await moveParked(client, merchantId, reactions.name, hasCaughtUp ? undefined : events[done - 1]);
@@ -163,11 +163,11 @@ export class Redriver {
 
   /** What a stream waits for next, up to where its partition stands; undefined: it does not wait. */
   async #waiting(client: TransactionClient, merchantId: bigint, position: ConsumerPosition, limit: number) {
-    const upTo = await position.hold(client);
+    const through = await position.hold(client);
     const after = await parkedPosition(client, merchantId, this.#consumer.name);
     if (!after) return undefined;
-    const events = await readRange(client, { merchantId }, { after, upTo, limit });
-    return { after, upTo, events, hasAll: events.length < limit };
+    const events = await readRange(client, { merchantId }, { after, through, limit });
+    return { after, through, events, hasAll: events.length < limit };
   }
 
   /** Whoever has the partition at present goes first: what is due here is still due then. */
@@ -207,13 +207,13 @@ function isSame(one: Position, other: Position): boolean {
 export async function parkNext(
   client: TransactionClient,
   position: ConsumerPosition,
-  consumer: Pick<Consumer, 'name' | 'parks'>,
+  consumer: Pick<Consumer, 'name' | 'failureScope'>,
   letter: { merchantId: bigint; id: bigint; error: string },
 ): Promise<void> {
   const { merchantId } = letter;
-  const upTo = await position.hold(client);
+  const through = await position.hold(client);
   const before = await parkedPosition(client, merchantId, consumer.name);
   if (!before) return;
-  const [event] = await readRange(client, { merchantId }, { after: before, upTo, limit: 1 });
+  const [event] = await readRange(client, { merchantId }, { after: before, through, limit: 1 });
   if (event) await parkEvent(client, consumer, event, { id: letter.id, tries: 1, error: letter.error, before });
 }

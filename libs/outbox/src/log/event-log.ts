@@ -108,10 +108,10 @@ export async function findNews(
 export async function readRange(
   client: TransactionClient,
   of: { partition: number } | { merchantId: bigint },
-  { after, upTo, limit }: { after: Position; upTo: Position; limit: number },
+  { after, through, limit }: { after: Position; through: Position; limit: number },
 ): Promise<LoggedEvent[]> {
   const [query, key] = 'partition' in of ? [OF_PARTITION, of.partition] : [OF_MERCHANT, of.merchantId];
-  const values = [key, after.xid, after.seq, upTo.xid, upTo.seq, limit];
+  const values = [key, after.xid, after.seq, through.xid, through.seq, limit];
   const { rows } = await client.query<LoggedRow>({ ...query, values });
   return rows.map(loggedEvent);
 }

@@ -25,13 +25,13 @@ export function parsePosition(text: string): Position {
 /** The log is divided by merchant; a partition is what one job of a consumer works on (events.partition). */
 export const PARTITIONS = 64;
 
-/** Events of one partition, after `after` and up to `upTo`. */
-export interface Stretch {
+/** Events of one partition, after `after` and up to `through`. */
+export interface EventBatch {
   readonly partition: number;
   readonly after: Position;
-  readonly upTo: Position;
+  readonly through: Position;
   /** How many events. */
   readonly count: number;
-  /** Handed over before, and not applied in time. */
+  /** Dispatched before, and not applied in time. */
   readonly isAgain: boolean;
 }

@@ -1,7 +1,7 @@
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { LOG_HORIZON } from '../log/event-log.js';
-import type { Position, Stretch } from '../log/position.js';
+import type { EventBatch, Position } from '../log/position.js';
 
 /** Bounds one statement of the relay. */
 const STATEMENT_DEADLINE_MS = 5_000;
@@ -14,8 +14,8 @@ const AFTER_XID = 'CASE WHEN a.consumer IS NULL THEN c.xid ELSE a.xid END';
 const AFTER_SEQ = 'CASE WHEN a.consumer IS NULL THEN c.seq ELSE a.seq END';
 
 /**
- * $1 consumer, $2 partitions, $3 events a stretch, $4 milliseconds after which what was handed over but not applied is
- * handed over again. A consumer that keeps a position of its own is read from there, and has one stretch at a time in hand.
+ * $1 consumer, $2 partitions, $3 events a batch, $4 milliseconds after which what was dispatched but not applied is
+ * dispatched again. A consumer that keeps a position of its own is read from there, and has one batch at a time in hand.
  *
  * Only rows below the log's horizon are read. An id or a sequence alone would skip the event of a transaction that commits late.
  */
@@ -129,13 +129,13 @@ export class RelayStore {
     await this.#database.write('relay', deadline(), { text: ENTER_EPOCH });
   }
 
-  /** What is to be handed over next, at most one stretch a partition. */
+  /** What is to be dispatched next, at most one batch a partition. */
   async next(
     consumer: string,
     partitions: readonly number[],
-    limits: { stretch: number; resendMs: number },
-  ): Promise<Stretch[]> {
-    const values = [consumer, partitions, limits.stretch, limits.resendMs];
+    limits: { batchSize: number; resendMs: number },
+  ): Promise<EventBatch[]> {
+    const values = [consumer, partitions, limits.batchSize, limits.resendMs];
     const rows = await this.#database.read<StretchRow & Record<string, unknown>>('relay', deadline(), {
       ...NEXT,
       values,
@@ -143,23 +143,23 @@ export class RelayStore {
     return rows.map(({ partition, after_xid, after_seq, xid, seq, count, is_again }) => ({
       partition,
       after: { xid: after_xid, seq: after_seq },
-      upTo: { xid, seq },
+      through: { xid, seq },
       count,
       isAgain: is_again,
     }));
   }
 
-  /** Records what has been handed over. Answers the partitions that moved: those of a lost lease did not. */
+  /** Records what has been dispatched. Answers the partitions that moved: those of a lost lease did not. */
   async move(
     consumer: string,
-    handed: readonly { partition: number; epoch: bigint; upTo: Position }[],
+    handed: readonly { partition: number; epoch: bigint; through: Position }[],
   ): Promise<Set<number>> {
     const values = [
       consumer,
       handed.map(({ partition }) => partition),
       handed.map(({ epoch }) => epoch),
-      handed.map(({ upTo }) => upTo.xid),
-      handed.map(({ upTo }) => upTo.seq),
+      handed.map(({ through }) => through.xid),
+      handed.map(({ through }) => through.seq),
     ];
     return this.#database.transaction('relay', deadline(), async (client) => {
       const { rows } = await client.query<{ partition: number }>({ ...MOVE, values });

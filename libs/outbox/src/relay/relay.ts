@@ -1,5 +1,5 @@
 import type { Logger } from '#platform/logging.js';
-import type { Stretch } from '../log/position.js';
+import type { EventBatch } from '../log/position.js';
 import type { RelayLease } from './relay-lease.js';
 import type { RelayStore } from './relay-store.js';
 
@@ -9,15 +9,15 @@ export interface RelayTarget {
   readonly consumer: string;
   /** Where a consumer that the database does not know yet begins. */
   readonly from: 'beginning' | 'now';
-  /** Whether effects move a position in consumer_positions. Otherwise handing over is all there is. */
+  /** Whether effects move a position in consumer_positions. Otherwise dispatching is all there is. */
   readonly keepsPosition: boolean;
   /** Most events of a partition in one hand-over. */
-  readonly stretch: number;
+  readonly batchSize: number;
   /**
-   * Resolves when the stretches are safe where they went; rejects, and they come again. Whatever it does may be done twice,
+   * Resolves when the batches are safe where they went; rejects, and they come again. Whatever it does may be done twice,
    * also by a process that lost its lease meanwhile.
    */
-  handOver(stretches: readonly Stretch[]): Promise<void>;
+  dispatch(batches: readonly EventBatch[]): Promise<void>;
 }
 
 export interface RelayOptions {
@@ -25,12 +25,12 @@ export interface RelayOptions {
   busyMs: number;
   /** Longest wait between rounds of an idle log; a hint ends it. */
   idleMs: number;
-  /** After this long, what was handed over and not applied is handed over again. */
+  /** After this long, what was dispatched and not applied is dispatched again. */
   resendMs: number;
 }
 
 /**
- * Carries the log to one target: reads behind the durable cursor, hands over, and only then moves the cursor, so that a
+ * Carries the log to one target: reads behind the durable cursor, dispatches, and only then moves the cursor, so that a
  * crash in between repeats and never loses. One loop a target: a target that fails holds up no other.
  */
 export class Relay {
@@ -39,7 +39,7 @@ export class Relay {
   readonly #lease: RelayLease;
   readonly #logger: Logger;
   readonly #options: RelayOptions;
-  readonly counts = { rounds: 0, stretches: 0, events: 0, resent: 0, failures: 0, fenced: 0 };
+  readonly counts = { rounds: 0, batches: 0, events: 0, resent: 0, failures: 0, fenced: 0 };
   #waitMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
@@ -83,9 +83,9 @@ export class Relay {
     await this.#running;
   }
 
-  /** One round. Answers how many events it handed over. */
+  /** One round. Answers how many events it dispatched. */
   async round(): Promise<number> {
-    const { consumer, stretch } = this.#target;
+    const { consumer, batchSize } = this.#target;
     if (!this.#isRegistered) {
       await this.#store.register(consumer, this.#target);
       this.#isRegistered = true;
@@ -94,17 +94,17 @@ export class Relay {
     const { epochs } = this.#lease;
     if (epochs.size === 0) return 0;
     const { resendMs } = this.#options;
-    const stretches = await this.#store.next(consumer, [...epochs.keys()], { stretch, resendMs });
-    if (stretches.length === 0) return 0;
-    await this.#target.handOver(stretches);
+    const batches = await this.#store.next(consumer, [...epochs.keys()], { batchSize, resendMs });
+    if (batches.length === 0) return 0;
+    await this.#target.dispatch(batches);
     const moved = await this.#store.move(
       consumer,
-      stretches.map(({ partition, upTo }) => ({ partition, upTo, epoch: epochs.get(partition) ?? -1n })),
+      batches.map(({ partition, through }) => ({ partition, through, epoch: epochs.get(partition) ?? -1n })),
     );
-    this.counts.fenced += stretches.length - moved.size;
-    this.counts.stretches += moved.size;
-    this.counts.resent += stretches.filter(({ isAgain }) => isAgain).length;
-    const events = stretches.reduce((sum, { count }) => sum + count, 0);
+    this.counts.fenced += batches.length - moved.size;
+    this.counts.batches += moved.size;
+    this.counts.resent += batches.filter(({ isAgain }) => isAgain).length;
+    const events = batches.reduce((sum, { count }) => sum + count, 0);
     this.counts.events += events;
     return events;
   }
@@ -131,7 +131,7 @@ export class Relay {
       this.counts.failures += 1;
       this.#waitMs = idleMs;
       this.#isBackingOff = true;
-      this.#logger.warn({ err: error, consumer: this.consumer }, 'events could not be handed over; they come again');
+      this.#logger.warn({ err: error, consumer: this.consumer }, 'events could not be dispatched; they come again');
     }
   }
 }

@@ -15,7 +15,7 @@ SELECT pg_terminate_backend(pid) AS ended, pid FROM pg_stat_activity
  * Watches the transaction that holds back the log: events at or above the oldest open xid wait for its end. How old it is
  * shows without any right to look at other sessions: the snapshot's xmin stands still.
  */
-export class HoldBack {
+export class XminMonitor {
   readonly #database: Database;
   readonly #logger: Logger;
   readonly #limitMs: number;
