@@ -12,7 +12,7 @@ export function holdBody(request: FastifyRequest, reply: FastifyReply, held: Hel
   const most = request.routeOptions.bodyLimit;
   const bytes = coding === undefined ? Math.min(Number(length ?? 0), most) : most;
   if (bytes === 0) return undefined;
-  const merchantId = request.exchange?.context?.merchantId;
+  const merchantId = request.state?.context?.merchantId;
   if (!held.fits(merchantId, bytes)) {
     return new ProblemError('overloaded', 'Too many bodies are being read; wait for the answers to those.', {
       retryAfterS: 1,
