@@ -3,7 +3,7 @@ import { type CheckResult, verify } from '#ledger/verify/verify.js';
 import { CHECKS } from '../../apps/verify/src/checks.js';
 import type { TestDatabase } from './database.js';
 
-/** Every book of the database is right. Answers how many transactions there are. */
+/** Every book of the database is right. Returns how many transactions there are. */
 export async function expectVerified(on: TestDatabase): Promise<bigint> {
   const results = await verify(on.runtimeUrl, CHECKS);
   expect(offendersOf(results)).toEqual({});
