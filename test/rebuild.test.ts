@@ -65,8 +65,8 @@ async function applied(count = 5): Promise<Shop[]> {
   for (const one of shops) {
     await Promise.all(Array.from({ length: 12 }, () => post(one)));
     const hold = postedId(await ledger.post(one.merchant, transfer(...one.accounts, 9n, { pending: true })));
-    await ledger.move(one.merchant, { kind: 'capture', parentId: hold, amount: 4n, final: true });
-    await ledger.move(one.merchant, { kind: 'reverse', parentId: await post(one), amount: 2n });
+    await ledger.change(one.merchant, { kind: 'capture', parentId: hold, amount: 4n, final: true });
+    await ledger.change(one.merchant, { kind: 'reverse', parentId: await post(one), amount: 2n });
   }
   await live.catchUp();
   await expectServed();

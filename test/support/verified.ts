@@ -3,7 +3,7 @@ import { type CheckResult, verify } from '#platform/verify.js';
 import { checksOf, ROOMS } from '../../apps/rooms.js';
 import type { TestDatabase } from './database.js';
 
-/** Every book of the database is right. Answers how many transactions there are. */
+/** Every book of the database is right. Returns how many transactions there are. */
 export async function expectVerified(on: TestDatabase): Promise<bigint> {
   const results = await verify(on.runtimeUrl, await checksOf(ROOMS));
   expect(offendersOf(results)).toEqual({});

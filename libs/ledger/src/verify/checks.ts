@@ -18,8 +18,8 @@ SELECT e.*,
        lead(transaction_id) OVER w AS next_id
   FROM entries e WHERE merchant_id = $1 WINDOW w AS (PARTITION BY account_id ORDER BY account_version)`;
 
-/** Each transaction's legs in order: which entries it says it has. */
-const LEGS = `
+/** The entries that each transaction names, in order. */
+const ENTRIES_NAMED = `
 SELECT t.id, i AS place, t.legs[i] AS account_id, t.legs[i + 1] AS account_version
   FROM transactions t CROSS JOIN LATERAL generate_series(1, cardinality(t.legs), 2) AS i WHERE t.merchant_id = $1`;
 
@@ -54,7 +54,7 @@ const PARTS = `
 SELECT t.id, t.kind, t.parent_id, e.account_id, e.direction, m.amount,
        CASE WHEN t.kind IN ('capture', 'void', 'expiry') THEN -e.pending_amount ELSE 0 END AS released,
        coalesce(s.left_amounts[(l.place + 1) / 2], m.amount) AS left_amount
-  FROM (${LEGS}) l JOIN transactions t ON t.merchant_id = $1 AND t.id = l.id
+  FROM (${ENTRIES_NAMED}) l JOIN transactions t ON t.merchant_id = $1 AND t.id = l.id
   JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
   LEFT JOIN transaction_states s ON s.merchant_id = $1 AND s.transaction_id = t.id
  CROSS JOIN LATERAL (SELECT CASE WHEN t.kind = 'pending' THEN e.pending_amount WHEN t.kind IN ('void', 'expiry') THEN 0
@@ -134,7 +134,7 @@ SELECT format('account %s, version %s (transaction %s): %s available, the floor 
     find: `
 SELECT CASE WHEN e.account_id IS NULL THEN format('transaction %s lacks its entry on account %s, version %s', l.id, l.account_id, l.account_version)
             ELSE format('account %s, version %s: its transaction %s does not know it', e.account_id, e.account_version, e.transaction_id) END
-  FROM (${LEGS}) l FULL JOIN (SELECT * FROM entries WHERE merchant_id = $1) e
+  FROM (${ENTRIES_NAMED}) l FULL JOIN (SELECT * FROM entries WHERE merchant_id = $1) e
     ON e.account_id = l.account_id AND e.account_version = l.account_version AND e.transaction_id = l.id
  WHERE e.account_id IS NULL OR l.id IS NULL LIMIT $2`,
   },
@@ -279,7 +279,7 @@ WITH told AS (
                      WHEN 'expiry' THEN 'transaction.expired' ELSE 'transaction.posted' END AS type, l.entries
     FROM transactions t LEFT JOIN (
       SELECT l.id, string_agg(${ENTRY_TEXT}, ',' ORDER BY l.place) AS entries
-        FROM (${LEGS}) l JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
+        FROM (${ENTRIES_NAMED}) l JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
        GROUP BY l.id) l ON l.id = t.id
    WHERE t.merchant_id = $1 AND t.created_at > (${FORGOTTEN_UNTIL})
 )

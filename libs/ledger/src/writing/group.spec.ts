@@ -6,7 +6,7 @@ import { CASH, FEES, MERCHANT, NEIGHBOUR, PAYABLE, Rows } from '../../../../test
 import { START_MS } from '../../../../test/support/memory-book.js';
 import { ACCOUNT_STATUS } from '../accounts/account-status.js';
 import type { Command, Decision, EntryRequest, Post } from '../posting/command.js';
-import { refuse } from '../posting/lines.js';
+import { refuse } from '../posting/entries.js';
 import { type Failed, touchedBy } from './group.js';
 import { type Answered, extended, type GroupExtension, type GroupTurn } from './group-extension.js';
 import type { TenantId } from './group-store.js';
