@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ACCOUNT_STATUS } from '#ledger/accounts/account-status.js';
-import { LEDGER_CHECKS, verify } from '#ledger/verify/verify.js';
+import { LEDGER_CHECKS } from '#ledger/verify/checks.js';
 import { extended } from '#ledger/writing/group-extension.js';
+import { verify } from '#platform/verify.js';
 import { CORRUPTIONS } from './support/corruptions.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';

@@ -25,7 +25,7 @@ export class Shop {
     return new Shop(ledger, admin, merchant, payer, payee);
   }
 
-  /** Answers its id. */
+  /** Returns its id. */
   async sell(externalRef = 'sold'): Promise<string> {
     const sale = transfer(this.payer, this.payee, 1n, { type: 'sale', externalRef });
     return String(postedId(await this.ledger.post(this.merchant, sale)));

@@ -5,7 +5,7 @@ import type { HeldBytes } from './held-bytes.js';
 /**
  * Counts the body of a request against its merchant's allowance, from before it is read until the answer is taken: a body is in
  * memory as bytes, as a value and, of a batch, as its answer. One without a length counts as the longest that its route takes.
- * Answers why it cannot be read now.
+ * Returns why it cannot be read now.
  */
 export function holdBody(request: FastifyRequest, reply: FastifyReply, held: HeldBytes): ProblemError | undefined {
   const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
