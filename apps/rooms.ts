@@ -4,6 +4,7 @@ import { LEDGER } from '#ledger/room.js';
 import type { Consumer } from '#outbox/consumers/consumer.js';
 import type { Reactor } from '#outbox/consumers/reactor.js';
 import type { Room } from '#outbox/room.js';
+import type { Check } from '#platform/verify.js';
 import { SUMMARIES } from '#summaries/room.js';
 import { TENANCY } from '#tenancy/room.js';
 import { WEBHOOKS } from '#webhooks/room.js';
@@ -15,6 +16,11 @@ export const ROOMS = [LEDGER, BALANCES, TENANCY, SUMMARIES, WEBHOOKS] as const s
 export async function modulesOf(rooms: readonly Room[], kind: 'module' | 'worker'): Promise<Type[]> {
   const modules = await Promise.all(rooms.map((room) => room[kind]?.()));
   return modules.filter((module) => module !== undefined);
+}
+
+/** What a database is checked for. */
+export async function checksOf(rooms: readonly Room[]): Promise<Check[]> {
+  return (await Promise.all(rooms.map((room) => room.checks?.() ?? []))).flat();
 }
 
 /** What applies the log, each in a process and with a queue of its own. */

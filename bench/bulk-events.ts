@@ -50,7 +50,7 @@ END $body$`;
 
 /**
  * Appends postings to the log of a database of one's own, as a superuser: events alone, in real transactions, a tenth more
- * of which are rolled back. Answers how many events there are.
+ * of which are rolled back. Returns how many events there are.
  */
 export async function appendEvents(superuser: pg.Client, events: number, merchants: number): Promise<number> {
   const ids = Array.from(

@@ -114,7 +114,7 @@ describe('the balance by effective time', () => {
       void: { kind: 'void', ...facts },
       reverse: { kind: 'reverse', ...facts },
     } as const;
-    const moved = await recordedBetween(() => ledger.move(merchant, moves[next as keyof typeof moves]));
+    const moved = await recordedBetween(() => ledger.change(merchant, moves[next as keyof typeof moves]));
     const nextMs = askedNextMs ?? Math.max(moved.atMs, parentMs);
     if (next === 'capture') return [...effects, ...both(moved.id, nextMs, amount, -amount)];
     if (next === 'capture in part') return [...effects, ...both(moved.id, nextMs, 1n, -1n)];
@@ -297,7 +297,7 @@ describe('reads of a long history', () => {
 
   test('what moved a transaction is found by its index', async () => {
     const parentId = firstSnowflakeAt(middle());
-    const reversed = await ledger.move(history.merchantId, { kind: 'reverse', parentId });
+    const reversed = await ledger.change(history.merchantId, { kind: 'reverse', parentId });
     const plan = await list({ parentId });
     expectWalk(plan, 'transactions_parent', { heap: true });
     expect(plan.nodes[0]?.['Actual Rows']).toBe(1);

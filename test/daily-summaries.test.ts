@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { verify } from '#ledger/verify/verify.js';
+import { verify } from '#platform/verify.js';
 import { SUMMARY_CHECKS } from '#summaries/checks.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import { TestOutbox } from './outbox/test-outbox.js';

@@ -16,7 +16,7 @@ afterEach(() => expect(api.errors).toEqual([]));
 afterAll(() => api.stop());
 
 describe('dead letters', () => {
-  /** As a consumer leaves one; test/dead-letters.test.ts has real ones. Answers its id. */
+  /** As a consumer leaves one; test/dead-letters.test.ts has real ones. Returns its id. */
   async function plant(): Promise<string> {
     const { id } = await shop.posted(transfer('cash:EUR', 'suspense:EUR', '1'));
     await asAdmin(api.on.ownerUrl, (admin) =>

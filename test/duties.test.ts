@@ -5,7 +5,7 @@ import { FillDueRows1764504000001, HoldsAreDueRows1764504000002 } from '#db/migr
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { holdExpiry } from '#ledger/duties/expiry.js';
 import { purgeIdempotencyKeys, purgeWriteFences } from '#ledger/duties/purge.js';
-import { type MoveTransactionCommand, MoveTransactionHandler } from '#ledger/posting/move-transaction.command.js';
+import { type ChangeTransactionCommand, ChangeTransactionHandler } from '#ledger/posting/change-transaction.command.js';
 import { loadTransactions } from '#ledger/reading/transaction-store.js';
 import { GroupConnection } from '#ledger/writing/group-store.js';
 import { Deadline } from '#platform/deadline.js';
@@ -40,9 +40,9 @@ describe('duties', () => {
   afterEach(() => expectVerified(on));
 
   const expiryOf = (ledger: TestLedger): DueWork => {
-    const handler = new MoveTransactionHandler(ledger.database, ledger.directory, ledger.writer);
+    const handler = new ChangeTransactionHandler(ledger.database, ledger.directory, ledger.writer);
     const commands = {
-      execute: (command: MoveTransactionCommand) => handler.execute(command),
+      execute: (command: ChangeTransactionCommand) => handler.execute(command),
     } as unknown as CommandBus;
     return holdExpiry(ledger.database, commands);
   };
@@ -206,7 +206,7 @@ describe('duties', () => {
     test('a hold captured in part expires with what remains', async () => {
       const [merchant] = merchants as [bigint];
       const id = await hold(merchant, await pair(merchant), tomorrow());
-      postedId(await one.move(merchant, { kind: 'capture', parentId: id, amount: 4n, final: false }));
+      postedId(await one.change(merchant, { kind: 'capture', parentId: id, amount: 4n, final: false }));
       await makeDue(id);
       expect(await expire(one)).toBe(1);
       expect(await statusOf(merchant, id)).toBe('expired');
@@ -231,7 +231,7 @@ describe('duties', () => {
         await hold(merchant, accountsOf, tomorrow()),
       ];
       const capture = (amount: bigint) =>
-        one.move(merchant, { kind: 'capture', parentId: captured, amount, final: false });
+        one.change(merchant, { kind: 'capture', parentId: captured, amount, final: false });
       const areDue = async () => {
         const text = 'SELECT subject_id FROM due_rows WHERE subject_id = ANY ($1) ORDER BY 1';
         return (await bystander.client.query(text, [[captured, voided]])).rows.map(({ subject_id: id }) => BigInt(id));
@@ -240,7 +240,7 @@ describe('duties', () => {
       expect(await areDue()).toEqual([captured, voided]);
       postedId(await capture(6n));
       expect(await areDue()).toEqual([voided]);
-      postedId(await one.move(merchant, { kind: 'void', parentId: voided }));
+      postedId(await one.change(merchant, { kind: 'void', parentId: voided }));
       expect(await areDue()).toEqual([]);
     });
 
@@ -253,7 +253,7 @@ describe('duties', () => {
         await expireAt(soon, id);
         await until('the hold is nearly due', () => Date.now() >= soon - 2);
         const [captured] = await Promise.all([
-          one.move(merchant, { kind: 'capture', parentId: id, final: true }),
+          one.change(merchant, { kind: 'capture', parentId: id, final: true }),
           expire(other),
         ]);
         while ((await statusOf(merchant, id)) === 'pending') await expire(other);
@@ -268,7 +268,7 @@ describe('duties', () => {
     const hasTime = () => hold(merchant, accountsOf, tomorrow());
     const [open, meanwhile, ended] = [await hasTime(), await hasTime(), await hasTime()];
     await hold(merchant, accountsOf, undefined);
-    postedId(await one.move(merchant, { kind: 'void', parentId: ended }));
+    postedId(await one.change(merchant, { kind: 'void', parentId: ended }));
     const { client } = bystander;
     const runner = {
       query: async (text: string, values?: unknown[]) => (await client.query(text, values)).rows,

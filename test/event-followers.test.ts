@@ -54,7 +54,7 @@ async function post(as: Merchant, poster: number): Promise<void> {
   }
 }
 
-/** Writes events, and lets them wait until some more postings have overtaken them. Answers how many were committed. */
+/** Writes events, and lets them wait until some more postings have overtaken them. Returns how many were committed. */
 async function hold(holder: number): Promise<number> {
   const client = new pg.Client({ connectionString: apis[0].on.ownerUrl });
   await client.connect();

@@ -81,7 +81,7 @@ describe('two processes that append to one merchant’s log stand in it as they 
     return count;
   };
 
-  /** Holds the first one up when all it has to do is commit, and lets the second one go as far as it can. Answers whether it overtook. */
+  /** Holds the first one up when all it has to do is commit, and lets the second one go as far as it can. Returns whether it overtook. */
   async function race(first: () => Promise<unknown>, second: () => Promise<unknown>): Promise<boolean> {
     await bystander.client.query('SELECT pg_advisory_lock(1, 2)');
     const committed: string[] = [];

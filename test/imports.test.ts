@@ -65,7 +65,7 @@ describe('in a tree with forbidden imports', () => {
     ['test/support/book.ts', '', undefined],
     ['libs/ledger/src/writing/base.ts', '../duties/base.js', 'ledger-duties-and-verify-are-on-top'],
     ['libs/ledger/src/duties/base.ts', '', undefined],
-    ['libs/ledger/src/posting/lines.ts', '#kernel/base.js', undefined],
+    ['libs/ledger/src/posting/entries.ts', '#kernel/base.js', undefined],
     ['libs/ledger/src/posting/decide.ts', '../writing/base.js', 'deciding-is-pure'],
     ['libs/ledger/src/posting/parts.ts', 'node:fs', 'deciding-is-pure'],
     ['libs/outbox/src/consumers/base.ts', '../relay/base.js', undefined],

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { verify } from '#ledger/verify/verify.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database, type Scope, type TransactionClient } from '#platform/postgres.js';
+import { verify } from '#platform/verify.js';
 import { SUMMARY_CHECKS } from '#summaries/checks.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import { RebuildRefused, rebuildDailySummaries } from '#summaries/rebuild.js';
@@ -65,8 +65,8 @@ async function applied(count = 5): Promise<Shop[]> {
   for (const one of shops) {
     await Promise.all(Array.from({ length: 12 }, () => post(one)));
     const hold = postedId(await ledger.post(one.merchant, transfer(...one.accounts, 9n, { pending: true })));
-    await ledger.move(one.merchant, { kind: 'capture', parentId: hold, amount: 4n, final: true });
-    await ledger.move(one.merchant, { kind: 'reverse', parentId: await post(one), amount: 2n });
+    await ledger.change(one.merchant, { kind: 'capture', parentId: hold, amount: 4n, final: true });
+    await ledger.change(one.merchant, { kind: 'reverse', parentId: await post(one), amount: 2n });
   }
   await live.catchUp();
   await expectServed();

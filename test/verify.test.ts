@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ACCOUNT_STATUS } from '#ledger/accounts/account-status.js';
-import { LEDGER_CHECKS, verify } from '#ledger/verify/verify.js';
+import { LEDGER_CHECKS } from '#ledger/verify/checks.js';
 import { extended } from '#ledger/writing/group-extension.js';
+import { verify } from '#platform/verify.js';
 import { CORRUPTIONS } from './support/corruptions.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
@@ -24,13 +25,15 @@ async function writeBook(on: TestDatabase): Promise<void> {
         'held',
       ),
     );
-    postedId(await ledger.move(merchant, { kind: 'capture', parentId: held, amount: 100n, final: false }, 'captured'));
+    postedId(
+      await ledger.change(merchant, { kind: 'capture', parentId: held, amount: 100n, final: false }, 'captured'),
+    );
     const voided = postedId(
       await ledger.post(merchant, transfer(payable, cash, 70n, { pending: true, expiresAtMs: Date.now() + 60_000 })),
     );
-    postedId(await ledger.move(merchant, { kind: 'void', parentId: voided }));
+    postedId(await ledger.change(merchant, { kind: 'void', parentId: voided }));
     const reversed = postedId(await ledger.post(merchant, transfer(cash, payable, 20n), 'reversed'));
-    postedId(await ledger.move(merchant, { kind: 'reverse', parentId: reversed, amount: 5n }));
+    postedId(await ledger.change(merchant, { kind: 'reverse', parentId: reversed, amount: 5n }));
     const fees = await ledger.createAccount(merchant, { code: 'fees' });
     const order = transfer(cash, payable, 60n, { pending: true });
     order.entries[0] = { ...order.entries[0], amount: 100n } as (typeof order.entries)[0];
@@ -41,10 +44,10 @@ async function writeBook(on: TestDatabase): Promise<void> {
       { accountId: fees, amount: 30n },
     ];
     const sold = postedId(
-      await ledger.move(merchant, { kind: 'capture', parentId: several, entries: part, final: false }, 'sold'),
+      await ledger.change(merchant, { kind: 'capture', parentId: several, entries: part, final: false }, 'sold'),
     );
-    const refund = postedId(await ledger.move(merchant, { kind: 'reverse', parentId: sold }, 'refund'));
-    postedId(await ledger.move(merchant, { kind: 'reverse', parentId: refund, amount: 10n }, 'bounced'));
+    const refund = postedId(await ledger.change(merchant, { kind: 'reverse', parentId: sold }, 'refund'));
+    postedId(await ledger.change(merchant, { kind: 'reverse', parentId: refund, amount: 10n }, 'bounced'));
     // It ends above its floor, and is below it on the way.
     const toAndFro = transfer(payable, cash, 2_000n);
     toAndFro.entries[1] = { ...toAndFro.entries[1], amount: 10n } as (typeof order.entries)[0];

@@ -13,13 +13,13 @@ import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
 
 const EXAMPLES = 'libs/ledger/src/posting/decide.spec.ts';
-const MOVES = 'libs/ledger/src/posting/decide-moves.spec.ts';
+const CHANGES = 'libs/ledger/src/posting/decide-changes.spec.ts';
 const PROPERTIES = 'libs/ledger/src/posting/decide.property.spec.ts';
 const BOTH = [EXAMPLES, PROPERTIES];
 
 const decide = mutantsOf('libs/ledger/src/posting/decide.ts', BOTH);
 const parts = mutantsOf('libs/ledger/src/posting/parts.ts', BOTH);
-const lines = mutantsOf('libs/ledger/src/posting/lines.ts', BOTH);
+const entries = mutantsOf('libs/ledger/src/posting/entries.ts', BOTH);
 const account = mutantsOf('libs/ledger/src/accounts/account.ts', BOTH);
 const group = mutantsOf('libs/ledger/src/writing/group.ts', ['libs/ledger/src/writing/group.spec.ts']);
 const draft = mutantsOf('libs/ledger/src/writing/group-draft.ts', ['libs/ledger/src/writing/group.spec.ts']);
@@ -37,48 +37,52 @@ const migration = mutantsOf('db/migrations/1763740000000-ledger.ts', ['test/refu
 
 /** Planted bugs: a spec that stays green beside its own proves nothing about it. @type {Mutant[]} */
 export const MUTANTS = [
-  lines('floors are not checked', '(checkFloors && findOverdrawn', '(false && findOverdrawn'),
-  lines('a floor lies one lower', 'available >= account.minAvailable ||', 'available >= account.minAvailable - 1n ||'),
-  lines('a floor binds who raises', '|| available >= availableAmount(account.normalSide, before))', ')'),
-  lines(
+  entries('floors are not checked', '(checkFloors && findOverdrawn', '(false && findOverdrawn'),
+  entries(
+    'a floor lies one lower',
+    'available >= account.minAvailable ||',
+    'available >= account.minAvailable - 1n ||',
+  ),
+  entries('a floor binds who raises', '|| available >= availableAmount(account.normalSide, before))', ')'),
+  entries(
     'a floor binds who changes nothing',
     'available >= availableAmount(account.normalSide, before))',
     'available > availableAmount(account.normalSide, before))',
   ),
-  decide('reversals pass floors', "move.kind === 'reversal' && !ignoredFloor)", 'false)'),
-  lines('versions stay', 'version: before.version + 1n', 'version: before.version'),
-  lines(
+  decide('reversals pass floors', "change.kind === 'reversal' && !ignoredFloor)", 'false)'),
+  entries('versions stay', 'version: before.version + 1n', 'version: before.version'),
+  entries(
     'the newest transaction is forgotten',
     'lastTransactionId: id,',
     'lastTransactionId: before.lastTransactionId,',
   ),
-  lines(
+  entries(
     'entries of one account do not see each other',
-    'balances.get(line.accountId) ?? book.balance(line.accountId)',
-    'book.balance(line.accountId)',
+    'balances.get(entry.accountId) ?? book.balance(entry.accountId)',
+    'book.balance(entry.accountId)',
   ),
-  lines('closed accounts take entries', 'if (before.closed) {', 'if (!before) {'),
-  lines('any currency will do', 'account.currency !== line.currency', '!account.currency'),
-  lines('only debits may be too many', 'if (sum !== 0n) {', 'if (sum > 0n) {', [EXAMPLES]),
-  lines(
+  entries('closed accounts take entries', 'if (before.closed) {', 'if (!before) {'),
+  entries('any currency will do', 'account.currency !== entry.currency', '!account.currency'),
+  entries('only debits may be too many', 'if (sum !== 0n) {', 'if (sum > 0n) {', [EXAMPLES]),
+  entries(
     'currencies are summed together',
     'sums.set(entry.currency, (sums.get(entry.currency)',
     "sums.set('EUR', (sums.get('EUR')",
     [EXAMPLES],
   ),
-  lines('the largest amount is refused', 'line.posted > MAX_AMOUNT ||', 'line.posted >= MAX_AMOUNT ||', [EXAMPLES]),
-  lines('amounts have no upper end', 'line.posted > MAX_AMOUNT || line.pending > MAX_AMOUNT', 'line.posted < 0n'),
-  lines('the last unit of a total is refused', "'postedCredits'] > MAX_TOTAL", "'postedCredits'] >= MAX_TOTAL", [
+  entries('the largest amount is refused', 'entry.posted > MAX_AMOUNT ||', 'entry.posted >= MAX_AMOUNT ||', [EXAMPLES]),
+  entries('amounts have no upper end', 'entry.posted > MAX_AMOUNT || entry.pending > MAX_AMOUNT', 'entry.posted < 0n'),
+  entries('the last unit of a total is refused', "'postedCredits'] > MAX_TOTAL", "'postedCredits'] >= MAX_TOTAL", [
     EXAMPLES,
   ]),
-  lines('pending totals have no upper end', "'pendingCredits'] > MAX_TOTAL", "'pendingCredits'] < 0n", [EXAMPLES]),
-  lines(
+  entries('pending totals have no upper end', "'pendingCredits'] > MAX_TOTAL", "'pendingCredits'] < 0n", [EXAMPLES]),
+  entries(
     'a condition on the version looks at it afterwards',
     'conditions.version !== before.version',
     'conditions.version !== after.version',
   ),
-  lines('min_available is exclusive', 'available < conditions.minAvailable', 'available <= conditions.minAvailable'),
-  lines('conditions are ignored', 'if (!conditions) continue;', 'continue;'),
+  entries('min_available is exclusive', 'available < conditions.minAvailable', 'available <= conditions.minAvailable'),
+  entries('conditions are ignored', 'if (!conditions) continue;', 'continue;'),
   decide('final is ignored', '(command.final ? 0n : amount - ', '(command.parentId < 0n ? 0n : amount - '),
   decide('every capture is final', '(command.final ? 0n : amount - ', '(command.kind ? 0n : amount - '),
   parts(
@@ -88,16 +92,16 @@ export const MUTANTS = [
   ),
   parts('the last part is refused', 'if (amount > most) {', 'if (amount >= most) {'),
   parts('a part of several amounts is taken', 'if (!hasSingleAmount(transaction)) {', 'if (!transaction) {'),
-  parts('parts need not balance', 'return unbalanced ?? taken;', 'return taken;', [MOVES, PROPERTIES]),
-  parts('an account is named twice', 'if (seen.has(accountId))', 'if (!accountId)', [MOVES, PROPERTIES]),
+  parts('parts need not balance', 'return unbalanced ?? taken;', 'return taken;', [CHANGES, PROPERTIES]),
+  parts('an account is named twice', 'if (seen.has(accountId))', 'if (!accountId)', [CHANGES, PROPERTIES]),
   parts(
     'an account on both sides is named',
     'own.some(({ direction }) => direction !== first.direction)',
     'own.length === 0',
-    [MOVES, PROPERTIES],
+    [CHANGES, PROPERTIES],
   ),
-  parts('a part is taken from the first entry alone', 'if (rest > 0n) return undefined;', '', [MOVES, PROPERTIES]),
-  parts('more is given back than was taken', '- before;', '+ before;', [MOVES, PROPERTIES]),
+  parts('a part is taken from the first entry alone', 'if (rest > 0n) return undefined;', '', [CHANGES, PROPERTIES]),
+  parts('more is given back than was taken', '- before;', '+ before;', [CHANGES, PROPERTIES]),
   decide(
     'a final capture releases only its amount',
     'pending: (left[place] ?? 0n) - (state.left[place] ?? 0n),',
@@ -112,15 +116,15 @@ export const MUTANTS = [
     'a capture is possible at its expiry',
     'transaction.expiresAtMs <= snowflakeTimeMs(id)',
     'transaction.expiresAtMs < snowflakeTimeMs(id)',
-    [MOVES, PROPERTIES],
+    [CHANGES, PROPERTIES],
   ),
   decide(
     'a hold expires a millisecond late',
     'expiresAtMs > snowflakeTimeMs(id)',
     'expiresAtMs >= snowflakeTimeMs(id)',
-    [MOVES, PROPERTIES],
+    [CHANGES, PROPERTIES],
   ),
-  decide('a hold without a time expires', 'transaction.expiresAtMs === undefined ||', '', [MOVES, PROPERTIES]),
+  decide('a hold without a time expires', 'transaction.expiresAtMs === undefined ||', '', [CHANGES, PROPERTIES]),
   decide('a void releases what is captured', 'pending: -(state.left[place] ?? 0n),', 'pending: -entry.pending,'),
   decide(
     'a hold in parts is posted at once',
@@ -131,45 +135,45 @@ export const MUTANTS = [
     'reversals do not add up',
     'const left = state.left.map((amount, place) => amount - (taken[place] ?? 0n));',
     'const left = initialState(transaction).left.map((amount, place) => amount - (taken[place] ?? 0n));',
-    [MOVES, PROPERTIES],
+    [CHANGES, PROPERTIES],
   ),
   decide(
     'reversals never end',
     'if (state.left.every((amount) => amount === 0n)) {',
     'if (state.left.length === 0) {',
-    [MOVES, PROPERTIES],
+    [CHANGES, PROPERTIES],
   ),
   decide('a reversal repeats', 'direction: otherSide(entry.direction),', 'direction: entry.direction,'),
   decide('a reversed reversal gives nothing back', "child.kind === 'reversal'; ) {", "child.kind === 'void'; ) {", [
-    MOVES,
+    CHANGES,
     PROPERTIES,
   ]),
   decide(
     'each step up gives back',
     "states.length % 2 === 0 ? 'give back' : 'take'",
     "states.length < 0 ? 'take' : 'give back'",
-    [MOVES, PROPERTIES],
+    [CHANGES, PROPERTIES],
   ),
-  decide('only the nearest gets back', '    child = transaction;', '    break;', [MOVES, PROPERTIES]),
-  decide('a hold is reversed', "if (transaction.kind === 'pending') {", 'if (!transaction) {', [MOVES, PROPERTIES]),
-  decide('a void is reversed', "if (transaction.kind === 'void' ||", 'if (', [MOVES, PROPERTIES]),
+  decide('only the nearest gets back', '    child = transaction;', '    break;', [CHANGES, PROPERTIES]),
+  decide('a hold is reversed', "if (transaction.kind === 'pending') {", 'if (!transaction) {', [CHANGES, PROPERTIES]),
+  decide('a void is reversed', "if (transaction.kind === 'void' ||", 'if (', [CHANGES, PROPERTIES]),
   decide(
-    'a move is dated like its parent',
-    'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
+    'a change is dated like its parent',
+    'Math.max(snowflakeTimeMs(change.id), parent.effectiveAtMs)',
     'parent.effectiveAtMs',
-    [MOVES],
+    [CHANGES],
   ),
   decide(
-    'a move may precede its parent',
-    'Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs)',
-    'snowflakeTimeMs(move.id)',
-    [MOVES],
+    'a change may precede its parent',
+    'Math.max(snowflakeTimeMs(change.id), parent.effectiveAtMs)',
+    'snowflakeTimeMs(change.id)',
+    [CHANGES],
   ),
   decide(
-    'a move is asked for before its parent',
+    'a change is asked for before its parent',
     'if (effectiveAtMs < parent.effectiveAtMs) {',
     'if (effectiveAtMs < 0) {',
-    [MOVES],
+    [CHANGES],
   ),
   mutantsOf('libs/ledger/src/accounts/account-status.ts', BOTH)(
     'accounts with a balance close',

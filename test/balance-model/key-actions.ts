@@ -14,7 +14,7 @@ export class KeyActions {
     this.#lua = lua;
   }
 
-  /** Runs a script on the state's key, in place. Answers its reply. */
+  /** Runs a script on the state's key, in place. Returns its reply. */
   run(s: State, name: string, call: () => Call): number {
     const result = this.#lua.apply(name, call, this.#shape.keyOf(s));
     this.#shape.setKey(s, result >> 3);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { verify } from '#ledger/verify/verify.js';
-import { CHECKS } from '../../apps/verify/src/checks.js';
+import { verify } from '#platform/verify.js';
+import { checksOf, ROOMS } from '../../apps/rooms.js';
 import { Dice } from '../histories/history.js';
 import { untilExpired } from '../histories/ledger.js';
 import { untilQuiet } from '../histories/quiet.js';
@@ -121,7 +121,9 @@ export async function runCampaign(build: Build, options: CampaignOptions): Promi
       offences.push(...wrong, ...(await traffic.book.offences(owner)));
       offences.push(...(await untilQuiet(cache.url, on.ownerUrl, TTL_MS, () => traffic.readAll())));
       offences.push(
-        ...Object.entries(offendersOf(await verify(on.runtimeUrl, CHECKS))).map(([name, rows]) => `${name}: ${rows}`),
+        ...Object.entries(offendersOf(await verify(on.runtimeUrl, await checksOf(ROOMS)))).map(
+          ([name, rows]) => `${name}: ${rows}`,
+        ),
       );
       const counted = Object.fromEntries(
         NAMES.map((name) => [name, workers.reduce((sum, worker) => sum + worker.count(name), 0)]),

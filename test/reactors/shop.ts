@@ -37,7 +37,7 @@ export class Shop {
     }
   }
 
-  /** Answers its id. */
+  /** Returns its id. */
   async sell(externalRef = 'sold'): Promise<string> {
     const sale = transfer(this.payer, this.payee, 1n, { type: 'sale', externalRef });
     return String(postedId(await this.ledger.post(this.merchant, sale)));

@@ -1,5 +1,5 @@
 import type { Decision } from '#ledger/posting/command.js';
-import { refuse } from '#ledger/posting/lines.js';
+import { refuse } from '#ledger/posting/entries.js';
 import type { GroupExtension, GroupTurn } from '#ledger/writing/group-extension.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { asAdmin, type TestDatabase } from './database.js';

@@ -86,7 +86,7 @@ export class BalanceProcess {
     return this.reader.read(account, { consistency: 'cached', minVersion, deadline: soon() });
   }
 
-  /** One write, as a process without faults does it. Answers its version. */
+  /** One write, as a process without faults does it. Returns its version. */
   async write(account: AccountKey, token: bigint): Promise<bigint> {
     const group = await this.fences.fence([account], token, 1_000);
     const version = (this.#database.versions.get(cacheKey(account)) ?? 0n) + 1n;

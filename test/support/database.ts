@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { inject } from 'vitest';
 import { runtimeUrlOf } from '#db/migrate.js';
@@ -27,9 +28,22 @@ export async function freshDatabase(copyOf?: TestDatabase): Promise<TestDatabase
     ownerUrl: owner.href,
     runtimeUrl: runtimeUrlOf(owner.href),
     drop: async () => {
-      await asAdmin(adminUrl, (admin) => admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
+      await asAdmin(adminUrl, async (admin) => {
+        await untilOthersLeft(admin, name);
+        await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      });
     },
   };
+}
+
+/** How long connections that are being closed may take; pg.Pool does not wait for their last byte. */
+const LEAVE_MS = 1_000;
+
+/** FORCE tells whoever is still there, and a client that is just leaving has nobody who would catch that. */
+async function untilOthersLeft(admin: pg.Client, name: string): Promise<void> {
+  const until = performance.now() + LEAVE_MS;
+  const others = { text: 'SELECT FROM pg_stat_activity WHERE datname = $1 LIMIT 1', values: [name] };
+  while ((await admin.query(others)).rowCount !== 0 && performance.now() < until) await sleep(5);
 }
 
 /** One connection for the time of `work`. */

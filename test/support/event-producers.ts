@@ -105,7 +105,7 @@ async function releasing(stage: Stage, kind: 'void' | 'expire'): Promise<Ready> 
   const { merchantId, act } = await posting(stage, true);
   const parentId = (await act()) as bigint;
   if (kind === 'expire') await makeDue(stage, parentId);
-  return { merchantId, act: async () => postedId(await stage.hooks.ledger.move(merchantId, { kind, parentId })) };
+  return { merchantId, act: async () => postedId(await stage.hooks.ledger.change(merchantId, { kind, parentId })) };
 }
 
 /** Nobody may ask for a hold whose time is over: this one's is moved by the owner of the tables. */

@@ -4,8 +4,8 @@ import { type Clock, systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { AccountDirectory } from '#ledger/accounts/account-directory.js';
 import { insertAccounts, type NewAccount } from '#ledger/accounts/account-store.js';
-import type { Capture, PostRequest, Release, Reverse } from '#ledger/posting/command.js';
-import { MoveTransactionCommand, MoveTransactionHandler } from '#ledger/posting/move-transaction.command.js';
+import { ChangeTransactionCommand, ChangeTransactionHandler } from '#ledger/posting/change-transaction.command.js';
+import type { PostRequest, TransactionChange } from '#ledger/posting/command.js';
 import { type PostingReply, replyTo } from '#ledger/posting/posting.js';
 import type { BalanceFences } from '#ledger/writing/balance-fences.js';
 import { Writer, type WriterOptions } from '#ledger/writing/writer.js';
@@ -106,10 +106,10 @@ export class TestLedger {
   }
 
   /** Captures, voids, expires or reverses. */
-  async move(merchantId: bigint, move: Capture | Release | Reverse, key: string = randomUUID()): Promise<PostingReply> {
-    const idempotency = move.kind === 'expire' ? undefined : { key, requestSha256: Buffer.alloc(32, 1) };
-    return new MoveTransactionHandler(this.database, this.directory, this.writer).execute(
-      new MoveTransactionCommand(this.context(merchantId), move, idempotency),
+  async change(merchantId: bigint, change: TransactionChange, key: string = randomUUID()): Promise<PostingReply> {
+    const idempotency = change.kind === 'expire' ? undefined : { key, requestSha256: Buffer.alloc(32, 1) };
+    return new ChangeTransactionHandler(this.database, this.directory, this.writer).execute(
+      new ChangeTransactionCommand(this.context(merchantId), change, idempotency),
     );
   }
 }

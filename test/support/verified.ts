@@ -1,11 +1,11 @@
 import { expect } from 'vitest';
-import { type CheckResult, verify } from '#ledger/verify/verify.js';
-import { CHECKS } from '../../apps/verify/src/checks.js';
+import { type CheckResult, verify } from '#platform/verify.js';
+import { checksOf, ROOMS } from '../../apps/rooms.js';
 import type { TestDatabase } from './database.js';
 
-/** Every book of the database is right. Answers how many transactions there are. */
+/** Every book of the database is right. Returns how many transactions there are. */
 export async function expectVerified(on: TestDatabase): Promise<bigint> {
-  const results = await verify(on.runtimeUrl, CHECKS);
+  const results = await verify(on.runtimeUrl, await checksOf(ROOMS));
   expect(offendersOf(results)).toEqual({});
   return results.find(({ name }) => name.startsWith('I1'))?.counted ?? 0n;
 }

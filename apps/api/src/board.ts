@@ -63,7 +63,7 @@ async function admit(request: FastifyRequest, reply: FastifyReply, { authenticat
 async function onlyOperators(request: FastifyRequest, authenticator: Authenticator): Promise<void> {
   const key = passwordOf(request) ?? keyOf(request);
   if (key === undefined) throw new ProblemError('unauthorized', 'Send an operator’s key as the password.');
-  const deadline = request.exchange?.deadline;
+  const deadline = request.state?.deadline;
   const caller = deadline && (await authenticator.authenticate(key, deadline, request.raw.socket));
   if (!caller) throw new ProblemError('unauthorized', 'The key is not valid.');
   if (caller.kind !== 'operator') throw new ProblemError('forbidden', 'The board is for operators of the platform.');

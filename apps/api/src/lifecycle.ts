@@ -16,7 +16,7 @@ import { encodingRefusal, KnownRoutes, refuseOddHead } from './http-rules.js';
 import { readJsonBody } from './json-body.js';
 import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
-import type { Exchange } from './request.js';
+import type { RequestState } from './request.js';
 import type { RequestCounts } from './request-counts.js';
 import type { Shutdown } from './shutdown.js';
 import type { UnsentAnswers } from './unsent.js';
@@ -53,7 +53,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
   const { config, logger, telemetry, shutdown } = parts;
   const routes = new KnownRoutes();
 
-  fastify.decorateRequest('exchange', null);
+  fastify.decorateRequest('state', null);
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
     try {
@@ -78,7 +78,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       hold(request, reply, payload);
       return void done();
     }
-    const merchantId = request.exchange?.context?.merchantId;
+    const merchantId = request.state?.context?.merchantId;
     const bytes = Buffer.byteLength(payload);
     const isRead = request.method === 'GET' && reply.statusCode < 300;
     const refusal = isRead ? parts.unsent.refusal(merchantId, bytes) : undefined;
@@ -99,24 +99,24 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     if (payload === undefined || payload === null || reply.raw.destroyed) return;
     if (String(reply.getHeader('content-type')).startsWith('text/event-stream')) return;
     const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : ((payload as Buffer).length ?? 0);
-    reply.raw.once('close', parts.unsent.add(request.raw.socket, request.exchange?.context?.merchantId, bytes));
+    reply.raw.once('close', parts.unsent.add(request.raw.socket, request.state?.context?.merchantId, bytes));
   }
 
   fastify.addHook('onRequest', (request, reply, done) => {
     shutdown.requestBegan();
     if (shutdown.isDraining) reply.header('connection', 'close');
     for (const [name, value] of GUARDING) reply.header(name, value);
-    const exchange = announce();
-    request.exchange = exchange;
+    const state = announce();
+    request.state = state;
     // Unlike Fastify's onResponse this also comes when the client goes away before its answer.
     reply.raw.once('close', () => {
       shutdown.requestEnded();
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
-      telemetry.endRequest(exchange.span, status);
+      telemetry.endRequest(state.span, status);
       parts.requests.add(request.method, request.routeOptions.url, status);
-      logOutcome(logger, request, status, exchange);
+      logOutcome(logger, request, status, state);
     });
-    const begin = (isTrusted: boolean) => beginTrace(request, reply, exchange, isTrusted);
+    const begin = (isTrusted: boolean) => beginTrace(request, reply, state, isTrusted);
     const refuse = (error: Error) => {
       begin(config.traceparentTrust === 'everybody');
       done(error);
@@ -124,7 +124,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     try {
       refuseOddHead(request);
       if (request.is404) return refuse(elsewhere(request, reply));
-      const pending = authorise(request, exchange, { authenticator: parts.authenticator, begin });
+      const pending = authorise(request, state, { authenticator: parts.authenticator, begin });
       if (pending) pending.then(goOn, refuse);
       else goOn();
     } catch (error) {
@@ -152,23 +152,23 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
    * Starts the request's span, once it is known whose it is: a stranger does not choose what is sampled, nor whose trace its
    * request is in. Each answer carries the trace's id (W3C Trace Context, level 3, draft).
    */
-  function beginTrace(request: FastifyRequest, reply: FastifyReply, exchange: Exchange, isTrusted: boolean): void {
-    if (exchange.span !== NO_SPAN) return;
+  function beginTrace(request: FastifyRequest, reply: FastifyReply, state: RequestState, isTrusted: boolean): void {
+    if (state.span !== NO_SPAN) return;
     const { traceparent } = request.headers;
-    exchange.span = telemetry.startRequest(
+    state.span = telemetry.startRequest(
       {
         method: request.method,
         route: request.routeOptions.url ?? '',
         path: toldPath(request),
-        startedMs: exchange.startedMs,
+        startedMs: state.startedMs,
       },
       isTrusted && typeof traceparent === 'string' ? traceparent : undefined,
     );
-    const { traceId, spanId, traceFlags } = exchange.span.spanContext();
+    const { traceId, spanId, traceFlags } = state.span.spanContext();
     reply.header('traceresponse', `00-${traceId}-${spanId}-0${traceFlags}`);
   }
 
-  function announce(): Exchange {
+  function announce(): RequestState {
     return {
       startedMs: performance.now(),
       span: NO_SPAN,
@@ -194,10 +194,10 @@ export function keyOf(request: FastifyRequest): string | undefined {
   return BEARER.exec(request.headers.authorization ?? '')?.[1];
 }
 
-/** Finds out who asks and gives the exchange its merchant. Throws, or rejects, with what the caller is told. */
+/** Finds out who asks and gives the request its merchant. Throws, or rejects, with what the caller is told. */
 function authorise(
   request: FastifyRequest,
-  exchange: Exchange,
+  state: RequestState,
   { authenticator, begin }: { authenticator: Authenticator; begin: (isTrusted: boolean) => void },
 ): Promise<void> | undefined {
   const { access, takesQuery } = request.routeOptions.config as RouteAccess;
@@ -206,65 +206,65 @@ function authorise(
   if (key === undefined) throw new ProblemError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
     if (!caller) throw new ProblemError('unauthorized', 'The API key is not valid, or has been revoked.');
-    exchange.byOperator = caller.kind === 'operator';
+    state.byOperator = caller.kind === 'operator';
     begin(true);
     const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
-    if (access === 'merchant') return actForMerchant(request, exchange, caller, authenticator);
+    if (access === 'merchant') return actForMerchant(request, state, caller, authenticator);
     if (caller.kind === 'operator') return undefined;
     throw new ProblemError(
       'forbidden',
       'This route is for operators of the platform: it takes an operator’s key (cfo_…), and this is a merchant’s (cfm_…).',
     );
   };
-  exchange.isStillAdmitted = async () =>
+  state.isStillAdmitted = async () =>
     (await authenticator.authenticate(key, Deadline.after(KEY_CHECK_TIMEOUT_MS), request.raw.socket)) !== undefined;
-  const caller = authenticator.authenticate(key, exchange.deadline, request.raw.socket);
+  const caller = authenticator.authenticate(key, state.deadline, request.raw.socket);
   return caller instanceof Promise ? caller.then(admit) : admit(caller);
 }
 
 /** The merchant of the caller's own key, or the one that an operator names. A foreign one is told as an unknown one. */
 function actForMerchant(
   request: FastifyRequest,
-  exchange: Exchange,
+  state: RequestState,
   caller: Caller,
   authenticator: Authenticator,
 ): Promise<void> | undefined {
   const header = request.headers['counterfoil-merchant'];
   if (header === undefined) {
-    if (caller.kind === 'merchant') return setMerchant(exchange, caller.merchantId);
+    if (caller.kind === 'merchant') return setMerchant(state, caller.merchantId);
     throw invalid('Counterfoil-Merchant', 'an operator names the merchant that it acts for in this header');
   }
   const merchantId = typeof header === 'string' ? parseSnowflake(header) : undefined;
   if (merchantId === undefined) throw notFound('merchant');
   if (caller.kind === 'merchant') {
     if (caller.merchantId !== merchantId) throw notFound('merchant');
-    return setMerchant(exchange, merchantId);
+    return setMerchant(state, merchantId);
   }
-  return authenticator.isMerchant(merchantId, exchange.deadline).then((exists) => {
+  return authenticator.isMerchant(merchantId, state.deadline).then((exists) => {
     if (!exists) throw notFound('merchant');
-    setMerchant(exchange, merchantId);
+    setMerchant(state, merchantId);
   });
 }
 
-function setMerchant(exchange: Exchange, merchantId: bigint): undefined {
-  exchange.context = { merchantId, deadline: exchange.deadline, span: exchange.span };
-  exchange.span.setAttribute('counterfoil.merchant_id', String(merchantId));
+function setMerchant(state: RequestState, merchantId: bigint): undefined {
+  state.context = { merchantId, deadline: state.deadline, span: state.span };
+  state.span.setAttribute('counterfoil.merchant_id', String(merchantId));
 }
 
-function logOutcome(logger: Logger, request: FastifyRequest, status: number, exchange: Exchange): void {
+function logOutcome(logger: Logger, request: FastifyRequest, status: number, state: RequestState): void {
   if (!logger.isLevelEnabled('info')) return;
   logger.info(
     {
-      trace_id: traceIdOf(exchange.span),
+      trace_id: traceIdOf(state.span),
       // The span's id: unlike the trace's it differs when a client repeats a request.
-      request_id: exchange.span.spanContext().spanId,
-      merchant_id: exchange.context && String(exchange.context.merchantId),
+      request_id: state.span.spanContext().spanId,
+      merchant_id: state.context && String(state.context.merchantId),
       method: request.method,
       route: request.routeOptions.url,
       status,
-      code: exchange.problem,
-      duration_ms: Math.round((performance.now() - exchange.startedMs) * 100) / 100,
+      code: state.problem,
+      duration_ms: Math.round((performance.now() - state.startedMs) * 100) / 100,
     },
     'request',
   );

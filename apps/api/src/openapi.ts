@@ -132,7 +132,7 @@ export function openApiDocument(ids: ExampleIds = {}): OpenAPIObject {
   } as unknown as OpenAPIObject;
 }
 
-/** `/openapi.json` and Swagger UI at `/docs`. Answers a function that puts ids which exist here into the paths. */
+/** `/openapi.json` and Swagger UI at `/docs`. Returns a function that puts ids which exist here into the paths. */
 export function serveOpenApi(app: NestFastifyApplication): (ids: ExampleIds) => void {
   let document = openApiDocument();
   SwaggerModule.setup('docs', app, document, {

@@ -89,16 +89,16 @@ function ofStatus(status: number): ProblemError | undefined {
 /** Answers with RFC 9457 whatever was thrown, and logs what is our own fault. */
 export function sendProblem(logger: Logger, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const refusal = refusalOf(error);
-  const { exchange } = request;
-  const traceId = (exchange && traceIdOf(exchange.span)) ?? randomHex(16);
+  const { state } = request;
+  const traceId = (state && traceIdOf(state.span)) ?? randomHex(16);
   const answer =
     refusal ??
     new ProblemError('internal', 'Something went wrong on our side; it has been recorded under the trace_id.');
-  if (exchange) exchange.problem = answer.code;
+  if (state) state.problem = answer.code;
   else reply.headers({ ...GUARDING_HEADERS, traceresponse: untraced(traceId) });
   const isAborted = request.raw.destroyed && ABORTED.has(String((error as { code?: unknown } | undefined)?.code));
   if (!refusal && !isAborted) {
-    exchange?.span.recordException(error instanceof Error ? error : String(error));
+    state?.span.recordException(error instanceof Error ? error : String(error));
     logger.error(
       { err: error, trace_id: traceId, route: request.routeOptions?.url, method: request.method },
       'request failed',

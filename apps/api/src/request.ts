@@ -8,7 +8,7 @@ import type { Deadline } from '#platform/deadline.js';
 import type { RequestBounds, RequestContext } from '#platform/request-context.js';
 
 /** What the hooks keep about a request from its arrival to its last byte. */
-export interface Exchange extends RequestBounds {
+export interface RequestState extends RequestBounds {
   readonly startedMs: number;
   /** Begins once it is known whether the caller's own trace is to be believed: before the route is entered. */
   span: Span;
@@ -25,7 +25,7 @@ export interface Exchange extends RequestBounds {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    exchange: Exchange | null;
+    state: RequestState | null;
   }
 }
 
@@ -35,26 +35,26 @@ function requestOf(host: ExecutionContext): FastifyRequest {
 
 /** The request's tenant, deadline and span. */
 export const CurrentContext = createParamDecorator((_: unknown, host: ExecutionContext): RequestContext => {
-  const context = requestOf(host).exchange?.context;
+  const context = requestOf(host).state?.context;
   if (!context) throw new Error('a route without a merchant asks for one: is its access right?');
   return context;
 });
 
 /** The deadline and span of a request of the platform's own. */
 export const CurrentBounds = createParamDecorator((_: unknown, host: ExecutionContext): RequestBounds => {
-  const { exchange } = requestOf(host);
-  if (!exchange) throw new Error('the request was not announced to the onRequest hook');
-  return exchange;
+  const { state } = requestOf(host);
+  if (!state) throw new Error('the request was not announced to the onRequest hook');
+  return state;
 });
 
 /** A Snowflake of the path. What no id can be is answered as an unknown one: `There is no such <what>.` */
 export function PathId(what: string, parameter = 'id'): ParameterDecorator {
   const attribute = `counterfoil.${what.toLowerCase().replace(' ', '_')}_id`;
   return createParamDecorator((_: unknown, host: ExecutionContext): bigint => {
-    const { params, exchange } = requestOf(host);
+    const { params, state } = requestOf(host);
     const id = parseSnowflake((params as Record<string, string>)[parameter] ?? '');
     if (id === undefined) throw notFound(what);
-    if (exchange?.span.isRecording()) exchange.span.setAttribute(attribute, [String(id)]);
+    if (state?.span.isRecording()) state.span.setAttribute(attribute, [String(id)]);
     return id;
   })();
 }

@@ -1,8 +1,8 @@
 // npm run verify: checks the books at DATABASE_RUNTIME_URL or DATABASE_URL, and the balances that are cached at REDIS_URL, where that is
 // set. Exit code 1: they are wrong; 2: could not be read.
 import { verifyCache } from '#balances/checks.js';
-import { verify } from '#ledger/verify/verify.js';
-import { CHECKS } from './checks.js';
+import { verify } from '#platform/verify.js';
+import { checksOf, ROOMS } from '../../rooms.js';
 
 const url = process.env.DATABASE_RUNTIME_URL || process.env.DATABASE_URL;
 
@@ -22,7 +22,7 @@ async function report(databaseUrl: string): Promise<void> {
   const redisUrl = process.env.REDIS_URL;
   // First, because what is cached now is gone within BALANCE_TTL_MS.
   const cached = redisUrl ? await verifyCache(databaseUrl, redisUrl) : undefined;
-  const results = await verify(databaseUrl, CHECKS);
+  const results = await verify(databaseUrl, await checksOf(ROOMS));
   if (cached) results.push(cached);
   else console.log('skip  I5: REDIS_URL is not set, so that no cached balance was looked at');
   for (const { name, counted, offenders } of results) {

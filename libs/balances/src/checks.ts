@@ -1,5 +1,5 @@
-import type { CheckResult } from '#ledger/verify/verify.js';
 import { Database } from '#platform/postgres.js';
+import type { CheckResult } from '#platform/verify.js';
 import { CacheClient } from './cache-client.js';
 import { CacheJudge, type Compared, JUDGED_AT_ONCE } from './cache-judge.js';
 import { accountOf } from './cached-balance.js';

@@ -63,7 +63,7 @@ export class BalanceMonitor {
     return { ...this.#counts };
   }
 
-  /** Answers how many faults it found. Rejects when Redis or PostgreSQL is away. */
+  /** Returns how many faults it found. Rejects when Redis or PostgreSQL is away. */
   async round(): Promise<number> {
     const share = Math.ceil(this.#options.sample / 2);
     const [cached, any] = await Promise.all([
@@ -78,7 +78,7 @@ export class BalanceMonitor {
     return faults;
   }
 
-  /** Compares, counts, logs and heals these accounts. Answers how many faults it found. */
+  /** Compares, counts, logs and heals these accounts. Returns how many faults it found. */
   async check(accounts: readonly AccountKey[]): Promise<number> {
     const { faults, right, suspected } = await this.#judge.judge(accounts);
     for (const verdict of right) this.#counts[verdict] += 1;
@@ -93,7 +93,7 @@ export class BalanceMonitor {
   }
 
   /**
-   * Stale: as any reader who learnt of the ledger's version. Ahead and corrupt: exactly that value is evicted. Answers
+   * Stale: as any reader who learnt of the ledger's version. Ahead and corrupt: exactly that value is evicted. Returns
    * false when a writer, or another monitor, was there before.
    */
   async #heal({ account, look, ledger, verdict }: Compared): Promise<boolean> {

@@ -53,7 +53,7 @@ export class Sweeper {
     await Promise.all(this.#suspects.values());
   }
 
-  /** One pass over all accounts of the cache. Answers how many fences it removed. */
+  /** One pass over all accounts of the cache. Returns how many fences it removed. */
   async round(): Promise<number> {
     const before = this.#swept;
     for await (const keys of this.#client.keys()) {

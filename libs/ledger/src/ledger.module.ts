@@ -6,7 +6,7 @@ import { CONFIG } from '#platform/platform.module.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
 import { ChangeAccountStatusHandler } from './accounts/account-status.command.js';
 import { CreateAccountHandler } from './accounts/create-account.command.js';
-import { MoveTransactionHandler } from './posting/move-transaction.command.js';
+import { ChangeTransactionHandler } from './posting/change-transaction.command.js';
 import { PostBatchHandler } from './posting/post-batch.command.js';
 import { PostTransactionHandler } from './posting/post-transaction.command.js';
 import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './reading/account.queries.js';
@@ -19,7 +19,7 @@ import { writerOptionsOf } from './writing/writer-options.js';
 const HANDLERS = [
   PostTransactionHandler,
   PostBatchHandler,
-  MoveTransactionHandler,
+  ChangeTransactionHandler,
   CreateAccountHandler,
   ChangeAccountStatusHandler,
   GetAccountHandler,

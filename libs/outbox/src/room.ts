@@ -1,5 +1,6 @@
 import type { Type } from '@nestjs/common';
 import type { RoomSettings } from '#platform/room-settings.js';
+import type { Check } from '#platform/verify.js';
 import type { Consumer } from './consumers/consumer.js';
 import type { Reactor } from './consumers/reactor.js';
 import type { RelayTarget } from './relay/relay.js';
@@ -20,6 +21,8 @@ export interface Room {
   readonly consumers?: readonly Consumer[];
   /** Each runs in the worker, with the commands of all rooms. */
   readonly reactors?: readonly Reactor[];
+  /** What `npm run verify` looks for in its tables. */
+  readonly checks?: () => Promise<readonly Check[]>;
 }
 
 /** Has events dispatched to it by the relay, without a queue. */

@@ -68,7 +68,7 @@ export class DueWork {
     return this.#nextInMs;
   }
 
-  /** One page of what is due. Answers how many rows were done; throws at its end when the database was away. */
+  /** One page of what is due. Returns how many rows were done; throws at its end when the database was away. */
   async round(): Promise<number> {
     this.#nextInMs = undefined;
     const nextInMs = await this.#rows.nextInMs(Deadline.after(WORK_MS));

@@ -103,7 +103,7 @@ export class Database {
     return this.#inOneTrip('BEGIN READ ONLY', scope, deadline, query);
   }
 
-  /** One statement that writes, likewise: what belongs together has to be in it. Answers what it returns. */
+  /** One statement that writes, likewise: what belongs together has to be in it. Resolves with its rows. */
   write<Row extends pg.QueryResultRow>(scope: Scope, deadline: Deadline, query: Query): Promise<Row[]> {
     return this.#inOneTrip('BEGIN', scope, deadline, query);
   }

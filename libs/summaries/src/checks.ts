@@ -1,6 +1,7 @@
 import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/posting/limits.js';
 import { merchantDay } from '#ledger/reading/merchant-day.js';
-import { type Check, FORGOTTEN_UNTIL } from '#ledger/verify/verify.js';
+import { FORGOTTEN_UNTIL } from '#ledger/verify/checks.js';
+import type { Check } from '#platform/verify.js';
 
 /** $1 merchant. Up to where the consumer has applied the merchant's events: nowhere, for one that never ran. */
 const POSITION = `

@@ -100,7 +100,7 @@ export class RebuildStore {
     return rows[0];
   }
 
-  /** Answers whether the claim is still ours. `claimMs` 0 gives it up. */
+  /** Returns whether the claim is still ours. `claimMs` 0 gives it up. */
   async renew(projection: string, own: number, claimMs: number): Promise<boolean> {
     const { rowCount } = await this.#transaction((client) =>
       client.query({ text: RENEW, values: [projection, own, claimMs] }),

@@ -197,7 +197,7 @@ class Rebuild {
     throw new Error('the live consumer was never idle, or always too far ahead');
   }
 
-  /** To where the live consumer stands, and no further: whatever lies below has an outcome there. Answers how many events. */
+  /** To where the live consumer stands, and no further: whatever lies below has an outcome there. Returns how many events. */
   async #catchUp(): Promise<number> {
     const before = this.#events;
     for (const { partition, through } of await this.store.behind(this.names)) await this.#fold(partition, through);
@@ -225,7 +225,7 @@ class Rebuild {
 
   /**
    * With the positions of the live consumer locked, and so without any effect of its own or of a redrive under way, applies
-   * the rest and serves the new generation: all or nothing. Undefined: not now. Answers how long it stood still.
+   * the rest and serves the new generation: all or nothing. Undefined: not now. Returns how long it stood still.
    */
   async #switch(): Promise<number | undefined> {
     const { names, database } = this;

@@ -40,7 +40,7 @@ export async function listLaterZones(
 /** $1 merchant. Locks the merchant to the end of the transaction: changes of one merchant go one after another. */
 const LOCK = `SELECT ${zoneOf('m', 'now()')} AS time_zone FROM merchants m WHERE id = $1 FOR NO KEY UPDATE`;
 
-/** Answers the zone that the merchant is in now; undefined: no such merchant. */
+/** Returns the zone that the merchant is in now; undefined: no such merchant. */
 export async function lockMerchant(client: TransactionClient, merchantId: bigint): Promise<string | undefined> {
   const { rows } = await client.query<{ time_zone: string }>({ text: LOCK, values: [merchantId] });
   return rows[0]?.time_zone;

@@ -111,7 +111,7 @@ export async function listEndpoints(
   return (await database.read<EndpointRow>(scope, deadline, query)).map(endpointOf);
 }
 
-/** Answers false, and inserts nothing, when the merchant has `limit` endpoints. */
+/** Returns false, and inserts nothing, when the merchant has `limit` endpoints. */
 export async function insertEndpoint(
   client: TransactionClient,
   merchantId: bigint,

@@ -28,7 +28,7 @@ const PURGE_ENDPOINTS = `
 DELETE FROM webhook_endpoints e WHERE merchant_id = ANY ($1::bigint[]) AND status = 'deleted' AND id < $2
    AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.merchant_id = e.merchant_id AND d.endpoint_id = e.id)`;
 
-/** Forgets deliveries older than `retentionMs` with their attempts, and deleted endpoints with them. Answers how many deliveries. */
+/** Forgets deliveries older than `retentionMs` with their attempts, and deleted endpoints with them. Returns how many deliveries. */
 export async function purgeWebhooks(database: Database, retentionMs: number, nowMs: number): Promise<number> {
   const before = firstSnowflakeAt(nowMs - retentionMs);
   let purged = 0;

@@ -102,7 +102,7 @@ export class WebhookSender implements TurnHost {
 
   /**
    * Goes through all merchants once and begins a turn for every endpoint that has something due, as far as there is room.
-   * Answers how many; the turns go on by themselves.
+   * Returns how many; the turns go on by themselves.
    */
   round(): Promise<number> {
     this.wake();

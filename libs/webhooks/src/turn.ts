@@ -160,7 +160,7 @@ export class Turn {
     return !this.#isOver;
   }
 
-  /** One request and its record. Answers where the delivery then stands; undefined: nothing was recorded, the turn is over. */
+  /** One request and its record. Returns where the delivery then stands; undefined: nothing was recorded, the turn is over. */
   async #deliver(delivery: DueDelivery): Promise<'due' | 'delivered' | 'failed' | undefined> {
     const { counts, signal } = this.#host;
     const { store, http, clock } = this.#parts;

@@ -171,7 +171,7 @@ function acceptsStream(request: FastifyRequest): boolean {
 }
 
 function isStillAdmitted(request: FastifyRequest): Promise<boolean> {
-  return request.exchange?.isStillAdmitted?.() ?? Promise.resolve(false);
+  return request.state?.isStillAdmitted?.() ?? Promise.resolve(false);
 }
 
 /** Comes when the client goes away, and when the answer has been sent. */

@@ -67,7 +67,7 @@ const factsIn = {
   metadata: metadataIn.optional(),
 };
 
-/** The same for what moves a parent. */
+/** The same for what changes a parent. */
 const moveFactsIn = {
   ...factsIn,
   effective_at: timestampIn.optional().meta({

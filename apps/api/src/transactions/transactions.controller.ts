@@ -4,7 +4,7 @@ import type { Span } from '@opentelemetry/api';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { notFound } from '#kernel/problem.js';
-import { MoveTransactionCommand } from '#ledger/posting/move-transaction.command.js';
+import { ChangeTransactionCommand } from '#ledger/posting/change-transaction.command.js';
 import { PostBatchCommand } from '#ledger/posting/post-batch.command.js';
 import { PostTransactionCommand } from '#ledger/posting/post-transaction.command.js';
 import type { PostingReply, PostingResult } from '#ledger/posting/posting.js';
@@ -174,7 +174,7 @@ export class TransactionsController {
     @PathId('transaction') parentId: bigint,
     @Body({ schema: postPending }) body: z.output<typeof postPending>,
   ) {
-    const move = {
+    const change = {
       kind: 'capture',
       parentId,
       ...partOf(body),
@@ -184,7 +184,7 @@ export class TransactionsController {
     return answerWith(
       reply,
       context,
-      await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))),
+      await this.commands.execute(new ChangeTransactionCommand(context, change, idempotencyOf(request))),
     );
   }
 
@@ -204,11 +204,11 @@ export class TransactionsController {
     @PathId('transaction') parentId: bigint,
     @Body({ schema: voidPending }) body: z.output<typeof voidPending>,
   ) {
-    const move = { kind: 'void', parentId, ...factsOf(body) } as const;
+    const change = { kind: 'void', parentId, ...factsOf(body) } as const;
     return answerWith(
       reply,
       context,
-      await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))),
+      await this.commands.execute(new ChangeTransactionCommand(context, change, idempotencyOf(request))),
     );
   }
 
@@ -237,7 +237,7 @@ export class TransactionsController {
     @PathId('transaction') parentId: bigint,
     @Body({ schema: reverseTransaction }) body: z.output<typeof reverseTransaction>,
   ) {
-    const move = {
+    const change = {
       kind: 'reverse',
       parentId,
       ...partOf(body),
@@ -247,14 +247,14 @@ export class TransactionsController {
     return answerWith(
       reply,
       context,
-      await this.commands.execute(new MoveTransactionCommand(context, move, idempotencyOf(request))),
+      await this.commands.execute(new ChangeTransactionCommand(context, change, idempotencyOf(request))),
     );
   }
 }
 
 /** Whether an operator asks, for the merchant. */
 function byOperator(request: FastifyRequest): boolean {
-  return request.exchange?.byOperator ?? false;
+  return request.state?.byOperator ?? false;
 }
 
 /** The transaction, or the refusal as it was first told. */

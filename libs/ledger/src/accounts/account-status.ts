@@ -1,6 +1,6 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Refused } from '../posting/command.js';
-import { refuse } from '../posting/lines.js';
+import { refuse } from '../posting/entries.js';
 import type { Answer, GroupExtension, GroupTurn } from '../writing/group-extension.js';
 import { type Balance, isEmpty } from './account.js';
 

@@ -6,7 +6,7 @@ import { type DueKind, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import { inSpan, spanTime, tracer } from '#platform/tracing.js';
-import { MoveTransactionCommand } from '../posting/move-transaction.command.js';
+import { ChangeTransactionCommand } from '../posting/change-transaction.command.js';
 import { HOLD_EXPIRY } from '../writing/hold-timers.js';
 
 /**
@@ -25,9 +25,9 @@ function expire(
 ): Promise<'done' | 'not yet'> {
   const span = tracer.startSpan('expire hold', { root: true, startTime: spanTime() });
   return inSpan(span, async () => {
-    const move = { kind: 'expire', parentId: subjectId } as const;
+    const change = { kind: 'expire', parentId: subjectId } as const;
     const { result } = await commands.execute(
-      new MoveTransactionCommand({ merchantId, deadline, span }, move, undefined),
+      new ChangeTransactionCommand({ merchantId, deadline, span }, change, undefined),
     );
     if ('posting' in result) return 'done';
     const { code, detail } = result.refusal;

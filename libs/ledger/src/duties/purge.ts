@@ -17,7 +17,7 @@ const PURGE_KEYS = `
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM idempotency_keys k WHERE merchant_id = ANY ($1::bigint[]) AND created_at < $2 AND NOT ${MAY_REACT_AGAIN} LIMIT $3))`;
 
-/** Forgets idempotency keys older than `retentionMs`, but for those of reactions that may come again. Answers how many. */
+/** Forgets idempotency keys older than `retentionMs`, but for those of reactions that may come again. Returns how many. */
 export async function purgeIdempotencyKeys(database: Database, retentionMs: number, nowMs: number): Promise<number> {
   const before = new Date(nowMs - retentionMs);
   let purged = 0;

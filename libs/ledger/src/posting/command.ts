@@ -52,7 +52,7 @@ export interface Part {
 }
 
 /** Posts what is held: whole, `amount` of a single-amount hold, or parts that balance; `final` releases the rest. */
-export interface Capture extends Facts {
+export interface CaptureHold extends Facts {
   kind: 'capture';
   parentId: bigint;
   amount?: bigint;
@@ -61,7 +61,7 @@ export interface Capture extends Facts {
 }
 
 /** Releases what is still held. `expire` is the worker's form: it does so only once `expiresAtMs` has passed. */
-export interface Release extends Facts {
+export interface VoidHold extends Facts {
   kind: 'void' | 'expire';
   parentId: bigint;
 }
@@ -75,7 +75,10 @@ export interface Reverse extends Facts {
   ignoreFloor?: boolean;
 }
 
-export type Command = Post | Capture | Release | Reverse;
+/** What changes a transaction that is there, its parent. */
+export type TransactionChange = CaptureHold | VoidHold | Reverse;
+
+export type Command = Post | TransactionChange;
 
 /** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
 export interface Parent {

@@ -2,19 +2,19 @@ import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Side } from '../accounts/account.js';
 import type {
   Book,
-  Capture,
+  CaptureHold,
   Command,
   Decision,
   Facts,
   Parent,
   Post,
   Refused,
-  Release,
   Reverse,
   StateChange,
+  VoidHold,
 } from './command.js';
+import { applyEntries, findBrokenCondition, findUnbalanced, type NewEntry, refuse, totalOf } from './entries.js';
 import { MAX_REVERSAL_DEPTH } from './limits.js';
-import { applyLines, findBrokenCondition, findUnbalanced, type Line, refuse, totalOf } from './lines.js';
 import { type EntryPart, shifted, takenOf } from './parts.js';
 import {
   initialState,
@@ -40,7 +40,7 @@ export function decide(book: Book, command: Command, id: bigint): Decision {
       return decideCapture(book, command, id);
     case 'void':
     case 'expire':
-      return decideRelease(book, command, id);
+      return decideVoid(book, command, id);
     case 'reverse':
       return decideReverse(book, command, id);
   }
@@ -53,14 +53,14 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
   }
   const unbalanced = findUnbalanced(command.entries);
   if (unbalanced) return unbalanced;
-  const lines: Line[] = command.entries.map((entry) => ({
+  const entries: NewEntry[] = command.entries.map((entry) => ({
     accountId: entry.accountId,
     direction: entry.direction,
     currency: entry.currency,
     posted: command.pending ? 0n : entry.amount,
     pending: command.pending ? entry.amount : 0n,
   }));
-  const applied = applyLines(book, lines, id, !command.ignoreFloor);
+  const applied = applyEntries(book, entries, id, !command.ignoreFloor);
   if ('accepted' in applied) return applied;
   const broken = findBrokenCondition(book, command.entries, applied.balances);
   if (broken) return broken;
@@ -82,7 +82,7 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
   return { accepted: true, transaction, balances: applied.balances, states: command.pending ? [held] : [] };
 }
 
-function decideCapture(book: Book, command: Capture, id: bigint): Decision {
+function decideCapture(book: Book, command: CaptureHold, id: bigint): Decision {
   const parent = book.parent(command.parentId);
   if (!parent) return refuse('not_found', 'There is no such transaction.');
   const { transaction } = parent;
@@ -97,7 +97,7 @@ function decideCapture(book: Book, command: Capture, id: bigint): Decision {
   const taken = takenOf(book, transaction, state.left, { ...command, verb: 'posted' });
   if ('accepted' in taken) return taken;
   const left = state.left.map((amount, place) => (command.final ? 0n : amount - (taken[place] ?? 0n)));
-  const lines = transaction.entries.map((entry, place) => ({
+  const entries = transaction.entries.map((entry, place) => ({
     accountId: entry.accountId,
     direction: entry.direction,
     currency: entry.currency,
@@ -106,10 +106,10 @@ function decideCapture(book: Book, command: Capture, id: bigint): Decision {
   }));
   const status = left.some((amount) => amount > 0n) ? 'partially_posted' : 'posted';
   const states = [stateChange(transaction, status, left)];
-  return moveParent(book, { parent, kind: 'capture', type: transaction.type, facts: command, lines, id, states });
+  return changeParent(book, { parent, kind: 'capture', type: transaction.type, facts: command, entries, id, states });
 }
 
-function decideRelease(book: Book, command: Release, id: bigint): Decision {
+function decideVoid(book: Book, command: VoidHold, id: bigint): Decision {
   const parent = book.parent(command.parentId);
   if (!parent) return refuse('not_found', 'There is no such transaction.');
   const { transaction } = parent;
@@ -119,7 +119,7 @@ function decideRelease(book: Book, command: Release, id: bigint): Decision {
   if (expiry && (transaction.expiresAtMs === undefined || transaction.expiresAtMs > snowflakeTimeMs(id))) {
     return refuse('invalid_transition', `Transaction ${transaction.id} has not expired.`);
   }
-  const lines = transaction.entries.map((entry, place) => ({
+  const entries = transaction.entries.map((entry, place) => ({
     accountId: entry.accountId,
     direction: entry.direction,
     currency: entry.currency,
@@ -134,7 +134,7 @@ function decideRelease(book: Book, command: Release, id: bigint): Decision {
       state.left.map(() => 0n),
     ),
   ];
-  return moveParent(book, { parent, kind, type: kind, facts: command, lines, id, states });
+  return changeParent(book, { parent, kind, type: kind, facts: command, entries, id, states });
 }
 
 function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
@@ -160,7 +160,7 @@ function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
   }
   const taken = takenOf(book, transaction, state.left, { ...command, verb: 'reversed' });
   if ('accepted' in taken) return taken;
-  const lines = transaction.entries.map((entry, place) => ({
+  const entries = transaction.entries.map((entry, place) => ({
     accountId: entry.accountId,
     direction: otherSide(entry.direction),
     currency: entry.currency,
@@ -170,12 +170,12 @@ function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
   const above = statesAbove(book, transaction, taken);
   if ('accepted' in above) return above;
   const left = state.left.map((amount, place) => amount - (taken[place] ?? 0n));
-  return moveParent(book, {
+  return changeParent(book, {
     parent,
     kind: 'reversal',
     type: 'reversal',
     facts: command,
-    lines,
+    entries,
     id,
     states: [stateChange(transaction, state.status, left), ...above],
     ignoredFloor: command.ignoreFloor,
@@ -226,22 +226,22 @@ function notPending(transaction: Transaction, state: TransactionState): Refused 
   return refuse('not_pending', `Transaction ${transaction.id} is ${state.status}.`);
 }
 
-interface Move {
+interface ParentChange {
   parent: Parent;
   kind: TransactionKind;
   type: string;
   facts: Facts;
-  /** One for each entry of the parent; those that move nothing are left out. */
-  lines: Line[];
+  /** One for each entry of the parent; those that change nothing are left out. */
+  entries: NewEntry[];
   id: bigint;
   states: StateChange[];
   ignoredFloor?: boolean;
 }
 
-function moveParent(book: Book, move: Move): Decision {
-  const parent = move.parent.transaction;
-  const { facts } = move;
-  const effectiveAtMs = facts.effectiveAtMs ?? Math.max(snowflakeTimeMs(move.id), parent.effectiveAtMs);
+function changeParent(book: Book, change: ParentChange): Decision {
+  const parent = change.parent.transaction;
+  const { facts } = change;
+  const effectiveAtMs = facts.effectiveAtMs ?? Math.max(snowflakeTimeMs(change.id), parent.effectiveAtMs);
   if (effectiveAtMs < parent.effectiveAtMs) {
     const earliest = new Date(parent.effectiveAtMs).toISOString();
     return refuse(
@@ -250,15 +250,15 @@ function moveParent(book: Book, move: Move): Decision {
       'effective_at',
     );
   }
-  const ignoredFloor = move.ignoredFloor ?? false;
-  const lines = move.lines.filter((line) => line.posted !== 0n || line.pending !== 0n);
-  const applied = applyLines(book, lines, move.id, move.kind === 'reversal' && !ignoredFloor);
+  const ignoredFloor = change.ignoredFloor ?? false;
+  const entries = change.entries.filter((entry) => entry.posted !== 0n || entry.pending !== 0n);
+  const applied = applyEntries(book, entries, change.id, change.kind === 'reversal' && !ignoredFloor);
   if ('accepted' in applied) return applied;
   const transaction: Transaction = {
-    id: move.id,
-    kind: move.kind,
-    type: move.type,
-    ...totalOf(move.kind, applied.entries),
+    id: change.id,
+    kind: change.kind,
+    type: change.type,
+    ...totalOf(change.kind, applied.entries),
     description: facts.description,
     externalRef: facts.externalRef,
     effectiveAtMs,
@@ -268,5 +268,5 @@ function moveParent(book: Book, move: Move): Decision {
     ignoredFloor,
     entries: applied.entries,
   };
-  return { accepted: true, transaction, balances: applied.balances, states: move.states };
+  return { accepted: true, transaction, balances: applied.balances, states: change.states };
 }

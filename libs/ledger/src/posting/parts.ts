@@ -1,6 +1,6 @@
 import type { Side } from '../accounts/account.js';
 import type { Book, Part, Refused } from './command.js';
-import { findUnbalanced, refuse } from './lines.js';
+import { findUnbalanced, refuse } from './entries.js';
 import { entryAmount, hasSingleAmount, type Transaction } from './transaction.js';
 
 /** Which part of its parent's entries a capture or a reversal takes. Amounts in minor units, in the order of the entries. */

@@ -1,7 +1,7 @@
 import type { Side, Totals } from '../accounts/account.js';
 
 /**
- * What a transaction does. `posted` and `pending` come from a client; the others move a parent: `capture` posts (part of) a
+ * What a transaction does. `posted` and `pending` come from a client; the others change a parent: `capture` posts (part of) a
  * pending one, `void` and `expiry` release what remains of it, `reversal` takes (part of) a posted one back.
  */
 export type TransactionKind = 'posted' | 'pending' | 'capture' | 'void' | 'expiry' | 'reversal';
@@ -40,7 +40,7 @@ export interface Transaction {
   readonly entries: readonly Entry[];
 }
 
-/** Where a transaction that can still move stands. Minor units. */
+/** Where a transaction that can still change stands. Minor units. */
 export interface TransactionState {
   readonly status: TransactionStatus;
   /** Of each entry, in their order: what a hold still holds, or what of money that moved is not reversed. */

@@ -3,7 +3,7 @@ import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { Capture, Release, Reverse } from '../posting/command.js';
+import type { TransactionChange } from '../posting/command.js';
 import { MAX_REVERSAL_DEPTH } from '../posting/limits.js';
 import {
   type Entry,
@@ -193,7 +193,7 @@ async function reversedChain(
 export async function loadParents(
   database: Database,
   { merchantId, deadline }: RequestContext,
-  { kind, parentId }: Capture | Release | Reverse,
+  { kind, parentId }: TransactionChange,
 ): Promise<[parent: Transaction, ...others: Transaction[]] | undefined> {
   const [parent] = await loadTransactions(database, merchantId, [parentId], deadline);
   if (!parent) return undefined;

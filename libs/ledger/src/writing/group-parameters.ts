@@ -88,7 +88,7 @@ export function groupParameters(writes: GroupWrites): Pieces<(Buffer | bigint)[]
 
 function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {
   const { transactions, balances, keys, events } = writes;
-  const lines = transactions.flatMap(({ merchantId, transaction }) =>
+  const entries = transactions.flatMap(({ merchantId, transaction }) =>
     transaction.entries.map((entry) => ({ merchantId, transaction, entry })),
   );
   yield int8Array(transactions.map((t) => t.merchantId));
@@ -105,20 +105,20 @@ function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {
   yield textArray(transactions.map((t) => t.transaction.metadata));
   yield textArray(transactions.map((t) => legsOf(t.transaction)));
   yield boolArray(transactions.map((t) => t.transaction.ignoredFloor));
-  yield int8Array(lines.map((l) => l.merchantId));
-  yield int8Array(lines.map((l) => l.entry.accountId));
-  yield int8Array(lines.map((l) => l.entry.accountVersion));
-  yield int8Array(lines.map((l) => l.transaction.id));
-  yield int2Array(lines.map((l) => (l.entry.direction === 'debit' ? 1 : -1)));
-  yield textArray(lines.map((l) => l.entry.currency));
-  yield int8Array(lines.map((l) => l.entry.posted));
-  yield int8Array(lines.map((l) => l.entry.pending));
-  yield int8Array(lines.map((l) => l.entry.postedDebits));
-  yield int8Array(lines.map((l) => l.entry.postedCredits));
-  yield int8Array(lines.map((l) => l.entry.pendingDebits));
-  yield int8Array(lines.map((l) => l.entry.pendingCredits));
-  yield timestamptzArray(lines.map((l) => l.transaction.effectiveAtMs));
-  yield textArray(lines.map((l) => l.transaction.type));
+  yield int8Array(entries.map((e) => e.merchantId));
+  yield int8Array(entries.map((e) => e.entry.accountId));
+  yield int8Array(entries.map((e) => e.entry.accountVersion));
+  yield int8Array(entries.map((e) => e.transaction.id));
+  yield int2Array(entries.map((e) => (e.entry.direction === 'debit' ? 1 : -1)));
+  yield textArray(entries.map((e) => e.entry.currency));
+  yield int8Array(entries.map((e) => e.entry.posted));
+  yield int8Array(entries.map((e) => e.entry.pending));
+  yield int8Array(entries.map((e) => e.entry.postedDebits));
+  yield int8Array(entries.map((e) => e.entry.postedCredits));
+  yield int8Array(entries.map((e) => e.entry.pendingDebits));
+  yield int8Array(entries.map((e) => e.entry.pendingCredits));
+  yield timestamptzArray(entries.map((e) => e.transaction.effectiveAtMs));
+  yield textArray(entries.map((e) => e.transaction.type));
   yield* eventColumns(events);
   yield int8Array(keys.map((k) => k.merchantId));
   yield textArray(keys.map((k) => k.key));

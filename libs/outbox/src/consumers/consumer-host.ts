@@ -127,7 +127,7 @@ export class ConsumerHost {
 
   /**
    * Runs a task; `onLoss` when its handler took the process along. Any other failure leaves it due, for the next round, and
-   * holds up nobody else's. Answers whether it ended well.
+   * holds up nobody else's. Returns whether it ended well.
    */
   async #survive(task: Task, partition: number, onLoss: (why: string) => Promise<void>): Promise<boolean> {
     try {

@@ -49,7 +49,7 @@ export class Reactions {
     this.#commands = commands;
   }
 
-  /** Answers with how many of the events it is done, at least one; throws what a reaction threw. */
+  /** Returns how many of the events it is done, at least one; throws what a reaction threw. */
   async react(events: readonly LoggedEvent[], call: HandlerCall, deadline: Deadline): Promise<number> {
     const leastMs = deadline.remainingMs * BEGIN_BEFORE;
     let done = 0;

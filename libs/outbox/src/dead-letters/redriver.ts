@@ -47,7 +47,7 @@ export class Redriver {
 
   /**
    * Applies the dead letter's event, or passes over it. A failure parks it again; one that says nothing of it leaves it due.
-   * Answers false when another process has the partition.
+   * Returns false when another process has the partition.
    */
   redrive({ merchantId, id, at, partition }: DecidedLetter, onProgress: () => void): Promise<boolean> {
     onProgress();
@@ -79,7 +79,7 @@ export class Redriver {
   }
 
   /**
-   * Page by page, until the stream is where its partition is, or an event of it fails and is parked in its turn. Answers
+   * Page by page, until the stream is where its partition is, or an event of it fails and is parked in its turn. Returns
    * false when another process has the partition.
    */
   catchUp({ merchantId, partition, limit: first, letterId }: CatchUp, onProgress: () => void): Promise<boolean> {
@@ -122,7 +122,7 @@ export class Redriver {
     if (event) await this.#consumer.react([event], call, Deadline.after(this.#timeoutMs));
   }
 
-  /** Answers whether the stream has caught up, and waits no longer. */
+  /** Returns whether the stream has caught up, and waits no longer. */
   #page(merchantId: bigint, position: ConsumerPosition, call: HandlerCall, limit: number): Promise<boolean> {
     const consumer = this.#consumer;
     if ('react' in consumer) return this.#reactToPage(consumer, merchantId, position, call, limit);

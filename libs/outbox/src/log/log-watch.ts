@@ -157,7 +157,7 @@ export class LogWatch {
     }, delayMs);
   }
 
-  /** Answers when to look again. */
+  /** Returns when to look again. */
   async #poll(): Promise<number> {
     if (this.#waiters.size === 0) return 0;
     this.#polls += 1;

@@ -9,7 +9,7 @@ const DAY_MS = 86_400_000;
 
 /**
  * Forgets events older than `days`; 0: none. PostgreSQL itself keeps what a consumer or a waiting stream is not past
- * (forget_events). Answers how many were forgotten.
+ * (forget_events). Returns how many were forgotten.
  */
 export async function forgetEvents(database: Database, days: number, nowMs: number): Promise<number> {
   if (days === 0) return 0;

@@ -149,7 +149,7 @@ export class RelayStore {
     }));
   }
 
-  /** Records what has been dispatched. Answers the partitions that moved: those of a lost lease did not. */
+  /** Records what has been dispatched. Returns the partitions that moved: those of a lost lease did not. */
   async move(
     consumer: string,
     handed: readonly { partition: number; epoch: bigint; through: Position }[],

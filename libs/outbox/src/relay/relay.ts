@@ -83,7 +83,7 @@ export class Relay {
     await this.#running;
   }
 
-  /** One round. Answers how many events it dispatched. */
+  /** One round. Returns how many events it dispatched. */
   async round(): Promise<number> {
     const { consumer, batchSize } = this.#target;
     if (!this.#isRegistered) {

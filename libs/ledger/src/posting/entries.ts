@@ -11,7 +11,7 @@ export function refuse(code: ProblemCode, detail: string, path?: string): Refuse
 }
 
 /** What an entry is to do, before it has a version and totals. */
-export interface Line {
+export interface NewEntry {
   accountId: bigint;
   direction: Side;
   currency: string;
@@ -19,32 +19,32 @@ export interface Line {
   pending: bigint;
 }
 
-/** Applies the lines in order. `checkFloors`: captures and releases never lower `available` and always go through. */
-export function applyLines(
+/** Applies the proposed entries in order. `checkFloors`: captures and releases never lower `available` and always go through. */
+export function applyEntries(
   book: Book,
-  lines: readonly Line[],
+  proposed: readonly NewEntry[],
   id: bigint,
   checkFloors: boolean,
 ): { entries: Entry[]; balances: Map<bigint, Balance> } | Refused {
   const balances = new Map<bigint, Balance>();
   const entries: Entry[] = [];
-  for (const [index, line] of lines.entries()) {
-    const account = book.account(line.accountId);
-    const before = balances.get(line.accountId) ?? book.balance(line.accountId);
+  for (const [index, entry] of proposed.entries()) {
+    const account = book.account(entry.accountId);
+    const before = balances.get(entry.accountId) ?? book.balance(entry.accountId);
     if (!account || !before)
       return refuse('not_found', `entries.${index}: there is no such account.`, `entries.${index}`);
-    if (account.currency !== line.currency) {
+    if (account.currency !== entry.currency) {
       return refuse(
         'currency_mismatch',
-        `entries.${index}: account ${account.code} is in ${account.currency}, not ${line.currency}.`,
+        `entries.${index}: account ${account.code} is in ${account.currency}, not ${entry.currency}.`,
         `entries.${index}.currency`,
       );
     }
     if (before.closed) {
       return refuse('account_closed', `entries.${index}: account ${account.code} is closed.`, `entries.${index}`);
     }
-    const after = addLine(before, line, id);
-    if (line.posted > MAX_AMOUNT || line.pending > MAX_AMOUNT) {
+    const after = addEntry(before, entry, id);
+    if (entry.posted > MAX_AMOUNT || entry.pending > MAX_AMOUNT) {
       return refuse(
         'amount_out_of_range',
         `entries.${index}: the amount for account ${account.code} is above ${MAX_AMOUNT}.`,
@@ -52,39 +52,39 @@ export function applyLines(
       );
     }
     if (
-      after[line.direction === 'debit' ? 'postedDebits' : 'postedCredits'] > MAX_TOTAL ||
-      after[line.direction === 'debit' ? 'pendingDebits' : 'pendingCredits'] > MAX_TOTAL
+      after[entry.direction === 'debit' ? 'postedDebits' : 'postedCredits'] > MAX_TOTAL ||
+      after[entry.direction === 'debit' ? 'pendingDebits' : 'pendingCredits'] > MAX_TOTAL
     ) {
       return refuse(
         'amount_out_of_range',
-        `entries.${index}: the ${line.direction}s of account ${account.code} would rise above ${MAX_TOTAL}.`,
+        `entries.${index}: the ${entry.direction}s of account ${account.code} would rise above ${MAX_TOTAL}.`,
         `entries.${index}.amount`,
       );
     }
-    balances.set(line.accountId, after);
+    balances.set(entry.accountId, after);
     entries.push({
-      accountId: line.accountId,
+      accountId: entry.accountId,
       accountVersion: after.version,
-      direction: line.direction,
-      currency: line.currency,
-      posted: line.posted,
-      pending: line.pending,
+      direction: entry.direction,
+      currency: entry.currency,
+      posted: entry.posted,
+      pending: entry.pending,
       postedDebits: after.postedDebits,
       postedCredits: after.postedCredits,
       pendingDebits: after.pendingDebits,
       pendingCredits: after.pendingCredits,
     });
   }
-  return (checkFloors && findOverdrawn(book, lines, balances)) || { entries, balances };
+  return (checkFloors && findOverdrawn(book, proposed, balances)) || { entries, balances };
 }
 
-function addLine(before: Balance, line: Line, id: bigint): Balance {
-  const debit = line.direction === 'debit';
+function addEntry(before: Balance, entry: NewEntry, id: bigint): Balance {
+  const debit = entry.direction === 'debit';
   return {
-    postedDebits: debit ? before.postedDebits + line.posted : before.postedDebits,
-    postedCredits: debit ? before.postedCredits : before.postedCredits + line.posted,
-    pendingDebits: debit ? before.pendingDebits + line.pending : before.pendingDebits,
-    pendingCredits: debit ? before.pendingCredits : before.pendingCredits + line.pending,
+    postedDebits: debit ? before.postedDebits + entry.posted : before.postedDebits,
+    postedCredits: debit ? before.postedCredits : before.postedCredits + entry.posted,
+    pendingDebits: debit ? before.pendingDebits + entry.pending : before.pendingDebits,
+    pendingCredits: debit ? before.pendingCredits : before.pendingCredits + entry.pending,
     version: before.version + 1n,
     lastTransactionId: id,
     closed: before.closed,
@@ -94,7 +94,7 @@ function addLine(before: Balance, line: Line, id: bigint): Balance {
 /** A floor binds whoever lowers `available`; money may always come in. */
 function findOverdrawn(
   book: Book,
-  lines: readonly Line[],
+  proposed: readonly NewEntry[],
   balances: ReadonlyMap<bigint, Balance>,
 ): Refused | undefined {
   for (const [accountId, after] of balances) {
@@ -103,7 +103,9 @@ function findOverdrawn(
     if (!account || !before || account.minAvailable === null) continue;
     const available = availableAmount(account.normalSide, after);
     if (available >= account.minAvailable || available >= availableAmount(account.normalSide, before)) continue;
-    const index = lines.findIndex((line) => line.accountId === accountId && line.direction !== account.normalSide);
+    const index = proposed.findIndex(
+      (entry) => entry.accountId === accountId && entry.direction !== account.normalSide,
+    );
     return refuse(
       'insufficient_funds',
       `entries.${index}: the available balance of account ${account.code} would be ${available}, below its floor of ${account.minAvailable}.`,

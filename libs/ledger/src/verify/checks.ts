@@ -1,36 +1,9 @@
-import pg from 'pg';
 import { EPOCH_MS } from '#kernel/snowflake.js';
-import { connectionOptions } from '#platform/postgres.js';
+import type { Check } from '#platform/verify.js';
 import { LEVEL_BITS, LEVELS } from '../accounts/late-sums.js';
 import { HOLD_EXPIRY } from '../writing/hold-timers.js';
 
-/**
- * Recomputes a ledger from its entries and names the rows that disagree. Reads only; needs no more rights than the service
- * has, because it goes from merchant to merchant with the tenant setting. Each merchant is read in one snapshot, so a
- * service may run meanwhile. PostgreSQL does the sums within its work_mem and answers counts and a few offenders: memory
- * here does not grow with the ledger.
- */
-
-export interface CheckResult {
-  name: string;
-  /** Rows that the check looked at, all merchants together. */
-  counted: bigint;
-  /** What disagrees, at most OFFENDERS_SHOWN of each merchant and of all. */
-  offenders: string[];
-}
-
-/** One check on one merchant. SQL parameters: $1 merchant, in `find` $2 how many offenders at most. */
-export interface Check {
-  name: string;
-  /** One row, one column: how many rows are looked at. */
-  count: string;
-  /** One text column: what disagrees. Without it the check only counts. */
-  find?: string;
-}
-
-const OFFENDERS_SHOWN = 20;
-const MERCHANT_PAGE = 500;
-const CONNECT_TIMEOUT_MS = 5_000;
+/** What the ledger's own tables are checked for: everything is computed again from the entries. */
 
 const TRANSACTIONS = 'SELECT count(*) FROM transactions WHERE merchant_id = $1';
 const ENTRIES = 'SELECT count(*) FROM entries WHERE merchant_id = $1';
@@ -45,8 +18,8 @@ SELECT e.*,
        lead(transaction_id) OVER w AS next_id
   FROM entries e WHERE merchant_id = $1 WINDOW w AS (PARTITION BY account_id ORDER BY account_version)`;
 
-/** Each transaction's legs in order: which entries it says it has. */
-const LEGS = `
+/** The entries that each transaction names, in order. */
+const ENTRIES_NAMED = `
 SELECT t.id, i AS place, t.legs[i] AS account_id, t.legs[i + 1] AS account_version
   FROM transactions t CROSS JOIN LATERAL generate_series(1, cardinality(t.legs), 2) AS i WHERE t.merchant_id = $1`;
 
@@ -81,7 +54,7 @@ const PARTS = `
 SELECT t.id, t.kind, t.parent_id, e.account_id, e.direction, m.amount,
        CASE WHEN t.kind IN ('capture', 'void', 'expiry') THEN -e.pending_amount ELSE 0 END AS released,
        coalesce(s.left_amounts[(l.place + 1) / 2], m.amount) AS left_amount
-  FROM (${LEGS}) l JOIN transactions t ON t.merchant_id = $1 AND t.id = l.id
+  FROM (${ENTRIES_NAMED}) l JOIN transactions t ON t.merchant_id = $1 AND t.id = l.id
   JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
   LEFT JOIN transaction_states s ON s.merchant_id = $1 AND s.transaction_id = t.id
  CROSS JOIN LATERAL (SELECT CASE WHEN t.kind = 'pending' THEN e.pending_amount WHEN t.kind IN ('void', 'expiry') THEN 0
@@ -161,7 +134,7 @@ SELECT format('account %s, version %s (transaction %s): %s available, the floor 
     find: `
 SELECT CASE WHEN e.account_id IS NULL THEN format('transaction %s lacks its entry on account %s, version %s', l.id, l.account_id, l.account_version)
             ELSE format('account %s, version %s: its transaction %s does not know it', e.account_id, e.account_version, e.transaction_id) END
-  FROM (${LEGS}) l FULL JOIN (SELECT * FROM entries WHERE merchant_id = $1) e
+  FROM (${ENTRIES_NAMED}) l FULL JOIN (SELECT * FROM entries WHERE merchant_id = $1) e
     ON e.account_id = l.account_id AND e.account_version = l.account_version AND e.transaction_id = l.id
  WHERE e.account_id IS NULL OR l.id IS NULL LIMIT $2`,
   },
@@ -306,7 +279,7 @@ WITH told AS (
                      WHEN 'expiry' THEN 'transaction.expired' ELSE 'transaction.posted' END AS type, l.entries
     FROM transactions t LEFT JOIN (
       SELECT l.id, string_agg(${ENTRY_TEXT}, ',' ORDER BY l.place) AS entries
-        FROM (${LEGS}) l JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
+        FROM (${ENTRIES_NAMED}) l JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
        GROUP BY l.id) l ON l.id = t.id
    WHERE t.merchant_id = $1 AND t.created_at > (${FORGOTTEN_UNTIL})
 )
@@ -338,80 +311,3 @@ SELECT format('account %s', coalesce(a.id, v.id))
     OR (b.closed AND (b.posted_debits <> b.posted_credits OR b.pending_debits <> 0 OR b.pending_credits <> 0)) LIMIT $2`,
   },
 ];
-
-/** Checks every merchant of the database. `url` may be the owner's or the runtime role's. Capabilities above bring checks of their own. */
-export async function verify(url: string, checks: readonly Check[]): Promise<CheckResult[]> {
-  const client = new pg.Client({
-    ...connectionOptions(url, 'counterfoil-verify'),
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-  });
-  await client.connect();
-  try {
-    const results = checks.map(({ name }): CheckResult => ({ name, counted: 0n, offenders: [] }));
-    let merchants = 0n;
-    for await (const merchantId of merchantIds(client)) {
-      merchants += 1n;
-      await checkMerchant(client, merchantId, checks, results);
-    }
-    return [{ name: 'merchants', counted: merchants, offenders: [] }, ...results];
-  } finally {
-    await client.end();
-  }
-}
-
-async function* merchantIds(client: pg.Client): AsyncGenerator<bigint> {
-  for (let after = 0n; ; ) {
-    const page = await inSnapshot(client, { name: 'counterfoil.platform', value: 'on' }, () =>
-      client.query<{ id: bigint }>('SELECT id FROM merchants WHERE id > $1 ORDER BY id LIMIT $2', [
-        after,
-        MERCHANT_PAGE,
-      ]),
-    );
-    for (const { id } of page.rows) yield id;
-    const last = page.rows.at(-1);
-    if (!last) return;
-    after = last.id;
-  }
-}
-
-async function checkMerchant(
-  client: pg.Client,
-  merchantId: bigint,
-  checks: readonly Check[],
-  results: CheckResult[],
-): Promise<void> {
-  await inSnapshot(client, { name: 'counterfoil.merchant_ids', value: `{${merchantId}}` }, async () => {
-    for (const [index, check] of checks.entries()) {
-      const result = results[index] as CheckResult;
-      const [[counted]] = (await rowsOf(client, check.count, [merchantId])) as [[bigint | string]];
-      result.counted += BigInt(counted);
-      const room = OFFENDERS_SHOWN - result.offenders.length;
-      if (room === 0 || check.find === undefined) continue;
-      const found = await rowsOf(client, check.find, [merchantId, room]);
-      result.offenders.push(...found.map(([offender]) => `merchant ${merchantId}: ${offender}`));
-    }
-  });
-}
-
-async function rowsOf(client: pg.Client, text: string, values: unknown[]): Promise<unknown[][]> {
-  const { rows } = await client.query({ text, values, rowMode: 'array' });
-  return rows;
-}
-
-/** Hash joins throughout: a nested loop chosen on tables that were never analysed would be quadratic. */
-async function inSnapshot<T>(
-  client: pg.Client,
-  setting: { name: string; value: string },
-  read: () => Promise<T>,
-): Promise<T> {
-  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-  try {
-    await client.query(`SELECT set_config($1, $2, true), set_config('enable_nestloop', 'off', true)`, [
-      setting.name,
-      setting.value,
-    ]);
-    return await read();
-  } finally {
-    await client.query('ROLLBACK');
-  }
-}

@@ -6,37 +6,37 @@ import type { RequestContext } from '#platform/request-context.js';
 import { AccountDirectory } from '../accounts/account-directory.js';
 import { loadParents } from '../reading/transaction-store.js';
 import { Writer } from '../writing/writer.js';
-import type { Capture, Release, Reverse } from './command.js';
+import type { TransactionChange } from './command.js';
 import { type PostingReply, replyTo } from './posting.js';
 
 /**
- * Moves a transaction that is there: post (part of) a hold, void or expire it, reverse a posting. Throws `not_found`.
+ * Changes where a transaction stands: capture (part of) a hold, void or expire it, reverse a posting. Throws `not_found`.
  * Only `expire` goes without a key: the state machine itself keeps it from happening twice.
  */
-export class MoveTransactionCommand extends Command<PostingReply> {
+export class ChangeTransactionCommand extends Command<PostingReply> {
   constructor(
     readonly context: RequestContext,
-    readonly move: Capture | Release | Reverse,
+    readonly change: TransactionChange,
     readonly idempotency: Idempotency | undefined,
   ) {
     super();
   }
 }
 
-@CommandHandler(MoveTransactionCommand)
-export class MoveTransactionHandler implements ICommandHandler<MoveTransactionCommand> {
+@CommandHandler(ChangeTransactionCommand)
+export class ChangeTransactionHandler implements ICommandHandler<ChangeTransactionCommand> {
   constructor(
     readonly database: Database,
     readonly directory: AccountDirectory,
     private readonly writer: Writer,
   ) {}
 
-  async execute({ context, move, idempotency }: MoveTransactionCommand): Promise<PostingReply> {
-    const found = await loadParents(this.database, context, move);
+  async execute({ context, change, idempotency }: ChangeTransactionCommand): Promise<PostingReply> {
+    const found = await loadParents(this.database, context, change);
     if (!found) throw notFound('transaction');
     const submitted = await this.writer.post(context, {
       mode: 'single',
-      commands: [move],
+      commands: [change],
       parents: new Map(found.map((transaction) => [transaction.id, transaction])),
       accounts: await this.directory.ofTransactions(context, [found[0]]),
       idempotency,

@@ -77,7 +77,7 @@ describe('expiry', () => {
   });
 });
 
-describe('what moves a parent', () => {
+describe('what changes a parent', () => {
   const MOVES = {
     capture: (parentId: bigint, facts: Facts = {}): Command => ({ kind: 'capture', parentId, final: true, ...facts }),
     void: (parentId: bigint, facts: Facts = {}): Command => ({ kind: 'void', parentId, ...facts }),
