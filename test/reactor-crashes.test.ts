@@ -44,6 +44,8 @@ beforeEach(async () => {
   on = await freshDatabase();
   ledger = await TestLedger.open(on);
   admin = new pg.Pool({ connectionString: on.ownerUrl });
+  // Its end does not wait for PostgreSQL's: the database may be dropped before.
+  admin.on('error', () => undefined);
   const env = {
     PATH: process.env.PATH,
     DATABASE_URL: on.ownerUrl,

@@ -1,6 +1,9 @@
 import type { Command, CommandBus } from '@nestjs/cqrs';
 import pg from 'pg';
-import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+
+import { systemClock } from '#kernel/clock.js';
 import { ProblemError } from '#kernel/problem.js';
 import { purgeIdempotencyKeys } from '#ledger/duties/purge.js';
 import { type PostTransactionCommand, PostTransactionHandler } from '#ledger/posting/post-transaction.command.js';
@@ -12,7 +15,7 @@ import { IdempotentRequests } from '#platform/idempotency.js';
 import { TestOutbox } from './outbox/test-outbox.js';
 import { FEES } from './reactors/fees.js';
 import { Shop } from './reactors/shop.js';
-import { Steps } from './reactors/steps.js';
+import { MOST_OF_A_PAGE_MS, Steps } from './reactors/steps.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { TestLedger } from './support/ledger.js';
 import { until } from './support/until.js';
@@ -28,6 +31,8 @@ beforeEach(async () => {
   on = await freshDatabase();
   ledger = await TestLedger.open(on);
   admin = new pg.Pool({ connectionString: on.ownerUrl });
+  // Its end does not wait for PostgreSQL's: the database may be dropped before.
+  admin.on('error', () => undefined);
 });
 afterEach(async () => {
   await expectVerified(on);
@@ -42,10 +47,10 @@ function commands(): Pick<CommandBus, 'execute'> {
   return { execute } as Pick<CommandBus, 'execute'>;
 }
 
-/** A worker's share of the log with these reactors, under names of their own: each test has one. */
-async function react(...reactors: Fees[]): Promise<TestOutbox> {
-  const reactions = reactors.map((reactor) => new Reactions(reactor, commands()));
-  const outbox = await TestOutbox.start(on, ledger, { reactions, consumers: [] });
+/** A worker's share of the log with this reactor, under a name of its own: each test has one. */
+async function react(reactor: Fees, environment: Record<string, string> = {}): Promise<TestOutbox> {
+  const reactions = [new Reactions(reactor, commands())];
+  const outbox = await TestOutbox.start(on, ledger, { reactions, consumers: [], environment });
   onTestFinished(() => outbox.stop());
   return outbox;
 }
@@ -80,6 +85,13 @@ test('each sale of many merchants at once costs one fee, in the order of the sal
 test('a reactor from now on passes over what was there before it', async () => {
   const shop = await open();
   await shop.sell();
+  // Now is where the log is read to: below the oldest transaction of anybody on this server.
+  await until('the sale is below it', async () => {
+    const { rows } = await admin.query('SELECT max(xid) < log_horizon() AS below FROM events WHERE merchant_id = $1', [
+      shop.merchant,
+    ]);
+    return rows[0]?.below;
+  });
   await react(fees('from_now', { from: 'now' }));
   await until('it is known', async () => {
     const { rows } = await admin.query(`SELECT FROM consumer_positions WHERE consumer = 'from_now'`);
@@ -201,6 +213,122 @@ test('the keys of what may be redriven outlive the retention of keys, and go whe
   await shop.untilPast('kept');
   await purge();
   expect(await keys()).toEqual([]);
+});
+
+/** Fees each of which takes most of its page's time. */
+function slowly(): Fees['react'] {
+  const monotonic = systemClock.monotonic.bind(systemClock);
+  let late = 0;
+  const clock = vi.spyOn(systemClock, 'monotonic').mockImplementation(() => monotonic() + late);
+  onTestFinished(() => clock.mockRestore());
+  return async (event, reaction) => {
+    await FEES.react(event, reaction);
+    late += MOST_OF_A_PAGE_MS;
+  };
+}
+
+test('what a page has no time for is done by the next one', async () => {
+  const shop = await open();
+  const sold = [await shop.sell(), await shop.sell(), await shop.sell()];
+  const react = slowly();
+  await new Steps(ledger, admin, new Reactions({ ...FEES, react }, commands()), shop.merchant).run();
+  expect(await shop.fees()).toEqual(sold);
+  expect(await shop.ahead()).toBe(3);
+});
+
+test('what a page of a stream that catches up has no time for is done by the next one', async () => {
+  let fails = true;
+  const react = slowly();
+  const failing: Fees['react'] = async (event, reaction) => {
+    if (fails && event.data.type === 'sale') throw new Error('not now');
+    await react(event, reaction);
+  };
+  const shop = await open();
+  const sold = [await shop.sell(), await shop.sell(), await shop.sell(), await shop.sell()];
+  const steps = new Steps(ledger, admin, new Reactions({ ...FEES, react: failing }, commands()), shop.merchant);
+  await steps.run();
+  fails = false;
+  await steps.redrive();
+  await steps.catchUp();
+  expect(await shop.fees()).toEqual(sold);
+});
+
+test('of a partition one thing is done at a time, and of others something meanwhile', async () => {
+  const reached = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const waiting: Fees['react'] = async (event, reaction) => {
+    await FEES.react(event, reaction);
+    reached.resolve();
+    await released.promise;
+  };
+  const shop = await open();
+  const neighbour = await Shop.elsewhere(ledger, admin, shop);
+  await shop.sell();
+  const steps = new Steps(ledger, admin, new Reactions({ ...FEES, react: waiting }, commands()), shop.merchant);
+  const ended: string[] = [];
+  const run = steps.run().then(() => ended.push('run'));
+  await reached.promise;
+  const caughtUp = steps.catchUp().then(() => ended.push('caught up'));
+  for (let times = 0; times < 3; times += 1) await steps.catchUp(neighbour.merchant);
+  expect(ended).toEqual([]);
+  const claimed = 'SELECT claimed_until > now() AS is FROM consumer_positions WHERE partition = partition_of($1)';
+  expect((await admin.query(claimed, [shop.merchant])).rows).toEqual([{ is: true }]);
+  released.resolve();
+  await Promise.all([run, caughtUp]);
+  expect(ended).toEqual(['run', 'caught up']);
+});
+
+test('a merchant whose reaction takes long holds up none whose events are in another partition', async () => {
+  const reached = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const waiting: Fees['react'] = async (event, reaction) => {
+    if (event.data.external_ref === 'slow') {
+      reached.resolve();
+      await released.promise;
+    }
+    await FEES.react(event, reaction);
+  };
+  const slow = await open();
+  const quick = await Shop.elsewhere(ledger, admin, slow);
+  await react({ ...FEES, name: 'long', react: waiting }, { CONSUMER_TIMEOUT_MS: '60000' });
+  const first = await slow.sell('slow');
+  await reached.promise;
+  const second = await quick.sell();
+  await quick.untilFees(1);
+  expect([await slow.fees(), await quick.fees()]).toEqual([[], [second]]);
+  released.resolve();
+  await slow.untilFees(1);
+  expect(await slow.fees()).toEqual([first]);
+});
+
+test('a slow ledger makes no dead letters of healthy events, however long it is slow', async () => {
+  const shop = await open();
+  const sale = await shop.sell();
+  const holder = await admin.connect();
+  try {
+    // The merchant's lock. It takes no xid, which would hold back the log itself.
+    await holder.query('SELECT pg_advisory_lock($1)', [shop.merchant]);
+    const outbox = await react(fees('patient'), { CONSUMER_TIMEOUT_MS: '400' });
+    const [queue] = outbox.outbox.queues;
+    // Had these tries counted, the sale would long be a dead letter.
+    await until('it has failed more often than an event may', async () =>
+      (await queue?.queue.getDelayed())?.some(({ attemptsMade }) => attemptsMade >= 5),
+    );
+  } finally {
+    await holder.query('SELECT pg_advisory_unlock($1)', [shop.merchant]);
+    holder.release();
+  }
+  await shop.untilPast('patient');
+  expect([await shop.fees(), await shop.letters('patient')]).toEqual([[sale], []]);
+});
+
+test('a reactor is asked about its types alone', async () => {
+  const seen: string[] = [];
+  const shop = await open();
+  await shop.sell();
+  const asked: Fees['react'] = async (event) => void seen.push(event.type);
+  await new Steps(ledger, admin, new Reactions({ ...FEES, react: asked }, commands()), shop.merchant).run();
+  expect(seen).toEqual(['transaction.posted']);
 });
 
 test('a worker that slept while a stream caught up does not touch what waits since', async () => {

@@ -25,6 +25,18 @@ export class Shop {
     return new Shop(ledger, admin, merchant, payer, payee);
   }
 
+  /** One whose events are in another partition of the log. */
+  static async elsewhere(ledger: TestLedger, admin: pg.Pool, shop: Shop): Promise<Shop> {
+    for (;;) {
+      const other = await Shop.open(ledger, admin);
+      const { rows } = await admin.query('SELECT partition_of($1) <> partition_of($2) AS is', [
+        shop.merchant,
+        other.merchant,
+      ]);
+      if (rows[0].is) return other;
+    }
+  }
+
   /** Returns its id. */
   async sell(externalRef = 'sold'): Promise<string> {
     const sale = transfer(this.payer, this.payee, 1n, { type: 'sale', externalRef });

@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { Reactions } from '#outbox/consumers/reactions.js';
-import { type Done, Tasks } from '#outbox/consumers/task.js';
+import { type Done, OwnProcess, Tasks } from '#outbox/consumers/task.js';
 import { RelayStore } from '#outbox/relay/relay-store.js';
 import type { TestLedger } from '../support/ledger.js';
 
 const OPTIONS = { pageEvents: 50, maxTries: 1, timeoutMs: 20_000 };
+/** No event of a page is begun this long after it. */
+export const MOST_OF_A_PAGE_MS = 11_000;
 const RUNS = 10;
 
 /** A worker's reactor, step by step in this process, for one merchant. */
 export class Steps {
-  readonly #tasks: Tasks;
+  readonly #process: OwnProcess;
 
   constructor(
     private readonly ledger: TestLedger,
@@ -18,7 +20,7 @@ export class Steps {
     private readonly reactions: Reactions,
     private readonly merchantId: bigint,
   ) {
-    this.#tasks = new Tasks(ledger.database, reactions, randomUUID(), OPTIONS);
+    this.#process = new OwnProcess(new Tasks(ledger.database, reactions, randomUUID(), OPTIONS));
   }
 
   /** Reacts to, or gives up on, all that the merchant's log has. */
@@ -56,20 +58,17 @@ export class Steps {
     });
   }
 
-  async catchUp(): Promise<void> {
-    const of = 'SELECT (hashint8($1) & 63)::int AS partition';
-    const { rows } = await this.admin.query<{ partition: number }>(of, [this.merchantId]);
+  /** Another merchant's stream, or the merchant's. */
+  async catchUp(merchantId = this.merchantId): Promise<void> {
+    const { rows } = await this.admin.query<{ partition: number }>('SELECT partition_of($1) AS partition', [
+      merchantId,
+    ]);
     const partition = rows[0]?.partition ?? -1;
-    const stream = {
-      merchantId: this.merchantId,
-      partition,
-      limit: OPTIONS.pageEvents,
-      letterId: this.ledger.ids.next(),
-    };
+    const stream = { merchantId, partition, limit: OPTIONS.pageEvents, letterId: this.ledger.ids.next() };
     await this.#perform({ kind: 'catch up', stream });
   }
 
   #perform(task: Parameters<Tasks['perform']>[0]): Promise<Done> {
-    return this.#tasks.perform(task, () => undefined);
+    return this.#process.run(task);
   }
 }
