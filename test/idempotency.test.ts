@@ -360,11 +360,13 @@ test('a posting that takes the key meanwhile keeps it, and the other request lea
   const post: Post = { path: '/v1/accounts', body: account(), status: 201 };
   const { accounts } = await api.countRows();
   await asAdmin(api.on.ownerUrl, async (writer) => {
+    const { rows: own } = await writer.query('SELECT pg_backend_pid() AS pid');
+    const { pid } = own[0];
     await writer.query('BEGIN');
     await writer.query(`INSERT INTO idempotency_keys VALUES ($1, 'taken', sha256('x'), 201, 1)`, [shop.id]);
     const other = ask(post, 'taken');
     await until('the request waits for the other row', async () => {
-      const { rows } = await admin.query(`SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'`);
+      const { rows } = await admin.query('SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))', [pid]);
       return rows.length > 0;
     });
     await writer.query('COMMIT');

@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { expect, test } from 'vitest';
 import { plant } from '../scripts/mutants/mutant.mjs';
+import { HELD_BY } from '../scripts/mutants/sql-faults.mjs';
 import { MUTANTS } from '../scripts/mutants/table.mjs';
 import { MUTANTS as OF_HISTORIES } from './histories/mutants.js';
 import { MUTANTS as OF_CAMPAIGNS } from './outbox-campaign/mutants.js';
@@ -36,4 +38,15 @@ test('those of the campaigns quote what the compiler makes of it', () => {
   expect(changes.length).toBeGreaterThan(10);
   const stale = changes.filter(({ file, search }) => compiled(file).split(search).length !== 2);
   expect(stale.map(({ name, file }) => `${name}: ${file}`)).toEqual([]);
+});
+
+test('the files that SQL faults are planted in, and the tests that hold them, are there', () => {
+  const files = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' }).split('\n');
+  for (const [pattern, tests] of HELD_BY) {
+    expect(
+      files.filter((file) => pattern.test(file)),
+      String(pattern),
+    ).not.toEqual([]);
+    for (const name of tests) expect(files).toContain(`test/${name}.test.ts`);
+  }
 });

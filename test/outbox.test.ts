@@ -77,8 +77,8 @@ const untilPast = (consumer: string, merchant: bigint) =>
     `${consumer} is past the log`,
     async () =>
       (await sum(
-        `SELECT count(*)::int AS n FROM events e JOIN consumer_positions p USING (partition)
-          WHERE e.merchant_id = $1 AND p.consumer = $2 AND (e.xid, e.seq) > (p.xid, p.seq)`,
+        `SELECT count(*)::int AS n FROM events e LEFT JOIN consumer_positions p ON p.partition = e.partition AND p.consumer = $2
+          WHERE e.merchant_id = $1 AND (p.xid IS NULL OR (e.xid, e.seq) > (p.xid, p.seq))`,
         [merchant, consumer],
       )) === 0,
   );

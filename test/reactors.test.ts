@@ -85,6 +85,13 @@ test('each sale of many merchants at once costs one fee, in the order of the sal
 test('a reactor from now on passes over what was there before it', async () => {
   const shop = await open();
   await shop.sell();
+  // Now is where the log is read to: below the oldest transaction of anybody on this server.
+  await until('the sale is below it', async () => {
+    const { rows } = await admin.query('SELECT max(xid) < log_horizon() AS below FROM events WHERE merchant_id = $1', [
+      shop.merchant,
+    ]);
+    return rows[0]?.below;
+  });
   await react(fees('from_now', { from: 'now' }));
   await until('it is known', async () => {
     const { rows } = await admin.query(`SELECT FROM consumer_positions WHERE consumer = 'from_now'`);

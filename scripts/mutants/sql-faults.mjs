@@ -1,14 +1,14 @@
 /** Faults derived from the SQL in our sources by rule: what a hand that slips would write. */
 
 /** Which tests hold a file with SQL; the first pattern that fits. @type {[RegExp, string[]][]} */
-const HELD_BY = [
-  [/ledger\/src\/(account-store|account-directory|system-accounts)/, ['account-directory', 'accounts', 'lists']],
-  [/ledger\/src\/merchant-day/, ['daily-summaries', 'transaction-facts']],
-  [/ledger\/src\/balance-store/, ['lists', 'contract', 'balance-at']],
-  [/ledger\/src\/(purge|merchant-pages)/, ['duties']],
-  [/ledger\/src\/group-store/, ['contract', 'transaction-facts', 'balance-at', 'concurrency', 'faults']],
-  [/ledger\/src\/late-sums/, ['late-sums', 'balance-at']],
-  [/ledger\/src\/transaction-store/, ['lists', 'contract', 'transaction-facts']],
+export const HELD_BY = [
+  [/ledger\/src\/\w+\/(account-store|account-directory|system-accounts)/, ['account-directory', 'accounts', 'lists']],
+  [/ledger\/src\/\w+\/merchant-day/, ['daily-summaries', 'transaction-facts']],
+  [/ledger\/src\/\w+\/balance-store/, ['lists', 'contract', 'balance-at']],
+  [/ledger\/src\/\w+\/(purge|merchant-pages)/, ['duties']],
+  [/ledger\/src\/\w+\/group-store/, ['contract', 'transaction-facts', 'balance-at', 'concurrency', 'faults']],
+  [/ledger\/src\/\w+\/back-dated-adjustments/, ['back-dated-adjustments', 'balance-at']],
+  [/ledger\/src\/\w+\/transaction-store/, ['lists', 'contract', 'transaction-facts']],
   [/(ledger\/src\/verify|summaries\/src\/checks)/, ['verify']],
   [/balances\/src\/(monitor-store|load-balances)/, ['balance-monitor', 'balance-cache']],
   [/balances\/src\//, ['balance-invalidation', 'balance-sweep']],

@@ -76,11 +76,11 @@ export class Shop {
     await until(`${reactor} is past the log`, async () => (await this.ahead(reactor)) === 0, PATIENCE_MS);
   }
 
-  /** Events that the reactor's position is not past. */
+  /** Events that the reactor's position is not past: all of them, until it has one. */
   async ahead(reactor = 'fees'): Promise<number> {
     const { rows } = await this.admin.query<{ n: number }>(
-      `SELECT count(*)::int AS n FROM events e JOIN consumer_positions p USING (partition)
-        WHERE e.merchant_id = $1 AND p.consumer = $2 AND (e.xid, e.seq) > (p.xid, p.seq)`,
+      `SELECT count(*)::int AS n FROM events e LEFT JOIN consumer_positions p ON p.partition = e.partition AND p.consumer = $2
+        WHERE e.merchant_id = $1 AND (p.xid IS NULL OR (e.xid, e.seq) > (p.xid, p.seq))`,
       [this.merchant, reactor],
     );
     return rows[0]?.n ?? 0;

@@ -10,6 +10,7 @@ const PERSISTS_FROM = 3;
 export interface DutyPlan {
   /** For the log. */
   readonly name: string;
+  /** Also between the start of a worker and its first round: one that restarts more often has none. */
   readonly intervalMs: number;
   /** When the round before knows that the next one is needed sooner. */
   readonly nextInMs?: () => number | undefined;
