@@ -86,6 +86,8 @@ test('the runtime role appends at the place of its transaction, behind the merch
     for (const elsewhere of ['(log_xid()::text::bigint + 1)', '(log_xid()::text::bigint - 1)', '9000000000000000000'])
       expect(await append(', xid', `, ${elsewhere}::text::xid8`)).toBe('events_at_their_place');
     expect(await append(', seq', ', 1')).toBe('42501');
+    // What an earlier transaction of the connection locked is free again.
+    await client.query('SELECT lock_merchants($1)', [[merchant]]);
     for (const locked of [[], [merchant - 1n], [merchant + 1n]])
       expect(await append('', '', locked)).toBe('events_behind_their_lock');
     expect(await append('', '', [merchant, merchant + 1n])).toBe('1 row');
