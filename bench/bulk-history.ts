@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { EPOCH_MS, firstSnowflakeAt } from '#kernel/snowflake.js';
-import { LEVEL_BITS, LEVELS } from '#ledger/accounts/late-sums.js';
+import { LEVEL_BITS, LEVELS } from '#ledger/accounts/back-dated-adjustments.js';
 
 /** A history as the writer would have left it, made by set-based SQL: minutes of posting in seconds. */
 export interface BulkHistory {

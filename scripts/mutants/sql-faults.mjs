@@ -7,7 +7,7 @@ export const HELD_BY = [
   [/ledger\/src\/\w+\/balance-store/, ['lists', 'contract', 'balance-at']],
   [/ledger\/src\/\w+\/(purge|merchant-pages)/, ['duties']],
   [/ledger\/src\/\w+\/group-store/, ['contract', 'transaction-facts', 'balance-at', 'concurrency', 'faults']],
-  [/ledger\/src\/\w+\/late-sums/, ['late-sums', 'balance-at']],
+  [/ledger\/src\/\w+\/back-dated-adjustments/, ['back-dated-adjustments', 'balance-at']],
   [/ledger\/src\/\w+\/transaction-store/, ['lists', 'contract', 'transaction-facts']],
   [/(ledger\/src\/verify|summaries\/src\/checks)/, ['verify']],
   [/balances\/src\/(monitor-store|load-balances)/, ['balance-monitor', 'balance-cache']],

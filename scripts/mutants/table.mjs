@@ -23,7 +23,9 @@ const entries = mutantsOf('libs/ledger/src/posting/entries.ts', BOTH);
 const account = mutantsOf('libs/ledger/src/accounts/account.ts', BOTH);
 const group = mutantsOf('libs/ledger/src/writing/group.ts', ['libs/ledger/src/writing/group.spec.ts']);
 const draft = mutantsOf('libs/ledger/src/writing/group-draft.ts', ['libs/ledger/src/writing/group.spec.ts']);
-const late = mutantsOf('libs/ledger/src/accounts/late-sums.ts', ['libs/ledger/src/accounts/late-sums.spec.ts']);
+const late = mutantsOf('libs/ledger/src/accounts/back-dated-adjustments.ts', [
+  'libs/ledger/src/accounts/back-dated-adjustments.spec.ts',
+]);
 const snowflake = mutantsOf('libs/kernel/src/snowflake.ts', ['libs/kernel/src/snowflake.spec.ts']);
 const deadline = mutantsOf('libs/platform/src/deadline.ts', ['libs/platform/src/deadline.spec.ts']);
 const binaryArray = mutantsOf('libs/platform/src/binary-array.ts', ['libs/platform/src/binary-array.spec.ts']);
@@ -240,7 +242,7 @@ export const MUTANTS = [
   late('holds are not late', 'node.pendingDebits += sign * entry.pending;', ''),
   late('nodes that cancelled out are written', '.some((value) => value !== 0n)', '.some(() => true)'),
   late('the query sees nothing before 1970', 'WHEN ${LEVELS - 1} THEN', 'WHEN ${LEVELS} THEN', [
-    'test/late-sums.test.ts',
+    'test/back-dated-adjustments.test.ts',
   ]),
   late('accounts share nodes', '`${accountId}:${level}:${bucket}`', '`${level}:${bucket}`'),
 
@@ -321,8 +323,8 @@ export const MUTANTS = [
     "new Set(['40001', '40P01'])",
     "new Set(['40001'])",
   ),
-  mutantsOf('libs/ledger/src/accounts/late-sums.ts', [PLANS])(
-    'the planner may read every late sum of an account',
+  mutantsOf('libs/ledger/src/accounts/back-dated-adjustments.ts', [PLANS])(
+    'the planner may read every back-dated adjustment of an account',
     `SELECT sum(posted_debits) AS posted_debits, sum(posted_credits) AS posted_credits,
            sum(pending_debits) AS pending_debits, sum(pending_credits) AS pending_credits,
            max(newest_version) AS newest_version

@@ -234,18 +234,22 @@ export const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: s
     check: /^I4/,
   },
   ...TOTALS.map((total) => ({
-    title: `a late sum whose ${total} are off`,
+    title: `a back-dated adjustment whose ${total} are off`,
     sql: `UPDATE late_sums SET ${total} = ${total} + 1 WHERE level = 2`,
     check: /^sums and versions of late/,
   })),
   {
-    title: 'the version of a late sum',
+    title: 'the version of a back-dated adjustment',
     sql: `UPDATE late_sums SET newest_version = newest_version + 1 WHERE level = 2 AND newest_version > 0`,
     check: /^sums and versions of late/,
   },
-  { title: 'a late sum lost', sql: `DELETE FROM late_sums WHERE level = 0`, check: /^sums and versions of late/ },
   {
-    title: 'a late sum of nothing',
+    title: 'a back-dated adjustment lost',
+    sql: `DELETE FROM late_sums WHERE level = 0`,
+    check: /^sums and versions of late/,
+  },
+  {
+    title: 'a back-dated adjustment of nothing',
     sql: `INSERT INTO late_sums SELECT merchant_id, id, 0, 1, 1, 1, 0, 0 FROM accounts`,
     check: /^sums and versions of late/,
   },

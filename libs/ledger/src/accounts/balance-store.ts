@@ -3,7 +3,7 @@ import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { Balance, Side, Totals } from './account.js';
-import { LATE_SUM_UNTIL } from './late-sums.js';
+import { ADJUSTMENT_UNTIL } from './back-dated-adjustments.js';
 
 /** Balances as PostgreSQL has them: current ones, and those by effective time. */
 
@@ -71,7 +71,7 @@ export async function readBalances(
 
 /**
  * The balance by effective time: the running totals of the newest entry recorded by T, plus what late entries add (see
- * late-sums.ts), at the highest version that counts. $1 merchant, $2 account, $3 T in milliseconds, $4 the first Snowflake
+ * back-dated-adjustments.ts), at the highest version that counts. $1 merchant, $2 account, $3 T in milliseconds, $4 the first Snowflake
  * after T, $5 T. 20 look-ups of one entry and at most 7 × 63 sums on an account with a million entries. OFFSET and LIMIT keep
  * the planner from calling the search twice and from hashing the whole account for the sake of one entry.
  *
@@ -89,7 +89,7 @@ SELECT a.currency, a.normal_side, b.version AS newest_version, greatest(c.versio
   LEFT JOIN LATERAL (SELECT account_version AS version FROM entries
                       WHERE merchant_id = $1 AND account_id = $2 AND account_version <= v.version AND effective_at <= $5
                       ORDER BY account_version DESC LIMIT 1) c ON true
-  CROSS JOIN (${LATE_SUM_UNTIL}) s
+  CROSS JOIN (${ADJUSTMENT_UNTIL}) s
  WHERE a.merchant_id = $1 AND a.id = $2`;
 
 /** Exported for the tests of its plan. */

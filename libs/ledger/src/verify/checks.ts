@@ -1,6 +1,6 @@
 import { EPOCH_MS } from '#kernel/snowflake.js';
 import type { Check } from '#platform/verify.js';
-import { LEVEL_BITS, LEVELS } from '../accounts/late-sums.js';
+import { LEVEL_BITS, LEVELS } from '../accounts/back-dated-adjustments.js';
 import { HOLD_EXPIRY } from '../writing/hold-timers.js';
 
 /** What the ledger's own tables are checked for: everything is computed again from the entries. */

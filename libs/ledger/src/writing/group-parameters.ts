@@ -1,7 +1,7 @@
 import { type EventRow, eventColumns } from '#outbox/log/append.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { Balance } from '../accounts/account.js';
-import type { LateSum } from '../accounts/late-sums.js';
+import type { BackDatedAdjustment } from '../accounts/back-dated-adjustments.js';
 import type { Transaction, TransactionState } from '../posting/transaction.js';
 import type { SqlValue } from './group-extension.js';
 import { ENTRIES_PER_TURN, type Pieces } from './turns.js';
@@ -24,7 +24,7 @@ export interface StateRow {
   value: TransactionState;
 }
 
-export type LateRow = LateSum & { merchantId: bigint };
+export type AdjustmentRow = BackDatedAdjustment & { merchantId: bigint };
 
 export interface GroupWrites {
   /** Snowflake, unique per attempt: decides an ambiguous COMMIT. */
@@ -64,11 +64,11 @@ function* collected<T>(columns: Iterable<T>, length: number): Pieces<T[]> {
   return parameters;
 }
 
-export function lateParameters(rows: LateRow[]): Pieces<Buffer[]> {
-  return collected(lateColumns(rows), rows.length);
+export function adjustmentParameters(rows: AdjustmentRow[]): Pieces<Buffer[]> {
+  return collected(adjustmentColumns(rows), rows.length);
 }
 
-function* lateColumns(rows: LateRow[]): Generator<Buffer> {
+function* adjustmentColumns(rows: AdjustmentRow[]): Generator<Buffer> {
   yield int8Array(rows.map((row) => row.merchantId));
   yield int8Array(rows.map((row) => row.accountId));
   yield int2Array(rows.map((row) => row.level));

@@ -3,16 +3,16 @@ import { insertEvents, LOCK_MERCHANTS } from '#outbox/log/append.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';
+import { backDatedAdjustments } from '../accounts/back-dated-adjustments.js';
 import { type KeyedBalance, selectBalances, toKeyedBalance } from '../accounts/balance-store.js';
-import { lateSums } from '../accounts/late-sums.js';
 import type { TransactionState, TransactionStatus } from '../posting/transaction.js';
 import { amountsOf } from '../reading/transaction-store.js';
 import type { GroupExtension, SqlValue } from './group-extension.js';
 import {
+  type AdjustmentRow,
+  adjustmentParameters,
   type GroupWrites,
   groupParameters,
-  type LateRow,
-  lateParameters,
   newestStates,
   type StoredKey,
   stateParameters,
@@ -127,7 +127,7 @@ const WRITE_STATES = {
 };
 
 const WRITE_LATE_SUMS = {
-  name: 'write-late-sums',
+  name: 'write-back-dated-adjustments',
   text: `INSERT INTO late_sums AS s (merchant_id, account_id, level, bucket, posted_debits, posted_credits, pending_debits, pending_credits,
                                 newest_version)
   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
@@ -237,8 +237,8 @@ export class GroupConnection {
   /** Trip 2, COMMIT included. Rejects with `AmbiguousCommit` when the connection was lost before COMMIT was answered. */
   async writeAndCommit(writes: GroupWrites): Promise<void> {
     const states = newestStates(writes.states);
-    const late = await finishInTurns(lateRows(writes));
-    const lates = late.length === 0 ? undefined : await finishInTurns(lateParameters(late));
+    const late = await finishInTurns(adjustmentRows(writes));
+    const lates = late.length === 0 ? undefined : await finishInTurns(adjustmentParameters(late));
     const parameters = await finishInTurns(groupParameters(writes));
     const results = await this.#pipeline(
       () => [
@@ -343,10 +343,10 @@ function toState(row: Record<string, unknown>): StoredState {
   };
 }
 
-function* lateRows(writes: GroupWrites): Pieces<LateRow[]> {
-  const rows: LateRow[] = [];
+function* adjustmentRows(writes: GroupWrites): Pieces<AdjustmentRow[]> {
+  const rows: AdjustmentRow[] = [];
   for (const [merchantId, written] of Map.groupBy(writes.transactions, (one) => one.merchantId)) {
-    const sums = yield* lateSums(written.map(({ transaction }) => transaction));
+    const sums = yield* backDatedAdjustments(written.map(({ transaction }) => transaction));
     for (const sum of sums) rows.push({ ...sum, merchantId });
   }
   // Two groups may share an account only one after the other (its balance is locked), so any order is free of deadlocks.

@@ -5,9 +5,16 @@ import { MemoryBook, START_MS } from '../../../../test/support/memory-book.js';
 import type { Entry, Transaction } from '../posting/transaction.js';
 import { finish } from '../writing/turns.js';
 import { type Account, type Totals, ZERO_TOTALS } from './account.js';
-import { LATE_SUM_UNTIL, type LateSum, LEVEL_BITS, LEVELS, lateSums } from './late-sums.js';
+import {
+  ADJUSTMENT_UNTIL,
+  type BackDatedAdjustment,
+  backDatedAdjustments,
+  LEVEL_BITS,
+  LEVELS,
+} from './back-dated-adjustments.js';
 
-const sumsOf = (transactions: readonly Transaction[]): LateSum[] => finish(lateSums(transactions));
+const sumsOf = (transactions: readonly Transaction[]): BackDatedAdjustment[] =>
+  finish(backDatedAdjustments(transactions));
 
 const RUNS = { seed: 20_261_121, numRuns: 300 };
 const ACCOUNT = 1n;
@@ -23,7 +30,7 @@ interface Late {
   pending: bigint;
 }
 
-/** A transaction of `posted` and `pending` from OTHER to ACCOUNT. What `lateSums` does not read is left empty. */
+/** A transaction of `posted` and `pending` from OTHER to ACCOUNT. What `backDatedAdjustments` does not read is left empty. */
 function transactionOf({ createdAtMs, effectiveAtMs, posted, pending }: Late, sequence = 0): Transaction {
   const entry = (accountId: bigint, direction: 'debit' | 'credit'): Entry => ({
     accountId,
@@ -55,9 +62,9 @@ function add(into: Record<(typeof FIELDS)[number], bigint>, what: Totals, sign =
   for (const field of FIELDS) into[field] += sign * what[field];
 }
 
-/** The rule of LATE_SUM_UNTIL by hand: from each level the nodes left of T that no higher level has taken already. */
+/** The rule of ADJUSTMENT_UNTIL by hand: from each level the nodes left of T that no higher level has taken already. */
 function prefixOf(
-  nodes: readonly LateSum[],
+  nodes: readonly BackDatedAdjustment[],
   accountId: bigint,
   untilMs: number,
 ): { sum: Totals; newestVersion: bigint; read: number } {
@@ -112,7 +119,7 @@ const late = fc
   .map(({ lateness, ...rest }): Late => ({ ...rest, effectiveAtMs: rest.createdAtMs + lateness }));
 const lates = fc.array(late, { minLength: 1, maxLength: 25 });
 
-describe('the tree of late sums', () => {
+describe('the tree of back-dated adjustments', () => {
   it('adds up to the points one by one, at and beside every point and at arbitrary times', () => {
     const anyTime = fc.integer({ min: -300_000 * DAY, max: 2 ** 43 });
     fc.assert(
@@ -149,8 +156,8 @@ describe('the tree of late sums', () => {
 
   it('of many entries is summed with others in between', () => {
     const one = transactionOf({ createdAtMs: START_MS, effectiveAtMs: START_MS - DAY, posted: 1n, pending: 0n });
-    expect(lateSums(Array(999).fill(one)).next().done).toBe(true);
-    expect(lateSums(Array(1_000).fill(one)).next().done).toBe(false);
+    expect(backDatedAdjustments(Array(999).fill(one)).next().done).toBe(true);
+    expect(backDatedAdjustments(Array(1_000).fill(one)).next().done).toBe(false);
   });
 
   it('has no node for what was recorded when it happened', () => {
@@ -215,13 +222,13 @@ describe('the tree of late sums', () => {
   });
 
   it('is asked by the same levels and bits as it is kept', () => {
-    expect(LATE_SUM_UNTIL).toContain(`generate_series(0, ${LEVELS - 1})`);
-    expect(LATE_SUM_UNTIL).toContain(`${LEVEL_BITS} * (level.level + 1)`);
+    expect(ADJUSTMENT_UNTIL).toContain(`generate_series(0, ${LEVELS - 1})`);
+    expect(ADJUSTMENT_UNTIL).toContain(`${LEVEL_BITS} * (level.level + 1)`);
   });
 });
 
 describe('a balance at T', () => {
-  it('is what was recorded by T plus the late sums up to T: exactly the entries effective by T', () => {
+  it('is what was recorded by T plus the back-dated adjustments up to T: exactly the entries effective by T', () => {
     const posting = fc.record({
       afterMs: fc.nat(3 * SECOND),
       lateMs: fc.oneof(

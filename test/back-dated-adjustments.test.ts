@@ -3,7 +3,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { ZERO_TOTALS } from '#ledger/accounts/account.js';
-import { LATE_SUM_UNTIL, lateSums } from '#ledger/accounts/late-sums.js';
+import { ADJUSTMENT_UNTIL, backDatedAdjustments } from '#ledger/accounts/back-dated-adjustments.js';
 import type { Transaction } from '#ledger/posting/transaction.js';
 import { finish } from '#ledger/writing/turns.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
@@ -59,7 +59,7 @@ it('PostgreSQL adds the tree up to the points one by one, before 1970 and after 
   await fc.assert(
     fc.asyncProperty(fc.array(late, { minLength: 1, maxLength: 15 }), async (lates) => {
       merchantId += 1;
-      for (const { level, bucket, ...sums } of finish(lateSums(lates.map(transactionOf)))) {
+      for (const { level, bucket, ...sums } of finish(backDatedAdjustments(lates.map(transactionOf)))) {
         await client.query('INSERT INTO late_sums VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
           merchantId,
           ACCOUNT,
@@ -83,7 +83,7 @@ it('PostgreSQL adds the tree up to the points one by one, before 1970 and after 
           lates.flatMap((of, index) => (counts(of) ? [index + 1] : []));
         const datedBack = versions((of) => of.createdAtMs > untilMs && of.createdAtMs + of.lateMs <= untilMs);
         const effective = versions((of) => of.createdAtMs + of.lateMs <= untilMs);
-        const { rows } = await client.query(LATE_SUM_UNTIL, [merchantId, ACCOUNT, untilMs]);
+        const { rows } = await client.query(ADJUSTMENT_UNTIL, [merchantId, ACCOUNT, untilMs]);
         expect(rows).toEqual([
           {
             posted_debits: String(sum),

@@ -25,7 +25,7 @@ export const LEVEL_BITS = 6;
 /** Below every bucket: `-2^63`, quoted because PostgreSQL reads the digits before the sign. */
 const LOWEST_BUCKET = "'-9223372036854775808'::bigint";
 
-export interface LateSum extends Totals {
+export interface BackDatedAdjustment extends Totals {
   accountId: bigint;
   level: number;
   bucket: bigint;
@@ -33,10 +33,10 @@ export interface LateSum extends Totals {
   newestVersion: bigint;
 }
 
-type Node = { -readonly [Key in keyof LateSum]: LateSum[Key] };
+type Node = { -readonly [Key in keyof BackDatedAdjustment]: BackDatedAdjustment[Key] };
 
 /** What a group of transactions adds to the tree: one row per touched node, nothing where everything was on time. */
-export function* lateSums(transactions: readonly Transaction[]): Pieces<LateSum[]> {
+export function* backDatedAdjustments(transactions: readonly Transaction[]): Pieces<BackDatedAdjustment[]> {
   const turn = new Turn();
   const nodes = new Map<string, Node>();
   for (const transaction of transactions) {
@@ -92,7 +92,7 @@ function isNotEmpty({ postedDebits, postedCredits, pendingDebits, pendingCredits
  * back to there; one row. The top level has no lower bound: before 1970 and after May 2109 lie nodes that no parent covers, of 2.2 years each. Summed level by
  * level: an aggregate cannot be turned into a join, which would read every node of the account.
  */
-export const LATE_SUM_UNTIL = `
+export const ADJUSTMENT_UNTIL = `
 SELECT coalesce(sum(s.posted_debits), 0)::bigint AS posted_debits, coalesce(sum(s.posted_credits), 0)::bigint AS posted_credits,
        coalesce(sum(s.pending_debits), 0)::bigint AS pending_debits, coalesce(sum(s.pending_credits), 0)::bigint AS pending_credits,
        coalesce(max(s.newest_version), 0) AS newest_version
