@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, expect, inject, test } from 'vitest';
 import { inTime, Queues } from '#platform/queues.js';
-import { openRedis } from '#platform/redis.js';
+import { openRedis, RECONNECT_LONGEST_MS } from '#platform/redis.js';
 import { until } from './support/until.js';
 
 const OPTIONS = { concurrency: 1, lockDuration: 5_000, stalledInterval: 5_000 };
@@ -62,4 +62,33 @@ test('without Redis adding a job fails, and closing ends', async () => {
   queues.worker('night', async () => undefined, OPTIONS);
   await expect(inTime(queues.queue('night').add('settle', {}))).rejects.toThrow('the queue did not answer in time');
   await queues.close(100);
+});
+
+test('closing waits for the job in hand for as long as it is told to', async () => {
+  const url = databaseUrl();
+  const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const [queues, other] = [openQueues(url), openQueues(url)];
+  const ended: string[] = [];
+  const work = async (): Promise<void> => {
+    reached.resolve();
+    await released.promise;
+    ended.push('job');
+  };
+  queues.worker('night', work, OPTIONS);
+  const queue = other.queue<object>('night', { removeOnComplete: true });
+  await queue.add('settle', {});
+  await reached.promise;
+  const closed = queues.close(30_000).then(() => ended.push('closed'));
+  for (let times = 0; times < 20; times += 1) await queue.getJobCounts();
+  released.resolve();
+  await closed;
+  expect(ended).toEqual(['job', 'closed']);
+  expect(await queue.getJobCounts()).toMatchObject({ active: 0, waiting: 0, failed: 0 });
+  await queue.obliterate({ force: true });
+});
+
+test('a connection to Redis is tried again for as long as Redis is away, at most a second later', () => {
+  const redis = openRedis(inject('redisQueueUrl'), { lazyConnect: true });
+  const tries = [1, 10, 1_000_000];
+  expect(tries.map((times) => redis.options.retryStrategy?.(times))).toEqual([50, 500, RECONNECT_LONGEST_MS]);
 });

@@ -29,7 +29,8 @@ const target: RelayTarget = {
   dispatch: async (batches) => void dispatched.push(...batches),
 };
 
-@Module({})
+/** Found twice, under two tokens: it is asked once all the same. */
+@Module({ providers: [{ provide: 'tried', useExisting: TriedModule }] })
 class TriedModule implements BringsDuties, BringsMetrics, BringsRelayTargets, HearsApplied {
   duties(): readonly DutyPlan[] {
     return [{ name: 'tried', intervalMs: 1, round: async () => (rounds += 1) }];
