@@ -182,8 +182,8 @@ async function measureWrites(
   cleanup.add(() => other.stop());
   const plain = await startApi(options.api, { ...env, REDIS_URL: undefined });
   cleanup.add(() => plain.stop());
-  const untold = await startApi(join(import.meta.dirname, 'api-without-events.js'), env);
-  cleanup.add(() => untold.stop());
+  const withoutEvents = await startApi(join(import.meta.dirname, 'api-without-events.js'), env);
+  cleanup.add(() => withoutEvents.stop());
   const redis = new Redis(redisUrl);
   cleanup.add(async () => redis.disconnect());
   const queue = new Redis(queueUrl);
@@ -221,7 +221,7 @@ async function measureWrites(
   });
   const bench = {
     api,
-    untold,
+    'without events': withoutEvents,
     outbox,
     plain,
     bare,

@@ -47,7 +47,7 @@ export type Round = Map<TrialName, TrialResult>;
 
 /** `at`: the API with the cache (default), the one without, the one that tells no events, or the bare server. */
 type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'read' | 'among'> & {
-  at?: 'plain' | 'untold' | 'bare';
+  at?: 'plain' | 'without events' | 'bare';
 };
 
 const LOADS: Partial<Record<TrialName, TrialLoad>> = {
@@ -63,8 +63,8 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'without cache 16': { callers: 16, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
   'without cache 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
   'without cache 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
-  'without events 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'untold' },
-  'without events 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'untold' },
+  'without events 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'without events' },
+  'without events 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'without events' },
   'read cached 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true },
   'read cached set 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, among: WORKING_SET },
   'read cached hot 64': { callers: 64, spread: 'hot', batch: 1, lateMs: 0, read: true },
@@ -113,7 +113,7 @@ export interface Bench {
   plain: ApiProcess;
   bare: ApiProcess;
   /** With the cache, and without the rows of the outbox. */
-  untold: ApiProcess;
+  'without events': ApiProcess;
   outbox: OutboxTrials;
   /** A second one with the cache, for what two do to one key. */
   other: ApiProcess;

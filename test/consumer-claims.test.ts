@@ -68,14 +68,14 @@ describe('a try of a claim that ran out', () => {
   });
 
   test('does not count when its own process claims next: what kept it from telling the end was the database', async () => {
-    await register('untold');
-    const [one, other] = claimants('untold');
+    await register('unrecorded');
+    const [one, other] = claimants('unrecorded');
     for (let outage = 0; outage < 3; outage += 1) {
       expect(await within((client) => one.claim(client, through))).toMatchObject({
         tries: 1,
         oneByOneThrough: BEGINNING,
       });
-      await expire('untold');
+      await expire('unrecorded');
     }
     expect(await within((client) => other.claim(client, through))).toMatchObject({
       tries: 2,

@@ -65,7 +65,7 @@ test('the trace of a transaction is found by its id, and is the one that the ans
     key,
     headers: { 'idempotency-key': randomUUID() },
   });
-  expect(found(reversed.body.id).names).toEqual(['POST /v1/transactions/:id/reverse', 'command MoveTransaction']);
+  expect(found(reversed.body.id).names).toEqual(['POST /v1/transactions/:id/reverse', 'command ChangeTransaction']);
   await callAt(api.url, 'GET', `/v1/transactions/${posted.body.id}`, { key });
   expect(found(posted.body.id).names).toContain('GET /v1/transactions/:id');
 });
@@ -81,7 +81,7 @@ test('a refusal names no transaction, nor does its replay', async () => {
     const { status, headers } = await ask(`/v1/transactions/${hold.body.id}/void`, undefined, 'void-again');
     expect([status, headers.has('idempotent-replayed')]).toEqual([409, again]);
   }
-  const commands = exporter.getFinishedSpans().filter(({ name }) => name === 'command MoveTransaction');
+  const commands = exporter.getFinishedSpans().filter(({ name }) => name === 'command ChangeTransaction');
   expect(commands.map(({ attributes }) => attributes['counterfoil.outcome'])).toEqual(['not_pending', 'not_pending']);
   expect(commands.map(({ attributes }) => attributes['counterfoil.replayed'])).toEqual([undefined, true]);
   const named = exporter.getFinishedSpans().flatMap(({ attributes }) => attributes['counterfoil.transaction_id'] ?? []);

@@ -179,7 +179,7 @@ export const OUTBOX_MUTANTS = [
     'AND $3::uuid IS NOT NULL AND $5::xid8 IS NOT NULL AND $6::bigint IS NOT NULL',
     ['test/consumer-claims.test.ts'],
   ),
-  positions('a try is not counted', 'tries = tries + CASE WHEN ${UNTOLD} THEN 0 ELSE 1 END,', 'tries = 1,'),
+  positions('a try is not counted', 'tries = tries + CASE WHEN ${OWN_EXPIRED} THEN 0 ELSE 1 END,', 'tries = 1,'),
   positions(
     'a try that the database did not let end counts',
     "'claimed_by = $3 AND claimed_until > to_timestamp(0)'",

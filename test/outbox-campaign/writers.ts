@@ -218,6 +218,7 @@ export class Traffic {
   async #rollBack(own: pg.Client, { merchantId }: Shop, dice: Dice): Promise<void> {
     await own.query('BEGIN');
     await own.query(`SELECT set_config('counterfoil.merchant_ids', $1, true)`, [`{${merchantId}}`]);
+    await own.query('SELECT lock_merchants($1)', [[merchantId]]);
     await own.query(WRITE_AGAIN, [merchantId, ROLLBACK_EVENTS]);
     await sleep(dice.between(0, 50));
     await own.query('ROLLBACK');

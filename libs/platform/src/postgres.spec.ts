@@ -26,6 +26,13 @@ describe('translateError', () => {
     expect(translateError(error)).toBe(error);
   });
 
+  it('takes a statement with a parameter too few for a mistake, and what PgBouncer says with that code for a loss', () => {
+    const mistake = Object.assign(sqlError('08P01'), { severity: 'ERROR' });
+    expect(translateError(mistake)).toBe(mistake);
+    const lost = Object.assign(sqlError('08P01'), { severity: 'FATAL' });
+    expect(translateError(lost)).toMatchObject({ code: 'database_unavailable' });
+  });
+
   it('leaves a problem as it is', () => {
     const problem = new ProblemError('not_found', 'There is no such account.');
     expect(translateError(problem)).toBe(problem);

@@ -214,7 +214,9 @@ export function isLockTimeout(error: unknown): boolean {
 
 export function isConnectionLoss(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) {
-    return UNAVAILABLE.some((prefix) => (error.code ?? '').startsWith(prefix)) && error.code !== '57014';
+    // A statement with other parameters than it names: ours to mend. From PgBouncer, FATAL, the same code is a lost server.
+    if (error.code === '08P01' && error.severity === 'ERROR') return false;
+    return UNAVAILABLE.some((prefix) => (error.code ?? '').startsWith(prefix));
   }
   if (!(error instanceof Error)) return false;
   const { code } = error as NodeJS.ErrnoException;

@@ -16,9 +16,10 @@ export interface LoggedEvent {
 }
 
 /**
- * What applies events to tables of its own; a new one begins with all that the log has. It is called with events in the log's order, all of one partition, in a
- * transaction whose scope is exactly their merchants; it must not commit, and must have no effect outside of the
- * transaction, because a batch that fails is rolled back and tried again, as a whole or event by event.
+ * What applies events to tables of its own; a new one begins with all that the log has. It is called with events in the
+ * log's order, all of one partition, in a transaction whose scope is exactly their merchants; it must not commit, and must
+ * have no effect outside of the transaction, because a batch that fails is rolled back and tried again, as a whole or event
+ * by event.
  */
 export interface Consumer {
   /** Never changes: durable positions are kept under it. */

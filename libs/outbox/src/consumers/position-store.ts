@@ -16,18 +16,18 @@ export interface Claim {
   readonly oneByOneThrough: Position;
 }
 
-/** A claim of the claimant's own that ran out: its process lives, so that only the database can have kept it from telling the end. */
-const UNTOLD = 'claimed_by = $3 AND claimed_until > to_timestamp(0)';
-const FAILED = `tries > CASE WHEN ${UNTOLD} THEN 1 ELSE 0 END`;
+/** A claim of the claimant's own that ran out: its process lives, so that only the database can have kept it from recording the end. */
+const OWN_EXPIRED = 'claimed_by = $3 AND claimed_until > to_timestamp(0)';
+const FAILED = `tries > CASE WHEN ${OWN_EXPIRED} THEN 1 ELSE 0 END`;
 /**
- * $1 consumer, $2 partition, $3 claimant, $4 milliseconds, $5 $6 up to. The try is counted before it is made, so that one
+ * $1 consumer, $2 partition, $3 claimant, $4 milliseconds, $5 $6 through. The try is counted before it is made, so that one
  * which ends the process counts as well; after the first failure the batch is gone through event by event.
  */
 const CLAIM = {
   name: 'position-claim',
   text: `
 UPDATE consumer_positions
-   SET claimed_by = $3, claimed_until = now() + $4::int * interval '1 millisecond', tries = tries + CASE WHEN ${UNTOLD} THEN 0 ELSE 1 END,
+   SET claimed_by = $3, claimed_until = now() + $4::int * interval '1 millisecond', tries = tries + CASE WHEN ${OWN_EXPIRED} THEN 0 ELSE 1 END,
        careful_xid = CASE WHEN ${FAILED} AND (careful_xid, careful_seq) <= (xid, seq) THEN $5::xid8 ELSE careful_xid END,
        careful_seq = CASE WHEN ${FAILED} AND (careful_xid, careful_seq) <= (xid, seq) THEN $6::bigint ELSE careful_seq END
  WHERE consumer = $1 AND partition = $2 AND claimed_until < now() AND (xid, seq) < ($5::xid8, $6::bigint)
