@@ -371,6 +371,38 @@ test('a worker that slept while a stream caught up does not touch what waits sin
   expect(await shop.fees()).toEqual(sold);
 });
 
+test('a worker that slept while its partition went on past a waiting stream does not end the wait', async () => {
+  let fails = true;
+  const failing: Fees['react'] = async (event, reaction) => {
+    if (fails) throw new Error('not now');
+    await FEES.react(event, reaction);
+  };
+  const reached = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const sleeping: Fees['react'] = async (event, reaction) => {
+    await FEES.react(event, reaction);
+    reached.resolve();
+    await released.promise;
+  };
+  const shop = await open();
+  const [worker, sleeper] = [failing, sleeping].map(
+    (react) => new Steps(ledger, admin, new Reactions({ ...FEES, react }, commands()), shop.merchant),
+  ) as [Steps, Steps];
+  const sold = [await shop.sell(), await shop.sell()];
+  await worker.run();
+  fails = false;
+  await worker.redrive();
+  const late = sleeper.catchUp();
+  await reached.promise;
+  await admin.query(`UPDATE consumer_positions SET claimed_until = now() - interval '1 s'`);
+  sold.push(await shop.sell());
+  await worker.run();
+  released.resolve();
+  await late;
+  await worker.catchUp();
+  expect(await shop.fees()).toEqual(sold);
+});
+
 test('a refusal of a request that is no posting burns no key either', async () => {
   const requests = new IdempotentRequests(ledger.database, { waitMs: 1_000 });
   const merchant = await ledger.createMerchant();
