@@ -258,23 +258,26 @@ describe('due rows', () => {
       expect(await stored(1n)).toMatchObject({ attempts: 1, error: expect.stringContaining('deadline') });
     });
 
-    test('one that is not ready, or whose database is away, is tried again in a moment: that was no failure', async () => {
-      await write(enqueueDue(KIND, [due(1n, past()), due(2n, past())]));
-      const work = workOf(async ({ subjectId }) => {
-        if (subjectId === 1n) return 'not yet';
-        throw new ProblemError('database_unavailable', 'away');
-      });
-      await expect(work.round()).rejects.toMatchObject({ code: 'database_unavailable' });
-      // Whoever asks again at once asks a database that is away.
-      expect([work.failures, work.nextInMs]).toEqual([0, undefined]);
-      expect([await stored(1n), await stored(2n)]).toMatchObject(Array(2).fill({ attempts: 0, error: null }));
-      const well = failing();
-      let done = 0;
-      await until('both are done', async () => {
-        done += await well.round();
-        return done === 2;
-      });
-    });
+    test.each(['database_unavailable', 'overloaded'] as const)(
+      'one that is not ready, or meets %s, is tried again in a moment: that was no failure',
+      async (code) => {
+        await write(enqueueDue(KIND, [due(1n, past()), due(2n, past())]));
+        const work = workOf(async ({ subjectId }) => {
+          if (subjectId === 1n) return 'not yet';
+          throw new ProblemError(code, 'not now');
+        });
+        await expect(work.round()).rejects.toMatchObject({ code });
+        // Whoever asks again at once asks a database that is away.
+        expect([work.failures, work.nextInMs]).toEqual([0, undefined]);
+        expect([await stored(1n), await stored(2n)]).toMatchObject(Array(2).fill({ attempts: 0, error: null }));
+        const well = failing();
+        let done = 0;
+        await until('both are done', async () => {
+          done += await well.round();
+          return done === 2;
+        });
+      },
+    );
 
     test('and it is known when the next one is due, of whichever merchant', async () => {
       const work = failing(1n);

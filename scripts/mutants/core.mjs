@@ -42,7 +42,7 @@ export const CORE_MUTANTS = [
     ['whoever looks writes', ', skipMetasUpdate: true', ''],
   ]),
   ...inFile('libs/platform/src/due-work.ts', 'test/due-rows.test.ts', [
-    ['a database that is away is the row’s failure', "is: isAway(error) ? 'away' : 'failed'", "is: 'failed'"],
+    ['a database that is away is the row’s failure', "is: isPassing(error) ? 'away' : 'failed'", "is: 'failed'"],
     [
       'what is not done is gone all the same',
       "outcomes.filter((outcome) => outcome.is === 'done');\n    const",

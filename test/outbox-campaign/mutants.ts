@@ -14,7 +14,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if (isRetriable(error))',
       },
       {
-        file: 'dist/libs/outbox/src/consumers/handler-call.js',
+        file: 'dist/libs/kernel/src/problem.js',
         search: "new Set(['database_unavailable', 'overloaded',",
         replace: "new Set(['overloaded',",
       },

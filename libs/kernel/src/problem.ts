@@ -69,6 +69,13 @@ export function invalid(path: string, message: string): ProblemError {
   return new ProblemError('validation_failed', `${path}: ${message}`, { errors: [{ path, message }] });
 }
 
+const PASSING: ReadonlySet<ProblemCode> = new Set(['database_unavailable', 'overloaded', 'idempotency_in_flight']);
+
+/** A refusal that says nothing of what was asked for: the same may well succeed another time. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof ProblemError && PASSING.has(error.code);
+}
+
 /** An RFC 9457 document with the contract's extra members. */
 export interface ProblemDocument {
   type: string;

@@ -1,4 +1,4 @@
-import { ProblemError } from '#kernel/problem.js';
+import { isPassing } from '#kernel/problem.js';
 import { Deadline } from './deadline.js';
 import { type DueRow, DueRows, type Postponed } from './due-rows.js';
 import type { Logger } from './logging.js';
@@ -18,7 +18,7 @@ const LEASE_MS = 30_000;
 /** Wait before a row whose work failed is tried again; it doubles with each failure, up to the longest. */
 const FIRST_WAIT_MS = 10_000;
 const LONGEST_WAIT_MS = 600_000;
-/** Wait of a row that was not at fault: a clock that is behind PostgreSQL's, a database that restarts. */
+/** Wait of a row that was not at fault: a clock that is behind PostgreSQL's, a database that restarts, a ledger that is busy. */
 const NOT_YET_WAIT_MS = 500;
 /** Others claim at the moment what is due. */
 const OTHERS_CLAIM_WAIT_MS = 50;
@@ -68,7 +68,7 @@ export class DueWork {
     return this.#nextInMs;
   }
 
-  /** One page of what is due. Returns how many rows were done; throws at its end when the database was away. */
+  /** One page of what is due. Returns how many rows were done; throws at its end when the database was away, or the ledger busy. */
   async round(): Promise<number> {
     this.#nextInMs = undefined;
     const nextInMs = await this.#rows.nextInMs(Deadline.after(WORK_MS));
@@ -91,7 +91,7 @@ export class DueWork {
     try {
       return { row, is: await deadline.race(this.#kind.run(row, deadline)) };
     } catch (error) {
-      return { row, is: isAway(error) ? 'away' : 'failed', error };
+      return { row, is: isPassing(error) ? 'away' : 'failed', error };
     }
   }
 
@@ -127,11 +127,6 @@ export class DueWork {
     );
     return { row, waitMs, attempts, error: errorText(outcome.error) };
   }
-}
-
-/** Says nothing about the row. */
-function isAway(error: unknown): boolean {
-  return error instanceof ProblemError && error.code === 'database_unavailable';
 }
 
 /** PostgreSQL's text has no NUL. */

@@ -1,4 +1,4 @@
-import { ProblemError } from '#kernel/problem.js';
+import { isPassing, ProblemError } from '#kernel/problem.js';
 import { isConnectionLoss, isRetriable, type TransactionClient } from '#platform/postgres.js';
 import type { Consumer, LoggedEvent } from './consumer.js';
 
@@ -33,12 +33,10 @@ export class HandlerCall {
     if (isConnectionLoss(error) || isRetriable(error)) return true;
     if (!(error instanceof ProblemError)) return false;
     if (error.code === 'deadline_exceeded') return !this.#isRunning || this.#waits > 0;
-    return PASSING.has(error.code);
+    return isPassing(error);
   }
 
   #watched(client: TransactionClient): TransactionClient {
     return { query: (query) => this.waitingFor(client.query<never>(query)) };
   }
 }
-
-const PASSING = new Set(['database_unavailable', 'overloaded', 'idempotency_in_flight']);

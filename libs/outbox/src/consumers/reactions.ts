@@ -22,7 +22,7 @@ const BEGIN_BEFORE = 0.5;
 export const MAY_REACT_AGAIN = `
 CASE WHEN k.key LIKE 'reaction %' THEN
   EXISTS (SELECT FROM consumer_positions p
-           WHERE p.consumer = split_part(k.key, ' ', 2) AND p.partition = (hashint8(k.merchant_id) & 63)::smallint
+           WHERE p.consumer = split_part(k.key, ' ', 2) AND p.partition = partition_of(k.merchant_id)
              AND (p.xid, p.seq) < (split_part(k.key, ' ', 3)::xid8, split_part(k.key, ' ', 4)::bigint))
   OR EXISTS (SELECT FROM parked_streams s WHERE s.merchant_id = k.merchant_id AND s.consumer = split_part(k.key, ' ', 2))
   OR EXISTS (SELECT FROM dead_letters d
