@@ -3,6 +3,7 @@ import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import { MerchantLog } from '#outbox/log/append.js';
 import type { EventType } from '#outbox/log/catalogue.js';
+import type { LoggedRow } from '#outbox/log/event-log.js';
 import { positionText } from '#outbox/log/position.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Answering, IdempotentRequests } from '#platform/idempotency.js';
@@ -30,17 +31,6 @@ import { TestLedger } from './ledger.js';
 import { until } from './until.js';
 
 const LOG = `SELECT merchant_id, xid, seq, type, version, occurred_at, trace_context, data FROM events ORDER BY xid, seq`;
-
-interface LogRow extends Record<string, unknown> {
-  merchant_id: bigint;
-  xid: bigint;
-  seq: bigint;
-  type: string;
-  version: number;
-  occurred_at: number;
-  trace_context: string | null;
-  data: string;
-}
 
 type Options = ReturnType<typeof senderOptionsOf>;
 
@@ -144,7 +134,7 @@ export class TestWebhooks {
 
   /** The merchants' log, in its order. */
   async log(...merchantIds: bigint[]): Promise<LoggedEvent[]> {
-    const rows = await this.database.read<LogRow>({ merchantIds }, Deadline.after(20_000), { text: LOG });
+    const rows = await this.database.read<LoggedRow>({ merchantIds }, Deadline.after(20_000), { text: LOG });
     return rows.map(({ merchant_id, occurred_at, trace_context, ...row }) => ({
       ...row,
       merchantId: merchant_id,
