@@ -8,7 +8,7 @@ import { AccountDirectory } from '../accounts/account-directory.js';
 import { readBalances } from '../accounts/balance-store.js';
 import { BALANCE_FENCES, type BalanceFences } from '../writing/balance-fences.js';
 import { decideGroup } from '../writing/group.js';
-import type { Submission } from '../writing/submission.js';
+import type { Submission } from '../writing/group-extension.js';
 import { finish } from '../writing/turns.js';
 import { Writer } from '../writing/writer.js';
 import type { PostRequest } from './command.js';

@@ -13,11 +13,11 @@ import {
   adjustmentParameters,
   type GroupWrites,
   groupParameters,
+  holdTimers,
   newestStates,
   type StoredKey,
   stateParameters,
 } from './group-parameters.js';
-import { holdTimers } from './hold-timers.js';
 import { finishInTurns, type Pieces } from './turns.js';
 
 /**
