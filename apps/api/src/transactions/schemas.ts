@@ -3,8 +3,15 @@ import { systemClock } from '#kernel/clock.js';
 import { isoTime } from '#kernel/iso-time.js';
 import { invalid, ProblemError, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { Facts, PostRequest, Refused } from '#ledger/posting/command.js';
-import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/posting/limits.js';
+import {
+  EFFECTIVE_AT_MAX_AHEAD_MS,
+  type Facts,
+  MAX_BATCH,
+  MAX_ENTRIES,
+  MIN_ENTRIES,
+  type PostRequest,
+  type Refused,
+} from '#ledger/posting/command.js';
 import type { Posting, PostingResult } from '#ledger/posting/posting.js';
 import { entryAmount, shownAmounts } from '#ledger/posting/transaction.js';
 import type { TransactionSummary } from '#ledger/reading/transaction-store.js';

@@ -6,11 +6,10 @@ import type { Accepted, Book, Command, Decision, Refused } from '../posting/comm
 import { decide } from '../posting/decide.js';
 import type { TransactionState } from '../posting/transaction.js';
 import { transactionEvent } from './events.js';
-import type { Answered, GroupExtension, GroupTurn } from './group-extension.js';
+import type { Answered, GroupExtension, GroupTurn, Submission } from './group-extension.js';
 import type { GroupWrites, StoredKey } from './group-parameters.js';
 import type { LockedRows } from './group-store.js';
 import { Journal } from './journal.js';
-import type { Submission } from './submission.js';
 
 /** One merchant's rows as the group goes along. */
 interface MerchantRows {
