@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ProblemError, problemDocument } from '#kernel/problem.js';
 import type { Refused } from '#ledger/posting/command.js';
 import type { Answer, Answering, Idempotency } from '#platform/idempotency.js';
-import { inTurns } from './validate-in-turns.js';
+import { inTurns } from '#platform/turns.js';
 
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/;
 

@@ -2,11 +2,11 @@ import { type EventRow, eventColumns } from '#outbox/log/append.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import { enqueueDue, removeDue } from '#platform/due-rows.js';
 import type { Query } from '#platform/postgres.js';
+import { ENTRIES_PER_TURN, type Pieces } from '#platform/turns.js';
 import type { Balance } from '../accounts/account.js';
 import type { BackDatedAdjustment } from '../accounts/back-dated-adjustments.js';
 import type { Transaction, TransactionState } from '../posting/transaction.js';
 import type { SqlValue } from './group-extension.js';
-import { ENTRIES_PER_TURN, type Pieces } from './turns.js';
 
 /** What a commit group writes, as the parameters of its statements: an array a column; and the due rows of its holds. */
 

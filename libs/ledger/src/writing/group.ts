@@ -2,13 +2,13 @@ import { PROBLEMS } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import { traceIdOf } from '#platform/tracing.js';
+import { type Pieces, Turn } from '#platform/turns.js';
 import type { Decision, Refused } from '../posting/command.js';
 import { refuse } from '../posting/entries.js';
 import { GroupDraft, touchedEntries } from './group-draft.js';
 import type { Answered, GroupExtension, Outcome, Submission, SubmittedCommand } from './group-extension.js';
 import type { GroupWrites, StoredKey } from './group-parameters.js';
 import type { LockedRows, TenantId } from './group-store.js';
-import { type Pieces, Turn } from './turns.js';
 
 /**
  * What one commit group decides, in memory: rows locked in, rows to write out. Command by command; a refusal touches nobody
