@@ -5,9 +5,9 @@ import type { Refused } from '#ledger/posting/command.js';
 import type { Addition, NewFact, PaymentTurn } from './addition.js';
 import type { Fact } from './facts.js';
 import { KnownPayment, type StoredFact } from './known-payment.js';
-import { outcomeOf } from './outcome.js';
+import { type FactOutcome, outcomeOf } from './outcome.js';
 import { paymentEvent } from './payment-events.js';
-import { type FactRow, factColumns, type PaymentRow, type RowOutcome } from './payment-rows.js';
+import { type FactRow, factColumns, type PaymentRow } from './payment-rows.js';
 import type { Position } from './position.js';
 import { type Posted, postDifference } from './posted-difference.js';
 import { shownOf } from './shown.js';
@@ -77,7 +77,7 @@ function changedFacts(
   transactionId: bigint | undefined,
   turn: PaymentTurn,
 ): StoredFact[] {
-  const come = (fact: Fact, row: Omit<FactRow, 'outcome' | 'reason'>, outcome: RowOutcome): StoredFact => {
+  const come = (fact: Fact, row: Omit<FactRow, 'outcome' | 'reason'>, outcome: FactOutcome): StoredFact => {
     const transaction_id = outcome === 'applied' && transactionId ? String(transactionId) : row.transaction_id;
     return { fact, row: { ...row, outcome, reason: reasonOf(outcome, fact, after), transaction_id } };
   };
@@ -92,12 +92,12 @@ function changedFacts(
   return [...told, ...others];
 }
 
-function reasonOf(outcome: RowOutcome, { currency }: Fact, after: Position): string | null {
+function reasonOf(outcome: FactOutcome, { currency }: Fact, after: Position): string | null {
   return outcome === 'rejected' ? `It is in ${currency}, the payment in ${after.currency}.` : null;
 }
 
 /** What waited and waits no longer is applied; what was applied may have to wait again, as a refund whose capture failed. */
-function outcomeNow({ fact_id, outcome }: FactRow, waiting: { parked: Set<string>; rejected: Set<string> }): RowOutcome {
+function outcomeNow({ fact_id, outcome }: FactRow, waiting: { parked: Set<string>; rejected: Set<string> }): FactOutcome {
   if (waiting.rejected.has(fact_id)) return 'rejected';
   if (waiting.parked.has(fact_id)) return 'parked';
   return outcome === 'parked' || outcome === 'rejected' ? 'applied' : outcome;

@@ -1,18 +1,25 @@
-import type { Fact } from './facts.js';
+import type { DisputeOutcome } from './disputes.js';
+import type { DisputeStage, Fact } from './facts.js';
+import type { MovementStatus } from './movement.js';
+import type { FactOutcome } from './outcome.js';
+import type { PaymentStatus } from './position.js';
 
-/** Rows of `payments` and `payment_facts` as PostgreSQL's JSON functions read them, and as the statements here have them built: ids and amounts as text, times as ISO 8601. */
+/**
+ * Rows of `payments` and `payment_facts` as they are read and written, as JSON that PostgreSQL makes rows of: ids and amounts as text,
+ * times as ISO 8601.
+ */
 
 export interface MovementBody {
   object_ref: string | null;
   amount: string;
-  status: string;
+  status: MovementStatus;
 }
 
 export interface DisputeBody {
   object_ref: string | null;
   amount: string;
-  stage: string;
-  outcome: string;
+  stage: DisputeStage;
+  outcome: DisputeOutcome;
   funds_withdrawn: string;
   funds_reinstated: string;
   fee: string;
@@ -42,7 +49,7 @@ export interface PaymentAttributes {
 export interface PaymentRow extends PaymentAttributes {
   merchant_id: string;
   subject: string;
-  status: string;
+  status: PaymentStatus;
   currency: string;
   amount: string;
   amount_authorised: string;
@@ -57,8 +64,6 @@ export interface PaymentRow extends PaymentAttributes {
   /** The newest time that one of them took effect at. */
   effective_until: string | null;
 }
-
-export type RowOutcome = 'applied' | 'stale' | 'parked' | 'rejected';
 
 export interface FactRow {
   merchant_id: string;
@@ -80,7 +85,7 @@ export interface FactRow {
     reason?: string;
     final?: boolean;
   };
-  outcome: RowOutcome;
+  outcome: FactOutcome;
   reason: string | null;
   contradicts: boolean;
   transaction_id: string | null;
