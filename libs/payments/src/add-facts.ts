@@ -97,7 +97,10 @@ function reasonOf(outcome: FactOutcome, { currency }: Fact, after: Position): st
 }
 
 /** What waited and waits no longer is applied; what was applied may have to wait again, as a refund whose capture failed. */
-function outcomeNow({ fact_id, outcome }: FactRow, waiting: { parked: Set<string>; rejected: Set<string> }): FactOutcome {
+function outcomeNow(
+  { fact_id, outcome }: FactRow,
+  waiting: { parked: Set<string>; rejected: Set<string> },
+): FactOutcome {
   if (waiting.rejected.has(fact_id)) return 'rejected';
   if (waiting.parked.has(fact_id)) return 'parked';
   return outcome === 'parked' || outcome === 'rejected' ? 'applied' : outcome;

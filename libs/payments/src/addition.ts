@@ -1,6 +1,7 @@
 import type { GroupTurn } from '#ledger/writing/group-extension.js';
 import type { Fact } from './facts.js';
 import type { KnownPayment } from './known-payment.js';
+import type { NamedAccounts } from './payment-accounts.js';
 import type { FactRow, PaymentAttributes, PaymentRow } from './payment-rows.js';
 import type { PositionOptions } from './position.js';
 
@@ -19,8 +20,7 @@ export interface Addition {
   readonly added: readonly NewFact[];
   /** What the payment gets beside what follows from its facts. */
   readonly attributes: Partial<PaymentAttributes>;
-  /** Ids by code, of the accounts that the submission names. */
-  readonly accounts: ReadonlyMap<string, bigint>;
+  readonly accounts: NamedAccounts;
   readonly options: PositionOptions;
 }
 

@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Account } from '#ledger/accounts/account.js';
 import { AccountDirectory } from '#ledger/accounts/account-directory.js';
@@ -31,17 +31,17 @@ export function accountsOf(type: FactType): readonly PaymentAccount[] {
 export class PaymentAccounts {
   constructor(
     private readonly directory: AccountDirectory,
-    @Inject(Database) private readonly database: Database,
+    private readonly database: Database,
     private readonly ids: SnowflakeGenerator,
   ) {}
 
   /** Of a currency in which the merchant has some, those that it lacks are opened. */
-  async named(
-    context: RequestContext,
-    wanted: ReadonlyMap<string, readonly PaymentAccount[]>,
-  ): Promise<NamedAccounts> {
+  async named(context: RequestContext, wanted: ReadonlyMap<string, readonly PaymentAccount[]>): Promise<NamedAccounts> {
     const found = await Promise.all(
-      [...wanted].map(async ([currency, names]) => ({ currency, accounts: await this.#find(context, currency, names) })),
+      [...wanted].map(async ([currency, names]) => ({
+        currency,
+        accounts: await this.#find(context, currency, names),
+      })),
     );
     const accounts = found.flatMap((one) => one.accounts ?? []);
     return {
@@ -64,7 +64,7 @@ export class PaymentAccounts {
     const [first] = PAYMENT_ACCOUNTS.map((name) => ({ code: `${name}:${currency}` }));
     const [receivable] = await this.directory.find(context.merchantId, first ? [first] : [], context.deadline);
     if (!receivable) return undefined;
-    await openSystemAccounts(this, context, currency);
+    await openSystemAccounts({ database: this.database, ids: this.ids }, context, currency);
     return this.#find(context, currency, names);
   }
 }

@@ -92,8 +92,7 @@ export interface FactRow {
 }
 
 /** A time of JSON built by PostgreSQL, as clients are told it. */
-const TIMES = (column: string): string =>
-  `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+const TIMES = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 /** A PaymentRow of the row `p`. Numbers as text: JSON.parse would round those above 2^53. */
 export const PAYMENT_JSON = `json_build_object(

@@ -7,18 +7,18 @@ import { addFacts } from './add-facts.js';
 import type { Addition, NewFact, PaymentTurn, PaymentWrite } from './addition.js';
 import type { Fact } from './facts.js';
 import { KnownPayment, NOTHING_KNOWN } from './known-payment.js';
+import type { NamedAccounts } from './payment-accounts.js';
 import { paymentBody } from './payment-body.js';
 import { FACT_JSON, PAYMENT_JSON, type PaymentAttributes } from './payment-rows.js';
-import { type PaymentRequest, requestedAmount } from './payment-requests.js';
 import { tellFact } from './tell-fact.js';
+import { judge, type PaymentRequest } from './transitions.js';
 
 /** What a command of a commit group asks of one payment. */
 export interface PaymentPart {
   readonly subject: string;
-  /** Ids by code, of the accounts that the submission names. */
-  readonly accounts: ReadonlyMap<string, bigint>;
+  readonly accounts: NamedAccounts;
   readonly options: PaymentOptions;
-  readonly ask: OpenPayment | PaymentRequest | TellFact;
+  readonly ask: OpenPayment | ChangePayment | TellFact;
 }
 
 export interface PaymentOptions {
@@ -33,6 +33,14 @@ export interface OpenPayment {
   readonly amount: bigint;
   readonly currency: string;
   readonly attributes: Partial<PaymentAttributes> & Pick<PaymentAttributes, 'capture'>;
+}
+
+/** Without an amount: of all that is left. */
+export interface ChangePayment {
+  readonly kind: PaymentRequest;
+  readonly amount?: bigint;
+  /** Of a capture: whether the rest of the hold is given back. */
+  readonly final?: boolean;
 }
 
 export interface TellFact {
@@ -81,7 +89,9 @@ export const PAYMENTS: GroupExtension<PaymentPart, KnownPayment, PaymentWrite> =
   lookUp: {
     text: LOOK_UP,
     values: (asked) => {
-      const once = new Map(asked.map(({ merchantId, part }) => [`${merchantId} ${part.subject}`, { merchantId, part }]));
+      const once = new Map(
+        asked.map(({ merchantId, part }) => [`${merchantId} ${part.subject}`, { merchantId, part }]),
+      );
       const all = [...once.values()];
       return [int8Array(all.map(({ merchantId }) => merchantId)), textArray(all.map(({ part }) => part.subject))];
     },
@@ -120,7 +130,10 @@ function split(writes: readonly PaymentWrite[], table: PaymentWrite['table']): [
     rows.set(name, { isNew: write.isNew || (rows.get(name)?.isNew ?? false), row });
   }
   const all = [...rows.values()];
-  return [all.filter(({ isNew }) => isNew).map(({ row }) => row), all.filter(({ isNew }) => !isNew).map(({ row }) => row)];
+  return [
+    all.filter(({ isNew }) => isNew).map(({ row }) => row),
+    all.filter(({ isNew }) => !isNew).map(({ row }) => row),
+  ];
 }
 
 type Asked = Omit<Addition, 'added' | 'attributes'>;
@@ -137,17 +150,14 @@ function open(asked: Asked, { amount, currency, attributes }: OpenPayment, turn:
 
 const FACT_OF = { capture: 'captured', void: 'voided', refund: 'refunded' } as const;
 
-function change(asked: Asked, request: PaymentRequest, turn: PaymentTurn): Answer | Refused {
+function change(asked: Asked, { kind, amount, final }: ChangePayment, turn: PaymentTurn): Answer | Refused {
   const { known, options } = asked;
-  if (!known.row) return refuse('not_found', 'There is no such payment.');
-  const amount = requestedAmount(request, known.position(options), known.row.id, options);
-  if (typeof amount === 'object') return amount;
-  const fact = claim(turn, {
-    type: FACT_OF[request.kind],
-    amount,
-    currency: known.row.currency,
-    ...(request.kind === 'capture' && { final: request.final }),
-  });
+  const standing = known.position(options);
+  if (!standing.exists) return refuse('not_found', 'There is no such payment.');
+  const verdict = judge(standing, { request: kind, ...(amount !== undefined && { amount }) }, options);
+  if (!verdict.legal) return refuse(verdict.code, verdict.detail);
+  const said = { type: FACT_OF[kind], amount: verdict.amount, currency: standing.currency };
+  const fact = claim(turn, kind === 'capture' ? { ...said, final: final ?? true } : said);
   return answer(200, addFacts({ ...asked, added: [fact], attributes: {} }, turn));
 }
 
@@ -155,8 +165,16 @@ function change(asked: Asked, request: PaymentRequest, turn: PaymentTurn): Answe
 function claim(turn: PaymentTurn, said: Pick<Fact, 'type' | 'amount' | 'currency' | 'final'>): NewFact {
   const id = turn.nextId();
   const name = `request:${id}`;
-  const fact: Fact = { id: name, source: 'request', amountKind: 'delta', occurredAtMs: snowflakeTimeMs(id), ...said };
-  return { id, eventId: name, fact: said.type === 'captured' || said.type === 'refunded' ? { ...fact, objectRef: String(id) } : fact };
+  const isObject = said.type === 'captured' || said.type === 'refunded';
+  const fact: Fact = {
+    id: name,
+    source: 'request',
+    amountKind: 'delta',
+    occurredAtMs: snowflakeTimeMs(id),
+    ...said,
+    ...(isObject && { objectRef: String(id) }),
+  };
+  return { id, eventId: name, fact };
 }
 
 function answer(status: number, changed: KnownPayment | Refused): Answer | Refused {

@@ -1,4 +1,5 @@
 import type { Refused } from '#ledger/posting/command.js';
+import { refuse } from '#ledger/posting/entries.js';
 import { type AdjustmentEntry, differenceOf, type OnAccounts } from './accounts.js';
 import type { Addition, PaymentTurn } from './addition.js';
 import type { Position } from './position.js';
@@ -6,8 +7,8 @@ import type { Position } from './position.js';
 /** The submission does not name all accounts that its facts, and those that they free, move money on. */
 export class NeedsAccounts extends Error {
   override name = 'NeedsAccounts';
-  constructor(readonly codes: readonly string[]) {
-    super(`needs the accounts ${codes.join(', ')}`);
+  constructor(readonly currencies: readonly string[]) {
+    super(`needs all accounts in ${currencies.join(', ')}`);
   }
 }
 
@@ -28,7 +29,9 @@ export function postDifference(
 ): Posted | Refused | undefined {
   const entries = differenceOf(before, after);
   if (entries.length === 0) return undefined;
-  const missing = entries.map(codeOf).filter((code) => !accounts.has(code));
+  const missing = entries.filter((entry) => !accounts.idOf.has(codeOf(entry))).map(({ currency }) => currency);
+  const lacking = missing.find((currency) => accounts.lacking.has(currency));
+  if (lacking) return refuse('currency_mismatch', `The merchant has no accounts in ${lacking}.`);
   if (missing.length > 0) throw new NeedsAccounts([...new Set(missing)]);
   const { occurredAtMs, type } = added.at(-1)?.fact ?? nothingAdded();
   const untilMs = known.row?.effective_until ? Date.parse(known.row.effective_until) : occurredAtMs;
@@ -41,7 +44,7 @@ export function postDifference(
     entries: entries.map(({ account, currency, ...entry }) => ({
       ...entry,
       currency,
-      accountId: accounts.get(codeOf({ account, currency })) as bigint,
+      accountId: accounts.idOf.get(codeOf({ account, currency })) as bigint,
     })),
   });
   return decision.accepted ? decision.transaction : decision;

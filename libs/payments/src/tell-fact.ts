@@ -3,7 +3,7 @@ import type { Refused } from '#ledger/posting/command.js';
 import type { Answer } from '#ledger/writing/group-extension.js';
 import { addContradiction, addFacts, newRow } from './add-facts.js';
 import type { Addition, NewFact, PaymentTurn } from './addition.js';
-import { type KnownPayment, saysTheSame, type StoredFact } from './known-payment.js';
+import { type KnownPayment, type StoredFact, saysTheSame } from './known-payment.js';
 import type { FactRow } from './payment-rows.js';
 import type { TellFact } from './payments-extension.js';
 import type { ToldOutcome } from './provider-fact.js';
