@@ -64,6 +64,7 @@ export const WEBHOOK_MUTANTS = [
     ['localhost is asked for', "if (isLocalhostName(host)) return ['127.0.0.1'];", ''],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', LEASES, [
+    ['what a claim passed over is forgotten', '> now() OR e.lease_expires_at <= now())', '> now())'],
     [
       'a sleeper records',
       "AND lease_epoch = $3 AND status = 'enabled' FOR NO KEY UPDATE",
