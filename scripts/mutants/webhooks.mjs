@@ -48,9 +48,6 @@ export const WEBHOOK_MUTANTS = [
   inFile('libs/platform/src/standard-webhooks.ts', 'libs/platform/src/standard-webhooks.spec.ts', [
     ['the time is not signed', '${id}.${timestampS}.${body}', '${id}.${body}'],
   ]),
-  inFile('libs/webhooks/src/retry-schedule.ts', 'libs/webhooks/src/retry-schedule.spec.ts', [
-    ['Retry-After has no end', 'Math.min(retryAfterMs ?? 0, rules.retryAfterMaxMs)', 'retryAfterMs ?? 0'],
-  ]),
   inFile('libs/webhooks/src/public-http.ts', HTTP, [
     [
       'only the first address is checked',
@@ -67,6 +64,7 @@ export const WEBHOOK_MUTANTS = [
     ['localhost is asked for', "if (isLocalhostName(host)) return ['127.0.0.1'];", ''],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', LEASES, [
+    ['what a claim passed over is forgotten', '> now() OR e.lease_expires_at <= now())', '> now())'],
     [
       'a sleeper records',
       "AND lease_epoch = $3 AND status = 'enabled' FOR NO KEY UPDATE",

@@ -1,13 +1,20 @@
 import { z } from 'zod';
-import { systemClock } from '#kernel/clock.js';
+import { isoTime, systemClock } from '#kernel/clock.js';
 import { invalid, ProblemError, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { Facts, PostRequest, Refused } from '#ledger/posting/command.js';
-import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/posting/limits.js';
+import {
+  EFFECTIVE_AT_MAX_AHEAD_MS,
+  type Facts,
+  MAX_BATCH,
+  MAX_ENTRIES,
+  MIN_ENTRIES,
+  type PostRequest,
+  type Refused,
+} from '#ledger/posting/command.js';
 import type { Posting, PostingResult } from '#ledger/posting/posting.js';
 import { entryAmount, shownAmounts } from '#ledger/posting/transaction.js';
 import type { TransactionSummary } from '#ledger/reading/transaction-store.js';
-import { accountCodeIn, sideSchema, time, totalsBody } from '../accounts/schemas.js';
+import { accountCodeIn, sideSchema, totalsBody } from '../accounts/schemas.js';
 import { validated } from '../schema.pipe.js';
 import {
   amountIn,
@@ -157,6 +164,8 @@ export const reverseTransaction = z
   .optional()
   .meta({ id: 'ReverseTransaction' });
 
+const ADJUSTED = 'Of the transactions of payments, whose entries may do both:';
+
 export const transaction = z
   .looseObject({
     id: idOut.nullable().meta({ description: 'Null in the answer to a dry run, which wrote nothing.' }),
@@ -186,6 +195,10 @@ export const transaction = z
         amount: amountOut,
         currency: currencyOut,
         account_version: z.string(),
+        posted: amountOut.optional().meta({ description: `${ADJUSTED} what was posted.` }),
+        pending: amountOut
+          .optional()
+          .meta({ description: `${ADJUSTED} what is held from then on; below zero what was released.` }),
       }),
     ),
     balances: z.array(
@@ -335,6 +348,7 @@ export function transactionBody(merchantId: bigint, posting: Posting) {
       amount: String(entryAmount(transaction.kind, entry)),
       currency: entry.currency,
       account_version: version,
+      ...(transaction.kind === 'adjustment' && { posted: String(entry.posted), pending: String(entry.pending) }),
     };
   });
   return {
@@ -344,9 +358,9 @@ export function transactionBody(merchantId: bigint, posting: Posting) {
     status: state.status,
     description: transaction.description ?? null,
     external_ref: transaction.externalRef ?? null,
-    effective_at: time(transaction.effectiveAtMs),
-    created_at: time(snowflakeTimeMs(transaction.id)),
-    expires_at: transaction.expiresAtMs === undefined ? null : time(transaction.expiresAtMs),
+    effective_at: isoTime(transaction.effectiveAtMs),
+    created_at: isoTime(snowflakeTimeMs(transaction.id)),
+    expires_at: transaction.expiresAtMs === undefined ? null : isoTime(transaction.expiresAtMs),
     parent_id: transaction.parentId === undefined ? null : String(transaction.parentId),
     metadata: transaction.metadata === undefined ? {} : (JSON.parse(transaction.metadata) as Record<string, unknown>),
     amount_remaining: String(left.remaining),
@@ -365,8 +379,8 @@ export function summaryBody(summary: TransactionSummary) {
     amount: String(summary.amount),
     currency: summary.currency,
     external_ref: summary.externalRef,
-    effective_at: time(summary.effectiveAtMs),
-    created_at: time(summary.createdAtMs),
+    effective_at: isoTime(summary.effectiveAtMs),
+    created_at: isoTime(summary.createdAtMs),
     parent_id: summary.parentId === null ? null : String(summary.parentId),
   };
 }

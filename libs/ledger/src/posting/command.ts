@@ -4,6 +4,18 @@ import type { Transaction, TransactionState } from './transaction.js';
 
 /** What `decide` is asked and what it answers. */
 
+/** Limits of the contract that the ledger itself relies on. */
+export const MIN_ENTRIES = 2;
+export const MAX_ENTRIES = 100;
+export const MAX_BATCH = 1_000;
+/**
+ * Reversals of reversals in a row: each changes where all those before it stand, so that its cost grows with every one. A bank
+ * that sends a payment to and fro needs a few.
+ */
+export const MAX_REVERSAL_DEPTH = 20;
+/** How far `effective_at` may lie ahead of this process's clock: room for a client's clock that runs fast. */
+export const EFFECTIVE_AT_MAX_AHEAD_MS = 300_000;
+
 export interface EntryRequest {
   accountId: bigint;
   direction: Side;
@@ -75,10 +87,30 @@ export interface Reverse extends Facts {
   ignoreFloor?: boolean;
 }
 
+/** A line that is proposed: minor units, added to the posted and to the pending total of its side. */
+export interface NewEntry {
+  accountId: bigint;
+  direction: Side;
+  currency: string;
+  posted: bigint;
+  pending: bigint;
+}
+
+/**
+ * What a payment's position moves by: money that is posted and money that is held or released, in one transaction that nothing
+ * changes afterwards and that no floor binds. For extensions of commit groups; a client cannot ask for it.
+ */
+export interface Adjust extends Facts {
+  kind: 'adjust';
+  type: string;
+  /** At most MAX_ENTRIES. What is posted balances in each currency, and so does what is pending, which may be below zero. */
+  entries: readonly NewEntry[];
+}
+
 /** What changes a transaction that is there, its parent. */
 export type TransactionChange = CaptureHold | VoidHold | Reverse;
 
-export type Command = Post | TransactionChange;
+export type Command = Post | Adjust | TransactionChange;
 
 /** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
 export interface Parent {
@@ -108,11 +140,14 @@ export interface StateChange {
   value: TransactionState;
 }
 
+/** What a refusal says to the client. */
 export interface Refused {
   accepted: false;
   code: ProblemCode;
   detail: string;
   errors: FieldError[] | undefined;
+  /** Of the request that was refused; named as in problem documents and in what idempotency keys keep. */
+  trace_id?: string;
 }
 
 export type Decision = Accepted | Refused;

@@ -1,3 +1,4 @@
+import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { ToldEvent } from '#outbox/log/append.js';
 import type { EventData } from '#outbox/log/catalogue.js';
@@ -19,13 +20,15 @@ export function transactionEvent(transaction: Transaction): ToldEvent {
       return { occurredAtMs, type: 'transaction.posted', data: { ...data, kind, parent_id, ignored_floor } };
     }
     case 'pending': {
-      const expires_at = transaction.expiresAtMs === undefined ? null : timeOf(transaction.expiresAtMs);
+      const expires_at = transaction.expiresAtMs === undefined ? null : isoTime(transaction.expiresAtMs);
       return {
         occurredAtMs,
         type: 'transaction.pending',
         data: { ...data, kind, parent_id: null, expires_at, ignored_floor },
       };
     }
+    case 'adjustment':
+      return { occurredAtMs, type: 'transaction.adjusted', data: { ...data, kind, parent_id: null } };
     case 'void':
       return { occurredAtMs, type: 'transaction.voided', data: { ...data, kind, parent_id: parentOf(transaction) } };
     case 'expiry':
@@ -42,8 +45,8 @@ function dataOf(transaction: Transaction) {
     amount: String(amount),
     currency,
     external_ref: externalRef ?? null,
-    effective_at: timeOf(effectiveAtMs),
-    metadata: metadata === undefined ? {} : (JSON.parse(metadata) as EventData<'transaction.posted'>['metadata']),
+    effective_at: isoTime(effectiveAtMs),
+    metadata: metadata === undefined ? {} : (JSON.parse(metadata) as EventData<'transaction.adjusted'>['metadata']),
     entries: entries.map(entryOf),
   };
 }
@@ -62,8 +65,4 @@ function entryOf({ accountId, accountVersion, direction, currency, posted, pendi
 function parentOf({ id, parentId }: Transaction): string {
   if (parentId === undefined) throw new Error(`transaction ${id} releases a hold and has no parent`);
   return String(parentId);
-}
-
-function timeOf(ms: number): string {
-  return new Date(ms).toISOString();
 }
