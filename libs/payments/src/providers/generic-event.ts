@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { isCurrency } from '#kernel/currency.js';
-import { MAX_AMOUNT } from '#kernel/money.js';
+import { isCurrency, MAX_AMOUNT } from '#kernel/money.js';
 import { DISPUTE_STAGES, FACT_TYPES, type Fact } from '../facts.js';
 
 const MAX_SEQUENCE = 2_147_483_647;

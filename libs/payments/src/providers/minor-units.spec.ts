@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CURRENCIES, currencyExponent } from '#kernel/currency.js';
+import { CURRENCIES, currencyExponent } from '#kernel/money.js';
 import { adyenDigits, minorUnits, stripeDigits } from './minor-units.js';
 
 describe('an amount in a provider’s minor units', () => {

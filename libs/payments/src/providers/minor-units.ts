@@ -1,5 +1,4 @@
-import { currencyExponent, isCurrency } from '#kernel/currency.js';
-import { MAX_AMOUNT } from '#kernel/money.js';
+import { currencyExponent, isCurrency, MAX_AMOUNT } from '#kernel/money.js';
 import { Untranslatable } from './provider.js';
 
 /** Decimal digits that a provider gives a currency; undefined: it is not known to take it. */
