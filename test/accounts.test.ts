@@ -15,6 +15,7 @@ const SYSTEM_NAMES = [
   'payout_clearing',
   'dispute_reserve',
   'cash',
+  'provider_fees',
   'suspense',
 ];
 

@@ -34,6 +34,7 @@ describe('merchants and keys', () => {
       'payout_clearing',
       'dispute_reserve',
       'cash',
+      'provider_fees',
       'suspense',
     ];
     const codes = created.body.accounts.map((account: Json) => account.code);

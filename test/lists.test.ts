@@ -70,7 +70,7 @@ describe('pages', () => {
   });
 
   test('accounts, keys and merchants page as well', async () => {
-    expect(await walk(seller.client, '/v1/accounts', 3)).toHaveLength(7);
+    expect(await walk(seller.client, '/v1/accounts', 3)).toHaveLength(8);
     for (let i = 0; i < 4; i += 1) await api.operator.post(`/v1/merchants/${seller.id}/api_keys`);
     expect(new Set(ids(await walk(api.operator, `/v1/merchants/${seller.id}/api_keys`, 2))).size).toBe(5);
     const merchants = ids(await walk(api.operator, '/v1/merchants', 1));

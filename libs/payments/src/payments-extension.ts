@@ -45,7 +45,7 @@ export interface ChangePayment {
 
 export interface TellFact {
   readonly kind: 'tell';
-  readonly eventId: string;
+  readonly eventId: string | undefined;
   readonly fact: Fact;
   /** Of the payment that it begins, if it begins one. */
   readonly attributes: Pick<PaymentAttributes, 'provider' | 'provider_ref'>;

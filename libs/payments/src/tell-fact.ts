@@ -18,7 +18,7 @@ export function tellFact(told: Told, { fact, eventId, attributes }: TellFact, tu
   if (!same && known.facts.size >= options.factsMax) {
     return answer('rejected', known, `A payment has at most ${options.factsMax} facts.`);
   }
-  const added: [NewFact] = [{ id: turn.nextId(), eventId, fact }];
+  const added: [NewFact] = [{ id: turn.nextId(), eventId: eventId ?? fact.id, fact }];
   const addition = { ...told, added, attributes: known.row ? {} : attributes };
   if (same) return contradict(addition, added[0], turn);
   const next = addFacts(addition, turn);
