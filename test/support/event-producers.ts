@@ -107,7 +107,11 @@ const BEFORE: Readonly<Record<FactType, readonly FactType[] | 'a request'>> = {
 
 function paymentProducers(): Readonly<Record<`payment.${FactType}`, readonly Producer[]>> {
   const rows = FACT_TYPES.map((type) => {
-    const producer: Producer = { file: WRITER, beside: 'transaction.adjusted', prepare: (stage: Stage) => telling(stage, type) };
+    const producer: Producer = {
+      file: WRITER,
+      beside: 'transaction.adjusted',
+      prepare: (stage: Stage) => telling(stage, type),
+    };
     return [`payment.${type}`, [producer]];
   });
   return Object.fromEntries(rows) as Readonly<Record<`payment.${FactType}`, readonly Producer[]>>;

@@ -7,7 +7,8 @@ import type { RequestContext } from '#platform/request-context.js';
 import { PAYMENT_ACCOUNTS, type PaymentAccount } from './accounts.js';
 import type { FactType } from './facts.js';
 import { accountsOf, type NamedAccounts, PaymentAccounts } from './payment-accounts.js';
-import { PAYMENTS, type PaymentPart } from './payments-extension.js';
+import type { PaymentPart } from './payment-part.js';
+import { PAYMENTS } from './payments-extension.js';
 import { NeedsAccounts } from './posted-difference.js';
 import type { PaymentsSettings } from './settings.js';
 

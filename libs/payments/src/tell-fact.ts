@@ -4,8 +4,8 @@ import type { Answer } from '#ledger/writing/group-extension.js';
 import { addContradiction, addFacts, newRow } from './add-facts.js';
 import type { Addition, NewFact, PaymentTurn } from './addition.js';
 import { type KnownPayment, type StoredFact, saysTheSame } from './known-payment.js';
+import type { TellFact } from './payment-part.js';
 import type { FactRow } from './payment-rows.js';
-import type { TellFact } from './payments-extension.js';
 import type { ToldOutcome } from './provider-fact.js';
 
 type Told = Omit<Addition, 'added' | 'attributes'> & { readonly options: { readonly factsMax: number } };
