@@ -49,7 +49,7 @@ describe('merchants', () => {
     await client.connect();
     const { rows } = await client.query(`SELECT xid::text, type FROM events WHERE merchant_id = $1`, [id]);
     await client.end();
-    expect(rows.map((row) => row.type)).toEqual(Array(7).fill('account.created'));
+    expect(rows.map((row) => row.type)).toEqual(Array(8).fill('account.created'));
     expect(new Set(rows.map((row) => row.xid)).size).toBe(1);
   });
 
