@@ -1,5 +1,5 @@
 /** Imports point one way: apps → capabilities → ledger → outbox → platform → kernel. ARCHITECTURE.md has the table. */
-const CAPABILITIES = ['balances', 'summaries', 'tenancy', 'webhooks'];
+const CAPABILITIES = ['balances', 'payments', 'summaries', 'tenancy', 'webhooks'];
 /** @param {string} name */
 const beside = (name) => CAPABILITIES.filter((capability) => capability !== name);
 const ABOVE = {
@@ -12,6 +12,7 @@ const ABOVE = {
   balances: beside('balances'),
   summaries: beside('summaries'),
   tenancy: beside('tenancy'),
+  payments: beside('payments'),
   webhooks: beside('webhooks'),
 };
 
