@@ -15,8 +15,8 @@ const SYSTEM_NAMES = [
   'payout_clearing',
   'dispute_reserve',
   'cash',
-  'provider_fees',
   'suspense',
+  'provider_fees',
 ];
 
 let api: TestApi;

@@ -1,9 +1,10 @@
 import { ChangeAccountStatusCommand, ChangeAccountStatusHandler } from '#ledger/accounts/account-status.command.js';
 import type { NewAccount } from '#ledger/accounts/account-store.js';
 import { CreateAccountCommand, CreateAccountHandler } from '#ledger/accounts/create-account.command.js';
-import { openSystemAccounts } from '#ledger/accounts/open-system-accounts.js';
+import { openMissingSystemAccounts } from '#ledger/accounts/flawed-system-accounts.js';
 import type { EventType } from '#outbox/log/catalogue.js';
 import { FACT_TYPES, type Fact, type FactType } from '#payments/facts.js';
+import { Deadline } from '#platform/deadline.js';
 import {
   type CreatedMerchant,
   CreateMerchantCommand,
@@ -55,7 +56,7 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'account.created': [
     { file: 'libs/ledger/src/accounts/create-account.command.ts', prepare: openingAccount },
     { file: 'libs/tenancy/src/create-merchant.command.ts', prepare: openingMerchant },
-    { file: 'libs/ledger/src/accounts/open-system-accounts.ts', prepare: openingSystemAccounts },
+    { file: 'libs/ledger/src/accounts/flawed-system-accounts.ts', prepare: openingSystemAccounts },
   ],
   'account.closed': [{ file: WRITER, prepare: (stage) => changing(stage, 'close') }],
   'account.reopened': [{ file: WRITER, prepare: (stage) => changing(stage, 'reopen') }],
@@ -79,9 +80,11 @@ async function openingAccount({ hooks }: Stage): Promise<Ready> {
   return { merchantId, act: () => new CreateAccountHandler(hooks.requests, hooks.ids).execute(command) };
 }
 
+/** Those that a merchant of an earlier release lacks. */
 async function openingSystemAccounts({ hooks: { ledger } }: Stage): Promise<Ready> {
   const merchantId = await ledger.createMerchant();
-  return { merchantId, act: () => openSystemAccounts(ledger, ledger.context(merchantId), 'EUR') };
+  await ledger.createAccount(merchantId, { code: 'cash:EUR', normalSide: 'debit' });
+  return { merchantId, act: () => openMissingSystemAccounts(ledger, merchantId, Deadline.after(60_000)) };
 }
 
 /** What has to be known of a payment before a fact of the type says something new. */

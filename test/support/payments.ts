@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { SystemAccounts } from '#ledger/accounts/find-system-accounts.js';
 import { systemAccounts } from '#ledger/accounts/system-accounts.js';
 import type { Fact, FactType } from '#payments/facts.js';
 import { type NewPayment, OpenPaymentCommand, OpenPaymentHandler } from '#payments/payment.commands.js';
-import { PaymentAccounts } from '#payments/payment-accounts.js';
 import { PaymentSubmissions } from '#payments/payment-submissions.js';
 import type { ToldOutcome } from '#payments/provider-fact.js';
 import { RecordFactsCommand, RecordFactsHandler } from '#payments/record-facts.command.js';
@@ -15,7 +15,7 @@ export class TestPayments {
 
   constructor(readonly ledger: TestLedger) {
     const settings = { overcapturePercent: 0, paymentFactsMax: 1_000 } as PaymentsSettings;
-    const accounts = new PaymentAccounts(ledger.directory, ledger.database, ledger.ids);
+    const accounts = new SystemAccounts(ledger.database, ledger.ids, ledger.directory);
     this.submissions = new PaymentSubmissions(ledger.writer, accounts, settings);
   }
 
