@@ -48,9 +48,9 @@ export const NOTHING_KNOWN = new KnownPayment(undefined, new Map());
  */
 export function saysTheSame(known: FactRow, fact: Fact, eventId: string | undefined): boolean {
   const { occurred_at, more, ...money } = factColumns(fact);
-  const { sequence, reason, ...moreMoney } = more;
-  const told = { ...money, more: moreMoney, ...(eventId !== undefined && { occurred_at, sequence, reason }) };
-  return contains(known, told);
+  if (eventId !== undefined) return contains(known, { ...money, occurred_at, more });
+  const { sequence: _, reason: __, ...moreMoney } = more;
+  return contains(known, { ...money, more: moreMoney });
 }
 
 /** Of plain values and objects; one that is undefined is none. */
