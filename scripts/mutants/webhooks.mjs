@@ -45,7 +45,7 @@ export const WEBHOOK_MUTANTS = [
       "$1, $2, $3, $4, $5) ON CONFLICT DO NOTHING'",
     ],
   ]),
-  inFile('libs/webhooks/src/signature.ts', 'libs/webhooks/src/signature.spec.ts', [
+  inFile('libs/platform/src/standard-webhooks.ts', 'libs/platform/src/standard-webhooks.spec.ts', [
     ['the time is not signed', '${id}.${timestampS}.${body}', '${id}.${body}'],
   ]),
   inFile('libs/webhooks/src/public-http.ts', HTTP, [
