@@ -46,7 +46,7 @@ export const WEBHOOK_MUTANTS = [
     ],
   ]),
   inFile('libs/platform/src/standard-webhooks.ts', 'libs/platform/src/standard-webhooks.spec.ts', [
-    ['the time is not signed', '${id}.${timestampS}.${body}', '${id}.${body}'],
+    ['the time is not signed', '`${id}.${timestamp}.`', '`${id}.`'],
   ]),
   inFile('libs/platform/src/public-http.ts', HTTP, [
     [
