@@ -149,7 +149,7 @@ describe('an extension of commit groups', () => {
           `SELECT kind, subject_id::bigint AS subject, extract(epoch FROM due_at)::int AS due_s FROM due_rows ORDER BY kind`,
         )
       ).rows;
-    const timer = (kind: string, due_s: number) => ({ kind, subject: from, due_s });
+    const timer = (kind: string, due_s: number) => ({ kind, subject: String(from), due_s });
     const lasting = { only: 'row' as const };
     await submit([spend('never', 101n, { ...lasting, dueAtMs: 1_000 })]);
     expect(await timers()).toEqual([]);
