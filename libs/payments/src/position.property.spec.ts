@@ -3,11 +3,12 @@ import { describe, expect, test } from 'vitest';
 import { ALPHABET, SHORT_ALPHABET } from '../../../test/payments/alphabet.js';
 import { arrivalsOf, permutationsOf, subsetsOf } from '../../../test/payments/arrivals.js';
 import type { Standing } from '../../../test/payments/books.js';
-import { type Life, lifeOf, randomFrom } from '../../../test/payments/lives.js';
+import { type Life, lifeOf, randomFrom, wireOf } from '../../../test/payments/lives.js';
 import { differenceOf, PAYMENT_ACCOUNTS, type PaymentAccount } from './accounts.js';
 import { FACT_TYPES, type Fact, type FactType } from './facts.js';
 import { freedBy, outcomeOf } from './outcome.js';
 import { type Position, position } from './position.js';
+import { readGenericEvent } from './providers/generic-event.js';
 
 /**
  * Whatever the order, with duplicates, cut in any way: the same payment in the end, and as much on each account as was posted on
@@ -44,6 +45,18 @@ describe('lives of payments, drawn', () => {
     console.log(`${permutations} permutations of ${lives} lives`);
     expect([...met].sort()).toEqual([...FACT_TYPES].sort());
   });
+});
+
+test('what a life tells is read from the wire as it was meant', () => {
+  for (let seed = 0; seed < 200; seed += 1) {
+    const { facts, ref } = lifeOf({ ref: `p${seed}`, seed, sinceMs: SINCE_MS });
+    for (const fact of facts)
+      expect(readGenericEvent(wireOf(fact, { provider: 'acme', ref }))).toEqual({
+        paymentRef: ref,
+        provider: 'acme',
+        fact,
+      });
+  }
 });
 
 /** One arrival of all facts, in batches: each posts what it changes. */
