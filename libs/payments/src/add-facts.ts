@@ -26,7 +26,7 @@ export function addFacts(addition: Addition, turn: PaymentTurn): KnownPayment | 
   const row = paymentId === undefined ? undefined : rowOf(addition, { id: paymentId, after, facts, posted }, turn);
   for (const { row: fact } of changed) {
     turn.write({ table: 'payment_facts', isNew: !known.facts.has(fact.fact_id), row: fact });
-    if (row && fact.outcome === 'applied') turn.emit(paymentEvent(row, fact, snowflakeTimeMs(turn.nextId())));
+    if (row && fact.outcome === 'applied' && !fact.applied_before) turn.emit(paymentEvent(row, fact, snowflakeTimeMs(turn.nextId())));
   }
   return learn(addition, new KnownPayment(row, facts, after), turn);
 }
@@ -51,6 +51,7 @@ export function newRow({ subject }: Addition, { id, eventId, fact }: NewFact, tu
     event_id: eventId,
     ...factColumns(fact),
     contradicts: false,
+    applied_before: false,
     transaction_id: null,
   };
 }
@@ -87,7 +88,8 @@ function changedFacts(
   const waiting = { parked: new Set(after.parked), rejected: new Set(after.rejected) };
   const others = [...addition.known.facts.values()].flatMap(({ row, fact }) => {
     const outcome = row.contradicts ? row.outcome : outcomeNow(row, waiting);
-    return outcome === row.outcome ? [] : [come(fact, row, outcome)];
+    const applied_before = row.applied_before || row.outcome === 'applied';
+    return outcome === row.outcome ? [] : [come(fact, { ...row, applied_before }, outcome)];
   });
   return [...told, ...others];
 }
