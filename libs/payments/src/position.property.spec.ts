@@ -235,3 +235,24 @@ function expectSane(after: Position, told: readonly Fact[]): void {
   for (const id of apart) expect(ids.has(id)).toBe(true);
   expect(after.exists).toBe(after.status !== null && after.currency !== null);
 }
+
+test('any number of facts is one payment, in a time that grows as they do', () => {
+  const told = (type: FactType, more: Partial<Fact>): Fact => ({
+    id: type,
+    source: 'provider',
+    type,
+    amountKind: 'delta',
+    occurredAtMs: 1,
+    amount: 100n,
+    ...more,
+  });
+  const beginning = [
+    told('authorised', { currency: 'EUR' }),
+    told('captured', { id: 'request:1', source: 'request', objectRef: '1' }),
+  ];
+  const again = Array.from({ length: PERMUTATIONS * 4 }, (_, number) => [
+    told('captured', { id: `captured ${number}`, objectRef: 'c' }),
+    told('dispute_lost', { id: `lost ${number}`, objectRef: 'd' }),
+  ]).flat();
+  expect(at([...beginning, ...again])).toEqual(at([...beginning, ...again.slice(0, 2)]));
+});

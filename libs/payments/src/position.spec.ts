@@ -251,6 +251,7 @@ describe('an authorisation', () => {
     const captured = fact('captured', 13, { amount: 100n, objectRef: 'c' });
     expect(of(...claims, fact('authorisation_failed', 12), captured)).toMatchObject({
       status: 'captured',
+      amountAuthorised: 100n,
       amountCaptured: 100n,
     });
     const failed = fact('capture_failed', 14, { objectRef: 'c' });
@@ -405,6 +406,17 @@ describe('disputes', () => {
     expect(posted(after)).toEqual(posted(of(...PAID)));
     const lost = of(...PAID, opened({ stage: 'inquiry' }), fact('dispute_lost', 40, { objectRef: 'd' }));
     expect(posted(lost)).toEqual(posted(of(...PAID)));
+  });
+
+  test('are decided by the last outcome of the highest stage that outcomes speak of', () => {
+    const won = fact('dispute_won', 60, { objectRef: 'd', stage: 'chargeback' });
+    const lost = fact('dispute_lost', 50, { objectRef: 'd', stage: 'second_chargeback' });
+    const outcome = (...facts: Fact[]) => of(...PAID, opened(), ...facts).disputes.map((dispute) => dispute.outcome);
+    expect(outcome(won, lost)).toEqual(['lost']);
+    expect(outcome(lost, fact('dispute_won', 55, { objectRef: 'd', stage: 'second_chargeback' }))).toEqual(['won']);
+    // Who does not say which is of any.
+    expect(outcome(lost, fact('dispute_won', 55, { objectRef: 'd' }))).toEqual(['won']);
+    expect(outcome(lost, fact('dispute_won', 45, { objectRef: 'd' }))).toEqual(['lost']);
   });
 
   test('are at the highest stage told, named or not', () => {
