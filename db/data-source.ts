@@ -27,6 +27,7 @@ import {
 import { PartitionOf1764504100000 } from './migrations/1764504100000-partition-of.js';
 import { Adjustments1764600000000, ValidateAdjustments1764600000001 } from './migrations/1764600000000-adjustments.js';
 import { ProviderFees1764600100000 } from './migrations/1764600100000-provider-fees.js';
+import { Payments1764610000000 } from './migrations/1764610000000-payments.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -55,6 +56,7 @@ export const MIGRATIONS = [
   Adjustments1764600000000,
   ValidateAdjustments1764600000001,
   ProviderFees1764600100000,
+  Payments1764610000000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -1,0 +1,20 @@
+import { Module } from '@nestjs/common';
+import { LedgerModule } from '#ledger/ledger.module.js';
+import { ChangePaymentHandler, OpenPaymentHandler } from './payment.commands.js';
+import { GetPaymentHandler, ListPaymentsHandler } from './payment.queries.js';
+import { PaymentSubmissions } from './payment-submissions.js';
+import { RecordFactsHandler } from './record-facts.command.js';
+
+/** Payments' commands and queries. Needs PlatformModule, and `AccountDirectory` from a global module. */
+@Module({
+  imports: [LedgerModule],
+  providers: [
+    PaymentSubmissions,
+    OpenPaymentHandler,
+    ChangePaymentHandler,
+    RecordFactsHandler,
+    GetPaymentHandler,
+    ListPaymentsHandler,
+  ],
+})
+export class PaymentsModule {}
