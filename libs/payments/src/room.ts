@@ -3,5 +3,6 @@ import { PAYMENTS_SETTINGS } from './settings.js';
 
 export const PAYMENTS = {
   settings: PAYMENTS_SETTINGS,
+  checks: async () => (await import('./checks.js')).PAYMENT_CHECKS,
   module: async () => (await import('./payments.module.js')).PaymentsModule,
 } satisfies Room;
