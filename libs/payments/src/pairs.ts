@@ -3,7 +3,7 @@ import type { Movement } from './movement.js';
 
 /**
  * A request and what the provider tells of it under an id of its own are one movement: those of the same amount, in the order of
- * both, then those of which one has no amount.
+ * both, then those that the provider tells without an amount.
  */
 export function withPairs(movements: Movement[]): Movement[] {
   const claims = movements.filter(isOpenClaim);
@@ -40,6 +40,6 @@ function join(claim: Movement, telling: Movement): Movement {
   kept.told = telling.told;
   kept.failure = telling.failure;
   if (absorbed.fee > kept.fee) kept.fee = absorbed.fee;
-  kept.facts.push(...absorbed.facts);
+  for (const fact of absorbed.facts) kept.facts.push(fact);
   return absorbed;
 }
