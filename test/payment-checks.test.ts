@@ -88,6 +88,18 @@ const CORRUPTIONS = [
     check: NAMED,
     names: 'held',
   },
+  {
+    title: 'a transaction that lost its payment',
+    sql: `UPDATE transactions SET metadata = NULL WHERE id = (SELECT transactions[1] FROM payments WHERE id = ${OF('held')})`,
+    check: NAMED,
+    names: 'held',
+  },
+  {
+    title: 'an adjustment that no fact made',
+    sql: `INSERT INTO transactions SELECT (json_populate_record(t, json_build_object('id', id + 1, 'metadata', NULL))).*
+            FROM transactions t WHERE type = 'payment.captured' LIMIT 1`,
+    check: NAMED,
+  },
   { title: 'a payment that is gone', sql: `DELETE FROM payments WHERE id = ${OF('held')}`, check: FACTS },
   {
     title: 'a fact without its transaction',

@@ -26,7 +26,8 @@ export function addFacts(addition: Addition, turn: PaymentTurn): KnownPayment | 
   const row = paymentId === undefined ? undefined : rowOf(addition, { id: paymentId, after, facts, posted }, turn);
   for (const { row: fact } of changed) {
     turn.write({ table: 'payment_facts', isNew: !known.facts.has(fact.fact_id), row: fact });
-    if (row && fact.outcome === 'applied' && !fact.applied_before) turn.emit(paymentEvent(row, fact, snowflakeTimeMs(turn.nextId())));
+    if (row && fact.outcome === 'applied' && !fact.applied_before)
+      turn.emit(paymentEvent(row, fact, snowflakeTimeMs(turn.nextId())));
   }
   return learn(addition, new KnownPayment(row, facts, after), turn);
 }
