@@ -4,6 +4,7 @@ import { ChangePaymentHandler, OpenPaymentHandler } from './payment.commands.js'
 import { GetPaymentHandler, ListPaymentsHandler } from './payment.queries.js';
 import { PaymentSubmissions } from './payment-submissions.js';
 import { RecordFactsHandler } from './record-facts.command.js';
+import { ExpirePaymentHandler, SettleParkedFactHandler } from './timers/timer.commands.js';
 
 /** Payments' commands and queries. Needs PlatformModule, and `AccountDirectory` from a global module. */
 @Module({
@@ -15,6 +16,8 @@ import { RecordFactsHandler } from './record-facts.command.js';
     RecordFactsHandler,
     GetPaymentHandler,
     ListPaymentsHandler,
+    ExpirePaymentHandler,
+    SettleParkedFactHandler,
   ],
 })
 export class PaymentsModule {}

@@ -2,6 +2,7 @@ import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/posting/command.js';
 import { LEDGER_SETTINGS, type LedgerSettings } from '#ledger/settings.js';
 import { integer } from '#platform/config-fields.js';
 import { roomSettings, type SettingsOf } from '#platform/room-settings.js';
+import { TIMER_FIELDS } from './timers/settings.js';
 
 export const PAYMENTS_SETTINGS = roomSettings({
   room: 'libs/payments',
@@ -16,6 +17,7 @@ export const PAYMENTS_SETTINGS = roomSettings({
     PROVIDER_CLOCK_SKEW_MS: integer({ default: 60_000, min: 0, max: EFFECTIVE_AT_MAX_AHEAD_MS }).describe(
       'How far a provider’s clock may be ahead: a fact that `occurred_at` later than that from now is refused.',
     ),
+    ...TIMER_FIELDS,
   },
 });
 
