@@ -4,5 +4,5 @@ import { PAYMENTS_SETTINGS } from './settings.js';
 export const PAYMENTS = {
   settings: PAYMENTS_SETTINGS,
   module: async () => (await import('./payments.module.js')).PaymentsModule,
-  worker: async () => (await import('./timers/timers-worker.module.js')).TimersWorkerModule,
+  worker: async () => (await import('./payments-worker.module.js')).PaymentsWorkerModule,
 } satisfies Room;
