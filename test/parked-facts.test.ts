@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { TIMER_CHECKS } from '#payments/timers/checks.js';
+import { verify } from '#platform/verify.js';
 import { freePort } from '../scripts/ports.mjs';
 import { type Json, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { Contract } from './support/contract.js';
 import { DuePayments } from './support/due-payments.js';
 import { until } from './support/until.js';
-import { expectVerified } from './support/verified.js';
+import { expectVerified, offendersOf } from './support/verified.js';
 import { startWorker } from './support/worker.js';
 
 const KIND = 'parked_fact';
@@ -27,10 +29,6 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   expect(api.errors).toEqual([]);
-  // Dead letters wait for an operator on purpose here; verify counts them.
-  await bystander.client.query(
-    `UPDATE dead_letters SET status = 'discarded', decided_by = 'x', decided_at = now(), reason = 'x'`,
-  );
   await expectVerified(api.on);
 });
 afterAll(async () => {
@@ -88,6 +86,19 @@ describe('a fact that waits for its cause', () => {
       await second.stop();
     }
   });
+});
+
+test('a fact that waits without a time, or is due and does not wait, is found by verify', async () => {
+  const found = async () => offendersOf(await verify(api.on.runtimeUrl, TIMER_CHECKS));
+  await due.tell('p1', 'refunded', { amount: '300', event_id: 'evt_1' });
+  await bystander.client.query('UPDATE due_rows SET subject_id = subject_id + 1 WHERE kind = $1', [KIND]);
+  const [offenders] = Object.values(await found());
+  expect(offenders?.toSorted()).toEqual([
+    expect.stringMatching(/: fact \d+ is due or a dead letter, and does not wait$/),
+    `merchant ${due.shop.id}: fact evt_1 of acme/p1 waits and is neither due nor a dead letter`,
+  ]);
+  await bystander.client.query('UPDATE due_rows SET subject_id = subject_id - 1 WHERE kind = $1', [KIND]);
+  await due.tell('p1', 'captured', { amount: '500', sequence: 1 });
 });
 
 describe('one that has waited for too long', () => {

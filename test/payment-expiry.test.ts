@@ -1,9 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { TIMER_CHECKS } from '#payments/timers/checks.js';
+import { verify } from '#platform/verify.js';
 import { type Json, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { DuePayments } from './support/due-payments.js';
 import { until } from './support/until.js';
-import { expectVerified } from './support/verified.js';
+import { expectVerified, offendersOf } from './support/verified.js';
 import { startWorker } from './support/worker.js';
 
 const KIND = 'payment_expiry';
@@ -61,6 +63,23 @@ describe('the time of an authorisation', () => {
   });
 });
 
+test('a payment that is due at another time than its own, or never, is found by verify', async () => {
+  const { id } = await due.open();
+  await due.pass(KIND, 1);
+  const found = async () => offendersOf(await verify(api.on.runtimeUrl, TIMER_CHECKS));
+  expect(Object.values(await found())).toEqual([
+    [expect.stringMatching(new RegExp(`payment ${id} ends at .* and is due at`))],
+  ]);
+  await bystander.client.query('UPDATE payments SET expires_at = NULL WHERE id = $1', [id]);
+  expect(Object.values(await found())).toEqual([
+    [expect.stringMatching(new RegExp(`payment ${id} is due at .* holds nothing`))],
+  ]);
+  await bystander.client.query('DELETE FROM due_rows WHERE subject_id = $1', [id]);
+  await bystander.client.query(`UPDATE payments SET expires_at = '2100-01-01Z' WHERE id = $1`, [id]);
+  expect(Object.values(await found())).toEqual([[expect.stringMatching(new RegExp(`payment ${id} .* is never due`))]]);
+  await bystander.client.query('UPDATE payments SET expires_at = NULL WHERE id = $1', [id]);
+});
+
 describe('when it has come', () => {
   test('what is held is given back, as of then, once', async () => {
     const { id } = await due.open();
@@ -116,6 +135,7 @@ describe('when it has come', () => {
     expect([await work.round(), work.failures]).toEqual([0, 0]);
     expect(await due.get(id)).toMatchObject({ status: 'authorised', amount_capturable: '1000' });
     expect(await due.due(KIND)).toMatchObject([{ subject: id, attempts: 0 }]);
+    await due.pass(KIND, -(WEEK_S + HOUR_S));
   });
 
   test('a payment whose facts are as many as it may have expires all the same', async () => {
