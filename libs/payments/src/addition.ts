@@ -4,7 +4,7 @@ import type { Fact } from './facts.js';
 import type { KnownPayment } from './known-payment.js';
 import type { NamedAccounts } from './payment-accounts.js';
 import type { FactRow, PaymentAttributes, PaymentRow } from './payment-rows.js';
-import type { TimerOptions } from './timers/timers.js';
+import type { TimerOptions } from './timers/timer-options.js';
 
 /** What becomes of a dead letter of a fact with the group; `open`: it is left. */
 export type LetterWrite = { readonly table: 'dead_letters' } & (

@@ -1,7 +1,7 @@
 import type { Fact } from './facts.js';
 import type { NamedAccounts } from './payment-accounts.js';
 import type { PaymentAttributes } from './payment-rows.js';
-import type { TimerOptions } from './timers/timers.js';
+import type { TimerOptions } from './timers/timer-options.js';
 import type { PaymentRequest } from './transitions.js';
 
 /** What a command of a commit group asks of one payment. */

@@ -1,8 +1,8 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { PaymentTurn } from '../addition.js';
 import type { KnownPayment } from '../known-payment.js';
-import type { PositionOptions } from '../position.js';
 import { nextAskAt, type Question, questionOf } from './question.js';
+import type { TimerOptions } from './timer-options.js';
 
 /** What is to be done about payments at its time: due rows (ADR 20), which commit with what makes them necessary or needless. */
 
@@ -12,13 +12,6 @@ export const PAYMENT_EXPIRY = 'payment_expiry';
 export const PARKED_FACT = 'parked_fact';
 /** The subject is that of a Question. */
 export const PAYMENT_QUERY = 'payment_query';
-
-export interface TimerOptions extends PositionOptions {
-  /** How long a fact waits for its cause. */
-  readonly parkedMaxAgeMs: number;
-  /** Ascending ages at which providers are asked; the last goes on as an interval. */
-  readonly queryScheduleMs: readonly number[];
-}
 
 /** Sets the timers that differ between two states of a payment. */
 export function setTimers(
