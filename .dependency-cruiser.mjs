@@ -34,7 +34,7 @@ export default {
       from: { path: '^libs/ledger/src/posting/(command|decide|entries|parts|transaction)\\.ts$' },
       to: {
         pathNot:
-          '^libs/(kernel/|ledger/src/(posting/(command|decide|limits|entries|parts|transaction)|accounts/account)\\.ts$)',
+          '^libs/(kernel/|ledger/src/(posting/(command|decide|entries|parts|transaction)|accounts/account)\\.ts$)',
       },
     },
     {

@@ -1,11 +1,11 @@
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { decideGroup, touchedBy } from '#ledger/writing/group.js';
+import type { Submission } from '#ledger/writing/group-extension.js';
 import { GroupConnection } from '#ledger/writing/group-store.js';
-import type { Submission } from '#ledger/writing/submission.js';
-import { finish } from '#ledger/writing/turns.js';
 import { Writer, type WriterOptions } from '#ledger/writing/writer.js';
 import { Database } from '#platform/postgres.js';
+import { finish } from '#platform/turns.js';
 import { PostgresWorkerLease } from '#platform/worker-lease.js';
 import type { BenchMerchant } from './requests.js';
 import { SubmissionSource } from './submission-source.js';

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
 import type { Account } from '#ledger/accounts/account.js';
-import type { Submission } from '#ledger/writing/submission.js';
+import type { Submission } from '#ledger/writing/group-extension.js';
 import { Deadline } from '#platform/deadline.js';
 import type { BenchMerchant } from './requests.js';
 

@@ -20,19 +20,21 @@ const complain = (line) => {
   console.log(line);
 };
 
-for (const spec of new Set(mutants.flatMap(({ specs }) => specs))) {
+// Before anything runs: a stale quotation is found in a moment.
+const plants = mutants.map((mutant) => {
+  const planted = plant(readFileSync(join(root, mutant.file), 'utf8'), mutant);
+  if ('stale' in planted) complain(`STALE     ${mutant.name}: ${mutant.file}: ${planted.stale}`);
+  return { mutant, source: 'source' in planted ? planted.source : '' };
+});
+
+for (const spec of problems > 0 ? [] : new Set(mutants.flatMap(({ specs }) => specs))) {
   const { verdict, first } = await tree.run(spec);
   if (verdict !== 'passed') complain(`BROKEN    ${spec} ${verdict} without any mutant: ${first ?? ''}`);
 }
 
 let caught = 0;
-for (const mutant of problems > 0 ? [] : mutants) {
-  const planted = plant(readFileSync(join(root, mutant.file), 'utf8'), mutant);
-  if (planted === undefined) {
-    complain(`STALE     ${mutant.name}: ${mutant.file} does not have exactly one "${mutant.search}"`);
-    continue;
-  }
-  await tree.with(mutant.file, planted, async () => {
+for (const { mutant, source } of problems > 0 ? [] : plants) {
+  await tree.with(mutant.file, source, async () => {
     for (const spec of mutant.specs) {
       const { verdict, first } = await tree.run(spec);
       const where = `${mutant.name} (${mutant.file}), ${spec}`;

@@ -70,7 +70,9 @@ test('the files that a posting passes', async () => {
   // The first one fills what is remembered in the process.
   await post();
   const files = await filesThatRan(post);
-  show([`a posting passes ${files.length} files:`, ...files]);
+  show([`a posting passes ${files.length} files:`, ...files.map((file) => `${file} ${linesOf(join(ROOT, file))}`)]);
+  const byRoom = Map.groupBy(files, (file) => file.split('/', 2).join('/'));
+  show([...byRoom].map(([room, { length }]) => `${room} ${length}`));
   expect(files).toEqual(
     expect.arrayContaining([
       'apps/api/src/transactions/transactions.controller.ts',

@@ -5,7 +5,7 @@ import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { ZERO_TOTALS } from '#ledger/accounts/account.js';
 import { ADJUSTMENT_UNTIL, backDatedAdjustments } from '#ledger/accounts/back-dated-adjustments.js';
 import type { Transaction } from '#ledger/posting/transaction.js';
-import { finish } from '#ledger/writing/turns.js';
+import { finish } from '#platform/turns.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { START_MS } from './support/memory-book.js';
 

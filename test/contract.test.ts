@@ -1,6 +1,6 @@
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { CURRENCIES } from '#kernel/currency.js';
+import { CURRENCIES } from '#kernel/money.js';
 import { holdExpiry } from '#ledger/duties/expiry.js';
 import { Database } from '#platform/postgres.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';

@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-/** One request, and how many small answers somebody else got meanwhile. That work is cut into pieces, validate-in-turns.spec.ts shows. */
+/** One request, and how many small answers somebody else got meanwhile. That work is cut into pieces, schema.pipe.spec.ts shows. */
 async function beside(work: () => Promise<Answer>): Promise<{ answer: Answer; asked: number }> {
   let isOver = false;
   let asked = 0;

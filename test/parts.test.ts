@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { migrate } from '#db/migrate.js';
 import { AmountsLeft1764100000001 } from '#db/migrations/1764100000001-amounts-left.js';
-import { MAX_REVERSAL_DEPTH } from '#ledger/posting/limits.js';
+import { MAX_REVERSAL_DEPTH } from '#ledger/posting/command.js';
 import { type Json, type Merchant, TestApi, transfer } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';

@@ -1,15 +1,17 @@
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type Answer, type Merchant, TestApi, transfer, until, whileLocked } from './support/api.js';
 import { Contract } from './support/contract.js';
 
 let api: TestApi;
 let shop: Merchant;
+let wallet: string;
 
 beforeAll(async () => {
   api = await TestApi.start();
   await Contract.hold(api);
   shop = await api.merchant();
-  await shop.open('wallet', { min_available: '0' });
+  wallet = await shop.open('wallet', { min_available: '0' });
   await shop.open('payer');
   await shop.posted(transfer('payer', 'wallet', '1000'));
 });
@@ -89,6 +91,54 @@ test('closing is told again as it was told first, refused or done, whatever has 
   expect((await close('close')).text).toBe(closed.text);
   expect((await shop.client.get(`/v1/accounts/${id}`)).body.status).toBe('open');
 });
+
+const OVERDRAWN = transfer('wallet', 'payer', '99999998');
+const batch = (mode: string, key: string) =>
+  shop.client.post('/v1/transactions/batch', { body: { mode, transactions: [OVERDRAWN] }, key });
+
+test.each<[string, string, (key: string) => Promise<Answer>]>([
+  ['a posting', 'insufficient_funds', (key) => shop.post(OVERDRAWN, key)],
+  ['an atomic batch', 'insufficient_funds', (key) => batch('atomic', key)],
+  ['an independent batch', 'insufficient_funds', (key) => batch('independent', key)],
+  ['a closing', 'invalid_transition', (key) => shop.client.post(`/v1/accounts/${wallet}/close`, { key })],
+])('the refusal of %s that an earlier version kept is told as it was', async (what, code, ask) => {
+  const key = what.replaceAll(' ', '-');
+  const now = await ask(key);
+  // As every version so far has kept it.
+  const message = 'as an earlier version said it';
+  const refusal = {
+    code,
+    detail: message,
+    errors: [{ path: 'entries.1', message }],
+    trace_id: '0af7651916cd43dd8448eb211c80319c',
+  };
+  const isList = now.status === 200;
+  const kept = await rekept(key, `earlier-${key}`, isList ? [refusal] : refusal);
+  expect(Object.keys(refusal)).toEqual(expect.arrayContaining(Object.keys(isList ? kept[0] : kept)));
+  const earlier = await ask(`earlier-${key}`);
+  expect([earlier.status, earlier.headers.get('idempotent-replayed')]).toEqual([now.status, 'true']);
+  const problem = isList ? earlier.body.results[0].problem : earlier.body;
+  expect(problem).toMatchObject(refusal);
+  expect(problem).not.toHaveProperty('accepted');
+});
+
+/** Keeps another response under a second key for the request that the first key has; tells what the first one keeps. */
+async function rekept(first: string, second: string, response: object) {
+  const owner = new pg.Client({ connectionString: api.on.ownerUrl });
+  await owner.connect();
+  try {
+    await owner.query(`SELECT set_config('counterfoil.merchant_ids', $1, false)`, [`{${shop.id}}`]);
+    await owner.query(
+      `INSERT INTO idempotency_keys (merchant_id, key, request_sha256, status, transaction_id, response)
+       SELECT merchant_id, $2, request_sha256, status, NULL, $3 FROM idempotency_keys WHERE key = $1`,
+      [first, second, JSON.stringify(response)],
+    );
+    const { rows } = await owner.query('SELECT response::text FROM idempotency_keys WHERE key = $1', [first]);
+    return JSON.parse(rows[0].response);
+  } finally {
+    await owner.end();
+  }
+}
 
 test('key order and white space do not make another request; escapes neither', async () => {
   const body = transfer('payer', 'wallet', '6', { metadata: { a: '1', b: 'ä' } });

@@ -28,14 +28,7 @@ export const ACCOUNT_MUTANTS = [
   ...inFile(
     'libs/ledger/src/accounts/back-dated-adjustments.ts',
     'libs/ledger/src/accounts/back-dated-adjustments.spec.ts',
-    [
-      ['no version is dated back', 'BigInt(createdAtMs) >> shift > bucket', 'BigInt(createdAtMs) >> shift < bucket'],
-      [
-        'the newest version of a node is its last',
-        'entry.accountVersion > node.newestVersion',
-        'entry.accountVersion > 0n',
-      ],
-    ],
+    [['no version is dated back', 'BigInt(createdAtMs) >> shift > bucket', 'BigInt(createdAtMs) >> shift < bucket']],
   ),
   ...inFile('libs/balances/src/get-balance.query.ts', AT, [
     ['min_version is compared with the version at T', 'if (newest < minVersion)', 'if (record.version < minVersion)'],

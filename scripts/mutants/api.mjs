@@ -26,7 +26,7 @@ export const API_MUTANTS = [
     ['a summary has its amount as a number', 'String(summary.amount)', 'Number(summary.amount)'],
   ]),
   inFile('apps/api/src/transactions/schemas.ts', 'test/contract.test.ts', [
-    ['created_at is when it was asked for', 'time(snowflakeTimeMs(transaction.id))', 'time(Date.now())'],
+    ['created_at is when it was asked for', 'isoTime(snowflakeTimeMs(transaction.id))', 'isoTime(Date.now())'],
   ]),
   inFile('apps/api/src/idempotency.ts', 'test/replays.test.ts', [
     ['key order makes another request', 'Object.keys(record) .sort()', 'Object.keys(record)'],

@@ -70,7 +70,7 @@ export const CORE_MUTANTS = [
     ],
     ['enqueueing again forgets failures', '  WHERE d.due_at <> excluded.due_at`', '`'],
   ]),
-  ...inFile('libs/ledger/src/writing/hold-timers.ts', 'test/duties.test.ts', [
+  ...inFile('libs/ledger/src/writing/group-parameters.ts', 'test/duties.test.ts', [
     ['a hold that ended stays due', '...(ended.length > 0 ?', '...(ended.length > 1_000 ?'],
   ]),
   ...inFile('libs/platform/src/idempotency.ts', 'test/idempotency.test.ts', [

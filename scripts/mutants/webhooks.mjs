@@ -48,9 +48,6 @@ export const WEBHOOK_MUTANTS = [
   inFile('libs/webhooks/src/signature.ts', 'libs/webhooks/src/signature.spec.ts', [
     ['the time is not signed', '${id}.${timestampS}.${body}', '${id}.${body}'],
   ]),
-  inFile('libs/webhooks/src/retry-schedule.ts', 'libs/webhooks/src/retry-schedule.spec.ts', [
-    ['Retry-After has no end', 'Math.min(retryAfterMs ?? 0, rules.retryAfterMaxMs)', 'retryAfterMs ?? 0'],
-  ]),
   inFile('libs/webhooks/src/public-http.ts', HTTP, [
     [
       'only the first address is checked',

@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { plant } from '../../scripts/mutants/mutant.mjs';
 import { Child } from '../../scripts/services/child.mjs';
 import type { Mutant } from './mutants.js';
 
@@ -43,12 +44,9 @@ export class Build {
   #plant({ name, changes }: Mutant): void {
     for (const { file, search, replace } of changes) {
       const path = join(this.folder, file);
-      const source = readFileSync(path, 'utf8');
-      if (source.split(search).length !== 2) throw new Error(`${name}: ${file} does not have exactly one "${search}"`);
-      writeFileSync(
-        path,
-        source.replace(search, () => replace),
-      );
+      const planted = plant(readFileSync(path, 'utf8'), { search, replace });
+      if ('stale' in planted) throw new Error(`${name}: ${file}: ${planted.stale}`);
+      writeFileSync(path, planted.source);
     }
   }
 }

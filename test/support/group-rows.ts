@@ -2,10 +2,10 @@ import { trace } from '@opentelemetry/api';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Balance } from '#ledger/accounts/account.js';
 import { type DecidedGroup, decideGroup, touchedBy } from '#ledger/writing/group.js';
+import type { Submission, SubmittedCommand } from '#ledger/writing/group-extension.js';
 import type { StoredKey } from '#ledger/writing/group-parameters.js';
-import type { Submission, SubmittedCommand } from '#ledger/writing/submission.js';
-import type { Pieces } from '#ledger/writing/turns.js';
 import { Deadline } from '#platform/deadline.js';
+import type { Pieces } from '#platform/turns.js';
 import { deepFreeze, MemoryBook, START_MS } from './memory-book.js';
 
 export const MERCHANT = 10n;

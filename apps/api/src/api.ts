@@ -11,15 +11,13 @@ import type { Config } from '../../config.js';
 import { apiModule } from './app.module.js';
 import { serveBoard } from './board.js';
 import type { ExampleIds } from './example-ids.js';
-import { HeldBytes } from './held-bytes.js';
+import { HeldBytes, UnsentAnswers } from './held-bytes.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
-import { metricsOf } from './metrics.js';
+import { metricsOf, RequestCounts } from './metrics.js';
 import { serveOpenApi } from './openapi.js';
 import { documentOf, GUARDING_HEADERS, HttpRefusal, ProblemFilter, untraced } from './problems.js';
-import { RequestCounts } from './request-counts.js';
 import { Shutdown } from './shutdown.js';
 import { serveInTurn } from './turns.js';
-import { UnsentAnswers } from './unsent.js';
 
 const MAX_HEADER_BYTES = 16_384;
 /** Ids are 19 digits; a longer path segment names nothing. */

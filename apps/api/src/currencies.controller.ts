@@ -1,6 +1,6 @@
 import { Controller, Get, Query } from '@nestjs/common';
 import { z } from 'zod';
-import { CURRENCIES, currencyExponent, currencyName } from '#kernel/currency.js';
+import { CURRENCIES, currencyExponent, currencyName } from '#kernel/money.js';
 import { Documented } from './documented.js';
 import { currencyOut } from './schemas.js';
 

@@ -1,3 +1,6 @@
+import type { Socket } from 'node:net';
+import { ProblemError } from '#kernel/problem.js';
+
 /** Callers without a merchant share one allowance. */
 const NOBODY = 0n;
 
@@ -30,5 +33,64 @@ export class HeldBytes {
     const left = (this.#ofMerchant.get(merchantId) ?? 0) + bytes;
     if (left === 0) this.#ofMerchant.delete(merchantId);
     else this.#ofMerchant.set(merchantId, left);
+  }
+}
+
+/** How often it is looked for clients that do not take their answers. */
+const LOOK_MS = 250;
+
+interface Unsent {
+  readonly socket: Socket;
+  readonly sinceMs: number;
+}
+
+/** Answers that are in memory because their clients have not taken them yet. */
+export class UnsentAnswers {
+  readonly #answers = new Set<Unsent>();
+  readonly #held: HeldBytes;
+  readonly #look: NodeJS.Timeout;
+
+  constructor(private readonly limits: { bytes: number; merchantBytes: number; timeoutMs: number }) {
+    this.#held = new HeldBytes(limits);
+    this.#look = setInterval(() => this.#cutSlow(), Math.min(LOOK_MS, limits.timeoutMs)).unref();
+  }
+
+  get bytes(): number {
+    return this.#held.bytes;
+  }
+
+  /** Why an answer of that length cannot be kept for the caller; undefined when it can. One is always kept. */
+  refusal(merchantId: bigint | undefined, bytes: number): ProblemError | undefined {
+    if (this.#held.fits(merchantId, bytes)) return undefined;
+    return new ProblemError('overloaded', 'Too many answers wait to be taken; take those first.', { retryAfterS: 1 });
+  }
+
+  /** The same for an answer that is being made ready, which no client can take yet: call back once it is. */
+  hold(merchantId: bigint | undefined, bytes: number): () => void {
+    return this.#held.hold(merchantId, bytes);
+  }
+
+  /** Call back what it answers once the client has taken the answer, or is gone. */
+  add(socket: Socket, merchantId: bigint | undefined, bytes: number): () => void {
+    const answer: Unsent = { socket, sinceMs: performance.now() };
+    const release = this.#held.hold(merchantId, bytes);
+    this.#answers.add(answer);
+    return () => {
+      if (this.#answers.delete(answer)) release();
+    };
+  }
+
+  stop(): void {
+    clearInterval(this.#look);
+  }
+
+  /** Oldest first: a set keeps the order in which they came. */
+  #cutSlow(): void {
+    const latestMs = performance.now() - this.limits.timeoutMs;
+    for (const { socket, sinceMs } of this.#answers) {
+      if (sinceMs > latestMs) return;
+      // A reset and no end: the kernel need not keep what nobody takes either.
+      socket.resetAndDestroy();
+    }
   }
 }

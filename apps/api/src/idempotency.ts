@@ -1,9 +1,9 @@
 import { createHash, hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ProblemError, problemDocument } from '#kernel/problem.js';
-import type { Refusal } from '#ledger/writing/submission.js';
+import type { Refused } from '#ledger/posting/command.js';
 import type { Answer, Answering, Idempotency } from '#platform/idempotency.js';
-import { inTurns } from './validate-in-turns.js';
+import { inTurns } from '#platform/turns.js';
 
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/;
 
@@ -96,7 +96,7 @@ export async function sendInTurns<T>(
 }
 
 /** Sends a refusal as it was first told. */
-export function refuse(reply: FastifyReply, refusal: Refusal): object {
+export function refuse(reply: FastifyReply, refusal: Refused): object {
   const body = problemDocument(refusal);
   return send(reply, { status: body.status, body, replayed: false });
 }

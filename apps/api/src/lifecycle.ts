@@ -8,18 +8,16 @@ import type { Telemetry } from '#platform/telemetry.js';
 import { traceIdOf } from '#platform/tracing.js';
 import type { Authenticator, Caller } from '#tenancy/authenticator.js';
 import type { Config } from '../../config.js';
-import { holdBody } from './bodies.js';
+import { holdBody, readJsonBody } from './bodies.js';
 import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
-import type { HeldBytes } from './held-bytes.js';
+import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
 import { encodingRefusal, KnownRoutes, refuseOddHead } from './http-rules.js';
-import { readJsonBody } from './json-body.js';
+import type { RequestCounts } from './metrics.js';
 import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
 import type { RequestState } from './request.js';
-import type { RequestCounts } from './request-counts.js';
 import type { Shutdown } from './shutdown.js';
-import type { UnsentAnswers } from './unsent.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
 /** What nginx logs for a client that did not wait. */

@@ -1,8 +1,8 @@
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type FieldError, ProblemError } from '#kernel/problem.js';
+import { ITEMS_PER_TURN, inTurns } from '#platform/turns.js';
 import { unstorable } from './json-reader.js';
-import { longListOf, validateInTurns } from './validate-in-turns.js';
 
 /** Enough to mend a request; a batch of 1,000 bad items does not get a megabyte of answers. */
 const MAX_ERRORS = 100;
@@ -107,4 +107,53 @@ function refuseUnstorable(query: Record<string, unknown>): void {
     const fault = typeof value === 'string' ? unstorable(value) : undefined;
     if (fault) throw new ProblemError('validation_failed', `${path}: ${fault}`, { errors: [{ path, message: fault }] });
   }
+}
+
+type Issue = z.core.$ZodIssue;
+type Checked = { data: unknown } | { issues: Issue[] };
+
+/** The member of the value that is a list too long to be validated at once. */
+function longListOf(schema: z.ZodType, value: unknown): string | undefined {
+  if (!(schema instanceof z.ZodObject) || value === null || typeof value !== 'object') return undefined;
+  return Object.keys(schema.shape).find((name) => {
+    const list = (value as Record<string, unknown>)[name];
+    return schema.shape[name] instanceof z.ZodArray && Array.isArray(list) && list.length > ITEMS_PER_TURN;
+  });
+}
+
+/**
+ * Validates as `schema.safeParse` does, the elements of the list a few at a time, and ends once there are more faults than
+ * anybody is told.
+ */
+async function validateInTurns(
+  schema: z.ZodObject,
+  value: Record<string, unknown>,
+  name: string,
+  maxIssues: number,
+): Promise<Checked> {
+  const list = schema.shape[name] as z.ZodArray;
+  const frame = frameOf(schema, name).safeParse(value);
+  // A list of the wrong length is not looked into.
+  if (!frame.success) return { issues: frame.error.issues };
+  const data: unknown[] = [];
+  const issues: Issue[] = [];
+  await inTurns(value[name] as unknown[], (item, index) => {
+    const checked = z.safeParse(list.element, item);
+    if (checked.success) data.push(checked.data);
+    else for (const issue of checked.error.issues) issues.push({ ...issue, path: [name, index, ...issue.path] });
+    return issues.length < maxIssues;
+  });
+  return issues.length > 0 ? { issues } : { data: { ...frame.data, [name]: data } };
+}
+
+const frames = new WeakMap<z.ZodObject, z.ZodObject>();
+
+/** The same schema with a list of anything. Every route has one such list at most. */
+function frameOf(schema: z.ZodObject, name: string): z.ZodObject {
+  const known = frames.get(schema);
+  if (known) return known;
+  const list = schema.shape[name] as z.ZodArray;
+  const frame = schema.extend({ [name]: list.clone({ ...list._zod.def, element: z.unknown() } as never) });
+  frames.set(schema, frame as unknown as z.ZodObject);
+  return frame as unknown as z.ZodObject;
 }

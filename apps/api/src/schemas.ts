@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { isCurrency } from '#kernel/currency.js';
-import { MAX_AMOUNT, MAX_TOTAL } from '#kernel/money.js';
+import { isCurrency, MAX_AMOUNT, MAX_TOTAL } from '#kernel/money.js';
 import { PROBLEMS, type ProblemCode } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
 

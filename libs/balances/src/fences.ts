@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '#kernel/clock.js';
 import type { Balance } from '#ledger/accounts/account.js';
 import type { BalanceFences, FencedAccount, FencedGroup } from '#ledger/writing/balance-fences.js';
-import { finishInTurns, mapped } from '#ledger/writing/turns.js';
+import { finishInTurns, mapped } from '#platform/turns.js';
 import { type CacheClient, CacheRefused, type ScriptCall } from './cache-client.js';
 import { cacheKey, encodeValue } from './cached-balance.js';
 import type { PendingInvalidations } from './pending-invalidations.js';

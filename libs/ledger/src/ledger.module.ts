@@ -13,8 +13,7 @@ import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './
 import { GetTransactionsHandler, ListTransactionsHandler } from './reading/transaction.queries.js';
 import type { LedgerSettings } from './settings.js';
 import { BALANCE_FENCES, type BalanceFences } from './writing/balance-fences.js';
-import { Writer } from './writing/writer.js';
-import { writerOptionsOf } from './writing/writer-options.js';
+import { Writer, type WriterOptions } from './writing/writer.js';
 
 const HANDLERS = [
   PostTransactionHandler,
@@ -60,4 +59,16 @@ export class LedgerModule implements BeforeApplicationShutdown, BringsMetrics {
   beforeApplicationShutdown(): Promise<void> {
     return this.writer.close();
   }
+}
+
+function writerOptionsOf(config: LedgerSettings): WriterOptions {
+  return {
+    databaseUrl: config.databaseRuntimeUrl,
+    lanes: config.writerLanes,
+    laneCapacity: config.writerLaneCapacity,
+    groupSize: config.writerGroupSize,
+    attempts: config.writerAttempts,
+    groupTimeoutMs: config.writerGroupTimeoutMs,
+    idempotencyWaitMs: config.idempotencyWaitMs,
+  };
 }

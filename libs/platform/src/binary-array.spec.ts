@@ -21,8 +21,12 @@ describe('a binary array', () => {
     expect(int8Array([null, 2n, undefined]).toString('hex')).toBe(layout(20, true, [null, '0000000000000002', null]));
   });
 
-  it('of int8 refuses what does not fit instead of wrapping', () => {
-    expect(() => int8Array([9_223_372_036_854_775_808n])).toThrow(RangeError);
+  it('of integers refuses what does not fit instead of wrapping', () => {
+    for (const tooFar of [9_223_372_036_854_775_808n, -9_223_372_036_854_775_809n]) {
+      expect(() => int8Array([tooFar])).toThrow(RangeError);
+    }
+    for (const tooFar of [32_768, -32_769]) expect(() => int2Array([tooFar])).toThrow(RangeError);
+    for (const tooFar of [2_147_483_648, -2_147_483_649]) expect(() => int4Array([tooFar])).toThrow(RangeError);
   });
 
   it('of int2, int4 and bool has two, four and one byte each', () => {

@@ -19,46 +19,61 @@ function fixedWidth<T>(
   values: readonly (T | null | undefined)[],
   oid: number,
   width: number,
-  write: (buffer: Buffer, value: T, offset: number) => void,
+  write: (view: DataView, offset: number, value: T) => void,
 ): Buffer {
   let nulls = 0;
   for (const value of values) if (value === null || value === undefined) nulls += 1;
   const buffer = Buffer.allocUnsafe(HEADER_BYTES + 4 * values.length + width * (values.length - nulls));
   header(buffer, oid, values.length, nulls > 0);
+  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   let offset = HEADER_BYTES;
   for (const value of values) {
     if (value === null || value === undefined) {
-      buffer.writeInt32BE(-1, offset);
+      view.setInt32(offset, -1);
       offset += 4;
     } else {
-      buffer.writeInt32BE(width, offset);
-      write(buffer, value, offset + 4);
+      view.setInt32(offset, width);
+      write(view, offset + 4, value);
       offset += 4 + width;
     }
   }
   return buffer;
 }
 
+/** A DataView wraps what does not fit into its bytes. */
+function unwrapped<T>(value: T, wrapped: T): T {
+  if (value !== wrapped) throw new RangeError(`${value} does not fit`);
+  return wrapped;
+}
+
+function setInt8(view: DataView, offset: number, value: bigint): void {
+  view.setBigInt64(offset, unwrapped(value, BigInt.asIntN(64, value)));
+}
+
 export function int8Array(values: readonly (bigint | null | undefined)[]): Buffer {
-  return fixedWidth<bigint>(values, OID.int8, 8, (buffer, value, offset) => buffer.writeBigInt64BE(value, offset));
+  return fixedWidth<bigint>(values, OID.int8, 8, setInt8);
 }
 
 export function int2Array(values: readonly number[]): Buffer {
-  return fixedWidth<number>(values, OID.int2, 2, (buffer, value, offset) => buffer.writeInt16BE(value, offset));
+  return fixedWidth<number>(values, OID.int2, 2, (view, offset, value) =>
+    view.setInt16(offset, unwrapped(value, (value << 16) >> 16)),
+  );
 }
 
 export function int4Array(values: readonly number[]): Buffer {
-  return fixedWidth<number>(values, OID.int4, 4, (buffer, value, offset) => buffer.writeInt32BE(value, offset));
+  return fixedWidth<number>(values, OID.int4, 4, (view, offset, value) =>
+    view.setInt32(offset, unwrapped(value, value | 0)),
+  );
 }
 
 export function boolArray(values: readonly boolean[]): Buffer {
-  return fixedWidth<boolean>(values, OID.bool, 1, (buffer, value, offset) => buffer.writeInt8(value ? 1 : 0, offset));
+  return fixedWidth<boolean>(values, OID.bool, 1, (view, offset, value) => view.setInt8(offset, value ? 1 : 0));
 }
 
 /** Milliseconds since 1970 → timestamptz[]. */
 export function timestamptzArray(valuesMs: readonly (number | null | undefined)[]): Buffer {
-  return fixedWidth<number>(valuesMs, OID.timestamptz, 8, (buffer, value, offset) =>
-    buffer.writeBigInt64BE(BigInt(value - POSTGRES_EPOCH_MS) * 1_000n, offset),
+  return fixedWidth<number>(valuesMs, OID.timestamptz, 8, (view, offset, value) =>
+    setInt8(view, offset, BigInt(value - POSTGRES_EPOCH_MS) * 1_000n),
   );
 }
 

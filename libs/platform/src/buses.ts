@@ -1,8 +1,124 @@
 import { type DynamicModule, Injectable } from '@nestjs/common';
 import { type AsyncContext, type Command, CommandBus, CqrsModule, type Query, QueryBus } from '@nestjs/cqrs';
-import { type Message, MessageCalls } from './message-calls.js';
-import type { Metrics } from './metrics.js';
+import type { Span } from '@opentelemetry/api';
+import { PROBLEMS, type ProblemCode, ProblemError } from '#kernel/problem.js';
+import type { Labels, Metrics } from './metrics.js';
+import type { RequestBounds } from './request-context.js';
 import type { BringsMetrics } from './room-hooks.js';
+import { endSpan, failSpan, startChild } from './tracing.js';
+
+/** A command or query. */
+export interface Message {
+  readonly context: RequestBounds;
+}
+
+type Outcome = 'ok' | ProblemCode | 'error';
+
+/** Both ways in which a command tells what became of it, where it does not throw: as `Answer` does, and as a posting does. */
+interface Told {
+  replayed?: unknown;
+  status?: unknown;
+  body?: { code?: ProblemCode };
+  result?: { refusal?: { code: ProblemCode } };
+}
+
+interface Calls {
+  name: string;
+  spanName: string;
+  outcomes: Map<Outcome, { count: number; seconds: number }>;
+}
+
+/**
+ * Runs the messages of one bus: how many had which outcome, how long they took, and a span each, where the request's is recorded.
+ * Costs 0.2 to 0.5 µs a call where nothing is recorded (a loop of a million calls on two busy cores): a posting takes thousands.
+ */
+export class MessageCalls {
+  readonly #kind: 'command' | 'query';
+  readonly #calls = new Map<unknown, Calls>();
+
+  constructor(kind: 'command' | 'query') {
+    this.#kind = kind;
+  }
+
+  async run<M extends Message, R>(message: M, handle: (message: M) => Promise<R>): Promise<R> {
+    const calls = this.#callsOf(message);
+    const parent = message.context.span;
+    const span = parent.isRecording() ? startChild(parent, calls.spanName) : undefined;
+    const startedMs = performance.now();
+    try {
+      const reply = await handle(span ? below(span, message) : message);
+      const outcome = outcomeOf(reply);
+      count(calls, outcome, startedMs);
+      if (span) endWith(span, outcome, (reply as Told | undefined)?.replayed === true);
+      return reply;
+    } catch (error) {
+      const outcome = error instanceof ProblemError ? error.code : 'error';
+      count(calls, outcome, startedMs);
+      if (span) endThrown(span, outcome, error);
+      throw error;
+    }
+  }
+
+  addMetrics(metrics: Metrics): void {
+    const name = `counterfoil_${this.#kind}_seconds`;
+    const what = this.#kind === 'command' ? 'commands' : 'queries';
+    const labels = ['name', 'outcome'];
+    metrics.counter(`${name}_count`, `How many ${what} had which outcome.`, () => this.#read('count'), labels);
+    metrics.counter(`${name}_sum`, `How long those ${what} took together.`, () => this.#read('seconds'), labels);
+  }
+
+  *#read(what: 'count' | 'seconds'): Generator<[Labels, number]> {
+    for (const { name, outcomes } of this.#calls.values()) {
+      for (const [outcome, sums] of outcomes) yield [{ name, outcome }, sums[what]];
+    }
+  }
+
+  #callsOf(message: Message): Calls {
+    const type = message.constructor;
+    let calls = this.#calls.get(type);
+    if (!calls) {
+      const name = type.name.replace(/(Command|Query)$/, '');
+      calls = { name, spanName: `${this.#kind} ${name}`, outcomes: new Map() };
+      this.#calls.set(type, calls);
+    }
+    return calls;
+  }
+}
+
+/** The message as its handler gets it: what the handler does lies below the message's own span. */
+function below<M extends Message>(span: Span, message: M): M {
+  const copy: M = Object.create(Object.getPrototypeOf(message));
+  return Object.assign(copy, message, { context: { ...message.context, span } });
+}
+
+function outcomeOf(reply: unknown): Outcome {
+  const { result, status, body } = (reply ?? {}) as Told;
+  if (result?.refusal) return result.refusal.code;
+  return typeof status === 'number' && status >= 400 ? (body?.code ?? 'error') : 'ok';
+}
+
+function count(calls: Calls, outcome: Outcome, startedMs: number): void {
+  let sums = calls.outcomes.get(outcome);
+  if (!sums) {
+    sums = { count: 0, seconds: 0 };
+    calls.outcomes.set(outcome, sums);
+  }
+  sums.count += 1;
+  sums.seconds += (performance.now() - startedMs) / 1_000;
+}
+
+function endWith(span: Span, outcome: Outcome, replayed: boolean): void {
+  span.setAttribute('counterfoil.outcome', outcome);
+  if (replayed) span.setAttribute('counterfoil.replayed', true);
+  endSpan(span);
+}
+
+/** To be refused is no error of the span's, as it is none of the request's. */
+function endThrown(span: Span, outcome: ProblemCode | 'error', error: unknown): void {
+  span.setAttribute('counterfoil.outcome', outcome);
+  if (outcome === 'error' || PROBLEMS[outcome].status >= 500) failSpan(span, error);
+  else endSpan(span);
+}
 
 /**
  * Nest's command bus. Every command has a span below its context's, is counted by its outcome and timed; see MessageCalls for what that

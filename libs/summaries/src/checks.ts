@@ -1,4 +1,4 @@
-import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/posting/limits.js';
+import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/posting/command.js';
 import { merchantDay } from '#ledger/reading/merchant-day.js';
 import { FORGOTTEN_UNTIL } from '#ledger/verify/checks.js';
 import type { Check } from '#platform/verify.js';

@@ -1,4 +1,4 @@
-import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/posting/limits.js';
+import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/posting/command.js';
 import { zoneOf } from '#ledger/reading/merchant-day.js';
 import type { TransactionClient } from '#platform/postgres.js';
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { BalanceView } from '#balances/get-balance.query.js';
+import { isoTime } from '#kernel/iso-time.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { availableAmount, pendingAmount, postedAmount, type Side, type Totals } from '#ledger/accounts/account.js';
 import type { AccountRecord, NewAccount } from '#ledger/accounts/account-store.js';
@@ -120,10 +121,6 @@ export const statementLine = z
 
 export const statement = listOf(statementLine, 'Statement');
 
-export function time(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
 export function accountBody(merchantId: bigint, record: AccountRecord) {
   return {
     id: String(record.id),
@@ -135,7 +132,7 @@ export function accountBody(merchantId: bigint, record: AccountRecord) {
     min_available: record.minAvailable === null ? null : String(record.minAvailable),
     status: record.closed ? ('closed' as const) : ('open' as const),
     metadata: JSON.parse(record.metadata) as Record<string, string | number | boolean>,
-    created_at: time(record.createdAtMs),
+    created_at: isoTime(record.createdAtMs),
   };
 }
 
@@ -171,7 +168,7 @@ export function balanceBody(record: BalanceView) {
     currency: record.currency,
     ...totalsBody(record.normalSide, record),
     version: String(record.version),
-    as_of: time(record.asOfMs),
+    as_of: isoTime(record.asOfMs),
     source: record.source,
   };
 }
@@ -187,8 +184,8 @@ export function statementLineBody(side: Side, line: StatementLine) {
     posted_after: String(postedAmount(side, line.totals)),
     pending_after: String(pendingAmount(side, line.totals)),
     available_after: String(availableAmount(side, line.totals)),
-    created_at: time(snowflakeTimeMs(line.transactionId)),
-    effective_at: time(line.effectiveAtMs),
+    created_at: isoTime(snowflakeTimeMs(line.transactionId)),
+    effective_at: isoTime(line.effectiveAtMs),
     type: line.type,
   };
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { isoTime } from '#kernel/iso-time.js';
 import type { DeadLetterWithEvent } from '#outbox/dead-letters/dead-letter.queries.js';
 import type { DeadLetter } from '#outbox/dead-letters/dead-letter-store.js';
-import { time } from '../accounts/schemas.js';
 import { idIn, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
 
 const statusSchema = z.enum(['parked', 'redriving', 'redriven', 'discarding', 'discarded']);
@@ -85,9 +85,9 @@ export function deadLetterBody(letter: DeadLetter) {
     },
     trace_id: traceContext?.split('-')[1] ?? null,
     decided_by: decided?.by ?? null,
-    decided_at: decided ? time(decided.atMs) : null,
+    decided_at: decided ? isoTime(decided.atMs) : null,
     reason: decided?.reason ?? null,
-    created_at: time(letter.createdAtMs),
+    created_at: isoTime(letter.createdAtMs),
   };
 }
 
@@ -98,7 +98,7 @@ export function deadLetterWithEventBody(letter: DeadLetterWithEvent) {
     ...body,
     event: {
       ...body.event,
-      occurred_at: logged ? time(logged.occurredAtMs) : null,
+      occurred_at: logged ? isoTime(logged.occurredAtMs) : null,
       data: logged ? JSON.parse(logged.data) : null,
     },
   };

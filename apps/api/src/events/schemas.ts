@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { isoTime } from '#kernel/iso-time.js';
 import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import { CATALOGUE, type EventType, readEvent, UnknownEvent } from '#outbox/log/catalogue.js';
 import { positionText } from '#outbox/log/position.js';
-import { time } from '../accounts/schemas.js';
 import { listQuery, timestampOut } from '../schemas.js';
 
 const MAX_WAIT_MS = 300_000;
@@ -53,7 +53,7 @@ export const listEventsQuery = z.strictObject({
 
 export function eventBody(logged: LoggedEvent) {
   const { type, version, data } = currentOf(logged);
-  return { id: positionText(logged), type, version, occurred_at: time(logged.occurredAtMs), data };
+  return { id: positionText(logged), type, version, occurred_at: isoTime(logged.occurredAtMs), data };
 }
 
 /**

@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { isoTime } from '#kernel/iso-time.js';
 import type { CreatedMerchant } from '#tenancy/create-merchant.command.js';
 import type { ApiKey } from '#tenancy/merchant.entity.js';
 import type { MerchantView } from '#tenancy/merchant.queries.js';
-import { account, newAccountBody, time } from '../accounts/schemas.js';
+import { account, newAccountBody } from '../accounts/schemas.js';
 import { currencyIn, currencyOut, dayIn, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
 
 const MAX_CURRENCIES = 20;
@@ -109,7 +110,7 @@ export function merchantBody({ merchant: record, timeZone, timeZones }: Merchant
     time_zones: timeZones.map(({ timeZone: time_zone, from }) => ({ time_zone, from })),
     settlement_cutoff: record.settlementCutoff.slice(0, 5),
     currencies: record.currencies,
-    created_at: time(record.createdAtMs),
+    created_at: isoTime(record.createdAtMs),
   };
 }
 
@@ -121,7 +122,7 @@ export function createdMerchantBody(created: CreatedMerchant) {
     time_zones: [{ time_zone: created.timeZone, from: null }],
     settlement_cutoff: created.settlementCutoff,
     currencies: created.currencies,
-    created_at: time(created.createdAtMs),
+    created_at: isoTime(created.createdAtMs),
     accounts: created.accounts.map((opened) => newAccountBody(created.id, opened)),
     api_key: { id: String(created.apiKey.id), secret: created.apiKey.secret },
   };
@@ -138,7 +139,7 @@ export function apiKeyBody(record: ApiKey) {
     id: String(record.id),
     merchant_id: String(record.merchantId),
     hint: record.hint,
-    created_at: time(record.createdAtMs),
-    revoked_at: record.revokedAtMs === null ? null : time(record.revokedAtMs),
+    created_at: isoTime(record.createdAtMs),
+    revoked_at: record.revokedAtMs === null ? null : isoTime(record.revokedAtMs),
   };
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { isoTime } from '#kernel/iso-time.js';
 import type { Currentness, DailySummary } from '#summaries/summary-store.js';
-import { time } from '../accounts/schemas.js';
 import {
   amountOut,
   currencyIn,
@@ -59,5 +59,5 @@ export function dailySummaryBody({ day, accountId, type, currency, debits, credi
 }
 
 export function currentnessBody(page: Currentness) {
-  return { as_of: time(page.asOfMs), waiting_events: page.waitingEvents, dead_letters: page.deadLetters };
+  return { as_of: isoTime(page.asOfMs), waiting_events: page.waitingEvents, dead_letters: page.deadLetters };
 }

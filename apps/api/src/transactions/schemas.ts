@@ -1,13 +1,21 @@
 import { z } from 'zod';
 import { systemClock } from '#kernel/clock.js';
+import { isoTime } from '#kernel/iso-time.js';
 import { invalid, ProblemError, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { Facts, PostRequest, Refused } from '#ledger/posting/command.js';
-import { EFFECTIVE_AT_MAX_AHEAD_MS, MAX_BATCH, MAX_ENTRIES, MIN_ENTRIES } from '#ledger/posting/limits.js';
+import {
+  EFFECTIVE_AT_MAX_AHEAD_MS,
+  type Facts,
+  MAX_BATCH,
+  MAX_ENTRIES,
+  MIN_ENTRIES,
+  type PostRequest,
+  type Refused,
+} from '#ledger/posting/command.js';
 import type { Posting, PostingResult } from '#ledger/posting/posting.js';
 import { entryAmount, shownAmounts } from '#ledger/posting/transaction.js';
 import type { TransactionSummary } from '#ledger/reading/transaction-store.js';
-import { accountCodeIn, sideSchema, time, totalsBody } from '../accounts/schemas.js';
+import { accountCodeIn, sideSchema, totalsBody } from '../accounts/schemas.js';
 import { validated } from '../schema.pipe.js';
 import {
   amountIn,
@@ -344,9 +352,9 @@ export function transactionBody(merchantId: bigint, posting: Posting) {
     status: state.status,
     description: transaction.description ?? null,
     external_ref: transaction.externalRef ?? null,
-    effective_at: time(transaction.effectiveAtMs),
-    created_at: time(snowflakeTimeMs(transaction.id)),
-    expires_at: transaction.expiresAtMs === undefined ? null : time(transaction.expiresAtMs),
+    effective_at: isoTime(transaction.effectiveAtMs),
+    created_at: isoTime(snowflakeTimeMs(transaction.id)),
+    expires_at: transaction.expiresAtMs === undefined ? null : isoTime(transaction.expiresAtMs),
     parent_id: transaction.parentId === undefined ? null : String(transaction.parentId),
     metadata: transaction.metadata === undefined ? {} : (JSON.parse(transaction.metadata) as Record<string, unknown>),
     amount_remaining: String(left.remaining),
@@ -365,8 +373,8 @@ export function summaryBody(summary: TransactionSummary) {
     amount: String(summary.amount),
     currency: summary.currency,
     external_ref: summary.externalRef,
-    effective_at: time(summary.effectiveAtMs),
-    created_at: time(summary.createdAtMs),
+    effective_at: isoTime(summary.effectiveAtMs),
+    created_at: isoTime(summary.createdAtMs),
     parent_id: summary.parentId === null ? null : String(summary.parentId),
   };
 }

@@ -11,11 +11,11 @@ import type { PostingReply, PostingResult } from '#ledger/posting/posting.js';
 import { GetTransactionsQuery, ListTransactionsQuery } from '#ledger/reading/transaction.queries.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { inTurns } from '#platform/turns.js';
 import { Documented } from '../documented.js';
 import { idempotencyInTurns, idempotencyOf, refuse, sendInTurns } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
-import { inTurns } from '../validate-in-turns.js';
 import {
   batchItemOf,
   batchResultBody,

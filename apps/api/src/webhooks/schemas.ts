@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import { isoTime } from '#kernel/iso-time.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { CATALOGUE, type EventType } from '#outbox/log/catalogue.js';
 import type { WebhookDelivery } from '#webhooks/deliveries.js';
 import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
-import { time } from '../accounts/schemas.js';
 import { idOut, listOf, timestampOut } from '../schemas.js';
 
 const EVENT_TYPES = Object.keys(CATALOGUE) as [EventType, ...EventType[]];
@@ -98,7 +98,7 @@ export function webhookEndpointBody(merchantId: bigint, endpoint: WebhookEndpoin
     status: endpoint.status,
     disabled_reason: endpoint.disabledReason,
     failing_since: timeOrNull(endpoint.failingSinceMs),
-    created_at: time(snowflakeTimeMs(endpoint.id)),
+    created_at: isoTime(snowflakeTimeMs(endpoint.id)),
   };
 }
 
@@ -114,16 +114,16 @@ export function webhookDeliveryBody(delivery: WebhookDelivery) {
     delivered_at: timeOrNull(delivery.deliveredAtMs),
     log: delivery.log.map((attempt) => ({
       attempt: attempt.attempt,
-      at: time(attempt.atMs),
+      at: isoTime(attempt.atMs),
       status_code: attempt.statusCode,
       error: attempt.error,
       duration_ms: attempt.durationMs,
       response: attempt.response,
     })),
-    created_at: time(snowflakeTimeMs(delivery.id)),
+    created_at: isoTime(snowflakeTimeMs(delivery.id)),
   };
 }
 
 function timeOrNull(ms: number | null): string | null {
-  return ms === null ? null : time(ms);
+  return ms === null ? null : isoTime(ms);
 }

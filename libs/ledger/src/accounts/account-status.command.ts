@@ -2,16 +2,16 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { notFound, ProblemError } from '#kernel/problem.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { keyReused, type PostingReply } from '../posting/posting.js';
-import { refusalOf } from '../writing/group.js';
+import type { Refused } from '../posting/command.js';
+import type { PostingReply } from '../posting/posting.js';
+import { type KeptRefusal, recalledRefusal } from '../writing/group.js';
 import { extended } from '../writing/group-extension.js';
-import type { Refusal } from '../writing/submission.js';
 import { Writer } from '../writing/writer.js';
 import { AccountDirectory } from './account-directory.js';
 import { ACCOUNT_STATUS, type StatusChange } from './account-status.js';
 import { isSystemAccount } from './system-accounts.js';
 
-type StatusResult = 'changed' | { refusal: Refusal };
+type StatusResult = 'changed' | { refusal: Refused };
 export type StatusReply = PostingReply<StatusResult>;
 
 /** Closes an empty account, or opens it again. Throws `not_found`, and `invalid_transition` for a system account. */
@@ -40,22 +40,22 @@ export class ChangeAccountStatusHandler implements ICommandHandler<ChangeAccount
     if (change === 'close' && isSystemAccount(account)) {
       throw new ProblemError('invalid_transition', `Account ${account.code} is a system account, which never closes.`);
     }
-    const { submission, outcome } = await this.writer.post(context, {
+    const { outcome } = await this.writer.post(context, {
       mode: 'single',
       commands: [extended(ACCOUNT_STATUS, { kind: change, accountId })],
       accounts: new Map([[account.id, account]]),
       idempotency,
     });
-    if (outcome.kind === 'key_reused') return { result: { refusal: keyReused(submission) }, replayed: false };
+    if (outcome.kind === 'key_reused') return { result: { refusal: outcome.refused }, replayed: false };
     if (outcome.kind === 'replayed') return { result: recalled(outcome.response), replayed: true };
     const [decision] = outcome.decisions;
     if (!decision) throw new Error('the writer decided nothing');
-    return { result: decision.accepted ? 'changed' : { refusal: refusalOf(decision, submission) }, replayed: false };
+    return { result: decision.accepted ? 'changed' : { refusal: decision }, replayed: false };
   }
 }
 
 /** What the writer stored with the key: nothing but that it was done, or the refusal. */
 function recalled(response: string | null): StatusResult {
-  const stored = JSON.parse(response ?? '{}') as Partial<Refusal>;
-  return stored.code === undefined ? 'changed' : { refusal: stored as Refusal };
+  const stored = JSON.parse(response ?? '{}') as Partial<KeptRefusal>;
+  return stored.code === undefined ? 'changed' : { refusal: recalledRefusal(stored as KeptRefusal) };
 }

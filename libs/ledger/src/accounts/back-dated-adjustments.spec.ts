@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { finish } from '#platform/turns.js';
 import { MemoryBook, START_MS } from '../../../../test/support/memory-book.js';
 import type { Entry, Transaction } from '../posting/transaction.js';
-import { finish } from '../writing/turns.js';
 import { type Account, type Totals, ZERO_TOTALS } from './account.js';
 import {
   ADJUSTMENT_UNTIL,

@@ -1,6 +1,6 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { type Pieces, Turn } from '#platform/turns.js';
 import type { Entry, Transaction } from '../posting/transaction.js';
-import { type Pieces, Turn } from '../writing/turns.js';
 import { type Totals, ZERO_TOTALS } from './account.js';
 
 /**

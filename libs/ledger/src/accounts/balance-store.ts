@@ -42,7 +42,10 @@ export function toKeyedBalance(row: KeyedBalanceRow): KeyedBalance {
   return {
     merchantId: row.merchant_id,
     accountId: row.account_id,
-    ...toTotals(row),
+    postedDebits: row.posted_debits,
+    postedCredits: row.posted_credits,
+    pendingDebits: row.pending_debits,
+    pendingCredits: row.pending_credits,
     version: row.version,
     lastTransactionId: row.last_transaction_id,
     closed: row.closed,

@@ -7,7 +7,7 @@ import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import { inSpan, spanTime, tracer } from '#platform/tracing.js';
 import { ChangeTransactionCommand } from '../posting/change-transaction.command.js';
-import { HOLD_EXPIRY } from '../writing/hold-timers.js';
+import { HOLD_EXPIRY } from '../writing/group-parameters.js';
 
 /**
  * Expires holds whose time has passed, through the same writer as every posting: the group that ends a hold takes its row away.

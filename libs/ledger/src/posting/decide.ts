@@ -1,20 +1,20 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Side } from '../accounts/account.js';
-import type {
-  Book,
-  CaptureHold,
-  Command,
-  Decision,
-  Facts,
-  Parent,
-  Post,
-  Refused,
-  Reverse,
-  StateChange,
-  VoidHold,
+import {
+  type Book,
+  type CaptureHold,
+  type Command,
+  type Decision,
+  type Facts,
+  MAX_REVERSAL_DEPTH,
+  type Parent,
+  type Post,
+  type Refused,
+  type Reverse,
+  type StateChange,
+  type VoidHold,
 } from './command.js';
 import { applyEntries, findBrokenCondition, findUnbalanced, type NewEntry, refuse, totalOf } from './entries.js';
-import { MAX_REVERSAL_DEPTH } from './limits.js';
 import { type EntryPart, shifted, takenOf } from './parts.js';
 import {
   initialState,

@@ -3,10 +3,9 @@ import type { RequestContext } from '#platform/request-context.js';
 import type { Account } from '../accounts/account.js';
 import type { AccountDirectory } from '../accounts/account-directory.js';
 import { loadTransactions } from '../reading/transaction-store.js';
-import { refusalOf } from '../writing/group.js';
-import type { Answered } from '../writing/group-extension.js';
-import type { Outcome, Refusal, Submission } from '../writing/submission.js';
-import type { Decision } from './command.js';
+import { recalledRefusal } from '../writing/group.js';
+import type { Answered, Outcome, Submission } from '../writing/group-extension.js';
+import type { Decision, Refused } from './command.js';
 import { initialState, type Transaction, type TransactionState } from './transaction.js';
 
 /** What a submission's caller is told, of what was decided now or when its key was first used. */
@@ -19,7 +18,7 @@ export interface Posting {
   accounts: ReadonlyMap<bigint, Account>;
 }
 
-export type PostingResult = { posting: Posting } | { refusal: Refusal };
+export type PostingResult = { posting: Posting } | { refusal: Refused };
 
 /** `replayed`: an earlier request with the same key was told the same. */
 export interface PostingReply<Result = PostingResult> {
@@ -44,9 +43,10 @@ export async function replyTo(
   context: RequestContext,
   sources: Sources,
 ): Promise<PostingReply> {
-  if (outcome.kind === 'key_reused') return { result: { refusal: keyReused(submission) }, replayed: false };
+  if (outcome.kind === 'key_reused') return { result: { refusal: outcome.refused }, replayed: false };
   if (outcome.kind === 'replayed') {
-    const [result] = await recall(context, sources, [outcome.transactionId ?? JSON.parse(outcome.response ?? '')]);
+    const stored = outcome.transactionId ?? recalledRefusal(JSON.parse(outcome.response ?? ''));
+    const [result] = await recall(context, sources, [stored]);
     if (!result) throw new Error(`idempotency key without its transaction ${outcome.transactionId}`);
     return { result, replayed: true };
   }
@@ -59,7 +59,7 @@ export async function replyTo(
 export async function recall(
   context: RequestContext,
   { database, directory }: Sources,
-  stored: readonly (bigint | Refusal)[],
+  stored: readonly (bigint | Refused)[],
 ): Promise<PostingResult[]> {
   const ids = stored.filter((item) => typeof item === 'bigint');
   const found = ids.length === 0 ? [] : await loadTransactions(database, context.merchantId, ids, context.deadline);
@@ -74,18 +74,8 @@ export async function recall(
 }
 
 export function resultOf(submission: Submission, decision: Decision | Answered): PostingResult {
-  if (!decision.accepted) return { refusal: refusalOf(decision, submission) };
+  if (!decision.accepted) return { refusal: decision };
   if (!('transaction' in decision)) throw new Error('answered, but no transaction');
   const { transaction } = decision;
   return { posting: { transaction, state: initialState(transaction), accounts: submission.accounts } };
-}
-
-export function keyReused(submission: Submission): Refusal {
-  const refused = {
-    accepted: false as const,
-    code: 'idempotency_key_reused' as const,
-    detail: 'This Idempotency-Key was first sent with another request.',
-    errors: undefined,
-  };
-  return refusalOf(refused, submission);
 }

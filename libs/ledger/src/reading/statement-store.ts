@@ -3,7 +3,7 @@ import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { Side, Totals } from '../accounts/account.js';
 import { type TotalsRow, toSide, toTotals } from '../accounts/balance-store.js';
-import { EFFECTIVE_AT_MAX_AHEAD_MS } from '../posting/limits.js';
+import { EFFECTIVE_AT_MAX_AHEAD_MS } from '../posting/command.js';
 
 export interface StatementLine {
   transactionId: bigint;

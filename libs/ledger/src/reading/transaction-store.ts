@@ -3,8 +3,7 @@ import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { TransactionChange } from '../posting/command.js';
-import { MAX_REVERSAL_DEPTH } from '../posting/limits.js';
+import { MAX_REVERSAL_DEPTH, type TransactionChange } from '../posting/command.js';
 import {
   type Entry,
   initialState,

@@ -1,7 +1,7 @@
 import { EPOCH_MS } from '#kernel/snowflake.js';
 import type { Check } from '#platform/verify.js';
 import { LEVEL_BITS, LEVELS } from '../accounts/back-dated-adjustments.js';
-import { HOLD_EXPIRY } from '../writing/hold-timers.js';
+import { HOLD_EXPIRY } from '../writing/group-parameters.js';
 
 /** What the ledger's own tables are checked for: everything is computed again from the entries. */
 

@@ -1,3 +1,4 @@
+import { isoTime } from '#kernel/iso-time.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { ToldEvent } from '#outbox/log/append.js';
 import type { EventData } from '#outbox/log/catalogue.js';
@@ -19,7 +20,7 @@ export function transactionEvent(transaction: Transaction): ToldEvent {
       return { occurredAtMs, type: 'transaction.posted', data: { ...data, kind, parent_id, ignored_floor } };
     }
     case 'pending': {
-      const expires_at = transaction.expiresAtMs === undefined ? null : timeOf(transaction.expiresAtMs);
+      const expires_at = transaction.expiresAtMs === undefined ? null : isoTime(transaction.expiresAtMs);
       return {
         occurredAtMs,
         type: 'transaction.pending',
@@ -42,7 +43,7 @@ function dataOf(transaction: Transaction) {
     amount: String(amount),
     currency,
     external_ref: externalRef ?? null,
-    effective_at: timeOf(effectiveAtMs),
+    effective_at: isoTime(effectiveAtMs),
     metadata: metadata === undefined ? {} : (JSON.parse(metadata) as EventData<'transaction.posted'>['metadata']),
     entries: entries.map(entryOf),
   };
@@ -62,8 +63,4 @@ function entryOf({ accountId, accountVersion, direction, currency, posted, pendi
 function parentOf({ id, parentId }: Transaction): string {
   if (parentId === undefined) throw new Error(`transaction ${id} releases a hold and has no parent`);
   return String(parentId);
-}
-
-function timeOf(ms: number): string {
-  return new Date(ms).toISOString();
 }

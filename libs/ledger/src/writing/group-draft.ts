@@ -6,18 +6,15 @@ import type { Accepted, Book, Command, Decision, Refused } from '../posting/comm
 import { decide } from '../posting/decide.js';
 import type { TransactionState } from '../posting/transaction.js';
 import { transactionEvent } from './events.js';
-import type { Answered, GroupExtension, GroupTurn } from './group-extension.js';
+import type { Answered, GroupExtension, GroupTurn, Submission } from './group-extension.js';
 import type { GroupWrites, StoredKey } from './group-parameters.js';
 import type { LockedRows } from './group-store.js';
 import { Journal } from './journal.js';
-import type { Submission } from './submission.js';
 
 /** One merchant's rows as the group goes along. */
 interface MerchantRows {
   readonly balances: Map<bigint, Balance>;
   readonly states: Map<bigint, TransactionState>;
-  /** Of the accounts whose balances are to be written. */
-  readonly changed: Map<bigint, Balance>;
 }
 
 /**
@@ -26,6 +23,7 @@ interface MerchantRows {
  */
 export class GroupDraft {
   readonly #ids: SnowflakeGenerator;
+  readonly #locked: LockedRows['balances'];
   readonly #journal = new Journal();
   readonly #merchants = new Map<bigint, MerchantRows>();
   readonly #stored: Map<string, StoredKey>;
@@ -40,6 +38,7 @@ export class GroupDraft {
 
   constructor({ balances, keys, states, found }: LockedRows, ids: SnowflakeGenerator) {
     this.#ids = ids;
+    this.#locked = balances;
     for (const balance of balances) this.#rowsOf(balance.merchantId).balances.set(balance.accountId, balance);
     for (const state of states) this.#rowsOf(state.merchantId).states.set(state.id, state);
     this.#stored = new Map(keys.map((key) => [nameOf(key.merchantId, key.key), key]));
@@ -89,9 +88,7 @@ export class GroupDraft {
 
   /** Undefined when nothing is to be written: every request was refused, or a replay. */
   writes(token: bigint): GroupWrites | undefined {
-    const balances = [...this.#merchants].flatMap(([merchantId, { changed }]) =>
-      [...changed].map(([accountId, balance]) => ({ merchantId, accountId, balance })),
-    );
+    const balances = this.#changedBalances();
     const statements = [...this.#rows].flatMap(([{ name, write }, rows]) => {
       if (rows.length === 0) return [];
       if (!write) throw new Error(`the extension ${name} has rows to write, and no statement`);
@@ -100,6 +97,15 @@ export class GroupDraft {
     const { keys, events } = this.#writes;
     if (balances.length + statements.length + keys.length + events.length === 0) return undefined;
     return { token, ...this.#writes, balances, statements };
+  }
+
+  /** Those that are no longer the ones that were locked. */
+  #changedBalances(): GroupWrites['balances'] {
+    return this.#locked.flatMap((locked) => {
+      const { merchantId, accountId } = locked;
+      const balance = this.#rowsOf(merchantId).balances.get(accountId);
+      return balance === undefined || balance === locked ? [] : [{ merchantId, accountId, balance }];
+    });
   }
 
   #bookOf({ merchantId, accounts, parents }: Submission): Book {
@@ -115,11 +121,7 @@ export class GroupDraft {
   }
 
   #rowsOf(merchantId: bigint): MerchantRows {
-    return entryOf(this.#merchants, merchantId, () => ({
-      balances: new Map(),
-      states: new Map(),
-      changed: new Map(),
-    }));
+    return entryOf(this.#merchants, merchantId, () => ({ balances: new Map(), states: new Map() }));
   }
 
   #apply(submission: Submission, { transaction, balances, states }: Accepted): void {
@@ -134,14 +136,12 @@ export class GroupDraft {
   }
 
   #tell({ merchantId, span }: Submission, event: ToldEvent): void {
-    const row = eventRow(merchantId, { ...event, traceContext: traceparentOf(span) });
-    this.#journal.push(this.#writes.events, row);
+    this.#journal.push(this.#writes.events, eventRow(merchantId, event, traceparentOf(span)));
   }
 
   #setBalance(merchantId: bigint, accountId: bigint, balance: Balance): void {
-    const { balances, changed } = this.#rowsOf(merchantId);
+    const { balances } = this.#rowsOf(merchantId);
     this.#journal.set(balances, accountId, balance);
-    this.#journal.set(changed, accountId, balance);
   }
 
   #turnOf(submission: Submission, extension: GroupExtension, transactionIds: bigint[]): GroupTurn {

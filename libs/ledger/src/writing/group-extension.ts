@@ -1,6 +1,35 @@
 import type { ToldEvent } from '#outbox/log/append.js';
-import type { Balance } from '../accounts/account.js';
+import type { Idempotency } from '#platform/idempotency.js';
+import type { RequestContext } from '#platform/request-context.js';
+import type { Account, Balance } from '../accounts/account.js';
 import type { Command, Decision, Refused } from '../posting/command.js';
+import type { Transaction } from '../posting/transaction.js';
+
+/** What the writer is asked and what it answers: postings, and whatever commits with them. */
+
+/**
+ * The commands of one request, with everything about them that never changes already resolved. Groups are traced as children of
+ * its span, and events carry it.
+ */
+export interface Submission extends RequestContext {
+  /** `single` and `atomic`: all or nothing; `independent`: each for itself. One idempotency key for the whole request. */
+  mode: 'single' | 'atomic' | 'independent';
+  commands: readonly SubmittedCommand[];
+  idempotency: Idempotency | undefined;
+  /** Every account that the commands touch, the parents' included. */
+  accounts: ReadonlyMap<bigint, Account>;
+  /** The transactions that the commands refer to. */
+  parents: ReadonlyMap<bigint, Transaction>;
+}
+
+/** Of a batch, an item that could not be read is refused already: it keeps its place, and the others are decided. */
+export type SubmittedCommand = Command | Extended | Refused;
+
+/** Decisions in the order of the commands, or what an earlier request with the key was told. */
+export type Outcome =
+  | { kind: 'decided'; decisions: readonly (Decision | Answered)[] }
+  | { kind: 'replayed'; status: number; transactionId: bigint | null; response: string | null }
+  | { kind: 'key_reused'; refused: Refused };
 
 /**
  * How a room above the ledger commits rows of its own with a posting: both or neither, whatever crashes.

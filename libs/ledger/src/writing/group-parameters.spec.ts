@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { finishInTurns } from '#platform/turns.js';
 import type { Entry, Transaction } from '../posting/transaction.js';
 import { type GroupWrites, groupParameters, newestStates, stateParameters } from './group-parameters.js';
-import { finishInTurns } from './turns.js';
 
 const totals = { postedDebits: 1n, postedCredits: 1n, pendingDebits: 0n, pendingCredits: 0n };
 const entry: Entry = {

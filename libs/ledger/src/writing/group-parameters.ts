@@ -1,12 +1,14 @@
 import { type EventRow, eventColumns } from '#outbox/log/append.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
+import { enqueueDue, removeDue } from '#platform/due-rows.js';
+import type { Query } from '#platform/postgres.js';
+import { ENTRIES_PER_TURN, type Pieces } from '#platform/turns.js';
 import type { Balance } from '../accounts/account.js';
 import type { BackDatedAdjustment } from '../accounts/back-dated-adjustments.js';
 import type { Transaction, TransactionState } from '../posting/transaction.js';
 import type { SqlValue } from './group-extension.js';
-import { ENTRIES_PER_TURN, type Pieces } from './turns.js';
 
-/** What a commit group writes, as the parameters of its statements: an array a column. */
+/** What a commit group writes, as the parameters of its statements: an array a column; and the due rows of its holds. */
 
 export interface StoredKey {
   merchantId: bigint;
@@ -51,6 +53,21 @@ export function stateParameters(newest: readonly StateRow[]): Buffer[] {
     int8Array(newest.map((row) => row.value.remaining)),
     int8Array(newest.map((row) => row.value.reversed)),
     textArray(newest.map((row) => `{${row.value.left.join(',')}}`)),
+  ];
+}
+
+/** The due rows of holds: one for each that still holds something and has a time; the subject is the hold. */
+export const HOLD_EXPIRY = 'hold expiry';
+
+/** What a commit group says to the due rows, by the states that it writes; of each transaction its last. None: no hold has a time. */
+export function holdTimers(states: readonly StateRow[]): Query[] {
+  const rows = states.flatMap(({ merchantId, transactionId: subjectId, expiresAtMs: dueAtMs, value }) =>
+    dueAtMs === undefined ? [] : [{ merchantId, subjectId, dueAtMs, isOpen: value.remaining > 0n }],
+  );
+  const [open, ended] = [rows.filter((row) => row.isOpen), rows.filter((row) => !row.isOpen)];
+  return [
+    ...(open.length > 0 ? [enqueueDue(HOLD_EXPIRY, open)] : []),
+    ...(ended.length > 0 ? [removeDue(HOLD_EXPIRY, ended)] : []),
   ];
 }
 

@@ -1,6 +1,6 @@
 import type { Span } from '@opentelemetry/api';
 import { endSpan, failSpan, inSpan, spanTime, startChild } from '#platform/tracing.js';
-import type { Outcome } from './submission.js';
+import type { Outcome } from './group-extension.js';
 
 export interface TracedRequest {
   submission: { span: Span };

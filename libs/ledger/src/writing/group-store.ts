@@ -2,6 +2,7 @@ import pg from 'pg';
 import { insertEvents, LOCK_MERCHANTS } from '#outbox/log/append.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
+import { finishInTurns, type Pieces } from '#platform/turns.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';
 import { backDatedAdjustments } from '../accounts/back-dated-adjustments.js';
 import { type KeyedBalance, selectBalances, toKeyedBalance } from '../accounts/balance-store.js';
@@ -13,12 +14,11 @@ import {
   adjustmentParameters,
   type GroupWrites,
   groupParameters,
+  holdTimers,
   newestStates,
   type StoredKey,
   stateParameters,
 } from './group-parameters.js';
-import { holdTimers } from './hold-timers.js';
-import { finishInTurns, type Pieces } from './turns.js';
 
 /**
  * All SQL of a commit group: two round trips on a connection that only the writer uses.

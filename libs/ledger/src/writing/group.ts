@@ -2,13 +2,13 @@ import { PROBLEMS } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import { traceIdOf } from '#platform/tracing.js';
+import { type Pieces, Turn } from '#platform/turns.js';
 import type { Decision, Refused } from '../posting/command.js';
+import { refuse } from '../posting/entries.js';
 import { GroupDraft, touchedEntries } from './group-draft.js';
-import type { Answered, GroupExtension } from './group-extension.js';
+import type { Answered, GroupExtension, Outcome, Submission, SubmittedCommand } from './group-extension.js';
 import type { GroupWrites, StoredKey } from './group-parameters.js';
 import type { LockedRows, TenantId } from './group-store.js';
-import type { Outcome, Refusal, Submission, SubmittedCommand } from './submission.js';
-import { type Pieces, Turn } from './turns.js';
 
 /**
  * What one commit group decides, in memory: rows locked in, rows to write out. Command by command; a refusal touches nobody
@@ -35,7 +35,7 @@ export function touchedBy(submissions: readonly Submission[]): {
     addAll(parents, merchantId, submission.parents.keys());
     if (idempotency) keys.push({ merchantId, key: idempotency.key });
     for (const command of submission.commands) {
-      if (command.kind !== 'extended') continue;
+      if ('accepted' in command || command.kind !== 'extended') continue;
       const { extension, part } = command;
       const own = parts.get(extension);
       if (own) own.push({ merchantId, part });
@@ -136,14 +136,21 @@ function* decideAll(submission: Submission, draft: GroupDraft, turn: Turn): Piec
 }
 
 function decideOne(submission: Submission, draft: GroupDraft, command: SubmittedCommand): Decision | Answered {
-  if (command.kind === 'malformed') return command.refused;
-  if (command.kind === 'extended') return draft.extend(submission, command.extension, command.part);
-  return draft.post(submission, command);
+  let decision: Decision | Answered;
+  if ('accepted' in command) decision = command;
+  else if (command.kind === 'extended') decision = draft.extend(submission, command.extension, command.part);
+  else decision = draft.post(submission, command);
+  return decision.accepted ? decision : traced(decision, submission);
+}
+
+function traced(refused: Refused, { span }: Submission): Refused {
+  const traceId = traceIdOf(span);
+  return traceId ? { ...refused, trace_id: traceId } : refused;
 }
 
 /** Entries, or how many an extension may well post. */
 function sizeOf(submission: Submission, command: SubmittedCommand): number {
-  if (command.kind === 'malformed') return 0;
+  if ('accepted' in command) return 0;
   return command.kind === 'extended' ? submission.accounts.size : touchedEntries(submission, command).length;
 }
 
@@ -165,7 +172,7 @@ function keyOf(
   if (!first) throw new Error('a submission without commands');
   if (submission.mode !== 'independent' && !first.accepted) {
     if (keepsRefusals === false || NOT_STORED.has(first.code)) return undefined;
-    const response = JSON.stringify(refusalOf(first, submission));
+    const response = JSON.stringify(keptRefusal(first));
     return { ...key, status: PROBLEMS[first.code].status, transactionId: null, response };
   }
   if (submission.mode === 'single') {
@@ -174,23 +181,29 @@ function keyOf(
     return { ...key, status: 201, transactionId: first.transaction.id, response: null };
   }
   const results = decisions.map((decision) => {
-    if (!decision.accepted) return refusalOf(decision, submission);
+    if (!decision.accepted) return keptRefusal(decision);
     return 'response' in decision ? JSON.parse(decision.response) : String(decision.transaction.id);
   });
   return { ...key, status: 200, transactionId: null, response: JSON.stringify(results) };
 }
 
-export function refusalOf(refused: Refused, submission: Submission): Refusal {
-  const traceId = traceIdOf(submission.span);
-  return {
-    code: refused.code,
-    detail: refused.detail,
-    ...(refused.errors && { errors: refused.errors }),
-    ...(traceId && { trace_id: traceId }),
-  };
+/** A refusal as keys have kept it in every version. */
+export type KeptRefusal = Omit<Refused, 'accepted'>;
+
+function keptRefusal({ accepted: _, ...kept }: Refused): KeptRefusal {
+  return kept;
+}
+
+export function recalledRefusal(kept: KeptRefusal): Refused {
+  return { accepted: false, ...kept };
 }
 
 function replay(submission: Submission, stored: StoredKey): Outcome {
-  if (!submission.idempotency?.requestSha256.equals(stored.requestSha256)) return { kind: 'key_reused' };
+  if (!submission.idempotency?.requestSha256.equals(stored.requestSha256)) return keyReused(submission);
   return { kind: 'replayed', status: stored.status, transactionId: stored.transactionId, response: stored.response };
+}
+
+function keyReused(submission: Submission): Outcome {
+  const refused = refuse('idempotency_key_reused', 'This Idempotency-Key was first sent with another request.');
+  return { kind: 'key_reused', refused: traced(refused, submission) };
 }

@@ -7,14 +7,14 @@ import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { spanTime } from '#platform/tracing.js';
+import { finishInTurns } from '#platform/turns.js';
 import type { KeyedBalance } from '../accounts/balance-store.js';
 import { type BalanceFences, type FencedGroup, NO_FENCES } from './balance-fences.js';
 import { decideGroup, type Failed, touchedBy } from './group.js';
+import type { Outcome, Submission } from './group-extension.js';
 import type { GroupWrites } from './group-parameters.js';
 import { GroupSpans, nameTransactions } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection } from './group-store.js';
-import type { Outcome, Submission } from './submission.js';
-import { finishInTurns } from './turns.js';
 
 export interface WriterOptions {
   /** Runtime role's URL; each lane keeps one connection of its own. */

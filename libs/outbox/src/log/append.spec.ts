@@ -24,7 +24,7 @@ const held = {
 
 describe('an event that is appended', () => {
   it('is of the version that is written today, with its data as JSON', () => {
-    const { data, ...row } = eventRow(9n, held);
+    const { data, ...row } = eventRow(9n, held, undefined);
     expect(row).toEqual({ merchantId: 9n, type: held.type, version: CATALOGUE[held.type].version, ...told });
     expect(JSON.parse(data)).toEqual(held.data);
   });
@@ -46,7 +46,7 @@ describe('an event that is appended', () => {
   });
 
   it('has a parameter for each column, from where it is asked to begin', () => {
-    const parameters = [...eventColumns([eventRow(9n, held)])];
+    const parameters = [...eventColumns([eventRow(9n, held, undefined)])];
     expect(parameters).toHaveLength(6);
     expect(insertEvents(29).match(/\$\d+/g)).toEqual(parameters.map((_, index) => `$${29 + index}`));
   });

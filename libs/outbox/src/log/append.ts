@@ -31,7 +31,11 @@ export interface EventRow {
   readonly data: string;
 }
 
-export function eventRow(merchantId: bigint, { type, data, occurredAtMs, traceContext }: NewEvent): EventRow {
+export function eventRow(
+  merchantId: bigint,
+  { type, data, occurredAtMs }: ToldEvent,
+  traceContext: string | undefined,
+): EventRow {
   return { merchantId, type, version: currentVersion(type), occurredAtMs, traceContext, data: JSON.stringify(data) };
 }
 
@@ -79,7 +83,7 @@ export class MerchantLog {
 
   /** Appends events in their order; they are told when the transaction commits. */
   async append(...events: readonly NewEvent[]): Promise<void> {
-    const rows = events.map((event) => eventRow(this.merchantId, event));
+    const rows = events.map((event) => eventRow(this.merchantId, event, event.traceContext));
     await this.#client.query({ ...APPEND, values: [...eventColumns(rows)] });
   }
 }

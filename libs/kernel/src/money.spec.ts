@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CURRENCIES, currencyExponent, isCurrency } from './currency.js';
+import { CURRENCIES, currencyExponent, isCurrency } from './money.js';
 
 describe('a currency', () => {
   it.each([

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UnsentAnswers } from './unsent.js';
+import { UnsentAnswers } from './held-bytes.js';
 
 const [ONE, TWO] = [1n, 2n];
 let unsent: UnsentAnswers;

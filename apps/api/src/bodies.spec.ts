@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SEED } from '../../../test/support/seed.js';
-import { readJsonBody } from './json-body.js';
+import { readJsonBody } from './bodies.js';
 import { JsonReader } from './json-reader.js';
 
 const parse = (text: string) => {

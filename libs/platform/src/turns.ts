@@ -6,6 +6,9 @@ export type Pieces<T> = Generator<void, T, void>;
 /** Some milliseconds' work. A usual group has fewer, and is worked off in one go. */
 export const ENTRIES_PER_TURN = 2_000;
 
+/** Items of a request that are dealt with before others have their turn: a millisecond or two of the largest. */
+export const ITEMS_PER_TURN = 20;
+
 /** Counts down to when it is the others' turn. */
 export class Turn {
   #left = ENTRIES_PER_TURN;
@@ -42,5 +45,16 @@ export async function finishInTurns<T>(work: Pieces<T>): Promise<T> {
     const { done, value } = work.next();
     if (done) return value;
     await othersTurn();
+  }
+}
+
+/** Calls back with each item, in order; others have their turn in between. It ends when `work` answers false. */
+export async function inTurns<T>(
+  items: readonly T[],
+  work: (item: T, index: number) => boolean | undefined,
+): Promise<void> {
+  for (const [index, item] of items.entries()) {
+    if (index % ITEMS_PER_TURN === ITEMS_PER_TURN - 1) await othersTurn();
+    if (work(item, index) === false) return;
   }
 }

@@ -1,8 +1,8 @@
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { notFound, ProblemError } from '#kernel/problem.js';
+import { type Message, MessageCalls } from './buses.js';
 import { Deadline } from './deadline.js';
-import { type Message, MessageCalls } from './message-calls.js';
 import { Metrics } from './metrics.js';
 import { Telemetry } from './telemetry.js';
 import { endSpan, startChild } from './tracing.js';
