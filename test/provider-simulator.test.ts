@@ -1,45 +1,30 @@
-import { once } from 'node:events';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { COURIER_DEFAULTS, type CourierOptions } from '../apps/provider-simulator/src/courier.js';
-import { serve } from '../apps/provider-simulator/src/server.js';
-import { RATES, type Rates, Simulator } from '../apps/provider-simulator/src/simulator.js';
-import { Client, type Json } from './support/api.js';
+import type { Client, Json } from './support/api.js';
+import { type ProviderOptions, SimulatedProvider } from './support/simulated-provider.js';
 import { until } from './support/until.js';
 import { status, WebhookSink } from './support/webhook-sink.js';
 
-const KEY = 'the-key-of-who-sets-it-up';
 const API_KEY = 'the-key-of-the-account';
 const SECRET = `whsec_${Buffer.from('a secret of the account').toString('base64')}`;
 const SINCE = '2026-11-20T00:00:00.000Z';
 
 let sink: WebhookSink;
-let server: Server;
-let simulator: Simulator;
+let provider: SimulatedProvider;
 
 beforeEach(async () => {
   sink = await WebhookSink.open();
 });
 afterEach(async () => {
-  simulator.stop();
-  server.close();
+  provider.stop();
   await sink.close();
 });
 
-async function start(rates: Partial<Rates> = {}, courier: Partial<CourierOptions> = {}) {
-  simulator = new Simulator(
-    'seed',
-    { ...RATES, perSecond: 10_000, lateMs: 300, ...rates },
-    { ...COURIER_DEFAULTS, backoffMs: 5, ...courier },
-  );
-  server = serve(simulator, KEY).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+async function start(rates: ProviderOptions['rates'] = {}, courier: ProviderOptions['courier'] = {}) {
+  provider = await SimulatedProvider.start({ rates, courier });
   return {
-    setUp: new Client(url, { authorization: `Bearer ${KEY}` }),
-    account: new Client(url, { authorization: `Bearer ${API_KEY}` }),
+    setUp: provider.setUp,
+    account: provider.withKey(API_KEY),
     open: () => ({ url: sink.url, secret: SECRET, api_key: API_KEY, currency: 'EUR', since: SINCE }),
   };
 }
@@ -81,8 +66,7 @@ describe('the provider simulator', () => {
     const { body } = await first.setUp.post('/accounts/shop/payments', { body: { refs: REFS } });
     const { body: still } = await first.setUp.get('/accounts/shop');
     expect([body.payments, still.payments]).toEqual([20, 20]);
-    simulator.stop();
-    server.close();
+    provider.stop();
     const second = await start();
     await second.setUp.request('PUT', '/accounts/another-name', { body: second.open() });
     await second.setUp.post('/accounts/another-name/payments', { body: { refs: REFS.toReversed() } });

@@ -5,10 +5,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { seedDemo } from '../scripts/demo.mjs';
 import { type Answer, Client, type Json, OPERATOR_KEY, TestApi } from './support/api.js';
 import { type CurlRequest, commandsOf, curlRequest, sectionOf } from './support/shell.js';
+import { SimulatedProvider } from './support/simulated-provider.js';
 
 const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 
 let api: TestApi;
+let provider: SimulatedProvider;
 let folder: string;
 /** What `npm start` prints about the demo. */
 let banner: string;
@@ -17,12 +19,14 @@ let demoKey: string;
 beforeAll(async () => {
   api = await TestApi.start();
   folder = mkdtempSync(join(tmpdir(), 'counterfoil-readme-'));
-  ({ banner } = await seedDemo({ url: api.url, operatorKey: OPERATOR_KEY, folder }));
+  provider = await SimulatedProvider.start();
+  ({ banner } = await seedDemo({ url: api.url, operatorKey: OPERATOR_KEY, folder, simulator: provider.place }));
   const keys: Record<string, { key: string }> = JSON.parse(readFileSync(join(folder, 'demo-keys.json'), 'utf8'));
   demoKey = Object.values(keys)[0]?.key ?? '';
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true });
+  provider.stop();
   await api.stop();
 });
 
@@ -117,5 +121,5 @@ describe('the README', () => {
 
 test('the curl lines that npm start prints work when pasted', async () => {
   const exchanges = await paste(banner.slice(banner.indexOf('  export URL=')), {});
-  expect(exchanges.map(({ answer }) => answer.status)).toEqual([201, 200, 200]);
+  expect(exchanges.map(({ answer }) => answer.status)).toEqual([201, 200, 200, 200]);
 });

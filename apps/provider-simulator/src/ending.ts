@@ -15,16 +15,46 @@ export const PAYMENT_ACCOUNTS = [
 
 type PaymentAccount = (typeof PAYMENT_ACCOUNTS)[number];
 
-export interface Ending {
+/** What the API shows of a payment; amounts in minor units. */
+export interface Shown {
   status: string;
   authorised: number;
   capturable: number;
   captured: number;
   refunded: number;
+  /** By disputes that are open or lost. */
+  disputed: number;
   settled: number;
+}
+
+export interface Ending {
+  shown: Shown;
   /** Debit positive. */
   posted: Record<PaymentAccount, number>;
   pending: Partial<Record<PaymentAccount, number>>;
+}
+
+/** As `GET /v1/payments/{id}` answers it. */
+export interface ApiPayment {
+  id: string;
+  status: string;
+  findings: { kind: string; detail: string }[];
+  timeline: { source: string; event_id: string; outcome: string }[];
+  [amount: `amount_${string}`]: string;
+}
+
+/** The same of a payment that the API shows. */
+export function shownOf(payment: ApiPayment): Shown {
+  const amount = (name: string): number => Number(payment[`amount_${name}`]);
+  return {
+    status: payment.status,
+    authorised: amount('authorised'),
+    capturable: amount('capturable'),
+    captured: amount('captured'),
+    refunded: amount('refunded'),
+    disputed: amount('disputed'),
+    settled: amount('settled'),
+  };
 }
 
 interface Dispute {
@@ -107,19 +137,24 @@ export function endingOf({ facts, opening }: Life): Ending {
   const { authorised } = book;
   const isOver = book.failed || book.released !== undefined;
   const capturable = isOver ? 0 : Math.max(0, authorised - captured);
+  const disputes = [...book.disputes.values()].filter(({ isMoney }) => isMoney);
+  const disputed = sum(disputes.map(({ amount, outcome }) => (outcome === 'won' ? 0 : amount)));
   return {
-    status: statusOf(book, { captured, refunded, capturable }),
-    authorised: book.failed ? 0 : authorised,
-    capturable,
-    captured,
-    refunded,
-    settled: book.settled,
-    posted: postedBy(book, captured - refunded),
+    shown: {
+      status: statusOf(book, { captured, refunded, capturable }),
+      authorised: book.failed ? 0 : authorised,
+      capturable,
+      captured,
+      refunded,
+      disputed,
+      settled: book.settled,
+    },
+    posted: postedBy(book, captured - refunded, disputes),
     pending: { provider_receivable: capturable, merchant_payable: 0 - capturable },
   };
 }
 
-type Sums = Pick<Ending, 'captured' | 'refunded' | 'capturable'>;
+type Sums = Pick<Shown, 'captured' | 'refunded' | 'capturable'>;
 
 function statusOf({ failed, released }: Book, { captured, refunded, capturable }: Sums): string {
   if (captured === 0) return failed ? 'failed' : (released ?? 'authorised');
@@ -128,8 +163,7 @@ function statusOf({ failed, released }: Book, { captured, refunded, capturable }
   return capturable > 0 ? 'partially_captured' : 'captured';
 }
 
-function postedBy(book: Book, kept: number): Ending['posted'] {
-  const disputes = [...book.disputes.values()].filter(({ isMoney }) => isMoney);
+function postedBy(book: Book, kept: number, disputes: readonly Dispute[]): Ending['posted'] {
   const taken = sum(disputes.map(({ amount, outcome }) => (outcome === 'won' ? 0 : amount)));
   const gone = sum(disputes.map(({ amount, outcome, funds }) => funds ?? (outcome === 'lost' ? amount : 0)));
   const charged = sum(disputes.map(({ fee }) => fee));
