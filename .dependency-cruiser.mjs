@@ -31,10 +31,10 @@ export default {
       name: 'deciding-is-pure',
       severity: 'error',
       comment: 'What decides a posting asks nobody: kernel, accounts as values, and its own folder.',
-      from: { path: '^libs/ledger/src/posting/(command|decide|entries|parts|transaction)\\.ts$' },
+      from: { path: '^libs/ledger/src/posting/(adjust|command|decide|entries|parts|transaction)\\.ts$' },
       to: {
         pathNot:
-          '^libs/(kernel/|ledger/src/(posting/(command|decide|entries|parts|transaction)|accounts/account)\\.ts$)',
+          '^libs/(kernel/|ledger/src/(posting/(adjust|command|decide|entries|parts|transaction)|accounts/account)\\.ts$)',
       },
     },
     {

@@ -25,6 +25,7 @@ import {
   HoldsAreDueRows1764504000002,
 } from './migrations/1764504000000-due-rows.js';
 import { PartitionOf1764504100000 } from './migrations/1764504100000-partition-of.js';
+import { Adjustments1764600000000, ValidateAdjustments1764600000001 } from './migrations/1764600000000-adjustments.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -50,6 +51,8 @@ export const MIGRATIONS = [
   FillDueRows1764504000001,
   HoldsAreDueRows1764504000002,
   PartitionOf1764504100000,
+  Adjustments1764600000000,
+  ValidateAdjustments1764600000001,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

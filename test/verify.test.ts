@@ -1,14 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ACCOUNT_STATUS } from '#ledger/accounts/account-status.js';
+import type { Adjust } from '#ledger/posting/command.js';
 import { LEDGER_CHECKS } from '#ledger/verify/checks.js';
 import { extended } from '#ledger/writing/group-extension.js';
 import { verify } from '#platform/verify.js';
+import { adjustedId, moved, submitAdjustment } from './support/adjustments.js';
 import { CORRUPTIONS } from './support/corruptions.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { expectVerified, offendersOf } from './support/verified.js';
 
-/** A book with everything in it: holds, captures, releases, reversals, late entries, floors, two merchants, a closed account. */
+/** A book with everything in it: holds, captures, releases, reversals, adjustments, late entries, floors, two merchants, a closed account. */
 async function writeBook(on: TestDatabase): Promise<void> {
   const ledger = await TestLedger.open(on);
   for (const _merchant of [1, 2]) {
@@ -57,6 +59,14 @@ async function writeBook(on: TestDatabase): Promise<void> {
     postedId(await ledger.post(merchant, below, 'chargeback'));
     const refused = await ledger.post(merchant, transfer(payable, cash, 1_000_000n));
     expect(refused.result).toMatchObject({ refusal: { code: 'insufficient_funds' } });
+    const adjust = async (adjustment: Adjust, key: string) => {
+      const context = ledger.context(merchant);
+      const idempotency = { key, requestSha256: Buffer.alloc(32, 1) };
+      return adjustedId(await submitAdjustment(ledger, context, adjustment, idempotency));
+    };
+    await adjust(moved(cash, fees, 0n, 80n, { externalRef: 'pi' }), 'authorised');
+    await adjust(moved(cash, fees, 60n, -80n, { externalRef: 'pi', effectiveAtMs: late }), 'adjusted');
+    await adjust(moved(payable, fees, 5_000n, 0n), 'disputed');
     const closed = await ledger.createAccount(merchant, { code: 'closed' });
     const account = { id: closed, code: 'closed', currency: 'EUR', normalSide: 'credit', minAvailable: null } as const;
     const commands = [extended(ACCOUNT_STATUS, { kind: 'close' as const, accountId: closed })];
@@ -80,7 +90,7 @@ describe('verify', () => {
   afterAll(() => clean.drop());
 
   test('a clean database passes, as the runtime role and as the owner alike', async () => {
-    expect(await expectVerified(clean)).toBe(28n);
+    expect(await expectVerified(clean)).toBe(34n);
     const [asRuntime, asOwner] = [
       await verify(clean.runtimeUrl, LEDGER_CHECKS),
       await verify(clean.ownerUrl, LEDGER_CHECKS),

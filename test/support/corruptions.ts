@@ -1,6 +1,9 @@
 /** The id of what was posted under a key of the book in verify.test.ts. */
 const OF_KEY = (key: string): string =>
   `(SELECT transaction_id FROM idempotency_keys WHERE key = '${key}' ORDER BY merchant_id LIMIT 1)`;
+/** The same of what an extension answered. */
+const OF_ADJUSTMENT = (key: string): string =>
+  `(SELECT (response ->> 'id')::bigint FROM idempotency_keys WHERE key = '${key}' ORDER BY merchant_id LIMIT 1)`;
 const ENTRY_OF = (key: string): string => `transaction_id = ${OF_KEY(key)} AND direction = 1`;
 
 const TOTALS = ['posted_debits', 'posted_credits', 'pending_debits', 'pending_credits'];
@@ -94,6 +97,18 @@ export const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: s
     check: /^amounts, types/,
     names: OF_KEY('funding'),
   },
+  ...['authorised', 'adjusted'].map((key) => ({
+    title: `an adjustment of another amount, ${key}`,
+    sql: `UPDATE transactions SET amount = amount + 1 WHERE id = ${OF_ADJUSTMENT(key)}`,
+    check: /^amounts, types/,
+    names: OF_ADJUSTMENT(key),
+  })),
+  {
+    title: 'an adjustment of another hold',
+    sql: `UPDATE entries SET pending_amount = pending_amount + 1 WHERE transaction_id = ${OF_ADJUSTMENT('adjusted')} AND direction = 1`,
+    check: /^I1/,
+    names: OF_ADJUSTMENT('adjusted'),
+  },
   {
     title: 'a transaction moved in time',
     sql: `UPDATE transactions SET effective_at = effective_at - interval '1 day' WHERE id = ${OF_KEY('funding')}`,
@@ -134,13 +149,17 @@ export const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: s
     check: /^parents exist/,
     names: OF_KEY('captured'),
   },
-  ...[
-    ['a capture of a posting', 'captured', 'funding'],
-    ['a capture of a hold that came later', 'captured', 'several'],
-    ['a reversal of a hold', 'refund', 'held'],
-  ].map(([title = '', key = '', parent = '']) => ({
+  ...(
+    [
+      ['a capture of a posting', 'captured', 'funding'],
+      ['a capture of a hold that came later', 'captured', 'several'],
+      ['a reversal of a hold', 'refund', 'held'],
+      ['a reversal of an adjustment', 'refund', 'adjusted', OF_ADJUSTMENT],
+      ['a capture of an adjustment', 'captured', 'authorised', OF_ADJUSTMENT],
+    ] as const
+  ).map(([title, key, parent, of = OF_KEY]) => ({
     title,
-    sql: `UPDATE transactions SET parent_id = ${OF_KEY(parent)} WHERE id = ${OF_KEY(key)}`,
+    sql: `UPDATE transactions SET parent_id = ${of(parent)} WHERE id = ${OF_KEY(key)}`,
     check: /^parents exist/,
     names: OF_KEY(key),
   })),
@@ -309,6 +328,18 @@ export const CORRUPTIONS: { title: string; sql: string; check: RegExp; names?: s
     check: /^every transaction is told/,
     names: OF_KEY('chargeback'),
   })),
+  {
+    title: 'an adjustment whose event tells another hold',
+    sql: `UPDATE events SET data = replace(data::text, '"pending":"80"', '"pending":"81"')::json`,
+    check: /^every transaction is told/,
+    names: OF_ADJUSTMENT('authorised'),
+  },
+  {
+    title: 'a posting that says it is an adjustment',
+    sql: `UPDATE transactions SET kind = 'adjustment' WHERE id = ${OF_KEY('funding')}`,
+    check: /^every transaction is told/,
+    names: OF_KEY('funding'),
+  },
   {
     title: 'an event of no transaction',
     sql: COPIED(`data ->> 'transaction_id' = ${OF_KEY('funding')}::text`, {

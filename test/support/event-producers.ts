@@ -16,6 +16,7 @@ import {
   EnableWebhookEndpointHandler,
 } from '#webhooks/endpoint.commands.js';
 import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
+import { adjustedId, moved, submitAdjustment } from './adjustments.js';
 import type { Bystander } from './bystander.js';
 import { entitiesOn } from './entities.js';
 import { postedId, transfer } from './ledger.js';
@@ -56,6 +57,7 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'transaction.pending': [{ file: WRITER, prepare: (stage) => posting(stage, true) }],
   'transaction.voided': [{ file: WRITER, prepare: (stage) => releasing(stage, 'void') }],
   'transaction.expired': [{ file: WRITER, prepare: (stage) => releasing(stage, 'expire') }],
+  'transaction.adjusted': [{ file: WRITER, prepare: adjusting }],
   'webhook_endpoint.created': [{ file: ENDPOINTS, prepare: registering }],
   'webhook_endpoint.secret_rotated': [{ file: ENDPOINTS, prepare: rotating }],
   'webhook_endpoint.enabled': [{ file: ENDPOINTS, prepare: enabling }],
@@ -99,6 +101,15 @@ async function posting({ hooks: { ledger } }: Stage, pending: boolean): Promise<
   const to = await ledger.createAccount(merchantId, { code: 'to' });
   const more = pending ? { pending, expiresAtMs: Date.now() + HOUR_MS } : {};
   return { merchantId, act: async () => postedId(await ledger.post(merchantId, transfer(from, to, 1n, more))) };
+}
+
+async function adjusting({ hooks: { ledger } }: Stage): Promise<Ready> {
+  const merchantId = await ledger.createMerchant();
+  const from = await ledger.createAccount(merchantId, { code: 'from' });
+  const to = await ledger.createAccount(merchantId, { code: 'to' });
+  const act = async () =>
+    adjustedId(await submitAdjustment(ledger, ledger.context(merchantId), moved(from, to, 1n, 1n)));
+  return { merchantId, act };
 }
 
 async function releasing(stage: Stage, kind: 'void' | 'expire'): Promise<Ready> {

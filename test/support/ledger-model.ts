@@ -1,7 +1,7 @@
 import { MAX_AMOUNT } from '#kernel/money.js';
 import type { ProblemCode } from '#kernel/problem.js';
 import type { Account, Side } from '#ledger/accounts/account.js';
-import type { EntryRequest, Part, Post, Reverse } from '#ledger/posting/command.js';
+import type { Adjust, EntryRequest, Part, Post, Reverse } from '#ledger/posting/command.js';
 import type { TransactionStatus } from '#ledger/posting/transaction.js';
 import type { BookCommand } from './memory-book.js';
 
@@ -25,7 +25,7 @@ export interface Leg {
 }
 
 export interface Modelled {
-  nature: 'money' | 'hold' | 'release';
+  nature: 'money' | 'hold' | 'release' | 'payment';
   legs: Leg[];
   /** Only these can be moved in part. */
   oneAmount: boolean;
@@ -60,6 +60,7 @@ export class LedgerModel {
   broken(command: BookCommand, nowMs: number): Set<ProblemCode> {
     const codes = new Set<ProblemCode>();
     if (command.kind === 'post') this.#brokenByPosting(command, codes);
+    else if (command.kind === 'adjust') this.#brokenByAdjusting(command, codes);
     else if ('accountId' in command) {
       const account = this.accounts.get(command.accountId);
       if (!account) codes.add('not_found');
@@ -70,6 +71,7 @@ export class LedgerModel {
     } else {
       const parent = this.transactions.get(command.parentId);
       if (!parent) codes.add('not_found');
+      else if (parent.nature === 'payment') codes.add('invalid_transition');
       else if (command.kind === 'reverse') this.#brokenByReversal(command, parent, codes);
       else this.#brokenByHoldMove(command, parent, nowMs, codes);
     }
@@ -101,6 +103,23 @@ export class LedgerModel {
       }
       const least = conditions?.minAvailable;
       if (least !== undefined && (after.get(accountId) as bigint) < least) codes.add('condition_failed');
+    }
+  }
+
+  #brokenByAdjusting({ entries }: Adjust, codes: Set<ProblemCode>): void {
+    for (const currency of ['EUR', 'USD']) {
+      const own = entries.filter((entry) => entry.currency === currency);
+      for (const of of ['posted', 'pending'] as const) {
+        if (own.reduce((sum, entry) => sum + sign(entry.direction) * entry[of], 0n) !== 0n)
+          codes.add('unbalanced_entries');
+      }
+    }
+    for (const { accountId, currency, posted, pending } of entries) {
+      const account = this.accounts.get(accountId);
+      if (!account) codes.add('not_found');
+      else if (account.currency !== currency) codes.add('currency_mismatch');
+      if (account?.closed) codes.add('account_closed');
+      if ([posted, pending, -pending].some((amount) => amount > MAX_AMOUNT)) codes.add('amount_out_of_range');
     }
   }
 
@@ -218,6 +237,11 @@ export class LedgerModel {
       const nature = command.pending ? 'hold' : 'money';
       this.#add(id, { nature, legs, expiresAtMs: command.expiresAtMs ?? Number.POSITIVE_INFINITY });
       for (const leg of legs) this.#move(leg, command.pending ? { hold: leg.amount } : { take: leg.amount });
+    } else if (command.kind === 'adjust') {
+      const legs = legsOf(command.entries.map(({ posted, ...entry }) => ({ ...entry, amount: posted })));
+      for (const [i, leg] of legs.entries())
+        this.#move(leg, { take: leg.amount, hold: command.entries[i]?.pending ?? 0n });
+      this.#add(id, { nature: 'payment', legs: legs.map((leg) => ({ ...leg, left: 0n })) });
     } else {
       const parent = this.transactions.get(command.parentId) as Modelled;
       if (command.kind === 'reverse') this.#reverse(command, parent, id);

@@ -191,7 +191,6 @@ export function statementLineBody(side: Side, line: StatementLine) {
 }
 
 function effectOf({ posted, pending }: { posted: bigint; pending: bigint }): 'post' | 'hold' | 'capture' | 'release' {
-  if (pending > 0n) return 'hold';
-  if (pending === 0n) return 'post';
-  return posted > 0n ? 'capture' : 'release';
+  if (posted === 0n) return pending > 0n ? 'hold' : 'release';
+  return pending < 0n ? 'capture' : 'post';
 }

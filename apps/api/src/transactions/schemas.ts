@@ -165,6 +165,8 @@ export const reverseTransaction = z
   .optional()
   .meta({ id: 'ReverseTransaction' });
 
+const ADJUSTED = 'Of the transactions of payments, whose entries may do both:';
+
 export const transaction = z
   .looseObject({
     id: idOut.nullable().meta({ description: 'Null in the answer to a dry run, which wrote nothing.' }),
@@ -194,6 +196,10 @@ export const transaction = z
         amount: amountOut,
         currency: currencyOut,
         account_version: z.string(),
+        posted: amountOut.optional().meta({ description: `${ADJUSTED} what was posted.` }),
+        pending: amountOut
+          .optional()
+          .meta({ description: `${ADJUSTED} what is held from then on; below zero what was released.` }),
       }),
     ),
     balances: z.array(
@@ -343,6 +349,7 @@ export function transactionBody(merchantId: bigint, posting: Posting) {
       amount: String(entryAmount(transaction.kind, entry)),
       currency: entry.currency,
       account_version: version,
+      ...(transaction.kind === 'adjustment' && { posted: String(entry.posted), pending: String(entry.pending) }),
     };
   });
   return {

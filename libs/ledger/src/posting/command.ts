@@ -87,10 +87,30 @@ export interface Reverse extends Facts {
   ignoreFloor?: boolean;
 }
 
+/** A line that is proposed: minor units, added to the posted and to the pending total of its side. */
+export interface NewEntry {
+  accountId: bigint;
+  direction: Side;
+  currency: string;
+  posted: bigint;
+  pending: bigint;
+}
+
+/**
+ * What a payment's position moves by: money that is posted and money that is held or released, in one transaction that nothing
+ * changes afterwards and that no floor binds. For extensions of commit groups; a client cannot ask for it.
+ */
+export interface Adjust extends Facts {
+  kind: 'adjust';
+  type: string;
+  /** At most MAX_ENTRIES. What is posted balances in each currency, and so does what is pending, which may be below zero. */
+  entries: readonly NewEntry[];
+}
+
 /** What changes a transaction that is there, its parent. */
 export type TransactionChange = CaptureHold | VoidHold | Reverse;
 
-export type Command = Post | TransactionChange;
+export type Command = Post | Adjust | TransactionChange;
 
 /** A transaction that a command refers to, with where it stands now (undefined: it never moved). */
 export interface Parent {

@@ -6,7 +6,7 @@ import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { LedgerModel, type Modelled, sign } from '../../../../test/support/ledger-model.js';
 import { type BookCommand, type Done, deepFreeze, MemoryBook } from '../../../../test/support/memory-book.js';
 import { type Account, availableAmount, type Balance, type Side, ZERO_TOTALS } from '../accounts/account.js';
-import type { EntryRequest, Part, Post, Refused } from './command.js';
+import type { Adjust, EntryRequest, NewEntry, Part, Post, Refused } from './command.js';
 import { type Entry, initialState, type Transaction } from './transaction.js';
 
 /**
@@ -45,6 +45,11 @@ type Step = { afterMs: number } & (
   | { do: 'void' | 'expire'; target: Target }
   | { do: 'reverse'; target: Target; amount: bigint | undefined; named: Named | undefined }
   | { do: 'close' | 'reopen'; account: number }
+  | {
+      do: 'adjust';
+      moves: { usd: boolean; debit: number; credit: number; posted: bigint; pending: bigint }[];
+      fault: 'posted' | 'pending' | 'currency' | 'unknown account' | 'too large' | 'too low' | undefined;
+    }
 );
 
 /** One debit and one credit of the parent, by account, and what is wrong with them. */
@@ -149,6 +154,26 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ do: fc.constantFrom('close', 'reopen'), afterMs, account: fc.nat(7) }),
   },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('adjust' as const),
+      afterMs,
+      moves: fc.array(
+        fc.record({
+          usd: fc.nat(4).map((n) => n === 0),
+          debit: fc.nat(4),
+          credit: fc.nat(4),
+          posted: fc.bigInt({ min: 0n, max: 20n }),
+          pending: fc.bigInt({ min: -20n, max: 20n }),
+        }),
+        { minLength: 1, maxLength: 3 },
+      ),
+      fault: fc
+        .nat(40)
+        .map((n) => (['posted', 'pending', 'currency', 'unknown account', 'too large', 'too low'] as const)[n]),
+    }),
+  },
 );
 const sequences = fc.array(step, { minLength: 10, maxLength: 50, size: 'max' });
 
@@ -170,6 +195,8 @@ function commandOf(step: Step, book: MemoryBook): BookCommand {
   switch (step.do) {
     case 'post':
       return postingOf(step, book);
+    case 'adjust':
+      return adjustmentOf(step, book);
     case 'close':
     case 'reopen':
       return { kind: step.do, accountId: ACCOUNTS[step.account]?.id ?? UNKNOWN };
@@ -236,6 +263,50 @@ function postingOf(step: Extract<Step, { do: 'post' }>, book: MemoryBook): Post 
   }
   const expires = step.pending && step.expiresInMs !== undefined && { expiresAtMs: book.nowMs + step.expiresInMs };
   return { kind: 'post', pending: step.pending, type: 'transfer', entries, ...expires };
+}
+
+/** What adjustments hold: the others' holds are not theirs to release. */
+function heldByPayments(book: MemoryBook): Map<string, bigint> {
+  const held = new Map<string, bigint>();
+  for (const { kind, entries } of book.transactions.values()) {
+    for (const { accountId, direction, pending } of kind === 'adjustment' ? entries : []) {
+      const key = `${accountId} ${direction}`;
+      held.set(key, (held.get(key) ?? 0n) + pending);
+    }
+  }
+  return held;
+}
+
+function adjustmentOf(step: Extract<Step, { do: 'adjust' }>, book: MemoryBook): Adjust {
+  const held = heldByPayments(book);
+  const entries = step.moves.flatMap(({ usd, debit, credit, posted, pending: wanted }): NewEntry[] => {
+    const ids = usd ? USD : EUR;
+    const holding = (side: Side) => ids.filter((id) => (held.get(`${id} ${side}`) ?? 0n) > 0n);
+    const releases = wanted < 0n && holding('debit').length > 0 && holding('credit').length > 0;
+    const pick = (side: Side, index: number): bigint => {
+      const among = releases ? holding(side) : ids;
+      return among[index % among.length] as bigint;
+    };
+    const sides = [
+      ['debit', pick('debit', debit)],
+      ['credit', pick('credit', credit)],
+    ] as const;
+    const most = sides.map(([side, id]) => held.get(`${id} ${side}`) ?? 0n).reduce((a, b) => (a < b ? a : b));
+    const pending = releases ? (-wanted > most ? -most : wanted) : wanted > 0n ? wanted : 0n;
+    return sides.map(([direction, accountId]) => {
+      held.set(`${accountId} ${direction}`, (held.get(`${accountId} ${direction}`) ?? 0n) + pending);
+      const currency = usd ? 'USD' : 'EUR';
+      return { accountId, direction, currency, posted: posted === 0n && pending === 0n ? 1n : posted, pending };
+    });
+  });
+  const [first, second] = entries as [NewEntry, NewEntry];
+  if (step.fault === 'posted') first.posted += 1n;
+  if (step.fault === 'pending') first.pending += first.pending < 0n ? -1n : 1n;
+  if (step.fault === 'unknown account') first.accountId = UNKNOWN;
+  if (step.fault === 'currency') first.accountId = first.currency === 'EUR' ? 5n : 1n;
+  if (step.fault === 'too large') first.posted = second.posted = MAX_AMOUNT + 1n;
+  if (step.fault === 'too low') first.pending = second.pending = -MAX_AMOUNT - 1n;
+  return { kind: 'adjust', type: 'payment', entries };
 }
 
 function resolve({ among, index }: Target, book: MemoryBook): bigint {
@@ -334,10 +405,10 @@ describe('any command sequence', () => {
     });
   });
 
-  it('lets no transaction lower an available balance to below its floor', () => {
+  it('lets no transaction but an adjustment lower an available balance to below its floor', () => {
     always((steps) => {
-      play(steps, ({ book, decision }) => {
-        if (!decision.accepted) return;
+      play(steps, ({ book, command, decision }) => {
+        if (!decision.accepted || command.kind === 'adjust') return;
         for (const [id, after] of decision.balances) {
           const { normalSide, minAvailable } = book.account(id) as Account;
           const now = availableAmount(normalSide, after);
@@ -348,7 +419,7 @@ describe('any command sequence', () => {
     });
   });
 
-  it('never holds less than nothing, and nothing once every hold is closed', () => {
+  it('never holds less than nothing, and what payments hold alone once every hold is closed', () => {
     always((steps) => {
       const book = play(steps, ({ decision }) => {
         if (!decision.accepted) return;
@@ -358,8 +429,13 @@ describe('any command sequence', () => {
         }
       });
       for (const [id, state] of [...book.states]) if (state.remaining > 0n) book.accept({ kind: 'void', parentId: id });
-      for (const { id } of ACCOUNTS)
-        expect(balanceOf(book, id)).toMatchObject({ pendingDebits: 0n, pendingCredits: 0n });
+      const held = heldByPayments(book);
+      for (const { id } of ACCOUNTS) {
+        expect(balanceOf(book, id)).toMatchObject({
+          pendingDebits: held.get(`${id} debit`) ?? 0n,
+          pendingCredits: held.get(`${id} credit`) ?? 0n,
+        });
+      }
     });
   });
 
@@ -370,7 +446,7 @@ describe('any command sequence', () => {
       const add = (accountId: bigint, direction: Side, amount: bigint): void => {
         left.set(`${accountId} ${direction}`, (left.get(`${accountId} ${direction}`) ?? 0n) + amount);
       };
-      const moved = kind !== 'void' && kind !== 'expiry';
+      const moved = kind !== 'void' && kind !== 'expiry' && kind !== 'adjustment';
       for (const entry of entries) {
         add(entry.accountId, entry.direction, moved ? (kind === 'pending' ? entry.pending : entry.posted) : 0n);
       }
@@ -527,6 +603,9 @@ it('the sequences meet every kind of command, accepted and refused, and every co
     'and that reversed': 0,
     'reversed otherwise meanwhile': 0,
     'capture too late': 0,
+    'a hold of a payment released': 0,
+    'a floor passed by a payment': 0,
+    'a change of what belongs to a payment': 0,
   };
   always((steps) => {
     play(steps, ({ book, command, id, decision }) => {
@@ -537,8 +616,17 @@ it('the sequences meet every kind of command, accepted and refused, and every co
         codes[decision.code] = (codes[decision.code] ?? 0) + 1;
         const due = command.kind === 'capture' && book.parent(command.parentId)?.transaction.expiresAtMs;
         if (due && decision.code === 'not_pending' && due <= snowflakeTimeMs(id)) met['capture too late'] += 1;
+        if (decision.detail.includes('belongs to a payment')) met['a change of what belongs to a payment'] += 1;
         if (decision.detail.includes('reversed otherwise')) met['reversed otherwise meanwhile'] += 1;
         return;
+      }
+      if (command.kind === 'adjust') {
+        if (command.entries.some(({ pending }) => pending < 0n)) met['a hold of a payment released'] += 1;
+        const isBelow = ([accountId, after]: [bigint, Balance]) => {
+          const { normalSide, minAvailable } = book.account(accountId) as Account;
+          return minAvailable !== null && availableAmount(normalSide, after) < minAvailable;
+        };
+        if ([...decision.balances].some(isBelow)) met['a floor passed by a payment'] += 1;
       }
       if (command.kind === 'capture' && command.entries) met['parts captured by account'] += 1;
       if (command.kind === 'reverse') {
@@ -561,7 +649,7 @@ it('the sequences meet every kind of command, accepted and refused, and every co
     });
   });
   console.info('commands', counts, 'refusals', codes, 'met', met);
-  expect(Object.keys(counts).sort().join(' ')).toBe('capture close expire hold post reopen reverse void');
+  expect(Object.keys(counts).sort().join(' ')).toBe('adjust capture close expire hold post reopen reverse void');
   for (const { accepted, refused } of Object.values(counts)) expect(Math.min(accepted, refused)).toBeGreaterThan(0);
   expect(Object.keys(codes).sort()).toEqual([
     'account_closed',

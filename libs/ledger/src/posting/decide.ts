@@ -1,5 +1,6 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Side } from '../accounts/account.js';
+import { decideAdjust } from './adjust.js';
 import {
   type Book,
   type CaptureHold,
@@ -7,14 +8,16 @@ import {
   type Decision,
   type Facts,
   MAX_REVERSAL_DEPTH,
+  type NewEntry,
   type Parent,
   type Post,
   type Refused,
   type Reverse,
   type StateChange,
+  type TransactionChange,
   type VoidHold,
 } from './command.js';
-import { applyEntries, findBrokenCondition, findUnbalanced, type NewEntry, refuse, totalOf } from './entries.js';
+import { applyEntries, findBrokenCondition, findUnbalanced, refuse, totalOf } from './entries.js';
 import { type EntryPart, shifted, takenOf } from './parts.js';
 import {
   initialState,
@@ -36,6 +39,8 @@ export function decide(book: Book, command: Command, id: bigint): Decision {
   switch (command.kind) {
     case 'post':
       return decidePost(book, command, id);
+    case 'adjust':
+      return decideAdjust(book, command, id);
     case 'capture':
       return decideCapture(book, command, id);
     case 'void':
@@ -82,9 +87,20 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
   return { accepted: true, transaction, balances: applied.balances, states: command.pending ? [held] : [] };
 }
 
-function decideCapture(book: Book, command: CaptureHold, id: bigint): Decision {
-  const parent = book.parent(command.parentId);
+/** The payment that an adjustment is of would not know of what became of it here. */
+function movableParent(book: Book, { parentId }: TransactionChange): Parent | Refused {
+  const parent = book.parent(parentId);
   if (!parent) return refuse('not_found', 'There is no such transaction.');
+  if (parent.transaction.kind === 'adjustment') {
+    const advice = 'capture, void or refund that';
+    return refuse('invalid_transition', `Transaction ${parentId} belongs to a payment: ${advice}.`);
+  }
+  return parent;
+}
+
+function decideCapture(book: Book, command: CaptureHold, id: bigint): Decision {
+  const parent = movableParent(book, command);
+  if ('accepted' in parent) return parent;
   const { transaction } = parent;
   const state = parent.state ?? initialState(transaction);
   if (state.remaining === 0n) return notPending(transaction, state);
@@ -110,8 +126,8 @@ function decideCapture(book: Book, command: CaptureHold, id: bigint): Decision {
 }
 
 function decideVoid(book: Book, command: VoidHold, id: bigint): Decision {
-  const parent = book.parent(command.parentId);
-  if (!parent) return refuse('not_found', 'There is no such transaction.');
+  const parent = movableParent(book, command);
+  if ('accepted' in parent) return parent;
   const { transaction } = parent;
   const state = parent.state ?? initialState(transaction);
   if (state.remaining === 0n) return notPending(transaction, state);
@@ -138,8 +154,8 @@ function decideVoid(book: Book, command: VoidHold, id: bigint): Decision {
 }
 
 function decideReverse(book: Book, command: Reverse, id: bigint): Decision {
-  const parent = book.parent(command.parentId);
-  if (!parent) return refuse('not_found', 'There is no such transaction.');
+  const parent = movableParent(book, command);
+  if ('accepted' in parent) return parent;
   const { transaction } = parent;
   if (transaction.kind === 'pending') {
     const advice = 'void what it holds, or reverse the transactions that posted it';

@@ -1,22 +1,13 @@
 import { MAX_AMOUNT, MAX_TOTAL } from '#kernel/money.js';
 import type { ProblemCode } from '#kernel/problem.js';
-import { availableAmount, type Balance, type Side } from '../accounts/account.js';
-import type { Book, EntryRequest, Refused } from './command.js';
+import { availableAmount, type Balance } from '../accounts/account.js';
+import type { Book, EntryRequest, NewEntry, Refused } from './command.js';
 import { type Entry, entryAmount, type TransactionKind } from './transaction.js';
 
 /** The arithmetic of entries on balances, and what forbids it. */
 
 export function refuse(code: ProblemCode, detail: string, path?: string): Refused {
   return { accepted: false, code, detail, errors: path === undefined ? undefined : [{ path, message: detail }] };
-}
-
-/** What an entry is to do, before it has a version and totals. */
-export interface NewEntry {
-  accountId: bigint;
-  direction: Side;
-  currency: string;
-  posted: bigint;
-  pending: bigint;
 }
 
 /** Applies the proposed entries in order. `checkFloors`: captures and releases never lower `available` and always go through. */
@@ -44,7 +35,7 @@ export function applyEntries(
       return refuse('account_closed', `entries.${index}: account ${account.code} is closed.`, `entries.${index}`);
     }
     const after = addEntry(before, entry, id);
-    if (entry.posted > MAX_AMOUNT || entry.pending > MAX_AMOUNT) {
+    if (entry.posted > MAX_AMOUNT || entry.pending > MAX_AMOUNT || entry.pending < -MAX_AMOUNT) {
       return refuse(
         'amount_out_of_range',
         `entries.${index}: the amount for account ${account.code} is above ${MAX_AMOUNT}.`,
@@ -149,6 +140,7 @@ export function findBrokenCondition(
 
 export function findUnbalanced(
   entries: readonly Pick<EntryRequest, 'direction' | 'amount' | 'currency'>[],
+  sides = { debit: 'debits', credit: 'credits' },
 ): Refused | undefined {
   const sums = new Map<string, bigint>();
   for (const entry of entries) {
@@ -157,7 +149,7 @@ export function findUnbalanced(
   }
   for (const [currency, sum] of sums) {
     if (sum !== 0n) {
-      const [more, by] = sum > 0n ? ['debits', sum] : ['credits', -sum];
+      const [more, by] = sum > 0n ? [sides.debit, sum] : [sides.credit, -sum];
       return refuse(
         'unbalanced_entries',
         `entries: the ${more} in ${currency} are ${by} more than the other side.`,

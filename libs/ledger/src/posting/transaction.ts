@@ -3,8 +3,9 @@ import type { Side, Totals } from '../accounts/account.js';
 /**
  * What a transaction does. `posted` and `pending` come from a client; the others change a parent: `capture` posts (part of) a
  * pending one, `void` and `expiry` release what remains of it, `reversal` takes (part of) a posted one back.
+ * An `adjustment` is what a payment's position moved by; it has no parent and becomes none.
  */
-export type TransactionKind = 'posted' | 'pending' | 'capture' | 'void' | 'expiry' | 'reversal';
+export type TransactionKind = 'posted' | 'pending' | 'capture' | 'void' | 'expiry' | 'reversal' | 'adjustment';
 
 export type TransactionStatus = 'posted' | 'pending' | 'partially_posted' | 'voided' | 'expired';
 
@@ -25,7 +26,7 @@ export interface Transaction {
   readonly id: bigint;
   readonly kind: TransactionKind;
   readonly type: string;
-  /** Sum of the debits in `currency`, the currency of the first entry. */
+  /** Sum of the debits in `currency`, the currency of the first entry. Of an adjustment see `adjustedTotal`. */
   readonly amount: bigint;
   readonly currency: string;
   readonly description: string | undefined;
@@ -78,9 +79,10 @@ export function shownAmounts(transaction: Transaction, { left }: TransactionStat
   return { remaining: 0n, reversed: debitsOf(transaction, movableAmounts(transaction), transaction.currency) - amount };
 }
 
-/** What can be captured or reversed of each entry. Of a release nothing: it moved no money. */
+/** What can be captured or reversed of each entry. Of a release nothing: it moved no money. Of an adjustment neither: its payment's facts do. */
 function movableAmounts({ kind, entries }: Transaction): bigint[] {
-  return entries.map((entry) => (kind === 'void' || kind === 'expiry' ? 0n : entryAmount(kind, entry)));
+  const isFinal = kind === 'void' || kind === 'expiry' || kind === 'adjustment';
+  return entries.map((entry) => (isFinal ? 0n : entryAmount(kind, entry)));
 }
 
 function debitsOf({ entries }: Transaction, amounts: readonly bigint[], currency?: string): bigint {

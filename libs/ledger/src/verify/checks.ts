@@ -31,19 +31,28 @@ SELECT account_id, max(account_version) AS version, max(transaction_id) AS last_
        coalesce(sum(pending_amount) FILTER (WHERE direction = -1), 0) AS pending_credits
   FROM entries WHERE merchant_id = $1 GROUP BY account_id`;
 
-/** The amount of each transaction by its entries: debits in the first entry's currency. */
+/**
+ * The amount of each transaction by its entries: debits in the first entry's currency. Of an adjustment what is posted, or, where
+ * nothing is, what is pending; of credits, where no debit moves.
+ */
 const SUMS = `
 SELECT e.transaction_id, t.amount, t.parent_id, t.kind,
-       sum(CASE WHEN t.kind = 'capture' OR e.posted_amount > 0 THEN e.posted_amount ELSE abs(e.pending_amount) END)
-         FILTER (WHERE e.direction = 1 AND e.currency = t.currency) AS entries_amount,
+       coalesce(nullif(sum(s.shown) FILTER (WHERE e.direction = 1 AND e.currency = t.currency), 0),
+                sum(s.shown) FILTER (WHERE t.kind = 'adjustment' AND e.direction = -1 AND e.currency = t.currency)) AS entries_amount,
        bool_and(e.effective_at = t.effective_at AND e.type = t.type) AS same_facts,
        bool_and(CASE t.kind
                   WHEN 'pending' THEN e.posted_amount = 0 AND e.pending_amount > 0
                   WHEN 'capture' THEN e.pending_amount < 0 AND e.pending_amount <= -e.posted_amount
                   WHEN 'void' THEN e.posted_amount = 0 AND e.pending_amount < 0
                   WHEN 'expiry' THEN e.posted_amount = 0 AND e.pending_amount < 0
+                  WHEN 'adjustment' THEN true
                   ELSE e.posted_amount > 0 AND e.pending_amount = 0 END) AS right_shape
-  FROM transactions t JOIN entries e ON e.merchant_id = t.merchant_id AND e.transaction_id = t.id
+  FROM transactions t JOIN (
+    SELECT *, bool_or(posted_amount > 0) OVER (PARTITION BY transaction_id) AS posts FROM entries WHERE merchant_id = $1) e
+    ON e.transaction_id = t.id
+ CROSS JOIN LATERAL (
+   SELECT CASE WHEN t.kind = 'capture' OR e.posted_amount > 0 OR t.kind = 'adjustment' AND e.posts THEN e.posted_amount
+               ELSE abs(e.pending_amount) END AS shown) s
  WHERE t.merchant_id = $1 GROUP BY e.transaction_id, t.amount, t.parent_id, t.kind`;
 
 /**
@@ -57,7 +66,7 @@ SELECT t.id, t.kind, t.parent_id, e.account_id, e.direction, m.amount,
   FROM (${ENTRIES_NAMED}) l JOIN transactions t ON t.merchant_id = $1 AND t.id = l.id
   JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version
   LEFT JOIN transaction_states s ON s.merchant_id = $1 AND s.transaction_id = t.id
- CROSS JOIN LATERAL (SELECT CASE WHEN t.kind = 'pending' THEN e.pending_amount WHEN t.kind IN ('void', 'expiry') THEN 0
+ CROSS JOIN LATERAL (SELECT CASE WHEN t.kind = 'pending' THEN e.pending_amount WHEN t.kind IN ('void', 'expiry', 'adjustment') THEN 0
                                  ELSE e.posted_amount END AS amount) m`;
 
 /** An entry as the event tells it. */
@@ -110,7 +119,7 @@ SELECT format('account %s', coalesce(b.account_id, f.account_id))
   },
   {
     // Whoever lowers `available` is bound, once for all entries of a transaction; money may always come in.
-    name: 'I2: nobody lowered available to below its floor, but for operators who said so',
+    name: 'I2: nobody lowered available to below its floor, but for operators who said so and the facts of payments',
     count: 'SELECT count(*) FROM accounts WHERE merchant_id = $1 AND min_available IS NOT NULL',
     find: `
 SELECT format('account %s, version %s (transaction %s): %s available, the floor is %s', e.account_id, e.account_version,
@@ -125,7 +134,7 @@ SELECT format('account %s, version %s (transaction %s): %s available, the floor 
                        ELSE -e.posted_amount - e.pending_amount END AS effect) v
          WHERE a.min_available IS NOT NULL) e
   JOIN transactions t ON t.merchant_id = $1 AND t.id = e.transaction_id
- WHERE e.available < e.min_available AND e.effect < 0 AND NOT t.ignored_floor
+ WHERE e.available < e.min_available AND e.effect < 0 AND NOT t.ignored_floor AND t.kind <> 'adjustment'
    AND e.next_id IS DISTINCT FROM e.transaction_id LIMIT $2`,
   },
   {
@@ -276,7 +285,8 @@ WITH told AS (
   SELECT t.id, t.kind, t.amount, t.currency, t.parent_id, t.external_ref, t.effective_at, t.ignored_floor,
          coalesce(t.metadata, '{}')::jsonb AS metadata,
          CASE t.kind WHEN 'pending' THEN 'transaction.pending' WHEN 'void' THEN 'transaction.voided'
-                     WHEN 'expiry' THEN 'transaction.expired' ELSE 'transaction.posted' END AS type, l.entries
+                     WHEN 'expiry' THEN 'transaction.expired'
+                     WHEN 'adjustment' THEN 'transaction.adjusted' ELSE 'transaction.posted' END AS type, l.entries
     FROM transactions t LEFT JOIN (
       SELECT l.id, string_agg(${ENTRY_TEXT}, ',' ORDER BY l.place) AS entries
         FROM (${ENTRIES_NAMED}) l JOIN entries e ON e.merchant_id = $1 AND e.account_id = l.account_id AND e.account_version = l.account_version

@@ -27,6 +27,8 @@ export function transactionEvent(transaction: Transaction): ToldEvent {
         data: { ...data, kind, parent_id: null, expires_at, ignored_floor },
       };
     }
+    case 'adjustment':
+      return { occurredAtMs, type: 'transaction.adjusted', data: { ...data, kind, parent_id: null } };
     case 'void':
       return { occurredAtMs, type: 'transaction.voided', data: { ...data, kind, parent_id: parentOf(transaction) } };
     case 'expiry':
@@ -44,7 +46,7 @@ function dataOf(transaction: Transaction) {
     currency,
     external_ref: externalRef ?? null,
     effective_at: isoTime(effectiveAtMs),
-    metadata: metadata === undefined ? {} : (JSON.parse(metadata) as EventData<'transaction.posted'>['metadata']),
+    metadata: metadata === undefined ? {} : (JSON.parse(metadata) as EventData<'transaction.adjusted'>['metadata']),
     entries: entries.map(entryOf),
   };
 }

@@ -187,7 +187,7 @@ type Touched = readonly { accountId: bigint }[];
 
 /** What the command looks at, once for each entry. */
 export function touchedEntries({ parents }: Submission, command: Command): Touched {
-  return command.kind === 'post' ? command.entries : (parents.get(command.parentId)?.entries ?? []);
+  return 'parentId' in command ? (parents.get(command.parentId)?.entries ?? []) : command.entries;
 }
 
 /** The id that the command's own must exceed, so that ids ascend along every account's versions. */

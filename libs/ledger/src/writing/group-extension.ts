@@ -2,7 +2,7 @@ import type { ToldEvent } from '#outbox/log/append.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { Account, Balance } from '../accounts/account.js';
-import type { Command, Decision, Refused } from '../posting/command.js';
+import type { Adjust, Command, Decision, Refused } from '../posting/command.js';
 import type { Transaction } from '../posting/transaction.js';
 
 /** What the writer is asked and what it answers: postings, and whatever commits with them. */
@@ -23,7 +23,7 @@ export interface Submission extends RequestContext {
 }
 
 /** Of a batch, an item that could not be read is refused already: it keeps its place, and the others are decided. */
-export type SubmittedCommand = Command | Extended | Refused;
+export type SubmittedCommand = Exclude<Command, Adjust> | Extended | Refused;
 
 /** Decisions in the order of the commands, or what an earlier request with the key was told. */
 export type Outcome =

@@ -5,7 +5,7 @@ import { firstSnowflakeAt, SnowflakeRefused, snowflakeTimeMs } from '#kernel/sno
 import { CASH, FEES, MERCHANT, NEIGHBOUR, PAYABLE, Rows } from '../../../../test/support/group-rows.js';
 import { START_MS } from '../../../../test/support/memory-book.js';
 import { ACCOUNT_STATUS } from '../accounts/account-status.js';
-import type { Command, Decision, EntryRequest, Post } from '../posting/command.js';
+import type { Decision, EntryRequest, Post } from '../posting/command.js';
 import { refuse } from '../posting/entries.js';
 import { type Failed, touchedBy } from './group.js';
 import type { Outcome, Submission, SubmittedCommand } from './group-extension.js';
@@ -26,7 +26,7 @@ function entry(direction: 'debit' | 'credit', accountId: bigint, amount: bigint)
   return { accountId, direction, amount, currency: 'EUR' };
 }
 
-function transfer(from: bigint, to: bigint, amount: bigint, pending = false): Command {
+function transfer(from: bigint, to: bigint, amount: bigint, pending = false): SubmittedCommand {
   return {
     kind: 'post',
     pending,
@@ -35,8 +35,8 @@ function transfer(from: bigint, to: bigint, amount: bigint, pending = false): Co
   };
 }
 
-const fund = (amount: bigint): Command => transfer(CASH, PAYABLE, amount);
-const spend = (amount: bigint): Command => transfer(PAYABLE, FEES, amount);
+const fund = (amount: bigint): SubmittedCommand => transfer(CASH, PAYABLE, amount);
+const spend = (amount: bigint): SubmittedCommand => transfer(PAYABLE, FEES, amount);
 const close = (accountId: bigint) => extended(ACCOUNT_STATUS, { kind: 'close', accountId });
 const reopen = (accountId: bigint) => extended(ACCOUNT_STATUS, { kind: 'reopen', accountId });
 
@@ -152,7 +152,12 @@ describe('a group', () => {
     const hold = transactionOf(
       rows.run(rows.submission([fund(100n)]), rows.submission([transfer(PAYABLE, FEES, 100n, true)])).outcomes[1],
     );
-    const capture = (amount: bigint): Command => ({ kind: 'capture', parentId: hold.id, amount, final: false });
+    const capture = (amount: bigint): SubmittedCommand => ({
+      kind: 'capture',
+      parentId: hold.id,
+      amount,
+      final: false,
+    });
     const { outcomes, writes } = rows.run(
       rows.submission([capture(60n)]),
       rows.submission([capture(60n)]),
@@ -166,7 +171,7 @@ describe('a group', () => {
 
   it('carries what is reversed from one reversal to the next', () => {
     const posted = transactionOf(rows.run(rows.submission([fund(100n)])).outcomes[0]);
-    const reverse: Command = { kind: 'reverse', parentId: posted.id };
+    const reverse: SubmittedCommand = { kind: 'reverse', parentId: posted.id };
     const { outcomes } = rows.run(rows.submission([reverse]), rows.submission([reverse]));
     expect(outcomes.flatMap(verdicts)).toEqual(['accepted', 'already_reversed']);
   });
@@ -192,7 +197,7 @@ describe('a group', () => {
       const parent = transactionOf(rows.run(rows.submission([transfer(CASH, FEES, 5n, pending)])).outcomes[0]);
       const foreign = parent.id + (300n << 22n);
       rows.lastOf(FEES, foreign);
-      const command: Command =
+      const command: SubmittedCommand =
         kind === 'capture' ? { kind, parentId: parent.id, final: true } : { kind, parentId: parent.id };
       expect(transactionOf(rows.run(rows.submission([command])).outcomes[0]).id).toBeGreaterThan(foreign);
     },
@@ -407,7 +412,7 @@ describe('an idempotency key', () => {
     const several = {
       ...fund(3n),
       entries: [entry('debit', CASH, 3n), entry('credit', FEES, 1n), entry('credit', FEES, 2n)],
-    } as Command;
+    } as SubmittedCommand;
     const { id } = transactionOf(rows.run(rows.submission([several])).outcomes[0]);
     const resolved: SubmittedCommand =
       'kind' in command && command.kind === 'reverse' ? { ...command, parentId: id } : command;
@@ -470,7 +475,7 @@ describe('an atomic batch', () => {
   it('that fails undoes what it did to holds and closed accounts', () => {
     const hold = transactionOf(rows.run(rows.submission([transfer(CASH, FEES, 10n, true)])).outcomes[0]);
     rows.book(MERCHANT).open({ id: 9n, code: 'spare:EUR', currency: 'EUR', normalSide: 'debit', minAvailable: null });
-    const capture: Command = { kind: 'capture', parentId: hold.id, final: true };
+    const capture: SubmittedCommand = { kind: 'capture', parentId: hold.id, final: true };
     const { outcomes, writes } = rows.run(
       rows.submission([capture, close(9n), spend(1n)]),
       rows.submission([capture]),
@@ -491,7 +496,7 @@ describe('an atomic batch', () => {
 
   it('that fails forgets what it did to a transaction that nothing had moved before', () => {
     const posted = transactionOf(rows.run(rows.submission([fund(5n)])).outcomes[0]);
-    const reverse: Command = { kind: 'reverse', parentId: posted.id };
+    const reverse: SubmittedCommand = { kind: 'reverse', parentId: posted.id };
     const { outcomes } = rows.run(rows.submission([reverse, spend(1n)]), rows.submission([reverse]));
     expect(outcomes.flatMap(verdicts)).toEqual(['insufficient_funds', 'accepted']);
   });
@@ -530,7 +535,9 @@ describe('events', () => {
       metadata: '{"a \\"b":7}',
       ignoreFloor: true,
     };
-    const { outcomes, writes } = rows.run(rows.submission([{ ...fund(100n), ...said } as Command], { span: TRACED }));
+    const { outcomes, writes } = rows.run(
+      rows.submission([{ ...fund(100n), ...said } as SubmittedCommand], { span: TRACED }),
+    );
     const { id } = transactionOf(outcomes[0]);
     const [event] = writes?.events ?? [];
     expect(event).toMatchObject({
@@ -560,7 +567,7 @@ describe('events', () => {
 
   it('have a type for whatever becomes of a hold', () => {
     const hold = transactionOf(rows.run(rows.submission([transfer(CASH, FEES, 10n, true)])).outcomes[0]);
-    const due: Command = { ...transfer(CASH, FEES, 5n, true), expiresAtMs: START_MS + 1 } as Command;
+    const due: SubmittedCommand = { ...transfer(CASH, FEES, 5n, true), expiresAtMs: START_MS + 1 } as SubmittedCommand;
     const expired = transactionOf(rows.run(rows.submission([due])).outcomes[0]);
     rows.clock.nowMs += 1;
     const { writes } = rows.run(
@@ -586,7 +593,7 @@ describe('events', () => {
 });
 
 describe('others have their turn', () => {
-  const payout = (first: EntryRequest): Command => ({
+  const payout = (first: EntryRequest): SubmittedCommand => ({
     kind: 'post',
     pending: false,
     type: 'payout',

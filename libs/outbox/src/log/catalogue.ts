@@ -79,9 +79,9 @@ const money = transaction(
 const voided = transaction(['void'], moved);
 const expired = transaction(['expiry'], moved);
 
+const metadata = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 const own = {
-  metadata: z
-    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+  metadata: metadata
     .nullable()
     .describe("The client's own names and values; null: written in an earlier version, which did not tell."),
 };
@@ -91,6 +91,14 @@ const ownAndFloor = {
 };
 const WHY_OWN = 'a reader could not tell what else the client had said of it';
 const WHY_FLOOR = `${WHY_OWN}, nor that an operator had posted it below a floor`;
+
+const adjusted = transaction(['adjustment'], z.null()).extend({
+  amount: amount.describe(
+    'Sum of the debits posted in `currency`; where nothing was posted, of what they held and released, without sign. In minor units.',
+  ),
+  currency: currency.describe('ISO 4217, of the first entry that `amount` counts.'),
+  metadata: metadata.describe("The payment's own names and values."),
+});
 
 const webhookEndpoint = z.strictObject({ endpoint_id: id });
 
@@ -140,6 +148,10 @@ export const CATALOGUE = {
     'What remained of a hold was released, because its time was up.',
     expired,
   ).next(expired.extend(own), { why: WHY_OWN, upcast: (before) => ({ ...before, metadata: null }) }),
+  'transaction.adjusted': EventSchema.first(
+    'Something became known of a payment: its entries post, hold and release what its position moved by.',
+    adjusted,
+  ),
   'webhook_endpoint.created': EventSchema.first(
     'A URL was registered for webhooks. The endpoint itself is told what happens from then on.',
     webhookEndpointCreated,

@@ -1,0 +1,47 @@
+import type { AccountDirectory } from '#ledger/accounts/account-directory.js';
+import type { Adjust, NewEntry } from '#ledger/posting/command.js';
+import { extended, type GroupExtension, type Outcome } from '#ledger/writing/group-extension.js';
+import type { Writer } from '#ledger/writing/writer.js';
+import type { Idempotency } from '#platform/idempotency.js';
+import type { RequestContext } from '#platform/request-context.js';
+
+/** What payments do, without payments: an extension whose part is an adjustment. */
+const ADJUSTMENTS: GroupExtension<Adjust> = {
+  name: 'adjustments',
+  decide: (adjust, turn) => {
+    const decision = turn.post(adjust);
+    if (!decision.accepted) return decision;
+    return { status: 201, response: JSON.stringify({ id: String(decision.transaction.id) }) };
+  },
+};
+
+/** Debits of the first account and credits of the second, as much posted and as much pending. */
+export function moved(from: bigint, to: bigint, posted: bigint, pending: bigint, more: Partial<Adjust> = {}): Adjust {
+  const entry = { currency: 'EUR', posted, pending };
+  const entries: NewEntry[] = [
+    { ...entry, accountId: from, direction: 'debit' },
+    { ...entry, accountId: to, direction: 'credit' },
+  ];
+  return { kind: 'adjust', type: 'payment.told', entries, ...more };
+}
+
+export async function submitAdjustment(
+  { writer, directory }: { writer: Writer; directory: AccountDirectory },
+  context: RequestContext,
+  adjust: Adjust,
+  idempotency?: Idempotency,
+): Promise<Outcome> {
+  const ids = adjust.entries.map(({ accountId: id }) => ({ id }));
+  const found = await directory.find(context.merchantId, ids, context.deadline);
+  const accounts = new Map(found.flatMap((account) => (account ? [[account.id, account] as const] : [])));
+  const request = { mode: 'single' as const, commands: [extended(ADJUSTMENTS, adjust)], accounts, idempotency };
+  return (await writer.post(context, request)).outcome;
+}
+
+/** The adjustment's id. Throws what it is refused with. */
+export function adjustedId(outcome: Outcome): bigint {
+  const [decision] = outcome.kind === 'decided' ? outcome.decisions : [];
+  if (!decision?.accepted || !('transactionIds' in decision))
+    throw new Error(`not adjusted: ${JSON.stringify(outcome)}`);
+  return decision.transactionIds[0] as bigint;
+}
