@@ -2,11 +2,14 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
+import { DueBacklogModule } from '#platform/due-backlog.module.js';
 import { type DueRow, DueRows, enqueueDue, removeDue } from '#platform/due-rows.js';
-import { type DueKind, DueWork } from '#platform/due-work.js';
+import { type DueKind, DueWork, LONGEST_WAIT_MS } from '#platform/due-work.js';
+import { Metrics } from '#platform/metrics.js';
 import { Database, type Query } from '#platform/postgres.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
+import { readingOf } from './support/metrics.js';
 import { until } from './support/until.js';
 
 const KIND = 'a test';
@@ -296,5 +299,29 @@ describe('due rows', () => {
       expect(work.nextInMs).toBeGreaterThan(5_000);
       expect(work.nextInMs).toBeLessThanOrEqual(10_000);
     });
+  });
+
+  test('are told when their time has come and they are not done: how many of each kind, and since when', async () => {
+    const tomorrow = Date.now() + 24 * HOUR_MS;
+    await write(enqueueDue(KIND, [due(1n, past(HOUR_MS)), due(2n, past(), STALL), due(3n, Date.now() + 60_000)]));
+    await write(enqueueDue('another kind', [due(9n, past()), due(8n, tomorrow)]));
+    await write(enqueueDue('a third', [due(7n, Date.now() + 60_000)]));
+    // One is at work, and the oldest has failed so often that it waits for as long as any.
+    const claimed = await claim();
+    const oldest = claimed.filter(({ subjectId }) => subjectId === 1n) as [DueRow];
+    await rows.postpone([{ row: oldest[0], waitMs: LONGEST_WAIT_MS, attempts: 9, error: 'no' }], soon());
+    // Without a port for metrics nobody looks.
+    expect(new DueBacklogModule({ metricsPort: 0 }, one).duties()).toEqual([]);
+    const backlog = new DueBacklogModule({ metricsPort: 1 }, one);
+    await backlog.duties()[0]?.round();
+    const metrics = new Metrics();
+    backlog.addMetrics(metrics);
+    const text = await metrics.text();
+    const told = (name: string, kind: string) => readingOf(text, `counterfoil_due_rows_${name}{kind="${kind}"}`);
+    expect([KIND, 'another kind', 'a third'].map((kind) => told('overdue', kind))).toEqual([2, 1, 0]);
+    const ages = [KIND, 'another kind', 'a third'].map((kind) => told('overdue_seconds', kind) ?? -1);
+    expect(ages[0]).toBeGreaterThan(3_600);
+    expect(ages[1]).toBeLessThan(3_600);
+    expect(ages[2]).toBe(0);
   });
 });

@@ -1,10 +1,15 @@
 import { CommandBus } from '@nestjs/cqrs';
+import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { AccountDirectory } from '#ledger/accounts/account-directory.js';
 import { holdExpiry } from '#ledger/duties/expiry.js';
+import { Writer } from '#ledger/writing/writer.js';
 import { CATALOGUE, type EventType } from '#outbox/log/catalogue.js';
 import { LogWatch } from '#outbox/log/log-watch.js';
+import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
+import { adjustedId, moved, submitAdjustment } from './support/adjustments.js';
 import { type Answer, type Json, type Merchant, TestApi, transfer } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
@@ -29,6 +34,14 @@ afterAll(async () => {
   await other.stop();
   await api.stop();
 });
+
+/** No route makes one: payments do. */
+async function adjust(of: Merchant, from: string, to: string): Promise<void> {
+  const span = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
+  const context = { merchantId: BigInt(of.id), deadline: Deadline.after(60_000), span };
+  const process = { writer: api.app.get(Writer), directory: api.app.get(AccountDirectory) };
+  adjustedId(await submitAdjustment(process, context, moved(BigInt(from), BigInt(to), 1n, 1n)));
+}
 
 const events = (of: Merchant, query = ''): Promise<Answer> => of.client.get(`/v1/events${query}`);
 
@@ -61,7 +74,7 @@ const connected = async (): Promise<pg.Client> => {
 describe('the log', () => {
   test('tells what happened, oldest first, in the current version of each type, exactly as the catalogue says', async () => {
     const seller = await api.merchant();
-    await seller.open('from', { metadata: { tier: 'gold' } });
+    const from = await seller.open('from', { metadata: { tier: 'gold' } });
     const to = await seller.open('to', { min_available: '-50', normal_side: 'debit' });
     const closed = await seller.open('closed');
     await seller.client.post(`/v1/accounts/${closed}/close`);
@@ -74,7 +87,8 @@ describe('the log', () => {
     await seller.move(hold.id, 'void');
     await seller.move(posted.id, 'reverse', { amount: '2' });
     await until('the hold has expired', () => holdExpiry(api.app.get(Database), api.app.get(CommandBus)).round());
-    const { log } = await follow(seller, 19);
+    await adjust(seller, from, to);
+    const { log } = await follow(seller, 20);
     for (const { type, version, data } of log) {
       const schema = CATALOGUE[type as EventType];
       expect(version).toBe(schema.version);
@@ -94,6 +108,7 @@ describe('the log', () => {
       ['transaction.voided', 'void'],
       ['transaction.posted', 'reversal'],
       ['transaction.expired', 'expiry'],
+      ['transaction.adjusted', 'adjustment'],
     ]);
     expect(log[8].data).toMatchObject({ account_id: to, min_available: '-50', normal_side: 'debit', name: 'to' });
     expect(log[12]).toMatchObject({

@@ -136,6 +136,21 @@ describe('a sender that', () => {
     expect((await hooks.deliveries(merchantId, endpointId)).map(({ attempts }) => attempts)).toEqual([1]);
   });
 
+  test('looked while somebody else had the endpoint locked looks again, without being told', async () => {
+    const { merchantId, endpointId } = await hooks.due(sink.url, 1);
+    await bystander.client.query('BEGIN');
+    await bystander.client.query('SELECT FROM webhook_endpoints WHERE id = $1 FOR UPDATE', [endpointId]);
+    const sender = hooks.sender({ pollMs: 600_000 });
+    sender.start();
+    // The look that `start` began has ended, and has passed it over.
+    await sender.round();
+    expect(sender.busy).toBe(0);
+    await bystander.client.query('COMMIT');
+    await until('it has arrived', () => sink.received.length === 1);
+    await sender.stop();
+    expect(await hooks.statuses(merchantId, endpointId)).toEqual(['delivered']);
+  });
+
   test('is stopped begins nothing more, drops what hangs, and leaves it to the next one at once', async () => {
     const { merchantId, endpointId } = await hooks.due(sink.url, 2);
     sink.respond = () => undefined;

@@ -209,6 +209,18 @@ export const OUTBOX_MUTANTS = [
     "if (this.#redis.status === 'ready') void this.#subscribe(channel);",
     '',
   ),
+  ...inFile('libs/outbox/src/log/hints.ts', 'test/hint.test.ts', [
+    ['what was told before the subscription is not looked for', 'this.#onHint();', ''],
+    [
+      'a hint without a connection is lost',
+      "this.#isLost = this.#redis.status !== 'ready'; if (this.#isLost) return;",
+      "if (this.#redis.status !== 'ready') return;",
+    ],
+    ['a hint that Redis refuses is lost', 'catch(() => { this.#isLost = true;', 'catch(() => {'],
+  ]),
+  ...inFile('libs/outbox/src/consumers/consumer-host.ts', 'test/applied.test.ts', [
+    ['what a lost answer told of is told by nobody', "outcome.outcome !== 'busy'", 'outcome.events > 0'],
+  ]),
   applier(
     'the position moves before the effect',
     'await position.move(client, claim.position, end, isBefore(end, through));',

@@ -45,7 +45,7 @@ export const WEBHOOK_MUTANTS = [
       "$1, $2, $3, $4, $5) ON CONFLICT DO NOTHING'",
     ],
   ]),
-  inFile('libs/webhooks/src/signature.ts', 'libs/webhooks/src/signature.spec.ts', [
+  inFile('libs/platform/src/standard-webhooks.ts', 'libs/platform/src/standard-webhooks.spec.ts', [
     ['the time is not signed', '${id}.${timestampS}.${body}', '${id}.${body}'],
   ]),
   inFile('libs/webhooks/src/public-http.ts', HTTP, [
@@ -64,6 +64,7 @@ export const WEBHOOK_MUTANTS = [
     ['localhost is asked for', "if (isLocalhostName(host)) return ['127.0.0.1'];", ''],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', LEASES, [
+    ['what a claim passed over is forgotten', '> now() OR e.lease_expires_at <= now())', '> now())'],
     [
       'a sleeper records',
       "AND lease_epoch = $3 AND status = 'enabled' FOR NO KEY UPDATE",

@@ -10,6 +10,7 @@ import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { OutboxWorkerModule, type OutboxWorkerOptions } from '#outbox/outbox-worker.module.js';
 import type { Room } from '#outbox/room.js';
+import { DueBacklogModule } from '#platform/due-backlog.module.js';
 import { Duty } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
@@ -42,6 +43,7 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
     const imports = [
       DiscoveryModule,
       PlatformModule.with(platform),
+      DueBacklogModule,
       OutboxModule,
       OutboxWorkerModule.with({ consumers: consumersOf(rooms), reactors: reactorsOf(rooms), process }),
       ...(await modulesOf(rooms, 'module')),

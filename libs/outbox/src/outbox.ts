@@ -51,7 +51,7 @@ export class Outbox {
   readonly #queues: ConsumerQueue[] = [];
   readonly #hosts: ConsumerHost[] = [];
   readonly #bull: Queues | undefined;
-  readonly #hints: HintReceiver | undefined;
+  #hints: HintReceiver | undefined;
   #backlogs = new Map<string, Backlog>();
   #deadLetters: [Labels, number][] = [];
 
@@ -69,10 +69,6 @@ export class Outbox {
     this.#relays = [...parts.targets, ...this.#queues].map(
       (target) => new Relay(target, { store: this.#store, lease: this.#lease, logger }, { busyMs, idleMs, resendMs }),
     );
-    const hintUrl = config.redisUrl ?? config.redisQueueUrl;
-    if (hintUrl) {
-      this.#hints = new HintReceiver(hintUrl, config.databaseRuntimeUrl, { onHint: () => this.hint(), logger });
-    }
   }
 
   /** BullMQ's queues, for the board of operators. */
@@ -103,6 +99,7 @@ export class Outbox {
     await this.#lease.renew().catch(() => undefined);
     for (const host of this.#hosts) host.start();
     for (const relay of this.#relays) relay.start();
+    this.#hints = this.#receiveHints();
   }
 
   /** Something was committed. */
@@ -213,6 +210,13 @@ export class Outbox {
       'consumer',
       'status',
     ]);
+  }
+
+  #receiveHints(): HintReceiver | undefined {
+    const { config, logger } = this.#parts;
+    const url = config.redisUrl ?? config.redisQueueUrl;
+    if (url === undefined) return undefined;
+    return new HintReceiver(url, config.databaseRuntimeUrl, { onHint: () => this.hint(), logger });
   }
 
   #openConsumers(queues: Queues): void {

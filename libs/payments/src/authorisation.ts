@@ -16,14 +16,16 @@ export function authorisationOf(facts: readonly Fact[]): Authorisation {
   const told = new Set<bigint>();
   let confirmed = false;
   let refusal: Fact | undefined;
-  for (const { type, source, amount } of facts) {
+  let amount: bigint | undefined;
+  for (const { type, source, amount: one, amountKind } of facts) {
     if (type !== 'authorised') continue;
     if (source === 'provider') confirmed = true;
-    if (amount !== undefined) told.add(amount);
+    if (one === undefined) continue;
+    if (amount === undefined || one > amount) amount = one;
+    // What it comes to so far may grow, and contradicts nothing.
+    if (amountKind === 'delta') told.add(one);
   }
   if (!confirmed) refusal = facts.find(({ type }) => type === 'authorisation_failed');
-  let amount: bigint | undefined;
-  for (const one of told) if (amount === undefined || one > amount) amount = one;
   return { amount: adjusted(facts, amount), told: told.size > 1 ? [...told].sort(ascending) : [], refusal };
 }
 

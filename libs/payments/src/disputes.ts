@@ -8,8 +8,8 @@ export interface Dispute {
   readonly objectRef: string | null;
   /** Index in DISPUTE_STAGES of the highest stage told; -1 while none is. */
   stage: number;
-  /** The last that was said of its outcome. */
-  decided?: Fact;
+  /** What was said of its outcome. */
+  readonly decided: Fact[];
   /** Minor units. Absent: all that was captured. What opened it says it best. */
   opened?: bigint;
   mentioned?: bigint;
@@ -78,6 +78,7 @@ function findOrAdd(among: Map<string, Dispute>, key: string, objectRef: string |
   const dispute: Dispute = {
     objectRef,
     stage: -1,
+    decided: [],
     withdrawn: nothingTold(),
     reinstated: nothingTold(),
     fees: nothingTold(),
@@ -104,21 +105,25 @@ function tell(dispute: Dispute, fact: Fact): void {
   const amount = amountIn(fact);
   if (fact.type === 'dispute_opened') dispute.opened = largest(dispute.opened, amount);
   else dispute.mentioned = largest(dispute.mentioned, amount);
-  if (fact.type === 'dispute_won' || fact.type === 'dispute_lost') decide(dispute, fact);
+  if (fact.type === 'dispute_won' || fact.type === 'dispute_lost') dispute.decided.push(fact);
   else if (fact.type === 'dispute_funds_withdrawn') addTold(dispute.withdrawn, fact, fact.amount);
   else if (fact.type === 'dispute_funds_reinstated') addTold(dispute.reinstated, fact, fact.amount);
   if (fact.type === 'dispute_fee') addTold(dispute.fees, fact, fact.fee ?? fact.amount ?? 0n);
   else if (fact.fee !== undefined) addTold(dispute.fees, fact, fact.fee);
 }
 
-/** A lost one can be won next day: whatever happened last stands. */
-function decide(dispute: Dispute, fact: Fact): void {
-  if (dispute.decided === undefined || byOwnAccount(dispute.decided, fact) < 0) dispute.decided = fact;
-}
-
+/**
+ * A lost one can be won next day: whatever happened last stands. Where outcomes say of which stage they are, those of an earlier one
+ * are over, whenever they happened: not everybody signs when.
+ */
 function outcomeOf({ decided }: Dispute): DisputeOutcome {
-  if (decided === undefined) return 'open';
-  return decided.type === 'dispute_won' ? 'won' : 'lost';
+  const highest = Math.max(...decided.map(({ stage }) => (stage === undefined ? -1 : DISPUTE_STAGES.indexOf(stage))));
+  const last = decided
+    .filter(({ stage }) => stage === undefined || DISPUTE_STAGES.indexOf(stage) === highest)
+    .sort(byOwnAccount)
+    .at(-1);
+  if (last === undefined) return 'open';
+  return last.type === 'dispute_won' ? 'won' : 'lost';
 }
 
 function largest(one: bigint | undefined, other: bigint | undefined): bigint | undefined {

@@ -17,7 +17,7 @@ const WORK_MS = 10_000;
 const LEASE_MS = 30_000;
 /** Wait before a row whose work failed is tried again; it doubles with each failure, up to the longest. */
 const FIRST_WAIT_MS = 10_000;
-const LONGEST_WAIT_MS = 600_000;
+export const LONGEST_WAIT_MS = 600_000;
 /** Wait of a row that was not at fault: a clock that is behind PostgreSQL's, a database that restarts, a ledger that is busy. */
 const NOT_YET_WAIT_MS = 500;
 /** Others claim at the moment what is due. */

@@ -1,9 +1,9 @@
 import type { Clock } from '#kernel/clock.js';
 import { positionText } from '#outbox/log/position.js';
+import { signatureOf } from '#platform/standard-webhooks.js';
 import type { DueDelivery, EndpointLease, Verdict } from './delivery-store.js';
 import { type HttpAnswer, type PublicHttp, RequestAborted, RequestFailed } from './public-http.js';
 import { nextDelayMs, parseRetryAfter, type RetryRules } from './retry-schedule.js';
-import { signatureOf } from './signature.js';
 
 const GONE = 410;
 

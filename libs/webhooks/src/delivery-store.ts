@@ -54,7 +54,10 @@ UPDATE webhook_endpoints e SET lease_expires_at = now() + $4::int * interval '1 
 RETURNING e.merchant_id, e.id, e.lease_epoch, e.url, e.ordering, ${KEYS}`,
 };
 
-/** $1 merchants, $2 milliseconds to look ahead. When endpoints that have nothing due have something next. */
+/**
+ * $1 merchants, $2 milliseconds to look ahead. When endpoints have something next: also what became due since the claim, or whose
+ * row a claim passed over because somebody else had it locked. What is due to an endpoint under a lease is its holder's.
+ */
 const DUE_TIMES = {
   name: 'webhooks-due-times',
   text: `
@@ -62,7 +65,8 @@ SELECT e.merchant_id, min(extract(epoch FROM head.next_attempt_at - now()) * 100
   FROM unnest($1::bigint[]) AS m (id)
   JOIN webhook_endpoints e ON e.merchant_id = m.id AND e.status = 'enabled'
   CROSS JOIN LATERAL (${HEAD}) head
- WHERE head.next_attempt_at > now() AND head.next_attempt_at <= now() + $2::bigint * interval '1 millisecond'
+ WHERE head.next_attempt_at <= now() + $2::bigint * interval '1 millisecond'
+   AND (head.next_attempt_at > now() OR e.lease_expires_at <= now())
  GROUP BY e.merchant_id`,
 };
 
@@ -187,7 +191,7 @@ export class DeliveryStore {
     return row && leaseOf(row);
   }
 
-  /** In how many milliseconds merchants that have nothing due have something next, within `aheadMs`. */
+  /** In how many milliseconds merchants have something to be claimed next, within `aheadMs`; 0 and less: now. */
   async dueTimes(merchantIds: readonly bigint[], aheadMs: number): Promise<{ merchantId: bigint; inMs: number }[]> {
     const values = [int8Array(merchantIds), aheadMs];
     const rows = await this.#database.read<{ merchant_id: bigint; in_ms: number }>({ merchantIds }, deadline(), {

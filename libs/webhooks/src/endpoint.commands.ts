@@ -6,6 +6,7 @@ import type { EventType } from '#outbox/log/catalogue.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { newKey, secretOf } from '#platform/standard-webhooks.js';
 import { traceparentOf } from '#platform/tracing.js';
 import { endpointOfDelivery, findDelivery, makeDueAgain, type WebhookDelivery } from './deliveries.js';
 import { DueHints } from './due-hints.js';
@@ -22,7 +23,6 @@ import {
 } from './endpoint-store.js';
 import { endpointUrl, UrlRefused, type UrlRules, urlRulesOf } from './endpoint-url.js';
 import type { WebhooksSettings } from './settings.js';
-import { newKey, secretOf } from './signature.js';
 
 /** An endpoint and a secret that signs for it, which is told once. */
 export interface EndpointWithSecret {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { BalanceView } from '#balances/get-balance.query.js';
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { availableAmount, pendingAmount, postedAmount, type Side, type Totals } from '#ledger/accounts/account.js';
 import type { AccountRecord, NewAccount } from '#ledger/accounts/account-store.js';

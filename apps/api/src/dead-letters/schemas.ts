@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime } from '#kernel/clock.js';
 import type { DeadLetterWithEvent } from '#outbox/dead-letters/dead-letter.queries.js';
 import type { DeadLetter } from '#outbox/dead-letters/dead-letter-store.js';
 import { idIn, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime } from '#kernel/clock.js';
 import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import { CATALOGUE, type EventType, readEvent, UnknownEvent } from '#outbox/log/catalogue.js';
 import { positionText } from '#outbox/log/position.js';

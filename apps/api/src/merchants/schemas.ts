@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime } from '#kernel/clock.js';
 import type { CreatedMerchant } from '#tenancy/create-merchant.command.js';
 import type { ApiKey } from '#tenancy/merchant.entity.js';
 import type { MerchantView } from '#tenancy/merchant.queries.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime } from '#kernel/clock.js';
 import type { Currentness, DailySummary } from '#summaries/summary-store.js';
 import {
   amountOut,

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { systemClock } from '#kernel/clock.js';
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime, systemClock } from '#kernel/clock.js';
 import { invalid, ProblemError, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import { CATALOGUE, type EventType } from '#outbox/log/catalogue.js';
 import type { WebhookDelivery } from '#webhooks/deliveries.js';

@@ -1,4 +1,4 @@
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { ToldEvent } from '#outbox/log/append.js';
 import type { EventData } from '#outbox/log/catalogue.js';

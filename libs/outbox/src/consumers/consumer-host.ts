@@ -170,7 +170,8 @@ export class ConsumerHost {
     for (;;) {
       const outcome = await this.#runOnce({ partition, through, letterId: this.#ids.next() });
       this.counts.events += outcome.events;
-      if (outcome.events > 0) this.#onApplied();
+      // Also of a job that finds nothing left: whoever applied it before may have died, or been given up, before he could say so.
+      if (outcome.outcome !== 'busy') this.#onApplied();
       this.#trace(outcome, startTime);
       if (outcome.outcome === 'done') return;
       if (outcome.outcome === 'busy' || outcome.outcome === 'lost') {

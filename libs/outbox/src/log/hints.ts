@@ -30,10 +30,13 @@ export class HintSender {
   readonly #channel: string;
   #timer: NodeJS.Timeout | undefined;
   #isDue = false;
+  /** Redis has not got the last one. It is sent with the next connection. */
+  #isLost = false;
 
   constructor(url: string, databaseUrl: string, topic: Topic = 'events') {
     this.#redis = connect(url);
     this.#channel = channelOf(topic, databaseUrl);
+    this.#redis.on('ready', () => this.#isLost && this.send());
   }
 
   /** Costs nothing on the way of a posting: at most one message in HINT_EVERY_MS, sent and forgotten. */
@@ -56,14 +59,22 @@ export class HintSender {
 
   #publish(): void {
     this.#isDue = false;
-    if (this.#redis.status === 'ready') this.#redis.publish(this.#channel, '').catch(() => undefined);
+    this.#isLost = this.#redis.status !== 'ready';
+    if (this.#isLost) return;
+    this.#redis.publish(this.#channel, '').catch(() => {
+      this.#isLost = true;
+    });
   }
 }
 
-/** Calls back for each hint, as long as Redis can be reached; after each gap it subscribes anew. */
+/**
+ * Calls back for each hint, as long as Redis can be reached. After each gap it subscribes anew, and calls back once: Redis keeps
+ * nothing for whoever is not subscribed.
+ */
 export class HintReceiver {
   readonly #redis: Redis;
   readonly #logger: Logger;
+  readonly #onHint: () => void;
   #failures = 0;
 
   constructor(
@@ -73,6 +84,7 @@ export class HintReceiver {
   ) {
     this.#redis = connect(url);
     this.#logger = logger;
+    this.#onHint = onHint;
     this.#redis.on('message', onHint);
     this.#redis.on('ready', () => void this.#subscribe(channelOf(topic, databaseUrl)));
   }
@@ -90,6 +102,7 @@ export class HintReceiver {
   async #subscribe(channel: string): Promise<void> {
     try {
       await this.#redis.subscribe(channel);
+      this.#onHint();
     } catch (error) {
       this.#failures += 1;
       this.#logger.warn({ err: error, failures: this.#failures }, 'hints of new events cannot be received');

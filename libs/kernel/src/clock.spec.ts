@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isoTime } from './iso-time.js';
+import { isoTime } from './clock.js';
 
 const NOON_MS = Date.UTC(2026, 10, 27, 12);
 

@@ -1,6 +1,6 @@
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
-import { newKey, secretOf, signatureOf } from './signature.js';
+import { newKey, secretOf, signatureOf } from './standard-webhooks.js';
 
 const body = '{"type":"account.created","data":{"name":"Zoë"}}';
 const now = Math.floor(Date.now() / 1_000);

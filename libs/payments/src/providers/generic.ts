@@ -1,0 +1,63 @@
+import { keyOfSecret, macOf } from '#platform/standard-webhooks.js';
+import { readGenericEvent } from './generic-event.js';
+import {
+  type Clocks,
+  type Delivery,
+  header,
+  jsonOf,
+  type Provider,
+  type Told,
+  type Translation,
+  type Verdict,
+} from './provider.js';
+import { isSigned, isStale, secondsOf } from './signatures.js';
+
+/** As many as POST /v1/provider_events/batch takes. */
+const MAX_EVENTS = 1_000;
+
+/** Standard Webhooks: `v1,<base64>` once or several times, over `id.timestamp.body`. */
+function verifyStandard(delivery: Delivery, keys: readonly Buffer[], clocks: Clocks): Verdict {
+  const id = header(delivery, 'webhook-id');
+  const timestamp = header(delivery, 'webhook-timestamp');
+  const timestampS = timestamp === undefined ? undefined : secondsOf(timestamp);
+  const signatures = (header(delivery, 'webhook-signature') ?? '').split(' ').filter((one) => one.startsWith('v1,'));
+  if (!id || timestamp === undefined || timestampS === undefined || signatures.length === 0) {
+    return { accepted: false, reason: 'unsigned' };
+  }
+  const macs = keys.map((key) => macOf(key, id, timestamp, delivery.body));
+  const given = signatures.map((one) => Buffer.from(one.slice('v1,'.length), 'base64'));
+  if (!isSigned(macs, given)) return { accepted: false, reason: 'wrong signature' };
+  if (isStale(timestampS, clocks)) return { accepted: false, reason: 'stale' };
+  return { accepted: true, body: delivery.body, refused: 0 };
+}
+
+function translate(name: string, body: Buffer): Translation {
+  const given = jsonOf(body);
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    return { unreadable: 'it is no JSON object' };
+  if (!('events' in given)) return { told: [toldOf(name, given)] };
+  const { events } = given;
+  if (!Array.isArray(events) || events.length === 0 || events.length > MAX_EVENTS || Object.keys(given).length > 1) {
+    return { unreadable: `events must be a list of 1 to ${MAX_EVENTS}, and stand alone` };
+  }
+  return { told: events.map((event) => toldOf(name, event)) };
+}
+
+function toldOf(name: string, given: unknown): Told {
+  const event = readGenericEvent(given);
+  if (typeof event === 'string') return { what: 'an event', ignored: event };
+  const { fact, paymentRef, provider } = event;
+  if (provider !== undefined && provider !== name)
+    return { what: fact.type, ignored: `it is of another provider than ${name}` };
+  return { what: fact.type, paymentRef, fact };
+}
+
+/** Any provider that is made to speak the contract's own form. */
+export function genericProvider(name: string): Provider {
+  return {
+    secretForm: 'a secret of Standard Webhooks: whsec_ and the base64 of 24 to 64 bytes',
+    keyOf: keyOfSecret,
+    verify: verifyStandard,
+    translate: (body) => translate(name, body),
+  };
+}

@@ -1,0 +1,66 @@
+import type { Fact } from '../facts.js';
+
+/** What a provider sent to its webhook. */
+export interface Delivery {
+  /** As it came: what is signed are bytes. */
+  readonly body: Buffer;
+  /** By their names in lower case, as Node has them. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+}
+
+/** `unsigned`: it has no signature that could be right. `stale`: signed, but at another time than now. */
+export type Refusal = 'unsigned' | 'stale' | 'wrong signature';
+
+/**
+ * `body`: the part of it that is signed, which alone is kept and translated. `refused`: how many parts beside it are not; whoever
+ * sent them is told, and sends them again.
+ */
+export type Verdict =
+  | { readonly accepted: true; readonly body: Buffer; readonly refused: number }
+  | { readonly accepted: false; readonly reason: Refusal };
+
+/** One thing that a body tells, named as the provider names it: a fact of a payment, or why it is none. */
+export type Told =
+  | { readonly what: string; readonly paymentRef: string; readonly fact: Fact }
+  | { readonly what: string; readonly ignored: string };
+
+/** `unreadable`: it is signed and no message of the provider's. */
+export type Translation = { readonly told: readonly Told[] } | { readonly unreadable: string };
+
+/** How far the clocks of the two may be apart, and a delivery under way. */
+export interface Clocks {
+  readonly nowMs: number;
+  readonly toleranceMs: number;
+}
+
+/** A payment processor, as far as its webhooks go. Pure. */
+export interface Provider {
+  /** Of a secret that the merchant was given by the provider. */
+  readonly secretForm: string;
+  /** The key that such a secret stands for; undefined: it has another form. */
+  keyOf(secret: string): Buffer | undefined;
+  /** Whether one of the keys signed it. Takes the same time for whatever is wrong with a signature. */
+  verify(delivery: Delivery, keys: readonly Buffer[], clocks: Clocks): Verdict;
+  /** Facts in the order in which the body tells them: the same for the same body and time of receipt, whenever it is asked. */
+  translate(body: Buffer, receivedAtMs: number): Translation;
+}
+
+/** The whole text of a header that stands once. */
+export function header({ headers }: Delivery, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** JSON.parse of bytes that are UTF-8; undefined: they are no JSON. */
+export function jsonOf(body: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Why something that a provider tells is no fact that can be kept. */
+export class Untranslatable extends Error {
+  override name = 'Untranslatable';
+}
