@@ -68,6 +68,7 @@ describe('the README', () => {
       OPERATOR_KEY: () => OPERATOR_KEY,
       BOB: (accounts) => accounts.data[0].id,
       HOLD: (transaction) => transaction.id,
+      PAYMENT: (told) => told.payment_id,
     });
   });
 
@@ -84,6 +85,10 @@ describe('the README', () => {
       ['GET', '/v1/accounts/:id/entries', 200],
       ['POST', '/v1/transactions', 201],
       ['POST', '/v1/transactions/:id/post', 201],
+      ['POST', '/v1/provider_events', 202],
+      ['POST', '/v1/provider_events', 202],
+      ['GET', '/v1/payments/:id', 200],
+      ['POST', '/v1/payments/:id/refund', 201],
       ['GET', '/v1/events', 200],
       ['POST', '/v1/merchants', 201],
       ['POST', '/v1/accounts', 201],
@@ -98,6 +103,14 @@ describe('the README', () => {
     expect(accounts.data.map((account: Json) => account.code)).toEqual(['wallet:bob']);
     expect(balance.version).toBe(posted.entries[1].account_version);
     expect(statement.data[0]).toMatchObject({ transaction_id: posted.id, posted_after: balance.posted.amount });
+  });
+
+  test('shows a payment that is told backwards', () => {
+    const [capture, authorisation, payment, refunded] = exchanges.slice(6, 10).map(({ answer }) => answer.body);
+    expect([capture.outcome, authorisation.outcome]).toEqual(['parked', 'applied']);
+    expect(payment).toMatchObject({ status: 'captured', amount_captured: '4200' });
+    expect(payment.timeline.map(({ outcome }: Json) => outcome)).toEqual(['applied', 'applied']);
+    expect(refunded).toMatchObject({ id: payment.id, status: 'partially_refunded', amount_refunded: '1200' });
   });
 
   test('says truly what happens when the first command is sent again, or changed', async () => {
