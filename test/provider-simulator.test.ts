@@ -63,9 +63,11 @@ describe('the provider simulator', () => {
     await first.setUp.request('PUT', '/accounts/shop', { body: first.open() });
     await first.setUp.post('/accounts/shop/payments', { body: { refs: REFS } });
     const facts = await truth(first.account);
-    const { body } = await first.setUp.post('/accounts/shop/payments', { body: { refs: REFS } });
-    const { body: still } = await first.setUp.get('/accounts/shop');
-    expect([body.payments, still.payments]).toEqual([20, 20]);
+    const told = await until('all is told', async () => {
+      const { body } = await first.setUp.get('/accounts/shop');
+      return body.waiting === 0 && body;
+    });
+    expect((await first.setUp.post('/accounts/shop/payments', { body: { refs: REFS } })).body).toEqual(told);
     provider.stop();
     const second = await start();
     await second.setUp.request('PUT', '/accounts/another-name', { body: second.open() });
