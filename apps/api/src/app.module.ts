@@ -10,6 +10,8 @@ import { EventsController } from './events/events.controller.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
+import { PaymentsController } from './payments/payments.controller.js';
+import { ProviderEventsController } from './payments/provider-events.controller.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
@@ -21,6 +23,8 @@ export const CONTROLLERS = [
   MerchantsController,
   AccountsController,
   TransactionsController,
+  PaymentsController,
+  ProviderEventsController,
   DailySummariesController,
   DeadLettersController,
   EventsController,

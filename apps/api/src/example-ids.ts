@@ -1,6 +1,8 @@
 /** Ids that exist here, by the collection that they are of; `pending` is a transaction that can still be posted or voided, `empty` an account that can be closed. */
 export type ExampleIds = Readonly<
-  Partial<Record<'merchants' | 'accounts' | 'empty' | 'transactions' | 'pending' | 'webhook_endpoints', string>>
+  Partial<
+    Record<'merchants' | 'accounts' | 'empty' | 'transactions' | 'pending' | 'payments' | 'webhook_endpoints', string>
+  >
 >;
 
 /** Actions that not every resource of their collection allows. */
@@ -20,5 +22,6 @@ export interface SupervisorMessage {
 export function exampleIdOf(ids: ExampleIds, { method, path }: { method: string; path: string }): string | undefined {
   const [, , collection = '', , action = ''] = path.split('/');
   if (method === 'delete' || action === 'rotate_secret') return undefined;
-  return ids[ID_OF_ACTION[action] ?? (collection as keyof ExampleIds)];
+  const of = collection === 'payments' ? undefined : ID_OF_ACTION[action];
+  return ids[of ?? (collection as keyof ExampleIds)];
 }

@@ -26,7 +26,13 @@ export function idempotencyOf(request: FastifyRequest): Idempotency {
 /** The same for a body with a long list: others have their turn while it is hashed. */
 export async function idempotencyInTurns(request: FastifyRequest): Promise<Idempotency> {
   requireKey(request);
-  const key = keyOf(request) as string;
+  return (await givenIdempotencyInTurns(request)) as Idempotency;
+}
+
+/** The same where no key is required. */
+export async function givenIdempotencyInTurns(request: FastifyRequest): Promise<Idempotency | undefined> {
+  const key = keyOf(request);
+  if (key === undefined) return undefined;
   const digest = createHash('sha256').update(headOf(request));
   const body = request.body as Record<string, unknown>;
   const names = Object.keys(body).sort();

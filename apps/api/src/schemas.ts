@@ -51,6 +51,25 @@ export const amountIn = z
     examples: ['12500'],
   });
 
+/** Money that may be none, such as a fee: within what the ledger takes. */
+export const amountOrZeroIn = z
+  .unknown()
+  .transform((value, ctx) => {
+    const amount = parseMoney(value, false);
+    return amount !== undefined && amount <= MAX_AMOUNT
+      ? amount
+      : fail(ctx, 'must be a string of digits or a JSON integer of at most 2^53-1, in minor units');
+  })
+  .meta({
+    id: 'AmountOrZeroIn',
+    description: 'Minor units of the currency: a string of digits, or a JSON integer, of at most 2^53-1.',
+    oneOf: [
+      { type: 'string', pattern: '^[0-9]+$' },
+      { type: 'integer', minimum: 0, maximum: Number(MAX_AMOUNT) },
+    ],
+    examples: ['12500'],
+  });
+
 /** A floor for a balance: minor units, may be negative. */
 export const floorIn = z
   .unknown()

@@ -1,31 +1,14 @@
 import { z } from 'zod';
 import { type LoggedEvent, Unprocessable } from '../consumers/consumer.js';
+import { amount, currency, id, side, signedAmount, time } from './event-fields.js';
 import { EventSchema } from './event-schema.js';
+import { PAYMENT_EVENTS } from './payment-events.js';
 
 /**
  * Every type of event with all of its versions. To change what a type's `data` looks like, add a version with `.next`, write it
  * from then on, and run `npm run docs:events`; each version keeps a golden file in test/golden/events. A shape that has been
  * written is never edited: a test compares it with the one committed beside its golden file.
  */
-
-const id = z
-  .string()
-  .regex(/^[1-9][0-9]{0,18}$/)
-  .describe('Snowflake.');
-const currency = z
-  .string()
-  .regex(/^[A-Z]{3}$/)
-  .describe('ISO 4217.');
-const side = z.enum(['debit', 'credit']);
-const amount = z
-  .string()
-  .regex(/^(0|[1-9][0-9]*)$/)
-  .describe('Minor units.');
-const signedAmount = z.string().regex(/^(0|-?[1-9][0-9]*)$/);
-const time = z
-  .string()
-  .regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/)
-  .meta({ format: 'date-time' });
 
 const accountCreated = z.strictObject({
   account_id: id,
@@ -152,6 +135,7 @@ export const CATALOGUE = {
     'Something became known of a payment: its entries post, hold and release what its position moved by.',
     adjusted,
   ),
+  ...PAYMENT_EVENTS,
   'webhook_endpoint.created': EventSchema.first(
     'A URL was registered for webhooks. The endpoint itself is told what happens from then on.',
     webhookEndpointCreated,

@@ -34,9 +34,7 @@ function sectionOf(type: string, schema: EventSchema<unknown>, example: unknown)
     `${schema.tells}`,
     '',
     ...changes,
-    '| field | type | meaning |',
-    '|---|---|---|',
-    ...rowsOf(schema.versions.at(-1)?.data.toJSONSchema() as Json, ''),
+    ...fieldsOf(type, schema),
     '',
     '```json',
     JSON.stringify(example),
@@ -45,10 +43,19 @@ function sectionOf(type: string, schema: EventSchema<unknown>, example: unknown)
   ];
 }
 
+/** Of types that share a shape, the first one tells it. */
+function fieldsOf(type: string, schema: EventSchema<unknown>): string[] {
+  const data = schema.versions.at(-1)?.data;
+  const [first] = Object.entries(CATALOGUE).find(([, other]) => other.versions.at(-1)?.data === data) ?? [type];
+  if (first !== type) return [`Its fields are those of [\`${first}\`](#${first.replace('.', '')}).`];
+  return ['| field | type | meaning |', '|---|---|---|', ...rowsOf(data?.toJSONSchema() as Json, '')];
+}
+
 function rowsOf(object: Json, prefix: string): string[] {
   return Object.entries(object.properties as Record<string, Json>).flatMap(([name, field]) => {
     const row = `| \`${prefix}${name}\` | ${typeOf(field)} | ${field.description ?? ''} |`;
-    return field.type === 'array' ? [row, ...rowsOf(field.items as Json, `${prefix}${name}[].`)] : [row];
+    if (field.type === 'array') return [row, ...rowsOf(field.items as Json, `${prefix}${name}[].`)];
+    return field.properties ? [row, ...rowsOf(field, `${prefix}${name}.`)] : [row];
   });
 }
 

@@ -1,0 +1,63 @@
+import type { Fact } from './facts.js';
+import { type FactRow, factColumns, factOf, type PaymentRow } from './payment-rows.js';
+import { type Position, type PositionOptions, position } from './position.js';
+
+export interface StoredFact {
+  readonly row: FactRow;
+  readonly fact: Fact;
+}
+
+/** What is known under a subject: its facts, and the payment if they amount to one. Never changes: each change makes another. */
+export class KnownPayment {
+  readonly row: PaymentRow | undefined;
+  readonly facts: ReadonlyMap<string, StoredFact>;
+  #position: Position | undefined;
+
+  constructor(row: PaymentRow | undefined, facts: ReadonlyMap<string, StoredFact>, standing?: Position) {
+    this.row = row;
+    this.facts = facts;
+    this.#position = standing;
+  }
+
+  static of(row: PaymentRow | null, facts: readonly FactRow[]): KnownPayment {
+    const stored = facts.map((fact): [string, StoredFact] => [fact.fact_id, { row: fact, fact: factOf(fact) }]);
+    return new KnownPayment(row ?? undefined, new Map(stored));
+  }
+
+  /** The set that the position follows from: what contradicts a member is none. */
+  get members(): Fact[] {
+    return [...this.facts.values()].filter(({ row }) => !row.contradicts).map(({ fact }) => fact);
+  }
+
+  /** With facts of which nothing has come yet. */
+  with(added: readonly Fact[]): { position(options: PositionOptions): Position } {
+    return { position: (options) => position([...this.members, ...added], options) };
+  }
+
+  position(options: PositionOptions): Position {
+    this.#position ??= position(this.members, options);
+    return this.#position;
+  }
+}
+
+export const NOTHING_KNOWN = new KnownPayment(undefined, new Map());
+
+/**
+ * Whether two tellings under one identity say the same. Where the provider's own event is the identity, all of it counts; where
+ * the identity is made of what happened, as with stripe, two events may tell it at two times and in other words.
+ */
+export function saysTheSame(known: FactRow, fact: Fact, eventId: string): boolean {
+  const { occurred_at, more, ...money } = factColumns(fact);
+  const { sequence, reason, ...moreMoney } = more;
+  const told = { ...money, more: moreMoney, ...(fact.id === eventId && { occurred_at, sequence, reason }) };
+  return contains(known, told);
+}
+
+/** Of plain values and objects; one that is undefined is none. */
+function contains(whole: object, part: object): boolean {
+  return Object.entries(part).every(([name, value]) => {
+    const other = (whole as Record<string, unknown>)[name];
+    if (typeof value === 'object' && value !== null) return contains(other as object, value as object);
+    return other === value;
+  });
+}

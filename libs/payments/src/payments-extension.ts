@@ -1,0 +1,184 @@
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import type { Refused } from '#ledger/posting/command.js';
+import { refuse } from '#ledger/posting/entries.js';
+import type { Answer, GroupExtension } from '#ledger/writing/group-extension.js';
+import { int8Array, textArray } from '#platform/binary-array.js';
+import { addFacts } from './add-facts.js';
+import type { Addition, NewFact, PaymentTurn, PaymentWrite } from './addition.js';
+import type { Fact } from './facts.js';
+import { KnownPayment, NOTHING_KNOWN } from './known-payment.js';
+import type { NamedAccounts } from './payment-accounts.js';
+import { paymentBody } from './payment-body.js';
+import { FACT_JSON, PAYMENT_JSON, type PaymentAttributes } from './payment-rows.js';
+import { tellFact } from './tell-fact.js';
+import { judge, type PaymentRequest } from './transitions.js';
+
+/** What a command of a commit group asks of one payment. */
+export interface PaymentPart {
+  readonly subject: string;
+  readonly accounts: NamedAccounts;
+  readonly options: PaymentOptions;
+  readonly ask: OpenPayment | ChangePayment | TellFact;
+}
+
+export interface PaymentOptions {
+  readonly overcapturePercent: number;
+  /** Facts that one payment may have. */
+  readonly factsMax: number;
+}
+
+/** The merchant's own opening. `attributes.id` is there where the subject is made of it. */
+export interface OpenPayment {
+  readonly kind: 'open';
+  readonly amount: bigint;
+  readonly currency: string;
+  readonly attributes: Partial<PaymentAttributes> & Pick<PaymentAttributes, 'capture'>;
+}
+
+/** Without an amount: of all that is left. */
+export interface ChangePayment {
+  readonly kind: PaymentRequest;
+  readonly amount?: bigint;
+  /** Of a capture: whether the rest of the hold is given back. */
+  readonly final?: boolean;
+}
+
+export interface TellFact {
+  readonly kind: 'tell';
+  readonly eventId: string;
+  readonly fact: Fact;
+  /** Of the payment that it begins, if it begins one. */
+  readonly attributes: Pick<PaymentAttributes, 'provider' | 'provider_ref'>;
+}
+
+/** Facts of one subject in one row, with the payment that they amount to, if they do. $1 merchants, $2 subjects. */
+const LOOK_UP = `
+SELECT k.merchant_id, k.subject, p.payment, f.facts
+  FROM unnest($1::bigint[], $2::text[]) AS k (merchant_id, subject)
+  LEFT JOIN LATERAL (SELECT ${PAYMENT_JSON} AS payment FROM payments p
+                      WHERE p.merchant_id = k.merchant_id AND p.subject = k.subject LIMIT 1) p ON true
+  CROSS JOIN LATERAL (SELECT coalesce(json_agg(${FACT_JSON}), '[]') AS facts FROM payment_facts f
+                       WHERE f.merchant_id = k.merchant_id AND f.subject = k.subject) f`;
+
+const PAYMENT_COLUMNS = `capture, description, metadata, expires_at, status, currency, amount, amount_authorised, amount_capturable,
+  amount_captured, amount_refunded, amount_disputed, amount_settled, parts, transactions, effective_until`;
+const FACT_COLUMNS = `occurred_at, source, event_id, type, amount, currency, object_ref, more, outcome, reason, contradicts, transaction_id`;
+
+/** $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come: JSON, an object a row. */
+const WRITE = `
+WITH opened AS (
+  INSERT INTO payments (merchant_id, id, subject, created_at, provider, provider_ref, ${PAYMENT_COLUMNS})
+  SELECT merchant_id, id, subject, snowflake_time(id), provider, provider_ref, ${PAYMENT_COLUMNS}
+    FROM json_populate_recordset(NULL::payments, $1::json)
+), changed AS (
+  UPDATE payments p SET (${PAYMENT_COLUMNS}) = (SELECT ${PAYMENT_COLUMNS.replaceAll(/\b[a-z_]+\b/g, 'n.$&')})
+    FROM json_populate_recordset(NULL::payments, $2::json) n
+   WHERE p.merchant_id = n.merchant_id AND p.id = n.id
+), told AS (
+  INSERT INTO payment_facts (merchant_id, subject, fact_id, id, received_at, ${FACT_COLUMNS})
+  SELECT merchant_id, subject, fact_id, id, snowflake_time(id), ${FACT_COLUMNS}
+    FROM json_populate_recordset(NULL::payment_facts, $3::json)
+)
+UPDATE payment_facts f SET outcome = n.outcome, reason = n.reason, transaction_id = n.transaction_id
+  FROM json_populate_recordset(NULL::payment_facts, $4::json) n
+ WHERE f.merchant_id = n.merchant_id AND f.subject = n.subject AND f.fact_id = n.fact_id`;
+
+/** Payments in commit groups: what is asked or told of them becomes facts, and all that follows commits with these. */
+export const PAYMENTS: GroupExtension<PaymentPart, KnownPayment, PaymentWrite> = {
+  name: 'payments',
+  lookUp: {
+    text: LOOK_UP,
+    values: (asked) => {
+      const once = new Map(
+        asked.map(({ merchantId, part }) => [`${merchantId} ${part.subject}`, { merchantId, part }]),
+      );
+      const all = [...once.values()];
+      return [int8Array(all.map(({ merchantId }) => merchantId)), textArray(all.map(({ part }) => part.subject))];
+    },
+    known: (row) => ({
+      merchantId: row.merchant_id as bigint,
+      key: row.subject as string,
+      value: KnownPayment.of(JSON.parse((row.payment as string | null) ?? 'null'), JSON.parse(row.facts as string)),
+    }),
+  },
+  decide(part, turn) {
+    const known = turn.known(part.subject) ?? NOTHING_KNOWN;
+    const { ask } = part;
+    if (ask.kind === 'tell') return tellFact({ ...part, known }, ask, turn);
+    if (known.facts.size + 2 > part.options.factsMax) {
+      return refuse('invalid_transition', `A payment has at most ${part.options.factsMax} facts.`);
+    }
+    return ask.kind === 'open' ? open({ ...part, known }, ask, turn) : change({ ...part, known }, ask, turn);
+  },
+  write: {
+    text: WRITE,
+    values: (writes) => {
+      const [opened, changed] = split(writes, 'payments');
+      const [told, come] = split(writes, 'payment_facts');
+      return [opened, changed, told, come].map((rows) => JSON.stringify(rows));
+    },
+  },
+};
+
+/** Of each row its last state: those that this group made, and those that were there. */
+function split(writes: readonly PaymentWrite[], table: PaymentWrite['table']): [unknown[], unknown[]] {
+  const rows = new Map<string, { isNew: boolean; row: PaymentWrite['row'] }>();
+  for (const write of writes) {
+    if (write.table !== table) continue;
+    const { row } = write;
+    const name = `${row.merchant_id} ${'fact_id' in row ? `${row.subject} ${row.fact_id}` : row.id}`;
+    rows.set(name, { isNew: write.isNew || (rows.get(name)?.isNew ?? false), row });
+  }
+  const all = [...rows.values()];
+  return [
+    all.filter(({ isNew }) => isNew).map(({ row }) => row),
+    all.filter(({ isNew }) => !isNew).map(({ row }) => row),
+  ];
+}
+
+type Asked = Omit<Addition, 'added' | 'attributes'>;
+
+function open(asked: Asked, { amount, currency, attributes }: OpenPayment, turn: PaymentTurn): Answer | Refused {
+  const { row, facts } = asked.known;
+  if ([...facts.values()].some(({ fact }) => fact.source === 'request' && fact.type === 'authorised')) {
+    return refuse('invalid_transition', `Payment ${row?.id} was opened with this provider_ref before.`);
+  }
+  const added = [claim(turn, { type: 'authorised', amount, currency })];
+  if (attributes.capture === 'automatic') added.push(claim(turn, { type: 'captured', amount, currency, final: true }));
+  return answer(201, addFacts({ ...asked, added, attributes }, turn));
+}
+
+const FACT_OF = { capture: 'captured', void: 'voided', refund: 'refunded' } as const;
+
+function change(asked: Asked, { kind, amount, final }: ChangePayment, turn: PaymentTurn): Answer | Refused {
+  const { known, options } = asked;
+  const standing = known.position(options);
+  if (!standing.exists) return refuse('not_found', 'There is no such payment.');
+  const verdict = judge(standing, { request: kind, ...(amount !== undefined && { amount }) }, options);
+  if (!verdict.legal) return refuse(verdict.code, verdict.detail);
+  const said = { type: FACT_OF[kind], amount: verdict.amount, currency: standing.currency };
+  const fact = claim(turn, kind === 'capture' ? { ...said, final: final ?? true } : said);
+  return answer(200, addFacts({ ...asked, added: [fact], attributes: {} }, turn));
+}
+
+/** What the merchant claims by its request, from the moment in which it is accepted. */
+function claim(turn: PaymentTurn, said: Pick<Fact, 'type' | 'amount' | 'currency' | 'final'>): NewFact {
+  const id = turn.nextId();
+  const name = `request:${id}`;
+  const isObject = said.type === 'captured' || said.type === 'refunded';
+  const fact: Fact = {
+    id: name,
+    source: 'request',
+    amountKind: 'delta',
+    occurredAtMs: snowflakeTimeMs(id),
+    ...said,
+    ...(isObject && { objectRef: String(id) }),
+  };
+  return { id, eventId: name, fact };
+}
+
+function answer(status: number, changed: KnownPayment | Refused): Answer | Refused {
+  if ('accepted' in changed) return changed;
+  if (!changed.row) throw new Error('a request that made no payment');
+  return { status, response: JSON.stringify(paymentBody(changed.row)) };
+}

@@ -1,0 +1,22 @@
+import { Module } from '@nestjs/common';
+import { LedgerModule } from '#ledger/ledger.module.js';
+import { ChangePaymentHandler, OpenPaymentHandler } from './payment.commands.js';
+import { GetPaymentHandler, ListPaymentsHandler } from './payment.queries.js';
+import { PaymentAccounts } from './payment-accounts.js';
+import { PaymentSubmissions } from './payment-submissions.js';
+import { RecordFactsHandler } from './record-facts.command.js';
+
+/** Payments' commands and queries. Needs PlatformModule, and `AccountDirectory` from a global module. */
+@Module({
+  imports: [LedgerModule],
+  providers: [
+    PaymentAccounts,
+    PaymentSubmissions,
+    OpenPaymentHandler,
+    ChangePaymentHandler,
+    RecordFactsHandler,
+    GetPaymentHandler,
+    ListPaymentsHandler,
+  ],
+})
+export class PaymentsModule {}

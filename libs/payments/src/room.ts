@@ -1,0 +1,7 @@
+import type { Room } from '#outbox/room.js';
+import { PAYMENTS_SETTINGS } from './settings.js';
+
+export const PAYMENTS = {
+  settings: PAYMENTS_SETTINGS,
+  module: async () => (await import('./payments.module.js')).PaymentsModule,
+} satisfies Room;
