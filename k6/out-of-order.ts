@@ -29,7 +29,6 @@ const ECHOES = Number(__ENV.ECHOES || 0.1);
 const OPENED = Number(__ENV.OPENED || 0.5);
 /** Facts in a request of the batch route, at most. */
 const BATCH = Number(__ENV.BATCH || 100);
-const SEED = __ENV.SEED || String(Date.now());
 
 /** Payments that a client tells of together. All of one merchant. */
 const GROUP = 10;
@@ -61,17 +60,20 @@ export const options = {
 };
 
 interface Run {
+  seed: string;
   merchants: Merchant[];
   sinceMs: number;
 }
 
 export function setup(): Run {
   broken.add(0);
-  console.log(`SEED=${SEED} repeats this run's payments`);
+  // Drawn here: every VU reads this file anew.
+  const seed = __ENV.SEED || String(Date.now());
+  console.log(`SEED=${seed} repeats this run's payments`);
   const merchants = Array.from({ length: MERCHANTS }, (_, n) =>
-    openMerchant(`k6 out of order ${SEED}-${n}`, 0, [currencyOf(n)]),
+    openMerchant(`k6 out of order ${seed}-${n}`, 0, [currencyOf(n)]),
   );
-  return { merchants, sinceMs: Date.now() - 12 * HOUR_MS };
+  return { seed, merchants, sinceMs: Date.now() - 12 * HOUR_MS };
 }
 
 const currencyOf = (group: number): string => CURRENCIES[(group % MERCHANTS) % CURRENCIES.length] as string;
@@ -79,23 +81,27 @@ const currencyOf = (group: number): string => CURRENCIES[(group % MERCHANTS) % C
 const merchantOf = ({ merchants }: Run, group: number): Merchant => merchants[group % MERCHANTS] as Merchant;
 
 /** Whoever asks for it gets the same. */
-function livesOf({ sinceMs }: Run, group: number): Life[] {
+function livesOf({ seed, sinceMs }: Run, group: number): Life[] {
   return Array.from({ length: GROUP }, (_, n) => {
-    const random = new Random(SEED, group, n);
-    const ref = `${SEED}-${group}-${n}`;
+    const random = new Random(seed, group, n);
+    const ref = `${seed}-${group}-${n}`;
     const beganMs = sinceMs + random.between(0, HOUR_MS);
     return liveALife({ ref, currency: currencyOf(group), sinceMs: beganMs, opened: OPENED }, random);
   });
 }
 
 /** All facts of a group in the order in which they happened, told once or by two events. */
-function factsOf(lives: readonly Life[], group: number): ProviderFact[] {
+function factsOf({ seed }: Run, lives: readonly Life[], group: number): ProviderFact[] {
   const facts = lives.flatMap((life) => life.facts).sort((a, b) => (a.occurred_at < b.occurred_at ? -1 : 1));
-  return withEchoes(facts, ECHOES, new Random(SEED, group, 'echoes'));
+  return withEchoes(facts, ECHOES, new Random(seed, group, 'echoes'));
 }
 
-function withoutDropped(facts: readonly ProviderFact[], group: number): { told: Message[]; dropped: Message[] } {
-  const random = new Random(SEED, group, 'dropped');
+function withoutDropped(
+  { seed }: Run,
+  facts: readonly ProviderFact[],
+  group: number,
+): { told: Message[]; dropped: Message[] } {
+  const random = new Random(seed, group, 'dropped');
   const [told, dropped]: [Message[], Message[]] = [[], []];
   for (const fact of facts) (random.chance(DROPPED) ? dropped : told).push({ fact });
   return { told, dropped };
@@ -106,8 +112,8 @@ export function telling(run: Run): void {
   const [group, copy] = [Math.floor(iteration / COPIES), iteration % COPIES];
   const lives = livesOf(run, group);
   const opened: Message[] = lives.filter(({ opening }) => opening).map((open) => ({ open }));
-  const { told } = withoutDropped(factsOf(lives, group), group);
-  const random = new Random(SEED, group, 'copy', copy);
+  const { told } = withoutDropped(run, factsOf(run, lives, group), group);
+  const random = new Random(run.seed, group, 'copy', copy);
   const messages = shuffled([...opened, ...told], WINDOW, random);
   const merchant = merchantOf(run, group);
   if (copy % 2 === 0) for (const message of messages) tell(merchant, message);
@@ -126,8 +132,8 @@ function cut(messages: readonly Message[], random: Random): Message[][] {
 export function teardown(run: Run): void {
   const groups = Array.from({ length: GROUPS }, (_, group) => ({ group, lives: livesOf(run, group) }));
   for (const { group, lives } of groups) {
-    const facts = factsOf(lives, group);
-    for (const message of withoutDropped(facts, group).dropped) tell(merchantOf(run, group), message);
+    const facts = factsOf(run, lives, group);
+    for (const message of withoutDropped(run, facts, group).dropped) tell(merchantOf(run, group), message);
     for (const life of lives) {
       const told = facts.filter(({ payment_ref }) => payment_ref === life.ref);
       verifyLife(merchantOf(run, group), life, told);

@@ -112,6 +112,7 @@ export interface Balance {
 interface Line {
   direction: string;
   amount: string;
+  effect: 'post' | 'capture' | 'hold' | 'release';
   account_version: string;
 }
 
@@ -129,8 +130,9 @@ export function verifyBooks(merchant: Merchant): void {
     debits += BigInt(balance.posted.debits);
     credits += BigInt(balance.posted.credits);
     const lines = all<Line>(merchant, `/v1/accounts/${id}/entries?limit=1000`, 'GET /entries');
+    const posted = lines.filter(({ effect }) => effect === 'post' || effect === 'capture');
     const sum = (direction: string) =>
-      lines.reduce((total, line) => (line.direction === direction ? total + BigInt(line.amount) : total), 0n);
+      posted.reduce((total, line) => (line.direction === direction ? total + BigInt(line.amount) : total), 0n);
     const isFold = check(balance, {
       'a balance is the fold of its statement': ({ posted }) =>
         String(sum('debit')) === posted.debits && String(sum('credit')) === posted.credits,
