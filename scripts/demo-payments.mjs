@@ -26,6 +26,7 @@ const TOLD_WITHIN_MS = 3_000;
 /** @typedef {{ url: string, key: string }} SimulatorPlace */
 /** @typedef {{ id: string, key: string }} DemoMerchant */
 /** @typedef {{ type: string, source: string, outcome: string, amount: string | null, occurred_at: string, received_at: string, transaction_id: string | null }} Told */
+/** @typedef {{ id: string, status: string, amount_captured: string, amount_refunded: string, amount_settled: string, timeline: Told[] }} Payment */
 
 /**
  * Starts beside API and worker, and ends with its supervisor.
@@ -67,13 +68,18 @@ export async function seedPayments({ url, shop, simulator, folder }) {
   await provider('PUT', '', { ...account, url: webhook, currency: 'EUR' });
   const { ref, plot } = FEATURED;
   await provider('POST', '/payments', { refs: [ref], plot, tell: 'backwards' });
-  await until(TOLD_WITHIN_MS, async () => (await provider('GET', '')).waiting === 0 || undefined);
+  await until(TOLD_WITHIN_MS, async () => (await provider('GET', '')).waiting === 0);
+  const payment = await until(TOLD_WITHIN_MS, () => paymentToldOf(url, shop));
   await provider('POST', '/payments', { refs: OTHERS });
-  const path = `/v1/payments?provider=${PROVIDER}&provider_ref=${ref}`;
-  const { data } = await callApi({ url, key: shop.key, method: 'GET', path });
-  const id = data[0]?.id;
-  if (id === undefined) return `\n  ${SHOP.name}: its provider has not told of ${ref} yet; GET ${path} will have it.\n`;
-  return story(shop, await callApi({ url, key: shop.key, method: 'GET', path: `/v1/payments/${id}` }));
+  if (payment) return story(shop, payment);
+  return `\n${SHOP.name} has not heard of ${ref} from its provider yet: GET /v1/payments will have it.\n`;
+}
+
+/** The featured payment, once it is there. @param {string} url @param {DemoMerchant} shop @returns {Promise<Payment | undefined>} */
+async function paymentToldOf(url, { key }) {
+  const list = `/v1/payments?provider=${PROVIDER}&provider_ref=${FEATURED.ref}`;
+  const { data } = await callApi({ url, key, method: 'GET', path: list });
+  return data[0] && callApi({ url, key, method: 'GET', path: `/v1/payments/${data[0].id}` });
 }
 
 /** As whom the simulator signs, and since when it has had payments: made once, so that it tells the same each time. @param {string} folder */
@@ -91,7 +97,7 @@ function accountIn(folder) {
   return JSON.parse(readFileSync(file, 'utf8'));
 }
 
-/** @param {DemoMerchant} shop @param {{ id: string, status: string, amount_captured: string, amount_refunded: string, amount_settled: string, timeline: Told[] }} payment */
+/** @param {DemoMerchant} shop @param {Payment} payment */
 function story(shop, { id, status, timeline, ...amounts }) {
   const lines = timeline
     .toSorted((a, b) => (a.received_at < b.received_at ? -1 : 1))

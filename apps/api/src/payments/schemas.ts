@@ -39,11 +39,9 @@ export const openPayment = z
       description: '`automatic`: captured at once, all of it. `manual`: held until it is captured, voided or expires.',
     }),
     provider: providerIn.optional(),
-    provider_ref: providerRefIn
-      .optional()
-      .meta({
-        description: 'The provider’s own id of the payment: what it tells of that one is told of this payment.',
-      }),
+    provider_ref: providerRefIn.optional().meta({
+      description: 'The provider’s own id of the payment: what it tells of that one is told of this payment.',
+    }),
     description: textIn(1_000).optional(),
     metadata: metadataIn.optional(),
   })
