@@ -60,7 +60,7 @@ export async function seedPayments({ url, shop, simulator, folder }) {
     key: shop.key,
     method: 'PUT',
     path: `/v1/providers/${PROVIDER}`,
-    body: { secret: account.secret },
+    body: { webhook_secret: account.secret },
   });
   /** @param {string} method @param {string} path @param {unknown} [body] */
   const provider = (method, path, body) => callApi({ ...simulator, method, path: `/accounts/${shop.id}${path}`, body });

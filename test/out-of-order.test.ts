@@ -34,7 +34,7 @@ afterAll(async () => {
 /** A merchant whose provider sends its webhooks to this process. */
 async function openShop(to: TestApi): Promise<Merchant> {
   const merchant = await to.merchant('EUR');
-  const secret = { body: { secret: SECRET } };
+  const secret = { body: { webhook_secret: SECRET } };
   expect((await merchant.client.request('PUT', '/v1/providers/simulator', secret)).status).toBe(200);
   await sendTo(to, merchant);
   return merchant;
