@@ -9,6 +9,6 @@ export default defineConfig({
     include: ['libs/{kernel,ledger,webhooks,balances,platform,payments}/src/**/*.spec.ts'],
     globalSetup: [],
     // A mutant lives or dies by itself, not by what was drawn.
-    env: { TEST_SEED: '20261127' },
+    env: { TEST_SEED: '20261127', PAYMENTS_PERMUTATIONS: '5000', PAYMENTS_LONGEST: '3' },
   },
 });

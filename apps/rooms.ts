@@ -33,3 +33,9 @@ export function consumersOf(rooms: readonly Room[]): readonly Consumer[] {
 export function reactorsOf(rooms: readonly Room[]): readonly Reactor[] {
   return rooms.flatMap(({ reactors = [] }) => reactors);
 }
+
+/** Names of whoever follows the log: consumers, reactors and targets of the relay. */
+export function followersOf(rooms: readonly Room[]): readonly string[] {
+  const named = [...consumersOf(rooms), ...reactorsOf(rooms)].map(({ name }) => name);
+  return [...named, ...rooms.flatMap(({ targets = [] }) => targets)];
+}

@@ -26,6 +26,7 @@ import {
 } from './migrations/1764504000000-due-rows.js';
 import { PartitionOf1764504100000 } from './migrations/1764504100000-partition-of.js';
 import { Adjustments1764600000000, ValidateAdjustments1764600000001 } from './migrations/1764600000000-adjustments.js';
+import { ProviderFees1764600100000 } from './migrations/1764600100000-provider-fees.js';
 import { Payments1764610000000 } from './migrations/1764610000000-payments.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
@@ -54,6 +55,7 @@ export const MIGRATIONS = [
   PartitionOf1764504100000,
   Adjustments1764600000000,
   ValidateAdjustments1764600000001,
+  ProviderFees1764600100000,
   Payments1764610000000,
 ];
 

@@ -16,6 +16,7 @@ const SYSTEM_NAMES = [
   'dispute_reserve',
   'cash',
   'suspense',
+  'provider_fees',
 ];
 
 let api: TestApi;

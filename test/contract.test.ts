@@ -22,7 +22,7 @@ afterEach(() => expect(api.errors).toEqual([]));
 afterAll(() => api.stop());
 
 describe('merchants and keys', () => {
-  test('a new merchant comes with seven system accounts a currency and a key that works', async () => {
+  test('a new merchant comes with eight system accounts a currency and a key that works', async () => {
     const body = { name: 'Nord', time_zone: 'Europe/Berlin', settlement_cutoff: '23:00', currencies: ['EUR', 'JPY'] };
     const created = await api.operator.post('/v1/merchants', { body });
     expect(created.status).toBe(201);
@@ -35,14 +35,15 @@ describe('merchants and keys', () => {
       'dispute_reserve',
       'cash',
       'suspense',
+      'provider_fees',
     ];
     const codes = created.body.accounts.map((account: Json) => account.code);
     expect(codes.sort()).toEqual(names.flatMap((name) => [`${name}:EUR`, `${name}:JPY`]).sort());
     const sides = created.body.accounts.map((account: Json) => [account.code.split(':')[0], account.normal_side]);
     for (const [name, side] of sides)
-      expect(side).toBe(['provider_receivable', 'cash'].includes(name) ? 'debit' : 'credit');
+      expect(side).toBe(['provider_receivable', 'cash', 'provider_fees'].includes(name) ? 'debit' : 'credit');
     const own = api.withKey(created.body.api_key.secret);
-    expect((await own.get('/v1/accounts?limit=1000')).body.data).toHaveLength(14);
+    expect((await own.get('/v1/accounts?limit=1000')).body.data).toHaveLength(16);
     const { body: shown } = await api.operator.get(`/v1/merchants/${created.body.id}`);
     expect(shown).toMatchObject({ ...body, id: created.body.id, created_at: created.body.created_at });
     expect((await api.operator.get('/v1/merchants')).body.data[0]).toEqual(shown);

@@ -3,6 +3,7 @@ import { verify } from '#platform/verify.js';
 import { SUMMARY_CHECKS } from '#summaries/checks.js';
 import { DailySummaries } from '#summaries/daily-summaries.js';
 import { TestOutbox } from './outbox/test-outbox.js';
+import { adjustOn, moved } from './support/adjustments.js';
 import { type Json, type Merchant, TestApi, transfer } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
@@ -92,6 +93,28 @@ describe('GET /v1/daily_summaries', () => {
       'suspense:USD sale 0×0 1×4000',
     ]);
     expect(new Set(data.map(({ day }: Json) => day))).toEqual(new Set([dayBefore(0)]));
+  });
+
+  test('tells what a payment posted, and not what it holds', async () => {
+    const merchant = await api.merchant();
+    const [from, to] = ['cash:EUR', 'suspense:EUR'].map((code) => merchant.accounts[code] as string);
+    const adjust = (posted: bigint, pending: bigint) =>
+      adjustOn(api, merchant, moved(BigInt(from ?? 0), BigInt(to ?? 0), posted, pending, { effectiveAtMs: TODAY }));
+    await adjust(0n, 7n);
+    await adjust(5n, -7n);
+    const { data } = await current(merchant);
+    expect(data).toHaveLength(2);
+    const [none, five] = [
+      { count: '0', amount: '0' },
+      { count: '1', amount: '5' },
+    ];
+    for (const row of [
+      { account_id: from, debits: five, credits: none },
+      { account_id: to, debits: none, credits: five },
+    ]) {
+      const told = { ...row, day: dayBefore(0), type: 'payment.told', currency: 'EUR' };
+      expect(data).toContainEqual(expect.objectContaining(told));
+    }
   });
 
   test('pages through days, newest first, each row once', async () => {

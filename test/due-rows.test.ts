@@ -195,6 +195,26 @@ describe('due rows', () => {
       ]);
     });
 
+    test('and put to another time as new rows, unless they got one of their own meanwhile, or went', async () => {
+      const [atMs, laterMs] = [past(), Date.now() + HOUR_MS];
+      await write(enqueueDue(KIND, [due(1n, atMs), due(2n, atMs), due(3n, atMs)]));
+      const claimed = await claim();
+      await write(enqueueDue(KIND, [due(2n, atMs + 1)]));
+      await write(removeDue(KIND, [{ merchantId: SHOP, subjectId: 3n }]));
+      await rows.reschedule(
+        claimed.map((row) => ({ row, dueAtMs: laterMs })),
+        soon(),
+      );
+      const left = await bystander.client.query(
+        `SELECT subject_id::int AS subject, attempts, due_at = try_at AS is_new,
+                round(extract(epoch FROM due_at) * 1000)::float8 AS due_ms FROM due_rows ORDER BY subject_id`,
+      );
+      expect(left.rows).toEqual([
+        { subject: 1, attempts: 0, is_new: true, due_ms: laterMs },
+        { subject: 2, attempts: 0, is_new: true, due_ms: atMs + 1 },
+      ]);
+    });
+
     test('and not taken away when they got another time meanwhile', async () => {
       const atMs = past();
       await write(enqueueDue(KIND, [due(1n, atMs)]));
@@ -222,6 +242,30 @@ describe('due rows', () => {
       expect((await bystander.client.query('SELECT subject_id FROM due_rows')).rows).toMatchObject([
         { subject_id: '3' },
       ]);
+    });
+
+    test('and stay, where there is more to be done later', async () => {
+      const laterMs = Date.now() + HOUR_MS;
+      await write(enqueueDue(KIND, [due(1n, past()), due(2n, past())]));
+      const work = workOf(async ({ subjectId }) => (subjectId === 1n ? { againAtMs: laterMs } : 'done'));
+      expect([await work.round(), work.failures]).toEqual([2, 0]);
+      expect((await bystander.client.query('SELECT subject_id FROM due_rows')).rows).toEqual([{ subject_id: '1' }]);
+      expect(await stored(1n)).toMatchObject({ attempts: 0, error: null });
+      await work.round();
+      expect(work.nextInMs).toBeGreaterThan(HOUR_MS - 60_000);
+    });
+
+    test('no more of them at once than their kind allows', async () => {
+      await write(
+        enqueueDue(
+          KIND,
+          Array.from({ length: 7 }, (_, index) => due(BigInt(index), past())),
+        ),
+      );
+      const [counts, run] = [[] as number[], async () => 'done' as const];
+      const work = new DueWork(one, { name: KIND, atOnce: 3, run });
+      while (counts.at(-1) !== 0) counts.push(await work.round());
+      expect(counts).toEqual([3, 3, 1, 0]);
     });
 
     test('one that fails waits for its own retry, longer each time and never for ever, and costs nobody a turn', async () => {

@@ -345,6 +345,7 @@ describe('duties', () => {
         states: [],
         keys: [],
         events: [],
+        timers: [],
         statements: [],
       });
       await expect(written).rejects.toMatchObject({ code: '23514', constraint: 'write_fence_horizon' });

@@ -1,10 +1,9 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { LogWatch } from '#outbox/log/log-watch.js';
-import { type Json, type Merchant, TestApi, transfer } from './support/api.js';
+import { type Json, type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer } from './support/api.js';
 import { EventSource } from './support/event-source.js';
 import { until } from './support/until.js';
 
-const SYSTEM_ACCOUNTS = 7;
 let api: TestApi;
 
 beforeAll(async () => {

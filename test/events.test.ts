@@ -1,16 +1,12 @@
 import { CommandBus } from '@nestjs/cqrs';
-import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { AccountDirectory } from '#ledger/accounts/account-directory.js';
 import { holdExpiry } from '#ledger/duties/expiry.js';
-import { Writer } from '#ledger/writing/writer.js';
 import { CATALOGUE, type EventType } from '#outbox/log/catalogue.js';
 import { LogWatch } from '#outbox/log/log-watch.js';
-import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
-import { adjustedId, moved, submitAdjustment } from './support/adjustments.js';
-import { type Answer, type Json, type Merchant, TestApi, transfer } from './support/api.js';
+import { adjustOn, moved } from './support/adjustments.js';
+import { type Answer, type Json, type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
 import { until } from './support/until.js';
@@ -34,14 +30,6 @@ afterAll(async () => {
   await other.stop();
   await api.stop();
 });
-
-/** No route makes one: payments do. */
-async function adjust(of: Merchant, from: string, to: string): Promise<void> {
-  const span = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
-  const context = { merchantId: BigInt(of.id), deadline: Deadline.after(60_000), span };
-  const process = { writer: api.app.get(Writer), directory: api.app.get(AccountDirectory) };
-  adjustedId(await submitAdjustment(process, context, moved(BigInt(from), BigInt(to), 1n, 1n)));
-}
 
 const events = (of: Merchant, query = ''): Promise<Answer> => of.client.get(`/v1/events${query}`);
 
@@ -74,7 +62,7 @@ const connected = async (): Promise<pg.Client> => {
 describe('the log', () => {
   test('tells what happened, oldest first, in the current version of each type, exactly as the catalogue says', async () => {
     const seller = await api.merchant();
-    const from = await seller.open('from', { metadata: { tier: 'gold' } });
+    await seller.open('from', { metadata: { tier: 'gold' } });
     const to = await seller.open('to', { min_available: '-50', normal_side: 'debit' });
     const closed = await seller.open('closed');
     await seller.client.post(`/v1/accounts/${closed}/close`);
@@ -87,15 +75,16 @@ describe('the log', () => {
     await seller.move(hold.id, 'void');
     await seller.move(posted.id, 'reverse', { amount: '2' });
     await until('the hold has expired', () => holdExpiry(api.app.get(Database), api.app.get(CommandBus)).round());
-    await adjust(seller, from, to);
-    const { log } = await follow(seller, 20);
+    await adjustOn(api, seller, moved(BigInt(closed), BigInt(to), 3n, 2n));
+    const { log } = await follow(seller, SYSTEM_ACCOUNTS + 13);
     for (const { type, version, data } of log) {
       const schema = CATALOGUE[type as EventType];
       expect(version).toBe(schema.version);
       expect(schema.versions.at(-1)?.data.safeParse(data).error, type).toBeUndefined();
     }
     expect(new Set(log.map(({ type }) => type))).toEqual(new Set(WRITTEN));
-    expect(log.slice(7).map(({ type, data }) => [type, data.kind])).toEqual([
+    const told = log.slice(SYSTEM_ACCOUNTS);
+    expect(told.map(({ type, data }) => [type, data.kind])).toEqual([
       ['account.created', undefined],
       ['account.created', undefined],
       ['account.created', undefined],
@@ -110,8 +99,8 @@ describe('the log', () => {
       ['transaction.expired', 'expiry'],
       ['transaction.adjusted', 'adjustment'],
     ]);
-    expect(log[8].data).toMatchObject({ account_id: to, min_available: '-50', normal_side: 'debit', name: 'to' });
-    expect(log[12]).toMatchObject({
+    expect(told[1].data).toMatchObject({ account_id: to, min_available: '-50', normal_side: 'debit', name: 'to' });
+    expect(told[5]).toMatchObject({
       occurred_at: posted.created_at,
       data: {
         transaction_id: posted.id,
@@ -120,19 +109,20 @@ describe('the log', () => {
         external_ref: posted.external_ref,
       },
     });
-    expect(log[13].data.expires_at).toBe(soon);
-    expect(log[14].data.expires_at).toBeNull();
+    expect(told[6].data.expires_at).toBe(soon);
+    expect(told[7].data.expires_at).toBeNull();
   });
 
   test('is the same whatever the size of its pages, and can be followed on from its end', async () => {
     const seller = await api.merchant();
     for (let i = 0; i < 5; i += 1) await seller.posted(transfer('cash:EUR', 'suspense:EUR', '1'));
-    const { log, cursor } = await follow(seller, 12);
-    expect(new Set(idsOf(log)).size).toBe(12);
-    for (const limit of [1, 5, 11, 12, 13]) {
-      expect((await follow(seller, 12, { limit })).log).toEqual(log);
+    const all = SYSTEM_ACCOUNTS + 5;
+    const { log, cursor } = await follow(seller, all);
+    expect(new Set(idsOf(log)).size).toBe(all);
+    for (const limit of [1, 5, all - 1, all, all + 1]) {
+      expect((await follow(seller, all, { limit })).log).toEqual(log);
       const { body } = await events(seller, `?limit=${limit}`);
-      expect([body.data.length, body.has_more]).toEqual([Math.min(limit, 12), limit < 12]);
+      expect([body.data.length, body.has_more]).toEqual([Math.min(limit, all), limit < all]);
     }
     const end = (await events(seller, `?after=${cursor}`)).body;
     expect(end).toEqual({ data: [], has_more: false, next_cursor: cursor });
@@ -143,7 +133,7 @@ describe('the log', () => {
 
   test('tells an old version as today’s, and one from a newer build as that wrote it', async () => {
     const seller = await api.merchant();
-    const { cursor } = await follow(seller, 7);
+    const { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     const old = { transaction_id: '5', kind: 'pending', entries: [] };
     await asAdmin(api.on.ownerUrl, (owner) =>
       owner.query(
@@ -167,8 +157,8 @@ describe('the log', () => {
   test('is one’s own, and its cursors are taken for nothing else', async () => {
     const [mine, theirs] = [await api.merchant(), await api.merchant()];
     await theirs.posted(transfer('cash:EUR', 'suspense:EUR', '1'));
-    const { cursor, log } = await follow(theirs, 8);
-    expect(idsOf((await follow(mine, 7)).log).some((id) => idsOf(log).includes(id))).toBe(false);
+    const { cursor, log } = await follow(theirs, SYSTEM_ACCOUNTS + 1);
+    expect(idsOf((await follow(mine, SYSTEM_ACCOUNTS)).log).some((id) => idsOf(log).includes(id))).toBe(false);
     const own: string = (await events(mine)).body.next_cursor;
     const mixed = own.slice(0, 8) + (own[8] === 'A' ? 'B' : 'A') + own.slice(9);
     const list: string = (await theirs.client.get('/v1/accounts?limit=1')).body.next_cursor;
@@ -213,7 +203,7 @@ describe('a transaction that is held open', () => {
   test('and commits late is told before what was committed meanwhile, and neither is skipped', async () => {
     const [late] = clients as [pg.Client];
     const seller = await api.merchant();
-    const { cursor } = await follow(seller, 7);
+    const { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     await late.query('BEGIN');
     await late.query(INSERT, [seller.id, named(LATE)]);
     await seller.posted(transfer('cash:EUR', 'suspense:EUR', '1'));
@@ -228,7 +218,7 @@ describe('a transaction that is held open', () => {
   test('and rolls back is told nowhere, and holds nothing up afterwards', async () => {
     const [late] = clients as [pg.Client];
     const seller = await api.merchant();
-    const { cursor } = await follow(seller, 7);
+    const { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     await late.query('BEGIN');
     await late.query(INSERT, [seller.id, named(LATE)]);
     await seller.posted(transfer('cash:EUR', 'suspense:EUR', '1'));
@@ -241,7 +231,7 @@ describe('a transaction that is held open', () => {
   test('between two that wrote in the other order than they began hides neither', async () => {
     const [first, between, last] = clients as [pg.Client, pg.Client, pg.Client];
     const seller = await api.merchant();
-    const { cursor } = await follow(seller, 7);
+    const { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     for (const client of [first, between, last]) {
       await client.query('BEGIN');
       await client.query('SELECT pg_current_xact_id()');
@@ -263,7 +253,7 @@ describe('who waits', () => {
 
   test('is answered by the next posting, of this process or another one, and holds no connection meanwhile', async () => {
     const seller = await api.merchant();
-    let { cursor } = await follow(seller, 7);
+    let { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     const owner = await connected();
     for (const by of [api, other, api]) {
       const waiting = events(seller, `?after=${cursor}&wait_ms=100000`);
@@ -287,7 +277,7 @@ describe('who waits', () => {
 
   test('is told that there is nothing when the time is over, and nobody looks into the log any more', async () => {
     const seller = await api.merchant();
-    const { cursor } = await follow(seller, 7);
+    const { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     const { body } = await events(seller, `?after=${cursor}&wait_ms=60`);
     expect(body).toEqual({ data: [], has_more: false, next_cursor: cursor });
     await waitingAt(api, 0);
@@ -295,7 +285,7 @@ describe('who waits', () => {
 
   test('and goes away gives the place back', async () => {
     const seller = await api.merchant();
-    const { cursor } = await follow(seller, 7);
+    const { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     const abort = new AbortController();
     const gone = fetch(`${api.url}/v1/events?after=${cursor}&wait_ms=100000`, {
       headers: seller.client.headers,
@@ -309,7 +299,7 @@ describe('who waits', () => {
 
   test('is bounded by the deadline of requests and by EVENT_WAIT_MAX_MS', async () => {
     const seller = await api.merchant();
-    const { cursor } = await follow(seller, 7);
+    const { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     for (const [name, value] of [
       ['REQUEST_DEADLINE_MS', '3000'],
       ['EVENT_WAIT_MAX_MS', '100'],
@@ -326,7 +316,9 @@ describe('who waits', () => {
     const small = await TestApi.start({ on: api.on, environment });
     const merchants = await Promise.all([1, 2, 3].map(() => api.merchant()));
     const [one, two, three] = merchants.map((merchant) => merchant.via(small)) as [Merchant, Merchant, Merchant];
-    const cursors = await Promise.all([one, two, three].map(async (each) => (await follow(each, 7)).cursor));
+    const cursors = await Promise.all(
+      [one, two, three].map(async (each) => (await follow(each, SYSTEM_ACCOUNTS)).cursor),
+    );
     const wait = (each: Merchant, index: number) => events(each, `?after=${cursors[index]}&wait_ms=100000`);
     const waiting = [wait(one, 0), wait(one, 0)];
     await waitingAt(small, 2);
@@ -348,7 +340,7 @@ describe('who waits', () => {
       environment: { ...PATIENT, SHUTDOWN_GRACE_MS: '30000' },
     });
     const seller = await api.merchant();
-    const { cursor } = await follow(seller, 7);
+    const { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     const waiting = events(seller.via(brief), `?after=${cursor}&wait_ms=100000`);
     await waitingAt(brief, 1);
     const stopped = brief.stop();
@@ -358,7 +350,7 @@ describe('who waits', () => {
 
   test('with a key that is revoked meanwhile is refused', async () => {
     const seller = await api.merchant();
-    const { cursor } = await follow(seller, 7);
+    const { cursor } = await follow(seller, SYSTEM_ACCOUNTS);
     const waiting = events(seller, `?after=${cursor}&wait_ms=100000`);
     await waitingAt(api, 1);
     await api.operator.request('DELETE', `/v1/merchants/${seller.id}/api_keys/${seller.apiKey.id}`);

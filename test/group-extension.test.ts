@@ -142,6 +142,29 @@ describe('an extension of commit groups', () => {
     expect(await counts()).toEqual({ ...before, keys: before.keys + 1 });
   });
 
+  test('its timers commit with it, of each the last word; what was refused set none', async () => {
+    const timers = async () =>
+      (
+        await bystander.client.query(
+          `SELECT kind, subject_id::bigint AS subject, extract(epoch FROM due_at)::int AS due_s FROM due_rows ORDER BY kind`,
+        )
+      ).rows;
+    const timer = (kind: string, due_s: number) => ({ kind, subject: String(from), due_s });
+    const lasting = { only: 'row' as const };
+    await submit([spend('never', 101n, { ...lasting, dueAtMs: 1_000 })]);
+    expect(await timers()).toEqual([]);
+    await together(
+      () => submit([spend('early', 1n, { ...lasting, dueAtMs: 1_000 })]),
+      () => submit([spend('late', 1n, { ...lasting, dueAtMs: 2_000 })]),
+      () => submit([spend('early', 1n, { ...lasting, dueAtMs: 3_000 })]),
+      () => submit([spend('over', 1n, { ...lasting, dueAtMs: 4_000 })]),
+      () => submit([spend('over', 1n, { ...lasting, dueAtMs: null })]),
+    );
+    expect(await timers()).toEqual([timer('early', 3), timer('late', 2)]);
+    await submit([spend('early', 1n, { ...lasting, dueAtMs: null })]);
+    expect(await timers()).toEqual([timer('late', 2)]);
+  });
+
   test('extensions of one group each know what they looked up themselves', async () => {
     const others: typeof ALLOWANCES = { ...ALLOWANCES, name: 'other allowances' };
     const spendOther = (amount: bigint) => extended(others, { name: 'theirs', amount, from, to });

@@ -49,6 +49,7 @@ describe('in a tree with forbidden imports', () => {
     ['libs/tenancy/src/beside.ts', '#balances/base.js', 'tenancy-imports-downwards'],
     ['libs/summaries/src/up.ts', '#balances/base.js', 'summaries-imports-downwards'],
     ['libs/webhooks/src/up.ts', '#tenancy/base.js', 'webhooks-imports-downwards'],
+    ['libs/payments/src/up.ts', '#tenancy/base.js', 'payments-imports-downwards'],
     ['apps/api/src/base.ts', '#tenancy/base.js', undefined],
     ['libs/kernel/src/up.ts', '#platform/base.js', 'kernel-imports-downwards'],
     ['libs/kernel/src/relative.ts', '../../ledger/src/base.js', 'kernel-imports-downwards'],

@@ -2,7 +2,7 @@ import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { holdExpiry } from '#ledger/duties/expiry.js';
 import { Database } from '#platform/postgres.js';
-import { type Client, type Json, type Merchant, TestApi, transfer, until } from './support/api.js';
+import { type Client, type Json, type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer, until } from './support/api.js';
 import { Contract } from './support/contract.js';
 
 let api: TestApi;
@@ -70,7 +70,7 @@ describe('pages', () => {
   });
 
   test('accounts, keys and merchants page as well', async () => {
-    expect(await walk(seller.client, '/v1/accounts', 3)).toHaveLength(7);
+    expect(await walk(seller.client, '/v1/accounts', 3)).toHaveLength(SYSTEM_ACCOUNTS);
     for (let i = 0; i < 4; i += 1) await api.operator.post(`/v1/merchants/${seller.id}/api_keys`);
     expect(new Set(ids(await walk(api.operator, `/v1/merchants/${seller.id}/api_keys`, 2))).size).toBe(5);
     const merchants = ids(await walk(api.operator, '/v1/merchants', 1));

@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
+import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
+import { DelayedError, type Job } from 'bullmq';
 import { afterEach, expect, inject, test } from 'vitest';
 import { inTime, Queues } from '#platform/queues.js';
 import { openRedis, RECONNECT_LONGEST_MS } from '#platform/redis.js';
+import { Telemetry } from '#platform/telemetry.js';
+import { spanTime, traceparentOf, tracer } from '#platform/tracing.js';
 import { until } from './support/until.js';
 
 const OPTIONS = { concurrency: 1, lockDuration: 5_000, stalledInterval: 5_000 };
@@ -91,4 +96,48 @@ test('a connection to Redis is tried again for as long as Redis is away, at most
   const redis = openRedis(inject('redisQueueUrl'), { lazyConnect: true });
   const tries = [1, 10, 1_000_000];
   expect(tries.map((times) => redis.options.retryStrategy?.(times))).toEqual([50, 500, RECONNECT_LONGEST_MS]);
+});
+
+test('each try of a job is a trace of its own, linked to who added it; one that is put off has not failed', async () => {
+  const exporter = new InMemorySpanExporter();
+  const spanProcessor = new SimpleSpanProcessor({ exporter });
+  const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+  const queues = openQueues(databaseUrl());
+  const tries: (() => never | undefined)[] = [
+    () => {
+      throw new DelayedError();
+    },
+    () => {
+      throw new Error('broken');
+    },
+    () => undefined,
+  ];
+  const work = async (job: Job, token: string | undefined): Promise<void> => {
+    if (tries.length === 3) await job.moveToDelayed(Date.now(), token);
+    tries.shift()?.();
+  };
+  queues.worker('night', work, OPTIONS);
+  const queue = queues.queue<object>('night', { removeOnComplete: true, attempts: 3 });
+  const producer = tracer.startSpan('plan', { startTime: spanTime() });
+  const { id } = await queue.add('settle', {}, { telemetry: { metadata: traceparentOf(producer) ?? '' } });
+  const spans = () => exporter.getFinishedSpans().filter(({ name }) => name === 'process night');
+  await until('it is done', () => spans().length === 3);
+  expect(spans().map(({ status }) => status.code)).toEqual([
+    SpanStatusCode.UNSET,
+    SpanStatusCode.ERROR,
+    SpanStatusCode.UNSET,
+  ]);
+  for (const span of spans()) {
+    expect(span.kind).toBe(SpanKind.CONSUMER);
+    expect(span.links.map(({ context }) => context.spanId)).toEqual([producer.spanContext().spanId]);
+    expect(span.spanContext().traceId).not.toBe(producer.spanContext().traceId);
+    expect(span.attributes).toMatchObject({
+      'messaging.system': 'bullmq',
+      'messaging.operation.type': 'process',
+      'messaging.destination.name': 'night',
+      'messaging.message.id': id,
+    });
+  }
+  await telemetry.shutdown();
+  await queue.obliterate({ force: true });
 });

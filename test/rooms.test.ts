@@ -1,13 +1,14 @@
 import { createServer } from 'node:net';
 import { Module } from '@nestjs/common';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { EventBatch } from '#outbox/log/position.js';
 import type { RelayTarget } from '#outbox/relay/relay.js';
 import type { BringsRelayTargets, HearsApplied, Room } from '#outbox/room.js';
+import { Deadline } from '#platform/deadline.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Metrics } from '#platform/metrics.js';
 import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
-import { ROOMS } from '../apps/rooms.js';
+import { followersOf, ROOMS } from '../apps/rooms.js';
 import { freePort } from '../scripts/ports.mjs';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
@@ -49,7 +50,7 @@ class TriedModule implements BringsDuties, BringsMetrics, BringsRelayTargets, He
   }
 }
 
-const rooms: readonly Room[] = [...ROOMS, { worker: async () => TriedModule }];
+const rooms: readonly Room[] = [...ROOMS, { worker: async () => TriedModule, targets: [target.consumer] }];
 
 beforeAll(async () => {
   on = await freshDatabase();
@@ -72,6 +73,20 @@ test('what a room brings is at work in a worker, which was told of nothing but t
   await until('it has heard of every consumer', () => ['daily_summaries', 'webhooks'].every((name) => heard.has(name)));
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   expect(readingOf(text, 'counterfoil_tried_total')).toBeGreaterThan(1);
+  await stop();
+});
+
+test('whoever follows the log is named by the rooms', async () => {
+  const stop = await startWorker(on, { REDIS_URL: inject('redisUrl') }, { rooms });
+  const followers = async (): Promise<string[]> => {
+    const text = 'SELECT DISTINCT consumer FROM relay_cursors';
+    const rows = await ledger.database.read<{ consumer: string }>('relay', Deadline.after(10_000), { text });
+    return rows.map(({ consumer }) => consumer).sort();
+  };
+  const named = [...followersOf(rooms)].sort();
+  expect(named).toContain('balances');
+  await until('each relay has registered', async () => (await followers()).length >= named.length);
+  expect(await followers()).toEqual(named);
   await stop();
 });
 

@@ -34,11 +34,11 @@ afterAll(async () => {
 const merchant = { name: 'Tokyo Tea', time_zone: 'Asia/Tokyo', settlement_cutoff: '22:30', currencies: ['JPY', 'KWD'] };
 
 describe('merchants', () => {
-  it('open with seven accounts per currency and a key that works', async () => {
+  it('open with eight accounts per currency and a key that works', async () => {
     const { status, body } = await test.call('POST', '/v1/merchants', { body: merchant });
     expect(status).toBe(201);
     expect(body).toMatchObject(merchant);
-    expect(body.accounts).toHaveLength(14);
+    expect(body.accounts).toHaveLength(16);
     const { body: list } = await test.call('GET', '/v1/accounts', { key: body.api_key.secret });
     expect(new Set(list.data)).toEqual(new Set(body.accounts));
   });
@@ -49,7 +49,7 @@ describe('merchants', () => {
     await client.connect();
     const { rows } = await client.query(`SELECT xid::text, type FROM events WHERE merchant_id = $1`, [id]);
     await client.end();
-    expect(rows.map((row) => row.type)).toEqual(Array(7).fill('account.created'));
+    expect(rows.map((row) => row.type)).toEqual(Array(8).fill('account.created'));
     expect(new Set(rows.map((row) => row.xid)).size).toBe(1);
   });
 

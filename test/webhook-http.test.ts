@@ -3,7 +3,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { PublicHttp, type PublicHttpOptions, RequestAborted, RequestFailed } from '#webhooks/public-http.js';
+import { PublicHttp, type PublicHttpOptions, RequestAborted, RequestFailed } from '#platform/public-http.js';
 import { HOOKS_TEST_CERTIFICATE, HOOKS_TEST_KEY } from './support/hooks-test-certificate.js';
 import { NameServer } from './support/name-server.js';
 import { until } from './support/until.js';
@@ -59,6 +59,15 @@ describe('a request to a sink', () => {
     expect(answer).toEqual({ statusCode: 202, retryAfter: '7', body: 'thanks' });
     expect(sink.received).toMatchObject([{ path: '/hooks', id: 'evt_1_1', text: '{"n":1}' }]);
     expect(sink.received[0]?.headers).toMatchObject({ connection: 'close', host: new URL(sink.url).host });
+  });
+
+  test('is a GET where something is asked for, with its headers and without a body', async () => {
+    sink.respond = status(200, {}, '{"events":[]}');
+    const answer = await client().get(sink.url, { headers: { authorization: 'Bearer t' } });
+    expect(answer).toMatchObject({ statusCode: 200, body: '{"events":[]}' });
+    expect(sink.received).toMatchObject([{ path: '/hooks', text: '' }]);
+    expect(sink.received[0]?.headers).toMatchObject({ authorization: 'Bearer t', connection: 'close' });
+    expect(sink.received[0]?.headers).not.toHaveProperty('content-length');
   });
 
   test.each([301, 302, 303, 307, 308])('a %i is not followed', async (code) => {

@@ -90,6 +90,7 @@ describe('the group-commit writer', () => {
       states: [],
       keys: [],
       events: [],
+      timers: [],
       statements: [],
     });
     await expect(written).rejects.toMatchObject({ code: '23514', constraint: 'balances_all_moved' });

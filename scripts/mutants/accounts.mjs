@@ -2,6 +2,7 @@
 import { inFile } from './mutant.mjs';
 
 const AT = 'test/accounts.test.ts';
+const SYSTEM = 'test/system-accounts.test.ts';
 const KEYS = 'test/authenticator.test.ts';
 const CACHE = 'test/balance-monitor.test.ts';
 const DAYS = 'test/daily-summaries.test.ts';
@@ -53,6 +54,36 @@ export const ACCOUNT_MUTANTS = [
   ]),
   ...inFile('libs/ledger/src/accounts/system-accounts.ts', AT, [
     ['the wrong side makes a system account', 'system?.normalSide === normalSide &&', 'system !== undefined &&'],
+  ]),
+  ...inFile('libs/ledger/src/accounts/find-system-accounts.ts', SYSTEM, [
+    ['a merchant’s own account is posted to', '!isSystemAccount(account)', 'false'],
+    ['what is missing stays so', 'if (found.includes(undefined)) {', 'if (false) {'],
+  ]),
+  ...inFile('libs/ledger/src/accounts/flawed-system-accounts.ts', SYSTEM, [
+    [
+      'what is missing is looked for before the lock',
+      'const log = await MerchantLog.lock(client, merchantId);\n    const missing = (await flawsOf(client, merchantId))',
+      'const looked = await flawsOf(client, merchantId);\n    const log = await MerchantLog.lock(client, merchantId);\n    const missing = looked',
+    ],
+    ['any account of the code will do', 'OR a.currency <> c.currency OR a.normal_side <> s.side', ''],
+  ]),
+  ...inFile('libs/ledger/src/duties/system-accounts.ts', SYSTEM, [
+    [
+      'a merchant that fails ends the round',
+      'mender.logger.warn({ err: error',
+      'throw error; mender.logger.warn({ err: error',
+    ],
+    ['what was closed stays closed', 'else if (closed) await', 'else if (false) await'],
+  ]),
+  ...inFile('libs/ledger/src/ledger-worker.module.ts', SYSTEM, [
+    ['a worker waits an hour', 'this.#hasCompleted ? undefined : 0', 'undefined'],
+  ]),
+  ...inFile('apps/api/src/accounts/schemas.ts', 'test/adjustments.test.ts', [
+    [
+      'whatever holds is a hold',
+      "if (posted === 0n) return pending > 0n ? 'hold'",
+      "if (posted === 0n || pending > 0n) return pending > 0n ? 'hold'",
+    ],
   ]),
   ...inFile('libs/ledger/src/accounts/create-account.command.ts', AT, [
     ['system names are anybody’s', 'isReservedCode(account.code)', 'false'],

@@ -2,6 +2,7 @@
 
 /** Which tests hold a file with SQL; the first pattern that fits. @type {[RegExp, string[]][]} */
 export const HELD_BY = [
+  [/ledger\/src\/accounts\/flawed-system-accounts/, ['system-accounts']],
   [/ledger\/src\/\w+\/(account-store|account-directory|system-accounts)/, ['account-directory', 'accounts', 'lists']],
   [/ledger\/src\/\w+\/merchant-day/, ['daily-summaries', 'transaction-facts']],
   [/ledger\/src\/\w+\/balance-store/, ['lists', 'contract', 'balance-at']],

@@ -8,6 +8,7 @@ import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
+import { PAYMENT_MUTANTS } from './payments.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
@@ -212,5 +213,6 @@ export const MUTANTS = [
   ...OUTBOX_MUTANTS,
   ...EVENT_MUTANTS,
   ...BALANCE_MUTANTS,
+  ...PAYMENT_MUTANTS,
   ...WEBHOOK_MUTANTS,
 ];

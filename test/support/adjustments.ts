@@ -1,9 +1,12 @@
-import type { AccountDirectory } from '#ledger/accounts/account-directory.js';
+import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
+import { AccountDirectory } from '#ledger/accounts/account-directory.js';
 import type { Adjust, NewEntry } from '#ledger/posting/command.js';
 import { extended, type GroupExtension, type Outcome } from '#ledger/writing/group-extension.js';
-import type { Writer } from '#ledger/writing/writer.js';
+import { Writer } from '#ledger/writing/writer.js';
+import { Deadline } from '#platform/deadline.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { TestApi } from './api.js';
 
 /** What payments do, without payments: an extension whose part is an adjustment. */
 const ADJUSTMENTS: GroupExtension<Adjust> = {
@@ -36,6 +39,17 @@ export async function submitAdjustment(
   const accounts = new Map(found.flatMap((account) => (account ? [[account.id, account] as const] : [])));
   const request = { mode: 'single' as const, commands: [extended(ADJUSTMENTS, adjust)], accounts, idempotency };
   return (await writer.post(context, request)).outcome;
+}
+
+/** In an API's process, as payments do it there. Answers the adjustment's id. */
+export async function adjustOn(api: TestApi, merchant: { id: string }, adjust: Adjust): Promise<string> {
+  const ledger = {
+    writer: api.app.get(Writer, { strict: false }),
+    directory: api.app.get(AccountDirectory, { strict: false }),
+  };
+  const span = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
+  const context = { merchantId: BigInt(merchant.id), deadline: Deadline.after(20_000), span };
+  return String(adjustedId(await submitAdjustment(ledger, context, adjust)));
 }
 
 /** The adjustment's id. Throws what it is refused with. */

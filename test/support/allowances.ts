@@ -13,6 +13,8 @@ export interface Spending {
   amount: bigint;
   /** Nothing is posted: a row alone. */
   only?: 'row';
+  /** When the name, as a subject, is due; null: not any more. */
+  dueAtMs?: number | null;
   fault?: 'throws' | 'unposted' | 'unanswered' | 'poison' | 'taken' | 'cut' | 'cut once';
 }
 
@@ -56,6 +58,7 @@ export const ALLOWANCES: GroupExtension<Spending, bigint, SpendingRow> = {
     const transactionId = paid?.transaction.id ?? null;
     turn.learn(name, spent);
     turn.write({ ...spending, merchantId: turn.merchantId, spent: fault === 'taken' ? amount : spent, transactionId });
+    if (spending.dueAtMs !== undefined) turn.setTimer(name, spending.from, spending.dueAtMs ?? undefined);
     if (paid) turn.emit({ type: 'webhook_endpoint.deleted', data: { endpoint_id: '1' }, occurredAtMs: 0 });
     if (fault === 'throws') throw new Error('an extension that throws');
     if (spent > ALLOWANCE) return refuse('condition_failed', `${name} may spend ${ALLOWANCE} in all.`);

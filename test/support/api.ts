@@ -4,10 +4,14 @@ import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import pg from 'pg';
 import { inject } from 'vitest';
+import { systemAccounts } from '#ledger/accounts/system-accounts.js';
 import { createLogger } from '#platform/logging.js';
 import { type Api, startApi } from '../../apps/api/src/api.js';
 import { type Config, readConfig } from '../../apps/config.js';
 import { freshDatabase, type TestDatabase } from './database.js';
+
+/** How many a merchant has of each currency, and as many events when it begins. */
+export const SYSTEM_ACCOUNTS = systemAccounts(['EUR'], () => 0n).length;
 
 export const OPERATOR_KEY = `cfo_${'0'.repeat(40)}`;
 

@@ -74,7 +74,7 @@ export class WebhookSink {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString();
     const { headers, url = '' } = request;
-    const received = { path: url, id: String(headers['webhook-id']), headers, text, body: JSON.parse(text) };
+    const received = { path: url, id: String(headers['webhook-id']), headers, text, body: text && JSON.parse(text) };
     this.received.push(received);
     this.respond(response, received, request);
   }

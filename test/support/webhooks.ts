@@ -9,6 +9,7 @@ import { Deadline } from '#platform/deadline.js';
 import { type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { createLogger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
+import { PublicHttp } from '#platform/public-http.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { listDeliveries, type WebhookDelivery } from '#webhooks/deliveries.js';
 import { DeliveryStore } from '#webhooks/delivery-store.js';
@@ -23,7 +24,6 @@ import {
 import { getEndpoint, type Ordering, type WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { WebhookFanOut } from '#webhooks/fan-out.js';
 import { senderOptionsOf } from '#webhooks/open-sender.js';
-import { PublicHttp } from '#webhooks/public-http.js';
 import { WebhookSender } from '#webhooks/sender.js';
 import { readConfig } from '../../apps/config.js';
 import type { TestDatabase } from './database.js';

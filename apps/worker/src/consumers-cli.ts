@@ -1,18 +1,14 @@
 // npm run consumers -- list | forget <consumer> --by <who> --reason <why>: who follows the log at DATABASE_RUNTIME_URL or
 // DATABASE_URL, and an end to those that no build has any more. Exit code 1: refused; 2: it failed.
 import { parseArgs } from 'node:util';
-import { BalanceInvalidation } from '#balances/invalidation.js';
 import { ForgetRefused, forgetConsumer, knownConsumers } from '#outbox/consumers/forget-consumer.js';
 import { Database } from '#platform/postgres.js';
-import { consumersOf, ROOMS, reactorsOf } from '../../rooms.js';
+import { followersOf, ROOMS } from '../../rooms.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const USAGE = 'usage: npm run consumers -- list | forget <consumer> --by <who> --reason <why>';
 
-const declared = new Set([
-  ...[...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => name),
-  BalanceInvalidation.CONSUMER,
-]);
+const declared = new Set(followersOf(ROOMS));
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: { by: { type: 'string' }, reason: { type: 'string' } },

@@ -6,6 +6,7 @@ import { CONFIG } from '#platform/platform.module.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
 import { ChangeAccountStatusHandler } from './accounts/account-status.command.js';
 import { CreateAccountHandler } from './accounts/create-account.command.js';
+import { SystemAccounts } from './accounts/find-system-accounts.js';
 import { ChangeTransactionHandler } from './posting/change-transaction.command.js';
 import { PostBatchHandler } from './posting/post-batch.command.js';
 import { PostTransactionHandler } from './posting/post-transaction.command.js';
@@ -35,6 +36,7 @@ const HANDLERS = [
 @Module({
   providers: [
     ...HANDLERS,
+    SystemAccounts,
     {
       provide: Writer,
       useFactory: (config: LedgerSettings, ids: SnowflakeGenerator, fences: BalanceFences, hints: CommitHints) =>
@@ -42,7 +44,7 @@ const HANDLERS = [
       inject: [CONFIG, SnowflakeGenerator, BALANCE_FENCES, CommitHints],
     },
   ],
-  exports: [Writer],
+  exports: [Writer, SystemAccounts],
 })
 export class LedgerModule implements BeforeApplicationShutdown, BringsMetrics {
   constructor(private readonly writer: Writer) {}

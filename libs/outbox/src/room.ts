@@ -21,6 +21,8 @@ export interface Room {
   readonly consumers?: readonly Consumer[];
   /** Each runs in the worker, with the commands of all rooms. */
   readonly reactors?: readonly Reactor[];
+  /** Names of its targets of the relay: what `relayTargets()` of its worker brings. */
+  readonly targets?: readonly string[];
   /** What `npm run verify` looks for in its tables. */
   readonly checks?: () => Promise<readonly Check[]>;
 }

@@ -24,7 +24,7 @@ export function readSettings<R extends RoomSettings>(
   }
   wrong.push(...failedChecks(rooms, values));
   if (wrong.length > 0) throw new ConfigError(explain(wrong));
-  for (const { derive } of rooms) Object.assign(values, derive?.(values as never));
+  for (const room of rooms) Object.assign(values, room.derive?.(values));
   const named = Object.entries(values).map(([name, value]) => [fieldName(name), value]);
   return Object.freeze(Object.fromEntries(named));
 }
@@ -33,7 +33,7 @@ export function readSettings<R extends RoomSettings>(
 function failedChecks(rooms: readonly RoomSettings[], values: Readonly<Record<string, unknown>>): string[] {
   return rooms
     .flatMap(({ checks = [] }) => checks)
-    .filter(({ of, holds }) => of.every((name) => name in values) && !holds(values as never))
+    .filter((check) => check.of.every((name) => name in values) && !check.holds(values))
     .map(({ of: [name], message }) => `${name} ${message}`);
 }
 

@@ -17,6 +17,13 @@ export interface DueRow {
   readonly attempts: number;
 }
 
+/** A claimed row whose work is done for now, and that is due again at another time. */
+export interface Rescheduled {
+  readonly row: DueRow;
+  /** Later than `row.dueAtMs`. */
+  readonly dueAtMs: number;
+}
+
 /** What became of a claimed row: nothing but its next try is recorded of those that are not done. */
 export interface Postponed {
   readonly row: DueRow;
@@ -101,6 +108,12 @@ UPDATE due_rows d
        last_error = coalesce(($8::text[])[c.place], d.last_error)
   FROM c WHERE ${IS_LOCKED}`;
 
+/** $6 times. */
+const RESCHEDULE = `${STILL_CLAIMED}
+UPDATE due_rows d
+   SET due_at = ($6::timestamptz[])[c.place], try_at = ($6::timestamptz[])[c.place], attempts = 0, last_error = NULL
+  FROM c WHERE ${IS_LOCKED}`;
+
 /**
  * The due rows of one kind. Statements whose best plan depends on how much is due are not prepared: they are planned for what there
  * is. Looking reaches over all merchants of a server and only reads; what is written names its merchants.
@@ -152,6 +165,13 @@ export class DueRows {
     ];
     const rows = postponed.map(({ row }) => row);
     await this.#settle(POSTPONE, rows, more, deadline);
+  }
+
+  /** As new rows of another time; a row that went meanwhile, or got a time of somebody else's, stays as it is. */
+  async reschedule(rescheduled: readonly Rescheduled[], deadline: Deadline): Promise<void> {
+    const times = timestamptzArray(rescheduled.map(({ dueAtMs }) => dueAtMs));
+    const rows = rescheduled.map(({ row }) => row);
+    await this.#settle(RESCHEDULE, rows, [times], deadline);
   }
 
   async #settle(text: string, rows: readonly DueRow[], more: Buffer[], deadline: Deadline): Promise<void> {

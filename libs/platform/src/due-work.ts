@@ -4,7 +4,7 @@ import { type DueRow, DueRows, type Postponed } from './due-rows.js';
 import type { Logger } from './logging.js';
 import type { Database } from './postgres.js';
 
-/** Rows claimed and worked on at once. */
+/** Rows claimed and worked on at once, unless a kind has fewer. */
 const PAGE = 200;
 /**
  * Due rows among which merchants take turns, those that waited longest. One merchant with more than this many due at once
@@ -24,20 +24,25 @@ const NOT_YET_WAIT_MS = 500;
 const OTHERS_CLAIM_WAIT_MS = 50;
 const LONGEST_ERROR = 500;
 
+/** `not yet`: to be tried again in a moment. `againAtMs`: done for now, and due anew then. */
+export type DueResult = 'done' | 'not yet' | { readonly againAtMs: number };
+
 /** Something that is done about a subject once its time has come. */
 export interface DueKind {
   /** Of its rows; what is stored. */
   readonly name: string;
+  /** Rows worked on at once, where that is fewer than a page. */
+  readonly atOnce?: number;
   /**
-   * Must be harmless when it is done twice: a lease may end while its holder sleeps. `not yet`: to be tried again in a moment.
-   * Throws where it failed: then the row, and no other, waits.
+   * Must be harmless when it is done twice: a lease may end while its holder sleeps. Throws where it failed: then the row, and
+   * no other, waits.
    */
-  run(row: DueRow, deadline: Deadline): Promise<'done' | 'not yet'>;
+  run(row: DueRow, deadline: Deadline): Promise<DueResult>;
 }
 
 interface Outcome {
   row: DueRow;
-  is: 'done' | 'not yet' | 'failed' | 'away';
+  is: DueResult | 'failed' | 'away';
   error?: unknown;
 }
 
@@ -76,14 +81,14 @@ export class DueWork {
       this.#nextInMs = nextInMs;
       return 0;
     }
-    const options = { page: PAGE, lookAhead: LOOK_AHEAD, leaseMs: LEASE_MS };
+    const options = { page: this.#kind.atOnce ?? PAGE, lookAhead: LOOK_AHEAD, leaseMs: LEASE_MS };
     const rows = await this.#rows.claim(options, Deadline.after(WORK_MS));
     const outcomes = await Promise.all(rows.map((row) => this.#work(row)));
     await this.#settle(outcomes);
     const away = outcomes.find((outcome) => outcome.is === 'away');
     if (away) throw away.error;
     this.#nextInMs = rows.length > 0 ? 0 : OTHERS_CLAIM_WAIT_MS;
-    return outcomes.filter((outcome) => outcome.is === 'done').length;
+    return outcomes.filter(({ is }) => is === 'done' || typeof is === 'object').length;
   }
 
   async #work(row: DueRow): Promise<Outcome> {
@@ -97,11 +102,13 @@ export class DueWork {
 
   async #settle(outcomes: readonly Outcome[]): Promise<void> {
     const done = outcomes.filter((outcome) => outcome.is === 'done');
-    const others = outcomes.filter((outcome) => outcome.is !== 'done');
+    const again = outcomes.flatMap(({ row, is }) => (typeof is === 'object' ? [{ row, dueAtMs: is.againAtMs }] : []));
+    const others = outcomes.filter(({ is }) => is !== 'done' && typeof is === 'string');
     await this.#rows.done(
       done.map(({ row }) => row),
       Deadline.after(WORK_MS),
     );
+    await this.#rows.reschedule(again, Deadline.after(WORK_MS));
     await this.#rows.postpone(
       others.map((outcome) => this.#postponed(outcome)),
       Deadline.after(WORK_MS),

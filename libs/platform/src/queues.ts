@@ -1,8 +1,10 @@
-import { type Job, type JobsOptions, type Processor, Queue, Worker, type WorkerOptions } from 'bullmq';
+import { type Span, SpanKind, trace } from '@opentelemetry/api';
+import { DelayedError, type Job, type JobsOptions, type Processor, Queue, Worker, type WorkerOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { Deadline } from './deadline.js';
 import type { Logger } from './logging.js';
 import { openRedis } from './redis.js';
+import { endSpan, failSpan, remoteContext, spanTime, tracer } from './tracing.js';
 
 /** Longest that whoever adds a job, or closes a queue, waits for the queues' Redis. */
 const QUEUE_TIMEOUT_MS = 3_000;
@@ -45,7 +47,7 @@ export class Queues {
     options: Omit<WorkerOptions, 'connection' | 'prefix'>,
   ): Worker<Data> {
     this.#working ??= openRedis(this.#url, { maxRetriesPerRequest: null });
-    const processor: Processor<Data> = (job, token) => work(job, token);
+    const processor: Processor<Data> = (job, token) => traced(jobSpan(name, job), () => work(job, token));
     const worker = new Worker<Data>(name, processor, { ...options, connection: this.#working, prefix: this.#prefix });
     worker.on('error', (error) => this.#logger?.debug({ err: error, queue: name }, 'the queue is away'));
     this.#workers.push(worker as Worker);
@@ -71,6 +73,40 @@ export class Queues {
     this.#queues.push(queue as Queue);
     return queue;
   }
+}
+
+/**
+ * A job is a trace of its own, with the attributes of OpenTelemetry's conventions for messaging, linked to the span of whoever added it
+ * where the job names one in `opts.telemetry.metadata`: it may run long after that, and again.
+ */
+function jobSpan(queue: string, job: Job): Span {
+  const producer = job.opts.telemetry?.metadata;
+  const context = producer === undefined ? undefined : trace.getSpanContext(remoteContext(producer));
+  return tracer.startSpan(`process ${queue}`, {
+    root: true,
+    kind: SpanKind.CONSUMER,
+    startTime: spanTime(),
+    links: context ? [{ context }] : [],
+    attributes: {
+      'messaging.system': 'bullmq',
+      'messaging.operation.type': 'process',
+      'messaging.operation.name': 'process',
+      'messaging.destination.name': queue,
+      ...(job.id !== undefined && { 'messaging.message.id': job.id }),
+    },
+  });
+}
+
+/** A job that is put off has not failed. */
+async function traced(span: Span, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof DelayedError) endSpan(span);
+    else failSpan(span, error);
+    throw error;
+  }
+  endSpan(span);
 }
 
 /** Fails rather than wait for a queue: BullMQ itself waits for its first connection as long as it takes. */

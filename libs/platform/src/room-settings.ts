@@ -9,13 +9,23 @@ type Together<Union> = (Union extends unknown ? (one: Union) => void : never) ex
   ? All
   : never;
 
+/**
+ * A check of whichever room. `holds` is a method, as `derive` is: of methods TypeScript lets one that knows the values of its room stand
+ * for one of any.
+ */
+interface AnyCheck {
+  readonly of: readonly string[];
+  readonly message: string;
+  holds(values: object): boolean;
+}
+
 /** Settings that may each be right and are wrong together. */
-export interface Check<V = never> {
+export interface Check<V> {
   /** The first is the one that the message names. Asked only when each of them is right by itself. */
   readonly of: readonly (keyof V & string)[];
   /** A sentence without its subject, as those of fields. */
   readonly message: string;
-  readonly holds: (values: V) => boolean;
+  holds(values: V): boolean;
 }
 
 /** What a library, or an app, can be told by the environment: the one place that a setting is declared at. */
@@ -23,9 +33,9 @@ export interface RoomSettings<F extends Fields = Fields, D extends object = obje
   /** Its folder. */
   readonly room: string;
   readonly fields: F;
-  readonly checks?: readonly Check[];
+  readonly checks?: readonly AnyCheck[];
   /** Values that are made of others where they are not given. */
-  readonly derive?: (values: never) => D;
+  derive?(values: object): D;
 }
 
 /** `reads`: rooms below, whose settings the checks may name, too. */
@@ -41,7 +51,7 @@ export function roomSettings<
   reads?: R;
   fields: F;
   checks?: readonly Check<Values<F & FieldsOf<R>>>[];
-  derive?: (values: Values<F>) => D;
+  derive?(values: Values<F>): D;
 }): RoomSettings<F, D> {
   return settings;
 }

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { decimal, flag, integer, list, oneOf, url } from './config-fields.js';
+import { decimal, flag, integer, list, networks, oneOf, url } from './config-fields.js';
 import { roomSettings, type SettingsOf } from './room-settings.js';
 import { passwordOf, runtimeUrlOf } from './runtime-role.js';
 
@@ -10,6 +10,12 @@ const PRODUCTION_SAMPLE_RATIO = 0.05;
 
 const postgresUrl = url(['postgres', 'postgresql']);
 const redisUrl = url(['redis', 'rediss']);
+
+/**
+ * Azure's WireServer answers Azure's machines under a public address. Other clouds' hosts lie in ranges that are refused
+ * anyway: 169.254.0.0/16, 100.64.0.0/10 (Alibaba's 100.100.100.200), 192.0.0.0/24 (Oracle's 192.0.0.192), fd00:ec2::/32.
+ */
+const DEFAULT_REFUSED_NETWORKS = '168.63.129.16/32';
 
 export const PLATFORM_SETTINGS = roomSettings({
   room: 'libs/platform',
@@ -81,6 +87,12 @@ export const PLATFORM_SETTINGS = roomSettings({
       .describe(
         'Key of the signatures of list cursors; the same for all processes. Derived from the runtime role’s password when absent.',
       ),
+    WEBHOOK_ALLOW_LOOPBACK: flag('0').describe(
+      '`1`: webhooks and queries of providers may go to this machine itself, there also by plain http. For development alone; `npm start` sets it.',
+    ),
+    WEBHOOK_REFUSED_NETWORKS: networks(DEFAULT_REFUSED_NETWORKS).describe(
+      'More networks (CIDR, separated by commas) that webhooks and queries of providers must not be sent to, beside everything that is not the public internet: public addresses of yours, and those that a cloud answers from inside.',
+    ),
     ID_MAX_LEAD_MS: integer({ default: 1_000, min: 0, max: 60_000 }).describe(
       'How far ids may run ahead of this machine’s clock when others’ clocks are ahead.',
     ),

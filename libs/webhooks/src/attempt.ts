@@ -1,8 +1,8 @@
 import type { Clock } from '#kernel/clock.js';
 import { positionText } from '#outbox/log/position.js';
+import { type HttpAnswer, type PublicHttp, RequestAborted, RequestFailed } from '#platform/public-http.js';
 import { signatureOf } from '#platform/standard-webhooks.js';
 import type { DueDelivery, EndpointLease, Verdict } from './delivery-store.js';
-import { type HttpAnswer, type PublicHttp, RequestAborted, RequestFailed } from './public-http.js';
 import { nextDelayMs, parseRetryAfter, type RetryRules } from './retry-schedule.js';
 
 const GONE = 410;

@@ -5,6 +5,7 @@ import { MerchantLog } from '#outbox/log/append.js';
 import type { EventType } from '#outbox/log/catalogue.js';
 import { type Answer, type Answering, IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
+import { publicUrl, UrlRefused, type UrlRules, urlRulesOf } from '#platform/public-url.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { newKey, secretOf } from '#platform/standard-webhooks.js';
 import { traceparentOf } from '#platform/tracing.js';
@@ -21,7 +22,6 @@ import {
   signingSecrets,
   type WebhookEndpoint,
 } from './endpoint-store.js';
-import { endpointUrl, UrlRefused, type UrlRules, urlRulesOf } from './endpoint-url.js';
 import type { WebhooksSettings } from './settings.js';
 
 /** An endpoint and a secret that signs for it, which is told once. */
@@ -83,7 +83,7 @@ export class CreateWebhookEndpointHandler implements ICommandHandler<CreateWebho
 
 function checked(url: string, rules: UrlRules): string {
   try {
-    return endpointUrl(url, rules).href;
+    return publicUrl(url, rules).href;
   } catch (error) {
     if (error instanceof UrlRefused) throw invalid('url', error.message);
     throw error;

@@ -1,8 +1,8 @@
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
+import { PublicHttp, type PublicHttpOptions } from '#platform/public-http.js';
+import { urlRulesOf } from '#platform/public-url.js';
 import { DeliveryStore } from './delivery-store.js';
-import { urlRulesOf } from './endpoint-url.js';
-import { PublicHttp, type PublicHttpOptions } from './public-http.js';
 import { type SenderOptions, WebhookSender } from './sender.js';
 import type { WebhooksSettings } from './settings.js';
 

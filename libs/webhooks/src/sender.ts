@@ -4,9 +4,9 @@ import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
+import type { PublicHttp } from '#platform/public-http.js';
 import type { DeliveryStore, EndpointLease } from './delivery-store.js';
 import { DueTimes } from './due-times.js';
-import type { PublicHttp } from './public-http.js';
 import { Turn, type TurnHost, type TurnOptions } from './turn.js';
 
 /** How much longer than one request a lease lasts: its record, and a busy process, must fit in. */

@@ -1,5 +1,5 @@
 import type { OutboxSettings } from '#outbox/settings.js';
-import { flag, integer, list, networks } from '#platform/config-fields.js';
+import { integer, list } from '#platform/config-fields.js';
 import { atMost, roomSettings, type SettingsOf } from '#platform/room-settings.js';
 
 const MAX_TRIES = 50;
@@ -9,21 +9,9 @@ const MAX_WAIT_S = 7 * 86_400;
 const DEFAULT_SCHEDULE_S = '5,300,1800,7200,18000,36000,50400,72000,86400';
 const SCHEDULE = `must be up to ${MAX_TRIES} whole numbers from 1 to ${MAX_WAIT_S}, separated by commas`;
 
-/**
- * Azure's WireServer answers Azure's machines under a public address. Other clouds' hosts lie in ranges that are refused
- * anyway: 169.254.0.0/16, 100.64.0.0/10 (Alibaba's 100.100.100.200), 192.0.0.0/24 (Oracle's 192.0.0.192), fd00:ec2::/32.
- */
-const DEFAULT_REFUSED_NETWORKS = '168.63.129.16/32';
-
 export const WEBHOOKS_SETTINGS = roomSettings({
   room: 'libs/webhooks',
   fields: {
-    WEBHOOK_ALLOW_LOOPBACK: flag('0').describe(
-      '`1`: webhooks may go to this machine itself, there also by plain http. For development alone; `npm start` sets it.',
-    ),
-    WEBHOOK_REFUSED_NETWORKS: networks(DEFAULT_REFUSED_NETWORKS).describe(
-      'More networks (CIDR, separated by commas) that webhooks must not be sent to, beside everything that is not the public internet: public addresses of yours, and those that a cloud answers from inside.',
-    ),
     WEBHOOK_ENDPOINTS_PER_MERCHANT: integer({ default: 20, min: 1, max: 1_000 }).describe(
       'Webhook endpoints that a merchant may have.',
     ),

@@ -1,7 +1,7 @@
 import type { Clock } from '#kernel/clock.js';
+import type { PublicHttp } from '#platform/public-http.js';
 import { attemptOf } from './attempt.js';
 import type { DeliveryStore, DueDelivery, EndpointLease } from './delivery-store.js';
-import type { PublicHttp } from './public-http.js';
 import type { RetryRules } from './retry-schedule.js';
 
 /**

@@ -79,7 +79,7 @@ const newKey = z.looseObject({
 
 export const createdMerchant = merchant
   .extend({
-    accounts: z.array(account).meta({ description: 'The system accounts, seven per currency.' }),
+    accounts: z.array(account).meta({ description: 'The system accounts, eight per currency.' }),
     api_key: newKey,
   })
   .meta({ id: 'CreatedMerchant' });

@@ -164,7 +164,14 @@ export class TransactionsController {
     status: 201,
     response: transaction,
     requestExample: { amount: '500', final: false },
-    problems: ['not_found', 'not_pending', 'unbalanced_entries', 'amount_exceeds_remaining', 'account_closed'],
+    problems: [
+      'not_found',
+      'not_pending',
+      'invalid_transition',
+      'unbalanced_entries',
+      'amount_exceeds_remaining',
+      'account_closed',
+    ],
     idempotent: true,
   })
   async post(
@@ -194,7 +201,7 @@ export class TransactionsController {
     status: 201,
     response: transaction,
     requestExample: { description: 'The order was cancelled' },
-    problems: ['not_found', 'not_pending'],
+    problems: ['not_found', 'not_pending', 'invalid_transition'],
     idempotent: true,
   })
   async void(

@@ -11,22 +11,39 @@ const SYSTEM_ACCOUNTS = new Map([
   ['cash', { title: 'Cash at bank', normalSide: 'debit' }],
   ['provider_fees', { title: 'Charged by payment processors', normalSide: 'debit' }],
   ['suspense', { title: 'Not yet explained', normalSide: 'credit' }],
+  ['provider_fees', { title: 'Charged by payment processors', normalSide: 'debit' }],
 ] as const);
 
-type SystemName = typeof SYSTEM_ACCOUNTS extends Map<infer Name, unknown> ? Name : never;
+export type SystemName = typeof SYSTEM_ACCOUNTS extends Map<infer Name, unknown> ? Name : never;
 
 export function systemAccounts(currencies: readonly string[], nextId: () => bigint): NewAccount[] {
   return currencies.flatMap((currency) =>
-    [...SYSTEM_ACCOUNTS].map(([name, { title, normalSide }]) => ({
-      id: nextId(),
-      code: `${name}:${currency}`,
-      name: `${title} (${currency})`,
-      currency,
-      normalSide,
-      minAvailable: null,
-    })),
+    [...SYSTEM_ACCOUNTS.keys()].map((name) => systemAccount(name, currency, nextId())),
   );
 }
+
+export function systemAccount(name: SystemName, currency: string, id: bigint): NewAccount {
+  const system = SYSTEM_ACCOUNTS.get(name);
+  if (!system) throw new Error(`there are no system accounts ${name}`);
+  const { title, normalSide } = system;
+  return {
+    id,
+    code: systemCode(name, currency),
+    name: `${title} (${currency})`,
+    currency,
+    normalSide,
+    minAvailable: null,
+  };
+}
+
+export function systemCode(name: SystemName, currency: string): string {
+  return `${name}:${currency}`;
+}
+
+/** For SQL: rows (name, side). */
+export const SYSTEM_ACCOUNT_VALUES = [...SYSTEM_ACCOUNTS]
+  .map(([name, { normalSide }]) => `('${name}', ${normalSide === 'debit' ? 1 : -1})`)
+  .join(', ');
 
 /**
  * Whether no client may open an account of this code: all that is `<system name>:…`, in whatever currency and on whatever side.

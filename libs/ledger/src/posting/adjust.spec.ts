@@ -70,6 +70,17 @@ describe('an adjustment', () => {
       'EUR',
     ],
     [
+      'the debits posted in the first currency',
+      [
+        line('debit', CASH, 7n, 0n),
+        line('credit', FEES, 7n, 0n),
+        line('debit', CASH_USD, 4n, 0n, 'USD'),
+        line('credit', FEES_USD, 4n, 0n, 'USD'),
+      ],
+      7n,
+      'EUR',
+    ],
+    [
       'the debits posted in the first currency that posts',
       [
         line('debit', CASH, 0n, 9n),
@@ -107,6 +118,8 @@ describe('an adjustment', () => {
       'entries',
       'entries: the pending credits in EUR are 2 more than the other side.',
     ]);
+    const more = book.refusal(adjust(line('debit', CASH, 5n, 0n), line('credit', FEES, 5n, -2n)));
+    expect(more.detail).toBe('entries: the pending debits in EUR are 2 more than the other side.');
     const mixed = adjust(line('debit', CASH, 5n, 0n), line('credit', FEES_USD, 5n, 0n, 'USD'));
     expect(book.refusal(mixed).code).toBe('unbalanced_entries');
   });
@@ -158,6 +171,11 @@ describe('an adjustment', () => {
   ])('that %s is a mistake of whoever asks, and thrown', (_title, command, message) => {
     book.accept(authorised(10n));
     expect(() => book.consider(command)).toThrow(message);
+  });
+
+  it('has at most a hundred entries', () => {
+    const fifty = Array.from({ length: 50 }, () => [line('debit', CASH, 1n, 0n), line('credit', FEES, 1n, 0n)]).flat();
+    expect(book.accept(adjust(...fifty)).transaction).toMatchObject({ amount: 50n });
   });
 
   it('may release before it holds: the totals count that its last entry leaves', () => {

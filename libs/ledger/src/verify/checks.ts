@@ -1,6 +1,7 @@
 import { EPOCH_MS } from '#kernel/snowflake.js';
 import type { Check } from '#platform/verify.js';
 import { LEVEL_BITS, LEVELS } from '../accounts/back-dated-adjustments.js';
+import { flawedSystemAccounts } from '../accounts/flawed-system-accounts.js';
 import { HOLD_EXPIRY } from '../writing/group-parameters.js';
 
 /** What the ledger's own tables are checked for: everything is computed again from the entries. */
@@ -304,6 +305,14 @@ SELECT CASE WHEN v.id IS NULL THEN format('transaction %s has no event', w.id)
        IS DISTINCT FROM (w.type, w.entries, w.kind, w.amount::text, w.currency, w.parent_id::text, w.external_ref, w.effective_at)
     -- Earlier versions did not tell these.
     OR (v.data -> 'metadata')::jsonb <> w.metadata OR (v.data ->> 'ignored_floor')::boolean <> w.ignored_floor LIMIT $2`,
+  },
+  {
+    name: 'every merchant has its system accounts in each of its currencies, open',
+    count: 'SELECT coalesce(sum(cardinality(currencies)), 0) FROM merchants WHERE id = $1',
+    find: `
+SELECT format('%s:%s, account %s: %s', name, currency, account_id,
+              CASE WHEN account_id IS NULL THEN 'missing' WHEN fits THEN 'closed' ELSE 'the merchant’s own' END)
+  FROM (${flawedSystemAccounts('$1')}) f LIMIT $2`,
   },
   {
     name: 'every account has a balance and its events, and is empty once closed',

@@ -34,6 +34,7 @@ export class GroupDraft {
     states: [],
     keys: [],
     events: [],
+    timers: [],
   };
 
   constructor({ balances, keys, states, found }: LockedRows, ids: SnowflakeGenerator) {
@@ -94,8 +95,8 @@ export class GroupDraft {
       if (!write) throw new Error(`the extension ${name} has rows to write, and no statement`);
       return [{ text: write.text, values: write.values(rows) }];
     });
-    const { keys, events } = this.#writes;
-    if (balances.length + statements.length + keys.length + events.length === 0) return undefined;
+    const { keys, events, timers } = this.#writes;
+    if (balances.length + statements.length + keys.length + events.length + timers.length === 0) return undefined;
     return { token, ...this.#writes, balances, statements };
   }
 
@@ -165,6 +166,8 @@ export class GroupDraft {
       },
       write: (row) => this.#journal.push(rows, row),
       emit: (event) => this.#tell(submission, event),
+      setTimer: (kind, subjectId, dueAtMs) =>
+        this.#journal.push(this.#writes.timers, { merchantId, kind, subjectId, dueAtMs }),
       nextId: (above = 0n) => this.#ids.next(above),
     };
   }

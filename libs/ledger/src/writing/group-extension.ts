@@ -95,6 +95,8 @@ export interface GroupTurn<Known = unknown, Row = unknown> {
   setClosed(accountId: bigint, closed: boolean): void;
   write(row: Row): void;
   emit(event: ToldEvent): void;
+  /** When a subject is due; undefined: not any more. Its due row (ADR 20) commits with the group. */
+  setTimer(kind: string, subjectId: bigint, dueAtMs: number | undefined): void;
   /** An id of this moment and above `id`. */
   nextId(above?: bigint): bigint;
 }

@@ -26,7 +26,16 @@ function writesOf(transactions: number, entries: number): GroupWrites {
     entries: Array.from({ length: entries }, () => entry),
   } as unknown as Transaction;
   const written = Array.from({ length: transactions }, () => ({ merchantId: 1n, transaction }));
-  return { token: 1n, transactions: written, balances: [], states: [], keys: [], events: [], statements: [] };
+  return {
+    token: 1n,
+    transactions: written,
+    balances: [],
+    states: [],
+    keys: [],
+    events: [],
+    timers: [],
+    statements: [],
+  };
 }
 
 /** How often others had their turn while the parameters were made. */

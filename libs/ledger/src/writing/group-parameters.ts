@@ -8,7 +8,7 @@ import type { BackDatedAdjustment } from '../accounts/back-dated-adjustments.js'
 import type { Transaction, TransactionState } from '../posting/transaction.js';
 import type { SqlValue } from './group-extension.js';
 
-/** What a commit group writes, as the parameters of its statements: an array a column; and the due rows of its holds. */
+/** What a commit group writes, as the parameters of its statements: an array a column; and its due rows. */
 
 export interface StoredKey {
   merchantId: bigint;
@@ -36,6 +36,7 @@ export interface GroupWrites {
   states: StateRow[];
   keys: StoredKey[];
   events: EventRow[];
+  timers: TimerRow[];
   /** Of the extensions that have rows to write. */
   statements: { text: string; values: SqlValue[] }[];
 }
@@ -59,16 +60,36 @@ export function stateParameters(newest: readonly StateRow[]): Buffer[] {
 /** The due rows of holds: one for each that still holds something and has a time; the subject is the hold. */
 export const HOLD_EXPIRY = 'hold expiry';
 
-/** What a commit group says to the due rows, by the states that it writes; of each transaction its last. None: no hold has a time. */
-export function holdTimers(states: readonly StateRow[]): Query[] {
-  const rows = states.flatMap(({ merchantId, transactionId: subjectId, expiresAtMs: dueAtMs, value }) =>
-    dueAtMs === undefined ? [] : [{ merchantId, subjectId, dueAtMs, isOpen: value.remaining > 0n }],
+export interface TimerRow {
+  merchantId: bigint;
+  /** Of the due rows. */
+  kind: string;
+  subjectId: bigint;
+  /** Undefined: needless. */
+  dueAtMs: number | undefined;
+}
+
+/** What states say to the due rows of holds; of each transaction its last. None: no hold has a time. */
+export function holdTimers(states: readonly StateRow[]): TimerRow[] {
+  return states.flatMap(({ merchantId, transactionId: subjectId, expiresAtMs, value }) =>
+    expiresAtMs === undefined
+      ? []
+      : [{ merchantId, kind: HOLD_EXPIRY, subjectId, dueAtMs: value.remaining > 0n ? expiresAtMs : undefined }],
   );
-  const [open, ended] = [rows.filter((row) => row.isOpen), rows.filter((row) => !row.isOpen)];
-  return [
-    ...(open.length > 0 ? [enqueueDue(HOLD_EXPIRY, open)] : []),
-    ...(ended.length > 0 ? [removeDue(HOLD_EXPIRY, ended)] : []),
-  ];
+}
+
+/** What a commit group says to the due rows; of each the last. */
+export function timerQueries(timers: readonly TimerRow[]): Query[] {
+  if (timers.length === 0) return [];
+  const newest = new Map(timers.map((row) => [`${row.merchantId} ${row.subjectId} ${row.kind}`, row]));
+  return [...Map.groupBy(newest.values(), ({ kind }) => kind)].flatMap(([kind, rows]) => {
+    const open = rows.flatMap(({ dueAtMs, ...row }) => (dueAtMs === undefined ? [] : [{ ...row, dueAtMs }]));
+    const ended = rows.filter(({ dueAtMs }) => dueAtMs === undefined);
+    return [
+      ...(open.length > 0 ? [enqueueDue(kind, open)] : []),
+      ...(ended.length > 0 ? [removeDue(kind, ended)] : []),
+    ];
+  });
 }
 
 /** Of long columns others have their turn after each: a batch of 100,000 entries would keep the process for half a second. */

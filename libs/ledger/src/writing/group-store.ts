@@ -18,6 +18,7 @@ import {
   newestStates,
   type StoredKey,
   stateParameters,
+  timerQueries,
 } from './group-parameters.js';
 
 /**
@@ -243,7 +244,7 @@ export class GroupConnection {
     const results = await this.#pipeline(
       () => [
         states.length === 0 ? NOTHING : this.#client.query(WRITE_STATES, stateParameters(states)),
-        ...holdTimers(states).map((query) => this.#client.query(query)),
+        ...timerQueries([...holdTimers(states), ...writes.timers]).map((query) => this.#client.query(query)),
         lates ? this.#client.query(WRITE_LATE_SUMS, lates) : NOTHING,
         this.#client.query(WRITE_GROUP, parameters),
         ...writes.statements.map((statement) => this.#client.query(named(statement))),

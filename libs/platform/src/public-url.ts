@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
 import { isLoopbackAddress, isPublicAddress, networkList } from './public-address.js';
-import type { WebhooksSettings } from './settings.js';
+import type { PlatformSettings } from './settings.js';
 
 const MAX_URL_LENGTH = 2_048;
 /** Below it live services that speak no HTTP; only the scheme's own port is let through. */
 const FIRST_FREE_PORT = 1_024;
 
-/** A URL that is no webhook endpoint; `message` is a sentence without its subject, for the client. */
+/** A URL that is not called; `message` is a sentence without its subject, for the client. */
 export class UrlRefused extends Error {
   override name = 'UrlRefused';
 }
@@ -18,7 +18,9 @@ export interface UrlRules {
   refusedNetworks: readonly string[];
 }
 
-export function urlRulesOf(config: WebhooksSettings): UrlRules {
+export function urlRulesOf(
+  config: Pick<PlatformSettings, 'webhookAllowLoopback' | 'webhookRefusedNetworks'>,
+): UrlRules {
   return { allowLoopback: config.webhookAllowLoopback, refusedNetworks: config.webhookRefusedNetworks };
 }
 
@@ -27,7 +29,7 @@ export function urlRulesOf(config: WebhooksSettings): UrlRules {
  * into 127.0.0.1, so that what is checked is what is connected to. Names are checked when they have been resolved, before
  * each request. Throws UrlRefused.
  */
-export function endpointUrl(text: string, { allowLoopback, refusedNetworks }: UrlRules): URL {
+export function publicUrl(text: string, { allowLoopback, refusedNetworks }: UrlRules): URL {
   if (text.length > MAX_URL_LENGTH) throw new UrlRefused(`must have at most ${MAX_URL_LENGTH} characters`);
   // The parser would drop line feeds and tabs without a word.
   if (!/^[\x21-\x7e]+$/.test(text)) throw new UrlRefused('must be a URL of visible ASCII characters');

@@ -2,9 +2,9 @@ import { promises as dns } from 'node:dns';
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { type BlockList, isIP, type LookupFunction } from 'node:net';
-import { Deadline } from '#platform/deadline.js';
-import { endpointUrl, hostOf, isLocalhostName, UrlRefused, type UrlRules } from './endpoint-url.js';
+import { Deadline } from './deadline.js';
 import { isLoopbackAddress, isPublicAddress, networkList } from './public-address.js';
+import { hostOf, isLocalhostName, publicUrl, UrlRefused, type UrlRules } from './public-url.js';
 
 const DNS_TRY_TIMEOUT_MS = 2_000;
 const DNS_TRIES = 3;
@@ -22,6 +22,10 @@ export interface PublicHttpOptions extends UrlRules {
   resolver?: () => dns.Resolver;
   /** Certificate authorities to trust instead of the usual ones. */
   ca?: string;
+}
+
+interface Message {
+  headers: Record<string, string>;
 }
 
 export interface HttpAnswer {
@@ -58,10 +62,20 @@ export class PublicHttp {
   }
 
   /** Posts a body. Rejects with RequestFailed, or RequestAborted when `signal` says so. */
-  async post(
+  post(target: string, message: Message & { body: string }, signal?: AbortSignal): Promise<HttpAnswer> {
+    return this.#send('POST', target, message, signal);
+  }
+
+  /** As `post`. */
+  get(target: string, message: Message, signal?: AbortSignal): Promise<HttpAnswer> {
+    return this.#send('GET', target, message, signal);
+  }
+
+  async #send(
+    method: 'GET' | 'POST',
     target: string,
-    message: { headers: Record<string, string>; body: string },
-    signal?: AbortSignal,
+    message: Message & { body?: string },
+    signal: AbortSignal | undefined,
   ): Promise<HttpAnswer> {
     const { allowLoopback, connectTimeoutMs, timeoutMs } = this.#options;
     const whole = Deadline.after(timeoutMs);
@@ -72,7 +86,7 @@ export class PublicHttp {
       const isAllowed = isPublicAddress(address, this.#refused) || (allowLoopback && isLoopbackAddress(address));
       if (!isAllowed) throw new RequestFailed('address_refused');
     }
-    return this.#exchange(url, addresses, message, { whole, connecting, signal });
+    return this.#exchange({ url, method, addresses }, message, { whole, connecting, signal });
   }
 
   /** One look-up, for both families at once; what it answers is all that is ever connected to. */
@@ -93,20 +107,23 @@ export class PublicHttp {
   }
 
   #exchange(
-    url: URL,
-    addresses: readonly string[],
-    { headers, body }: { headers: Record<string, string>; body: string },
+    { url, method, addresses }: { url: URL; method: string; addresses: readonly string[] },
+    { headers, body }: Message & { body?: string },
     { whole, connecting, signal }: { whole: Deadline; connecting: Deadline; signal: AbortSignal | undefined },
   ): Promise<HttpAnswer> {
     const { headersTimeoutMs, responseBytes, ca } = this.#options;
     return new Promise((resolve, reject) => {
       const isTls = url.protocol === 'https:';
       const request: ClientRequest = (isTls ? httpsRequest : httpRequest)(url, {
-        method: 'POST',
+        method,
         // An agent of the request's own keeps nothing and knows no proxy.
         agent: false,
         lookup: answering(addresses),
-        headers: { ...headers, 'content-length': String(Buffer.byteLength(body)), connection: 'close' },
+        headers: {
+          ...headers,
+          ...(body !== undefined && { 'content-length': String(Buffer.byteLength(body)) }),
+          connection: 'close',
+        },
         ...(isTls && { rejectUnauthorized: true, minVersion: 'TLSv1.2' as const, ...(ca !== undefined && { ca }) }),
       });
       let answer: IncomingMessage | undefined;
@@ -166,7 +183,7 @@ export class PublicHttp {
 
 function parsed(target: string, rules: UrlRules): URL {
   try {
-    return endpointUrl(target, rules);
+    return publicUrl(target, rules);
   } catch (error) {
     if (error instanceof UrlRefused) throw new RequestFailed('address_refused', { cause: error });
     throw error;
@@ -183,7 +200,7 @@ function answering(addresses: readonly string[]): LookupFunction {
   };
 }
 
-/** What the merchant may read in the delivery log: codes, never addresses or our own stack. */
+/** What the merchant may read of it: codes, never addresses or our own stack. */
 function failureOf(error: NodeJS.ErrnoException): Error {
   if (error instanceof RequestFailed || error instanceof RequestAborted) return error;
   const code = /^[A-Z0-9_]{1,64}$/.test(error.code ?? '') ? `: ${error.code}` : '';

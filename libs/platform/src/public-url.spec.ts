@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { endpointUrl, UrlRefused } from './endpoint-url.js';
+import { publicUrl, UrlRefused } from './public-url.js';
 
 const REFUSED = ['168.63.129.16/32', '198.200.0.0/16', '2606:4700::/32'];
 
 const refusalOf = (text: string, allowLoopback = false): string | undefined => {
   try {
-    endpointUrl(text, { allowLoopback, refusedNetworks: REFUSED });
+    publicUrl(text, { allowLoopback, refusedNetworks: REFUSED });
     return undefined;
   } catch (error) {
     if (!(error instanceof UrlRefused)) throw error;
@@ -13,7 +13,7 @@ const refusalOf = (text: string, allowLoopback = false): string | undefined => {
   }
 };
 
-describe('endpointUrl', () => {
+describe('publicUrl', () => {
   it.each([
     'https://168.63.129.16/',
     'https://0xa83f8110/',
@@ -35,7 +35,7 @@ describe('endpointUrl', () => {
     'https://168.63.129.15/',
     'https://168.63.129.17/',
   ])('takes %s', (text) =>
-    expect(endpointUrl(text, { allowLoopback: false, refusedNetworks: ['168.63.129.16/32'] }).href).toBe(text),
+    expect(publicUrl(text, { allowLoopback: false, refusedNetworks: ['168.63.129.16/32'] }).href).toBe(text),
   );
 
   it.each([
