@@ -49,7 +49,7 @@ CREATE TABLE payment_facts (
   received_at timestamptz NOT NULL CHECK (received_at = snowflake_time(id)),
   occurred_at timestamptz NOT NULL,
   source text NOT NULL CHECK (source IN ('request', 'provider')),
-  event_id text NOT NULL CHECK (length(event_id) BETWEEN 1 AND 255),
+  event_id text NOT NULL CHECK (length(event_id) BETWEEN 1 AND 400),
   type text NOT NULL,
   amount bigint CHECK (amount >= 0),
   currency text CHECK (currency ~ '^[A-Z]{3}$'),

@@ -94,11 +94,14 @@ function faultsIn(answer: Answer, operation: Operation, document: Json): string[
   return faultsOf(answer.body, content.schema, document);
 }
 
+/** Not of ours to give: W3C's, and a provider's own. */
+const OTHERS_IDS = new Set(['trace_id', 'event_id']);
+
 /** Money and ids are strings, times have milliseconds and end in Z, and `created_at` is the id's own millisecond. */
 function conventionFaults(value: Json, at: string): string[] {
   if (typeof value !== 'object' || value === null) return [];
   // An event's id is its place in the log.
-  const isEvent = 'occurred_at' in value;
+  const isEvent = 'occurred_at' in value && 'version' in value;
   const faults = Object.entries<Json>(value).flatMap(([name, inner]) => {
     if (name === 'metadata') return [];
     const here = at === '' ? name : `${at}.${name}`;
@@ -106,7 +109,9 @@ function conventionFaults(value: Json, at: string): string[] {
       inner === null || (typeof inner === 'string' && form.test(inner));
     const isFault =
       (MONEY.has(name) && typeof inner !== 'object' && !isNullOrMatches(/^-?(0|[1-9][0-9]*)$/)) ||
-      ((name === 'id' || /_id$/.test(name)) && name !== 'trace_id' && !isNullOrMatches(isEvent ? PLACE : SNOWFLAKE)) ||
+      ((name === 'id' || /_id$/.test(name)) &&
+        !OTHERS_IDS.has(name) &&
+        !isNullOrMatches(isEvent ? PLACE : SNOWFLAKE)) ||
       ((/_at$/.test(name) || name === 'as_of') && !isNullOrMatches(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/));
     return [
       ...(isFault ? [`${here} breaks the conventions: ${JSON.stringify(inner)}`] : []),

@@ -17,7 +17,8 @@ export interface DocumentedRoute {
   readonly example: Json;
 }
 
-const NAMES_SOMETHING = /(^|_)id$|_code$/;
+/** `event_id` is a provider's own word, and means nothing beyond the merchant's own payment. */
+const NAMES_SOMETHING = /^(?!event_id$).*((^|_)id$|_code$)/;
 
 export function documentedRoutes(): DocumentedRoute[] {
   const document: Json = openApiDocument();

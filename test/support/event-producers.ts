@@ -1,7 +1,10 @@
 import { ChangeAccountStatusCommand, ChangeAccountStatusHandler } from '#ledger/accounts/account-status.command.js';
 import type { NewAccount } from '#ledger/accounts/account-store.js';
 import { CreateAccountCommand, CreateAccountHandler } from '#ledger/accounts/create-account.command.js';
+import { openMissingSystemAccounts } from '#ledger/accounts/flawed-system-accounts.js';
 import type { EventType } from '#outbox/log/catalogue.js';
+import { FACT_TYPES, type Fact, type FactType } from '#payments/facts.js';
+import { Deadline } from '#platform/deadline.js';
 import {
   type CreatedMerchant,
   CreateMerchantCommand,
@@ -20,6 +23,7 @@ import { adjustedId, moved, submitAdjustment } from './adjustments.js';
 import type { Bystander } from './bystander.js';
 import { entitiesOn } from './entities.js';
 import { postedId, transfer } from './ledger.js';
+import { factOf, TestPayments } from './payments.js';
 import { until } from './until.js';
 import { asItIs, type TestWebhooks } from './webhooks.js';
 
@@ -37,6 +41,8 @@ interface Ready {
 export interface Producer {
   /** Where the merchant's lock is taken. */
   file: string;
+  /** The type of the events that `act` commits before its own, in the same transaction. */
+  beside?: EventType;
   prepare: (stage: Stage) => Promise<Ready>;
 }
 
@@ -50,6 +56,7 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'account.created': [
     { file: 'libs/ledger/src/accounts/create-account.command.ts', prepare: openingAccount },
     { file: 'libs/tenancy/src/create-merchant.command.ts', prepare: openingMerchant },
+    { file: 'libs/ledger/src/accounts/flawed-system-accounts.ts', prepare: openingSystemAccounts },
   ],
   'account.closed': [{ file: WRITER, prepare: (stage) => changing(stage, 'close') }],
   'account.reopened': [{ file: WRITER, prepare: (stage) => changing(stage, 'reopen') }],
@@ -58,6 +65,7 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'transaction.voided': [{ file: WRITER, prepare: (stage) => releasing(stage, 'void') }],
   'transaction.expired': [{ file: WRITER, prepare: (stage) => releasing(stage, 'expire') }],
   'transaction.adjusted': [{ file: WRITER, prepare: adjusting }],
+  ...paymentProducers(),
   'webhook_endpoint.created': [{ file: ENDPOINTS, prepare: registering }],
   'webhook_endpoint.secret_rotated': [{ file: ENDPOINTS, prepare: rotating }],
   'webhook_endpoint.enabled': [{ file: ENDPOINTS, prepare: enabling }],
@@ -70,6 +78,57 @@ async function openingAccount({ hooks }: Stage): Promise<Ready> {
   const account = { code: 'a', name: 'A', currency: 'EUR', normalSide: 'credit', minAvailable: null } as const;
   const command = new CreateAccountCommand(hooks.context(merchantId), account, asItIs<NewAccount>());
   return { merchantId, act: () => new CreateAccountHandler(hooks.requests, hooks.ids).execute(command) };
+}
+
+/** Those that a merchant of an earlier release lacks. */
+async function openingSystemAccounts({ hooks: { ledger } }: Stage): Promise<Ready> {
+  const merchantId = await ledger.createMerchant();
+  await ledger.createAccount(merchantId, { code: 'cash:EUR', normalSide: 'debit' });
+  return { merchantId, act: () => openMissingSystemAccounts(ledger, merchantId, Deadline.after(60_000)) };
+}
+
+/** What has to be known of a payment before a fact of the type says something new. */
+const BEFORE: Readonly<Record<FactType, readonly FactType[] | 'a request'>> = {
+  authorised: [],
+  authorisation_adjusted: ['authorised'],
+  authorisation_failed: 'a request',
+  captured: ['authorised'],
+  capture_failed: ['authorised', 'captured'],
+  voided: ['authorised'],
+  expired: ['authorised'],
+  refunded: ['authorised', 'captured'],
+  refund_failed: ['authorised', 'captured', 'refunded'],
+  refund_reversed: ['authorised', 'captured', 'refunded'],
+  dispute_opened: ['authorised', 'captured'],
+  dispute_funds_withdrawn: ['authorised', 'captured', 'dispute_opened'],
+  dispute_funds_reinstated: ['authorised', 'captured', 'dispute_opened'],
+  dispute_won: ['authorised', 'captured', 'dispute_opened'],
+  dispute_lost: ['authorised', 'captured', 'dispute_opened'],
+  dispute_fee: ['authorised', 'captured', 'dispute_opened'],
+  settled: ['authorised', 'captured'],
+};
+
+function paymentProducers(): Readonly<Record<`payment.${FactType}`, readonly Producer[]>> {
+  const rows = FACT_TYPES.map((type) => {
+    const producer: Producer = {
+      file: WRITER,
+      beside: 'transaction.adjusted',
+      prepare: (stage: Stage) => telling(stage, type),
+    };
+    return [`payment.${type}`, [producer]];
+  });
+  return Object.fromEntries(rows) as Readonly<Record<`payment.${FactType}`, readonly Producer[]>>;
+}
+
+async function telling({ hooks: { ledger } }: Stage, type: FactType): Promise<Ready> {
+  const payments = new TestPayments(ledger);
+  const merchantId = await payments.createMerchant();
+  const before = BEFORE[type];
+  if (before === 'a request') await payments.open(merchantId, { providerRef: 'ref' });
+  else await payments.tell(merchantId, 'ref', ...before.map((one) => factOf(one)));
+  const more: Partial<Fact> = type === 'authorisation_adjusted' ? { amount: 1_500n } : {};
+  const fact = factOf(type, type === 'dispute_fee' ? { fee: 15n } : more);
+  return { merchantId, act: () => payments.tell(merchantId, 'ref', fact) };
 }
 
 /** Its id is known beforehand, so that another process can append to its log as well. */

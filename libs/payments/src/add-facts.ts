@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Refused } from '#ledger/posting/command.js';
 import type { Addition, NewFact, PaymentTurn } from './addition.js';

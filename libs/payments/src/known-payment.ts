@@ -46,11 +46,11 @@ export const NOTHING_KNOWN = new KnownPayment(undefined, new Map());
  * Whether two tellings under one identity say the same. Where the provider's own event is the identity, all of it counts; where
  * the identity is made of what happened, as with stripe, two events may tell it at two times and in other words.
  */
-export function saysTheSame(known: FactRow, fact: Fact, eventId: string): boolean {
+export function saysTheSame(known: FactRow, fact: Fact, eventId: string | undefined): boolean {
   const { occurred_at, more, ...money } = factColumns(fact);
-  const { sequence, reason, ...moreMoney } = more;
-  const told = { ...money, more: moreMoney, ...(fact.id === eventId && { occurred_at, sequence, reason }) };
-  return contains(known, told);
+  if (eventId !== undefined) return contains(known, { ...money, occurred_at, more });
+  const { sequence: _, reason: __, ...moreMoney } = more;
+  return contains(known, { ...money, more: moreMoney });
 }
 
 /** Of plain values and objects; one that is undefined is none. */

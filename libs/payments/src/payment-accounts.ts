@@ -1,11 +1,7 @@
-import { Injectable } from '@nestjs/common';
-import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Account } from '#ledger/accounts/account.js';
-import { AccountDirectory } from '#ledger/accounts/account-directory.js';
-import { openSystemAccounts } from '#ledger/accounts/open-system-accounts.js';
-import { Database } from '#platform/postgres.js';
+import type { SystemAccounts } from '#ledger/accounts/find-system-accounts.js';
 import type { RequestContext } from '#platform/request-context.js';
-import { PAYMENT_ACCOUNTS, type PaymentAccount } from './accounts.js';
+import type { PaymentAccount } from './accounts.js';
 import type { FactType } from './facts.js';
 
 /** The accounts that a submission names. */
@@ -26,45 +22,19 @@ export function accountsOf(type: FactType): readonly PaymentAccount[] {
   return type.startsWith('dispute_') ? OF_DISPUTES : USUAL;
 }
 
-/** Finds a merchant's system accounts by name and currency. */
-@Injectable()
-export class PaymentAccounts {
-  constructor(
-    private readonly directory: AccountDirectory,
-    private readonly database: Database,
-    private readonly ids: SnowflakeGenerator,
-  ) {}
-
-  /** Of a currency in which the merchant has some, those that it lacks are opened. */
-  async named(context: RequestContext, wanted: ReadonlyMap<string, readonly PaymentAccount[]>): Promise<NamedAccounts> {
-    const found = await Promise.all(
-      [...wanted].map(async ([currency, names]) => ({
-        currency,
-        accounts: await this.#find(context, currency, names),
-      })),
-    );
-    const accounts = found.flatMap((one) => one.accounts ?? []);
-    return {
-      accounts: new Map(accounts.map((account) => [account.id, account])),
-      idOf: new Map(accounts.map((account) => [account.code, account.id])),
-      lacking: new Set(found.filter((one) => one.accounts === undefined).map((one) => one.currency)),
-    };
-  }
-
-  async #find(
-    context: RequestContext,
-    currency: string,
-    names: readonly PaymentAccount[],
-  ): Promise<Account[] | undefined> {
-    const refs = names.map((name) => ({ code: `${name}:${currency}` }));
-    const found = await this.directory.find(context.merchantId, refs, context.deadline);
-    const accounts = found.filter((account) => account !== undefined);
-    if (accounts.length === found.length) return accounts;
-    // One that every merchant of the currency has had from the first release on.
-    const [first] = PAYMENT_ACCOUNTS.map((name) => ({ code: `${name}:${currency}` }));
-    const [receivable] = await this.directory.find(context.merchantId, first ? [first] : [], context.deadline);
-    if (!receivable) return undefined;
-    await openSystemAccounts({ database: this.database, ids: this.ids }, context, currency);
-    return this.#find(context, currency, names);
-  }
+/** Of each currency the accounts of these names. Throws `invalid_transition` where one of the merchant's own has the code. */
+export async function nameAccounts(
+  system: SystemAccounts,
+  context: RequestContext,
+  wanted: ReadonlyMap<string, readonly PaymentAccount[]>,
+): Promise<NamedAccounts> {
+  const found = await Promise.all(
+    [...wanted].map(async ([currency, names]) => ({ currency, accounts: await system.find(context, currency, names) })),
+  );
+  const accounts = found.flatMap((one) => one.accounts ?? []);
+  return {
+    accounts: new Map(accounts.map((account) => [account.id, account])),
+    idOf: new Map(accounts.map((account) => [account.code, account.id])),
+    lacking: new Set(found.filter((one) => one.accounts === undefined).map((one) => one.currency)),
+  };
 }

@@ -1,17 +1,30 @@
-import { isoTime } from '#kernel/iso-time.js';
+import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { FactRow, PaymentRow } from './payment-rows.js';
 
 /** A payment as clients are shown it, and as it is kept with an Idempotency-Key. */
 export function paymentBody(row: PaymentRow) {
-  const { merchant_id, subject: _, parts, transactions, effective_until: __, metadata, ...shown } = row;
   return {
-    ...shown,
-    merchant_id,
-    metadata: metadata ?? {},
+    id: row.id,
+    merchant_id: row.merchant_id,
+    status: row.status,
+    amount: row.amount,
+    currency: row.currency,
+    capture: row.capture,
+    provider: row.provider,
+    provider_ref: row.provider_ref,
+    description: row.description,
+    metadata: row.metadata ?? {},
     created_at: isoTime(snowflakeTimeMs(BigInt(row.id))),
-    ...parts,
-    transactions,
+    expires_at: row.expires_at,
+    amount_authorised: row.amount_authorised,
+    amount_capturable: row.amount_capturable,
+    amount_captured: row.amount_captured,
+    amount_refunded: row.amount_refunded,
+    amount_disputed: row.amount_disputed,
+    amount_settled: row.amount_settled,
+    ...row.parts,
+    transactions: row.transactions,
   };
 }
 

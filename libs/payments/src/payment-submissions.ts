@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { SystemAccounts } from '#ledger/accounts/find-system-accounts.js';
 import { extended, type Outcome } from '#ledger/writing/group-extension.js';
 import { Writer } from '#ledger/writing/writer.js';
 import type { Idempotency } from '#platform/idempotency.js';
@@ -6,8 +7,9 @@ import { CONFIG } from '#platform/platform.module.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { PAYMENT_ACCOUNTS, type PaymentAccount } from './accounts.js';
 import type { FactType } from './facts.js';
-import { accountsOf, type NamedAccounts, PaymentAccounts } from './payment-accounts.js';
-import { PAYMENTS, type PaymentPart } from './payments-extension.js';
+import { accountsOf, type NamedAccounts, nameAccounts } from './payment-accounts.js';
+import type { PaymentPart } from './payment-part.js';
+import { PAYMENTS } from './payments-extension.js';
 import { NeedsAccounts } from './posted-difference.js';
 import type { PaymentsSettings } from './settings.js';
 
@@ -37,14 +39,14 @@ const ALONE: How = { mode: 'single', idempotency: undefined };
 export class PaymentSubmissions {
   constructor(
     private readonly writer: Writer,
-    private readonly accounts: PaymentAccounts,
+    private readonly system: SystemAccounts,
     @Inject(CONFIG) private readonly config: PaymentsSettings,
   ) {}
 
   /** Together, under one key if there is one. */
   async submit(context: RequestContext, asked: readonly AskedOfPayment[], how: How): Promise<Outcome> {
     const wanted = usualAccounts(asked);
-    return this.#submit(context, { asked, wanted, accounts: await this.accounts.named(context, wanted), ...how });
+    return this.#submit(context, { asked, wanted, accounts: await nameAccounts(this.system, context, wanted), ...how });
   }
 
   /** Each for itself, and side by side, so that they fill commit groups. A merchant's are decided in their order. */
@@ -52,7 +54,7 @@ export class PaymentSubmissions {
     context: RequestContext,
     asked: readonly AskedOfPayment[],
   ): Promise<PromiseSettledResult<Outcome>[]> {
-    const all = await this.accounts.named(context, usualAccounts(asked));
+    const all = await nameAccounts(this.system, context, usualAccounts(asked));
     return Promise.allSettled(
       asked.map((one) => {
         const wanted = usualAccounts([one]);
@@ -68,7 +70,7 @@ export class PaymentSubmissions {
    */
   async #submit(context: RequestContext, { asked, wanted, ...rest }: Submitting): Promise<Outcome> {
     const { mode, idempotency } = rest;
-    for (let { accounts } = rest; ; accounts = await this.accounts.named(context, wanted)) {
+    for (let { accounts } = rest; ; accounts = await nameAccounts(this.system, context, wanted)) {
       try {
         const commands = asked.map(({ subject, ask }) => extended(PAYMENTS, this.#part({ subject, ask, accounts })));
         const request = { mode, idempotency, commands, accounts: accounts.accounts };

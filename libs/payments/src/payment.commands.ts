@@ -9,10 +9,10 @@ import type { Idempotency } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { PaymentBody } from './payment-body.js';
+import type { ChangePayment } from './payment-part.js';
 import type { PaymentAttributes } from './payment-rows.js';
 import { findPayment } from './payment-store.js';
 import { PaymentSubmissions } from './payment-submissions.js';
-import type { ChangePayment } from './payments-extension.js';
 import { OWN_PROVIDER, subjectOf } from './provider-fact.js';
 
 export type PaymentReply = PostingReply<{ payment: PaymentBody } | { refusal: Refused }>;

@@ -7,49 +7,11 @@ import { addFacts } from './add-facts.js';
 import type { Addition, NewFact, PaymentTurn, PaymentWrite } from './addition.js';
 import type { Fact } from './facts.js';
 import { KnownPayment, NOTHING_KNOWN } from './known-payment.js';
-import type { NamedAccounts } from './payment-accounts.js';
 import { paymentBody } from './payment-body.js';
-import { FACT_JSON, PAYMENT_JSON, type PaymentAttributes } from './payment-rows.js';
+import type { ChangePayment, OpenPayment, PaymentPart } from './payment-part.js';
+import { FACT_JSON, PAYMENT_JSON } from './payment-rows.js';
 import { tellFact } from './tell-fact.js';
-import { judge, type PaymentRequest } from './transitions.js';
-
-/** What a command of a commit group asks of one payment. */
-export interface PaymentPart {
-  readonly subject: string;
-  readonly accounts: NamedAccounts;
-  readonly options: PaymentOptions;
-  readonly ask: OpenPayment | ChangePayment | TellFact;
-}
-
-export interface PaymentOptions {
-  readonly overcapturePercent: number;
-  /** Facts that one payment may have. */
-  readonly factsMax: number;
-}
-
-/** The merchant's own opening. `attributes.id` is there where the subject is made of it. */
-export interface OpenPayment {
-  readonly kind: 'open';
-  readonly amount: bigint;
-  readonly currency: string;
-  readonly attributes: Partial<PaymentAttributes> & Pick<PaymentAttributes, 'capture'>;
-}
-
-/** Without an amount: of all that is left. */
-export interface ChangePayment {
-  readonly kind: PaymentRequest;
-  readonly amount?: bigint;
-  /** Of a capture: whether the rest of the hold is given back. */
-  readonly final?: boolean;
-}
-
-export interface TellFact {
-  readonly kind: 'tell';
-  readonly eventId: string;
-  readonly fact: Fact;
-  /** Of the payment that it begins, if it begins one. */
-  readonly attributes: Pick<PaymentAttributes, 'provider' | 'provider_ref'>;
-}
+import { judge } from './transitions.js';
 
 /** Facts of one subject in one row, with the payment that they amount to, if they do. $1 merchants, $2 subjects. */
 const LOOK_UP = `

@@ -2,7 +2,6 @@ import { Module } from '@nestjs/common';
 import { LedgerModule } from '#ledger/ledger.module.js';
 import { ChangePaymentHandler, OpenPaymentHandler } from './payment.commands.js';
 import { GetPaymentHandler, ListPaymentsHandler } from './payment.queries.js';
-import { PaymentAccounts } from './payment-accounts.js';
 import { PaymentSubmissions } from './payment-submissions.js';
 import { RecordFactsHandler } from './record-facts.command.js';
 
@@ -10,7 +9,6 @@ import { RecordFactsHandler } from './record-facts.command.js';
 @Module({
   imports: [LedgerModule],
   providers: [
-    PaymentAccounts,
     PaymentSubmissions,
     OpenPaymentHandler,
     ChangePaymentHandler,

@@ -6,8 +6,8 @@ export interface ProviderFact {
   readonly provider: string;
   /** The provider's own id of the payment, at most 255 characters. */
   readonly paymentRef: string;
-  /** As the provider names what it told, for people. `fact.id` is what makes it the same fact. */
-  readonly eventId: string;
+  /** Where the provider's own event is the identity, as `fact.id`. Absent: that is made of what happened, and several events may tell it. */
+  readonly eventId?: string;
   readonly fact: Fact;
 }
 

@@ -4,8 +4,8 @@ import type { Answer } from '#ledger/writing/group-extension.js';
 import { addContradiction, addFacts, newRow } from './add-facts.js';
 import type { Addition, NewFact, PaymentTurn } from './addition.js';
 import { type KnownPayment, type StoredFact, saysTheSame } from './known-payment.js';
+import type { TellFact } from './payment-part.js';
 import type { FactRow } from './payment-rows.js';
-import type { TellFact } from './payments-extension.js';
 import type { ToldOutcome } from './provider-fact.js';
 
 type Told = Omit<Addition, 'added' | 'attributes'> & { readonly options: { readonly factsMax: number } };
@@ -18,7 +18,7 @@ export function tellFact(told: Told, { fact, eventId, attributes }: TellFact, tu
   if (!same && known.facts.size >= options.factsMax) {
     return answer('rejected', known, `A payment has at most ${options.factsMax} facts.`);
   }
-  const added: [NewFact] = [{ id: turn.nextId(), eventId, fact }];
+  const added: [NewFact] = [{ id: turn.nextId(), eventId: eventId ?? fact.id, fact }];
   const addition = { ...told, added, attributes: known.row ? {} : attributes };
   if (same) return contradict(addition, added[0], turn);
   const next = addFacts(addition, turn);

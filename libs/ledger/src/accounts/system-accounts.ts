@@ -9,7 +9,6 @@ const SYSTEM_ACCOUNTS = new Map([
   ['payout_clearing', { title: 'Payouts under way', normalSide: 'credit' }],
   ['dispute_reserve', { title: 'Held for disputes', normalSide: 'credit' }],
   ['cash', { title: 'Cash at bank', normalSide: 'debit' }],
-  ['provider_fees', { title: 'Charged by payment processors', normalSide: 'debit' }],
   ['suspense', { title: 'Not yet explained', normalSide: 'credit' }],
   ['provider_fees', { title: 'Charged by payment processors', normalSide: 'debit' }],
 ] as const);

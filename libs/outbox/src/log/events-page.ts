@@ -47,7 +47,7 @@ function sectionOf(type: string, schema: EventSchema<unknown>, example: unknown)
 function fieldsOf(type: string, schema: EventSchema<unknown>): string[] {
   const data = schema.versions.at(-1)?.data;
   const [first] = Object.entries(CATALOGUE).find(([, other]) => other.versions.at(-1)?.data === data) ?? [type];
-  if (first !== type) return [`Its fields are those of [\`${first}\`](#${first.replace('.', '')}).`];
+  if (first !== type) return [`\`${type}\` has the fields of [\`${first}\`](#${first.replace('.', '')}).`];
   return ['| field | type | meaning |', '|---|---|---|', ...rowsOf(data?.toJSONSchema() as Json, '')];
 }
 

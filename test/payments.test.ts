@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { type Json, type Merchant, TestApi } from './support/api.js';
+import { expectVerified } from './support/verified.js';
+
+let api: TestApi;
+let mine: Merchant;
+
+beforeAll(async () => {
+  api = await TestApi.start({ environment: { PAYMENT_FACTS_MAX: '10' } });
+  mine = await api.merchant('EUR', 'USD');
+});
+afterEach(async () => {
+  expect(api.errors).toEqual([]);
+  await expectVerified(api.on);
+});
+afterAll(() => api.stop());
+
+const open = (body: object, key: string = randomUUID()) => mine.client.post('/v1/payments', { body, key });
+const MANUAL = { amount: '1000', currency: 'EUR', capture: 'manual' };
+const AT = '2026-11-21T17:09:00.000Z';
+const eventOf = (more: object) => ({ provider: 'acme', event_id: randomUUID(), occurred_at: AT, ...more });
+const tell = async (more: object): Promise<Json> =>
+  (await mine.client.post('/v1/provider_events', { body: eventOf(more) })).body;
+
+/** Of a merchant of its own: what stands on its accounts, those that were touched. */
+async function balancesOf(merchant: Merchant): Promise<Record<string, string[]>> {
+  const shown = await Promise.all(
+    Object.entries(merchant.accounts).map(async ([code, id]) => {
+      const { posted, pending } = await merchant.balanceOf(id);
+      return [code, [posted.amount, pending.amount]] as [string, string[]];
+    }),
+  );
+  return Object.fromEntries(shown.filter(([, amounts]) => amounts.some((amount) => amount !== '0')));
+}
+
+describe('a payment that a merchant opens', () => {
+  test('holds its amount, or moves it at once', async () => {
+    const shop = await api.merchant('EUR');
+    const post = (body: object) => shop.client.post('/v1/payments', { body, key: randomUUID() });
+    expect((await post(MANUAL)).body.status).toBe('authorised');
+    expect(await balancesOf(shop)).toEqual({
+      'merchant_payable:EUR': ['0', '1000'],
+      'provider_receivable:EUR': ['0', '1000'],
+    });
+    const { body } = await post({ ...MANUAL, capture: 'automatic', amount: '70' });
+    expect([body.status, body.amount_captured, body.transactions.length]).toEqual(['captured', '70', 1]);
+    expect(await balancesOf(shop)).toEqual({
+      'merchant_payable:EUR': ['70', '1000'],
+      'provider_receivable:EUR': ['70', '1000'],
+    });
+    const { data } = (await shop.client.get('/v1/events?limit=1000')).body;
+    const told = data.filter(({ type }: Json) => !type.startsWith('account.')).map(({ type }: Json) => type);
+    expect(told).toEqual([
+      'transaction.adjusted',
+      'payment.authorised',
+      'transaction.adjusted',
+      'payment.authorised',
+      'payment.captured',
+    ]);
+  });
+
+  test('is one payment however often it is opened under a key, and shows what was said of it', async () => {
+    const key = randomUUID();
+    const body = { ...MANUAL, description: 'Order 6735', metadata: { order: '6735', items: 3, gift: true } };
+    const [first, again] = [await open(body, key), await open(body, key)];
+    expect(first.body).toMatchObject({ ...body, provider: null, provider_ref: null, expires_at: null });
+    expect([again.status, again.text, again.headers.get('idempotent-replayed')]).toEqual([201, first.text, 'true']);
+    expect((await open(MANUAL, key)).body.code).toBe('idempotency_key_reused');
+    expect((await mine.client.post('/v1/payments', { body })).body.code).toBe('idempotency_key_required');
+  });
+
+  test('in a currency that the merchant has no accounts in is refused, and leaves nothing', async () => {
+    const before = await api.countRows();
+    const { status, body } = await open({ ...MANUAL, currency: 'JPY' });
+    expect([status, body.code]).toEqual([422, 'currency_mismatch']);
+    expect(body.detail).toContain('JPY');
+    expect(await api.countRows()).toMatchObject({ payments: before.payments, payment_facts: before.payment_facts });
+  });
+
+  test('is its provider’s payment, whoever tells of it first', async () => {
+    const ref = { provider: 'acme', provider_ref: 'first' };
+    const early = await tell({ payment_ref: 'first', type: 'authorised', amount: '1000', currency: 'EUR' });
+    const opened = await open({ ...MANUAL, ...ref, description: 'Mine' });
+    expect([opened.status, opened.body.id]).toEqual([201, early.payment_id]);
+    expect(opened.body).toMatchObject({ ...ref, capture: 'manual', description: 'Mine', amount_capturable: '1000' });
+    const twice = await open({ ...MANUAL, ...ref });
+    expect([twice.status, twice.body.code]).toEqual([409, 'invalid_transition']);
+    const late = await tell({ payment_ref: 'first', type: 'captured', amount: '1000' });
+    expect(late).toEqual({ outcome: 'applied', payment_id: early.payment_id });
+  });
+
+  test('has transactions that nobody else may take back', async () => {
+    const { body } = await open({ ...MANUAL, capture: 'automatic' });
+    const [id] = body.transactions;
+    for (const [what, code] of [
+      ['reverse', 'invalid_transition'],
+      ['void', 'invalid_transition'],
+      ['post', 'invalid_transition'],
+    ] as const) {
+      const { status, body: told } = await mine.move(id, what);
+      expect([what, status, told.code]).toEqual([what, 409, code]);
+    }
+  });
+});
