@@ -38,6 +38,11 @@ const CONTRADICTIONS: { given: NodeJS.ProcessEnv; right: NodeJS.ProcessEnv; said
     said: 'REQUEST_DEADLINE_MS must be more than BALANCE_TTL_MS while CACHE_WRITE_POLICY is strict',
   },
   {
+    given: { PROVIDER_APPLY_MS: '15000' },
+    right: { PROVIDER_APPLY_MS: '14999' },
+    said: 'PROVIDER_INBOX_RETRY_MS must be more than PROVIDER_APPLY_MS',
+  },
+  {
     given: { BODY_LIMIT_BYTES: '67108864', BODIES_MERCHANT_LIMIT_BYTES: '67108863' },
     right: { BODIES_MERCHANT_LIMIT_BYTES: '67108864' },
     said: 'BODY_LIMIT_BYTES must not be more than BODIES_MERCHANT_LIMIT_BYTES',

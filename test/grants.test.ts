@@ -31,6 +31,9 @@ const RUNTIME: Record<string, string> = {
   'table payments':
     'INSERT, SELECT, UPDATE (amount, amount_authorised, amount_capturable, amount_captured, amount_disputed, amount_refunded, amount_settled, capture, currency, description, effective_until, expires_at, metadata, parts, status, transactions)',
   'table projections': 'SELECT, UPDATE',
+  'table provider_inbox':
+    'DELETE, SELECT, INSERT (body, id, merchant_id, provider, received_at), UPDATE (outcome, results, times_received)',
+  'table provider_secrets': 'DELETE, INSERT, SELECT, UPDATE (expires_at)',
   'table relay_cursors': 'DELETE, INSERT, SELECT, UPDATE (handed_at, seq, xid)',
   'table relay_members': 'DELETE, INSERT, SELECT, UPDATE',
   'table relay_partitions': 'SELECT, UPDATE (epoch, expires_at, holder)',

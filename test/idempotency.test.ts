@@ -163,7 +163,8 @@ function without(body: Json, at: string | undefined): Json {
 describe('every POST of the contract', () => {
   test('is told here', () => {
     expect(Object.keys(POSTS).toSorted()).toEqual(
-      contract.routes.filter((route) => route.startsWith('POST ')).toSorted(),
+      // A provider's webhook has no key: what it tells has identities of its own (provider-webhooks.test.ts).
+      contract.routes.filter((route) => route.startsWith('POST ') && !route.endsWith('/webhook')).toSorted(),
     );
   });
 

@@ -356,7 +356,11 @@ class Story {
   #lose(dispute: DisputeStory, named: object): void {
     if (dispute.lost || (dispute.tellsFunds && dispute.withdrawals === 0)) return;
     if (!dispute.taken && this.#capturedSum() - this.#disputedSum() < dispute.amount) return;
-    this.#tell('dispute_lost', { ...named, ...(this.#chance(0.3) && { amount: dispute.amount }) });
+    this.#tell('dispute_lost', {
+      ...named,
+      ...this.#atStage(dispute),
+      ...(this.#chance(0.3) && { amount: dispute.amount }),
+    });
     if (!dispute.taken) this.#takeFor(dispute);
     dispute.lost = true;
     if (!dispute.tellsFunds) this.#books.post('dispute_reserve', 'provider_receivable', dispute.amount);
@@ -364,11 +368,16 @@ class Story {
 
   #win(dispute: DisputeStory, named: object): void {
     if (!dispute.taken) return;
-    this.#tell('dispute_won', named);
+    this.#tell('dispute_won', { ...named, ...this.#atStage(dispute) });
     dispute.taken = false;
     this.#books.post('dispute_reserve', 'merchant_payable', dispute.amount);
     if (dispute.lost && !dispute.tellsFunds) this.#books.post('provider_receivable', 'dispute_reserve', dispute.amount);
     dispute.lost = false;
+  }
+
+  /** Some providers say of which stage an outcome is. */
+  #atStage({ stage }: DisputeStory): { stage?: DisputeStage } {
+    return this.#chance(0.4) ? { stage } : {};
   }
 
   #charge(dispute: DisputeStory, named: object): void {

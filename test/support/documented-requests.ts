@@ -28,7 +28,7 @@ export function documentedRoutes(): DocumentedRoute[] {
 }
 
 function routeOf(document: Json, path: string, method: string, operation: Json): DocumentedRoute {
-  const { parameters = [], requestBody, responses } = operation;
+  const { parameters = [], requestBody } = operation;
   const named = (where: string): string[] =>
     parameters.filter((one: Json) => one.in === where).map((one: Json) => one.name);
   const body = requestBody?.content['application/json'];
@@ -37,13 +37,14 @@ function routeOf(document: Json, path: string, method: string, operation: Json):
     name: `${method.toUpperCase()} ${path}`,
     method: method.toUpperCase(),
     path,
-    // Whoever needs no key is never refused for the lack of one, and an operator names whom it acts for on merchants' routes.
-    access: !('401' in responses)
+    // An operator names whom it acts for on merchants' routes.
+    access: !('security' in operation)
       ? 'public'
       : named('header').includes('Counterfoil-Merchant')
         ? 'merchant'
         : 'operator',
-    pathIds: named('path'),
+    // A provider's name is nobody's.
+    pathIds: named('path').filter((name) => name !== 'provider'),
     queryIds: named('query').filter((name) => NAMES_SOMETHING.test(name)),
     bodyIds: [...new Set(members)].filter((name) => NAMES_SOMETHING.test(name)),
     needsKey: named('header').some((name) => name.toLowerCase() === 'idempotency-key'),

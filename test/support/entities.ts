@@ -1,4 +1,5 @@
 import { DataSource } from 'typeorm';
+import { ProviderSecret } from '#payments/providers/provider-secret.entity.js';
 import { Entities } from '#platform/entities.js';
 import type { Database } from '#platform/postgres.js';
 import { ApiKey, Merchant } from '#tenancy/merchant.entity.js';
@@ -8,7 +9,7 @@ export async function entitiesOn(database: Database): Promise<Entities> {
   const source = new DataSource({
     type: 'postgres',
     driver: database.typeormDriver,
-    entities: [Merchant, ApiKey],
+    entities: [Merchant, ApiKey, ProviderSecret],
     installExtensions: false,
   });
   return new Entities(await source.initialize());

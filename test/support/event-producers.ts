@@ -4,6 +4,7 @@ import { CreateAccountCommand, CreateAccountHandler } from '#ledger/accounts/cre
 import { openMissingSystemAccounts } from '#ledger/accounts/flawed-system-accounts.js';
 import type { EventType } from '#outbox/log/catalogue.js';
 import { FACT_TYPES, type Fact, type FactType } from '#payments/facts.js';
+import { SetProviderSecretCommand, SetProviderSecretHandler } from '#payments/providers/provider-secret.commands.js';
 import { Deadline } from '#platform/deadline.js';
 import {
   type CreatedMerchant,
@@ -25,7 +26,7 @@ import { entitiesOn } from './entities.js';
 import { postedId, transfer } from './ledger.js';
 import { factOf, TestPayments } from './payments.js';
 import { until } from './until.js';
-import { asItIs, type TestWebhooks } from './webhooks.js';
+import { asItIs, NO_REDIS, type TestWebhooks } from './webhooks.js';
 
 export interface Stage {
   hooks: TestWebhooks;
@@ -47,6 +48,7 @@ export interface Producer {
 }
 
 const WRITER = 'libs/ledger/src/writing/group-store.ts';
+const PROVIDER_SECRETS = 'libs/payments/src/providers/provider-secret.commands.ts';
 const ENDPOINTS = 'libs/webhooks/src/endpoint.commands.ts';
 const URL = 'https://example.com/hooks';
 const HOUR_MS = 3_600_000;
@@ -66,6 +68,7 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'transaction.expired': [{ file: WRITER, prepare: (stage) => releasing(stage, 'expire') }],
   'transaction.adjusted': [{ file: WRITER, prepare: adjusting }],
   ...paymentProducers(),
+  'provider.secret_changed': [{ file: PROVIDER_SECRETS, prepare: settingSecret }],
   'webhook_endpoint.created': [{ file: ENDPOINTS, prepare: registering }],
   'webhook_endpoint.secret_rotated': [{ file: ENDPOINTS, prepare: rotating }],
   'webhook_endpoint.enabled': [{ file: ENDPOINTS, prepare: enabling }],
@@ -186,6 +189,15 @@ async function makeDue({ bystander }: Stage, id: bigint): Promise<void> {
     id,
   ]);
   await until('the hold is due', () => Date.now() > atMs);
+}
+
+async function settingSecret({ hooks }: Stage): Promise<Ready> {
+  const merchantId = await hooks.ledger.createMerchant();
+  const { database, ids } = hooks;
+  const handler = new SetProviderSecretHandler(database, await entitiesOn(database), ids, NO_REDIS);
+  const secret = { text: 'whsec_0123456789abcdef', previousUntilMs: undefined };
+  const command = new SetProviderSecretCommand(hooks.context(merchantId), 'stripe', secret);
+  return { merchantId, act: () => handler.execute(command) };
 }
 
 async function registering({ hooks }: Stage): Promise<Ready> {

@@ -12,6 +12,8 @@ import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { PaymentsController } from './payments/payments.controller.js';
 import { ProviderEventsController } from './payments/provider-events.controller.js';
+import { ProviderWebhookController } from './providers/provider-webhook.controller.js';
+import { ProvidersController } from './providers/providers.controller.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
@@ -30,6 +32,8 @@ export const CONTROLLERS = [
   EventsController,
   WebhookEndpointsController,
   WebhookDeliveriesController,
+  ProvidersController,
+  ProviderWebhookController,
 ];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })

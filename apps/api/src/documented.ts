@@ -15,6 +15,8 @@ export interface RouteDocumentation {
   access?: Access;
   /** Whether bodies may be as large as BATCH_BODY_LIMIT_BYTES. */
   largeBody?: boolean;
+  /** Whether the body comes as the bytes that were sent, up to PROVIDER_WEBHOOK_BYTES: what is signed are bytes. */
+  rawBody?: boolean;
   /** Status of success, which is also what the route answers; default 200. */
   status?: number;
   /** Shape of success, with an `id` in its meta; undefined: no body. */
@@ -36,6 +38,7 @@ export interface RouteDocumentation {
 export interface RouteAccess {
   access?: Access;
   largeBody?: boolean;
+  rawBody?: boolean;
   takesQuery?: boolean;
 }
 
@@ -68,6 +71,7 @@ export function Documented(documentation: RouteDocumentation): MethodDecorator {
     const access: RouteAccess = {
       access: documentation.access ?? 'merchant',
       largeBody: documentation.largeBody ?? false,
+      rawBody: documentation.rawBody ?? false,
       takesQuery,
     };
     applyDecorators(

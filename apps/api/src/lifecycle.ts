@@ -53,7 +53,8 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
 
   fastify.decorateRequest('state', null);
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    if ((request.routeOptions.config as RouteAccess).rawBody) return void done(null, body);
     try {
       const value = readJsonBody(body as Buffer);
       if (value instanceof Promise) value.then((read) => done(null, read), done);
@@ -64,8 +65,9 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
   });
 
   fastify.addHook('onRoute', (route) => {
-    const { largeBody } = (route.config ?? {}) as RouteAccess;
+    const { largeBody, rawBody } = (route.config ?? {}) as RouteAccess;
     route.bodyLimit = largeBody ? config.batchBodyLimitBytes : config.bodyLimitBytes;
+    if (rawBody) route.bodyLimit = config.providerWebhookBytes;
     routes.add(route);
     guardPage(route);
   });

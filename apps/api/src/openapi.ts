@@ -19,6 +19,7 @@ import { problem } from './schemas.js';
 const JSON_TYPE = 'application/json';
 const STREAM_TYPE = 'text/event-stream';
 const PROBLEM_TYPE = 'application/problem+json';
+const PROVIDER_NAME = '^[a-z0-9][a-z0-9_-]{0,63}$';
 const EXAMPLE_TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 
 /** What a route may answer besides what it documents itself. */
@@ -77,9 +78,9 @@ export function routesOf(controllers: readonly Controller[]): Route[] {
   });
 }
 
-/** Every POST honours an Idempotency-Key; where money moves it is required. */
-function isIdempotent({ method }: Route): boolean {
-  return method === 'post';
+/** Every POST honours an Idempotency-Key; where money moves it is required. A provider's webhook has identities of its own. */
+function isIdempotent({ method, documentation }: Route): boolean {
+  return method === 'post' && !documentation?.rawBody;
 }
 
 /** The codes that a route may answer, in the order of the contract. */
@@ -191,7 +192,7 @@ function parametersOf(
     name,
     in: 'path',
     required: true,
-    schema: { type: 'string', pattern: '^[1-9][0-9]{0,18}$' },
+    schema: { type: 'string', pattern: name === 'provider' ? PROVIDER_NAME : '^[1-9][0-9]{0,18}$' },
     ...(exampleId !== undefined && { example: exampleId }),
   }));
   const query = Object.entries(route.query?.shape ?? {}).map(([name, schema]) => {

@@ -101,7 +101,7 @@ function amountIn({ type, amount }: Fact): bigint | undefined {
 
 function tell(dispute: Dispute, fact: Fact): void {
   dispute.facts.push(fact);
-  if (fact.stage !== undefined) dispute.stage = Math.max(dispute.stage, DISPUTE_STAGES.indexOf(fact.stage));
+  dispute.stage = Math.max(dispute.stage, rankOf(fact.stage));
   const amount = amountIn(fact);
   if (fact.type === 'dispute_opened') dispute.opened = largest(dispute.opened, amount);
   else dispute.mentioned = largest(dispute.mentioned, amount);
@@ -117,13 +117,19 @@ function tell(dispute: Dispute, fact: Fact): void {
  * are over, whenever they happened: not everybody signs when.
  */
 function outcomeOf({ decided }: Dispute): DisputeOutcome {
-  const highest = Math.max(...decided.map(({ stage }) => (stage === undefined ? -1 : DISPUTE_STAGES.indexOf(stage))));
-  const last = decided
-    .filter(({ stage }) => stage === undefined || DISPUTE_STAGES.indexOf(stage) === highest)
-    .sort(byOwnAccount)
-    .at(-1);
+  let highest = -1;
+  for (const { stage } of decided) highest = Math.max(highest, rankOf(stage));
+  let last: Fact | undefined;
+  for (const fact of decided) {
+    const isOver = fact.stage !== undefined && rankOf(fact.stage) < highest;
+    if (!isOver && (last === undefined || byOwnAccount(last, fact) < 0)) last = fact;
+  }
   if (last === undefined) return 'open';
   return last.type === 'dispute_won' ? 'won' : 'lost';
+}
+
+function rankOf(stage: DisputeStage | undefined): number {
+  return stage === undefined ? -1 : DISPUTE_STAGES.indexOf(stage);
 }
 
 function largest(one: bigint | undefined, other: bigint | undefined): bigint | undefined {

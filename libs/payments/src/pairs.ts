@@ -40,6 +40,6 @@ function join(claim: Movement, telling: Movement): Movement {
   kept.told = telling.told;
   kept.failure = telling.failure;
   if (absorbed.fee > kept.fee) kept.fee = absorbed.fee;
-  kept.facts.push(...absorbed.facts);
+  for (const fact of absorbed.facts) kept.facts.push(fact);
   return absorbed;
 }

@@ -4,4 +4,5 @@ import { PAYMENTS_SETTINGS } from './settings.js';
 export const PAYMENTS = {
   settings: PAYMENTS_SETTINGS,
   module: async () => (await import('./payments.module.js')).PaymentsModule,
+  worker: async () => (await import('./providers/providers-worker.module.js')).ProvidersWorkerModule,
 } satisfies Room;

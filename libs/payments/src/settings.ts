@@ -1,7 +1,8 @@
 import { EFFECTIVE_AT_MAX_AHEAD_MS } from '#ledger/posting/command.js';
 import { LEDGER_SETTINGS, type LedgerSettings } from '#ledger/settings.js';
 import { integer } from '#platform/config-fields.js';
-import { roomSettings, type SettingsOf } from '#platform/room-settings.js';
+import { greater, roomSettings, type SettingsOf } from '#platform/room-settings.js';
+import { PROVIDER_FIELDS } from './providers/settings.js';
 
 export const PAYMENTS_SETTINGS = roomSettings({
   room: 'libs/payments',
@@ -16,7 +17,10 @@ export const PAYMENTS_SETTINGS = roomSettings({
     PROVIDER_CLOCK_SKEW_MS: integer({ default: 60_000, min: 0, max: EFFECTIVE_AT_MAX_AHEAD_MS }).describe(
       'How far a provider’s clock may be ahead: a fact that `occurred_at` later than that from now is refused.',
     ),
+    ...PROVIDER_FIELDS,
   },
+  // The worker must not apply what an API process is applying.
+  checks: [greater('PROVIDER_INBOX_RETRY_MS', 'PROVIDER_APPLY_MS')],
 });
 
 /** What the room reads. */

@@ -4,7 +4,7 @@ const PREFIX = 'whsec_';
 /** Standard Webhooks asks for 24 to 64. */
 const KEY_BYTES = 32;
 const [MIN_KEY_BYTES, MAX_KEY_BYTES] = [24, 64];
-const SECRET = /^(?:whsec_)?([A-Za-z0-9+/]+={0,2})$/;
+const SECRET = /^whsec_([A-Za-z0-9+/]+={0,2})$/;
 
 export function newKey(): Buffer {
   return randomBytes(KEY_BYTES);

@@ -1,10 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { asBigint, asMs } from '#platform/columns.js';
 import { hintOf, sha256 } from './api-key.js';
-
-const asBigint = { to: (value: bigint | undefined) => value?.toString(), from: (value: string) => BigInt(value) };
-/** Milliseconds since 1970, as every timestamptz is read. */
-const asMs = { to: (ms: number | null) => ms && new Date(ms), from: (ms: number | null) => ms };
 
 @Entity({ name: 'merchants', synchronize: false })
 export class Merchant {

@@ -100,6 +100,11 @@ const webhookEndpointDisabled = z.strictObject({
   failing_since: time.describe('First failure since the last success.'),
 });
 
+const providerSecretChanged = z.strictObject({
+  provider: z.string(),
+  change: z.enum(['set', 'deleted']).describe('`set`: another one signs from now on; `deleted`: none does.'),
+});
+
 export const CATALOGUE = {
   'account.created': EventSchema.first('An account was opened; its balance is zero.', accountCreated),
   'account.closed': EventSchema.first('An empty account was closed: nothing posts to it any more.', accountChanged),
@@ -159,6 +164,10 @@ export const CATALOGUE = {
     why: 'receivers of one endpoint learnt the whole URL of another, and with it what may be its secret',
     upcast: ({ url, ...before }) => ({ ...before, host: new URL(url).host }),
   }),
+  'provider.secret_changed': EventSchema.first(
+    'What a payment provider signs its webhooks with was set, or forgotten.',
+    providerSecretChanged,
+  ),
 } as const;
 
 export type EventType = keyof typeof CATALOGUE;

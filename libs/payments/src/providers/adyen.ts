@@ -55,7 +55,7 @@ function factsOf(item: AdyenItem, { facts, isModification, occurredAtMs }: Meani
 }
 
 /** Adyen's clock may be ahead of ours. */
-const AHEAD_MS = 600_000;
+const AHEAD_MS = 60_000;
 /** Adyen goes on sending for 30 days what nobody takes. */
 const BEHIND_MS = 60 * 86_400_000;
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isCurrency, MAX_AMOUNT } from '#kernel/money.js';
 import { DISPUTE_STAGES, FACT_TYPES, type Fact } from '../facts.js';
+import { OWN_FACT_ID } from '../provider-fact.js';
 
 const MAX_SEQUENCE = 2_147_483_647;
 const text = (length: number) =>
@@ -18,7 +19,8 @@ const amount = z
 /** One event as POST /v1/provider_events takes it. */
 const genericEvent = z.strictObject({
   provider: z.string().optional(),
-  event_id: text(255),
+  // Others are ours to give.
+  event_id: text(255).refine((id) => !OWN_FACT_ID.test(id)),
   payment_ref: text(255),
   type: z.enum(FACT_TYPES),
   sequence: z.int().min(1).max(MAX_SEQUENCE).optional(),

@@ -56,10 +56,10 @@ describe('a signature of Standard Webhooks', () => {
 
   it('is made by secrets of its form alone', () => {
     expect(ACME.keyOf(secretOf(key))).toEqual(key);
-    expect(ACME.keyOf(key.toString('base64'))).toEqual(key);
     for (const secret of [
       '',
       'whsec_',
+      key.toString('base64'),
       'whsec_AAAA',
       `whsec_${'A'.repeat(100)}`,
       `${secretOf(key)}\n`,
@@ -90,6 +90,7 @@ describe('the contract’s own form', () => {
       {
         what: 'captured',
         paymentRef: 'p1',
+        eventId: 'e1',
         fact: {
           id: 'e1',
           source: 'provider',

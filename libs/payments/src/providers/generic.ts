@@ -49,7 +49,7 @@ function toldOf(name: string, given: unknown): Told {
   const { fact, paymentRef, provider } = event;
   if (provider !== undefined && provider !== name)
     return { what: fact.type, ignored: `it is of another provider than ${name}` };
-  return { what: fact.type, paymentRef, fact };
+  return { what: fact.type, paymentRef, eventId: fact.id, fact };
 }
 
 /** Any provider that is made to speak the contract's own form. */

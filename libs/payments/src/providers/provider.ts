@@ -19,9 +19,12 @@ export type Verdict =
   | { readonly accepted: true; readonly body: Buffer; readonly refused: number }
   | { readonly accepted: false; readonly reason: Refusal };
 
-/** One thing that a body tells, named as the provider names it: a fact of a payment, or why it is none. */
+/**
+ * One thing that a body tells, named as the provider names it: a fact of a payment, or why it is none. `eventId`: where the provider's
+ * own event is the fact's identity, so that all of what it says counts.
+ */
 export type Told =
-  | { readonly what: string; readonly paymentRef: string; readonly fact: Fact }
+  | { readonly what: string; readonly paymentRef: string; readonly eventId?: string; readonly fact: Fact }
   | { readonly what: string; readonly ignored: string };
 
 /** `unreadable`: it is signed and no message of the provider's. */

@@ -1,0 +1,330 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../scripts/ports.mjs';
+import { type Answer, type Ask, type Json, type Merchant, TestApi } from './support/api.js';
+import { Bystander } from './support/bystander.js';
+import {
+  ACME_SECRET,
+  ADYEN_SECRET,
+  acmeSigned,
+  adyenSigned,
+  type Signed,
+  STRIPE_SECRET,
+  stripeCharge,
+  stripeEvent,
+  stripeSigned,
+} from './support/provider-senders.js';
+import { until } from './support/until.js';
+import { startWorker } from './support/worker.js';
+
+const BODY_LIMIT = 16_384;
+
+let api: TestApi;
+let bystander: Bystander;
+let shop: Merchant;
+let stranger: Merchant;
+
+beforeAll(async () => {
+  const environment = {
+    PROVIDER_WEBHOOK_BYTES: String(BODY_LIMIT),
+    PROVIDER_APPLY_MS: '2000',
+    PROVIDER_INBOX_RETRY_MS: '2500',
+    METRICS_PORT: String(await freePort()),
+  };
+  api = await TestApi.start({ environment });
+  bystander = await Bystander.open(api.on);
+  shop = await api.merchant();
+  stranger = await api.merchant();
+  for (const [provider, webhook_secret] of [
+    ['stripe', STRIPE_SECRET],
+    ['adyen', ADYEN_SECRET],
+    ['acme', ACME_SECRET],
+  ]) {
+    const { status } = await shop.client.request('PUT', `/v1/providers/${provider}`, { body: { webhook_secret } });
+    expect(status).toBe(200);
+  }
+});
+afterEach(() => expect(api.errors).toEqual([]));
+afterAll(async () => {
+  await bystander.close();
+  await api.stop();
+});
+
+const send = (provider: string, { raw, headers }: Signed, { id } = shop): Promise<Answer> =>
+  api.client().request('POST', `/v1/providers/${provider}/merchants/${id}/webhook`, { raw, headers } as Ask);
+const inbox = async (): Promise<Json[]> =>
+  (
+    await bystander.client.query(
+      `SELECT provider, outcome, results, times_received, convert_from(body, 'UTF8') AS body FROM provider_inbox ORDER BY id`,
+    )
+  ).rows;
+const paymentOf = async (provider: string, ref: string): Promise<Json> =>
+  (await shop.client.get(`/v1/payments?provider=${provider}&provider_ref=${ref}`)).body.data[0];
+const outcomesOf = (row: Json): string[] => row.results.map(({ outcome }: Json) => outcome);
+
+const unique = () => randomUUID().slice(0, 8);
+/** So that each body is another. */
+let padding = 0;
+const acmeEvent = (ref: string, change: object = {}) => ({
+  event_id: `e-${unique()}`,
+  payment_ref: ref,
+  type: 'authorised',
+  amount: '10000',
+  currency: 'EUR',
+  occurred_at: new Date(Date.now() - 60_000).toISOString(),
+  ...change,
+});
+
+describe('a webhook that is signed', () => {
+  test.each([
+    [
+      'stripe',
+      (ref: string) => stripeSigned(stripeEvent('charge.succeeded', stripeCharge(ref))),
+      (ref: string) => `pi_${ref}`,
+      {},
+    ],
+    [
+      'adyen',
+      (ref: string) =>
+        adyenSigned([
+          { pspReference: ref, eventCode: 'AUTHORISATION', value: 10_000 },
+          { pspReference: `${ref}C`, originalReference: ref, eventCode: 'CAPTURE', value: 10_000 },
+        ]),
+      (ref: string) => ref,
+      { notificationResponse: '[accepted]' },
+    ],
+    [
+      'acme',
+      (ref: string) => acmeSigned({ events: [acmeEvent(ref), acmeEvent(ref, { type: 'captured', object_ref: 'c' })] }),
+      (ref: string) => ref,
+      {},
+    ],
+  ])('from %s is kept, applied and answered', async (provider, signed, refOf, accepted) => {
+    const ref = `R${unique()}`;
+    const answer = await send(provider, signed(ref));
+    expect([answer.status, answer.body]).toEqual([200, { received: true, applied: true, ...accepted }]);
+    expect(await paymentOf(provider, refOf(ref))).toMatchObject({
+      status: 'captured',
+      amount_captured: '10000',
+      currency: 'EUR',
+    });
+    const row = (await inbox()).at(-1);
+    expect(row).toMatchObject({ provider, outcome: 'done', times_received: 1 });
+    expect(outcomesOf(row)).toEqual(['applied', 'applied']);
+    expect((await bystander.client.query('SELECT FROM due_rows')).rowCount).toBe(0);
+  });
+
+  test('and comes again, thrice at once and once more, has one effect and one row', async () => {
+    const ref = unique();
+    const signed = stripeSigned(stripeEvent('charge.succeeded', stripeCharge(ref)));
+    const before = (await inbox()).length;
+    const answers = await Promise.all([signed, signed, signed].map((one) => send('stripe', one)));
+    answers.push(await send('stripe', signed));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    const rows = await inbox();
+    expect(rows).toHaveLength(before + 1);
+    expect(rows.at(-1)).toMatchObject({ times_received: 4, outcome: 'done' });
+    expect(outcomesOf(rows.at(-1))).toEqual(['duplicate', 'duplicate']);
+    const { transactions, findings } = await paymentOf('stripe', `pi_${ref}`);
+    expect([transactions.length, findings]).toEqual([2, []]);
+  });
+
+  test('tells of a refund under two event ids, and refunds once', async () => {
+    const ref = unique();
+    const refunded = stripeCharge(ref, { amount_refunded: 3_000 });
+    for (const id of ['evt_1', 'evt_2'])
+      await send('stripe', stripeSigned(stripeEvent('charge.refunded', refunded, id + ref)));
+    expect(await paymentOf('stripe', `pi_${ref}`)).toMatchObject({
+      amount_refunded: '3000',
+      status: 'partially_refunded',
+      findings: [],
+    });
+  });
+
+  test('and is told of before its payment waits for it', async () => {
+    const ref = unique();
+    const capture = acmeEvent(ref, { type: 'captured', object_ref: 'c' });
+    await send('acme', acmeSigned(capture));
+    expect(outcomesOf((await inbox()).at(-1))).toEqual(['parked']);
+    expect(await paymentOf('acme', ref)).toBeUndefined();
+    await send('acme', acmeSigned(acmeEvent(ref)));
+    expect(await paymentOf('acme', ref)).toMatchObject({ status: 'captured', amount_captured: '10000' });
+  });
+
+  test('and tells nothing of a payment is kept, with why', async () => {
+    const before = await api.countRows();
+    const answer = await send('stripe', stripeSigned(stripeEvent('customer.created', { id: `cus_${unique()}` })));
+    expect([answer.status, answer.body.applied]).toEqual([200, true]);
+    const reason = 'events of this type tell nothing of a payment';
+    expect((await inbox()).at(-1).results).toEqual([{ what: 'customer.created', outcome: 'ignored', reason }]);
+    const after = await api.countRows();
+    expect({ ...after, provider_inbox: before.provider_inbox }).toEqual(before);
+  });
+
+  test.each([
+    ['in ten years', 10 * 365],
+    ['in the year 1', -2_025 * 365],
+  ])('and says that it happened %s is kept, and moves nothing', async (_when, days) => {
+    const occurred_at = new Date(Date.now() + days * 86_400_000).toISOString().replace(/^-?0*(\d{4})-/, '$1-');
+    const ref = unique();
+    const answer = await send('acme', acmeSigned(acmeEvent(ref, { occurred_at })));
+    expect(answer.status).toBe(200);
+    expect(outcomesOf((await inbox()).at(-1))).toEqual(['ignored']);
+    expect(await paymentOf('acme', ref)).toBeUndefined();
+  });
+
+  test.each(['no JSON', '[]', '{"events":[]}'])(
+    'and cannot be read is kept, refused, and moves nothing: %s',
+    async (text) => {
+      const raw = text + ' '.repeat(++padding);
+      const answer = await send('acme', acmeSigned(raw));
+      expect([answer.status, answer.body.code]).toEqual([400, 'malformed_json']);
+      const row = (await inbox()).at(-1);
+      expect(row).toMatchObject({ outcome: 'undeliverable', body: raw, results: [{ outcome: 'ignored' }] });
+      expect((await bystander.client.query('SELECT FROM due_rows')).rowCount).toBe(0);
+    },
+  );
+
+  test('in part is kept in that part, and refused as a whole until all of it is', async () => {
+    const ref = `R${unique()}`;
+    const good = { pspReference: ref, eventCode: 'AUTHORISATION', value: 10_000 };
+    const other = { pspReference: `${ref}C`, originalReference: ref, eventCode: 'CAPTURE', value: 10_000 };
+    const answer = await send('adyen', adyenSigned([good, { ...other, forged: true }]));
+    expect([answer.status, answer.body.code]).toEqual([401, 'unauthorized']);
+    expect(await paymentOf('adyen', ref)).toMatchObject({ status: 'authorised', amount_captured: '0' });
+    const row = (await inbox()).at(-1);
+    expect(JSON.parse(row.body).notificationItems).toHaveLength(1);
+    expect((await send('adyen', adyenSigned([good, other]))).status).toBe(200);
+    expect(await paymentOf('adyen', ref)).toMatchObject({ status: 'captured', amount_captured: '10000', findings: [] });
+  });
+
+  test('by the secret before is taken until that one ends', async () => {
+    const own = await api.merchant();
+    const set = (body: object) => own.client.request('PUT', '/v1/providers/stripe', { body });
+    const [first, second] = [`whsec_${unique().repeat(3)}`, `whsec_${unique().repeat(3)}`];
+    const by = async (secret: string) =>
+      (await send('stripe', stripeSigned(stripeEvent('charge.succeeded', stripeCharge(unique())), { secret }), own))
+        .status;
+    await set({ webhook_secret: first });
+    await set({ webhook_secret: second });
+    expect([await by(first), await by(second)]).toEqual([200, 200]);
+    await set({ webhook_secret: second, previous_valid_until: new Date().toISOString() });
+    expect([await by(first), await by(second)]).toEqual([401, 200]);
+    await own.client.request('DELETE', '/v1/providers/stripe');
+    expect(await by(second)).toBe(401);
+  });
+});
+
+describe('a webhook that is not', () => {
+  const event = () => stripeEvent('charge.succeeded', stripeCharge(unique()));
+  const old = Math.floor(Date.now() / 1_000) - 301;
+  const other = (signed: Signed, change: Partial<Signed>): Signed => ({ ...signed, ...change });
+
+  test('expected or signed rightly is refused in the same words, and nothing is kept', async () => {
+    const signed = stripeSigned(event());
+    const nobody = { id: '1' } as Merchant;
+    const asks: [string, string, Signed, Merchant][] = [
+      ['signed by another secret', 'stripe', stripeSigned(event(), { secret: `${STRIPE_SECRET}x` }), shop],
+      ['signed, and changed by one byte', 'stripe', other(signed, { raw: signed.raw.replace('10000', '10001') }), shop],
+      [
+        'signed, and serialised anew',
+        'stripe',
+        other(signed, { raw: JSON.stringify(JSON.parse(signed.raw), null, 1) }),
+        shop,
+      ],
+      ['old', 'stripe', stripeSigned(event(), { atS: old }), shop],
+      ['early', 'stripe', stripeSigned(event(), { atS: old + 700 }), shop],
+      ['unsigned', 'stripe', other(signed, { headers: { 'content-type': 'application/json' } }), shop],
+      ['empty', 'stripe', stripeSigned('', { secret: 'another secret' }), shop],
+      ['for a merchant without this provider', 'stripe', signed, stranger],
+      ['for a merchant that there is not', 'stripe', signed, nobody],
+      ['for what is no merchant', 'stripe', signed, { id: 'x' } as Merchant],
+      ['of a provider without a secret', 'acne', acmeSigned(acmeEvent('r')), shop],
+      ['of a name that no provider has', 'payment', acmeSigned(acmeEvent('r')), shop],
+      [
+        'signed with a key of zeros, for nobody',
+        'acme',
+        acmeSigned(acmeEvent('r'), { secret: `whsec_${Buffer.alloc(32).toString('base64')}` }),
+        nobody,
+      ],
+      [
+        'of Adyen’s, forged',
+        'adyen',
+        adyenSigned([{ pspReference: 'X', eventCode: 'AUTHORISATION', value: 1, forged: true }]),
+        shop,
+      ],
+      ['of Adyen’s, and none', 'adyen', { raw: '[[[[', headers: { 'content-type': 'application/json' } }, shop],
+    ];
+    const before = await api.countRows();
+    for (const [what, provider, given, merchant] of asks) {
+      const { status, body } = await send(provider, given, merchant);
+      const { trace_id: _, ...said } = body;
+      expect([what, status, said]).toEqual([
+        what,
+        401,
+        {
+          type: expect.any(String),
+          title: expect.any(String),
+          status: 401,
+          code: 'unauthorized',
+          detail: 'No webhook with this signature is expected here now.',
+        },
+      ]);
+    }
+    expect(await api.countRows()).toEqual(before);
+  });
+
+  test('within the limit of its length is refused by that, one byte over it', async () => {
+    const padded = (length: number) => {
+      const text = JSON.stringify(event());
+      return stripeSigned(text + ' '.repeat(length - text.length));
+    };
+    expect((await send('stripe', padded(BODY_LIMIT))).status).toBe(200);
+    const over = await send('stripe', padded(BODY_LIMIT + 1));
+    expect([over.status, over.body.code]).toEqual([413, 'payload_too_large']);
+  });
+
+  test('JSON by its type is refused by that', async () => {
+    const { raw, headers } = stripeSigned(event());
+    const { status, body } = await send('stripe', { raw, headers: { ...headers, 'content-type': 'text/plain' } });
+    expect([status, body.code]).toEqual([415, 'unsupported_media_type']);
+  });
+});
+
+test('what is kept and cannot be applied at once is answered, and applied by the worker', async () => {
+  const ref = unique();
+  // Whoever posts for the merchant waits for its lock.
+  const lock = await Bystander.open(api.on);
+  await lock.client.query('BEGIN');
+  await lock.client.query('SELECT lock_merchants($1)', [`{${shop.id}}`]);
+  let answer: Answer;
+  try {
+    answer = await send('stripe', stripeSigned(stripeEvent('charge.succeeded', stripeCharge(ref))));
+    expect([answer.status, answer.body]).toEqual([200, { received: true, applied: false }]);
+    expect((await inbox()).at(-1)).toMatchObject({ outcome: 'received', results: null });
+  } finally {
+    await lock.client.query('ROLLBACK');
+    await lock.close();
+  }
+  const stop = await startWorker(api.on, {
+    PROVIDER_APPLY_MS: '100',
+    PROVIDER_INBOX_RETRY_MS: '200',
+    PROVIDER_INBOX_POLL_MS: '50',
+  });
+  try {
+    await until('the worker has applied it', async () => (await inbox()).at(-1).outcome === 'done', 30_000);
+  } finally {
+    await stop();
+  }
+  expect(await paymentOf('stripe', `pi_${ref}`)).toMatchObject({ status: 'captured', amount_captured: '10000' });
+  expect((await bystander.client.query('SELECT FROM due_rows')).rowCount).toBe(0);
+});
+
+test('they are counted by provider and outcome', async () => {
+  const text = await api.metrics();
+  expect(text).toMatch(/counterfoil_provider_webhooks_total\{provider="stripe",outcome="accepted"\} \d+/);
+  expect(text).toMatch(/counterfoil_provider_webhooks_total\{provider="stripe",outcome="stale"\} 2/);
+  expect(text).toMatch(/counterfoil_provider_webhooks_total\{provider="other",outcome="wrong_signature"\} \d+/);
+  expect(text).toMatch(/counterfoil_provider_facts_total\{outcome="applied"\} \d+/);
+  expect(text).toMatch(/counterfoil_provider_facts_total\{outcome="undeliverable"\} 3/);
+});
