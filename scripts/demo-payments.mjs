@@ -26,6 +26,7 @@ const TOLD_WITHIN_MS = 3_000;
 /** @typedef {{ url: string, key: string }} SimulatorPlace */
 /** @typedef {{ id: string, key: string }} DemoMerchant */
 /** @typedef {{ type: string, source: string, outcome: string, amount: string | null, occurred_at: string, received_at: string, transaction_id: string | null }} Told */
+/** @typedef {{ text: string, commands: string }} Story */
 /** @typedef {{ id: string, status: string, amount_captured: string, amount_refunded: string, amount_settled: string, timeline: Told[] }} Payment */
 
 /**
@@ -51,7 +52,7 @@ export function startSimulator(keep) {
 /**
  * Has the simulator tell the shop of its payments. Starting the demo again tells the same again, which changes nothing.
  * @param {{ url: string, shop: DemoMerchant, simulator: SimulatorPlace, folder: string }} options
- * @returns {Promise<string>} what to look at
+ * @returns {Promise<Story>} what to look at
  */
 export async function seedPayments({ url, shop, simulator, folder }) {
   const account = accountIn(folder);
@@ -72,7 +73,8 @@ export async function seedPayments({ url, shop, simulator, folder }) {
   const payment = await until(TOLD_WITHIN_MS, () => paymentToldOf(url, shop));
   await provider('POST', '/payments', { refs: OTHERS });
   if (payment) return story(shop, payment);
-  return `\n${SHOP.name} has not heard of ${ref} from its provider yet: GET /v1/payments will have it.\n`;
+  const text = `${SHOP.name} has not heard of ${ref} from its provider yet: GET /v1/payments will have it.\n`;
+  return { text, commands: '' };
 }
 
 /** The featured payment, once it is there. @param {string} url @param {DemoMerchant} shop @returns {Promise<Payment | undefined>} */
@@ -97,7 +99,7 @@ function accountIn(folder) {
   return JSON.parse(readFileSync(file, 'utf8'));
 }
 
-/** @param {DemoMerchant} shop @param {Payment} payment */
+/** @param {DemoMerchant} shop @param {Payment} payment @returns {Story} */
 function story(shop, { id, status, timeline, ...amounts }) {
   const lines = timeline
     .toSorted((a, b) => (a.received_at < b.received_at ? -1 : 1))
@@ -106,16 +108,17 @@ function story(shop, { id, status, timeline, ...amounts }) {
       const when = `happened ${occurred_at.slice(5, 16).replace('T', ' ')}   heard ${received_at.slice(11, 23)}`;
       return `  ${what}   ${when}   ${outcome.padEnd(8)}${transaction_id ?? ''}`;
     });
-  return `
-${SHOP.name} hears of ${FEATURED.ref} from its provider backwards, and of everything twice:
+  const text = `${SHOP.name} hears of its payment ${FEATURED.ref} backwards, and of everything twice:
 
 ${lines.join('\n')}
 
-It is ${status}, as if it had been told in order: captured ${amounts.amount_captured}, refunded ${amounts.amount_refunded}, settled ${amounts.amount_settled}. What was heard before its
-cause was known waited, and was posted with it. The shop's other payments (GET /v1/payments) are being told just now.
-
+What was heard before its cause waited, and was posted with it. The payment is ${status}, as if it had been told in order: captured ${amounts.amount_captured},
+refunded ${amounts.amount_refunded}, settled ${amounts.amount_settled}. The shop's other payments are being told just now.
+`;
+  const commands = `
   export SHOP_KEY=${shop.key}
 
   curl -sS -w '\\n' $URL/v1/payments/${id} -H "Authorization: Bearer $SHOP_KEY"
 `;
+  return { text, commands };
 }

@@ -68,7 +68,7 @@ export async function seedDemo({ url, operatorKey, folder, webhooks, simulator }
   const first = /** @type {DemoMerchant} */ (Object.values(known)[0]);
   const payments = simulator && (await seedPayments({ url, shop: await open(SHOP), simulator, folder }));
   const exampleIds = await idsOf(url, first);
-  return { banner: banner(url, operatorKey, known, exampleIds.accounts) + (payments ?? ''), exampleIds };
+  return { banner: banner(url, operatorKey, known, exampleIds.accounts, payments), exampleIds };
 }
 
 /**
@@ -168,15 +168,15 @@ async function idsOf(url, { id, key }) {
   };
 }
 
-/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId */
-function banner(url, operatorKey, merchants, bobId) {
+/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId @param {import('./demo-payments.mjs').Story | undefined} payments */
+function banner(url, operatorKey, merchants, bobId, payments) {
   const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(17)} merchant ${id}   ${key}`);
   const key = Object.values(merchants)[0]?.key ?? '';
   const bob = `$URL/v1/accounts/${bobId}`;
   return `
 Demo merchants and their API keys:
 ${keys.join('\n')}
-
+${payments ? `\n${payments.text}` : ''}
 Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, once, however often you send it):
 
   export URL=${url}
@@ -188,5 +188,5 @@ Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, onc
   curl -sS -w '\\n' ${bob}/balance -H "Authorization: Bearer $KEY"
 
   curl -sS -w '\\n' "${bob}/entries?limit=5" -H "Authorization: Bearer $KEY"
-`;
+${payments?.commands ?? ''}`;
 }

@@ -8,7 +8,7 @@ import { until } from './support/until.js';
 
 /** A provider over HTTP that tells what is true late, twice and shuffled, by signed webhooks, and what the ledger makes of it. */
 
-const LIVES = 60;
+const LIVES = 40;
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const API_KEY = 'the-key-of-the-account';
 const refs = Array.from({ length: LIVES }, (_, n) => `order-${n}`);
@@ -122,11 +122,10 @@ describe('what a provider tells out of order', () => {
     await untilTold(merchant);
     const { facts } = await lifeOf(merchant, 'order-1');
     const { timeline, transactions } = await paymentOf(merchant, 'order-1');
-    const heard = timeline.toSorted((a: Json, b: Json) =>
-      BigInt(a.received_at.replace(/\D/g, '')) < BigInt(b.received_at.replace(/\D/g, '')) ? -1 : 1,
-    );
-    expect(heard.map((told: Json) => told.event_id.replace('-again', ''))).toContain(facts.at(-1)?.event_id);
-    expect(heard.at(-1)).toMatchObject({ type: 'authorised', outcome: 'applied', transaction_id: transactions[0] });
+    const first = (type: string) => timeline.find((told: Json) => told.type === type && told.outcome === 'applied');
+    expect(facts.length).toBeGreaterThan(1);
+    expect(first('captured').received_at <= first('authorised').received_at).toBe(true);
+    expect(first('authorised').transaction_id).toBe(transactions[0]);
     expect(transactions.length, 'all of it waited for the authorisation').toBe(1);
     const waited = timeline.filter((told: Json) => told.outcome === 'applied');
     expect(new Set(waited.map((told: Json) => told.transaction_id))).toEqual(new Set(transactions));

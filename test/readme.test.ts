@@ -88,7 +88,7 @@ describe('the README', () => {
       ['POST', '/v1/provider_events', 202],
       ['POST', '/v1/provider_events', 202],
       ['GET', '/v1/payments/:id', 200],
-      ['POST', '/v1/payments/:id/refund', 201],
+      ['POST', '/v1/payments/:id/refund', 200],
       ['GET', '/v1/events', 200],
       ['POST', '/v1/merchants', 201],
       ['POST', '/v1/accounts', 201],
