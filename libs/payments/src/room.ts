@@ -3,6 +3,7 @@ import { PAYMENTS_SETTINGS } from './settings.js';
 
 export const PAYMENTS = {
   settings: PAYMENTS_SETTINGS,
+  checks: async () => (await import('./checks.js')).PAYMENT_CHECKS,
   module: async () => (await import('./payments.module.js')).PaymentsModule,
   worker: async () => (await import('./providers/providers-worker.module.js')).ProvidersWorkerModule,
 } satisfies Room;
