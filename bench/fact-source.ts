@@ -1,12 +1,11 @@
-import type { BenchMerchant } from './requests.js';
-
 /** Between the authorisation of a payment and its capture: so many payments of the merchant, so that neither waits for the other. */
 const PAYMENTS_BETWEEN = 8;
 
 /** Facts of a provider, half of them authorisations and half captures: each posts a transaction of two entries. ASCII. */
 export class FactSource {
   readonly #run: string;
-  readonly #told = new Map<BenchMerchant, number>();
+  /** By merchant. */
+  readonly #told = new Map<object, number>();
   #occurredAt = new Date().toISOString();
   #count = 0;
 
@@ -14,7 +13,7 @@ export class FactSource {
     this.#run = run;
   }
 
-  next(merchant: BenchMerchant): string {
+  next(merchant: object): string {
     const number = this.#told.get(merchant) ?? 0;
     this.#told.set(merchant, number + 1);
     // As a time of a request is: toISOString costs more than the rest.
