@@ -109,6 +109,23 @@ describe('one event', () => {
     expect(shown.timeline.map(({ outcome }: Json) => outcome)).toEqual(['rejected', 'applied']);
   });
 
+  test('takes effect when it occurred, but takes nothing back before that came', async () => {
+    const [at, before] = ['2026-11-21T17:09:00.000Z', '2026-11-21T17:00:00.000Z'];
+    const effects = async (payment_ref: string, ...events: object[]): Promise<string[]> => {
+      for (const event of events) await tell(eventOf({ payment_ref, occurred_at: at, ...event }));
+      const [{ transactions }] = (await mine.client.get(`/v1/payments?provider_ref=${payment_ref}`)).body.data;
+      const shown = transactions.map((id: string) => mine.client.get(`/v1/transactions/${id}`));
+      return (await Promise.all<Json>(shown)).map(({ body }) => body.effective_at);
+    };
+    const sale = { type: 'captured', sequence: 1, object_ref: 'a' };
+    expect(await effects('adds', sale, { type: 'captured', object_ref: 'b', occurred_at: before })).toEqual([
+      at,
+      before,
+    ]);
+    expect(await effects('gives back', sale, { type: 'refunded', occurred_at: before })).toEqual([at, at]);
+    expect(await effects('releases', {}, { type: 'voided', occurred_at: before })).toEqual([at, at]);
+  });
+
   test(`beyond ${FACTS_MAX} of a payment is rejected, and requests are refused`, async () => {
     const { payment_id } = (await tell(eventOf({ payment_ref: 'full' }))).body;
     for (let index = 1; index < FACTS_MAX; index += 1) {
