@@ -74,6 +74,7 @@ describe('in a tree with forbidden imports', () => {
     ['libs/outbox/src/log/base.ts', '', undefined],
     ['libs/outbox/src/log/up.ts', '../relay/base.js', 'outbox-folders-import-downwards'],
     ['libs/outbox/src/relay/up.ts', '../consumers/base.js', 'outbox-folders-import-downwards'],
+    ['libs/payments/src/across.ts', '#tenancy/base.js', 'payments-imports-downwards'],
     ['libs/tenancy/src/up.ts', '../../../apps/api/src/base.js', 'libs-do-not-import-apps'],
     ['apps/rooms.ts', '#ledger/base.js', undefined],
     ['apps/api/src/rooms.ts', '../../rooms.js', undefined],

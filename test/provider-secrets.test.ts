@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { newKey, secretOf } from '#platform/standard-webhooks.js';
 import { type Json, type Merchant, TestApi } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { ACME_SECRET, acmeSigned } from './support/provider-senders.js';
+import { commandsOf, curlRequest, sectionOf } from './support/shell.js';
 
 const PATH = '/v1/providers';
 const HOUR_MS = 3_600_000;
@@ -63,6 +65,21 @@ test('the one before stays valid for a while, or for as long as is asked for', a
   const later = isoIn(100 * HOUR_MS);
   const replaced = await set('acme', { webhook_secret: first, previous_valid_until: later });
   expect(replaced.body.secrets.map((one: Json) => one.valid_until)).toEqual([null, later]);
+});
+
+test('docs/providers.md leads through a command that succeeds', async () => {
+  const own = await api.merchant();
+  const document = readFileSync(new URL('../docs/providers.md', import.meta.url), 'utf8');
+  const variables = { URL: api.url, KEY: own.apiKey.secret };
+  const requests = [...commandsOf(sectionOf(document, 'Connect one'), variables, () => undefined)].map(curlRequest);
+  const answers = await Promise.all(
+    requests.map(({ method, url, headers, body = '' }) =>
+      api.client().request(method, url.slice(api.url.length), { headers, raw: body }),
+    ),
+  );
+  expect(answers.map(({ status, body }) => [status, body.webhook_path])).toEqual([
+    [200, `/v1/providers/acme/merchants/${own.id}/webhook`],
+  ]);
 });
 
 test('what changes nothing is no event', async () => {

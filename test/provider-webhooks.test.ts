@@ -129,6 +129,20 @@ describe('a webhook that is signed', () => {
     expect([transactions.length, findings]).toEqual([2, []]);
   });
 
+  test('under another id says the same once, and something else not at all', async () => {
+    const ref = unique();
+    const event = acmeEvent(ref);
+    const changed = { ...event, amount: '99999' };
+    const outcomes: string[] = [];
+    for (const one of [event, { ...event, provider: 'acme' }, changed]) {
+      expect((await send('acme', acmeSigned(one))).status).toBe(200);
+      outcomes.push(...outcomesOf((await inbox()).at(-1)));
+    }
+    expect(outcomes).toEqual(['applied', 'duplicate', 'rejected']);
+    const { amount, transactions, findings } = await paymentOf('acme', ref);
+    expect([amount, transactions.length, findings[0].kind]).toEqual(['10000', 1, 'contradictory_event']);
+  });
+
   test('tells of a refund under two event ids, and refunds once', async () => {
     const ref = unique();
     const refunded = stripeCharge(ref, { amount_refunded: 3_000 });

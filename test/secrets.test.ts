@@ -3,6 +3,15 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Build, Service } from './histories/servers.js';
 import { Client, type Json, transfer } from './support/api.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
+import {
+  ACME_SECRET,
+  ADYEN_SECRET,
+  type Signed,
+  STRIPE_SECRET,
+  stripeCharge,
+  stripeEvent,
+  stripeSigned,
+} from './support/provider-senders.js';
 import { type PrivateRedis, privateRedis } from './support/redis.js';
 import { SpanReceiver } from './support/span-receiver.js';
 import { until } from './support/until.js';
@@ -13,6 +22,9 @@ const OPERATOR_KEY = `cfo_${'7'.repeat(40)}`;
 const IDEMPOTENCY_KEY = 'idempotency-key-of-the-clients-own';
 /** Of a receiver's URL; only the endpoint's row has it. */
 const URL_TOKEN = 'token-that-only-the-receiver-knows';
+/** Of a provider's body; only the inbox has it. */
+const BODY_MARK = 'a-description-of-the-charge';
+const PROVIDERS = { stripe: STRIPE_SECRET, adyen: ADYEN_SECRET, acme: ACME_SECRET };
 
 let build: Build;
 let on: TestDatabase;
@@ -106,6 +118,16 @@ test('no secret is in a log, a span, a job, a cache or a table, whatever is done
   const rotated = (await client.post(`/v1/webhook_endpoints/${id}/rotate_secret`, { key: 'rotate' })).body.secret;
   const post = (key: string) =>
     client.post('/v1/transactions', { body: transfer('cash:EUR', 'suspense:EUR', '5'), key });
+  for (const [provider, webhook_secret] of Object.entries(PROVIDERS)) {
+    expect((await client.request('PUT', `/v1/providers/${provider}`, { body: { webhook_secret } })).status).toBe(200);
+  }
+  const charged = stripeSigned(stripeEvent('charge.succeeded', stripeCharge('1', { description: BODY_MARK })));
+  const signature = charged.headers['stripe-signature']?.split('v1=')[1] as string;
+  const webhook = (ask: Signed) => client.request('POST', `/v1/providers/stripe/merchants/${merchant.id}/webhook`, ask);
+  const answers = [charged, { ...charged, raw: `${charged.raw} ` }, stripeSigned(`no JSON ${BODY_MARK}`)];
+  const told = await Promise.all(answers.map(webhook));
+  expect(told.map(({ status }) => status)).toEqual([200, 401, 400]);
+  for (const { text } of told) expect(text).not.toContain(BODY_MARK);
   const posted = await post(IDEMPOTENCY_KEY);
   expect([posted.status, (await post(IDEMPOTENCY_KEY)).headers.get('idempotent-replayed')]).toEqual([201, 'true']);
   await until('the receiver has refused it', () => sink.received.length >= 3);
@@ -117,6 +139,11 @@ test('no secret is in a log, a span, a job, a cache or a table, whatever is done
     'the webhook secret': webhookSecret,
     'the rotated webhook secret': rotated,
     'the token of the URL': URL_TOKEN,
+    'Stripe’s secret': STRIPE_SECRET,
+    'Adyen’s key': ADYEN_SECRET,
+    'the secret of a provider’s own': ACME_SECRET,
+    'a signature of Stripe’s': signature,
+    'what Stripe sent': BODY_MARK,
   };
   for (const secret of Object.values(secrets)) {
     expect(secret).toMatch(/.{20}/);
@@ -164,6 +191,10 @@ test('no secret is in a log, a span, a job, a cache or a table, whatever is done
     'the webhook secret': ['table webhook_secrets'],
     'the rotated webhook secret': ['table webhook_secrets'],
     'the token of the URL': ['table idempotency_keys', 'table webhook_endpoints'],
+    'Stripe’s secret': ['table provider_secrets'],
+    'Adyen’s key': ['table provider_secrets'],
+    'the secret of a provider’s own': ['table provider_secrets'],
+    'what Stripe sent': ['table provider_inbox'],
     'the idempotency key': ['table idempotency_keys'],
   };
   const looked = [

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { SystemAccounts } from '#ledger/accounts/find-system-accounts.js';
 import { systemAccounts } from '#ledger/accounts/system-accounts.js';
+import { PAYMENT_ACCOUNTS } from '#payments/accounts.js';
 import type { Fact, FactType } from '#payments/facts.js';
 import { type NewPayment, OpenPaymentCommand, OpenPaymentHandler } from '#payments/payment.commands.js';
 import { PaymentSubmissions } from '#payments/payment-submissions.js';
@@ -32,6 +33,13 @@ export class TestPayments {
       await this.ledger.createAccount(merchantId, account);
     }
     return merchantId;
+  }
+
+  /** What the merchant's payments stand on. */
+  async accountIds(merchantId: bigint): Promise<bigint[]> {
+    const refs = PAYMENT_ACCOUNTS.map((name) => ({ code: `${name}:EUR` }));
+    const found = await this.ledger.directory.find(merchantId, refs, this.ledger.context(merchantId).deadline);
+    return found.flatMap((account) => account?.id ?? []);
   }
 
   async open(merchantId: bigint, more: Partial<NewPayment> = {}): Promise<string> {

@@ -9,9 +9,9 @@ export interface Signed {
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 
-export const STRIPE_SECRET = `whsec_${'s'.repeat(32)}`;
-export const ADYEN_SECRET = 'A7'.repeat(32);
-export const ACME_SECRET = `whsec_${Buffer.alloc(32, 'acme').toString('base64')}`;
+export const STRIPE_SECRET = 'whsec_9xQ2mVb7LrTz4KcW8nHs1JfYd6GpEu3A';
+export const ADYEN_SECRET = '44782def547aaa06c910c43932b1eb0c71fc68d9d0c057550c48ec2acf6ba056';
+export const ACME_SECRET = `whsec_${Buffer.from('the key of acme, 32 bytes of it.').toString('base64')}`;
 
 export function stripeSigned(event: object | string, { secret = STRIPE_SECRET, atS = now() } = {}): Signed {
   const raw = typeof event === 'string' ? event : JSON.stringify(event);

@@ -86,6 +86,7 @@ export interface CurlRequest {
 export function curlRequest(words: readonly string[]): CurlRequest {
   const request: CurlRequest = { method: 'GET', url: '', headers: {}, body: undefined };
   const rest = [...words.slice(1)];
+  let asked: string | undefined;
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     if (word === '-sS' || word === '-i') continue;
     // What is printed behind the answer.
@@ -93,7 +94,8 @@ export function curlRequest(words: readonly string[]): CurlRequest {
       rest.shift();
       continue;
     }
-    if (word === '-H') {
+    if (word === '-X') asked = rest.shift();
+    else if (word === '-H') {
       const [, name = '', value = ''] = /^([\w-]+): (.*)$/.exec(rest.shift() ?? '') ?? [];
       request.headers[name.toLowerCase()] = value;
     } else if (word === '-d') {
@@ -105,5 +107,5 @@ export function curlRequest(words: readonly string[]): CurlRequest {
       throw new Error(`curl with ${word} is not known here`);
     }
   }
-  return request;
+  return { ...request, method: asked ?? request.method };
 }

@@ -3,7 +3,7 @@ import type { Movement } from './movement.js';
 
 /**
  * A request and what the provider tells of it under an id of its own are one movement: those of the same amount, in the order of
- * both, then those of which one has no amount.
+ * both, then those that the provider tells without an amount.
  */
 export function withPairs(movements: Movement[]): Movement[] {
   const claims = movements.filter(isOpenClaim);

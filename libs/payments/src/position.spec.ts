@@ -375,6 +375,40 @@ describe('refunds', () => {
     expect(posted(after)).toEqual({ provider_receivable: 60, merchant_payable: -60 });
   });
 
+  test('requested and told wait together', () => {
+    const facts = [fact('refunded', 29, { amount: 80n, objectRef: 'r' }), request('refunded', 30, { amount: 80n })];
+    expect(of(AUTHORISED, fact('captured', 20, { amount: 60n }), ...facts).parked).toEqual([
+      'refunded@29',
+      'request:30',
+    ]);
+  });
+
+  test('so far of one object are its own, not the payment’s', () => {
+    const so = (amount: bigint, objectRef: string, at: number) =>
+      fact('refunded', at, { amount, objectRef, amountKind: 'cumulative' });
+    const after = of(...PAID, so(10n, 'r', 30), so(30n, 'r', 31), so(20n, 's', 32));
+    expect(after.refunds.map(({ amount }) => amount)).toEqual([30n, 20n]);
+  });
+
+  test('of one amount are confirmed in the order of both', () => {
+    const claims = [request('refunded', 30, { amount: 20n }), request('refunded', 40, { amount: 20n })];
+    const told = [
+      fact('refunded', 31, { amount: 20n, objectRef: 'r' }),
+      fact('refund_failed', 41, { amount: 20n, objectRef: 's' }),
+    ];
+    expect(of(...PAID, ...claims, ...told).refunds).toMatchObject([
+      { objectRef: '30', status: 'succeeded' },
+      { objectRef: '40', status: 'failed' },
+    ]);
+  });
+
+  test('of which a total covers some are confirmed as far as it goes', () => {
+    const claims = [request('refunded', 30, { amount: 20n }), request('refunded', 31, { amount: 20n })];
+    const after = of(...PAID, ...claims, fact('refunded', 32, { amount: 30n, amountKind: 'cumulative' }));
+    expect(after.refunds.map(({ status }) => status)).toEqual(['succeeded', 'requested']);
+    expect(after.amountRefunded).toBe(40n);
+  });
+
   test('that failed or were reversed pay nothing, and make room', () => {
     for (const [type, status] of [
       ['refund_failed', 'failed'],
@@ -510,5 +544,11 @@ describe('settlements', () => {
       fact('settled', at, { amount, fee, amountKind: 'cumulative' });
     const after = of(...PAID, total(60n, 2n, 30), total(100n, 3n, 31));
     expect(after.settlements).toEqual([{ objectRef: null, amount: 100n, fee: 3n }]);
+    const one = fact('settled', 29, { amount: 60n, fee: 2n, objectRef: 's' });
+    expect(of(...PAID, one, total(100n, 3n, 31), total(60n, 2n, 30)).settlements).toEqual([
+      { objectRef: 's', amount: 60n, fee: 2n },
+      { objectRef: null, amount: 40n, fee: 1n },
+    ]);
+    expect(of(...PAID, one, total(60n, 1n, 31)).settlements).toEqual([{ objectRef: 's', amount: 60n, fee: 2n }]);
   });
 });

@@ -3,7 +3,7 @@ import { PAYMENTS_SETTINGS } from './settings.js';
 
 export const PAYMENTS = {
   settings: PAYMENTS_SETTINGS,
+  checks: async () => (await import('./checks.js')).PAYMENT_CHECKS,
   module: async () => (await import('./payments.module.js')).PaymentsModule,
   worker: async () => (await import('./payments-worker.module.js')).PaymentsWorkerModule,
-  checks: async () => (await import('./timers/checks.js')).TIMER_CHECKS,
 } satisfies Room;

@@ -4,8 +4,8 @@ import { connectionOptions } from './postgres.js';
 /**
  * The machine behind `npm run verify`: runs the checks that rooms bring and names the rows that disagree. Reads only; needs no more rights than the service
  * has, because it goes from merchant to merchant with the tenant setting. Each merchant is read in one snapshot, so a
- * service may run meanwhile. PostgreSQL does the sums within its work_mem and answers counts and a few offenders: memory
- * here does not grow with the ledger.
+ * service may run meanwhile. PostgreSQL does the sums within its work_mem and answers counts and a few offenders, and rows that are
+ * examined here come by the page: memory does not grow with the ledger.
  */
 
 export interface CheckResult {
@@ -23,9 +23,12 @@ export interface Check {
   count: string;
   /** One text column: what disagrees. Without it the check only counts. */
   find?: string;
+  /** What disagrees with code rather than with other rows. */
+  examine?: { rows: string; offender(row: Record<string, unknown>): string | undefined };
 }
 
 const OFFENDERS_SHOWN = 20;
+const EXAMINED_PAGE = 100;
 const MERCHANT_PAGE = 500;
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -76,11 +79,30 @@ async function checkMerchant(
       const [[counted]] = (await rowsOf(client, check.count, [merchantId])) as [[bigint | string]];
       result.counted += BigInt(counted);
       const room = OFFENDERS_SHOWN - result.offenders.length;
-      if (room === 0 || check.find === undefined) continue;
-      const found = await rowsOf(client, check.find, [merchantId, room]);
+      if (room === 0) continue;
+      const found = check.find === undefined ? [] : await rowsOf(client, check.find, [merchantId, room]);
+      if (check.examine) found.push(...(await examined(client, check.examine, merchantId, room)));
       result.offenders.push(...found.map(([offender]) => `merchant ${merchantId}: ${offender}`));
     }
   });
+}
+
+async function examined(
+  client: pg.Client,
+  { rows, offender }: NonNullable<Check['examine']>,
+  merchantId: bigint,
+  room: number,
+): Promise<[string][]> {
+  const found: [string][] = [];
+  await client.query({ text: `DECLARE examined CURSOR FOR ${rows}`, values: [merchantId] });
+  for (let page = EXAMINED_PAGE; page === EXAMINED_PAGE && found.length < room; ) {
+    const fetched = await client.query<Record<string, unknown>>(`FETCH ${EXAMINED_PAGE} FROM examined`);
+    const told = fetched.rows.map(offender).filter((one) => one !== undefined);
+    found.push(...told.map((one): [string] => [one]));
+    page = fetched.rows.length;
+  }
+  await client.query('CLOSE examined');
+  return found.slice(0, room);
 }
 
 async function rowsOf(client: pg.Client, text: string, values: unknown[]): Promise<unknown[][]> {

@@ -104,13 +104,17 @@ export interface Unreadable {
 }
 
 /** An item of a batch → fact, or what is wrong with it; paths are those of the item. */
-export function batchItemOf(item: unknown, latestMs: number): ProviderFact | Unreadable {
+export function batchItemOf(
+  item: unknown,
+  { latestMs, traceId }: { latestMs: number; traceId: string | undefined },
+): ProviderFact | Unreadable {
   try {
     return providerFactOf(validated(providerEvent, item, { root: 'event', most: MAX_ITEM_ERRORS }), latestMs);
   } catch (error) {
     if (!(error instanceof ProblemError)) throw error;
     const { code, message: detail, errors } = error;
-    return { problem: problemDocument({ code, detail, ...(errors && { errors }) }) };
+    const trace = traceId === undefined ? {} : { trace_id: traceId };
+    return { problem: problemDocument({ code, detail, ...(errors && { errors }), ...trace }) };
   }
 }
 

@@ -7,6 +7,7 @@ import type { ProviderFact } from '#payments/provider-fact.js';
 import { RecordFactsCommand } from '#payments/record-facts.command.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { traceIdOf } from '#platform/tracing.js';
 import { inTurns } from '#platform/turns.js';
 import type { Config } from '../../../config.js';
 import { Documented } from '../documented.js';
@@ -81,9 +82,9 @@ export class ProviderEventsController {
     @Body({ schema: providerEvents }) body: z.output<typeof providerEvents>,
   ) {
     const idempotency = await givenIdempotencyInTurns(request);
-    const latestMs = this.#latestMs();
+    const bounds = { latestMs: this.#latestMs(), traceId: traceIdOf(context.span) };
     const items: ReturnType<typeof batchItemOf>[] = [];
-    await inTurns(body.events, (item) => void items.push(batchItemOf(item, latestMs)));
+    await inTurns(body.events, (item) => void items.push(batchItemOf(item, bounds)));
     const facts = items.filter((item): item is ProviderFact => !('problem' in item));
     const { outcomes, replayed } = await this.commands.execute(new RecordFactsCommand(context, facts, idempotency));
     if (replayed) reply.header('Idempotent-Replayed', 'true');

@@ -1,0 +1,167 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PAYMENT_CHECKS } from '#payments/checks.js';
+import { verify } from '#platform/verify.js';
+import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
+import { TestLedger } from './support/ledger.js';
+import { factOf, TestPayments } from './support/payments.js';
+import { expectVerified, offendersOf } from './support/verified.js';
+
+const OF = (ref: string): string => `(SELECT id FROM payments WHERE provider_ref = '${ref}')`;
+const WHOLE = /^every payment is what its facts say/;
+const ADDS_UP = /^what payments show adds up/;
+const NAMED = /^every transaction that names a payment/;
+const FACTS = /^facts without a payment wait/;
+
+/** What somebody with a superuser's rights did, the check that must tell it, and the payment that it must name. */
+const CORRUPTIONS = [
+  {
+    title: 'another status',
+    sql: `UPDATE payments SET status = 'voided' WHERE id = ${OF('held')}`,
+    check: WHOLE,
+    names: 'held',
+  },
+  ...['captured', 'refunded', 'disputed', 'capturable', 'settled'].flatMap((amount) =>
+    [WHOLE, ADDS_UP].map((check) => ({
+      title: `another amount ${amount}`,
+      sql: `UPDATE payments SET amount_${amount} = amount_${amount} + 1 WHERE id = ${OF('whole')}`,
+      check,
+      names: 'whole',
+    })),
+  ),
+  {
+    title: 'a payment that forgot a capture',
+    sql: `UPDATE payments SET parts = (parts::jsonb || '{"captures":[]}')::json`,
+    check: ADDS_UP,
+    names: 'whole',
+  },
+  {
+    title: 'a payment that forgot a finding',
+    sql: `UPDATE payments SET parts = (parts::jsonb || '{"findings":[]}')::json`,
+    check: WHOLE,
+    names: 'doubted',
+  },
+  {
+    title: 'a fact of another amount',
+    sql: `UPDATE payment_facts SET amount = amount + 1 WHERE subject = 'acme/whole' AND type = 'captured'`,
+    check: WHOLE,
+    names: 'whole',
+  },
+  {
+    title: 'a fact that is gone',
+    sql: `DELETE FROM payment_facts WHERE subject = 'acme/whole' AND type = 'refunded'`,
+    check: WHOLE,
+    names: 'whole',
+  },
+  {
+    title: 'no fact at all',
+    sql: `DELETE FROM payment_facts WHERE subject = 'acme/held'`,
+    check: WHOLE,
+    names: 'held',
+  },
+  {
+    title: 'a fact that waits and should not',
+    sql: `UPDATE payment_facts SET outcome = 'parked' WHERE type = 'captured'`,
+    check: WHOLE,
+    names: 'whole',
+  },
+  {
+    title: 'a fact that should wait',
+    sql: `UPDATE payment_facts SET outcome = 'applied' WHERE subject = 'acme/held' AND outcome = 'parked'`,
+    check: WHOLE,
+    names: 'held',
+  },
+  {
+    title: 'a transaction of another payment’s',
+    sql: `UPDATE payments SET transactions = transactions || (SELECT transactions FROM payments WHERE id = ${OF('held')}) WHERE id = ${OF('whole')}`,
+    check: NAMED,
+    names: 'whole',
+  },
+  {
+    title: 'a transaction that its payment does not know',
+    sql: `UPDATE payments SET transactions = '{}' WHERE id = ${OF('held')}`,
+    check: NAMED,
+    names: 'held',
+  },
+  {
+    title: 'a transaction that is not there',
+    sql: `UPDATE payments SET transactions = transactions || 7::bigint WHERE id = ${OF('held')}`,
+    check: NAMED,
+    names: 'held',
+  },
+  { title: 'a payment that is gone', sql: `DELETE FROM payments WHERE id = ${OF('held')}`, check: FACTS },
+  {
+    title: 'a fact without its transaction',
+    sql: `UPDATE payment_facts SET transaction_id = 7 WHERE subject = 'acme/held' AND outcome = 'applied'`,
+    check: FACTS,
+  },
+] as const;
+
+async function writePayments(on: TestDatabase): Promise<void> {
+  const ledger = await TestLedger.open(on);
+  const payments = new TestPayments(ledger);
+  for (const _merchant of [1, 2]) {
+    const merchant = await payments.createMerchant();
+    const told = async (ref: string, ...facts: Parameters<typeof factOf>[]) => {
+      const outcomes = await payments.tell(merchant, ref, ...facts.map((fact) => factOf(...fact)));
+      return outcomes.map(({ outcome }) => outcome);
+    };
+    const dispute = { objectRef: 'd', amount: 100n };
+    const whole = await told(
+      'whole',
+      ['authorised'],
+      ['captured'],
+      ['refunded', { amount: 300n }],
+      ['settled', { fee: 30n }],
+      ['dispute_opened', dispute],
+      ['dispute_fee', { ...dispute, amount: 15n }],
+    );
+    expect(whole).toEqual(Array(6).fill('applied'));
+    expect(await told('held', ['authorised'], ['refunded', { amount: 1n }])).toEqual(['applied', 'parked']);
+    const other = { currency: 'USD' };
+    expect(await told('doubted', ['authorised'], ['authorised', other], ['captured', { amount: 2_000n }])).toEqual([
+      'applied',
+      'rejected',
+      'applied',
+    ]);
+    expect(await told('waiting', ['captured'])).toEqual(['parked']);
+    await payments.open(merchant, { capture: 'automatic' });
+  }
+  await ledger.close();
+}
+
+describe('verify, of payments', () => {
+  let clean: TestDatabase;
+
+  beforeAll(async () => {
+    clean = await freshDatabase();
+    await writePayments(clean);
+  });
+  afterAll(() => clean.drop());
+
+  test('clean ones pass, and each check looks at some', async () => {
+    await expectVerified(clean);
+    const results = await verify(clean.runtimeUrl, PAYMENT_CHECKS);
+    expect(results.filter(({ counted }) => counted === 0n)).toEqual([]);
+  });
+
+  test.each(CORRUPTIONS)('$title is found by $check and named', async (corruption) => {
+    const corrupted = await freshDatabase(clean);
+    try {
+      const name = 'names' in corruption && corruption.names ? corruption.names : undefined;
+      const ids = await asAdmin(corrupted.ownerUrl, async (admin) => {
+        const { rows } = await admin.query('SELECT id::text FROM payments WHERE provider_ref = $1', [name]);
+        const one = corruption.sql.replaceAll('(SELECT id FROM', '(SELECT max(id) FROM');
+        await admin.query(`SET session_replication_role = replica; ${one}`);
+        return rows.map(({ id }) => id as string);
+      });
+      const offenders = offendersOf(await verify(corrupted.runtimeUrl, PAYMENT_CHECKS));
+      const found = Object.entries(offenders)
+        .find(([check]) => corruption.check.test(check))?.[1]
+        .join('\n');
+      expect(found, `checks that found something: ${JSON.stringify(offenders)}`).toBeDefined();
+      if (name) expect(ids.some((id) => found?.includes(id))).toBe(true);
+    } finally {
+      await corrupted.drop();
+    }
+  });
+});
