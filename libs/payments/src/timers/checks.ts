@@ -9,7 +9,7 @@ const DUE = (kind: string): string =>
 export const TIMER_CHECKS: readonly Check[] = [
   {
     name: 'every payment that holds something until a time is due then, and nothing else is',
-    count: `SELECT count(*) FROM due_rows WHERE merchant_id = $1 AND kind = '${PAYMENT_EXPIRY}'`,
+    count: 'SELECT count(*) FROM payments WHERE merchant_id = $1 AND expires_at IS NOT NULL',
     find: `
 SELECT CASE WHEN d.subject_id IS NULL THEN format('payment %s ends at %s and is never due', p.id, p.expires_at)
             WHEN p.id IS NULL THEN format('payment %s is due at %s and holds nothing that ends', d.subject_id, d.due_at)
