@@ -30,6 +30,7 @@ import { ProviderFees1764600100000 } from './migrations/1764600100000-provider-f
 import { Payments1764610000000 } from './migrations/1764610000000-payments.js';
 import { FactsAppliedBefore1764610100000 } from './migrations/1764610100000-facts-applied-before.js';
 import { ProviderInbox1764620000000 } from './migrations/1764620000000-provider-inbox.js';
+import { PaymentTimers1764630000000 } from './migrations/1764630000000-payment-timers.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -61,6 +62,7 @@ export const MIGRATIONS = [
   Payments1764610000000,
   FactsAppliedBefore1764610100000,
   ProviderInbox1764620000000,
+  PaymentTimers1764630000000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { CommandBus } from '@nestjs/cqrs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { CURRENCIES } from '#kernel/money.js';
@@ -409,66 +408,6 @@ describe('transactions', () => {
   });
 });
 
-describe('payments', () => {
-  const ask = (path: string, body?: object) =>
-    shop.client.post(`/v1/payments${path}`, { key: randomUUID(), ...(body && { body }) });
-
-  test('one is opened, captured in part, voided and refunded, and told with all that is known of it', async () => {
-    const opened = await ask('', {
-      amount: '1000',
-      currency: 'EUR',
-      capture: 'manual',
-      provider: 'acme',
-      provider_ref: 'p',
-    });
-    expect([opened.status, opened.body.status, opened.body.amount_capturable]).toEqual([201, 'authorised', '1000']);
-    const { id } = opened.body;
-    const captured = await ask(`/${id}/capture`, { amount: '600', final: false });
-    expect([captured.status, captured.body.status, captured.body.amount_captured]).toEqual([
-      200,
-      'partially_captured',
-      '600',
-    ]);
-    const voided = await ask(`/${id}/void`);
-    expect([voided.status, voided.body.status, voided.body.amount_capturable]).toEqual([200, 'captured', '0']);
-    const refunded = await ask(`/${id}/refund`, { amount: '100' });
-    expect([refunded.status, refunded.body.status, refunded.body.amount_refunded]).toEqual([
-      200,
-      'partially_refunded',
-      '100',
-    ]);
-    const { body } = await shop.client.get(`/v1/payments/${id}`);
-    expect(body).toEqual({ ...refunded.body, timeline: expect.any(Array) });
-    expect(body.timeline.map(({ type }: Json) => type)).toEqual(['authorised', 'captured', 'voided', 'refunded']);
-    expect(body.timeline.map(({ transaction_id }: Json) => transaction_id)).toEqual(body.transactions);
-    expect((await shop.client.get('/v1/payments?limit=1')).body.data).toEqual([refunded.body]);
-  });
-
-  test('what a provider tells is answered with what came of it', async () => {
-    const tell = (event_id: string, more: object) =>
-      shop.client.post('/v1/provider_events', {
-        body: { provider: 'acme', event_id, payment_ref: 'told', occurred_at: '2026-11-21T17:09:00.000Z', ...more },
-      });
-    const early = await tell('1', { type: 'captured', amount: '500' });
-    expect([early.status, early.body]).toEqual([202, { outcome: 'parked' }]);
-    const { body } = await tell('2', { type: 'authorised', amount: '500', currency: 'EUR' });
-    expect(body).toEqual({ outcome: 'applied', payment_id: expect.any(String) });
-    const { payment_id } = body;
-    expect((await tell('2', { type: 'authorised', amount: '500', currency: 'EUR' })).body).toEqual({
-      outcome: 'duplicate',
-      payment_id,
-    });
-    expect((await tell('3', { type: 'authorised', amount: '500', currency: 'EUR' })).body).toEqual({
-      outcome: 'stale',
-      payment_id,
-    });
-    const other = await tell('4', { type: 'refunded', amount: '5', currency: 'USD' });
-    expect(other.body).toEqual({ outcome: 'rejected', payment_id, reason: 'It is in USD, the payment in EUR.' });
-    const shown = (await shop.client.get(`/v1/payments/${payment_id}`)).body;
-    expect([shown.status, shown.amount_captured, shown.transactions.length]).toEqual(['captured', '500', 1]);
-  });
-});
-
 test('the log tells what has happened, and how to go on', async () => {
   const read = (query: string) => shop.client.get(`/v1/events?limit=5${query}`);
   // Another database's open transaction may hold the log back for a while.
@@ -483,8 +422,9 @@ test('every route of the router is documented and has been answered with success
   for (const list of ['transactions', 'daily_summaries', 'events']) await shop.client.get(`/v1/${list}`);
   const routed = routesOf(CONTROLLERS).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   expect([...contract.routes].sort()).toEqual([...routed].sort());
-  // The others are held to the same in batches.test.ts, webhook-routes.test.ts, dead-letter-routes.test.ts and provider-secrets.test.ts.
-  const here = routed.filter((route) => !/\/(batch|webhook_|dead_letters|providers)/.test(route));
+  // The others are held to the same in batches.test.ts, webhook-routes.test.ts, dead-letter-routes.test.ts, payments.test.ts and
+  // provider-secrets.test.ts.
+  const here = routed.filter((route) => !/\/(batch|webhook_|dead_letters|payments|provider)/.test(route));
   const unanswered = here.filter((route) => ![...(contract.seen.get(route) ?? [])].some((status) => status < 300));
   expect(unanswered).toEqual([]);
   // Nothing is folded here; daily-summaries.test.ts holds full pages to the contract.

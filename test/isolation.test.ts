@@ -12,7 +12,7 @@ let mine: Merchant;
 let theirs: Merchant;
 /** What of the other merchant's a request may name. */
 let foreign: Record<'code' | (typeof KINDS)[number], string>;
-const KINDS = ['account', 'empty', 'posted', 'pending', 'endpoint', 'delivery', 'merchant', 'key'] as const;
+const KINDS = ['account', 'empty', 'posted', 'pending', 'payment', 'endpoint', 'delivery', 'merchant', 'key'] as const;
 
 beforeAll(async () => {
   api = await TestApi.start();
@@ -22,10 +22,12 @@ beforeAll(async () => {
   const empty = await theirs.open('their:empty');
   const posted = (await theirs.posted(transfer('cash:EUR', 'their:secret', '10', { external_ref: 'their-ref' }))).id;
   const pending = (await theirs.posted(transfer('their:secret', 'cash:EUR', '5', { status: 'pending' }))).id;
+  const opening = { amount: '7', currency: 'EUR', capture: 'manual' };
+  const payment = (await theirs.client.post('/v1/payments', { body: opening, key: randomUUID() })).body.id;
   const { body } = await theirs.client.post('/v1/webhook_endpoints', { body: { url: 'https://example.com/theirs' } });
   const delivery = await deliveryTo(body.id);
   const ids = { merchant: theirs.id, key: theirs.apiKey.id };
-  foreign = { account, empty, code: 'their:secret', posted, pending, endpoint: body.id, delivery, ...ids };
+  foreign = { account, empty, code: 'their:secret', posted, pending, payment, endpoint: body.id, delivery, ...ids };
 });
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(() => api.stop());
@@ -194,6 +196,7 @@ describe('a foreign id is an unknown id, byte for byte', () => {
       `accounts/${foreign.account}`,
       `accounts/${foreign.account}/balance`,
       `transactions/${foreign.posted}`,
+      `payments/${foreign.payment}`,
       `webhook_endpoints/${foreign.endpoint}/deliveries`,
     ]) {
       expect((await theirs.client.get(`/v1/${path}`)).status).toBe(200);
@@ -228,7 +231,7 @@ describe('who acts for whom', () => {
   });
 
   test("an operator's key acts for the one merchant that it names", async () => {
-    const { data } = (await api.actingFor(theirs.id).get('/v1/transactions')).body;
+    const { data } = (await api.actingFor(theirs.id).get('/v1/transactions?type=transfer')).body;
     expect(data.map((one: Json) => one.id)).toEqual([foreign.pending, foreign.posted]);
     const posted = await api
       .actingFor(mine.id)

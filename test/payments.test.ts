@@ -1,13 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Json, type Merchant, TestApi } from './support/api.js';
+import { Contract } from './support/contract.js';
 import { expectVerified } from './support/verified.js';
 
 let api: TestApi;
+let contract: Contract;
 let mine: Merchant;
 
 beforeAll(async () => {
-  api = await TestApi.start({ environment: { PAYMENT_FACTS_MAX: '10' } });
+  api = await TestApi.start();
+  contract = await Contract.hold(api);
   mine = await api.merchant('EUR', 'USD');
 });
 afterEach(async () => {
@@ -64,7 +67,7 @@ describe('a payment that a merchant opens', () => {
     const key = randomUUID();
     const body = { ...MANUAL, description: 'Order 6735', metadata: { order: '6735', items: 3, gift: true } };
     const [first, again] = [await open(body, key), await open(body, key)];
-    expect(first.body).toMatchObject({ ...body, provider: null, provider_ref: null, expires_at: null });
+    expect(first.body).toMatchObject({ ...body, provider: null, provider_ref: null });
     expect([again.status, again.text, again.headers.get('idempotent-replayed')]).toEqual([201, first.text, 'true']);
     expect((await open(MANUAL, key)).body.code).toBe('idempotency_key_reused');
     expect((await mine.client.post('/v1/payments', { body })).body.code).toBe('idempotency_key_required');
@@ -102,4 +105,72 @@ describe('a payment that a merchant opens', () => {
       expect([what, status, told.code]).toEqual([what, 409, code]);
     }
   });
+});
+
+describe('the routes of payments', () => {
+  const ask = (path: string, body?: object) =>
+    mine.client.post(`/v1/payments${path}`, { key: randomUUID(), ...(body && { body }) });
+
+  test('one is opened, captured in part, voided and refunded, and told with all that is known of it', async () => {
+    const opened = await ask('', {
+      amount: '1000',
+      currency: 'EUR',
+      capture: 'manual',
+      provider: 'acme',
+      provider_ref: 'p',
+    });
+    expect([opened.status, opened.body.status, opened.body.amount_capturable]).toEqual([201, 'authorised', '1000']);
+    const { id } = opened.body;
+    const captured = await ask(`/${id}/capture`, { amount: '600', final: false });
+    expect([captured.status, captured.body.status, captured.body.amount_captured]).toEqual([
+      200,
+      'partially_captured',
+      '600',
+    ]);
+    const voided = await ask(`/${id}/void`);
+    expect([voided.status, voided.body.status, voided.body.amount_capturable]).toEqual([200, 'captured', '0']);
+    const refunded = await ask(`/${id}/refund`, { amount: '100' });
+    expect([refunded.status, refunded.body.status, refunded.body.amount_refunded]).toEqual([
+      200,
+      'partially_refunded',
+      '100',
+    ]);
+    const { body } = await mine.client.get(`/v1/payments/${id}`);
+    expect(body).toEqual({ ...refunded.body, timeline: expect.any(Array) });
+    expect(body.timeline.map(({ type }: Json) => type)).toEqual(['authorised', 'captured', 'voided', 'refunded']);
+    expect(body.timeline.map(({ transaction_id }: Json) => transaction_id)).toEqual(body.transactions);
+    expect((await mine.client.get('/v1/payments?limit=1')).body.data).toEqual([refunded.body]);
+  });
+
+  test('what a provider tells is answered with what came of it', async () => {
+    const tell = (event_id: string, more: object) =>
+      mine.client.post('/v1/provider_events', {
+        body: { provider: 'acme', event_id, payment_ref: 'told', occurred_at: '2026-11-21T17:09:00.000Z', ...more },
+      });
+    const early = await tell('1', { type: 'captured', amount: '500' });
+    expect([early.status, early.body]).toEqual([202, { outcome: 'parked' }]);
+    const { body } = await tell('2', { type: 'authorised', amount: '500', currency: 'EUR' });
+    expect(body).toEqual({ outcome: 'applied', payment_id: expect.any(String) });
+    const { payment_id } = body;
+    expect((await tell('2', { type: 'authorised', amount: '500', currency: 'EUR' })).body).toEqual({
+      outcome: 'duplicate',
+      payment_id,
+    });
+    expect((await tell('3', { type: 'authorised', amount: '500', currency: 'EUR' })).body).toEqual({
+      outcome: 'stale',
+      payment_id,
+    });
+    const other = await tell('4', { type: 'refunded', amount: '5', currency: 'USD' });
+    expect(other.body).toEqual({ outcome: 'rejected', payment_id, reason: 'It is in USD, the payment in EUR.' });
+    const shown = (await mine.client.get(`/v1/payments/${payment_id}`)).body;
+    expect([shown.status, shown.amount_captured, shown.transactions.length]).toEqual(['captured', '500', 1]);
+  });
+});
+
+test('every route of payments has been answered with success above, as it is documented', async () => {
+  const routed = [...contract.routes].filter(
+    (route) => /\/(payments|provider_events)/.test(route) && !/batch/.test(route),
+  );
+  const unanswered = routed.filter((route) => ![...(contract.seen.get(route) ?? [])].some((status) => status < 300));
+  expect([routed.length, unanswered]).toEqual([7, []]);
 });

@@ -109,11 +109,33 @@ describe('one event', () => {
     expect(shown.timeline.map(({ outcome }: Json) => outcome)).toEqual(['rejected', 'applied']);
   });
 
+  test('takes effect when it occurred, but takes nothing back before that came', async () => {
+    const [at, before] = ['2026-11-21T17:09:00.000Z', '2026-11-21T17:00:00.000Z'];
+    const effects = async (payment_ref: string, ...events: object[]): Promise<string[]> => {
+      for (const event of events) await tell(eventOf({ payment_ref, occurred_at: at, ...event }));
+      const [{ transactions }] = (await mine.client.get(`/v1/payments?provider_ref=${payment_ref}`)).body.data;
+      const shown = transactions.map((id: string) => mine.client.get(`/v1/transactions/${id}`));
+      return (await Promise.all<Json>(shown)).map(({ body }) => body.effective_at);
+    };
+    const sale = { type: 'captured', sequence: 1, object_ref: 'a' };
+    expect(await effects('adds', sale, { type: 'captured', object_ref: 'b', occurred_at: before })).toEqual([
+      at,
+      before,
+    ]);
+    expect(await effects('gives back', sale, { type: 'refunded', occurred_at: before })).toEqual([at, at]);
+    expect(await effects('releases', {}, { type: 'voided', occurred_at: before })).toEqual([at, at]);
+  });
+
   test(`beyond ${FACTS_MAX} of a payment is rejected, and requests are refused`, async () => {
-    const { payment_id } = (await tell(eventOf({ payment_ref: 'full' }))).body;
-    for (let index = 1; index < FACTS_MAX; index += 1) {
+    const first = eventOf({ payment_ref: 'full' });
+    const { payment_id } = (await tell(first)).body;
+    for (let index = 1; index < FACTS_MAX - 1; index += 1) {
       expect((await tell(eventOf({ payment_ref: 'full' }))).body.outcome).toBe('stale');
     }
+    const mine_too = { provider: 'acme', provider_ref: 'full', amount: '100', currency: 'EUR', capture: 'automatic' };
+    const opened = await mine.client.post('/v1/payments', { body: mine_too, key: randomUUID() });
+    expect([opened.status, opened.body.code]).toEqual([409, 'invalid_transition']);
+    expect((await tell(eventOf({ payment_ref: 'full' }))).body.outcome).toBe('stale');
     const reason = `A payment has at most ${FACTS_MAX} facts.`;
     expect((await tell(eventOf({ payment_ref: 'full', type: 'voided' }))).body).toEqual({
       outcome: 'rejected',
@@ -122,6 +144,9 @@ describe('one event', () => {
     });
     const refused = await mine.client.post(`/v1/payments/${payment_id}/void`, { key: randomUUID() });
     expect([refused.status, refused.body.code, refused.body.detail]).toEqual([409, 'invalid_transition', reason]);
+    const contradiction = (await tell({ ...first, amount: '99' })).body;
+    expect(contradiction).toMatchObject({ outcome: 'rejected', reason: expect.stringMatching(/another content/) });
+    expect((await mine.client.get(`/v1/payments/${payment_id}`)).body.timeline).toHaveLength(FACTS_MAX);
   });
 });
 

@@ -85,7 +85,8 @@ export interface FactRow {
     reason?: string;
     final?: boolean;
   };
-  outcome: FactOutcome;
+  /** `discarded`: an operator has taken it out of the set. */
+  outcome: FactOutcome | 'discarded';
   reason: string | null;
   contradicts: boolean;
   /** It was applied, and then had to wait again: its event is in the log already. */
