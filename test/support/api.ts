@@ -9,6 +9,7 @@ import { createLogger } from '#platform/logging.js';
 import { type Api, startApi } from '../../apps/api/src/api.js';
 import { type Config, readConfig } from '../../apps/config.js';
 import { freshDatabase, type TestDatabase } from './database.js';
+import { until } from './until.js';
 
 /** How many a merchant has of each currency, and as many events when it begins. */
 export const SYSTEM_ACCOUNTS = systemAccounts(['EUR'], () => 0n).length;
@@ -249,6 +250,15 @@ export class Merchant {
 
   async balanceOf(accountId: string, query = ''): Promise<Json> {
     return (await this.client.get(`/v1/accounts/${accountId}/balance${query}`)).body;
+  }
+
+  /** Types of its events, those of accounts aside, once there are as many: the log waits for whoever else writes at the moment. */
+  eventTypes(count: number): Promise<string[]> {
+    return until(`${count} events`, async () => {
+      const { data } = (await this.client.get('/v1/events?limit=1000')).body;
+      const types = data.map(({ type }: Json) => type).filter((type: string) => !type.startsWith('account.'));
+      return types.length >= count && types;
+    });
   }
 
   /** Posts under a key of its own unless one is given. */
