@@ -194,6 +194,36 @@ export function ratioTable(
       }),
     ),
     {
+      number: '18',
+      title: 'facts in batches of 100 ÷ transactions in batches of 100',
+      goal: 0.7,
+      samples: ratios(rounds, 'facts batch', 'batch'),
+    },
+    {
+      number: '18',
+      title: 'POST /payments ÷ POST /transactions, 64 callers',
+      goal: 0.8,
+      samples: ratios(rounds, 'payments 64', 'uniform 64'),
+    },
+    {
+      number: '18',
+      title: 'p99 of single facts ÷ p99 of postings, each at half load',
+      atMost: 1.5,
+      samples: ratios(rounds, 'facts at half load', 'postings at half load', (trial) => trial.p99),
+    },
+    {
+      number: '',
+      title: 'single facts ÷ POST /transactions, 64 callers',
+      samples: ratios(rounds, 'facts 64', 'uniform 64'),
+    },
+    ...(['p50', 'p99'] as const).map(
+      (rank): Row => ({
+        number: '',
+        title: `ms from its cause’s request until a parked fact is applied, ${rank}`,
+        samples: rounds.map((round) => round.get('parked fact')?.[rank] ?? Number.NaN),
+      }),
+    ),
+    {
       number: '',
       title: 'lone caller: p50 through the writer ÷ statements by hand',
       samples: ratios(rounds, 'writer', 'by hand', p50),

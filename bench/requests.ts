@@ -1,3 +1,5 @@
+import { FactSource } from './fact-source.js';
+
 /** A merchant of the benchmark's own, and its accounts' ids. */
 export interface BenchMerchant {
   id: string;
@@ -12,8 +14,10 @@ export interface Load {
   measureMs: number;
   /** `hot`: every transfer goes into the first merchant's first account. */
   spread: 'uniform' | 'hot';
-  /** Transactions in a request; above 1 the batch route takes them. */
+  /** Transactions, or facts, in a request; above 1 the batch route takes them. */
   batch: number;
+  /** Instead of transactions: facts that a provider tells of payments, or payments that the merchant opens. */
+  of?: 'facts' | 'payments' | undefined;
   /** Reads balances instead, one a request; the account is drawn as for a posting. */
   read?: boolean | undefined;
   /** Of each merchant only so many accounts are read; default all. */
@@ -46,11 +50,14 @@ export function balanceRequest({ apiKey, accounts }: BenchMerchant, account: num
   );
 }
 
+const PAYMENT = '{"amount":"2500","currency":"EUR","capture":"automatic"}';
+
 /** An endless supply of requests for one load. All text is ASCII: a body's characters are its bytes. */
 export class RequestSource {
   readonly #merchants: readonly BenchMerchant[];
   readonly #load: Load;
   readonly #run: string;
+  readonly #facts: FactSource;
   #sent = 0;
   #effectiveAt = '';
 
@@ -58,6 +65,7 @@ export class RequestSource {
     this.#merchants = merchants;
     this.#load = load;
     this.#run = run;
+    this.#facts = new FactSource(run);
   }
 
   next(): string {
@@ -72,7 +80,9 @@ export class RequestSource {
       const count = this.#load.spread === 'hot' ? 1 : (this.#load.among ?? merchant.accounts.length);
       return balanceRequest(merchant, Math.floor(Math.random() * Math.min(count, merchant.accounts.length)));
     }
+    if (this.#load.of === 'facts') return this.#factRequest(merchant);
     const target = { apiKey: merchant.apiKey, idempotencyKey: `${this.#run}-${this.#sent}` };
+    if (this.#load.of === 'payments') return postRequest({ ...target, route: '/v1/payments', body: PAYMENT });
     if (batch === 1) return postRequest({ ...target, route: '/v1/transactions', body: this.#transaction(merchant) });
     const transactions = Array.from({ length: batch }, () => this.#transaction(merchant)).join(',');
     return postRequest({
@@ -80,6 +90,14 @@ export class RequestSource {
       route: '/v1/transactions/batch',
       body: `{"mode":"independent","transactions":[${transactions}]}`,
     });
+  }
+
+  #factRequest(merchant: BenchMerchant): string {
+    const { batch } = this.#load;
+    const { apiKey } = merchant;
+    if (batch === 1) return postRequest({ route: '/v1/provider_events', apiKey, body: this.#facts.next(merchant) });
+    const events = Array.from({ length: batch }, () => this.#facts.next(merchant)).join(',');
+    return postRequest({ route: '/v1/provider_events/batch', apiKey, body: `{"events":[${events}]}` });
   }
 
   #transaction({ accounts }: BenchMerchant): string {

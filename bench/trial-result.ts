@@ -40,18 +40,23 @@ export interface Times {
 
 /**
  * What `callers` see that each call again as soon as they are answered; at least one call is measured, however slow it is.
- * `call` answers false when it is not to be counted.
+ * `call` answers false when it is not to be counted. What `prepare` does before each call takes none of its time.
  */
 export async function measure(
   { warmUpMs, measureMs }: Times,
   callers: number,
   call: () => Promise<boolean>,
+  prepare?: () => Promise<void>,
 ): Promise<TrialResult> {
   const latenciesMs: number[] = [];
   const warmUntil = performance.now() + warmUpMs;
   const until = warmUntil + measureMs;
   const caller = async (): Promise<void> => {
     for (let now = performance.now(); now < until || latenciesMs.length === 0; now = performance.now()) {
+      if (prepare) {
+        await prepare();
+        now = performance.now();
+      }
       if ((await call()) && now >= warmUntil) latenciesMs.push(performance.now() - now);
     }
   };

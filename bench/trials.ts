@@ -6,6 +6,7 @@ import { cpuOfMs, cpuOfServerMs } from './cpu.js';
 import type { Generator } from './generator-process.js';
 import type { LoneCaller } from './lone-caller.js';
 import type { OutboxTrials } from './outbox-trials.js';
+import { tellCauses } from './parked-facts.js';
 import { type Reference, runReference } from './pgbench.js';
 import { type RedisCounts, redisCounts } from './redis-counts.js';
 import type { BenchMerchant, Load } from './requests.js';
@@ -29,6 +30,11 @@ export type TrialName =
   | 'late 64'
   | `without cache ${1 | 16 | 64 | 256}`
   | `without events ${64 | 256}`
+  | 'facts 64'
+  | 'facts batch'
+  | 'payments 64'
+  | HalfLoad
+  | 'parked fact'
   | 'drain'
   | 'lag at half load'
   | 'idle worker'
@@ -43,10 +49,12 @@ export type TrialName =
   | 'by hand'
   | 'writer';
 
+type HalfLoad = 'postings at half load' | 'facts at half load';
+
 export type Round = Map<TrialName, TrialResult>;
 
 /** `at`: the API with the cache (default), the one without, the one that tells no events, or the bare server. */
-type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'read' | 'among'> & {
+type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'of' | 'read' | 'among' | 'perSecond'> & {
   at?: 'plain' | 'without events' | 'bare';
 };
 
@@ -59,6 +67,9 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'hot 256': { callers: 256, spread: 'hot', batch: 1, lateMs: 0 },
   batch: { callers: BATCH_CALLERS, spread: 'uniform', batch: BATCH, lateMs: 0 },
   'late 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: LATE_MS },
+  'facts 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, of: 'facts' },
+  'facts batch': { callers: BATCH_CALLERS, spread: 'uniform', batch: BATCH, lateMs: 0, of: 'facts' },
+  'payments 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, of: 'payments' },
   'without cache 1': { callers: 1, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
   'without cache 16': { callers: 16, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
   'without cache 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
@@ -70,6 +81,12 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'read cached hot 64': { callers: 64, spread: 'hot', batch: 1, lateMs: 0, read: true },
   'read database 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, at: 'plain' },
   'read bare 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, at: 'bare' },
+};
+
+/** Each is sent at half the rate that its own full load has just reached. */
+const HALF_LOADS: Record<HalfLoad, 'uniform 64' | 'facts 64'> = {
+  'postings at half load': 'uniform 64',
+  'facts at half load': 'facts 64',
 };
 
 /** Neighbours are compared with each other: a noisy minute then falls on both sides of a ratio. */
@@ -84,10 +101,16 @@ const ORDER: readonly TrialName[] = [
   'without cache 1',
   'uniform 16',
   'without cache 16',
+  'facts batch',
   'batch',
   'reference uniform',
   'without cache 64',
   'uniform 64',
+  'payments 64',
+  'facts 64',
+  'postings at half load',
+  'facts at half load',
+  'parked fact',
   'without events 64',
   'without cache 256',
   'uniform 256',
@@ -158,6 +181,11 @@ async function runTrial(bench: Bench, name: TrialName): Promise<TrialResult | un
       return bench.outbox.lag(bench.times);
     case 'idle worker':
       return bench.outbox.idle(bench.times);
+    case 'parked fact':
+      return tellCauses(bench.api, bench.merchant, bench.times);
+    case 'postings at half load':
+    case 'facts at half load':
+      return halfLoadTrial(bench, name);
     case 'cold key':
       return readColdKey([bench.api, bench.other], bench.redis, bench.merchant);
     default: {
@@ -176,11 +204,17 @@ async function referenceTrial(
   return { perSecond, p50: Number.NaN, p99: Number.NaN, p999: Number.NaN };
 }
 
-async function loadTrial(bench: Bench, name: TrialName): Promise<TrialResult> {
+async function halfLoadTrial(bench: Bench, name: HalfLoad): Promise<TrialResult> {
+  const full = HALF_LOADS[name];
+  const { perSecond } = await loadTrial(bench, full);
+  return loadTrial(bench, full, perSecond / 2);
+}
+
+async function loadTrial(bench: Bench, name: TrialName, perSecond?: number): Promise<TrialResult> {
   const { generator, postmasterPid, times, redis } = bench;
   const known = LOADS[name];
   if (!known) throw new Error(`no load is called ${name}`);
-  const { at, ...load } = known;
+  const { at, ...load } = { ...known, perSecond };
   const api = at ? bench[at] : bench.api;
   const count = () => ({
     api: cpuOfMs(api.pid),

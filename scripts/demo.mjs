@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { callApi } from './call-api.mjs';
+import { SHOP, seedPayments } from './demo-payments.mjs';
 
 const DAY_MS = 86_400_000;
 const ORDER = 'demo-order-1';
@@ -37,11 +38,11 @@ const MERCHANTS = [
 /** @typedef {{ id: string, key: string }} DemoMerchant */
 
 /**
- * @param {{ url: string, operatorKey: string, folder: string, webhooks?: { register: (call: import('./webhook-receiver.mjs').Call) => Promise<void> } | undefined }} options
- *   folder: where the demo's keys are kept; webhooks: gets the first merchant's events
+ * @param {{ url: string, operatorKey: string, folder: string, webhooks?: { register: (call: import('./webhook-receiver.mjs').Call) => Promise<void> } | undefined, simulator?: import('./demo-payments.mjs').SimulatorPlace | undefined }} options
+ *   folder: where the demo's keys are kept; webhooks: gets the first merchant's events; simulator: tells one more of its payments
  * @returns {Promise<{ banner: string, exampleIds: Record<string, string | undefined> }>} what to try next, and ids of the first merchant's by kind
  */
-export async function seedDemo({ url, operatorKey, folder, webhooks }) {
+export async function seedDemo({ url, operatorKey, folder, webhooks, simulator }) {
   const file = join(folder, 'demo-keys.json');
   /** @type {Record<string, DemoMerchant>} */
   const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
@@ -49,24 +50,25 @@ export async function seedDemo({ url, operatorKey, folder, webhooks }) {
   const existing = new Map();
   const { data } = await call(url, 'GET', '/v1/merchants?limit=1000', operatorKey);
   for (const { id, name } of data.toReversed()) existing.set(name, id);
-  for (const { people, unit, ...merchant } of MERCHANTS) {
-    known[merchant.name] = await openMerchant(
-      url,
-      operatorKey,
-      merchant,
-      existing.get(merchant.name),
-      known[merchant.name],
-    );
+  /** @param {{ name: string }} merchant */
+  const open = async (merchant) => {
+    const { name } = merchant;
+    const opened = await openMerchant(url, operatorKey, merchant, existing.get(name), known[name]);
+    known[name] = opened;
     writeFileSync(`${file}.new`, `${JSON.stringify(known, null, 2)}\n`, { mode: 0o600 });
     renameSync(`${file}.new`, file);
-    const { key } = /** @type {DemoMerchant} */ (known[merchant.name]);
+    return opened;
+  };
+  for (const { people, unit, ...merchant } of MERCHANTS) {
+    const { key } = await open(merchant);
     if (merchant.name === MERCHANTS[0]?.name)
       await webhooks?.register((method, path, body) => call(url, method, path, key, body));
     await seedHistory(url, key, merchant.currencies[0] ?? '', people, unit);
   }
   const first = /** @type {DemoMerchant} */ (Object.values(known)[0]);
+  const payments = simulator && (await seedPayments({ url, shop: await open(SHOP), simulator, folder }));
   const exampleIds = await idsOf(url, first);
-  return { banner: banner(url, operatorKey, known, exampleIds.accounts), exampleIds };
+  return { banner: banner(url, operatorKey, known, exampleIds.accounts, payments), exampleIds };
 }
 
 /**
@@ -166,15 +168,15 @@ async function idsOf(url, { id, key }) {
   };
 }
 
-/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId */
-function banner(url, operatorKey, merchants, bobId) {
-  const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(16)} merchant ${id}   ${key}`);
+/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId @param {import('./demo-payments.mjs').Story | undefined} payments */
+function banner(url, operatorKey, merchants, bobId, payments) {
+  const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(17)} merchant ${id}   ${key}`);
   const key = Object.values(merchants)[0]?.key ?? '';
   const bob = `$URL/v1/accounts/${bobId}`;
   return `
 Demo merchants and their API keys:
 ${keys.join('\n')}
-
+${payments ? `\n${payments.text}` : ''}
 Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, once, however often you send it):
 
   export URL=${url}
@@ -186,5 +188,5 @@ Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, onc
   curl -sS -w '\\n' ${bob}/balance -H "Authorization: Bearer $KEY"
 
   curl -sS -w '\\n' "${bob}/entries?limit=5" -H "Authorization: Bearer $KEY"
-`;
+${payments?.commands ?? ''}`;
 }

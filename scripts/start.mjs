@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './compile.mjs';
 import { seedDemo } from './demo.mjs';
+import { startSimulator } from './demo-payments.mjs';
 import { openDemoWebhooks } from './demo-webhooks.mjs';
 import { portFor } from './ports.mjs';
 import { startPrograms } from './programs.mjs';
@@ -71,7 +72,9 @@ await supervise(async (keep) => {
     WEBHOOK_ALLOW_LOOPBACK: process.env.WEBHOOK_ALLOW_LOOPBACK || '1',
   };
   // Before the worker, which may have something for it from the last time.
-  const webhooks = process.env.COUNTERFOIL_DEMO === '0' ? undefined : keep(await openDemoWebhooks({ folder, say }));
+  const isDemo = process.env.COUNTERFOIL_DEMO !== '0';
+  const webhooks = isDemo ? keep(await openDemoWebhooks({ folder, say })) : undefined;
+  const simulator = isDemo ? startSimulator(keep) : undefined;
   await runToEnd(keep, 'the migration', ['dist/db/migrate-cli.js'], env);
   const { api, worker, url, apiMetrics, workerMetrics } = await startPrograms({ keep, env, choosePort });
   announceRunning(folder, {
@@ -82,8 +85,9 @@ await supervise(async (keep) => {
   });
   say(`ready: ${url}   API documentation: ${url}/docs   queues: ${url}/board (password: the operator key)`);
   say(`metrics: http://127.0.0.1:${apiMetrics}/metrics (API), http://127.0.0.1:${workerMetrics}/metrics (worker)`);
-  if (webhooks) {
-    const { banner, exampleIds } = await seedDemo({ url, operatorKey: operator, folder, webhooks });
+  if (simulator) {
+    const options = { url, operatorKey: operator, folder, webhooks, simulator: await simulator.place() };
+    const { banner, exampleIds } = await seedDemo(options);
     api.process.send?.({ exampleIds });
     console.log(banner);
   } else console.log(`\n  export URL=${url}\n  export OPERATOR_KEY=${operator}\n`);
@@ -91,6 +95,7 @@ await supervise(async (keep) => {
   throw await Promise.race([
     api.ended.then((how) => new ServicesError(`the API ended (${how}).`)),
     worker.ended.then((how) => new ServicesError(`the worker ended (${how}).`)),
+    ...(simulator ? [simulator.ended.then((how) => new ServicesError(`the provider simulator ended (${how}).`))] : []),
     services.lost,
   ]);
 });

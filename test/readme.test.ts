@@ -5,10 +5,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { seedDemo } from '../scripts/demo.mjs';
 import { type Answer, Client, type Json, OPERATOR_KEY, TestApi } from './support/api.js';
 import { type CurlRequest, commandsOf, curlRequest, sectionOf } from './support/shell.js';
+import { SimulatedProvider } from './support/simulated-provider.js';
 
 const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 
 let api: TestApi;
+let provider: SimulatedProvider;
 let folder: string;
 /** What `npm start` prints about the demo. */
 let banner: string;
@@ -17,12 +19,14 @@ let demoKey: string;
 beforeAll(async () => {
   api = await TestApi.start();
   folder = mkdtempSync(join(tmpdir(), 'counterfoil-readme-'));
-  ({ banner } = await seedDemo({ url: api.url, operatorKey: OPERATOR_KEY, folder }));
+  provider = await SimulatedProvider.start();
+  ({ banner } = await seedDemo({ url: api.url, operatorKey: OPERATOR_KEY, folder, simulator: provider.place }));
   const keys: Record<string, { key: string }> = JSON.parse(readFileSync(join(folder, 'demo-keys.json'), 'utf8'));
   demoKey = Object.values(keys)[0]?.key ?? '';
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true });
+  provider.stop();
   await api.stop();
 });
 
@@ -64,6 +68,7 @@ describe('the README', () => {
       OPERATOR_KEY: () => OPERATOR_KEY,
       BOB: (accounts) => accounts.data[0].id,
       HOLD: (transaction) => transaction.id,
+      PAYMENT: (told) => told.payment_id,
     });
   });
 
@@ -80,6 +85,10 @@ describe('the README', () => {
       ['GET', '/v1/accounts/:id/entries', 200],
       ['POST', '/v1/transactions', 201],
       ['POST', '/v1/transactions/:id/post', 201],
+      ['POST', '/v1/provider_events', 202],
+      ['POST', '/v1/provider_events', 202],
+      ['GET', '/v1/payments/:id', 200],
+      ['POST', '/v1/payments/:id/refund', 200],
       ['GET', '/v1/events', 200],
       ['POST', '/v1/merchants', 201],
       ['POST', '/v1/accounts', 201],
@@ -94,6 +103,14 @@ describe('the README', () => {
     expect(accounts.data.map((account: Json) => account.code)).toEqual(['wallet:bob']);
     expect(balance.version).toBe(posted.entries[1].account_version);
     expect(statement.data[0]).toMatchObject({ transaction_id: posted.id, posted_after: balance.posted.amount });
+  });
+
+  test('shows a payment that is told backwards', () => {
+    const [capture, authorisation, payment, refunded] = exchanges.slice(6, 10).map(({ answer }) => answer.body);
+    expect([capture.outcome, authorisation.outcome]).toEqual(['parked', 'applied']);
+    expect(payment).toMatchObject({ status: 'captured', amount_captured: '4200' });
+    expect(payment.timeline.map(({ outcome }: Json) => outcome)).toEqual(['applied', 'applied']);
+    expect(refunded).toMatchObject({ id: payment.id, status: 'partially_refunded', amount_refunded: '1200' });
   });
 
   test('says truly what happens when the first command is sent again, or changed', async () => {
@@ -117,5 +134,5 @@ describe('the README', () => {
 
 test('the curl lines that npm start prints work when pasted', async () => {
   const exchanges = await paste(banner.slice(banner.indexOf('  export URL=')), {});
-  expect(exchanges.map(({ answer }) => answer.status)).toEqual([201, 200, 200]);
+  expect(exchanges.map(({ answer }) => answer.status)).toEqual([201, 200, 200, 200]);
 });

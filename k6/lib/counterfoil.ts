@@ -3,7 +3,7 @@ import http, { type RefinedResponse } from 'k6/http';
 import { Counter } from 'k6/metrics';
 
 /** Where the service is and the platform's key; `npm run k6` fills both in from a running `npm start`. */
-const URL = setting('COUNTERFOIL_URL');
+export const URL = setting('COUNTERFOIL_URL');
 const OPERATOR_KEY = setting('COUNTERFOIL_OPERATOR_KEY');
 
 function setting(name: string): string {
@@ -30,7 +30,7 @@ export interface Transfer {
   amount: number;
 }
 
-function headers(key: string, idempotencyKey?: string): Record<string, string> {
+export function headers(key: string, idempotencyKey?: string): Record<string, string> {
   const base = { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' };
   return idempotencyKey === undefined ? base : { ...base, 'Idempotency-Key': idempotencyKey };
 }
@@ -41,8 +41,8 @@ function expect<T>(response: RefinedResponse<'text'>, status: number, what: stri
 }
 
 /** A merchant of this run's own with `wallets` accounts (no floor, so that every order of transfers is legal). */
-export function openMerchant(name: string, wallets: number): Merchant {
-  const body = JSON.stringify({ name, time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] });
+export function openMerchant(name: string, wallets: number, currencies = ['EUR']): Merchant {
+  const body = JSON.stringify({ name, time_zone: 'UTC', settlement_cutoff: '00:00', currencies });
   const answer = http.post(`${URL}/v1/merchants`, body, {
     headers: headers(OPERATOR_KEY),
     tags: { name: 'POST /merchants' },
@@ -79,7 +79,7 @@ export function postTransfer({ merchant, ref, from, to, amount }: Transfer): Ref
   });
 }
 
-function get<T>(merchant: Merchant, path: string, name: string): T {
+export function get<T>(merchant: Merchant, path: string, name: string): T {
   return expect<T>(http.get(`${URL}${path}`, { headers: headers(merchant.key), tags: { name } }), 200, name);
 }
 
@@ -103,14 +103,16 @@ export function externalRefs(merchant: Merchant): string[] {
   return all<{ external_ref: string }>(merchant, path, 'GET /transactions').map(({ external_ref }) => external_ref);
 }
 
-interface Balance {
+export interface Balance {
   version: string;
   posted: { debits: string; credits: string };
+  pending: { debits: string; credits: string };
 }
 
 interface Line {
   direction: string;
   amount: string;
+  effect: 'post' | 'capture' | 'hold' | 'release';
   account_version: string;
 }
 
@@ -128,8 +130,9 @@ export function verifyBooks(merchant: Merchant): void {
     debits += BigInt(balance.posted.debits);
     credits += BigInt(balance.posted.credits);
     const lines = all<Line>(merchant, `/v1/accounts/${id}/entries?limit=1000`, 'GET /entries');
+    const posted = lines.filter(({ effect }) => effect === 'post' || effect === 'capture');
     const sum = (direction: string) =>
-      lines.reduce((total, line) => (line.direction === direction ? total + BigInt(line.amount) : total), 0n);
+      posted.reduce((total, line) => (line.direction === direction ? total + BigInt(line.amount) : total), 0n);
     const isFold = check(balance, {
       'a balance is the fold of its statement': ({ posted }) =>
         String(sum('debit')) === posted.debits && String(sum('credit')) === posted.credits,
@@ -141,7 +144,7 @@ export function verifyBooks(merchant: Merchant): void {
   if (!check(null, { "a merchant's balances sum to zero": () => debits === credits })) broken.add(1);
 }
 
-function all<Item>(merchant: Merchant, path: string, name: string): Item[] {
+export function all<Item>(merchant: Merchant, path: string, name: string): Item[] {
   const items: Item[] = [];
   for (let cursor: string | null = ''; cursor !== null; ) {
     const page: Page<Item> = get<Page<Item>>(merchant, cursor === '' ? path : `${path}&cursor=${cursor}`, name);
