@@ -1,21 +1,27 @@
+import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
 import type { Answer, GroupExtension } from '#ledger/writing/group-extension.js';
+import { leaveLetters, settleLetters } from '#outbox/dead-letters/room-letters.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { addFacts } from './add-facts.js';
-import type { Addition, NewFact, PaymentTurn, PaymentWrite } from './addition.js';
+import type { Addition, LetterWrite, NewFact, PaymentTurn, PaymentWrite } from './addition.js';
 import type { Fact } from './facts.js';
 import { KnownPayment, NOTHING_KNOWN } from './known-payment.js';
 import { paymentBody } from './payment-body.js';
-import type { ChangePayment, OpenPayment, PaymentPart } from './payment-part.js';
-import { FACT_JSON, PAYMENT_JSON } from './payment-rows.js';
+import type { ChangePayment, OpenPayment, PaymentOptions, PaymentPart, SettleParked } from './payment-part.js';
+import { FACT_JSON, type FactRow, PAYMENT_JSON, type PaymentRow } from './payment-rows.js';
 import { tellFact } from './tell-fact.js';
+import { expire } from './timers/expire-payment.js';
+import { settleParked } from './timers/settle-parked.js';
 import { judge } from './transitions.js';
 
 /** Facts of one subject in one row, with the payment that they amount to, if they do. $1 merchants, $2 subjects. */
 const LOOK_UP = `
-SELECT k.merchant_id, k.subject, p.payment, f.facts
+SELECT k.merchant_id, k.subject, p.payment, f.facts,
+       EXISTS (SELECT FROM provider_queries q
+                WHERE q.merchant_id = k.merchant_id AND q.provider = split_part(k.subject, '/', 1)) AS is_asked
   FROM unnest($1::bigint[], $2::text[]) AS k (merchant_id, subject)
   LEFT JOIN LATERAL (SELECT ${PAYMENT_JSON} AS payment FROM payments p
                       WHERE p.merchant_id = k.merchant_id AND p.subject = k.subject LIMIT 1) p ON true
@@ -26,7 +32,7 @@ const PAYMENT_COLUMNS = `capture, description, metadata, expires_at, status, cur
   amount_captured, amount_refunded, amount_disputed, amount_settled, parts, transactions, effective_until`;
 const FACT_COLUMNS = `occurred_at, source, event_id, type, amount, currency, object_ref, more, outcome, reason, contradicts, transaction_id`;
 
-/** $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come: JSON, an object a row. */
+/** $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come, $5 and $6 dead letters: JSON, an object a row. */
 const WRITE = `
 WITH opened AS (
   INSERT INTO payments (merchant_id, id, subject, created_at, provider, provider_ref, ${PAYMENT_COLUMNS})
@@ -40,6 +46,8 @@ WITH opened AS (
   INSERT INTO payment_facts (merchant_id, subject, fact_id, id, received_at, ${FACT_COLUMNS})
   SELECT merchant_id, subject, fact_id, id, snowflake_time(id), ${FACT_COLUMNS}
     FROM json_populate_recordset(NULL::payment_facts, $3::json)
+), left_letters AS (${leaveLetters(5)}
+), settled_letters AS (${settleLetters(6)}
 )
 UPDATE payment_facts f SET outcome = n.outcome, reason = n.reason, transaction_id = n.transaction_id
   FROM json_populate_recordset(NULL::payment_facts, $4::json) n
@@ -60,33 +68,41 @@ export const PAYMENTS: GroupExtension<PaymentPart, KnownPayment, PaymentWrite> =
     known: (row) => ({
       merchantId: row.merchant_id as bigint,
       key: row.subject as string,
-      value: KnownPayment.of(JSON.parse((row.payment as string | null) ?? 'null'), JSON.parse(row.facts as string)),
+      value: KnownPayment.of(
+        JSON.parse((row.payment as string | null) ?? 'null'),
+        JSON.parse(row.facts as string),
+        row.is_asked as boolean,
+      ),
     }),
   },
   decide(part, turn) {
     const known = turn.known(part.subject) ?? NOTHING_KNOWN;
     const { ask } = part;
-    if (ask.kind === 'tell') return tellFact({ ...part, known }, ask, turn);
+    const asked = { ...part, known };
+    if (ask.kind === 'tell') return tellFact(asked, ask, turn);
+    if (ask.kind === 'expire') return expire(asked, turn);
+    if (isAboutParked(ask)) return settleParked(asked, ask, turn);
     if (known.facts.size + 2 > part.options.factsMax) {
       return refuse('invalid_transition', `A payment has at most ${part.options.factsMax} facts.`);
     }
-    return ask.kind === 'open' ? open({ ...part, known }, ask, turn) : change({ ...part, known }, ask, turn);
+    return ask.kind === 'open' ? open(asked, ask, turn) : change(asked, ask, turn);
   },
   write: {
     text: WRITE,
     values: (writes) => {
       const [opened, changed] = split(writes, 'payments');
       const [told, come] = split(writes, 'payment_facts');
-      return [opened, changed, told, come].map((rows) => JSON.stringify(rows));
+      const letters = lettersOf(writes);
+      return [opened, changed, told, come, ...letters].map((rows) => JSON.stringify(rows));
     },
   },
 };
 
 /** Of each row its last state: those that this group made, and those that were there. */
-function split(writes: readonly PaymentWrite[], table: PaymentWrite['table']): [unknown[], unknown[]] {
-  const rows = new Map<string, { isNew: boolean; row: PaymentWrite['row'] }>();
+function split(writes: readonly PaymentWrite[], table: 'payments' | 'payment_facts'): [unknown[], unknown[]] {
+  const rows = new Map<string, { isNew: boolean; row: FactRow | PaymentRow }>();
   for (const write of writes) {
-    if (write.table !== table) continue;
+    if (!('row' in write) || write.table !== table) continue;
     const { row } = write;
     const name = `${row.merchant_id} ${'fact_id' in row ? `${row.subject} ${row.fact_id}` : row.id}`;
     rows.set(name, { isNew: write.isNew || (rows.get(name)?.isNew ?? false), row });
@@ -98,16 +114,38 @@ function split(writes: readonly PaymentWrite[], table: PaymentWrite['table']): [
   ];
 }
 
-type Asked = Omit<Addition, 'added' | 'attributes'>;
+/** Of each letter what was said last: those that are left, and those that are settled. */
+function lettersOf(writes: readonly PaymentWrite[]): [unknown[], unknown[]] {
+  const letters = new Map<string, LetterWrite>();
+  for (const write of writes) {
+    if (write.table !== 'dead_letters') continue;
+    const { merchant_id, subject_id } = 'open' in write ? write.open : write.settle;
+    letters.set(`${merchant_id} ${subject_id}`, write);
+  }
+  const all = [...letters.values()];
+  return [
+    all.flatMap((letter) => ('open' in letter ? [letter.open] : [])),
+    all.flatMap((letter) => ('settle' in letter ? [letter.settle] : [])),
+  ];
+}
+
+function isAboutParked(ask: PaymentPart['ask']): ask is SettleParked {
+  return ask.kind === 'give_up' || ask.kind === 'redrive' || ask.kind === 'discard';
+}
+
+type Asked = Omit<Addition, 'added' | 'attributes'> & { readonly options: PaymentOptions };
 
 function open(asked: Asked, { amount, currency, attributes }: OpenPayment, turn: PaymentTurn): Answer | Refused {
   const { row, facts } = asked.known;
   if ([...facts.values()].some(({ fact }) => fact.source === 'request' && fact.type === 'authorised')) {
     return refuse('invalid_transition', `Payment ${row?.id} was opened with this provider_ref before.`);
   }
-  const added = [claim(turn, { type: 'authorised', amount, currency })];
-  if (attributes.capture === 'automatic') added.push(claim(turn, { type: 'captured', amount, currency, final: true }));
-  return answer(201, addFacts({ ...asked, added, attributes }, turn));
+  const authorised = claim(turn, { type: 'authorised', amount, currency });
+  const said = { type: 'captured', amount, currency, final: true } as const;
+  const isHeld = attributes.capture === 'manual';
+  const added = isHeld ? [authorised] : [authorised, claim(turn, said)];
+  const expires_at = isHeld ? isoTime(authorised.fact.occurredAtMs + asked.options.authorisationExpiryMs) : null;
+  return answer(201, addFacts({ ...asked, added, attributes: { ...attributes, expires_at } }, turn));
 }
 
 const FACT_OF = { capture: 'captured', void: 'voided', refund: 'refunded' } as const;
