@@ -207,6 +207,26 @@ describe('a webhook that is signed', () => {
   });
 
   test.each([
+    ['the payment', (text: string) => ({ payment_intent: text })],
+    ['the charge', (text: string) => ({ id: text })],
+    ['why it failed', (text: string) => ({ status: 'failed', failure_code: text })],
+  ])(
+    'and names %s in a text that PostgreSQL does not keep is kept, with why, and waits no longer',
+    async (_what, change) => {
+      for (const text of ['a\0b', 'a\ud800b']) {
+        const charge = stripeCharge(unique(), change(text));
+        const before = await api.countRows();
+        const answer = await send('stripe', stripeSigned(stripeEvent('charge.updated', charge)));
+        expect([answer.status, answer.body.applied]).toEqual([200, true]);
+        const { results } = (await inbox()).at(-1);
+        expect(results[0]).toMatchObject({ outcome: 'ignored', reason: expect.stringContaining('surrogate pair') });
+        const after = await api.countRows();
+        expect({ ...after, provider_inbox: before.provider_inbox }).toEqual(before);
+      }
+    },
+  );
+
+  test.each([
     ['in ten years', 10 * 365],
     ['in the year 1', -2_025 * 365],
   ])('and says that it happened %s is kept, and moves nothing', async (_when, days) => {
