@@ -129,7 +129,8 @@ async function writePayments(on: TestDatabase): Promise<void> {
     );
     expect(whole).toEqual(Array(6).fill('applied'));
     expect(await told('held', ['authorised'], ['refunded', { amount: 1n }])).toEqual(['applied', 'parked']);
-    const other = { currency: 'USD' };
+    // Later, so that it is the other that founds the payment.
+    const other = { currency: 'USD', occurredAtMs: Date.now() + 1_000 };
     expect(await told('doubted', ['authorised'], ['authorised', other], ['captured', { amount: 2_000n }])).toEqual([
       'applied',
       'rejected',
