@@ -125,6 +125,7 @@ async function writePayments(on: TestDatabase): Promise<void> {
     ]);
     expect(await told('waiting', ['captured'])).toEqual(['parked']);
     await payments.open(merchant, { capture: 'automatic' });
+    await payments.open(merchant);
   }
   await ledger.close();
 }
