@@ -253,6 +253,8 @@ test('a refund that has to wait again, because its capture failed, is one event'
   const { payment_id } = await tell({ ...captured, at: 4, object_ref: 'c2' }, 4);
   const shown = (await merchant.client.get(`/v1/payments/${payment_id}`)).body;
   expect([shown.status, shown.amount_refunded]).toEqual(['refunded', A]);
+  // Told once more, under another id.
+  expect((await tell({ ...captured, at: 4, object_ref: 'c2' }, 5)).outcome).toBe('stale');
   const log = await api.logOf(merchant);
   const events = log.filter(({ type }: Json) => type.startsWith('payment.')).map(({ type }: Json) => type);
   expect(events).toEqual([...told, captured].map(({ type }) => `payment.${type}`));

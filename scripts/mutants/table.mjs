@@ -8,6 +8,7 @@ import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
+import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
 import { PAYMENT_MUTANTS } from './payments.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
@@ -215,4 +216,5 @@ export const MUTANTS = [
   ...BALANCE_MUTANTS,
   ...WEBHOOK_MUTANTS,
   ...PAYMENT_MUTANTS,
+  ...PAYMENT_STORE_MUTANTS,
 ];
