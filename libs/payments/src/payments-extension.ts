@@ -5,11 +5,11 @@ import { refuse } from '#ledger/posting/entries.js';
 import type { Answer, GroupExtension } from '#ledger/writing/group-extension.js';
 import { leaveLetters, settleLetters } from '#outbox/dead-letters/room-letters.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
-import { addFacts } from './add-facts.js';
+import { type Added, addFacts } from './add-facts.js';
 import type { Addition, LetterWrite, NewFact, PaymentTurn, PaymentWrite } from './addition.js';
 import type { Fact } from './facts.js';
 import { KnownPayment, NOTHING_KNOWN } from './known-payment.js';
-import { paymentBody } from './payment-body.js';
+import { changedPaymentBody } from './payment-body.js';
 import type { ChangePayment, OpenPayment, PaymentOptions, PaymentPart, SettleParked } from './payment-part.js';
 import { FACT_JSON, type FactRow, PAYMENT_JSON, type PaymentRow } from './payment-rows.js';
 import { tellFact } from './tell-fact.js';
@@ -145,7 +145,7 @@ function open(asked: Asked, { amount, currency, attributes }: OpenPayment, turn:
   const isHeld = attributes.capture === 'manual';
   const added = isHeld ? [authorised] : [authorised, claim(turn, said)];
   const expires_at = isHeld ? isoTime(authorised.fact.occurredAtMs + asked.options.authorisationExpiryMs) : null;
-  return answer(201, addFacts({ ...asked, added, attributes: { ...attributes, expires_at } }, turn));
+  return answer(201, asked, addFacts({ ...asked, added, attributes: { ...attributes, expires_at } }, turn));
 }
 
 const FACT_OF = { capture: 'captured', void: 'voided', refund: 'refunded' } as const;
@@ -158,7 +158,7 @@ function change(asked: Asked, { kind, amount, final }: ChangePayment, turn: Paym
   if (!verdict.legal) return refuse(verdict.code, verdict.detail);
   const said = { type: FACT_OF[kind], amount: verdict.amount, currency: standing.currency };
   const fact = claim(turn, kind === 'capture' ? { ...said, final: final ?? true } : said);
-  return answer(200, addFacts({ ...asked, added: [fact], attributes: {} }, turn));
+  return answer(200, asked, addFacts({ ...asked, added: [fact], attributes: {} }, turn));
 }
 
 /** What the merchant claims by its request, from the moment in which it is accepted. */
@@ -177,8 +177,9 @@ function claim(turn: PaymentTurn, said: Pick<Fact, 'type' | 'amount' | 'currency
   return { id, eventId: name, fact };
 }
 
-function answer(status: number, changed: KnownPayment | Refused): Answer | Refused {
+function answer(status: number, { accounts }: Asked, changed: Added | Refused): Answer | Refused {
   if ('accepted' in changed) return changed;
-  if (!changed.row) throw new Error('a request that made no payment');
-  return { status, response: JSON.stringify(paymentBody(changed.row)) };
+  const { known, posted } = changed;
+  if (!known.row) throw new Error('a request that made no payment');
+  return { status, response: JSON.stringify(changedPaymentBody(known.row, accounts.accounts, posted?.balances)) };
 }
