@@ -29,6 +29,7 @@ import { Adjustments1764600000000, ValidateAdjustments1764600000001 } from './mi
 import { ProviderFees1764600100000 } from './migrations/1764600100000-provider-fees.js';
 import { Payments1764610000000 } from './migrations/1764610000000-payments.js';
 import { ProviderInbox1764620000000 } from './migrations/1764620000000-provider-inbox.js';
+import { PaymentTimers1764630000000 } from './migrations/1764630000000-payment-timers.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -59,6 +60,7 @@ export const MIGRATIONS = [
   ProviderFees1764600100000,
   Payments1764610000000,
   ProviderInbox1764620000000,
+  PaymentTimers1764630000000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

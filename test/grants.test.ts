@@ -28,11 +28,13 @@ const RUNTIME: Record<string, string> = {
   'table merchants': 'INSERT, SELECT, UPDATE (name)',
   'table parked_streams': 'DELETE, INSERT, SELECT, UPDATE (seq, xid)',
   'table payment_facts': 'INSERT, SELECT, UPDATE (outcome, reason, transaction_id)',
+  'table payment_queries': 'INSERT, SELECT, UPDATE (asked_at, detail, outcome, times)',
   'table payments':
     'INSERT, SELECT, UPDATE (amount, amount_authorised, amount_capturable, amount_captured, amount_disputed, amount_refunded, amount_settled, capture, currency, description, effective_until, expires_at, metadata, parts, status, transactions)',
   'table projections': 'SELECT, UPDATE',
   'table provider_inbox':
     'DELETE, SELECT, INSERT (body, id, merchant_id, provider, received_at), UPDATE (outcome, results, times_received)',
+  'table provider_queries': 'DELETE, INSERT, SELECT, UPDATE (changed_at, token, url)',
   'table provider_secrets': 'DELETE, INSERT, SELECT, UPDATE (expires_at)',
   'table relay_cursors': 'DELETE, INSERT, SELECT, UPDATE (handed_at, seq, xid)',
   'table relay_members': 'DELETE, INSERT, SELECT, UPDATE',

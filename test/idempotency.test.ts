@@ -57,6 +57,21 @@ const DECISION = { by: 'ada', reason: 'cured' };
 const pay = (amount: string): object => transfer('cash:EUR', 'suspense:EUR', amount);
 const held = async (): Promise<string> => (await shop.posted({ ...pay('9'), status: 'pending' })).id;
 const ENDPOINT = { url: 'https://example.com/hooks' };
+const PAYMENT = { amount: '900', currency: 'EUR', capture: 'manual' };
+/** A payment of which all is held, or captured. */
+const paid = async (capture: 'automatic' | 'manual'): Promise<string> => {
+  const opened = await shop.client.post('/v1/payments', { key: fresh('paid'), body: { ...PAYMENT, capture } });
+  return opened.body.id;
+};
+const fact = (): object => ({
+  provider: 'acme',
+  event_id: fresh('event'),
+  payment_ref: fresh('ref'),
+  type: 'authorised',
+  amount: '900',
+  currency: 'EUR',
+  occurred_at: '2026-11-01T00:00:00.000Z',
+});
 const endpoint = async (): Promise<string> =>
   (await shop.client.post('/v1/webhook_endpoints', { body: ENDPOINT })).body.id;
 
@@ -115,6 +130,22 @@ const POSTS: Record<string, () => Promise<Post>> = {
   'POST /v1/transactions/{id}/reverse': async () => ({
     path: `/v1/transactions/${(await shop.posted(pay('5'))).id}/reverse`,
     status: 201,
+  }),
+  'POST /v1/payments': async () => ({ path: '/v1/payments', body: PAYMENT, status: 201 }),
+  'POST /v1/payments/{id}/capture': async () => ({
+    path: `/v1/payments/${await paid('manual')}/capture`,
+    status: 200,
+  }),
+  'POST /v1/payments/{id}/void': async () => ({ path: `/v1/payments/${await paid('manual')}/void`, status: 200 }),
+  'POST /v1/payments/{id}/refund': async () => ({
+    path: `/v1/payments/${await paid('automatic')}/refund`,
+    status: 200,
+  }),
+  'POST /v1/provider_events': async () => ({ path: '/v1/provider_events', body: fact(), status: 202 }),
+  'POST /v1/provider_events/batch': async () => ({
+    path: '/v1/provider_events/batch',
+    body: { events: [fact(), fact()] },
+    status: 202,
   }),
   'POST /v1/dead_letters/{id}/redrive': async () => ({
     path: `/v1/dead_letters/${await deadLetter()}/redrive`,

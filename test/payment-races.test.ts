@@ -196,4 +196,33 @@ describe('payments in a commit group', () => {
     expect(joined).toEqual([]);
     expect(conditions?.map((condition) => /subject [>=]+ k\.subject/.test(condition))).toEqual([true, true]);
   });
+
+  test('of two merchants that have the same reference and events each know their own', async () => {
+    const other = await payments.createMerchant();
+    const waiting = factOf('refunded', { id: 'r', amount: 100n });
+    await payments.tell(merchant, 'same', factOf('authorised', { id: 'a' }), waiting);
+    await payments.tell(other, 'same', factOf('authorised', { id: 'a', amount: 500n }), waiting);
+    // Of one group, and of one event id: here it frees what waits, there it does not.
+    await sentFor(
+      () =>
+        Promise.all([
+          payments.tell(merchant, 'same', factOf('captured', { id: 'c' })),
+          payments.tell(other, 'same', factOf('voided', { id: 'c', amount: 500n })),
+        ]),
+      2,
+    );
+    const { rows } = await bystander.client.query(`
+      SELECT p.merchant_id::text AS merchant, p.status, p.amount::int, p.amount_captured::int AS captured, f.outcomes
+        FROM payments p CROSS JOIN LATERAL (
+             SELECT json_object_agg(f.fact_id, f.outcome) AS outcomes FROM payment_facts f
+              WHERE f.merchant_id = p.merchant_id AND f.subject = p.subject) f
+       WHERE p.subject = 'acme/same' ORDER BY p.merchant_id`);
+    const applied = { a: 'applied', c: 'applied', r: 'applied' };
+    expect(rows).toEqual([
+      { merchant: String(merchant), status: 'partially_refunded', amount: 1_000, captured: 1_000, outcomes: applied },
+      { merchant: String(other), status: 'voided', amount: 500, captured: 0, outcomes: { ...applied, r: 'parked' } },
+    ]);
+    const groups = await bystander.client.query(`SELECT FROM payments WHERE subject = 'acme/same' GROUP BY xmin::text`);
+    expect(groups.rowCount).toBe(1);
+  });
 });

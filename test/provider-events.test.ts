@@ -127,10 +127,15 @@ describe('one event', () => {
   });
 
   test(`beyond ${FACTS_MAX} of a payment is rejected, and requests are refused`, async () => {
-    const { payment_id } = (await tell(eventOf({ payment_ref: 'full' }))).body;
-    for (let index = 1; index < FACTS_MAX; index += 1) {
+    const first = eventOf({ payment_ref: 'full' });
+    const { payment_id } = (await tell(first)).body;
+    for (let index = 1; index < FACTS_MAX - 1; index += 1) {
       expect((await tell(eventOf({ payment_ref: 'full' }))).body.outcome).toBe('stale');
     }
+    const mine_too = { provider: 'acme', provider_ref: 'full', amount: '100', currency: 'EUR', capture: 'automatic' };
+    const opened = await mine.client.post('/v1/payments', { body: mine_too, key: randomUUID() });
+    expect([opened.status, opened.body.code]).toEqual([409, 'invalid_transition']);
+    expect((await tell(eventOf({ payment_ref: 'full' }))).body.outcome).toBe('stale');
     const reason = `A payment has at most ${FACTS_MAX} facts.`;
     expect((await tell(eventOf({ payment_ref: 'full', type: 'voided' }))).body).toEqual({
       outcome: 'rejected',
@@ -139,6 +144,9 @@ describe('one event', () => {
     });
     const refused = await mine.client.post(`/v1/payments/${payment_id}/void`, { key: randomUUID() });
     expect([refused.status, refused.body.code, refused.body.detail]).toEqual([409, 'invalid_transition', reason]);
+    const contradiction = (await tell({ ...first, amount: '99' })).body;
+    expect(contradiction).toMatchObject({ outcome: 'rejected', reason: expect.stringMatching(/another content/) });
+    expect((await mine.client.get(`/v1/payments/${payment_id}`)).body.timeline).toHaveLength(FACTS_MAX);
   });
 });
 

@@ -82,6 +82,18 @@ test('docs/providers.md leads through a command that succeeds', async () => {
   ]);
 });
 
+test('one that ends is given no longer life by a later change', async () => {
+  const own = await api.merchant();
+  const change = async (more: object): Promise<Json[]> =>
+    (await set('acme', { webhook_secret: secret(), ...more }, own)).body.secrets;
+  await change({});
+  const soon = isoIn(HOUR_MS);
+  await change({ previous_valid_until: soon });
+  const later = isoIn(2 * HOUR_MS);
+  const secrets = await change({ previous_valid_until: later });
+  expect(secrets.map(({ valid_until }) => valid_until)).toEqual([null, later, soon]);
+});
+
 test('what changes nothing is no event', async () => {
   const own = await api.merchant();
   const webhook_secret = secret();
@@ -145,11 +157,11 @@ test('a webhook is answered as its route is documented', async () => {
 
 test('a provider that is deleted is forgotten', async () => {
   const own = await api.merchant();
-  await set('acme', { webhook_secret: secret() }, own);
+  for (const name of ['acme', 'other']) await set(name, { webhook_secret: secret() }, own);
   const remove = () => own.client.request('DELETE', `${PATH}/acme`);
   expect([(await remove()).status, (await remove()).status]).toEqual([204, 404]);
-  expect((await own.client.get(PATH)).body.data).toEqual([]);
-  expect((await eventsOf(own)).map(({ data }) => data.change)).toEqual(['set', 'deleted']);
+  expect((await own.client.get(PATH)).body.data.map((one: Json) => one.provider)).toEqual(['other']);
+  expect((await eventsOf(own)).map(({ data }) => data.change)).toEqual(['set', 'set', 'deleted']);
 });
 
 test('every route of providers has been answered with success above', () => {

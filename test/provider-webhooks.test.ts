@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { purgeInbox } from '#payments/providers/inbox-duties.js';
+import { Database } from '#platform/postgres.js';
 import { freePort } from '../scripts/ports.mjs';
 import { type Answer, type Ask, type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
@@ -17,7 +19,7 @@ import {
 import { until } from './support/until.js';
 import { startWorker } from './support/worker.js';
 
-const BODY_LIMIT = 16_384;
+const BODY_LIMIT = 65_536;
 
 let api: TestApi;
 let bystander: Bystander;
@@ -143,6 +145,16 @@ describe('a webhook that is signed', () => {
     expect([amount, transactions.length, findings[0].kind]).toEqual(['10000', 1, 'contradictory_event']);
   });
 
+  test('of Adyen’s comes again with another date, which nobody signs, and says the same', async () => {
+    const ref = `R${unique()}`;
+    const signed = adyenSigned([{ pspReference: ref, eventCode: 'AUTHORISATION', value: 10_000 }]);
+    const eventDate = new Date(Date.now() - 120_000).toISOString();
+    await send('adyen', signed);
+    await send('adyen', { ...signed, raw: signed.raw.replace(/"eventDate":"[^"]+"/, `"eventDate":"${eventDate}"`) });
+    expect(outcomesOf((await inbox()).at(-1))).toEqual(['duplicate']);
+    expect(await paymentOf('adyen', ref)).toMatchObject({ status: 'authorised', findings: [] });
+  });
+
   test('tells of a refund under two event ids, and refunds once', async () => {
     const ref = unique();
     const refunded = stripeCharge(ref, { amount_refunded: 3_000 });
@@ -165,6 +177,25 @@ describe('a webhook that is signed', () => {
     expect(await paymentOf('acme', ref)).toMatchObject({ status: 'captured', amount_captured: '10000' });
   });
 
+  test('tells more than is handed over at once, all of it, and of each thing what became of that', async () => {
+    const ref = unique();
+    const captures = Array.from({ length: 250 }, (_, index) =>
+      acmeEvent(ref, { type: 'captured', amount: '40', object_ref: `c${index}` }),
+    );
+    const late = acmeEvent(ref, { type: 'refunded', occurred_at: new Date(Date.now() + 600_000).toISOString() });
+    // Ahead of our clock by less than the two may be apart.
+    const voided = acmeEvent(ref, { type: 'voided', occurred_at: new Date(Date.now() + 30_000).toISOString() });
+    const parked = acmeEvent(ref, { type: 'refunded', amount: '10001' });
+    const events = [7, late, acmeEvent(ref), acmeEvent(ref), ...captures, parked, { ...voided, amount: undefined }];
+    expect((await send('acme', acmeSigned({ events }))).body).toEqual({ received: true, applied: true });
+    expect(outcomesOf((await inbox()).at(-1))).toEqual([
+      ...['ignored', 'ignored', 'applied', 'stale'],
+      ...Array(250).fill('applied'),
+      ...['parked', 'stale'],
+    ]);
+    expect(await paymentOf('acme', ref)).toMatchObject({ status: 'captured', amount_captured: '10000' });
+  });
+
   test('and tells nothing of a payment is kept, with why', async () => {
     const before = await api.countRows();
     const answer = await send('stripe', stripeSigned(stripeEvent('customer.created', { id: `cus_${unique()}` })));
@@ -174,6 +205,26 @@ describe('a webhook that is signed', () => {
     const after = await api.countRows();
     expect({ ...after, provider_inbox: before.provider_inbox }).toEqual(before);
   });
+
+  test.each([
+    ['the payment', (text: string) => ({ payment_intent: text })],
+    ['the charge', (text: string) => ({ id: text })],
+    ['why it failed', (text: string) => ({ status: 'failed', failure_code: text })],
+  ])(
+    'and names %s in a text that PostgreSQL does not keep is kept, with why, and waits no longer',
+    async (_what, change) => {
+      for (const text of ['a\0b', 'a\ud800b']) {
+        const charge = stripeCharge(unique(), change(text));
+        const before = await api.countRows();
+        const answer = await send('stripe', stripeSigned(stripeEvent('charge.updated', charge)));
+        expect([answer.status, answer.body.applied]).toEqual([200, true]);
+        const { results } = (await inbox()).at(-1);
+        expect(results[0]).toMatchObject({ outcome: 'ignored', reason: expect.stringContaining('surrogate pair') });
+        const after = await api.countRows();
+        expect({ ...after, provider_inbox: before.provider_inbox }).toEqual(before);
+      }
+    },
+  );
 
   test.each([
     ['in ten years', 10 * 365],
@@ -222,6 +273,13 @@ describe('a webhook that is signed', () => {
     await set({ webhook_secret: first });
     await set({ webhook_secret: second });
     expect([await by(first), await by(second)]).toEqual([200, 200]);
+    // As time does.
+    await bystander.client.query(
+      `UPDATE provider_secrets SET expires_at = now() - interval '1 ms' WHERE merchant_id = $1 AND expires_at IS NOT NULL`,
+      [own.id],
+    );
+    expect([await by(first), await by(second)]).toEqual([401, 200]);
+    await set({ webhook_secret: first });
     await set({ webhook_secret: second, previous_valid_until: new Date().toISOString() });
     expect([await by(first), await by(second)]).toEqual([401, 200]);
     await own.client.request('DELETE', '/v1/providers/stripe');
@@ -332,6 +390,26 @@ test('what is kept and cannot be applied at once is answered, and applied by the
   }
   expect(await paymentOf('stripe', `pi_${ref}`)).toMatchObject({ status: 'captured', amount_captured: '10000' });
   expect((await bystander.client.query('SELECT FROM due_rows')).rowCount).toBe(0);
+});
+
+test('what is settled is forgotten when it is old, and what waits is not', async () => {
+  const [old, waiting, young] = [unique(), unique(), unique()];
+  for (const ref of [old, waiting, young]) await send('acme', acmeSigned(acmeEvent(ref)));
+  const textOf = `convert_from(body, 'UTF8')`;
+  await bystander.client.query(
+    `UPDATE provider_inbox SET outcome = 'received', results = NULL WHERE position($1 IN ${textOf}) > 0`,
+    [waiting],
+  );
+  const kept = async (): Promise<Json[]> => {
+    const text = `SELECT i.received_at, r.ref FROM unnest($1::text[]) r (ref) JOIN provider_inbox i ON position(r.ref IN ${textOf}) > 0 ORDER BY i.id`;
+    return (await bystander.client.query(text, [[old, waiting, young]])).rows;
+  };
+  const [, , last] = await kept();
+  const retentionMs = 30 * 86_400_000;
+  const purge = () => purgeInbox(api.app.get(Database), retentionMs, last.received_at.getTime() + retentionMs);
+  expect(await purge()).toBeGreaterThan(0);
+  expect((await kept()).map(({ ref }) => ref)).toEqual([waiting, young]);
+  expect(await purge()).toBe(0);
 });
 
 test('they are counted by provider and outcome', async () => {

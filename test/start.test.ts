@@ -155,6 +155,19 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     expect(statement.data[0]).toMatchObject({ transaction_id: posted.id, amount: '1250', direction: 'credit' });
   });
 
+  test('shows a payment whose provider told of it backwards, and goes on telling of others', async () => {
+    const [, , , payment] = await started.curls();
+    if (!payment) throw new Error('no payment was printed');
+    const { id, status, timeline, transactions } = await ask(payment);
+    expect([status, transactions.length]).toEqual(['partially_refunded', 1]);
+    for (const { type, received_at } of timeline)
+      expect(started.output).toMatch(
+        new RegExp(`${type} +.*heard ${received_at.slice(11, 23)} +applied +${transactions[0]}`),
+      );
+    const all = { ...payment, url: payment.url.replace(`/${id}`, '?limit=100') };
+    await until('most of the others are known', async () => (await ask(all)).data.length > 20, READY_WITHIN_MS);
+  });
+
   test('serves balances from the cache, once Redis keeps up', async () => {
     const [, balance] = await started.curls();
     if (!balance) throw new Error('no requests were printed');
@@ -248,9 +261,10 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
   });
 
   test('killed without warning and started again, it has the same data and the same keys', async () => {
-    const [posting, balance] = await started.curls();
-    if (!posting || !balance) throw new Error('no requests were printed');
+    const [posting, balance, , payment] = await started.curls();
+    if (!posting || !balance || !payment) throw new Error('no requests were printed');
     const before = await ask(balance);
+    const paymentBefore = await ask(payment);
     const list = (after: string) => ({
       url: `${new URL(posting.url).origin}/v1/transactions?limit=2${after}`,
       init: { headers: posting.init.headers ?? {} },
@@ -272,6 +286,8 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     // Its Redis came back empty, so that this one is the database's.
     expect({ ...after, as_of: '', source: '' }).toEqual({ ...before, as_of: '', source: '' });
     expect(await ask(list(`&cursor=${cursor}`)), 'lists go on').toEqual(rest);
+    // Its provider has told of it once more.
+    expect(await ask(payment)).toEqual(paymentBefore);
     // Its webhooks still go to one receiver.
     const { origin } = new URL(posting.url);
     const endpoints = await ask({

@@ -1,22 +1,12 @@
 import type { DisputeStage, Fact, FactType } from '../../libs/payments/src/facts.js';
 import { Books, type Standing } from './books.ts';
+import { type LifeOptions, Telling } from './telling.ts';
 
 /**
  * Lives of payments, drawn by a seed: what really happened, told as a provider would tell it, and what must be left in the end.
  * The end is booked while the story goes on, one journal entry for each thing that happens: it knows nothing of `position`.
  * Pure and without imports at run time but its own, so that k6 can run it.
  */
-
-export interface LifeOptions {
-  /** Names the payment: every event id begins with it. */
-  readonly ref: string;
-  readonly seed: number;
-  readonly sinceMs: number;
-  /** How many are told after its beginning at most; 14 unless told. */
-  readonly facts?: number;
-  /** Whether some captures, refunds and voids are the merchant's own requests, which no provider tells. False unless told. */
-  readonly requests?: boolean;
-}
 
 export interface Life {
   readonly ref: string;
@@ -48,17 +38,6 @@ export function wireOf(fact: Fact, { provider, ref }: { provider: string; ref: s
   };
 }
 
-/** mulberry32. */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 export function lifeOf(options: LifeOptions): Life {
   return new Story(options).told();
 }
@@ -83,21 +62,12 @@ interface Moved {
   readonly amount: bigint;
 }
 
-/** How a provider speaks of captures and refunds: each by its own amount, named or not; or all by what they come to so far. */
-type Manner = 'named' | 'unnamed' | 'totals';
-
 const MAX_STEPS = 100;
 const STAGES: readonly DisputeStage[] = ['inquiry', 'chargeback', 'second_chargeback', 'pre_arbitration'];
 
-class Story {
-  readonly #random: () => number;
+class Story extends Telling {
   readonly #books = new Books();
-  readonly #facts: Fact[] = [];
   readonly #rejected: string[] = [];
-  readonly #manner: Manner;
-  readonly #inSeconds: boolean;
-  readonly #currency: string;
-  #atMs: number;
   #authorised = 0n;
   #isAuthorised = false;
   #isConfirmed = false;
@@ -105,7 +75,6 @@ class Story {
   #isClosed = false;
   #captures: Moved[] = [];
   #refunds: Moved[] = [];
-  readonly #totals = new Map<FactType, bigint>();
   #settled = 0n;
   #disputes: DisputeStory[] = [];
   /** "All that is left", or "the only one", was told: it may not come to mean something else. */
@@ -113,45 +82,36 @@ class Story {
   #refundIsWhole = false;
   /** Amounts of captures and refunds where requests are made: equal ones could be told of either. */
   readonly #amounts = new Set<string>();
-  #objects = 0;
-
-  constructor(readonly options: LifeOptions) {
-    this.#random = randomFrom(options.seed);
-    this.#atMs = options.sinceMs;
-    this.#manner = this.#oneOf(['named', 'named', 'unnamed', 'totals']);
-    this.#inSeconds = this.#chance(0.3);
-    this.#currency = this.#oneOf(['EUR', 'USD', 'JPY']);
-  }
 
   told(): Life {
     this.#open();
-    const facts = this.#facts.length + Math.floor(this.#random() * (this.options.facts ?? 14));
+    const facts = this.facts.length + Math.floor(this.random() * (this.options.facts ?? 14));
     // Not everything can happen at any time: what cannot tells nothing.
-    for (let step = 0; step < MAX_STEPS && this.#facts.length < facts; step += 1) this.#step();
+    for (let step = 0; step < MAX_STEPS && this.facts.length < facts; step += 1) this.#step();
     const { ref, seed } = this.options;
-    return { ref, seed, currency: this.#currency, facts: this.#facts, end: this.#end(), rejected: this.#rejected };
+    return { ref, seed, currency: this.currency, facts: this.facts, end: this.#end(), rejected: this.#rejected };
   }
 
   #open(): void {
-    const amount = this.#amountUpTo(100_000n);
-    if (this.#chance(0.15)) {
+    const amount = this.amountUpTo(100_000n);
+    if (this.chance(0.15)) {
       // A sale at once, without an authorisation; its sequence says that nothing came before.
       this.#isClosed = true;
-      this.#captured(amount, this.#move('captured', amount, 'c', { currency: this.#currency }));
+      this.#captured(amount, this.move('captured', amount, 'c', { currency: this.currency }));
       return;
     }
-    const isRequest = this.options.requests === true && this.#chance(0.4);
-    if (isRequest) this.#request('authorised', amount);
-    if (isRequest && this.#chance(0.15)) {
+    const isRequest = this.options.requests === true && this.chance(0.4);
+    if (isRequest) this.request('authorised', amount);
+    if (isRequest && this.chance(0.15)) {
       this.#refuse(amount);
       return;
     }
-    const isTriedAgain = this.#chance(0.1);
-    if (isTriedAgain) this.#tell('authorisation_failed', { reason: 'declined' });
+    const isTriedAgain = this.chance(0.1);
+    if (isTriedAgain) this.tell('authorisation_failed', { reason: 'declined' });
     this.#authorised = amount;
     this.#isAuthorised = true;
-    if (!isRequest || isTriedAgain || this.#chance(0.7)) {
-      this.#tell('authorised', { amount, currency: this.#currency });
+    if (!isRequest || isTriedAgain || this.chance(0.7)) {
+      this.tell('authorised', { amount, currency: this.currency });
       this.#isConfirmed = true;
     }
     this.#hold();
@@ -159,14 +119,14 @@ class Story {
 
   /** What the merchant opened, and perhaps captured at once, was never authorised. */
   #refuse(amount: bigint): void {
-    if (this.#chance(0.5)) this.#request('captured', amount, true);
-    this.#tell('authorisation_failed', { reason: 'declined' });
+    if (this.chance(0.5)) this.request('captured', amount, true);
+    this.tell('authorisation_failed', { reason: 'declined' });
     this.#isClosed = true;
   }
 
   #step(): void {
-    this.#atMs += 1 + Math.floor(this.#random() * 3_000);
-    this.#oneOf([
+    this.atMs += 1 + Math.floor(this.random() * 3_000);
+    this.oneOf([
       () => this.#capture(),
       () => this.#capture(),
       () => this.#capture(),
@@ -194,22 +154,22 @@ class Story {
   #capture(): void {
     const left = this.#held();
     if (left === 0n || this.#captureIsWhole) return;
-    const whole = this.#chance(0.15);
-    const amount = whole || this.#chance(0.4) ? left : this.#amountUpTo(left);
+    const whole = this.chance(0.15);
+    const amount = whole || this.chance(0.4) ? left : this.amountUpTo(left);
     if (this.#isTaken('captured', amount)) return;
-    if (this.options.requests === true && this.#chance(0.4)) {
-      const isFinal = this.#chance(0.2);
-      this.#request('captured', amount, isFinal);
+    if (this.options.requests === true && this.chance(0.4)) {
+      const isFinal = this.chance(0.2);
+      this.request('captured', amount, isFinal);
       this.#isClosed ||= isFinal;
       this.#captured(amount, this.#confirm('captured', amount, 'c'));
     } else {
       this.#captureIsWhole = whole && this.#canSayAll();
-      this.#captured(amount, this.#move('captured', this.#captureIsWhole ? undefined : amount, 'c'));
+      this.#captured(amount, this.move('captured', this.#captureIsWhole ? undefined : amount, 'c'));
     }
   }
 
   #canSayAll(): boolean {
-    return this.#manner !== 'totals' && this.options.requests !== true;
+    return this.manner !== 'totals' && this.options.requests !== true;
   }
 
   #isTaken(type: FactType, amount: bigint): boolean {
@@ -221,21 +181,21 @@ class Story {
 
   /** The provider tells of a request under an id of its own, as part of its total, or not at all. */
   #confirm(type: 'captured' | 'refunded', amount: bigint, prefix: string): string | undefined {
-    if (this.#manner === 'totals' || this.#chance(0.7)) return this.#move(type, amount, prefix);
+    if (this.manner === 'totals' || this.chance(0.7)) return this.move(type, amount, prefix);
     return undefined;
   }
 
   #failCapture(): void {
-    const at = Math.floor(this.#random() * this.#captures.length);
+    const at = Math.floor(this.random() * this.#captures.length);
     const capture = this.#captures[at];
     if (!capture || this.#captureIsWhole || this.#refundIsWhole || this.options.requests) return;
-    const isOnly = this.#manner === 'unnamed' && this.#facts.filter(({ type }) => type === 'captured').length === 1;
+    const isOnly = this.manner === 'unnamed' && this.facts.filter(({ type }) => type === 'captured').length === 1;
     if (capture.ref === undefined && !isOnly) return;
     const left = this.#capturedSum() - capture.amount;
     const disputed = this.#disputes.some(({ amount }) => amount > left);
     if (this.#refundedSum() > left || this.#disputedSum() > left || disputed) return;
     const named = capture.ref === undefined ? {} : { objectRef: capture.ref };
-    this.#tell('capture_failed', { ...named, ...(this.#chance(0.5) && { amount: capture.amount }) });
+    this.tell('capture_failed', { ...named, ...(this.chance(0.5) && { amount: capture.amount }) });
     this.#captures.splice(at, 1);
     this.#captureIsWhole = isOnly;
     this.#books.post('merchant_payable', 'provider_receivable', capture.amount);
@@ -244,17 +204,17 @@ class Story {
 
   #adjust(): void {
     if (!this.#isAuthorised || this.#isClosed || this.#captureIsWhole) return;
-    const more = this.#authorised + this.#amountUpTo(50_000n);
-    this.#tell('authorisation_adjusted', { amount: more, amountKind: this.#oneOf(['delta', 'cumulative']) });
+    const more = this.#authorised + this.amountUpTo(50_000n);
+    this.tell('authorisation_adjusted', { amount: more, amountKind: this.oneOf(['delta', 'cumulative']) });
     this.#authorised = more;
     this.#hold();
   }
 
   #close(): void {
-    if (this.#held() === 0n || this.#chance(0.5)) return;
-    this.#ended = this.#oneOf(['voided', 'expired']);
-    if (this.options.requests === true && this.#ended === 'voided' && this.#chance(0.5)) this.#request('voided');
-    else this.#tell(this.#ended);
+    if (this.#held() === 0n || this.chance(0.5)) return;
+    this.#ended = this.oneOf(['voided', 'expired']);
+    if (this.options.requests === true && this.#ended === 'voided' && this.chance(0.5)) this.request('voided');
+    else this.tell(this.#ended);
     this.#isClosed = true;
     this.#hold();
   }
@@ -262,24 +222,24 @@ class Story {
   #refund(): void {
     const left = this.#capturedSum() - this.#refundedSum() - this.#disputedSum();
     if (left <= 0n || this.#refundIsWhole) return;
-    const whole = this.#chance(0.1) && this.#disputedSum() === 0n && this.#canSayAll();
-    const amount = whole || this.#chance(0.3) ? left : this.#amountUpTo(left);
+    const whole = this.chance(0.1) && this.#disputedSum() === 0n && this.#canSayAll();
+    const amount = whole || this.chance(0.3) ? left : this.amountUpTo(left);
     if (this.#isTaken('refunded', amount)) return;
-    if (this.options.requests === true && this.#chance(0.4)) {
-      this.#request('refunded', amount);
+    if (this.options.requests === true && this.chance(0.4)) {
+      this.request('refunded', amount);
       this.#refunded(amount, this.#confirm('refunded', amount, 'r'));
     } else {
       this.#refundIsWhole = whole;
       this.#captureIsWhole ||= whole;
-      this.#refunded(amount, this.#move('refunded', whole ? undefined : amount, 'r'));
+      this.#refunded(amount, this.move('refunded', whole ? undefined : amount, 'r'));
     }
   }
 
   #failRefund(): void {
-    const at = Math.floor(this.#random() * this.#refunds.length);
+    const at = Math.floor(this.random() * this.#refunds.length);
     const refund = this.#refunds[at];
     if (refund?.ref === undefined || this.#refundIsWhole || this.options.requests) return;
-    this.#tell(this.#oneOf(['refund_failed', 'refund_reversed']), { objectRef: refund.ref });
+    this.tell(this.oneOf(['refund_failed', 'refund_reversed']), { objectRef: refund.ref });
     this.#refunds.splice(at, 1);
     this.#books.post('provider_receivable', 'merchant_payable', refund.amount);
   }
@@ -288,15 +248,15 @@ class Story {
     // Of what was captured, refunded or not: both are told now and then for the same money.
     const left = this.#capturedSum() - this.#disputedSum();
     // Without names one dispute is all that can be told of.
-    if (left <= 0n || (this.#manner !== 'named' && this.#disputes.length > 0)) return;
-    const amount = this.#chance(0.5) ? left : this.#amountUpTo(left);
-    const stage = this.#oneOf<DisputeStage>(['inquiry', 'chargeback', 'chargeback']);
-    const ref = this.#named('d').objectRef;
+    if (left <= 0n || (this.manner !== 'named' && this.#disputes.length > 0)) return;
+    const amount = this.chance(0.5) ? left : this.amountUpTo(left);
+    const stage = this.oneOf<DisputeStage>(['inquiry', 'chargeback', 'chargeback']);
+    const ref = this.named('d').objectRef;
     const taken = stage !== 'inquiry';
     const dispute: DisputeStory = {
       ref,
       amount,
-      tellsFunds: this.#chance(0.6),
+      tellsFunds: this.chance(0.6),
       stage,
       taken,
       lost: false,
@@ -305,22 +265,22 @@ class Story {
       hasFee: false,
     };
     this.#disputes.push(dispute);
-    this.#tell('dispute_opened', { amount, stage, ...(ref !== undefined && { objectRef: ref }) });
+    this.tell('dispute_opened', { amount, stage, ...(ref !== undefined && { objectRef: ref }) });
     if (taken) this.#books.post('merchant_payable', 'dispute_reserve', amount);
   }
 
   #goOnWithDispute(): void {
-    const dispute = this.#disputes[Math.floor(this.#random() * this.#disputes.length)];
+    const dispute = this.#disputes[Math.floor(this.random() * this.#disputes.length)];
     if (!dispute) return;
     const named = dispute.ref === undefined ? {} : { objectRef: dispute.ref };
     if (dispute.stage === 'inquiry') {
       if (this.#capturedSum() - this.#disputedSum() < dispute.amount) return;
       dispute.stage = 'chargeback';
-      this.#tell('dispute_opened', { amount: dispute.amount, stage: 'chargeback', ...named });
+      this.tell('dispute_opened', { amount: dispute.amount, stage: 'chargeback', ...named });
       this.#takeFor(dispute);
       return;
     }
-    this.#oneOf([
+    this.oneOf([
       () => this.#withdraw(dispute, named),
       () => this.#reinstate(dispute, named),
       () => this.#lose(dispute, named),
@@ -341,14 +301,14 @@ class Story {
     const stage = STAGES[dispute.withdrawals];
     if (stage === undefined) return;
     if (dispute.withdrawals > 1) dispute.stage = stage;
-    this.#tell('dispute_funds_withdrawn', { amount: dispute.amount, stage, ...named });
+    this.tell('dispute_funds_withdrawn', { amount: dispute.amount, stage, ...named });
     dispute.away = dispute.amount;
     this.#books.post('dispute_reserve', 'provider_receivable', dispute.amount);
   }
 
   #reinstate(dispute: DisputeStory, named: object): void {
     if (!dispute.tellsFunds || dispute.away === 0n) return;
-    this.#tell('dispute_funds_reinstated', { amount: dispute.away, stage: dispute.stage, ...named });
+    this.tell('dispute_funds_reinstated', { amount: dispute.away, stage: dispute.stage, ...named });
     this.#books.post('provider_receivable', 'dispute_reserve', dispute.away);
     dispute.away = 0n;
   }
@@ -356,10 +316,10 @@ class Story {
   #lose(dispute: DisputeStory, named: object): void {
     if (dispute.lost || (dispute.tellsFunds && dispute.withdrawals === 0)) return;
     if (!dispute.taken && this.#capturedSum() - this.#disputedSum() < dispute.amount) return;
-    this.#tell('dispute_lost', {
+    this.tell('dispute_lost', {
       ...named,
       ...this.#atStage(dispute),
-      ...(this.#chance(0.3) && { amount: dispute.amount }),
+      ...(this.chance(0.3) && { amount: dispute.amount }),
     });
     if (!dispute.taken) this.#takeFor(dispute);
     dispute.lost = true;
@@ -368,7 +328,7 @@ class Story {
 
   #win(dispute: DisputeStory, named: object): void {
     if (!dispute.taken) return;
-    this.#tell('dispute_won', { ...named, ...this.#atStage(dispute) });
+    this.tell('dispute_won', { ...named, ...this.#atStage(dispute) });
     dispute.taken = false;
     this.#books.post('dispute_reserve', 'merchant_payable', dispute.amount);
     if (dispute.lost && !dispute.tellsFunds) this.#books.post('provider_receivable', 'dispute_reserve', dispute.amount);
@@ -377,23 +337,23 @@ class Story {
 
   /** Some providers say of which stage an outcome is. */
   #atStage({ stage }: DisputeStory): { stage?: DisputeStage } {
-    return this.#chance(0.4) ? { stage } : {};
+    return this.chance(0.4) ? { stage } : {};
   }
 
   #charge(dispute: DisputeStory, named: object): void {
     if (dispute.hasFee) return;
     dispute.hasFee = true;
-    const fee = this.#amountUpTo(2_000n);
-    this.#tell('dispute_fee', { ...(this.#chance(0.5) ? { fee } : { amount: fee }), ...named });
+    const fee = this.amountUpTo(2_000n);
+    this.tell('dispute_fee', { ...(this.chance(0.5) ? { fee } : { amount: fee }), ...named });
     this.#books.post('merchant_payable', 'provider_receivable', fee);
   }
 
   #settle(): void {
     const left = this.#capturedSum() - this.#settled;
     if (left <= 0n) return;
-    const amount = this.#chance(0.5) ? left : this.#amountUpTo(left);
-    const fee = this.#chance(0.7) ? (amount * 29n) / 1_000n : undefined;
-    this.#tell('settled', { amount, ...(fee !== undefined && { fee }), ...this.#named('s') });
+    const amount = this.chance(0.5) ? left : this.amountUpTo(left);
+    const fee = this.chance(0.7) ? (amount * 29n) / 1_000n : undefined;
+    this.tell('settled', { amount, ...(fee !== undefined && { fee }), ...this.named('s') });
     this.#settled += amount;
     this.#books.post('cash', 'provider_receivable', amount - (fee ?? 0n));
     this.#books.post('provider_fees', 'provider_receivable', fee ?? 0n);
@@ -401,10 +361,10 @@ class Story {
 
   /** Facts that must not mean anything. */
   #noise(): void {
-    if (this.#isConfirmed && this.#chance(0.5)) this.#tell('authorisation_failed', { reason: 'told late' });
-    if (this.#chance(0.3)) {
-      this.#tell('captured', { amount: 1n, currency: 'CHF' });
-      this.#rejected.push(this.#facts.at(-1)?.id ?? '');
+    if (this.#isConfirmed && this.chance(0.5)) this.tell('authorisation_failed', { reason: 'told late' });
+    if (this.chance(0.3)) {
+      this.tell('captured', { amount: 1n, currency: 'CHF' });
+      this.#rejected.push(this.facts.at(-1)?.id ?? '');
     }
   }
 
@@ -457,82 +417,6 @@ class Story {
       settled: this.#settled,
       accounts: this.#books.balances(),
     };
-  }
-
-  // ---- how it is told
-
-  /** Tells of one more capture or refund in the provider's manner; returns its name, if it has one. No amount: all that is left. */
-  #move(
-    type: 'captured' | 'refunded',
-    amount: bigint | undefined,
-    prefix: string,
-    more: Partial<Fact> = {},
-  ): string | undefined {
-    if (this.#manner === 'totals') {
-      const total = (this.#totals.get(type) ?? 0n) + (amount ?? 0n);
-      this.#totals.set(type, total);
-      this.#tell(type, { amount: total, amountKind: 'cumulative', ...more }, true);
-      return undefined;
-    }
-    const named = this.#named(prefix);
-    this.#tell(type, { ...(amount !== undefined && { amount }), ...named, ...more });
-    return named.objectRef;
-  }
-
-  #named(prefix: string): { objectRef?: string } {
-    this.#objects += 1;
-    return this.#manner === 'named' ? { objectRef: `${this.options.ref}-${prefix}${this.#objects}` } : {};
-  }
-
-  #request(type: FactType, amount?: bigint, final = false): void {
-    const number = `${this.#facts.length + 1}`;
-    this.#facts.push({
-      id: `request:${number}`,
-      source: 'request',
-      type,
-      amountKind: 'delta',
-      objectRef: number,
-      currency: this.#currency,
-      occurredAtMs: this.#atMs,
-      ...(amount !== undefined && { amount }),
-      ...(final && { final }),
-    });
-  }
-
-  #tell(type: FactType, more: Partial<Fact> = {}, isTotal = false): void {
-    // Many providers have whole seconds; their count of events tells what came first.
-    const occurredAtMs = this.#inSeconds ? Math.floor(this.#atMs / 1_000) * 1_000 : this.#atMs;
-    const number = this.#facts.length + 1;
-    const fact: Fact = {
-      id: `${this.options.ref}-${number}`,
-      source: 'provider',
-      type,
-      amountKind: 'delta',
-      sequence: number,
-      occurredAtMs,
-      ...more,
-    };
-    this.#facts.push(fact);
-    // What has a name, or says what it comes to, may be told again as another event.
-    const isSafe = fact.objectRef !== undefined || isTotal;
-    if (isSafe && this.#chance(0.15) && type !== 'dispute_won' && type !== 'dispute_lost')
-      this.#facts.push({ ...fact, id: `${fact.id}-again`, sequence: number + 1 });
-  }
-
-  // ---- chance
-
-  #chance(probability: number): boolean {
-    return this.#random() < probability;
-  }
-
-  #oneOf<T>(choices: readonly T[]): T {
-    return choices[Math.floor(this.#random() * choices.length)] as T;
-  }
-
-  /** Small amounts more often than not, so that two of them are the same now and then. */
-  #amountUpTo(limit: bigint): bigint {
-    const most = this.#chance(0.5) && limit > 5n ? 5n : limit;
-    return 1n + BigInt(Math.floor(this.#random() * Number(most)));
   }
 }
 

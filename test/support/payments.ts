@@ -15,7 +15,13 @@ export class TestPayments {
   readonly submissions: PaymentSubmissions;
 
   constructor(readonly ledger: TestLedger) {
-    const settings = { overcapturePercent: 0, paymentFactsMax: 1_000 } as PaymentsSettings;
+    const settings = {
+      overcapturePercent: 0,
+      paymentFactsMax: 1_000,
+      authorisationExpiryHours: 168,
+      parkedFactMaxAgeHours: 168,
+      paymentQueryScheduleS: [300, 3_600, 86_400] as readonly number[],
+    } as PaymentsSettings;
     const accounts = new SystemAccounts(ledger.database, ledger.ids, ledger.directory);
     this.submissions = new PaymentSubmissions(ledger.writer, accounts, settings);
   }

@@ -48,8 +48,8 @@ const server = serve(simulator, key);
 server.listen(numberOf('port', 0), HOST, () => {
   const address = server.address();
   const port = typeof address === 'object' ? address?.port : undefined;
-  console.error(`provider simulator: http://${HOST}:${port}`);
-  process.send?.({ port });
+  if (process.send) process.send({ port });
+  else console.error(`provider simulator: http://${HOST}:${port}`);
 });
 
 function end(): void {

@@ -1,16 +1,17 @@
-import { isDeepStrictEqual } from 'node:util';
 import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Refused } from '#ledger/posting/command.js';
 import type { Addition, NewFact, PaymentTurn } from './addition.js';
 import type { Fact } from './facts.js';
-import { KnownPayment, type StoredFact } from './known-payment.js';
-import { type FactOutcome, outcomeOf } from './outcome.js';
+import { isMember, type KnownPayment, type StoredFact } from './known-payment.js';
+import { learn } from './learn.js';
+import { outcomeOf } from './outcome.js';
 import { paymentEvent } from './payment-events.js';
 import { type FactRow, factColumns, type PaymentRow } from './payment-rows.js';
 import type { Position } from './position.js';
 import { type Posted, postDifference } from './posted-difference.js';
 import { shownOf } from './shown.js';
+import { resolveLetters } from './timers/parked-letters.js';
 
 /** Adds facts to what is known, with all that follows: a transaction of what differs, rows, events. Throws NeedsAccounts. */
 export function addFacts(addition: Addition, turn: PaymentTurn): KnownPayment | Refused {
@@ -28,7 +29,8 @@ export function addFacts(addition: Addition, turn: PaymentTurn): KnownPayment | 
     turn.write({ table: 'payment_facts', isNew: !known.facts.has(fact.fact_id), row: fact });
     if (row && fact.outcome === 'applied') turn.emit(paymentEvent(row, fact, snowflakeTimeMs(turn.nextId())));
   }
-  return learn(addition, new KnownPayment(row, facts, after), turn);
+  resolveLetters(known, changed, turn);
+  return learn(addition, known.next(row, facts, after), turn);
 }
 
 /** Keeps what contradicts a fact beside the set: the payment's findings tell of it. */
@@ -38,7 +40,7 @@ export function addContradiction(addition: Addition, contradiction: StoredFact, 
   const standing = known.position(options);
   turn.write({ table: 'payment_facts', isNew: true, row: contradiction.row });
   const row = known.row && { ...known.row, ...shownOf(standing, facts) };
-  return learn(addition, new KnownPayment(row, facts, standing), turn);
+  return learn(addition, known.next(row, facts, standing), turn);
 }
 
 /** A new fact's row, but for what came of it. */
@@ -55,15 +57,6 @@ export function newRow({ subject }: Addition, { id, eventId, fact }: NewFact, tu
   };
 }
 
-function learn({ known, subject }: Addition, next: KnownPayment, turn: PaymentTurn): KnownPayment {
-  const { row } = next;
-  if (row && !isDeepStrictEqual(row, known.row)) {
-    turn.write({ table: 'payments', isNew: known.row === undefined, row });
-  }
-  turn.learn(subject, next);
-  return next;
-}
-
 function idOf({ known, attributes }: Addition, after: Position, turn: PaymentTurn): bigint | undefined {
   const id = known.row?.id ?? attributes.id;
   if (!after.exists) return undefined;
@@ -77,7 +70,7 @@ function changedFacts(
   transactionId: bigint | undefined,
   turn: PaymentTurn,
 ): StoredFact[] {
-  const come = (fact: Fact, row: Omit<FactRow, 'outcome' | 'reason'>, outcome: FactOutcome): StoredFact => {
+  const come = (fact: Fact, row: Omit<FactRow, 'outcome' | 'reason'>, outcome: FactRow['outcome']): StoredFact => {
     const transaction_id = outcome === 'applied' && transactionId ? String(transactionId) : row.transaction_id;
     return { fact, row: { ...row, outcome, reason: reasonOf(outcome, fact, after), transaction_id } };
   };
@@ -86,13 +79,13 @@ function changedFacts(
   );
   const waiting = { parked: new Set(after.parked), rejected: new Set(after.rejected) };
   const others = [...addition.known.facts.values()].flatMap(({ row, fact }) => {
-    const outcome = row.contradicts ? row.outcome : outcomeNow(row, waiting);
+    const outcome = isMember(row) ? outcomeNow(row, waiting) : row.outcome;
     return outcome === row.outcome ? [] : [come(fact, row, outcome)];
   });
   return [...told, ...others];
 }
 
-function reasonOf(outcome: FactOutcome, { currency }: Fact, after: Position): string | null {
+function reasonOf(outcome: FactRow['outcome'], { currency }: Fact, after: Position): string | null {
   return outcome === 'rejected' ? `It is in ${currency}, the payment in ${after.currency}.` : null;
 }
 
@@ -100,7 +93,7 @@ function reasonOf(outcome: FactOutcome, { currency }: Fact, after: Position): st
 function outcomeNow(
   { fact_id, outcome }: FactRow,
   waiting: { parked: Set<string>; rejected: Set<string> },
-): FactOutcome {
+): FactRow['outcome'] {
   if (waiting.rejected.has(fact_id)) return 'rejected';
   if (waiting.parked.has(fact_id)) return 'parked';
   return outcome === 'parked' || outcome === 'rejected' ? 'applied' : outcome;

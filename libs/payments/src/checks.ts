@@ -5,6 +5,7 @@ import { KnownPayment } from './known-payment.js';
 import { FACT_JSON, type FactRow, PAYMENT_JSON, type PaymentParts, type PaymentRow } from './payment-rows.js';
 import type { Position } from './position.js';
 import { shownOf } from './shown.js';
+import { TIMER_CHECKS } from './timers/checks.js';
 
 const PAYMENTS = 'SELECT count(*) FROM payments WHERE merchant_id = $1';
 const FACTS = 'SELECT count(*) FROM payment_facts WHERE merchant_id = $1';
@@ -67,7 +68,7 @@ function wrongOutcomes(facts: readonly FactRow[], { parked, rejected }: Position
   const [waiting, placeless] = [new Set(parked), new Set(rejected)];
   return facts.flatMap(({ fact_id, outcome, contradicts }) => {
     const said = contradicts || placeless.has(fact_id) ? 'rejected' : waiting.has(fact_id) ? 'parked' : 'applied';
-    if (said === outcome || (said === 'applied' && outcome === 'stale')) return [];
+    if (outcome === 'discarded' || said === outcome || (said === 'applied' && outcome === 'stale')) return [];
     return [`its fact ${fact_id} is ${outcome} and should be ${said}`];
   });
 }
@@ -88,6 +89,7 @@ function wrongAccounts(moved: readonly [string, string, string][], { accounts, c
 }
 
 export const PAYMENT_CHECKS: readonly Check[] = [
+  ...TIMER_CHECKS,
   {
     name: 'every payment is what its facts say, and has as much on its accounts',
     count: PAYMENTS,
@@ -141,7 +143,7 @@ SELECT * FROM (
 SELECT format('fact %s of %s: %s', f.fact_id, f.subject, f.outcome)
   FROM payment_facts f LEFT JOIN payments p ON p.merchant_id = $1 AND p.subject = f.subject
  WHERE f.merchant_id = $1
-   AND (p.id IS NULL AND f.outcome NOT IN ('parked', 'rejected')
+   AND (p.id IS NULL AND f.outcome NOT IN ('parked', 'rejected', 'discarded')
         OR f.transaction_id IS NOT NULL AND (p.id IS NULL OR f.transaction_id <> ALL (p.transactions))) LIMIT $2`,
   },
 ];

@@ -11,22 +11,34 @@ export interface StoredFact {
 export class KnownPayment {
   readonly row: PaymentRow | undefined;
   readonly facts: ReadonlyMap<string, StoredFact>;
+  /** Whether its provider can be asked. */
+  readonly isAsked: boolean;
   #position: Position | undefined;
 
-  constructor(row: PaymentRow | undefined, facts: ReadonlyMap<string, StoredFact>, standing?: Position) {
+  constructor(
+    row: PaymentRow | undefined,
+    facts: ReadonlyMap<string, StoredFact>,
+    { isAsked = false, standing }: { isAsked?: boolean; standing?: Position } = {},
+  ) {
     this.row = row;
     this.facts = facts;
+    this.isAsked = isAsked;
     this.#position = standing;
   }
 
-  static of(row: PaymentRow | null, facts: readonly FactRow[]): KnownPayment {
+  static of(row: PaymentRow | null, facts: readonly FactRow[], isAsked = false): KnownPayment {
     const stored = facts.map((fact): [string, StoredFact] => [fact.fact_id, { row: fact, fact: factOf(fact) }]);
-    return new KnownPayment(row ?? undefined, new Map(stored));
+    return new KnownPayment(row ?? undefined, new Map(stored), { isAsked });
   }
 
-  /** The set that the position follows from: what contradicts a member is none. */
+  /** As it is after a change. */
+  next(row: PaymentRow | undefined, facts: ReadonlyMap<string, StoredFact>, standing?: Position): KnownPayment {
+    return new KnownPayment(row, facts, { isAsked: this.isAsked, ...(standing && { standing }) });
+  }
+
+  /** The set that the position follows from: neither what contradicts a member nor what was discarded is one. */
   get members(): Fact[] {
-    return [...this.facts.values()].filter(({ row }) => !row.contradicts).map(({ fact }) => fact);
+    return [...this.facts.values()].filter(({ row }) => isMember(row)).map(({ fact }) => fact);
   }
 
   /** With facts of which nothing has come yet. */
@@ -38,6 +50,10 @@ export class KnownPayment {
     this.#position ??= position(this.members, options);
     return this.#position;
   }
+}
+
+export function isMember({ contradicts, outcome }: FactRow): boolean {
+  return !contradicts && outcome !== 'discarded';
 }
 
 export const NOTHING_KNOWN = new KnownPayment(undefined, new Map());

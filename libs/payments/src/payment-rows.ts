@@ -85,7 +85,8 @@ export interface FactRow {
     reason?: string;
     final?: boolean;
   };
-  outcome: FactOutcome;
+  /** `discarded`: an operator has taken it out of the set. */
+  outcome: FactOutcome | 'discarded';
   reason: string | null;
   contradicts: boolean;
   transaction_id: string | null;

@@ -8,7 +8,7 @@ import type { RequestContext } from '#platform/request-context.js';
 import { PAYMENT_ACCOUNTS, type PaymentAccount } from './accounts.js';
 import type { FactType } from './facts.js';
 import { accountsOf, type NamedAccounts, nameAccounts } from './payment-accounts.js';
-import type { PaymentPart } from './payment-part.js';
+import type { PaymentOptions, PaymentPart } from './payment-part.js';
 import { PAYMENTS } from './payments-extension.js';
 import { NeedsAccounts } from './posted-difference.js';
 import type { PaymentsSettings } from './settings.js';
@@ -18,6 +18,8 @@ export interface AskedOfPayment extends Pick<PaymentPart, 'subject' | 'ask'> {
   readonly types: readonly FactType[];
   readonly currency: string | undefined;
 }
+
+const HOUR_MS = 3_600_000;
 
 type Wanted = Map<string, readonly PaymentAccount[]>;
 
@@ -83,9 +85,18 @@ export class PaymentSubmissions {
   }
 
   #part(part: Pick<PaymentPart, 'subject' | 'ask'> & { accounts: NamedAccounts }): PaymentPart {
-    const { overcapturePercent, paymentFactsMax } = this.config;
-    return { ...part, options: { overcapturePercent, factsMax: paymentFactsMax } };
+    return { ...part, options: optionsOf(this.config) };
   }
+}
+
+function optionsOf(config: PaymentsSettings): PaymentOptions {
+  return {
+    overcapturePercent: config.overcapturePercent,
+    factsMax: config.paymentFactsMax,
+    authorisationExpiryMs: config.authorisationExpiryHours * HOUR_MS,
+    parkedMaxAgeMs: config.parkedFactMaxAgeHours * HOUR_MS,
+    queryScheduleMs: config.paymentQueryScheduleS.map((age) => age * 1_000),
+  };
 }
 
 function usualAccounts(asked: readonly AskedOfPayment[]): Wanted {

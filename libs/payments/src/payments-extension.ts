@@ -1,16 +1,20 @@
+import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
 import type { Answer, GroupExtension } from '#ledger/writing/group-extension.js';
+import { leaveLetters, settleLetters } from '#outbox/dead-letters/room-letters.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { addFacts } from './add-facts.js';
-import type { Addition, NewFact, PaymentTurn, PaymentWrite } from './addition.js';
+import type { Addition, LetterWrite, NewFact, PaymentTurn, PaymentWrite } from './addition.js';
 import type { Fact } from './facts.js';
 import { KnownPayment, NOTHING_KNOWN } from './known-payment.js';
 import { paymentBody } from './payment-body.js';
-import type { ChangePayment, OpenPayment, PaymentPart } from './payment-part.js';
-import { FACT_JSON, PAYMENT_JSON } from './payment-rows.js';
+import type { ChangePayment, OpenPayment, PaymentOptions, PaymentPart, SettleParked } from './payment-part.js';
+import { FACT_JSON, type FactRow, PAYMENT_JSON, type PaymentRow } from './payment-rows.js';
 import { tellFact } from './tell-fact.js';
+import { expire } from './timers/expire-payment.js';
+import { settleParked } from './timers/settle-parked.js';
 import { judge } from './transitions.js';
 
 /**
@@ -18,7 +22,9 @@ import { judge } from './transitions.js';
  * perhaps while the tables are empty and every index is as good as another: only the one of subjects has them in their order.
  */
 const LOOK_UP = `
-SELECT k.merchant_id, k.subject, p.payment, f.facts
+SELECT k.merchant_id, k.subject, p.payment, f.facts,
+       EXISTS (SELECT FROM provider_queries q
+                WHERE q.merchant_id = k.merchant_id AND q.provider = split_part(k.subject, '/', 1)) AS is_asked
   FROM unnest($1::bigint[], $2::text[]) AS k (merchant_id, subject)
   LEFT JOIN LATERAL (SELECT p.subject, ${PAYMENT_JSON} AS payment FROM payments p
                       WHERE p.merchant_id = k.merchant_id AND p.subject >= k.subject ORDER BY p.subject LIMIT 1) p
@@ -45,14 +51,16 @@ function insertFacts(rows: string): string {
 }
 
 /**
- * $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come: JSON, an object a row. What is there is
- * found by its key as a conflict: a join, planned while the table is empty, would read all payments of the merchant.
+ * $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come, $5 and $6 dead letters: JSON, an object a
+ * row. What is there is found by its key as a conflict: a join, planned while the table is empty, would read all payments of the merchant.
  */
 const WRITE = `
 WITH opened AS (${insertPayments('$1')}
 ), changed AS (${insertPayments('$2')}
   ON CONFLICT (merchant_id, id) DO UPDATE SET (${CHANGEABLE}) = ROW (${CHANGEABLE.replaceAll(/\b[a-z_]+\b/g, 'excluded.$&')})
 ), told AS (${insertFacts('$3')}
+), left_letters AS (${leaveLetters(5)}
+), settled_letters AS (${settleLetters(6)}
 )${insertFacts('$4')}
   ON CONFLICT (merchant_id, subject, fact_id) DO UPDATE
     SET outcome = excluded.outcome, reason = excluded.reason, transaction_id = excluded.transaction_id`;
@@ -72,33 +80,41 @@ export const PAYMENTS: GroupExtension<PaymentPart, KnownPayment, PaymentWrite> =
     known: (row) => ({
       merchantId: row.merchant_id as bigint,
       key: row.subject as string,
-      value: KnownPayment.of(JSON.parse((row.payment as string | null) ?? 'null'), JSON.parse(row.facts as string)),
+      value: KnownPayment.of(
+        JSON.parse((row.payment as string | null) ?? 'null'),
+        JSON.parse(row.facts as string),
+        row.is_asked as boolean,
+      ),
     }),
   },
   decide(part, turn) {
     const known = turn.known(part.subject) ?? NOTHING_KNOWN;
     const { ask } = part;
-    if (ask.kind === 'tell') return tellFact({ ...part, known }, ask, turn);
+    const asked = { ...part, known };
+    if (ask.kind === 'tell') return tellFact(asked, ask, turn);
+    if (ask.kind === 'expire') return expire(asked, turn);
+    if (isAboutParked(ask)) return settleParked(asked, ask, turn);
     if (known.facts.size + 2 > part.options.factsMax) {
       return refuse('invalid_transition', `A payment has at most ${part.options.factsMax} facts.`);
     }
-    return ask.kind === 'open' ? open({ ...part, known }, ask, turn) : change({ ...part, known }, ask, turn);
+    return ask.kind === 'open' ? open(asked, ask, turn) : change(asked, ask, turn);
   },
   write: {
     text: WRITE,
     values: (writes) => {
       const [opened, changed] = split(writes, 'payments');
       const [told, come] = split(writes, 'payment_facts');
-      return [opened, changed, told, come].map((rows) => JSON.stringify(rows));
+      const letters = lettersOf(writes);
+      return [opened, changed, told, come, ...letters].map((rows) => JSON.stringify(rows));
     },
   },
 };
 
 /** Of each row its last state: those that this group made, and those that were there. */
-function split(writes: readonly PaymentWrite[], table: PaymentWrite['table']): [unknown[], unknown[]] {
-  const rows = new Map<string, { isNew: boolean; row: PaymentWrite['row'] }>();
+function split(writes: readonly PaymentWrite[], table: 'payments' | 'payment_facts'): [unknown[], unknown[]] {
+  const rows = new Map<string, { isNew: boolean; row: FactRow | PaymentRow }>();
   for (const write of writes) {
-    if (write.table !== table) continue;
+    if (!('row' in write) || write.table !== table) continue;
     const { row } = write;
     const name = `${row.merchant_id} ${'fact_id' in row ? `${row.subject} ${row.fact_id}` : row.id}`;
     rows.set(name, { isNew: write.isNew || (rows.get(name)?.isNew ?? false), row });
@@ -110,16 +126,38 @@ function split(writes: readonly PaymentWrite[], table: PaymentWrite['table']): [
   ];
 }
 
-type Asked = Omit<Addition, 'added' | 'attributes'>;
+/** Of each letter what was said last: those that are left, and those that are settled. */
+function lettersOf(writes: readonly PaymentWrite[]): [unknown[], unknown[]] {
+  const letters = new Map<string, LetterWrite>();
+  for (const write of writes) {
+    if (write.table !== 'dead_letters') continue;
+    const { merchant_id, subject_id } = 'open' in write ? write.open : write.settle;
+    letters.set(`${merchant_id} ${subject_id}`, write);
+  }
+  const all = [...letters.values()];
+  return [
+    all.flatMap((letter) => ('open' in letter ? [letter.open] : [])),
+    all.flatMap((letter) => ('settle' in letter ? [letter.settle] : [])),
+  ];
+}
+
+function isAboutParked(ask: PaymentPart['ask']): ask is SettleParked {
+  return ask.kind === 'give_up' || ask.kind === 'redrive' || ask.kind === 'discard';
+}
+
+type Asked = Omit<Addition, 'added' | 'attributes'> & { readonly options: PaymentOptions };
 
 function open(asked: Asked, { amount, currency, attributes }: OpenPayment, turn: PaymentTurn): Answer | Refused {
   const { row, facts } = asked.known;
   if ([...facts.values()].some(({ fact }) => fact.source === 'request' && fact.type === 'authorised')) {
     return refuse('invalid_transition', `Payment ${row?.id} was opened with this provider_ref before.`);
   }
-  const added = [claim(turn, { type: 'authorised', amount, currency })];
-  if (attributes.capture === 'automatic') added.push(claim(turn, { type: 'captured', amount, currency, final: true }));
-  return answer(201, addFacts({ ...asked, added, attributes }, turn));
+  const authorised = claim(turn, { type: 'authorised', amount, currency });
+  const said = { type: 'captured', amount, currency, final: true } as const;
+  const isHeld = attributes.capture === 'manual';
+  const added = isHeld ? [authorised] : [authorised, claim(turn, said)];
+  const expires_at = isHeld ? isoTime(authorised.fact.occurredAtMs + asked.options.authorisationExpiryMs) : null;
+  return answer(201, addFacts({ ...asked, added, attributes: { ...attributes, expires_at } }, turn));
 }
 
 const FACT_OF = { capture: 'captured', void: 'voided', refund: 'refunded' } as const;

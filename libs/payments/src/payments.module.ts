@@ -5,6 +5,7 @@ import { GetPaymentHandler, ListPaymentsHandler } from './payment.queries.js';
 import { PaymentSubmissions } from './payment-submissions.js';
 import { ProvidersModule } from './providers/providers.module.js';
 import { RecordFactsHandler } from './record-facts.command.js';
+import { ExpirePaymentHandler, SettleParkedFactHandler } from './timers/timer.commands.js';
 
 /** Payments' commands and queries. Needs PlatformModule, and `AccountDirectory` from a global module. */
 @Module({
@@ -16,6 +17,8 @@ import { RecordFactsHandler } from './record-facts.command.js';
     RecordFactsHandler,
     GetPaymentHandler,
     ListPaymentsHandler,
+    ExpirePaymentHandler,
+    SettleParkedFactHandler,
   ],
 })
 export class PaymentsModule {}

@@ -5,5 +5,5 @@ export const PAYMENTS = {
   settings: PAYMENTS_SETTINGS,
   checks: async () => (await import('./checks.js')).PAYMENT_CHECKS,
   module: async () => (await import('./payments.module.js')).PaymentsModule,
-  worker: async () => (await import('./providers/providers-worker.module.js')).ProvidersWorkerModule,
+  worker: async () => (await import('./payments-worker.module.js')).PaymentsWorkerModule,
 } satisfies Room;

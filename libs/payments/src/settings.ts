@@ -3,6 +3,7 @@ import { LEDGER_SETTINGS, type LedgerSettings } from '#ledger/settings.js';
 import { integer } from '#platform/config-fields.js';
 import { greater, roomSettings, type SettingsOf } from '#platform/room-settings.js';
 import { PROVIDER_FIELDS } from './providers/settings.js';
+import { TIMER_FIELDS } from './timers/settings.js';
 
 export const PAYMENTS_SETTINGS = roomSettings({
   room: 'libs/payments',
@@ -18,6 +19,7 @@ export const PAYMENTS_SETTINGS = roomSettings({
       'How far a provider’s clock may be ahead: a fact that `occurred_at` later than that from now is refused.',
     ),
     ...PROVIDER_FIELDS,
+    ...TIMER_FIELDS,
   },
   // The worker must not apply what an API process is applying.
   checks: [greater('PROVIDER_INBOX_RETRY_MS', 'PROVIDER_APPLY_MS')],

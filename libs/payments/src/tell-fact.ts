@@ -24,6 +24,7 @@ export function tellFact(told: Told, { fact, eventId, attributes }: TellFact, tu
   const next = addFacts(addition, turn);
   if ('accepted' in next) return next;
   const { outcome, reason } = next.facts.get(fact.id)?.row ?? notKept();
+  if (outcome === 'discarded') throw new Error('a fact was discarded as it was told');
   return answer(outcome, next, reason ?? undefined);
 }
 

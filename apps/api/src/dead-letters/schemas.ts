@@ -8,11 +8,17 @@ const statusSchema = z.enum(['parked', 'redriving', 'redriven', 'discarding', 'd
 
 const event = z.looseObject({
   type: z.string(),
-  version: z.int().meta({ description: 'In which it was written; from a newer build, perhaps.' }),
+  version: z.int().nullable().meta({
+    description: 'In which it was written; from a newer build, perhaps. Null: it is no event of the log.',
+  }),
   position: z
     .string()
     .regex(/^[0-9]+-[0-9]+$/)
-    .meta({ description: 'Its place in the log, `<xid>-<seq>`.' }),
+    .nullable()
+    .meta({
+      description:
+        'Its place in the log, `<xid>-<seq>`. Null: it is no event, but a fact of a payment that waited for too long (consumer `payment_facts`).',
+    }),
 });
 
 export const deadLetter = z
@@ -80,8 +86,8 @@ export function deadLetterBody(letter: DeadLetter) {
     error: letter.error,
     event: {
       type: letter.eventType,
-      version: letter.eventVersion,
-      position: `${letter.at.xid}-${letter.at.seq}`,
+      version: letter.eventVersion ?? null,
+      position: letter.at ? `${letter.at.xid}-${letter.at.seq}` : null,
     },
     trace_id: traceContext?.split('-')[1] ?? null,
     decided_by: decided?.by ?? null,
@@ -93,13 +99,14 @@ export function deadLetterBody(letter: DeadLetter) {
 
 export function deadLetterWithEventBody(letter: DeadLetterWithEvent) {
   const { event: logged } = letter;
+  const data = logged?.data ?? letter.data;
   const body = deadLetterBody(letter);
   return {
     ...body,
     event: {
       ...body.event,
       occurred_at: logged ? isoTime(logged.occurredAtMs) : null,
-      data: logged ? JSON.parse(logged.data) : null,
+      data: data === undefined ? null : JSON.parse(data),
     },
   };
 }

@@ -133,7 +133,7 @@ export const paymentWithTimeline = z
           type: factTypeSchema,
           source: z.enum(['request', 'provider']),
           event_id: z.string(),
-          outcome: z.enum(['applied', 'stale', 'parked', 'rejected']),
+          outcome: z.enum(['applied', 'stale', 'parked', 'rejected', 'discarded']),
           reason: z.string().nullable(),
           amount: amountOut.nullable(),
           currency: currencyOut.nullable(),

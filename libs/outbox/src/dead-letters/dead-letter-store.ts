@@ -12,10 +12,12 @@ export interface DeadLetter {
   merchantId: bigint;
   id: bigint;
   consumer: string;
-  /** The event's place in the log. */
-  at: Position;
+  /** The event's place in the log; undefined: it is about something of a room's own, which is no event. */
+  at: Position | undefined;
   eventType: string;
-  eventVersion: number;
+  eventVersion: number | undefined;
+  /** What it says, as JSON, where it is no event. */
+  data: string | undefined;
   failureScope: 'event' | 'stream';
   status: DeadLetterStatus;
   tries: number;
@@ -36,10 +38,11 @@ interface LetterRow extends pg.QueryResultRow {
   merchant_id: bigint;
   id: bigint;
   consumer: string;
-  xid: bigint;
-  seq: bigint;
+  xid: bigint | null;
+  seq: bigint | null;
   event_type: string;
-  event_version: number;
+  event_version: number | null;
+  data: string | null;
   parks: 'event' | 'stream';
   status: DeadLetterStatus;
   tries: number;
@@ -51,7 +54,7 @@ interface LetterRow extends pg.QueryResultRow {
   reason: string | null;
 }
 
-const COLUMNS = `merchant_id, id, consumer, xid, seq, event_type, event_version, parks, status, tries, error, trace_context,
+const COLUMNS = `merchant_id, id, consumer, xid, seq, event_type, event_version, data, parks, status, tries, error, trace_context,
   created_at, decided_by, decided_at, reason`;
 
 /** $1 limit, $2 below this id, $3 status, $4 consumer, $5 merchant; null: whichever. */
@@ -118,14 +121,15 @@ export async function decideDeadLetter(
 }
 
 function letterOf(row: LetterRow): DeadLetter {
-  const { decided_by: by, decided_at: atMs, reason } = row;
+  const { xid, seq, decided_by: by, decided_at: atMs, reason } = row;
   return {
     merchantId: row.merchant_id,
     id: row.id,
     consumer: row.consumer,
-    at: { xid: row.xid, seq: row.seq },
+    at: xid === null || seq === null ? undefined : { xid, seq },
     eventType: row.event_type,
-    eventVersion: row.event_version,
+    eventVersion: row.event_version ?? undefined,
+    data: row.data ?? undefined,
     failureScope: row.parks,
     status: row.status,
     tries: row.tries,

@@ -32,7 +32,7 @@ export class ListDeadLettersHandler implements IQueryHandler<ListDeadLettersQuer
 }
 
 export interface DeadLetterWithEvent extends DeadLetter {
-  /** Undefined once the log's retention has taken it. */
+  /** Undefined once the log's retention has taken it, and where it is none. */
   event: LoggedEvent | undefined;
 }
 
@@ -66,5 +66,5 @@ export async function letterWithEvent(
 ): Promise<DeadLetterWithEvent> {
   const letter = await findDeadLetter(client, merchantId, id);
   if (!letter) throw notFound('dead letter');
-  return { ...letter, event: await readEventAt(client, merchantId, letter.at) };
+  return { ...letter, event: letter.at && (await readEventAt(client, merchantId, letter.at)) };
 }

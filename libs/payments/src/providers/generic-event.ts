@@ -2,14 +2,10 @@ import { z } from 'zod';
 import { isCurrency, MAX_AMOUNT } from '#kernel/money.js';
 import { DISPUTE_STAGES, FACT_TYPES, type Fact } from '../facts.js';
 import { OWN_FACT_ID } from '../provider-fact.js';
+import { isText } from './provider.js';
 
 const MAX_SEQUENCE = 2_147_483_647;
-const text = (length: number) =>
-  z
-    .string()
-    .min(1)
-    .max(length)
-    .refine((value) => !/[\0]/.test(value) && value.isWellFormed());
+const text = (length: number) => z.string().min(1).max(length).refine(isText);
 
 const amount = z
   .union([z.int().min(0), z.string().regex(/^(0|[1-9][0-9]{0,15})$/)])

@@ -4,7 +4,7 @@ import type { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { ProviderFact, ToldOutcome } from '../provider-fact.js';
 import { type InboxResult, type InboxRow, settle } from './inbox-store.js';
-import type { Told } from './provider.js';
+import { isText, type Told } from './provider.js';
 import { providerOf } from './providers.js';
 
 /** Records facts; their outcomes in the same order. Facts that are known already come to nothing more. */
@@ -61,19 +61,23 @@ export class Inbox {
     told: readonly Told[],
     bounds: { deadline: Deadline; span: Span },
   ): Promise<InboxResult[]> {
-    const facts = told.filter((one): one is ToldFact => 'fact' in one && !this.#isOutOfTime(one, row));
+    const facts = told.filter((one): one is ToldFact => this.#whyIgnored(one, row) === undefined);
     const { merchantId, provider } = row;
     const given = facts.map(({ what: _, ...fact }) => ({ provider, ...fact }));
     const outcomes = given.length === 0 ? [] : await this.record({ merchantId, ...bounds }, given);
     const byFact = new Map(facts.map((one, at) => [one, outcomes[at]]));
     return told.map((one) => {
       const outcome = byFact.get(one as ToldFact);
-      return outcome ? recorded(one as ToldFact, outcome) : ignored(one);
+      return outcome ? recorded(one as ToldFact, outcome) : ignored(one, this.#whyIgnored(one, row) ?? '');
     });
   }
 
-  #isOutOfTime({ fact: { occurredAtMs } }: ToldFact, { receivedAtMs }: InboxRow): boolean {
-    return occurredAtMs < OLDEST_MS || occurredAtMs > receivedAtMs + this.options.clockSkewMs;
+  #whyIgnored(one: Told, { receivedAtMs }: InboxRow): string | undefined {
+    if ('ignored' in one) return one.ignored;
+    if (!isStorable(one)) return 'it has the NUL character, or half of a surrogate pair';
+    const { occurredAtMs } = one.fact;
+    const isOutOfTime = occurredAtMs < OLDEST_MS || occurredAtMs > receivedAtMs + this.options.clockSkewMs;
+    return isOutOfTime ? 'it says that it happened before 1970, or later than now' : undefined;
   }
 }
 
@@ -81,8 +85,12 @@ function recorded({ what, paymentRef, fact }: ToldFact, { outcome, reason }: Tol
   return { what, payment_ref: paymentRef, event_id: fact.id, outcome, ...(reason !== undefined && { reason }) };
 }
 
-function ignored(one: Told): InboxResult {
-  if ('ignored' in one) return { what: one.what, outcome: 'ignored', reason: one.ignored };
-  const reason = 'it says that it happened before 1970, or later than now';
-  return { what: one.what, payment_ref: one.paymentRef, event_id: one.fact.id, outcome: 'ignored', reason };
+function ignored(one: Told, reason: string): InboxResult {
+  const of = 'fact' in one ? { payment_ref: one.paymentRef, event_id: one.fact.id } : {};
+  return { what: one.what, ...of, outcome: 'ignored', reason };
+}
+
+/** Whether PostgreSQL takes all of its texts: what it does not would be tried for ever. */
+function isStorable({ paymentRef, eventId, fact }: ToldFact): boolean {
+  return [paymentRef, eventId, ...Object.values(fact)].every((value) => typeof value !== 'string' || isText(value));
 }

@@ -63,6 +63,11 @@ export function jsonOf(body: Buffer): unknown {
   }
 }
 
+/** What PostgreSQL can keep as text. */
+export function isText(value: string): boolean {
+  return !value.includes('\0') && value.isWellFormed();
+}
+
 /** Why something that a provider tells is no fact that can be kept. */
 export class Untranslatable extends Error {
   override name = 'Untranslatable';

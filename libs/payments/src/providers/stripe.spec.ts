@@ -202,6 +202,18 @@ describe('what Stripe tells', () => {
   it.each([
     ['charge.succeeded', 'captured at once', {}, [AUTHORISED, 'pi_1 captured 10000 EUR cumulative at 0']],
     ['charge.succeeded', 'authorised', { captured: false, amount_captured: 0 }, [AUTHORISED]],
+    [
+      'charge.succeeded',
+      'authorised, of an API without amount_captured',
+      { captured: false, amount_captured: undefined },
+      [AUTHORISED],
+    ],
+    [
+      'charge.succeeded',
+      'captured at once, of an API without amount_captured',
+      { amount_captured: undefined },
+      [AUTHORISED, 'pi_1 captured 10000 EUR cumulative at 0'],
+    ],
     ['charge.captured', 'captured later', {}, [AUTHORISED, 'pi_1 captured 10000 EUR cumulative at the event']],
     [
       'charge.captured',
@@ -390,6 +402,27 @@ describe('what Stripe tells', () => {
       ['pi_1 dispute_opened 10000 EUR delta dp_1 pre_arbitration at 80'],
     ],
     ['funds_withdrawn', 'whose money is gone', { balance_transactions: [WITHDRAWN] }, [OPENED, ...TAKEN]],
+    [
+      'funds_withdrawn',
+      'whose money is gone in two parts',
+      {
+        balance_transactions: [
+          { ...WITHDRAWN, amount: -4_000, created: CREATED + 95 },
+          { ...WITHDRAWN, amount: -6_000, fee: 0 },
+        ],
+      },
+      [
+        OPENED,
+        'pi_1 dispute_funds_withdrawn 10000 EUR cumulative dp_1 at 95',
+        'pi_1 dispute_fee EUR cumulative dp_1 fee 1500 at 95',
+      ],
+    ],
+    [
+      'closed',
+      'that was prevented',
+      { status: 'prevented' },
+      ['pi_1 dispute_opened 10000 EUR delta dp_1 inquiry at 80', 'pi_1 dispute_won 10000 EUR delta dp_1 at the event'],
+    ],
     [
       'funds_withdrawn',
       'without its transactions',

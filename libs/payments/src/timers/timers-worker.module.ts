@@ -1,0 +1,60 @@
+import { Inject, Module } from '@nestjs/common';
+import { CommandBus } from '@nestjs/cqrs';
+import type { DueWork } from '#platform/due-work.js';
+import type { DutyPlan } from '#platform/duty.js';
+import type { Logger } from '#platform/logging.js';
+import type { Metrics } from '#platform/metrics.js';
+import { CONFIG, LOGGER } from '#platform/platform.module.js';
+import { Database } from '#platform/postgres.js';
+import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import type { PaymentsSettings } from '../settings.js';
+import { parkedFacts, paymentExpiry, settleFactLetters } from './due-payments.js';
+import { ParkedBacklog } from './parked-backlog.js';
+
+const HOUR_MS = 3_600_000;
+const LOOK_INTERVAL_MS = 10_000;
+
+/** What of payments is due at a time of its own. */
+@Module({})
+export class TimersWorkerModule implements BringsDuties, BringsMetrics {
+  readonly #backlog: ParkedBacklog;
+  readonly #work: Readonly<Record<string, DueWork>>;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: PaymentsSettings,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly database: Database,
+    private readonly commands: CommandBus,
+  ) {
+    const parts = { database, commands, logger };
+    this.#work = { 'expire payments': paymentExpiry(parts), 'give up on parked facts': parkedFacts(parts) };
+    this.#backlog = new ParkedBacklog(database, config.parkedFactMaxAgeHours * HOUR_MS);
+  }
+
+  duties(): readonly DutyPlan[] {
+    const { database, commands, logger, config } = this;
+    const intervalMs = config.paymentTimersPollMs;
+    const count = { name: 'count parked facts', intervalMs: LOOK_INTERVAL_MS, round: () => this.#backlog.look() };
+    return [
+      ...Object.entries(this.#work).map(([name, work]) => ({
+        name,
+        intervalMs,
+        nextInMs: () => work.nextInMs,
+        round: () => work.round(),
+      })),
+      {
+        name: 'settle dead letters of facts',
+        intervalMs,
+        round: () => settleFactLetters({ database, commands, logger }),
+      },
+      ...(config.metricsPort === 0 ? [] : [count]),
+    ];
+  }
+
+  addMetrics(metrics: Metrics): void {
+    this.#backlog.addMetrics(metrics);
+    metrics.counter('counterfoil_payment_timer_failures_total', 'Timers of payments whose work failed.', () =>
+      Object.values(this.#work).reduce((sum, { failures }) => sum + failures, 0),
+    );
+  }
+}
