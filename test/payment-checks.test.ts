@@ -117,14 +117,14 @@ async function writePayments(on: TestDatabase): Promise<void> {
     );
     expect(whole).toEqual(Array(6).fill('applied'));
     expect(await told('held', ['authorised'], ['refunded', { amount: 1n }])).toEqual(['applied', 'parked']);
-    const other = { currency: 'USD' };
+    const other = { currency: 'USD', occurredAtMs: Date.now() + 1_000 };
     expect(await told('doubted', ['authorised'], ['authorised', other], ['captured', { amount: 2_000n }])).toEqual([
       'applied',
       'rejected',
       'applied',
     ]);
     expect(await told('waiting', ['captured'])).toEqual(['parked']);
-    await payments.open(merchant, { capture: 'automatic' });
+    for (const capture of ['automatic', 'manual'] as const) await payments.open(merchant, { capture });
   }
   await ledger.close();
 }
