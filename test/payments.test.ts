@@ -52,8 +52,9 @@ describe('a payment that a merchant opens', () => {
       'merchant_payable:EUR': ['70', '1000'],
       'provider_receivable:EUR': ['70', '1000'],
     });
-    const { data } = (await shop.client.get('/v1/events?limit=1000')).body;
-    const told = data.filter(({ type }: Json) => !type.startsWith('account.')).map(({ type }: Json) => type);
+    const told = (await api.logOf(shop))
+      .filter(({ type }: Json) => !type.startsWith('account.'))
+      .map(({ type }: Json) => type);
     expect(told).toEqual([
       'transaction.adjusted',
       'payment.authorised',

@@ -34,7 +34,7 @@ SELECT k.merchant_id, k.subject, p.payment, f.facts,
 
 const CHANGEABLE = `capture, description, metadata, expires_at, status, currency, amount, amount_authorised, amount_capturable,
   amount_captured, amount_refunded, amount_disputed, amount_settled, parts, transactions, effective_until`;
-const FACT_COLUMNS = `occurred_at, source, event_id, type, amount, currency, object_ref, more, outcome, reason, contradicts, transaction_id`;
+const FACT_COLUMNS = `occurred_at, source, event_id, type, amount, currency, object_ref, more, outcome, reason, contradicts, applied_before, transaction_id`;
 
 function insertPayments(rows: string): string {
   return `
@@ -61,9 +61,16 @@ WITH opened AS (${insertPayments('$1')}
 ), told AS (${insertFacts('$3')}
 ), left_letters AS (${leaveLetters(5)}
 ), settled_letters AS (${settleLetters(6)}
+<<<<<<< HEAD
 )${insertFacts('$4')}
   ON CONFLICT (merchant_id, subject, fact_id) DO UPDATE
     SET outcome = excluded.outcome, reason = excluded.reason, transaction_id = excluded.transaction_id`;
+=======
+)
+UPDATE payment_facts f SET outcome = n.outcome, reason = n.reason, applied_before = n.applied_before, transaction_id = n.transaction_id
+  FROM json_populate_recordset(NULL::payment_facts, $4::json) n
+ WHERE f.merchant_id = n.merchant_id AND f.subject = n.subject AND f.fact_id = n.fact_id`;
+>>>>>>> main
 
 /** Payments in commit groups: what is asked or told of them becomes facts, and all that follows commits with these. */
 export const PAYMENTS: GroupExtension<PaymentPart, KnownPayment, PaymentWrite> = {
