@@ -61,16 +61,10 @@ WITH opened AS (${insertPayments('$1')}
 ), told AS (${insertFacts('$3')}
 ), left_letters AS (${leaveLetters(5)}
 ), settled_letters AS (${settleLetters(6)}
-<<<<<<< HEAD
 )${insertFacts('$4')}
   ON CONFLICT (merchant_id, subject, fact_id) DO UPDATE
-    SET outcome = excluded.outcome, reason = excluded.reason, transaction_id = excluded.transaction_id`;
-=======
-)
-UPDATE payment_facts f SET outcome = n.outcome, reason = n.reason, applied_before = n.applied_before, transaction_id = n.transaction_id
-  FROM json_populate_recordset(NULL::payment_facts, $4::json) n
- WHERE f.merchant_id = n.merchant_id AND f.subject = n.subject AND f.fact_id = n.fact_id`;
->>>>>>> main
+    SET outcome = excluded.outcome, reason = excluded.reason, applied_before = excluded.applied_before,
+        transaction_id = excluded.transaction_id`;
 
 /** Payments in commit groups: what is asked or told of them becomes facts, and all that follows commits with these. */
 export const PAYMENTS: GroupExtension<PaymentPart, KnownPayment, PaymentWrite> = {
