@@ -202,4 +202,13 @@ describe('payments in a commit group', () => {
     const groups = await bystander.client.query(`SELECT FROM payments WHERE subject = 'acme/same' GROUP BY xmin::text`);
     expect(groups.rowCount).toBe(1);
   });
+
+  test('are one for a subject, whoever writes it: PostgreSQL sees to that', async () => {
+    await payments.tell(merchant, 'twice', factOf('authorised'));
+    const again = `INSERT INTO payments SELECT (json_populate_record(p, json_build_object('id', p.id + 1))).*
+                     FROM payments p WHERE subject = 'acme/twice'`;
+    await expect(bystander.client.query(again)).rejects.toMatchObject({
+      constraint: 'payments_merchant_id_subject_key',
+    });
+  });
 });
