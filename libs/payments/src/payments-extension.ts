@@ -30,7 +30,7 @@ SELECT k.merchant_id, k.subject, p.payment, f.facts,
 
 const PAYMENT_COLUMNS = `capture, description, metadata, expires_at, status, currency, amount, amount_authorised, amount_capturable,
   amount_captured, amount_refunded, amount_disputed, amount_settled, parts, transactions, effective_until`;
-const FACT_COLUMNS = `occurred_at, source, event_id, type, amount, currency, object_ref, more, outcome, reason, contradicts, transaction_id`;
+const FACT_COLUMNS = `occurred_at, source, event_id, type, amount, currency, object_ref, more, outcome, reason, contradicts, applied_before, transaction_id`;
 
 /** $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come, $5 and $6 dead letters: JSON, an object a row. */
 const WRITE = `
@@ -49,7 +49,7 @@ WITH opened AS (
 ), left_letters AS (${leaveLetters(5)}
 ), settled_letters AS (${settleLetters(6)}
 )
-UPDATE payment_facts f SET outcome = n.outcome, reason = n.reason, transaction_id = n.transaction_id
+UPDATE payment_facts f SET outcome = n.outcome, reason = n.reason, applied_before = n.applied_before, transaction_id = n.transaction_id
   FROM json_populate_recordset(NULL::payment_facts, $4::json) n
  WHERE f.merchant_id = n.merchant_id AND f.subject = n.subject AND f.fact_id = n.fact_id`;
 
