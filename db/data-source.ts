@@ -28,6 +28,7 @@ import { PartitionOf1764504100000 } from './migrations/1764504100000-partition-o
 import { Adjustments1764600000000, ValidateAdjustments1764600000001 } from './migrations/1764600000000-adjustments.js';
 import { ProviderFees1764600100000 } from './migrations/1764600100000-provider-fees.js';
 import { Payments1764610000000 } from './migrations/1764610000000-payments.js';
+import { FactsAppliedBefore1764610100000 } from './migrations/1764610100000-facts-applied-before.js';
 import { ProviderInbox1764620000000 } from './migrations/1764620000000-provider-inbox.js';
 import { PaymentTimers1764630000000 } from './migrations/1764630000000-payment-timers.js';
 
@@ -59,6 +60,7 @@ export const MIGRATIONS = [
   ValidateAdjustments1764600000001,
   ProviderFees1764600100000,
   Payments1764610000000,
+  FactsAppliedBefore1764610100000,
   ProviderInbox1764620000000,
   PaymentTimers1764630000000,
 ];

@@ -5,18 +5,21 @@ import { Child } from './services/child.mjs';
 import { ServicesError } from './services/services-error.mjs';
 import { supervise } from './services/supervise.mjs';
 
-/** Ends this process with the campaign's exit code. @param {string} file @param {{ minutes: string, seed: string }} options @param {Record<string, string>} env */
-export function runCampaign(file, { minutes, seed }, env) {
+/** Ends this process with the campaign's exit code. @param {string} file @param {{ seed: string } & Record<string, string>} options @param {Record<string, string>} env */
+export function runCampaign(file, options, env) {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   return supervise(
     async (keep) => {
-      for (const [name, value] of Object.entries({ minutes, seed }))
+      for (const [name, value] of Object.entries(options))
         if (!(Number(value) > 0)) throw new ServicesError(`--${name} must be a number above 0.`);
-      console.log(`seed ${seed}, ${minutes} minutes`);
-      const options = { cwd: root, stdio: /** @type {'inherit'} */ ('inherit'), env: { ...process.env, ...env } };
-      const campaign = keep(
-        new Child('the campaign', [process.execPath, vitest, 'run', '--silent=false', file], options),
+      const { seed, ...lengths } = options;
+      console.log(
+        `seed ${seed}, ${Object.entries(lengths)
+          .map(([name, value]) => `${value} ${name}`)
+          .join(', ')}`,
       );
+      const how = { cwd: root, stdio: /** @type {'inherit'} */ ('inherit'), env: { ...process.env, ...env } };
+      const campaign = keep(new Child('the campaign', [process.execPath, vitest, 'run', '--silent=false', file], how));
       await campaign.ended;
       return campaign.exitCode;
     },

@@ -1,19 +1,31 @@
 // npm run test:faults [-- --minutes N --seed S --mutant NAME]: real workers under faults, every effect checked against the log
 // and the ledger. See test/outbox-campaign. Exit 1 when an event is lost, applied twice or out of order; with --mutant (a name,
 // or all), when the planted bug is not caught. A seed that is not given is drawn, and printed.
+// npm run test:faults -- payments [--permutations N --seed S]: two APIs and a worker under faults are told of payments in any
+// order. See test/payments-campaign. Exit 1 when a payment, an account or the log is not what happened.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { runCampaign } from './campaign.mjs';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     minutes: { type: 'string', default: '5' },
+    permutations: { type: 'string', default: '10000' },
     seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
     mutant: { type: 'string' },
   },
 });
-await runCampaign('test/outbox-campaign.test.ts', values, {
-  FAULTS_MINUTES: values.minutes,
-  FAULTS_SEED: values.seed,
-  FAULTS_MUTANT: values.mutant ?? '',
-});
+const { minutes, permutations, seed, mutant = '' } = values;
+const [of = 'outbox', ...more] = positionals;
+if (!['outbox', 'payments'].includes(of) || more.length > 0) {
+  console.error('counterfoil: say outbox, payments or nothing.');
+  process.exit(1);
+}
+if (of === 'payments') {
+  const env = { PAYMENTS_PERMUTATIONS: permutations, PAYMENTS_SEED: seed };
+  await runCampaign('test/payments-campaign.test.ts', { permutations, seed }, env);
+} else {
+  const env = { FAULTS_MINUTES: minutes, FAULTS_SEED: seed, FAULTS_MUTANT: mutant };
+  await runCampaign('test/outbox-campaign.test.ts', { minutes, seed }, env);
+}

@@ -27,7 +27,7 @@ const RUNTIME: Record<string, string> = {
   'table merchant_time_zones': 'DELETE, SELECT, INSERT (from_at, from_day, merchant_id, time_zone)',
   'table merchants': 'INSERT, SELECT, UPDATE (name)',
   'table parked_streams': 'DELETE, INSERT, SELECT, UPDATE (seq, xid)',
-  'table payment_facts': 'INSERT, SELECT, UPDATE (outcome, reason, transaction_id)',
+  'table payment_facts': 'INSERT, SELECT, UPDATE (applied_before, outcome, reason, transaction_id)',
   'table payment_queries': 'INSERT, SELECT, UPDATE (asked_at, detail, outcome, times)',
   'table payments':
     'INSERT, SELECT, UPDATE (amount, amount_authorised, amount_capturable, amount_captured, amount_disputed, amount_refunded, amount_settled, capture, currency, description, effective_until, expires_at, metadata, parts, status, transactions)',

@@ -88,6 +88,18 @@ const CORRUPTIONS = [
     check: NAMED,
     names: 'held',
   },
+  {
+    title: 'a transaction that lost its payment',
+    sql: `UPDATE transactions SET metadata = NULL WHERE id = (SELECT transactions[1] FROM payments WHERE id = ${OF('held')})`,
+    check: NAMED,
+    names: 'held',
+  },
+  {
+    title: 'an adjustment that no fact made',
+    sql: `INSERT INTO transactions SELECT (json_populate_record(t, json_build_object('id', id + 1, 'metadata', NULL))).*
+            FROM transactions t WHERE type = 'payment.captured' LIMIT 1`,
+    check: NAMED,
+  },
   { title: 'a payment that is gone', sql: `DELETE FROM payments WHERE id = ${OF('held')}`, check: FACTS },
   {
     title: 'a fact without its transaction',
@@ -117,7 +129,8 @@ async function writePayments(on: TestDatabase): Promise<void> {
     );
     expect(whole).toEqual(Array(6).fill('applied'));
     expect(await told('held', ['authorised'], ['refunded', { amount: 1n }])).toEqual(['applied', 'parked']);
-    const other = { currency: 'USD' };
+    // Later, so that it is the other that founds the payment.
+    const other = { currency: 'USD', occurredAtMs: Date.now() + 1_000 };
     expect(await told('doubted', ['authorised'], ['authorised', other], ['captured', { amount: 2_000n }])).toEqual([
       'applied',
       'rejected',
@@ -125,6 +138,7 @@ async function writePayments(on: TestDatabase): Promise<void> {
     ]);
     expect(await told('waiting', ['captured'])).toEqual(['parked']);
     await payments.open(merchant, { capture: 'automatic' });
+    await payments.open(merchant);
   }
   await ledger.close();
 }

@@ -244,6 +244,20 @@ test('two contents under one event id: the first counts, the other is rejected a
   ]);
 });
 
+test('a refund that has to wait again, because its capture failed, is one event', async () => {
+  const merchant = await api.merchant('EUR');
+  const tell = async (told: Told, index: number) =>
+    (await merchant.client.post('/v1/provider_events', { body: eventOf(told, index) })).body;
+  const told = [authorised, captured, refunded, { type: 'capture_failed', at: 3, object_ref: 'c' }];
+  for (const [index, one] of told.entries()) expect((await tell(one, index)).outcome).toBe('applied');
+  const { payment_id } = await tell({ ...captured, at: 4, object_ref: 'c2' }, 4);
+  const shown = (await merchant.client.get(`/v1/payments/${payment_id}`)).body;
+  expect([shown.status, shown.amount_refunded]).toEqual(['refunded', A]);
+  const log = await api.logOf(merchant);
+  const events = log.filter(({ type }: Json) => type.startsWith('payment.')).map(({ type }: Json) => type);
+  expect(events).toEqual([...told, captured].map(({ type }) => `payment.${type}`));
+});
+
 test('two merchants that tell of the same reference and event have two payments', async () => {
   const [mine, theirs] = [await api.merchant('EUR'), await api.merchant('EUR')];
   const body = eventOf(authorised, 0);

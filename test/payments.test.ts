@@ -52,8 +52,9 @@ describe('a payment that a merchant opens', () => {
       'merchant_payable:EUR': ['70', '1000'],
       'provider_receivable:EUR': ['70', '1000'],
     });
-    const { data } = (await shop.client.get('/v1/events?limit=1000')).body;
-    const told = data.filter(({ type }: Json) => !type.startsWith('account.')).map(({ type }: Json) => type);
+    const told = (await api.logOf(shop))
+      .filter(({ type }: Json) => !type.startsWith('account.'))
+      .map(({ type }: Json) => type);
     expect(told).toEqual([
       'transaction.adjusted',
       'payment.authorised',
@@ -91,6 +92,13 @@ describe('a payment that a merchant opens', () => {
     expect([again.status, again.text, again.headers.get('idempotent-replayed')]).toEqual([201, first.text, 'true']);
     expect((await open(MANUAL, key)).body.code).toBe('idempotency_key_reused');
     expect((await mine.client.post('/v1/payments', { body })).body.code).toBe('idempotency_key_required');
+  });
+
+  test('with a reference, but not whose it is, is refused', async () => {
+    const before = await api.countRows();
+    const { status, body } = await open({ ...MANUAL, provider_ref: 'whose' });
+    expect([status, body.code, body.errors[0].path]).toEqual([422, 'validation_failed', 'provider']);
+    expect(await api.countRows()).toEqual(before);
   });
 
   test('in a currency that the merchant has no accounts in is refused, and leaves nothing', async () => {

@@ -25,10 +25,8 @@ const set = (provider: string, body: object, as: Merchant = shop) =>
   as.client.request('PUT', `${PATH}/${provider}`, { body });
 const secret = () => secretOf(newKey());
 const isoIn = (ms: number) => new Date(Date.now() + ms).toISOString();
-const eventsOf = async ({ client }: Merchant): Promise<Json[]> =>
-  ((await client.get('/v1/events?limit=1000')).body.data as Json[]).filter(
-    ({ type }) => type === 'provider.secret_changed',
-  );
+const eventsOf = async (merchant: Merchant): Promise<Json[]> =>
+  (await api.logOf(merchant)).filter(({ type }) => type === 'provider.secret_changed');
 
 test('a secret is set, and nothing ever shows it', async () => {
   const own = await api.merchant();

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { purgeInbox } from '#payments/providers/inbox-duties.js';
+import { ProblemError } from '#kernel/problem.js';
+import { Inbox } from '#payments/providers/inbox.js';
+import { inboxWork, purgeInbox } from '#payments/providers/inbox-duties.js';
+import { PROVIDER_INBOX } from '#payments/providers/inbox-store.js';
 import { Database } from '#platform/postgres.js';
 import { freePort } from '../scripts/ports.mjs';
 import { type Answer, type Ask, type Json, type Merchant, TestApi } from './support/api.js';
@@ -60,6 +63,9 @@ const inbox = async (): Promise<Json[]> =>
       `SELECT provider, outcome, results, times_received, convert_from(body, 'UTF8') AS body FROM provider_inbox ORDER BY id`,
     )
   ).rows;
+/** What is still to be applied. */
+const waiting = async (): Promise<number | null> =>
+  (await bystander.client.query('SELECT FROM due_rows WHERE kind = $1', [PROVIDER_INBOX])).rowCount;
 const paymentOf = async (provider: string, ref: string): Promise<Json> =>
   (await shop.client.get(`/v1/payments?provider=${provider}&provider_ref=${ref}`)).body.data[0];
 const outcomesOf = (row: Json): string[] => row.results.map(({ outcome }: Json) => outcome);
@@ -113,7 +119,7 @@ describe('a webhook that is signed', () => {
     const row = (await inbox()).at(-1);
     expect(row).toMatchObject({ provider, outcome: 'done', times_received: 1 });
     expect(outcomesOf(row)).toEqual(['applied', 'applied']);
-    expect((await bystander.client.query('SELECT FROM due_rows')).rowCount).toBe(0);
+    expect(await waiting()).toBe(0);
   });
 
   test('and comes again, thrice at once and once more, has one effect and one row', async () => {
@@ -246,7 +252,7 @@ describe('a webhook that is signed', () => {
       expect([answer.status, answer.body.code]).toEqual([400, 'malformed_json']);
       const row = (await inbox()).at(-1);
       expect(row).toMatchObject({ outcome: 'undeliverable', body: raw, results: [{ outcome: 'ignored' }] });
-      expect((await bystander.client.query('SELECT FROM due_rows')).rowCount).toBe(0);
+      expect(await waiting()).toBe(0);
     },
   );
 
@@ -365,31 +371,59 @@ describe('a webhook that is not', () => {
 
 test('what is kept and cannot be applied at once is answered, and applied by the worker', async () => {
   const ref = unique();
+  const charge = stripeSigned(stripeEvent('charge.succeeded', stripeCharge(ref)));
+  const before = acmeSigned(acmeEvent(ref));
+  expect((await send('acme', before)).body.applied).toBe(true);
+  const dateless = adyenSigned([{ pspReference: `R${ref}`, eventCode: 'AUTHORISATION', value: 10_000 }]);
+  const raw = dateless.raw.replace(/"eventDate":"[^"]+"/, '"eventDate":"1999-01-01T00:00:00Z"');
   // Whoever posts for the merchant waits for its lock.
   const lock = await Bystander.open(api.on);
   await lock.client.query('BEGIN');
   await lock.client.query('SELECT lock_merchants($1)', [`{${shop.id}}`]);
-  let answer: Answer;
   try {
-    answer = await send('stripe', stripeSigned(stripeEvent('charge.succeeded', stripeCharge(ref))));
-    expect([answer.status, answer.body]).toEqual([200, { received: true, applied: false }]);
-    expect((await inbox()).at(-1)).toMatchObject({ outcome: 'received', results: null });
+    const answers = await Promise.all([
+      send('adyen', { ...dateless, raw }),
+      send('stripe', charge),
+      // Applied before, and perhaps not as it would be now.
+      send('acme', before),
+    ]);
+    expect(answers.map(({ status, body }) => [status, body.applied])).toEqual(Array(3).fill([200, false]));
+    expect((await inbox()).slice(-3)).toMatchObject(Array(3).fill({ outcome: 'received', results: null }));
   } finally {
     await lock.client.query('ROLLBACK');
     await lock.close();
   }
+  // Whatever it is that fails: the row goes on waiting, and its timer with it.
+  const away = new Inbox(
+    api.app.get(Database),
+    () => Promise.reject(new ProblemError('overloaded', 'The ledger is away.')),
+    { clockSkewMs: 0 },
+  );
+  const round = () => inboxWork(api.app.get(Database), away).round().catch(String);
+  await until('one is due, and fails', async () => /The ledger is away/.test(String(await round())));
+  expect(await waiting()).toBe(3);
+  expect((await send('adyen', { ...dateless, raw })).body.applied).toBe(true);
   const stop = await startWorker(api.on, {
     PROVIDER_APPLY_MS: '100',
     PROVIDER_INBOX_RETRY_MS: '200',
     PROVIDER_INBOX_POLL_MS: '50',
   });
+  const rows = async () => (await inbox()).slice(-3);
   try {
-    await until('the worker has applied it', async () => (await inbox()).at(-1).outcome === 'done', 30_000);
+    const isDone = async () => (await rows()).every(({ outcome }) => outcome === 'done');
+    await until('the worker has applied it', isDone, 30_000);
   } finally {
     await stop();
   }
   expect(await paymentOf('stripe', `pi_${ref}`)).toMatchObject({ status: 'captured', amount_captured: '10000' });
-  expect((await bystander.client.query('SELECT FROM due_rows')).rowCount).toBe(0);
+  expect((await rows()).map(outcomesOf).sort()).toEqual([['applied'], ['applied', 'applied'], ['duplicate']]);
+  expect(await waiting()).toBe(0);
+  // A date that cannot be believed is that of the first receipt, however late it is applied.
+  const { id } = await paymentOf('adyen', `R${ref}`);
+  const [{ occurred_at }] = (await shop.client.get(`/v1/payments/${id}`)).body.timeline;
+  const received = `SELECT received_at FROM provider_inbox WHERE position($1 IN convert_from(body, 'UTF8')) > 0`;
+  const [row] = (await bystander.client.query(received, [`"R${ref}"`])).rows;
+  expect(occurred_at).toBe(row.received_at.toISOString());
 });
 
 test('what is settled is forgotten when it is old, and what waits is not', async () => {

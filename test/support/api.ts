@@ -111,12 +111,27 @@ export class TestApi {
 
   /** Rows of every table, but for the leases that processes renew. */
   async countRows(): Promise<Record<string, number>> {
+    const { rows } = await (await this.#counting()).query(COUNT_ROWS);
+    return Object.fromEntries(rows.map(({ relname, count }) => [relname, Number(count)]));
+  }
+
+  async #counting(): Promise<pg.Client> {
     if (!this.#counter) {
       this.#counter = new pg.Client({ connectionString: this.on.ownerUrl });
       await this.#counter.connect();
     }
-    const { rows } = await this.#counter.query(COUNT_ROWS);
-    return Object.fromEntries(rows.map(({ relname, count }) => [relname, Number(count)]));
+    return this.#counter;
+  }
+
+  /** All events of a merchant, as it is told them. Other databases' transactions on this server may hold some back for a while. */
+  async logOf({ id, client }: Merchant): Promise<Json[]> {
+    const { rows } = await (await this.#counting()).query('SELECT FROM events WHERE merchant_id = $1', [id]);
+    let log: Json[] = [];
+    await until(async () => {
+      log = (await client.get('/v1/events?limit=1000')).body.data;
+      return log.length === rows.length;
+    });
+    return log;
   }
 
   /** Calls back with every answer that a client of this API gets from now on. */

@@ -19,9 +19,11 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   due_rows: `INSERT INTO due_rows (merchant_id, kind, subject_id, due_at, try_at) VALUES ($1, 'k', 1, '2027-01-01Z', now())`,
   payments: `INSERT INTO payments (merchant_id, id, subject, created_at, status, currency, amount, amount_authorised, amount_capturable, amount_captured,
     amount_refunded, amount_disputed, amount_settled, parts, transactions)
-    VALUES ($1, $1, 'p/1', snowflake_time($1), 'authorised', 'EUR', 1, 1, 1, 0, 0, 0, 0, '{}', '{}')`,
-  payment_facts: `INSERT INTO payment_facts (merchant_id, subject, fact_id, id, received_at, occurred_at, source, event_id, type, more, outcome)
-    VALUES ($1, 'p/1', 'f', $1, snowflake_time($1), now(), 'provider', 'f', 'authorised', '{}', 'applied')`,
+    VALUES ($1, $1, 'p/1', snowflake_time($1), 'voided', 'EUR', 1, 1, 0, 0, 0, 0, 0,
+      '{"captures": [], "refunds": [], "disputes": [], "settlements": [], "findings": []}', '{}')`,
+  payment_facts: `INSERT INTO payment_facts (merchant_id, subject, fact_id, id, received_at, occurred_at, source, event_id, type, amount, currency, more, outcome)
+    SELECT $1, 'p/1', type, $1 + place, snowflake_time($1), now(), 'provider', type, type, 1, 'EUR', '{"amount_kind": "delta"}', 'applied'
+      FROM unnest('{authorised,voided}'::text[]) WITH ORDINALITY AS told (type, place)`,
   provider_secrets: `INSERT INTO provider_secrets (merchant_id, provider, id, key, created_at) VALUES ($1, 'p', $1, sha256('z'), snowflake_time($1))`,
   provider_inbox: `INSERT INTO provider_inbox (merchant_id, id, provider, body, received_at) VALUES ($1, $1, 'p', 'x', snowflake_time($1))`,
   provider_queries: `INSERT INTO provider_queries (merchant_id, provider, token, changed_at) VALUES ($1, 'p', 't', now())`,

@@ -36,7 +36,8 @@ export function addFacts(addition: Addition, turn: PaymentTurn): Added | Refused
       : rowOf(addition, { id: paymentId, after, facts, posted: posted?.transaction }, turn);
   for (const { row: fact } of changed) {
     turn.write({ table: 'payment_facts', isNew: !known.facts.has(fact.fact_id), row: fact });
-    if (row && fact.outcome === 'applied') turn.emit(paymentEvent(row, fact, snowflakeTimeMs(turn.nextId())));
+    if (row && fact.outcome === 'applied' && !fact.applied_before)
+      turn.emit(paymentEvent(row, fact, snowflakeTimeMs(turn.nextId())));
   }
   resolveLetters(known, changed, turn);
   return { known: learn(addition, known.next(row, facts, after), turn), posted };
@@ -62,6 +63,7 @@ export function newRow({ subject }: Addition, { id, eventId, fact }: NewFact, tu
     event_id: eventId,
     ...factColumns(fact),
     contradicts: false,
+    applied_before: false,
     transaction_id: null,
   };
 }
@@ -89,7 +91,8 @@ function changedFacts(
   const waiting = { parked: new Set(after.parked), rejected: new Set(after.rejected) };
   const others = [...addition.known.facts.values()].flatMap(({ row, fact }) => {
     const outcome = isMember(row) ? outcomeNow(row, waiting) : row.outcome;
-    return outcome === row.outcome ? [] : [come(fact, row, outcome)];
+    const applied_before = row.applied_before || row.outcome === 'applied';
+    return outcome === row.outcome ? [] : [come(fact, { ...row, applied_before }, outcome)];
   });
   return [...told, ...others];
 }

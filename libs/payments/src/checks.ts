@@ -125,11 +125,11 @@ SELECT format('payment %s: %s captured, %s refunded, %s disputed, %s held, %s se
     count: PAYMENTS,
     find: `
 SELECT * FROM (
-  SELECT CASE WHEN l.id IS NULL THEN format('transaction %s: payment %s does not know it', t.id, t.payment)
+  SELECT CASE WHEN l.id IS NULL THEN format('transaction %s: payment %s does not know it', t.id, coalesce(t.payment, 'none'))
               ELSE format('payment %s: there is no transaction %s of it', l.payment, l.id) END
     FROM (${NAMED}) l
     FULL JOIN (SELECT id, metadata ->> 'payment_id' AS payment FROM transactions
-                WHERE merchant_id = $1 AND kind = 'adjustment' AND metadata ->> 'payment_id' IS NOT NULL) t
+                WHERE merchant_id = $1 AND kind = 'adjustment' AND (metadata ->> 'payment_id' IS NOT NULL OR type LIKE 'payment.%')) t
       ON t.id = l.id AND t.payment = l.payment
    WHERE l.id IS NULL OR t.id IS NULL
   UNION ALL

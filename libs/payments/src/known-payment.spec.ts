@@ -27,6 +27,7 @@ const rowOf = (fact: Fact, more: Partial<FactRow> = {}): FactRow => ({
   outcome: 'applied',
   reason: null,
   contradicts: false,
+  applied_before: false,
   transaction_id: null,
   ...(JSON.parse(JSON.stringify(factColumns(fact))) as ReturnType<typeof factColumns>),
   ...more,

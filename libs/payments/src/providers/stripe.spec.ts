@@ -407,8 +407,8 @@ describe('what Stripe tells', () => {
       'whose money is gone in two parts',
       {
         balance_transactions: [
-          { ...WITHDRAWN, amount: -4_000, created: CREATED + 95 },
           { ...WITHDRAWN, amount: -6_000, fee: 0 },
+          { ...WITHDRAWN, amount: -4_000, created: CREATED + 95 },
         ],
       },
       [
