@@ -74,6 +74,13 @@ describe('a payment that a merchant opens', () => {
     expect((await mine.client.post('/v1/payments', { body })).body.code).toBe('idempotency_key_required');
   });
 
+  test('with a reference, but not whose it is, is refused', async () => {
+    const before = await api.countRows();
+    const { status, body } = await open({ ...MANUAL, provider_ref: 'whose' });
+    expect([status, body.code, body.errors[0].path]).toEqual([422, 'validation_failed', 'provider']);
+    expect(await api.countRows()).toEqual(before);
+  });
+
   test('in a currency that the merchant has no accounts in is refused, and leaves nothing', async () => {
     const before = await api.countRows();
     const { status, body } = await open({ ...MANUAL, currency: 'JPY' });
