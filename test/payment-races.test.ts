@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { PAYMENTS } from '#payments/payments-extension.js';
+import { Deadline } from '#platform/deadline.js';
 import { type Answer, type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
@@ -172,6 +173,29 @@ describe('payments in a commit group', () => {
       `SELECT count(*)::int AS payments, sum(amount_captured)::int AS captured, count(DISTINCT xmin::text)::int AS groups FROM payments`,
     );
     expect(rows).toEqual([{ payments: 20, captured: 20_000, groups: 1 }]);
+  });
+
+  test('are looked up and written by their keys, whatever the tables hold', async () => {
+    const plans = await ledger.database.transaction(
+      { merchantIds: [merchant] },
+      Deadline.after(60_000),
+      async (client) => {
+        for (const kind of ['seqscan', 'bitmapscan', 'hashjoin', 'mergejoin']) {
+          await client.query({ text: `SELECT set_config('enable_${kind}', 'off', true)` });
+        }
+        const texts = [PAYMENTS.lookUp?.text, PAYMENTS.write?.text];
+        const explain = async (text: string | undefined) =>
+          (await client.query({ text: `EXPLAIN (GENERIC_PLAN) ${text}` })).rows
+            .map((row) => row['QUERY PLAN'])
+            .join('\n');
+        return [await explain(texts[0]), await explain(texts[1])];
+      },
+    );
+    for (const plan of plans) expect(plan).not.toMatch(/Seq Scan|Bitmap|Hash Join|Merge Join/);
+    const [found, written] = plans as [string, string];
+    expect(written).not.toMatch(/Index.* Scan .*on (payments|payment_facts)/);
+    const conditions = found.match(/on payment(?:s|_facts) \w+ .*\n *Index Cond: .*/g) ?? [];
+    expect(conditions.map((condition) => /subject [>=]+ k\.subject/.test(condition))).toEqual([true, true]);
   });
 
   test('of two merchants that have the same reference and events each know their own', async () => {

@@ -64,6 +64,26 @@ describe('a payment that a merchant opens', () => {
     ]);
   });
 
+  test('is answered, as each request for it is, with the balances of the accounts that were touched', async () => {
+    const shop = await api.merchant('EUR');
+    const ask = (path: string, body: object) => shop.client.post(`/v1/payments${path}`, { body, key: randomUUID() });
+    const { body: opened } = await ask('', MANUAL);
+    const requests: [string, object][] = [
+      ['capture', { amount: '400', final: false }],
+      ['refund', { amount: '100' }],
+      ['void', {}],
+    ];
+    for (const step of [undefined, ...requests]) {
+      const { balances } = step ? (await ask(`/${opened.id}/${step[0]}`, step[1])).body : opened;
+      expect(balances).toHaveLength(2);
+      for (const { account_id, ...told } of balances) {
+        expect(await shop.balanceOf(account_id)).toMatchObject(told);
+      }
+    }
+    const nothing = (await shop.client.get(`/v1/payments/${opened.id}`)).body;
+    expect([nothing.amount_capturable, nothing.balances]).toEqual(['0', undefined]);
+  });
+
   test('is one payment however often it is opened under a key, and shows what was said of it', async () => {
     const key = randomUUID();
     const body = { ...MANUAL, description: 'Order 6735', metadata: { order: '6735', items: 3, gift: true } };
@@ -72,6 +92,13 @@ describe('a payment that a merchant opens', () => {
     expect([again.status, again.text, again.headers.get('idempotent-replayed')]).toEqual([201, first.text, 'true']);
     expect((await open(MANUAL, key)).body.code).toBe('idempotency_key_reused');
     expect((await mine.client.post('/v1/payments', { body })).body.code).toBe('idempotency_key_required');
+  });
+
+  test('with a reference, but not whose it is, is refused', async () => {
+    const before = await api.countRows();
+    const { status, body } = await open({ ...MANUAL, provider_ref: 'whose' });
+    expect([status, body.code, body.errors[0].path]).toEqual([422, 'validation_failed', 'provider']);
+    expect(await api.countRows()).toEqual(before);
   });
 
   test('in a currency that the merchant has no accounts in is refused, and leaves nothing', async () => {
@@ -137,10 +164,11 @@ describe('the routes of payments', () => {
       '100',
     ]);
     const { body } = await mine.client.get(`/v1/payments/${id}`);
-    expect(body).toEqual({ ...refunded.body, timeline: expect.any(Array) });
+    const { balances: _, ...payment } = refunded.body;
+    expect(body).toEqual({ ...payment, timeline: expect.any(Array) });
     expect(body.timeline.map(({ type }: Json) => type)).toEqual(['authorised', 'captured', 'voided', 'refunded']);
     expect(body.timeline.map(({ transaction_id }: Json) => transaction_id)).toEqual(body.transactions);
-    expect((await mine.client.get('/v1/payments?limit=1')).body.data).toEqual([refunded.body]);
+    expect((await mine.client.get('/v1/payments?limit=1')).body.data).toEqual([payment]);
   });
 
   test('what a provider tells is answered with what came of it', async () => {

@@ -402,6 +402,7 @@ test('what is kept and cannot be applied at once is answered, and applied by the
   const round = () => inboxWork(api.app.get(Database), away).round().catch(String);
   await until('one is due, and fails', async () => /The ledger is away/.test(String(await round())));
   expect(await waiting()).toBe(3);
+  expect((await send('adyen', { ...dateless, raw })).body.applied).toBe(true);
   const stop = await startWorker(api.on, {
     PROVIDER_APPLY_MS: '100',
     PROVIDER_INBOX_RETRY_MS: '200',

@@ -1,11 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { CommandBus } from '@nestjs/cqrs';
+import { systemClock } from '#kernel/clock.js';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { Inbox } from '#payments/providers/inbox.js';
 import { parkedFacts, paymentExpiry, settleFactLetters } from '#payments/timers/due-payments.js';
+import { PaymentQueries } from '#payments/timers/payment-queries.js';
 import { Database } from '#platform/postgres.js';
+import { PublicHttp } from '#platform/public-http.js';
 import type { Json, Merchant, TestApi } from './api.js';
 import type { Bystander } from './bystander.js';
 
 const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
 
 /** A shop whose payments are told and asked for over HTTP, and whose timers run when a test says so. */
 export class DuePayments {
@@ -25,6 +32,31 @@ export class DuePayments {
 
   get parked() {
     return parkedFacts(this.parts);
+  }
+
+  /** Asks providers, also on this machine; by a clock that is `aheadMs` ahead. */
+  queries({ aheadMs = 0, stripeApiUrl = 'https://api.stripe.com' } = {}): PaymentQueries {
+    const { database } = this.parts;
+    const http = new PublicHttp({
+      allowLoopback: true,
+      refusedNetworks: [],
+      connectTimeoutMs: 5_000,
+      headersTimeoutMs: 5_000,
+      timeoutMs: 5_000,
+      responseBytes: 65_536,
+    });
+    const inbox = this.api.app.get(Inbox, { strict: false });
+    const ids = this.api.app.get(SnowflakeGenerator, { strict: false });
+    const options = {
+      overcapturePercent: 0,
+      parkedMaxAgeMs: 7 * DAY_MS,
+      queryScheduleMs: [5 * MINUTE_MS, HOUR_MS, DAY_MS],
+      concurrency: 8,
+      stripeApiUrl,
+      inboxRetryMs: MINUTE_MS,
+    };
+    const clock = { ...systemClock, now: () => Date.now() + aheadMs };
+    return new PaymentQueries({ database, ids, inbox, http }, options, clock);
   }
 
   settleLetters(): Promise<number> {

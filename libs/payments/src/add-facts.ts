@@ -1,6 +1,6 @@
 import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import type { Refused } from '#ledger/posting/command.js';
+import type { Accepted, Refused } from '#ledger/posting/command.js';
 import type { Addition, NewFact, PaymentTurn } from './addition.js';
 import type { Fact } from './facts.js';
 import { isMember, type KnownPayment, type StoredFact } from './known-payment.js';
@@ -9,29 +9,38 @@ import { outcomeOf } from './outcome.js';
 import { paymentEvent } from './payment-events.js';
 import { type FactRow, factColumns, type PaymentRow } from './payment-rows.js';
 import type { Position } from './position.js';
-import { type Posted, postDifference } from './posted-difference.js';
+import { postDifference } from './posted-difference.js';
 import { shownOf } from './shown.js';
 import { resolveLetters } from './timers/parked-letters.js';
 
+export interface Added {
+  readonly known: KnownPayment;
+  /** Undefined: nothing differs. */
+  readonly posted: Accepted | undefined;
+}
+
 /** Adds facts to what is known, with all that follows: a transaction of what differs, rows, events. Throws NeedsAccounts. */
-export function addFacts(addition: Addition, turn: PaymentTurn): KnownPayment | Refused {
+export function addFacts(addition: Addition, turn: PaymentTurn): Added | Refused {
   const { known, added, options } = addition;
   const before = known.position(options);
   const after = known.with(added.map(({ fact }) => fact)).position(options);
   const paymentId = idOf(addition, after, turn);
   const posted = postDifference(addition, [before, after], paymentId, turn);
-  if (posted && 'accepted' in posted) return posted;
-  const changed = changedFacts(addition, [before, after], posted?.id, turn);
+  if (posted?.accepted === false) return posted;
+  const changed = changedFacts(addition, [before, after], posted?.transaction.id, turn);
   const facts = new Map(known.facts);
   for (const stored of changed) facts.set(stored.row.fact_id, stored);
-  const row = paymentId === undefined ? undefined : rowOf(addition, { id: paymentId, after, facts, posted }, turn);
+  const row =
+    paymentId === undefined
+      ? undefined
+      : rowOf(addition, { id: paymentId, after, facts, posted: posted?.transaction }, turn);
   for (const { row: fact } of changed) {
     turn.write({ table: 'payment_facts', isNew: !known.facts.has(fact.fact_id), row: fact });
     if (row && fact.outcome === 'applied' && !fact.applied_before)
       turn.emit(paymentEvent(row, fact, snowflakeTimeMs(turn.nextId())));
   }
   resolveLetters(known, changed, turn);
-  return learn(addition, known.next(row, facts, after), turn);
+  return { known: learn(addition, known.next(row, facts, after), turn), posted };
 }
 
 /** Keeps what contradicts a fact beside the set: the payment's findings tell of it. */
@@ -104,7 +113,12 @@ function outcomeNow(
 
 function rowOf(
   { known, subject, attributes }: Addition,
-  now: { id: bigint; after: Position; facts: ReadonlyMap<string, StoredFact>; posted: Posted | undefined },
+  now: {
+    id: bigint;
+    after: Position;
+    facts: ReadonlyMap<string, StoredFact>;
+    posted: Accepted['transaction'] | undefined;
+  },
   turn: PaymentTurn,
 ): PaymentRow {
   const before = known.row;

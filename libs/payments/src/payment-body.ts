@@ -1,5 +1,6 @@
 import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { type Account, type Balance, totalsBody } from '#ledger/accounts/account.js';
 import type { FactRow, PaymentRow } from './payment-rows.js';
 
 /** A payment as clients are shown it, and as it is kept with an Idempotency-Key. */
@@ -29,6 +30,22 @@ export function paymentBody(row: PaymentRow) {
 }
 
 export type PaymentBody = ReturnType<typeof paymentBody>;
+
+/** What whoever changed it is answered: with each account that it moved money on, as it was then. */
+export function changedPaymentBody(
+  row: PaymentRow,
+  accounts: ReadonlyMap<bigint, Account>,
+  touched: ReadonlyMap<bigint, Balance> = new Map(),
+) {
+  const balances = [...touched].map(([id, balance]) => {
+    const side = accounts.get(id)?.normalSide;
+    if (!side) throw new Error(`a payment on account ${id}, which is not there`);
+    return { account_id: String(id), version: String(balance.version), ...totalsBody(side, balance) };
+  });
+  return { ...paymentBody(row), balances };
+}
+
+export type ChangedPaymentBody = ReturnType<typeof changedPaymentBody>;
 
 /** What a payment is made of, as it was received. */
 export function timelineBody(facts: readonly FactRow[]) {

@@ -4,7 +4,7 @@ import type { Database } from '#platform/postgres.js';
 import { FACT_JSON, type FactRow, PAYMENT_JSON, type PaymentRow } from './payment-rows.js';
 import type { PaymentStatus } from './position.js';
 
-/** Reads of payments. */
+/** Reads of payments. Not prepared: each is planned for what there is, and takes its own index. */
 
 /** What of a payment never changes, or hardly ever: in what currency it is. */
 export interface PaymentKey {
@@ -19,7 +19,6 @@ export async function findPayment(
   deadline: Deadline,
 ): Promise<PaymentKey | undefined> {
   const [row] = await database.read<{ subject: string; currency: string }>({ merchantIds: [merchantId] }, deadline, {
-    name: 'find-payment',
     text: 'SELECT subject, currency FROM payments WHERE merchant_id = $1 AND id = $2',
     values: [merchantId, id],
   });
@@ -38,7 +37,6 @@ export async function getPayment(
   deadline: Deadline,
 ): Promise<{ row: PaymentRow; facts: FactRow[] } | undefined> {
   const [found] = await database.read<{ payment: string; facts: string }>({ merchantIds: [merchantId] }, deadline, {
-    name: 'get-payment',
     text: GET_PAYMENT,
     values: [merchantId, id],
   });

@@ -12,6 +12,7 @@ import type { PaymentOptions, PaymentPart } from './payment-part.js';
 import { PAYMENTS } from './payments-extension.js';
 import { NeedsAccounts } from './posted-difference.js';
 import type { PaymentsSettings } from './settings.js';
+import type { TimerOptions } from './timers/timer-options.js';
 
 /** What is to be decided of one payment, and what it probably moves money on. */
 export interface AskedOfPayment extends Pick<PaymentPart, 'subject' | 'ask'> {
@@ -89,13 +90,19 @@ export class PaymentSubmissions {
   }
 }
 
-function optionsOf(config: PaymentsSettings): PaymentOptions {
+export function timerOptionsOf(config: PaymentsSettings): TimerOptions {
   return {
     overcapturePercent: config.overcapturePercent,
-    factsMax: config.paymentFactsMax,
-    authorisationExpiryMs: config.authorisationExpiryHours * HOUR_MS,
     parkedMaxAgeMs: config.parkedFactMaxAgeHours * HOUR_MS,
     queryScheduleMs: config.paymentQueryScheduleS.map((age) => age * 1_000),
+  };
+}
+
+function optionsOf(config: PaymentsSettings): PaymentOptions {
+  return {
+    ...timerOptionsOf(config),
+    factsMax: config.paymentFactsMax,
+    authorisationExpiryMs: config.authorisationExpiryHours * HOUR_MS,
   };
 }
 

@@ -8,14 +8,14 @@ import type { Outcome } from '#ledger/writing/group-extension.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
-import type { PaymentBody } from './payment-body.js';
+import type { ChangedPaymentBody } from './payment-body.js';
 import type { ChangePayment } from './payment-part.js';
 import type { PaymentAttributes } from './payment-rows.js';
 import { findPayment } from './payment-store.js';
 import { PaymentSubmissions } from './payment-submissions.js';
 import { OWN_PROVIDER, subjectOf } from './provider-fact.js';
 
-export type PaymentReply = PostingReply<{ payment: PaymentBody } | { refusal: Refused }>;
+export type PaymentReply = PostingReply<{ payment: ChangedPaymentBody } | { refusal: Refused }>;
 
 export interface NewPayment {
   /** Minor units, > 0. */
@@ -105,7 +105,7 @@ function replyOf(outcome: Outcome): PaymentReply {
 
 /** What the writer keeps with a key: a payment, or a refusal. */
 function resultOf(response: string): PaymentReply['result'] {
-  const stored = JSON.parse(response) as PaymentBody | KeptRefusal;
+  const stored = JSON.parse(response) as ChangedPaymentBody | KeptRefusal;
   return 'code' in stored ? { refusal: recalledRefusal(stored) } : { payment: stored };
 }
 

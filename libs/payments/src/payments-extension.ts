@@ -5,11 +5,11 @@ import { refuse } from '#ledger/posting/entries.js';
 import type { Answer, GroupExtension } from '#ledger/writing/group-extension.js';
 import { leaveLetters, settleLetters } from '#outbox/dead-letters/room-letters.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
-import { addFacts } from './add-facts.js';
+import { type Added, addFacts } from './add-facts.js';
 import type { Addition, LetterWrite, NewFact, PaymentTurn, PaymentWrite } from './addition.js';
 import type { Fact } from './facts.js';
 import { KnownPayment, NOTHING_KNOWN } from './known-payment.js';
-import { paymentBody } from './payment-body.js';
+import { changedPaymentBody } from './payment-body.js';
 import type { ChangePayment, OpenPayment, PaymentOptions, PaymentPart, SettleParked } from './payment-part.js';
 import { FACT_JSON, type FactRow, PAYMENT_JSON, type PaymentRow } from './payment-rows.js';
 import { tellFact } from './tell-fact.js';
@@ -17,41 +17,54 @@ import { expire } from './timers/expire-payment.js';
 import { settleParked } from './timers/settle-parked.js';
 import { judge } from './transitions.js';
 
-/** Facts of one subject in one row, with the payment that they amount to, if they do. $1 merchants, $2 subjects. */
+/**
+ * Facts of one subject in one row, with the payment that they amount to, if they do. $1 merchants, $2 subjects. The plan is made once,
+ * perhaps while the tables are empty and every index is as good as another: only the one of subjects has them in their order.
+ */
 const LOOK_UP = `
 SELECT k.merchant_id, k.subject, p.payment, f.facts,
        EXISTS (SELECT FROM provider_queries q
                 WHERE q.merchant_id = k.merchant_id AND q.provider = split_part(k.subject, '/', 1)) AS is_asked
   FROM unnest($1::bigint[], $2::text[]) AS k (merchant_id, subject)
-  LEFT JOIN LATERAL (SELECT ${PAYMENT_JSON} AS payment FROM payments p
-                      WHERE p.merchant_id = k.merchant_id AND p.subject = k.subject LIMIT 1) p ON true
+  LEFT JOIN LATERAL (SELECT p.subject, ${PAYMENT_JSON} AS payment FROM payments p
+                      WHERE p.merchant_id = k.merchant_id AND p.subject >= k.subject ORDER BY p.subject LIMIT 1) p
+    ON p.subject = k.subject
   CROSS JOIN LATERAL (SELECT coalesce(json_agg(${FACT_JSON}), '[]') AS facts FROM payment_facts f
                        WHERE f.merchant_id = k.merchant_id AND f.subject = k.subject) f`;
 
-const PAYMENT_COLUMNS = `capture, description, metadata, expires_at, status, currency, amount, amount_authorised, amount_capturable,
+const CHANGEABLE = `capture, description, metadata, expires_at, status, currency, amount, amount_authorised, amount_capturable,
   amount_captured, amount_refunded, amount_disputed, amount_settled, parts, transactions, effective_until`;
 const FACT_COLUMNS = `occurred_at, source, event_id, type, amount, currency, object_ref, more, outcome, reason, contradicts, applied_before, transaction_id`;
 
-/** $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come, $5 and $6 dead letters: JSON, an object a row. */
-const WRITE = `
-WITH opened AS (
-  INSERT INTO payments (merchant_id, id, subject, created_at, provider, provider_ref, ${PAYMENT_COLUMNS})
-  SELECT merchant_id, id, subject, snowflake_time(id), provider, provider_ref, ${PAYMENT_COLUMNS}
-    FROM json_populate_recordset(NULL::payments, $1::json)
-), changed AS (
-  UPDATE payments p SET (${PAYMENT_COLUMNS}) = (SELECT ${PAYMENT_COLUMNS.replaceAll(/\b[a-z_]+\b/g, 'n.$&')})
-    FROM json_populate_recordset(NULL::payments, $2::json) n
-   WHERE p.merchant_id = n.merchant_id AND p.id = n.id
-), told AS (
+function insertPayments(rows: string): string {
+  return `
+  INSERT INTO payments (merchant_id, id, subject, created_at, provider, provider_ref, ${CHANGEABLE})
+  SELECT merchant_id, id, subject, snowflake_time(id), provider, provider_ref, ${CHANGEABLE}
+    FROM json_populate_recordset(NULL::payments, ${rows}::json)`;
+}
+
+function insertFacts(rows: string): string {
+  return `
   INSERT INTO payment_facts (merchant_id, subject, fact_id, id, received_at, ${FACT_COLUMNS})
   SELECT merchant_id, subject, fact_id, id, snowflake_time(id), ${FACT_COLUMNS}
-    FROM json_populate_recordset(NULL::payment_facts, $3::json)
+    FROM json_populate_recordset(NULL::payment_facts, ${rows}::json)`;
+}
+
+/**
+ * $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come, $5 and $6 dead letters: JSON, an object a
+ * row. What is there is found by its key as a conflict: a join, planned while the table is empty, would read all payments of the merchant.
+ */
+const WRITE = `
+WITH opened AS (${insertPayments('$1')}
+), changed AS (${insertPayments('$2')}
+  ON CONFLICT (merchant_id, id) DO UPDATE SET (${CHANGEABLE}) = ROW (${CHANGEABLE.replaceAll(/\b[a-z_]+\b/g, 'excluded.$&')})
+), told AS (${insertFacts('$3')}
 ), left_letters AS (${leaveLetters(5)}
 ), settled_letters AS (${settleLetters(6)}
-)
-UPDATE payment_facts f SET outcome = n.outcome, reason = n.reason, applied_before = n.applied_before, transaction_id = n.transaction_id
-  FROM json_populate_recordset(NULL::payment_facts, $4::json) n
- WHERE f.merchant_id = n.merchant_id AND f.subject = n.subject AND f.fact_id = n.fact_id`;
+)${insertFacts('$4')}
+  ON CONFLICT (merchant_id, subject, fact_id) DO UPDATE
+    SET outcome = excluded.outcome, reason = excluded.reason, applied_before = excluded.applied_before,
+        transaction_id = excluded.transaction_id`;
 
 /** Payments in commit groups: what is asked or told of them becomes facts, and all that follows commits with these. */
 export const PAYMENTS: GroupExtension<PaymentPart, KnownPayment, PaymentWrite> = {
@@ -145,7 +158,7 @@ function open(asked: Asked, { amount, currency, attributes }: OpenPayment, turn:
   const isHeld = attributes.capture === 'manual';
   const added = isHeld ? [authorised] : [authorised, claim(turn, said)];
   const expires_at = isHeld ? isoTime(authorised.fact.occurredAtMs + asked.options.authorisationExpiryMs) : null;
-  return answer(201, addFacts({ ...asked, added, attributes: { ...attributes, expires_at } }, turn));
+  return answer(201, asked, addFacts({ ...asked, added, attributes: { ...attributes, expires_at } }, turn));
 }
 
 const FACT_OF = { capture: 'captured', void: 'voided', refund: 'refunded' } as const;
@@ -158,7 +171,7 @@ function change(asked: Asked, { kind, amount, final }: ChangePayment, turn: Paym
   if (!verdict.legal) return refuse(verdict.code, verdict.detail);
   const said = { type: FACT_OF[kind], amount: verdict.amount, currency: standing.currency };
   const fact = claim(turn, kind === 'capture' ? { ...said, final: final ?? true } : said);
-  return answer(200, addFacts({ ...asked, added: [fact], attributes: {} }, turn));
+  return answer(200, asked, addFacts({ ...asked, added: [fact], attributes: {} }, turn));
 }
 
 /** What the merchant claims by its request, from the moment in which it is accepted. */
@@ -177,8 +190,9 @@ function claim(turn: PaymentTurn, said: Pick<Fact, 'type' | 'amount' | 'currency
   return { id, eventId: name, fact };
 }
 
-function answer(status: number, changed: KnownPayment | Refused): Answer | Refused {
+function answer(status: number, { accounts }: Asked, changed: Added | Refused): Answer | Refused {
   if ('accepted' in changed) return changed;
-  if (!changed.row) throw new Error('a request that made no payment');
-  return { status, response: JSON.stringify(paymentBody(changed.row)) };
+  const { known, posted } = changed;
+  if (!known.row) throw new Error('a request that made no payment');
+  return { status, response: JSON.stringify(changedPaymentBody(known.row, accounts.accounts, posted?.balances)) };
 }

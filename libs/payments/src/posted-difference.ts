@@ -1,4 +1,4 @@
-import type { Refused } from '#ledger/posting/command.js';
+import type { Accepted, Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
 import { type AdjustmentEntry, differenceOf, type OnAccounts } from './accounts.js';
 import type { Addition, PaymentTurn } from './addition.js';
@@ -12,11 +12,6 @@ export class NeedsAccounts extends Error {
   }
 }
 
-export interface Posted {
-  readonly id: bigint;
-  readonly effectiveAtMs: number;
-}
-
 /**
  * Posts all that two positions differ by as one transaction, which takes effect when the last fact added happened, and if it takes
  * something back not before what it undoes. Undefined: nothing differs. Throws NeedsAccounts.
@@ -26,7 +21,7 @@ export function postDifference(
   [before, after]: readonly [Position, Position],
   paymentId: bigint | undefined,
   turn: PaymentTurn,
-): Posted | Refused | undefined {
+): Accepted | Refused | undefined {
   const entries = differenceOf(before, after);
   if (entries.length === 0) return undefined;
   const missing = entries.filter((entry) => !accounts.idOf.has(codeOf(entry))).map(({ currency }) => currency);
@@ -35,7 +30,7 @@ export function postDifference(
   if (missing.length > 0) throw new NeedsAccounts([...new Set(missing)]);
   const { occurredAtMs, type } = added.at(-1)?.fact ?? nothingAdded();
   const untilMs = known.row?.effective_until ? Date.parse(known.row.effective_until) : occurredAtMs;
-  const decision = turn.post({
+  return turn.post({
     kind: 'adjust',
     type: `payment.${type}`,
     externalRef: known.row?.provider_ref ?? attributes.provider_ref ?? undefined,
@@ -47,7 +42,6 @@ export function postDifference(
       accountId: accounts.idOf.get(codeOf({ account, currency })) as bigint,
     })),
   });
-  return decision.accepted ? decision.transaction : decision;
 }
 
 function nothingAdded(): never {

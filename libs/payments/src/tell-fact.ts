@@ -21,8 +21,9 @@ export function tellFact(told: Told, { fact, eventId, attributes }: TellFact, tu
   const added: [NewFact] = [{ id: turn.nextId(), eventId: eventId ?? fact.id, fact }];
   const addition = { ...told, added, attributes: known.row ? {} : attributes };
   if (same) return contradict(addition, added[0], turn);
-  const next = addFacts(addition, turn);
-  if ('accepted' in next) return next;
+  const changed = addFacts(addition, turn);
+  if ('accepted' in changed) return changed;
+  const next = changed.known;
   const { outcome, reason } = next.facts.get(fact.id)?.row ?? notKept();
   if (outcome === 'discarded') throw new Error('a fact was discarded as it was told');
   return answer(outcome, next, reason ?? undefined);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { BalanceView } from '#balances/get-balance.query.js';
 import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { availableAmount, pendingAmount, postedAmount, type Side, type Totals } from '#ledger/accounts/account.js';
+import { availableAmount, pendingAmount, postedAmount, type Side, totalsBody } from '#ledger/accounts/account.js';
 import type { AccountRecord, NewAccount } from '#ledger/accounts/account-store.js';
 import type { StatementLine } from '#ledger/reading/statement-store.js';
 import {
@@ -73,6 +73,11 @@ export const listAccountsQuery = z.strictObject({
 });
 
 const sums = z.looseObject({ debits: amountOut, credits: amountOut, amount: amountOut });
+
+/** Of the accounts that a request moved money on, as of its transaction. */
+export const touchedBalances = z.array(
+  z.looseObject({ account_id: idOut, version: z.string(), posted: sums, pending: sums, available: amountOut }),
+);
 
 export const balance = z
   .looseObject({
@@ -146,22 +151,6 @@ export function newAccountBody(merchantId: bigint, opened: NewAccount) {
 }
 
 /** The three figures that every shape of a balance shares. */
-export function totalsBody(side: Side, totals: Totals) {
-  return {
-    posted: {
-      debits: String(totals.postedDebits),
-      credits: String(totals.postedCredits),
-      amount: String(postedAmount(side, totals)),
-    },
-    pending: {
-      debits: String(totals.pendingDebits),
-      credits: String(totals.pendingCredits),
-      amount: String(pendingAmount(side, totals)),
-    },
-    available: String(availableAmount(side, totals)),
-  };
-}
-
 export function balanceBody(record: BalanceView) {
   return {
     account_id: String(record.accountId),

@@ -13,10 +13,10 @@ import { CurrentContext, PathId } from '../request.js';
 import { noFields } from '../schemas.js';
 import {
   capturePayment,
+  changedPayment,
   listPaymentsQuery,
   newPaymentOf,
   openPayment,
-  payment,
   paymentList,
   paymentWithTimeline,
   refundPayment,
@@ -38,7 +38,7 @@ export class PaymentsController {
     description:
       'With the `provider_ref` of a payment that its provider has told of already, it becomes that payment’s: once, after that it is `invalid_transition`.',
     status: 201,
-    response: payment,
+    response: changedPayment,
     requestExample: { amount: '12500', currency: 'EUR', capture: 'manual', description: 'Order 6735' },
     problems: ['invalid_transition', 'currency_mismatch', 'amount_out_of_range'],
     idempotent: true,
@@ -91,7 +91,7 @@ export class PaymentsController {
   @Post(':id/capture')
   @Documented({
     summary: 'Capture what is held, whole or in part',
-    response: payment,
+    response: changedPayment,
     requestExample: { amount: '500', final: false },
     problems: CHANGE_REFUSES,
     idempotent: true,
@@ -111,7 +111,7 @@ export class PaymentsController {
   @Post(':id/void')
   @Documented({
     summary: 'Give back what is still held',
-    response: payment,
+    response: changedPayment,
     problems: ['not_found', 'invalid_transition'],
     idempotent: true,
   })
@@ -130,7 +130,7 @@ export class PaymentsController {
   @Documented({
     summary: 'Give captured money back, whole or in part',
     description: 'Never more than was captured and is neither refunded nor disputed.',
-    response: payment,
+    response: changedPayment,
     requestExample: { amount: '500' },
     problems: CHANGE_REFUSES,
     idempotent: true,

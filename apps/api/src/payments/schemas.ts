@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { NewPayment } from '#payments/payment.commands.js';
+import { touchedBalances } from '../accounts/schemas.js';
 import {
   amountIn,
   amountOut,
@@ -123,6 +124,15 @@ const shown = {
 };
 
 export const payment = z.looseObject(shown).meta({ id: 'Payment' });
+
+export const changedPayment = z
+  .looseObject({
+    ...shown,
+    balances: touchedBalances.meta({
+      description: 'Of the accounts that this request moved money on, as of its transaction; none where nothing moved.',
+    }),
+  })
+  .meta({ id: 'ChangedPayment' });
 
 export const paymentWithTimeline = z
   .looseObject({

@@ -64,7 +64,9 @@ export class ProvidersController {
     @Body({ schema: setProviderSecret }) body: z.output<typeof setProviderSecret>,
   ) {
     const secret = { text: body.webhook_secret, previousUntilMs: body.previous_valid_until };
-    const set = await this.commands.execute(new SetProviderSecretCommand(context, name, secret));
+    const { query_token: token, query_url: url } = body;
+    const query = token == null ? token : { url, token };
+    const set = await this.commands.execute(new SetProviderSecretCommand(context, name, secret, query));
     return providerBody(context.merchantId, set);
   }
 

@@ -13,10 +13,34 @@ export const setProviderSecret = z
           'What the provider signs its webhooks with, as it shows it: `whsec_…` (Stripe, Standard Webhooks), or 64 hexadecimal digits (Adyen). Write-only.',
         examples: ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'],
       }),
+    query_token: z
+      .string()
+      .min(1)
+      .max(1_000)
+      .regex(/^[\x21-\x7e]+$/, 'must be visible ASCII characters')
+      .nullable()
+      .optional()
+      .meta({
+        description:
+          'What the provider is asked with about payments that are unknown or unconfirmed (`Authorization: Bearer`); for `stripe` a key that may read PaymentIntents and charges. Write-only. Null: it is not asked any more; absent: as before.',
+      }),
+    query_url: z
+      .string()
+      .max(2_048)
+      .optional()
+      .meta({
+        description:
+          'Where it is asked: `GET <query_url>/<payment_ref>` answers `{"events": […]}` in the form of POST /v1/provider_events, or 404. Not for `stripe`, which has its own; `adyen` cannot be asked.',
+        examples: ['https://api.acme.example/payments'],
+      }),
     previous_valid_until: timestampIn.optional().meta({
       description:
         'When the secrets before it end, at the latest; a time that has passed ends them at once. Default: the one before ends PROVIDER_SECRET_OVERLAP_HOURS from now.',
     }),
+  })
+  .refine(({ query_url, query_token }) => query_url === undefined || query_token, {
+    message: 'is needed where there is a query_url',
+    path: ['query_token'],
   })
   .meta({ id: 'SetProviderSecret' });
 
@@ -32,6 +56,10 @@ export const provider = z
         }),
       )
       .meta({ description: 'Those that are valid, the current one first; never what they are.' }),
+    query: z
+      .looseObject({ url: z.string().nullable().meta({ description: 'Null: the provider’s own.' }) })
+      .nullable()
+      .meta({ description: 'Where it is asked about payments. Null: it is not.' }),
   })
   .meta({ id: 'Provider' });
 
@@ -44,7 +72,7 @@ export const receivedWebhook = z
   })
   .meta({ id: 'ReceivedWebhook' });
 
-export function providerBody(merchantId: bigint, { provider, secrets }: ConnectedProvider) {
+export function providerBody(merchantId: bigint, { provider, secrets, query }: ConnectedProvider) {
   return {
     provider,
     webhook_path: `/v1/providers/${provider}/merchants/${merchantId}/webhook`,
@@ -52,5 +80,6 @@ export function providerBody(merchantId: bigint, { provider, secrets }: Connecte
       set_at: isoTime(createdAtMs),
       valid_until: expiresAtMs === null ? null : isoTime(expiresAtMs),
     })),
+    query,
   };
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { isoTime, systemClock } from '#kernel/clock.js';
 import { invalid, ProblemError, problemDocument } from '#kernel/problem.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { totalsBody } from '#ledger/accounts/account.js';
 import {
   EFFECTIVE_AT_MAX_AHEAD_MS,
   type Facts,
@@ -14,7 +15,7 @@ import {
 import type { Posting, PostingResult } from '#ledger/posting/posting.js';
 import { entryAmount, shownAmounts } from '#ledger/posting/transaction.js';
 import type { TransactionSummary } from '#ledger/reading/transaction-store.js';
-import { accountCodeIn, sideSchema, totalsBody } from '../accounts/schemas.js';
+import { accountCodeIn, sideSchema, touchedBalances } from '../accounts/schemas.js';
 import { validated } from '../schema.pipe.js';
 import {
   amountIn,
@@ -201,15 +202,7 @@ export const transaction = z
           .meta({ description: `${ADJUSTED} what is held from then on; below zero what was released.` }),
       }),
     ),
-    balances: z.array(
-      z.looseObject({
-        account_id: idOut,
-        version: z.string(),
-        posted: z.looseObject({ debits: amountOut, credits: amountOut, amount: amountOut }),
-        pending: z.looseObject({ debits: amountOut, credits: amountOut, amount: amountOut }),
-        available: amountOut,
-      }),
-    ),
+    balances: touchedBalances,
   })
   .meta({ id: 'Transaction' });
 

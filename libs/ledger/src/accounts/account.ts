@@ -52,3 +52,20 @@ export function availableAmount(side: Side, totals: Totals): bigint {
 export function isEmpty(totals: Totals): boolean {
   return totals.postedDebits === totals.postedCredits && totals.pendingDebits === 0n && totals.pendingCredits === 0n;
 }
+
+/** Totals as clients are shown them. */
+export function totalsBody(side: Side, totals: Totals) {
+  return {
+    posted: {
+      debits: String(totals.postedDebits),
+      credits: String(totals.postedCredits),
+      amount: String(postedAmount(side, totals)),
+    },
+    pending: {
+      debits: String(totals.pendingDebits),
+      credits: String(totals.pendingCredits),
+      amount: String(pendingAmount(side, totals)),
+    },
+    available: String(availableAmount(side, totals)),
+  };
+}

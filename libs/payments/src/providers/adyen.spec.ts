@@ -2,6 +2,7 @@ import { hmacValidator } from '@adyen/api-library';
 import { describe, expect, it } from 'vitest';
 import type { Fact } from '../facts.js';
 import { ADYEN } from './adyen.js';
+import { FACTS_BY_CODE } from './adyen-codes.js';
 
 const SECRET = '44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056';
 const KEYS = [Buffer.from(SECRET, 'hex')];
@@ -212,27 +213,31 @@ describe('what Adyen tells', () => {
     expect(told(change)).toEqual([why]);
   });
 
-  it('is the same whatever was done to fields that are not signed, but for when it happened', () => {
-    const change = { eventCode: 'CHARGEBACK', pspReference: CHANGE, originalReference: PAYMENT };
-    const asSent = signed(change);
-    const factsOf = (item: object) => {
-      const verdict = verify(bodyOf(item));
-      const translation = ADYEN.translate(verdict.accepted ? verdict.body : Buffer.alloc(0), RECEIVED_MS);
-      if (!('told' in translation)) throw new Error('unreadable');
-      return translation.told.map((one) => ({ ...one, fact: { ...('fact' in one && one.fact), occurredAtMs: 0 } }));
-    };
-    const expected = factsOf(asSent);
-    expect(expected).toHaveLength(2);
-    for (const unsigned of [
-      { eventDate: '1999-01-01T00:00:00Z' },
-      { eventDate: 7 },
-      { reason: 'none' },
-      { paymentMethod: 'ideal', operations: [] },
-      { additionalData: { ...asSent.additionalData, disputeStatus: 'Won', 'modification.action': 'cancel' } },
-    ]) {
-      expect(factsOf({ ...asSent, ...unsigned })).toEqual(expected);
-    }
-  });
+  it.each(Object.keys(FACTS_BY_CODE).flatMap((eventCode) => ['true', 'false'].map((success) => [eventCode, success])))(
+    'with %s, success %s, is the same whatever was done to fields that are not signed, but for when it happened',
+    (eventCode, success) => {
+      const asSent = signed({ eventCode, success, pspReference: CHANGE, originalReference: PAYMENT });
+      const factsOf = (item: object) => {
+        const verdict = verify(bodyOf(item));
+        const translation = ADYEN.translate(verdict.accepted ? verdict.body : Buffer.alloc(0), RECEIVED_MS);
+        if (!('told' in translation)) throw new Error('unreadable');
+        return translation.told.map((one) => ({ ...one, fact: { ...('fact' in one && one.fact), occurredAtMs: 0 } }));
+      };
+      const expected = factsOf(asSent);
+      expect(expected.length).toBeGreaterThan(0);
+      for (const unsigned of [
+        { eventDate: '1999-01-01T00:00:00Z' },
+        { eventDate: 7 },
+        { reason: 'none' },
+        { paymentMethod: 'ideal', operations: [] },
+        { additionalData: { ...asSent.additionalData, disputeStatus: 'Won', 'modification.action': 'cancel' } },
+        { additionalData: { ...asSent.additionalData, disputeStatus: 'Lost', 'modification.action': 'refund' } },
+        { additionalData: { ...asSent.additionalData, autoDefended: 'true', authorisedAmountValue: '1' } },
+      ]) {
+        expect(factsOf({ ...asSent, ...unsigned })).toEqual(expected);
+      }
+    },
+  );
 
   it('happened when eventDate says, if that can be believed, and otherwise when it came', () => {
     const at = (eventDate: unknown) => {

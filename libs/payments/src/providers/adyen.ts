@@ -73,6 +73,7 @@ function translate(body: Buffer, receivedAtMs: number): Translation {
     : { unreadable: 'it is no notification of Adyen’s' };
 }
 
+/** Adyen's API does not tell of a payment by its pspReference: it cannot be asked. */
 export const ADYEN: Provider = {
   secretForm: 'the HMAC key of the webhook in Adyen’s Customer Area: 64 hexadecimal digits',
   keyOf: (secret) => (/^[0-9A-Fa-f]{64}$/.test(secret) ? Buffer.from(secret, 'hex') : undefined),

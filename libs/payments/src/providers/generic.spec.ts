@@ -127,6 +127,8 @@ describe('the contract’s own form', () => {
     ['no time', { occurred_at: 'today' }, 'occurred_at is not as the contract has it'],
     ['NUL', { payment_ref: 'a\0b' }, 'payment_ref is not as the contract has it'],
     ['no id', { event_id: '' }, 'event_id is not as the contract has it'],
+    ['an id that is a request’s', { event_id: 'request:1' }, 'event_id is not as the contract has it'],
+    ['an id that is a contradiction’s', { event_id: 'contradiction:1' }, 'event_id is not as the contract has it'],
   ])('with %s moves nothing', (_what, change, ignored) => {
     expect(told({ ...EVENT, ...change })).toEqual([{ what: expect.any(String), ignored }]);
   });

@@ -10,6 +10,7 @@ import {
   type Translation,
   type Verdict,
 } from './provider.js';
+import { GENERIC_QUERY } from './queries.js';
 import { isSigned, isStale, secondsOf } from './signatures.js';
 
 /** As many as POST /v1/provider_events/batch takes. */
@@ -59,5 +60,6 @@ export function genericProvider(name: string): Provider {
     keyOf: keyOfSecret,
     verify: verifyStandard,
     translate: (body) => translate(name, body),
+    query: GENERIC_QUERY,
   };
 }

@@ -8,12 +8,14 @@ import { MerchantLog } from '#outbox/log/append.js';
 import { Entities } from '#platform/entities.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import { urlRulesOf } from '#platform/public-url.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { traceparentOf } from '#platform/tracing.js';
 import type { PaymentsSettings } from '../settings.js';
 import { ProviderSecret } from './provider-secret.entity.js';
 import { succeed, validAt } from './provider-secrets.js';
 import { providerOf } from './providers.js';
+import { askedProviders, checkedAccess, setAccess } from './query-store.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -22,6 +24,8 @@ export interface ConnectedProvider {
   readonly provider: string;
   /** Valid ones, the current one first. */
   readonly secrets: readonly Pick<ProviderSecret, 'id' | 'createdAtMs' | 'expiresAtMs'>[];
+  /** Whether it is asked about payments; a URL that is null is its own. */
+  readonly query: { readonly url: string | null } | null;
 }
 
 /**
@@ -33,6 +37,8 @@ export class SetProviderSecretCommand extends Command<ConnectedProvider> {
     readonly context: RequestContext,
     readonly provider: string,
     readonly secret: { readonly text: string; readonly previousUntilMs: number | undefined },
+    /** `undefined`: as before. */
+    readonly query?: { readonly url?: string | undefined; readonly token: string } | null,
   ) {
     super();
   }
@@ -47,11 +53,12 @@ export class SetProviderSecretHandler implements ICommandHandler<SetProviderSecr
     @Inject(CONFIG) private readonly config: PaymentsSettings,
   ) {}
 
-  async execute({ context, provider, secret }: SetProviderSecretCommand): Promise<ConnectedProvider> {
+  async execute({ context, provider, secret, query }: SetProviderSecretCommand): Promise<ConnectedProvider> {
     const { merchantId, deadline, span } = context;
     const { keyOf, secretForm } = providerOf(provider);
     const key = keyOf(secret.text);
     if (key === undefined) throw invalid('webhook_secret', `must be ${secretForm}`);
+    const access = query && checkedAccess(provider, query, urlRulesOf(this.config));
     const nowMs = systemClock.now();
     const overlapMs = this.config.providerSecretOverlapHours * HOUR_MS;
     const succession = { nowMs, overlapMs, previousUntilMs: secret.previousUntilMs };
@@ -69,10 +76,17 @@ export class SetProviderSecretHandler implements ICommandHandler<SetProviderSecr
           traceContext: traceparentOf(span),
         });
       }
+      if (access !== undefined) await setAccess(client, { merchantId, provider }, access ?? undefined);
       const secrets = validAt(await manager.findBy(ProviderSecret, { merchantId, provider }), nowMs);
-      return { provider, secrets };
+      const asked = await askedProviders(client, merchantId);
+      return { provider, secrets, query: queryOf(asked, provider) };
     });
   }
+}
+
+function queryOf(asked: ReadonlyMap<string, string | null>, provider: string): ConnectedProvider['query'] {
+  const url = asked.get(provider);
+  return url === undefined ? null : { url };
 }
 
 async function refuseTooMany(
@@ -109,6 +123,7 @@ export class DisconnectProviderHandler implements ICommandHandler<DisconnectProv
       const log = await MerchantLog.lock(client, merchantId);
       const { affected } = await this.entities.in(client).delete(ProviderSecret, { merchantId, provider });
       if (!affected) throw notFound('provider');
+      await setAccess(client, { merchantId, provider }, undefined);
       await log.append({
         type: 'provider.secret_changed',
         data: { provider, change: 'deleted' },
@@ -134,14 +149,15 @@ export class ListProvidersHandler implements IQueryHandler<ListProvidersQuery> {
   ) {}
 
   async execute({ context: { merchantId, deadline } }: ListProvidersQuery): Promise<ConnectedProvider[]> {
-    const all = await this.database.transaction({ merchantIds: [merchantId] }, deadline, (client) =>
-      this.entities.in(client).find(ProviderSecret, {
+    const [all, asked] = await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => [
+      await this.entities.in(client).find(ProviderSecret, {
         select: { merchantId: true, provider: true, id: true, expiresAtMs: true, createdAtMs: true },
         where: { merchantId },
       }),
-    );
+      await askedProviders(client, merchantId),
+    ]);
     return [...Map.groupBy(validAt(all, systemClock.now()), (secret) => secret.provider)]
-      .map(([provider, secrets]) => ({ provider, secrets }))
+      .map(([provider, secrets]) => ({ provider, secrets, query: queryOf(asked, provider) }))
       .sort((one, other) => (one.provider < other.provider ? -1 : 1));
   }
 }

@@ -1,4 +1,5 @@
 import type { Fact } from '../facts.js';
+import type { ProviderQuery } from './provider-query.js';
 
 /** What a provider sent to its webhook. */
 export interface Delivery {
@@ -46,6 +47,8 @@ export interface Provider {
   verify(delivery: Delivery, keys: readonly Buffer[], clocks: Clocks): Verdict;
   /** Facts in the order in which the body tells them: the same for the same body and time of receipt, whenever it is asked. */
   translate(body: Buffer, receivedAtMs: number): Translation;
+  /** Absent: it cannot be asked about a payment. */
+  readonly query?: ProviderQuery;
 }
 
 /** The whole text of a header that stands once. */

@@ -1,4 +1,5 @@
 import { jsonOf, type Provider, type Told, type Translation, Untranslatable } from './provider.js';
+import { STRIPE_QUERY } from './queries.js';
 import { type StripeEvent, stripeEvent } from './stripe-event.js';
 import { chargeFacts, paymentIntentFacts } from './stripe-payments.js';
 import { disputeFacts, refundFacts } from './stripe-refunds.js';
@@ -47,4 +48,5 @@ export const STRIPE: Provider = {
   keyOf: (secret) => (/^whsec_[A-Za-z0-9+/=_-]{16,200}$/.test(secret) ? Buffer.from(secret) : undefined),
   verify: verifyStripe,
   translate,
+  query: STRIPE_QUERY,
 };

@@ -36,6 +36,9 @@ export const TIMER_FIELDS = {
   PAYMENT_QUERY_TIMEOUT_MS: integer({ default: 5_000, min: 10, max: 8_000 }).describe(
     'Deadline of one question to a provider, from the look-up of its name to the end of the answer.',
   ),
+  PAYMENT_QUERY_ANSWER_BYTES: integer({ default: 1_048_576, min: 1_024, max: 16_777_216 }).describe(
+    'Largest answer that is read; a larger one has failed.',
+  ),
   STRIPE_API_URL: url(['https', 'http'])
     .default('https://api.stripe.com')
     .describe('Where Stripe is asked about payments.'),

@@ -1,23 +1,31 @@
 import { Inject, Module } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
-import type { Metrics } from '#platform/metrics.js';
+import { labelled, type Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import { PublicHttp } from '#platform/public-http.js';
+import { urlRulesOf } from '#platform/public-url.js';
 import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import { timerOptionsOf } from '../payment-submissions.js';
+import { Inbox } from '../providers/inbox.js';
+import { ProvidersModule } from '../providers/providers.module.js';
 import type { PaymentsSettings } from '../settings.js';
 import { parkedFacts, paymentExpiry, settleFactLetters } from './due-payments.js';
 import { ParkedBacklog } from './parked-backlog.js';
+import { PaymentQueries } from './payment-queries.js';
 
 const HOUR_MS = 3_600_000;
 const LOOK_INTERVAL_MS = 10_000;
 
 /** What of payments is due at a time of its own. */
-@Module({})
+@Module({ imports: [ProvidersModule] })
 export class TimersWorkerModule implements BringsDuties, BringsMetrics {
   readonly #backlog: ParkedBacklog;
+  readonly #queries: PaymentQueries;
   readonly #work: Readonly<Record<string, DueWork>>;
 
   constructor(
@@ -25,9 +33,31 @@ export class TimersWorkerModule implements BringsDuties, BringsMetrics {
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly database: Database,
     private readonly commands: CommandBus,
+    ids: SnowflakeGenerator,
+    inbox: Inbox,
   ) {
     const parts = { database, commands, logger };
-    this.#work = { 'expire payments': paymentExpiry(parts), 'give up on parked facts': parkedFacts(parts) };
+    const http = new PublicHttp({
+      ...urlRulesOf(config),
+      connectTimeoutMs: config.paymentQueryTimeoutMs,
+      headersTimeoutMs: config.paymentQueryTimeoutMs,
+      timeoutMs: config.paymentQueryTimeoutMs,
+      responseBytes: config.paymentQueryAnswerBytes,
+    });
+    this.#queries = new PaymentQueries(
+      { database, ids, inbox, http, logger },
+      {
+        ...timerOptionsOf(config),
+        concurrency: config.paymentQueryConcurrency,
+        stripeApiUrl: config.stripeApiUrl,
+        inboxRetryMs: config.providerInboxRetryMs,
+      },
+    );
+    this.#work = {
+      'expire payments': paymentExpiry(parts),
+      'give up on parked facts': parkedFacts(parts),
+      'ask providers': this.#queries.work,
+    };
     this.#backlog = new ParkedBacklog(database, config.parkedFactMaxAgeHours * HOUR_MS);
   }
 
@@ -53,6 +83,12 @@ export class TimersWorkerModule implements BringsDuties, BringsMetrics {
 
   addMetrics(metrics: Metrics): void {
     this.#backlog.addMetrics(metrics);
+    metrics.counter(
+      'counterfoil_payment_queries_total',
+      'Questions to providers about payments by what came of them.',
+      () => labelled('outcome', this.#queries.counts),
+      ['outcome'],
+    );
     metrics.counter('counterfoil_payment_timer_failures_total', 'Timers of payments whose work failed.', () =>
       Object.values(this.#work).reduce((sum, { failures }) => sum + failures, 0),
     );

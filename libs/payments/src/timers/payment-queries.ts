@@ -1,0 +1,124 @@
+import type { Span } from '@opentelemetry/api';
+import { type Clock, systemClock } from '#kernel/clock.js';
+import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { Deadline } from '#platform/deadline.js';
+import type { DueRow } from '#platform/due-rows.js';
+import { type DueKind, type DueResult, DueWork } from '#platform/due-work.js';
+import type { Logger } from '#platform/logging.js';
+import type { Database } from '#platform/postgres.js';
+import { type PublicHttp, RequestFailed } from '#platform/public-http.js';
+import { inSpan, spanTime, tracer } from '#platform/tracing.js';
+import { KnownPayment } from '../known-payment.js';
+import type { Inbox } from '../providers/inbox.js';
+import { receive } from '../providers/inbox-store.js';
+import { providerOf } from '../providers/providers.js';
+import { type AnswerOutcome, findAccess, keepAnswer } from '../providers/query-store.js';
+import { findKnown } from './known-store.js';
+import { nextAskAt, questionOf } from './question.js';
+import type { TimerOptions } from './timer-options.js';
+import { PAYMENT_QUERY } from './timers.js';
+
+/** Tries of one question, each after a longer wait; then its next time in the schedule is waited for. */
+const TRIES = 5;
+
+export interface QueryOptions extends TimerOptions {
+  readonly concurrency: number;
+  readonly stripeApiUrl: string;
+  /** The worker's own turn with what an answer told and this process did not apply. */
+  readonly inboxRetryMs: number;
+}
+
+interface Parts {
+  readonly database: Database;
+  readonly ids: SnowflakeGenerator;
+  readonly inbox: Inbox;
+  readonly http: Pick<PublicHttp, 'get'>;
+  readonly logger?: Logger;
+}
+
+interface Asking {
+  readonly row: DueRow;
+  readonly subject: string;
+  readonly deadline: Deadline;
+  readonly span: Span;
+}
+
+/** Asks providers about what is unknown or unconfirmed. What they answer goes the way of their webhooks. */
+export class PaymentQueries {
+  readonly counts: Record<AnswerOutcome, number> = { told: 0, nothing: 0, failed: 0 };
+  readonly #parts: Parts;
+  readonly #options: QueryOptions;
+  readonly #clock: Clock;
+
+  constructor(parts: Parts, options: QueryOptions, clock: Clock = systemClock) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#clock = clock;
+  }
+
+  get work(): DueWork {
+    const run: DueKind['run'] = (row, deadline) => {
+      const span = tracer.startSpan('ask provider', { root: true, startTime: spanTime() });
+      return inSpan(span, () => this.#ask(row, deadline, span));
+    };
+    const kind = { name: PAYMENT_QUERY, atOnce: this.#options.concurrency, run };
+    return new DueWork(this.#parts.database, kind, this.#parts.logger);
+  }
+
+  /** The group that makes the question needless takes its row away: then there is no next time. */
+  async #ask(row: DueRow, deadline: Deadline, span: Span): Promise<DueResult> {
+    const { merchantId, subjectId, attempts } = row;
+    const found = await findKnown(this.#parts.database, { merchantId, id: subjectId }, deadline);
+    const question = found && questionOf(KnownPayment.of(found.payment, found.facts, true), this.#options);
+    if (!found || question?.subjectId !== subjectId) return 'done';
+    const asking = { row, subject: found.subject, deadline, span };
+    try {
+      if (!(await this.#exchange(asking))) return 'done';
+    } catch (error) {
+      if (!(error instanceof RequestFailed)) throw error;
+      await this.#keep(asking, 'failed', error.message);
+      if (attempts < TRIES) throw error;
+    }
+    return { againAtMs: nextAskAt(this.#options.queryScheduleMs, question.sinceMs, this.#clock.now()) };
+  }
+
+  /** Returns false when nobody is to be asked. */
+  async #exchange(asking: Asking): Promise<boolean> {
+    const { row, subject, deadline } = asking;
+    const slash = subject.indexOf('/');
+    const [provider, paymentRef] = [subject.slice(0, slash), subject.slice(slash + 1)];
+    const access = await findAccess(this.#parts.database, { merchantId: row.merchantId, provider }, deadline);
+    const { query } = providerOf(provider);
+    if (!access || !query) return false;
+    const headers = {
+      authorization: `Bearer ${access.token}`,
+      accept: 'application/json',
+      'user-agent': 'Counterfoil/1',
+    };
+    const base = (access.url ?? this.#options.stripeApiUrl).replace(/\/$/, '');
+    const url = query.urlOf(base, paymentRef);
+    const { statusCode, body } = await this.#parts.http.get(url, { headers });
+    const askedAtMs = this.#clock.now();
+    if (statusCode === 404) return this.#keep(asking, 'nothing', null);
+    if (statusCode !== 200) throw new RequestFailed(`answered ${statusCode}`);
+    const message = query.messageOf(body, askedAtMs);
+    if (!message) throw new RequestFailed('the answer cannot be read');
+    await this.#apply(asking, provider, Buffer.from(JSON.stringify(message)));
+    return this.#keep(asking, 'told', null);
+  }
+
+  /** Kept first, as a webhook is: an answer that was read is not lost. */
+  async #apply({ row: { merchantId }, deadline, span }: Asking, provider: string, body: Buffer): Promise<void> {
+    const { database, ids, inbox } = this.#parts;
+    const told = { merchantId, id: ids.next(), provider, body };
+    const kept = await receive(database, told, this.#clock.now() + this.#options.inboxRetryMs, deadline);
+    await inbox.apply(kept, { deadline, span });
+  }
+
+  async #keep({ row, subject, deadline }: Asking, outcome: AnswerOutcome, detail: string | null): Promise<true> {
+    const { merchantId } = row;
+    await keepAnswer(this.#parts.database, { merchantId, subject }, { outcome, detail }, deadline);
+    this.counts[outcome] += 1;
+    return true;
+  }
+}
