@@ -53,7 +53,7 @@ describe('an adjustment', () => {
     const { body } = await shop.client.get(`/v1/transactions/${captured}`);
     expect(body).toMatchObject({
       status: 'posted',
-      type: 'payment.told',
+      type: 'test.told',
       external_ref: 'pi_1',
       parent_id: null,
       metadata: { payment: '7' },

@@ -112,7 +112,7 @@ describe('GET /v1/daily_summaries', () => {
       { account_id: from, debits: five, credits: none },
       { account_id: to, debits: none, credits: five },
     ]) {
-      const told = { ...row, day: dayBefore(0), type: 'payment.told', currency: 'EUR' };
+      const told = { ...row, day: dayBefore(0), type: 'test.told', currency: 'EUR' };
       expect(data).toContainEqual(expect.objectContaining(told));
     }
   });

@@ -8,7 +8,7 @@ import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { TestApi } from './api.js';
 
-/** What payments do, without payments: an extension whose part is an adjustment. */
+/** What payments do, without payments: an extension whose part is an adjustment, of a type that is none of theirs. */
 const ADJUSTMENTS: GroupExtension<Adjust> = {
   name: 'adjustments',
   decide: (adjust, turn) => {
@@ -25,7 +25,7 @@ export function moved(from: bigint, to: bigint, posted: bigint, pending: bigint,
     { ...entry, accountId: from, direction: 'debit' },
     { ...entry, accountId: to, direction: 'credit' },
   ];
-  return { kind: 'adjust', type: 'payment.told', entries, ...more };
+  return { kind: 'adjust', type: 'test.told', entries, ...more };
 }
 
 export async function submitAdjustment(
