@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ProblemError } from '#kernel/problem.js';
 import { Inbox } from '#payments/providers/inbox.js';
@@ -11,6 +10,7 @@ import { Bystander } from './support/bystander.js';
 import {
   ACME_SECRET,
   ADYEN_SECRET,
+  acmeEvent,
   acmeSigned,
   adyenSigned,
   type Signed,
@@ -18,6 +18,7 @@ import {
   stripeCharge,
   stripeEvent,
   stripeSigned,
+  unique,
 } from './support/provider-senders.js';
 import { until } from './support/until.js';
 import { startWorker } from './support/worker.js';
@@ -70,19 +71,8 @@ const paymentOf = async (provider: string, ref: string): Promise<Json> =>
   (await shop.client.get(`/v1/payments?provider=${provider}&provider_ref=${ref}`)).body.data[0];
 const outcomesOf = (row: Json): string[] => row.results.map(({ outcome }: Json) => outcome);
 
-const unique = () => randomUUID().slice(0, 8);
 /** So that each body is another. */
 let padding = 0;
-const acmeEvent = (ref: string, change: object = {}) => ({
-  event_id: `e-${unique()}`,
-  payment_ref: ref,
-  type: 'authorised',
-  amount: '10000',
-  currency: 'EUR',
-  occurred_at: new Date(Date.now() - 60_000).toISOString(),
-  ...change,
-});
-
 describe('a webhook that is signed', () => {
   test.each([
     [

@@ -23,7 +23,7 @@ export const PAYMENT_STORE_MUTANTS = [
       'WHERE f.merchant_id = k.merchant_id AND f.subject = k.subject) f`',
       "WHERE f.merchant_id = k.merchant_id AND f.subject = k.subject AND f.outcome <> 'parked') f`",
     ],
-    ['that a fact was applied before is not kept', 'applied_before = n.applied_before, ', ''],
+    ['that a fact was applied before is not kept', 'applied_before = excluded.applied_before,', ''],
   ]),
   ...inFile('libs/payments/src/payments-extension.ts', 'test/payment-races.test.ts', [
     [

@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 
 /** Webhooks as providers sign them, each in its own way; their vendors' packages check the same in the specs of the adapters. */
@@ -91,3 +91,16 @@ export function stripeCharge(id: string, change: object = {}) {
 export function stripeEvent(type: string, object: object, id = `evt_${randomBytes(8).toString('hex')}`) {
   return { id, object: 'event', type, created: now() - 30, data: { object } };
 }
+
+export const unique = () => randomUUID().slice(0, 8);
+
+/** An authorisation of 100.00 EUR a minute ago, as the generic form has it. */
+export const acmeEvent = (ref: string, change: object = {}) => ({
+  event_id: `e-${unique()}`,
+  payment_ref: ref,
+  type: 'authorised',
+  amount: '10000',
+  currency: 'EUR',
+  occurred_at: new Date(Date.now() - 60_000).toISOString(),
+  ...change,
+});
