@@ -11,13 +11,6 @@ export function outcomeOf(before: Position, after: Position, { id }: Pick<Fact, 
   return isSame(before, after) ? 'stale' : 'applied';
 }
 
-/** Ids of facts that waited before and wait no longer: they are applied with the fact that freed them. */
-export function freedBy(before: Position, after: Position): string[] {
-  if (before.parked.length === 0) return [];
-  const waiting = new Set([...after.parked, ...after.rejected]);
-  return before.parked.filter((id) => !waiting.has(id));
-}
-
 const PLAIN = [
   'currency',
   'status',
