@@ -1,17 +1,22 @@
 /** Imports point one way: apps → capabilities → ledger → outbox → platform → kernel. ARCHITECTURE.md has the table. */
-const CAPABILITIES = ['balances', 'payments', 'summaries', 'tenancy', 'webhooks'];
-/** @param {string} name */
-const beside = (name) => CAPABILITIES.filter((capability) => capability !== name);
+const CAPABILITIES = ['balances', 'fees', 'payments', 'payouts', 'settlement', 'summaries', 'tenancy', 'webhooks'];
+/** @param {string} name @param {string[]} known */
+const beside = (name, ...known) =>
+  CAPABILITIES.filter((capability) => capability !== name && !known.includes(capability));
 const ABOVE = {
   kernel: ['platform', 'outbox', 'ledger', ...CAPABILITIES],
   platform: ['outbox', 'ledger', ...CAPABILITIES],
   outbox: ['ledger', ...CAPABILITIES],
   // The writer calls the balance cache through the BalanceFences that ledger itself declares.
   ledger: CAPABILITIES,
-  // Capabilities know the ledger, not each other.
+  // Capabilities know the ledger, not each other; but payouts pay out what was settled, settlements charge fees, and a merchant is
+  // opened with its plan and its first day.
   balances: beside('balances'),
   summaries: beside('summaries'),
-  tenancy: beside('tenancy'),
+  tenancy: beside('tenancy', 'fees', 'settlement'),
+  fees: beside('fees'),
+  settlement: beside('settlement', 'fees'),
+  payouts: beside('payouts', 'fees', 'settlement'),
   payments: beside('payments'),
   webhooks: beside('webhooks'),
 };

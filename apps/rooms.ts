@@ -1,17 +1,30 @@
 import type { Type } from '@nestjs/common';
 import { BALANCES } from '#balances/room.js';
+import { FEES } from '#fees/room.js';
 import { LEDGER } from '#ledger/room.js';
 import type { Consumer } from '#outbox/consumers/consumer.js';
 import type { Reactor } from '#outbox/consumers/reactor.js';
 import type { Room } from '#outbox/room.js';
 import { PAYMENTS } from '#payments/room.js';
+import { PAYOUTS } from '#payouts/room.js';
 import type { Check } from '#platform/verify.js';
+import { SETTLEMENT } from '#settlement/room.js';
 import { SUMMARIES } from '#summaries/room.js';
 import { TENANCY } from '#tenancy/room.js';
 import { WEBHOOKS } from '#webhooks/room.js';
 
 /** The rooms of the service: the one list that every process is put together from. */
-export const ROOMS = [LEDGER, BALANCES, TENANCY, PAYMENTS, SUMMARIES, WEBHOOKS] as const satisfies readonly Room[];
+export const ROOMS = [
+  LEDGER,
+  BALANCES,
+  TENANCY,
+  PAYMENTS,
+  FEES,
+  SETTLEMENT,
+  PAYOUTS,
+  SUMMARIES,
+  WEBHOOKS,
+] as const satisfies readonly Room[];
 
 /** The modules of one kind, loaded. */
 export async function modulesOf(rooms: readonly Room[], kind: 'module' | 'worker'): Promise<Type[]> {

@@ -31,6 +31,10 @@ import { Payments1764610000000 } from './migrations/1764610000000-payments.js';
 import { FactsAppliedBefore1764610100000 } from './migrations/1764610100000-facts-applied-before.js';
 import { ProviderInbox1764620000000 } from './migrations/1764620000000-provider-inbox.js';
 import { PaymentTimers1764630000000 } from './migrations/1764630000000-payment-timers.js';
+import { Fees1764700000000 } from './migrations/1764700000000-fees.js';
+import { Settlements1764710000000 } from './migrations/1764710000000-settlements.js';
+import { Payouts1764720000000 } from './migrations/1764720000000-payouts.js';
+import { JobRuns1764730000000 } from './migrations/1764730000000-job-runs.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -63,6 +67,10 @@ export const MIGRATIONS = [
   FactsAppliedBefore1764610100000,
   ProviderInbox1764620000000,
   PaymentTimers1764630000000,
+  Fees1764700000000,
+  Settlements1764710000000,
+  Payouts1764720000000,
+  JobRuns1764730000000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -1,0 +1,3 @@
+import type { Room } from '#outbox/room.js';
+
+export const SETTLEMENT = {} satisfies Room;
