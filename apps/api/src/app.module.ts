@@ -7,6 +7,7 @@ import { AccountsController } from './accounts/accounts.controller.js';
 import { CurrenciesController } from './currencies.controller.js';
 import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
 import { EventsController } from './events/events.controller.js';
+import { FeePlansController, MerchantFeePlanController } from './fees/fee-plans.controller.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
@@ -23,6 +24,8 @@ export const CONTROLLERS = [
   HealthController,
   CurrenciesController,
   MerchantsController,
+  FeePlansController,
+  MerchantFeePlanController,
   AccountsController,
   TransactionsController,
   PaymentsController,
