@@ -54,7 +54,7 @@ describe('in a tree with forbidden imports', () => {
     ['libs/settlement/src/base.ts', '#fees/base.js', undefined],
     ['libs/settlement/src/up.ts', '#payouts/base.js', 'settlement-imports-downwards'],
     ['libs/payouts/src/base.ts', '#settlement/base.js', undefined],
-    ['libs/payouts/src/beside.ts', '#payments/base.js', 'payouts-imports-downwards'],
+    ['libs/payouts/src/beside.ts', '#tenancy/base.js', 'payouts-imports-downwards'],
     ['libs/payments/src/charged.ts', '#fees/base.js', 'payments-imports-downwards'],
     ['libs/summaries/src/up.ts', '#balances/base.js', 'summaries-imports-downwards'],
     ['libs/webhooks/src/up.ts', '#tenancy/base.js', 'webhooks-imports-downwards'],
