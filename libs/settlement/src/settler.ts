@@ -15,7 +15,7 @@ import { needsEarliest, nextStep, type Step } from './next-step.js';
 import type { SettleResult } from './settle-result.js';
 import { loadEarliest, loadStandings } from './standings.js';
 
-export type { SettleOutcome, SettleProblem, SettleResult } from './settle-result.js';
+export type { SettleResult } from './settle-result.js';
 
 /** Merchants that are settled together: bounds statements, and how many wait for a commit group at once. */
 const PAGE = 200;
