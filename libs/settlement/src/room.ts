@@ -3,5 +3,6 @@ import { SETTLEMENT_SETTINGS } from './settings.js';
 
 export const SETTLEMENT = {
   settings: SETTLEMENT_SETTINGS,
+  worker: async () => (await import('./calendar-worker.module.js')).CalendarWorkerModule,
   module: async () => (await import('./settlement.module.js')).SettlementModule,
 } satisfies Room;
