@@ -42,6 +42,9 @@ const RUNTIME: Record<string, string> = {
   'table relay_members': 'DELETE, INSERT, SELECT, UPDATE',
   'table relay_partitions': 'SELECT, UPDATE (epoch, expires_at, holder)',
   'table schema_migrations': 'SELECT',
+  'table settlement_ranges': 'INSERT, SELECT, UPDATE (completed_at, errors, status)',
+  'table settlement_runs':
+    'INSERT, SELECT, UPDATE (empty, failed, finished_at, merchants, not_due, settled, started_at, status)',
   'table transaction_states': 'INSERT, SELECT, UPDATE (left_amounts, remaining, reversed, status)',
   'table transactions': 'INSERT, SELECT',
   'table webhook_attempts': 'DELETE, INSERT, SELECT',
