@@ -3,5 +3,6 @@ import { SETTLEMENT_SETTINGS } from './settings.js';
 
 export const SETTLEMENT = {
   settings: SETTLEMENT_SETTINGS,
+  checks: async () => (await import('./checks.js')).SETTLEMENT_CHECKS,
   module: async () => (await import('./settlement.module.js')).SettlementModule,
 } satisfies Room;
