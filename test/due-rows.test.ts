@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import { DueBacklogModule } from '#platform/due-backlog.module.js';
-import { type DueRow, DueRows, enqueueDue, removeDue } from '#platform/due-rows.js';
-import { type DueKind, DueWork, LONGEST_WAIT_MS } from '#platform/due-work.js';
+import { type DueRow, DueRows, enqueueDue, LONGEST_WAIT_MS, postponeDue, removeDue } from '#platform/due-rows.js';
+import { type DueKind, DueWork } from '#platform/due-work.js';
 import { Metrics } from '#platform/metrics.js';
 import { Database, type Query } from '#platform/postgres.js';
 import { Bystander } from './support/bystander.js';
