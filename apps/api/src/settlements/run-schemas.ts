@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isoTime } from '#kernel/clock.js';
 import type { Run } from '#settlement/runs/run-store.js';
-import { dayIn, idIn, idOut, listOf, problem, timestampOut } from '../schemas.js';
+import { DAY, dayIn, idIn, idOut, listOf, problem, timestampOut } from '../schemas.js';
 
 const MAX_MERCHANTS = 1_000;
 
@@ -21,7 +21,7 @@ export const startRun = z
 export const settlementRun = z
   .looseObject({
     id: idOut,
-    business_date: z.string().meta({ format: 'date' }),
+    business_date: z.string().regex(DAY),
     asked_by: z.enum(['operator', 'schedule']),
     status: z.enum(['queued', 'running', 'completed', 'failed']).meta({
       description:

@@ -54,8 +54,8 @@ UPDATE settlement_ranges SET status = 'completed', errors = $3, completed_at = n
 /** $1 run, $2 to $5 merchants by what came of them. A run has failed where each of its merchants has. */
 const ADD_UP = `
 UPDATE settlement_runs r
-   SET settled = r.settled + $2, empty = r.empty + $3, not_due = r.not_due + $4, failed = r.failed + $5,
-       status = CASE WHEN rest.waits THEN 'running' WHEN r.failed + $5 = r.merchants THEN 'failed' ELSE 'completed' END,
+   SET settled = r.settled + $2::int, empty = r.empty + $3::int, not_due = r.not_due + $4::int, failed = r.failed + $5::int,
+       status = CASE WHEN rest.waits THEN 'running' WHEN r.failed + $5::int = r.merchants THEN 'failed' ELSE 'completed' END,
        finished_at = CASE WHEN NOT rest.waits THEN now() END
   FROM (SELECT EXISTS (SELECT FROM settlement_ranges WHERE run_id = $1 AND status = 'queued') AS waits) rest
  WHERE r.id = $1

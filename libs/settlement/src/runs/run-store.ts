@@ -47,10 +47,10 @@ SELECT place::int - 1 AS place FROM unnest($1::bigint[]) WITH ORDINALITY AS k (i
 const INSERT = `
 WITH run AS (
   INSERT INTO settlement_runs (id, business_date, asked_by, named, status, created_at, trace_context)
-  VALUES ($1, $2::date, $3, $5::bigint[] IS NOT NULL, 'queued', snowflake_time($1), $4)),
+  VALUES ($1::bigint, $2::date, $3, $5::bigint[] IS NOT NULL, 'queued', snowflake_time($1::bigint), $4)),
 ranges AS (
   INSERT INTO settlement_ranges (run_id, range, merchant_ids, status)
-  SELECT $1, (place - 1) / $6, array_agg(id ORDER BY id), 'queued'
+  SELECT $1::bigint, (place - 1) / $6::int, array_agg(id ORDER BY id), 'queued'
     FROM (SELECT id, row_number() OVER (ORDER BY id) AS place
             FROM (SELECT id FROM merchants WHERE $5::bigint[] IS NULL UNION ALL SELECT unnest($5::bigint[])) chosen (id)) m
    GROUP BY 2
@@ -60,8 +60,8 @@ SELECT count(*)::int AS ranges, coalesce(sum(merchants), 0)::int AS merchants FR
 /** $1 id, $2 merchants. A run of nobody is over at once. */
 const SUM_UP = `
 UPDATE settlement_runs
-   SET merchants = $2, status = CASE $2 WHEN 0 THEN 'completed' ELSE 'queued' END,
-       started_at = CASE $2 WHEN 0 THEN now() END, finished_at = CASE $2 WHEN 0 THEN now() END
+   SET merchants = $2::int, status = CASE $2::int WHEN 0 THEN 'completed' ELSE 'queued' END,
+       started_at = CASE $2::int WHEN 0 THEN now() END, finished_at = CASE $2::int WHEN 0 THEN now() END
  WHERE id = $1`;
 
 /** In the caller's transaction. Places of merchants that are not there. */
