@@ -1,8 +1,8 @@
 import type { Deadline } from '#platform/deadline.js';
 import { postponeDue } from '#platform/due-rows.js';
 import type { Database } from '#platform/postgres.js';
-import type { SettleOutcome, SettleResult } from '../settler.js';
-import { SETTLEMENT_DUE } from './names.js';
+import { SETTLEMENT_DUE } from '../close-day.js';
+import type { SettleOutcome, SettleResult } from '../settle-result.js';
 import type { RunStatus } from './run-store.js';
 
 /** A range that nobody has completed. */
