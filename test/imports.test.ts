@@ -87,6 +87,8 @@ describe('in a tree with forbidden imports', () => {
     ['libs/tenancy/src/up.ts', '../../../apps/api/src/base.js', 'libs-do-not-import-apps'],
     ['apps/rooms.ts', '#ledger/base.js', undefined],
     ['apps/api/src/rooms.ts', '../../rooms.js', undefined],
+    ['apps/api/src/told.ts', '../../simulators/base.js', undefined],
+    ['apps/simulators/base.ts', '', undefined],
     ['apps/worker/src/across.ts', '../../api/src/base.js', 'apps-stand-alone'],
     ['apps/api/src/sql.ts', 'pg', 'only-the-money-path-speaks-pg'],
     ['apps/api/src/type.ts', 'typeorm', 'only-the-money-path-speaks-pg'],

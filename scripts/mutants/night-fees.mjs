@@ -62,7 +62,11 @@ export const FEE_MUTANTS = [
       'if (inForce && validFromMs < inForce.validFromMs)',
       'if (false)',
     ],
-    ['asked twice is refused', 'return undefined;', ''],
+    [
+      'asked twice is done twice, or refused',
+      'if (others.length === 0 && (only ? isEqual(only, wanted) : isSame)) return undefined;',
+      '',
+    ],
     ['what was planned stands', 'one.validFromMs >= validFromMs', 'one.validFromMs === validFromMs'],
   ]),
   inFile('libs/fees/src/rule-checks.ts', ROUTES, [
