@@ -49,7 +49,12 @@ export type PayoutWrite =
   | { readonly table: 'payouts'; readonly isNew: boolean; readonly row: PayoutRow }
   | { readonly table: 'payable_items'; readonly row: PayableItem }
   /** How much more is paid out. */
-  | { readonly table: 'settled_balances'; readonly merchantId: bigint; readonly currency: string; readonly more: bigint };
+  | {
+      readonly table: 'settled_balances';
+      readonly merchantId: bigint;
+      readonly currency: string;
+      readonly more: bigint;
+    };
 
 export type PayoutTurn = GroupTurn<KnownToPayouts, PayoutWrite>;
 

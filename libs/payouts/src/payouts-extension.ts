@@ -82,8 +82,7 @@ export const PAYOUTS: GroupExtension<PayoutPart, KnownToPayouts, PayoutWrite> = 
       value: knownOf(JSON.parse(row.known as string)),
     }),
   },
-  decide: (part, turn) =>
-    part.ask.kind === 'request' ? request(part, part.ask, turn) : tell(part, part.ask, turn),
+  decide: (part, turn) => (part.ask.kind === 'request' ? request(part, part.ask, turn) : tell(part, part.ask, turn)),
   write: { text: WRITE, values: (writes) => split(writes).map((rows) => JSON.stringify(rows)) },
 };
 

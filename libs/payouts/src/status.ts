@@ -78,6 +78,8 @@ export function entriesBetween(before: PayoutPosition, after: PayoutPosition): P
   return PAYOUT_ACCOUNTS.flatMap((account): PayoutEntry[] => {
     const moved = after[account] - before[account];
     if (moved === 0n) return [];
-    return [moved > 0n ? { account, direction: 'debit', amount: moved } : { account, direction: 'credit', amount: -moved }];
+    return [
+      moved > 0n ? { account, direction: 'debit', amount: moved } : { account, direction: 'credit', amount: -moved },
+    ];
   });
 }
