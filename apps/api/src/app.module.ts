@@ -1,13 +1,16 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { OutboxModule } from '#outbox/outbox.module.js';
+import { ListJobsHandler } from '#platform/job.queries.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { modulesOf, ROOMS } from '../../rooms.js';
 import { AccountsController } from './accounts/accounts.controller.js';
 import { CurrenciesController } from './currencies.controller.js';
 import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
 import { EventsController } from './events/events.controller.js';
+import { FeePlansController, MerchantFeePlanController } from './fees/fee-plans.controller.js';
 import { HealthController } from './health.controller.js';
+import { JobsController } from './jobs/jobs.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { PaymentsController } from './payments/payments.controller.js';
@@ -17,6 +20,7 @@ import { PayoutScheduleController } from './payouts/payout-schedule.controller.j
 import { PayoutsController } from './payouts/payouts.controller.js';
 import { ProviderWebhookController } from './providers/provider-webhook.controller.js';
 import { ProvidersController } from './providers/providers.controller.js';
+import { QueueViews } from './queue-views.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
@@ -26,6 +30,8 @@ export const CONTROLLERS = [
   HealthController,
   CurrenciesController,
   MerchantsController,
+  FeePlansController,
+  MerchantFeePlanController,
   AccountsController,
   TransactionsController,
   PaymentsController,
@@ -35,6 +41,7 @@ export const CONTROLLERS = [
   BankCallbacksController,
   DailySummariesController,
   DeadLettersController,
+  JobsController,
   EventsController,
   WebhookEndpointsController,
   WebhookDeliveriesController,
@@ -42,7 +49,7 @@ export const CONTROLLERS = [
   ProviderWebhookController,
 ];
 
-@Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })
+@Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown, QueueViews, ListJobsHandler] })
 class ApiModule {}
 
 export async function apiModule(platform: PlatformOptions): Promise<DynamicModule> {
