@@ -101,13 +101,15 @@ interface Callback {
   secret?: string;
   id?: string;
   atMs?: number;
+  /** In place of what was signed. */
+  sent?: string;
 }
 
 /** What the bank calls back with, or somebody else in its name. */
 export function callBack(
   api: TestApi,
   body: object | string,
-  { secret, id = 'cb_1', atMs }: Callback = {},
+  { secret, id = 'cb_1', atMs, sent }: Callback = {},
 ): Promise<Answer> {
   const key = keyOfSecret(secret ?? BANK_SECRET);
   if (!key) throw new Error('no secret');
@@ -119,5 +121,5 @@ export function callBack(
     'webhook-timestamp': String(timestampS),
     'webhook-signature': signatureOf([key], id, timestampS, raw),
   };
-  return api.client().post('/v1/bank/callbacks', { raw, headers });
+  return api.client().post('/v1/bank/callbacks', { raw: sent ?? raw, headers });
 }
