@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isoTime } from '#kernel/clock.js';
+import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Settlement, SettlementLine } from '#settlement/reading/settlement-store.js';
 import { amountOut, currencyIn, currencyOut, DAY, dayIn, idOut, listOf, listQuery, timestampOut } from '../schemas.js';
 
@@ -25,7 +26,8 @@ export const settlement = z
     items: z.int().meta({ description: 'Lines.' }),
     lines: z.string().meta({ description: 'Where they are.' }),
     transaction_id: idOut.nullable().meta({ description: 'That posted the fees; null where there were none.' }),
-    created_at: timestampOut,
+    created_at: timestampOut.meta({ description: 'When it was begun.' }),
+    posted_at: timestampOut,
   })
   .meta({ id: 'Settlement' });
 
@@ -69,7 +71,8 @@ export function settlementBody(record: Settlement) {
     items: Number(record.items),
     lines: `/v1/settlements/${record.id}/lines`,
     transaction_id: idOrNull(record.transactionId),
-    created_at: isoTime(record.createdAtMs),
+    created_at: isoTime(snowflakeTimeMs(record.id)),
+    posted_at: isoTime(record.postedAtMs),
   };
 }
 

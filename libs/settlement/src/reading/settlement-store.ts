@@ -12,7 +12,7 @@ export interface Settlement {
   amounts: Record<'gross' | 'refunds' | 'disputes' | 'other' | 'adjustments' | 'fees' | 'net', bigint>;
   items: bigint;
   transactionId: bigint | null;
-  createdAtMs: number;
+  postedAtMs: number;
 }
 
 /** An entry that was settled. */
@@ -147,6 +147,6 @@ function settlementOf(row: SettlementRow): Settlement {
     amounts: { gross, refunds, disputes, other, adjustments, fees, net },
     items: row.items,
     transactionId: row.transaction_id,
-    createdAtMs: row.created_at,
+    postedAtMs: row.created_at,
   };
 }
