@@ -19,7 +19,6 @@ export const PAYABLE_MUTANTS = [
       'PAYABLE_KINDS.map((kind) => ({ kind, moved: after.payable[kind] - before.payable[kind] }))',
       "[{ kind: 'payment' as const, moved: after.accounts[account].posted - before.accounts[account].posted }]",
     ],
-    ['a hold goes with whatever entry is first', 'direction === holdSide ? pending : 0n', 'pending'],
     ['the fee of a dispute is of no kind', 'dispute: disputed + disputeFees', 'dispute: disputed'],
   ]),
   ...inFile('libs/payments/src/posted-difference.ts', POSTINGS, [
