@@ -115,13 +115,13 @@ function lineShouldBe(line: Line, { plans }: LivedQuarter): { version: number } 
   return {
     version,
     kind,
-    payment_id: kind === 'other' ? null : (payment ?? null),
+    payment_id: kind === 'other' || kind === 'payout' ? null : (payment ?? null),
     transaction_id: transaction,
     amount: String(amount),
     fee: String(charged),
     effective_at: isoOf(atMs),
     business_date: date,
-    plan: plan && kind !== 'other' && kind !== 'payout' ? `${plans.idOf(plan.plan)} ${plan.version}` : null,
+    plan: plan ? `${plans.idOf(plan.plan)} ${plan.version}` : null,
   };
 }
 
