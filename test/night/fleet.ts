@@ -23,10 +23,10 @@ export interface Fleet {
 
 export const OPERATOR_KEY = `cfo_${'0'.repeat(40)}`;
 const DELAY_MS = '300';
-const NEVER_MS = '86400000';
+/** Small, so that little makes several ranges and chunks; short, so that what a killed process had is soon another's. */
 const SETTINGS = {
-  // Nights are asked for: none by itself, for what is years back is all due.
-  SETTLEMENT_INTERVAL_MS: NEVER_MS,
+  SETTLEMENT_INTERVAL_MS: '1000',
+  SETTLEMENT_JOB_LOCK_MS: '1000',
   SETTLEMENT_RANGE_MERCHANTS: '2',
   SETTLEMENT_CHUNK_ENTRIES: '7',
   PAYOUT_ASK_SCHEDULE_S: '1,2',
