@@ -2,7 +2,16 @@ import type pg from 'pg';
 import type { Client, Json } from '../payments-campaign/client.js';
 import type { LivedQuarter } from './lived.js';
 import type { Shop } from './open-shops.js';
-import { amountsOf, type Line, type Outcome, type Posted, type Settled, type Settlement, settle } from './oracle.js';
+import {
+  type Amounts,
+  amountsOf,
+  type Line,
+  type Outcome,
+  type Posted,
+  type Settled,
+  type Settlement,
+  settle,
+} from './oracle.js';
 import { listOf } from './payouts.js';
 import type { Quarter } from './quarter.js';
 import { type Recorded, recordOf } from './record.js';
@@ -41,31 +50,43 @@ export async function readShop(
   return { shop, stories, settlements, lines, payouts, recorded };
 }
 
-/** How the oracle is asked; a planted one answers otherwise. */
-export type Oracle = typeof settle;
+/** A planted one answers otherwise. */
+export interface Oracle {
+  readonly settle: typeof settle;
+  readonly amountsOf: typeof amountsOf;
+}
 
-export function judgeShop(ledgered: Ledgered, lived: LivedQuarter, oracle: Oracle = settle): [string[], Settled] {
+/** What is wrong with a shop's settlements, and what they should be. */
+export function judgeShop(
+  ledgered: Ledgered,
+  lived: LivedQuarter,
+  oracle: Oracle = { settle, amountsOf },
+): [string[], Settled] {
   const { shop, recorded } = ledgered;
   const { clock, plans } = shop.plan;
   const terms = { clock, plans, versions: PLAN_VERSIONS, openedMs: shop.openedMs };
-  const should = oracle(terms, recorded.posted, lived.nights.get(shop) ?? []);
+  const should = oracle.settle(terms, recorded.posted, lived.nights.get(shop) ?? []);
   const offences = [
     ...recorded.offences,
-    ...wrongSettlements(ledgered, should, lived),
+    ...wrongSettlements(ledgered, should, { lived, amounts: oracle.amountsOf }),
     ...wrongFees(ledgered),
     ...wrongUnsettled(ledgered, should),
   ];
   return [offences.map((offence) => `${shop.plan.name}: ${offence}`), should];
 }
 
-function wrongSettlements(ledgered: Ledgered, { settlements }: Settled, lived: LivedQuarter): string[] {
+function wrongSettlements(
+  ledgered: Ledgered,
+  { settlements }: Settled,
+  { lived, amounts }: { lived: LivedQuarter; amounts: Oracle['amountsOf'] },
+): string[] {
   const is = new Map(ledgered.settlements.map((one) => [`${one.business_date} ${one.currency}`, one]));
   const offences: string[] = is.size === ledgered.settlements.length ? [] : ['a day was settled twice'];
   for (const settlement of settlements) {
     const name = `${settlement.day.date} ${settlement.currency}`;
     const found = is.get(name);
     is.delete(name);
-    offences.push(...differences(name, found && shownOf(found), shouldBe(settlement)));
+    offences.push(...differences(name, found && shownOf(found), shouldBe(settlement, amounts(settlement))));
     if (!found) continue;
     const lines = (ledgered.lines.get(found.id) ?? []).map(lineOf).sort(byVersion);
     const wanted = settlement.lines.map((line) => lineShouldBe(line, lived)).sort(byVersion);
@@ -81,9 +102,7 @@ function shownOf({ id, merchant_id, transaction_id, created_at, ...shown }: Json
   return { ...shown, has_fees: transaction_id !== null };
 }
 
-function shouldBe(settlement: Settlement): Json {
-  const { day, currency } = settlement;
-  const { items, ...amounts } = amountsOf(settlement);
+function shouldBe({ day, currency }: Settlement, { items, ...amounts }: Amounts): Json {
   return {
     business_date: day.date,
     currency,
