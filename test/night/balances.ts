@@ -1,12 +1,14 @@
 import { ACCOUNTS } from '../payments/books.js';
 import type { Client } from '../payments-campaign/client.js';
 import { differences, type Ledgered } from './judge.js';
+import type { LivedQuarter } from './lived.js';
+import type { Shop } from './open-shops.js';
 import { amountsOf, type Posted, type Settled } from './oracle.js';
 import { ENDS } from './payouts.js';
 import { halfEven } from './rationals.js';
 import { PLAN_VERSIONS } from './shops.js';
 import { bookOf } from './stories.js';
-import { chargeOf, validAt } from './tariff.js';
+import { chargeOf, type Rule, validAt } from './tariff.js';
 
 const sumOf = (amounts: readonly bigint[]): bigint => amounts.reduce((sum, amount) => sum + amount, 0n);
 
@@ -43,17 +45,11 @@ function shouldHave(ledgered: Ledgered, settled: Settled, currency: string): Map
   ]);
 }
 
-/** Each payout that was accepted ended where its destination says, and cost what the plan of today says. */
-export function wrongPayouts({ shop, payouts }: Ledgered): string[] {
-  const on = validAt(shop.plan.plans, Date.now());
-  const plan =
-    on &&
-    validAt(
-      PLAN_VERSIONS.filter((version) => version.plan === on.plan),
-      Date.now(),
-    );
-  return payouts.flatMap(({ id, amount, currency, destination, status, fee, transactions }) => {
-    const charge = plan && chargeOf(plan.rules, { kind: 'payout', currency, amount: BigInt(amount), volume: 0n });
+/** Each payout that was accepted ended where its destination says, and cost what plans said when it was asked for. */
+export function wrongPayouts({ shop, payouts }: Ledgered, lived: LivedQuarter): string[] {
+  return payouts.flatMap(({ id, amount, currency, destination, status, fee, transactions, created_at }) => {
+    const rules = rulesOf(shop, lived.plans.saidBy(Date.parse(created_at)));
+    const charge = chargeOf(rules, { kind: 'payout', currency, amount: BigInt(amount), volume: 0n });
     const should = { status: ENDS[destination], fee: String(charge ? halfEven(charge) : 0n) };
     const repeated = new Set(transactions).size !== transactions.length;
     return [
@@ -63,13 +59,22 @@ export function wrongPayouts({ shop, payouts }: Ledgered): string[] {
   });
 }
 
+/** What counts today, of what had been said by then. */
+function rulesOf({ plan }: Shop, saidUntilMs: number): readonly Rule[] {
+  const wasSaid = ({ validFromMs }: { validFromMs: number }): boolean => validFromMs < saidUntilMs;
+  const on = validAt(plan.plans.filter(wasSaid), Date.now());
+  const versions = PLAN_VERSIONS.filter((version) => version.plan === on?.plan && wasSaid(version));
+  return validAt(versions, Date.now())?.rules ?? [];
+}
+
 /** The bank was told of each payout once, and of nothing else. */
 export function wrongInstructions(instructions: readonly Record<string, string>[], all: readonly Ledgered[]): string[] {
-  const payouts = all.flatMap(({ payouts }) => payouts);
   const told = instructions.map(({ key, amount, currency }) => `${key} ${amount} ${currency}`);
-  const known = new Set(told);
-  const should = payouts
-    .filter(({ id, status }) => status !== 'failed' || known.has(id))
-    .map(({ id, amount, currency }) => `${id} ${amount} ${currency}`);
+  // What it refused at once it knows nothing of.
+  const should = all.flatMap(({ shop, payouts }) =>
+    payouts
+      .filter(({ status }) => status !== 'failed')
+      .map(({ id, amount, currency }) => `${shop.merchantId}-${id} ${amount} ${currency}`),
+  );
   return differences('what the bank was told', told.sort(), should.sort());
 }

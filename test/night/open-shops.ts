@@ -19,6 +19,8 @@ export class Plans {
   readonly #client: Client;
   readonly #ids = new Map<string, string>();
   #later: { readonly fromMs: number; readonly say: () => Promise<void> }[] = [];
+  /** How far in the quarter plans have been said, by the clock of this machine. */
+  readonly #said: { readonly untilMs: number; readonly nowMs: number }[] = [];
 
   constructor(client: Client) {
     this.#client = client;
@@ -44,12 +46,19 @@ export class Plans {
     const due = this.#later.filter(({ fromMs }) => fromMs < atMs).sort((one, other) => one.fromMs - other.fromMs);
     this.#later = this.#later.filter((one) => !due.includes(one));
     for (const { say } of due) await say();
+    this.#said.push({ untilMs: atMs, nowMs: Date.now() });
+  }
+
+  /** What began so late in the quarter had not been said yet by that time. */
+  saidBy(nowMs: number): number {
+    return this.#said.findLast((one) => one.nowMs <= nowMs)?.untilMs ?? -Infinity;
   }
 
   /** Both would change days that are settled: answers what did not refuse them. */
   async changeThePast({ merchantId }: Shop, atMs: number): Promise<string[]> {
     const first = PLAN_VERSIONS[0] as PlanVersion;
     const id = this.#ids.get(first.plan) as string;
+    const other = this.#ids.get('flat');
     const valid_from = new Date(atMs).toISOString();
     const answers = [
       await this.#client.post(`/v1/fee_plans/${id}/versions`, OPERATOR_KEY, {
@@ -57,7 +66,7 @@ export class Plans {
         valid_from,
         name: undefined,
       }),
-      await this.#client.put(`/v1/merchants/${merchantId}/fee_plan`, OPERATOR_KEY, { fee_plan_id: id, valid_from }),
+      await this.#client.put(`/v1/merchants/${merchantId}/fee_plan`, OPERATOR_KEY, { fee_plan_id: other, valid_from }),
     ];
     return answers
       .filter(({ body }) => body.code !== 'invalid_transition')

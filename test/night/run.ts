@@ -91,7 +91,7 @@ async function judged(lived: LivedQuarter, quarter: Quarter, client: LivedQuarte
     const [wrong, should] = judgeShop(one, lived);
     ledgered.push(one);
     settled.set(shop, should);
-    offences.push(...wrong, ...wrongPayouts(one), ...(await wrongBalances(one, should, client)));
+    offences.push(...wrong, ...wrongPayouts(one, lived), ...(await wrongBalances(one, should, client)));
   }
   offences.push(...wrongRuns(lived, settled));
   return { ledgered, settled, offences };
