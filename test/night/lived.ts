@@ -68,24 +68,13 @@ export class LivedQuarter {
   }
 
   async #step(step: Step): Promise<void> {
-    const t = performance.now();
-    const lap: number[] = [];
-    const l = () => lap.push(Math.round(performance.now() - t));
     await this.plans.sayUntil(nightMs(step.date));
     await Promise.all(this.shops.map((shop) => this.#evening(shop, step.evenings.get(shop.plan))));
-    l();
     await this.#night(
       step.date,
       this.shops.filter(({ plan }) => !step.missing.has(plan)),
     );
-    l();
     await Promise.all(this.shops.map((shop) => this.payouts.afterNight(shop, step.payouts.get(shop.plan))));
-    l();
-    console.log(
-      step.date,
-      lap,
-      [...step.payouts.values()].map((p) => p.destination),
-    );
   }
 
   // ---- what happens

@@ -60,6 +60,8 @@ export interface Quarter {
 const DAY_MS = 86_400_000;
 /** Of the day after: then a day is over, wherever it was. */
 const NIGHT_MS = 17.5 * 3_600_000;
+/** A payment begins so long before one of the nights, at most. */
+const BEFORE_DAYS = 2.5;
 const LATE = 0.2;
 const LATE_DAYS = 14;
 const PARKED = 0.15;
@@ -82,7 +84,7 @@ export const DESTINATIONS = [
 const TYPES = ['goodwill', 'correction', 'settlement.fees', 'payment.captured', 'payout.reserved'];
 
 export const SINCE = '2011-10-01';
-export const UNTIL = '2012-01-01';
+const UNTIL = '2012-01-01';
 
 /** When the night of a day is. */
 export function nightMs(date: string): number {
@@ -141,9 +143,9 @@ class ShopQuarter {
     this.#nights = dates.map(nightMs);
     this.#facts = dates.map(() => []);
     this.#byHand = dates.map(() => []);
-    const [from, to] = [Date.parse(`${SINCE}T00:00:00Z`), Date.parse(`${UNTIL}T00:00:00Z`)];
+    const from = Date.parse(`${SINCE}T00:00:00Z`);
     this.stories = Array.from({ length: payments }, (_, number) => {
-      const sinceMs = from + Math.floor(dice.next() * (to - from));
+      const sinceMs = Math.max(from, nightMs(dice.pick(dates)) - Math.floor(dice.next() * BEFORE_DAYS * DAY_MS));
       const ref = `s${index}p${number}`;
       return this.#told(storyOf({ ref, currency: dice.pick(shop.currencies), sinceMs, wall }, dice), dice);
     });
