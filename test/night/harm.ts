@@ -9,7 +9,6 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 const DRAFTS = 'SELECT FROM settlement_drafts LIMIT 1';
 /** How often a run is looked at before it is struck, where nothing else is waited for. */
 const MOST_LOOKS = 12;
-const STRIKES = 2;
 
 type Moment = 'begun' | number;
 
@@ -24,18 +23,21 @@ export class NightHarm {
   readonly done: string[] = [];
   readonly #fleet: Fleet;
   readonly #dice: Dice;
+  readonly #strikes: number;
   #planned: Planned[] = [];
   #looks = 0;
   readonly #repairs = new Map<Service, Promise<void>>();
 
-  constructor(fleet: Fleet, dice: Dice) {
+  /** `strikes`: of a night, on average; never more than one above that. */
+  constructor(fleet: Fleet, dice: Dice, strikes: number) {
+    this.#strikes = strikes;
     this.#fleet = fleet;
     this.#dice = dice;
   }
 
   async begin(): Promise<void> {
     this.#looks = 0;
-    this.#planned = Array.from({ length: this.#dice.below(STRIKES + 1) }, () => this.#draw());
+    this.#planned = Array.from({ length: Math.floor(this.#strikes + this.#dice.next()) }, () => this.#draw());
   }
 
   /** Each time that the run is looked at. */

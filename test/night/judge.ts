@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
 import type { Client, Json } from '../payments-campaign/client.js';
 import type { LivedQuarter } from './lived.js';
@@ -98,8 +99,11 @@ function wrongSettlements(
 
 const byVersion = (left: { version: number }, right: { version: number }): number => left.version - right.version;
 
-function shownOf({ id, merchant_id, transaction_id, created_at, ...shown }: Json): Json {
-  return { ...shown, has_fees: transaction_id !== null };
+function shownOf(settlement: Json): Json {
+  const { business_date, currency, period, status, gross, refunds, disputes, other, adjustments, fees, net, items } =
+    settlement;
+  const amounts = { gross, refunds, disputes, other, adjustments, fees, net };
+  return { business_date, currency, period, status, ...amounts, items, has_fees: settlement.transaction_id !== null };
 }
 
 function shouldBe({ day, currency }: Settlement, { items, ...amounts }: Amounts): Json {
@@ -184,18 +188,18 @@ export function wrongRuns(lived: LivedQuarter, settled: ReadonlyMap<Shop, Settle
   });
 }
 
+/** One line, of the members that differ where both are objects. */
 export function differences(what: string, is: unknown, should: unknown): string[] {
-  const [one, other] = [shown(is), shown(should)];
-  return one === other ? [] : [`${what} is ${one} and should be ${other}`];
+  if (isDeepStrictEqual(is, should)) return [];
+  const both = [is, should].map((one) => (isObject(one) ? one : { '': one }));
+  const names = new Set(both.flatMap((one) => Object.keys(one)));
+  const wrong = [...names].filter((name) => !isDeepStrictEqual(both[0]?.[name], both[1]?.[name]));
+  const [one, other] = both.map((all) => wrong.map((name) => `${name} ${JSON.stringify(all[name])}`).join(', '));
+  return [`${what} is ${one} and should be ${other}`];
 }
 
-/** Whatever the order of its members. */
-function shown(value: unknown): string | undefined {
-  return JSON.stringify(value, (_, one) =>
-    one !== null && typeof one === 'object' && !Array.isArray(one)
-      ? Object.fromEntries(Object.entries(one).sort())
-      : one,
-  );
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }
 
 const isoOf = (atMs: number): string => new Date(atMs).toISOString();

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { SEED } from '../support/seed.js';
 import { BENT } from './bent.js';
 import { amountsOf, type Night, type Posted, type Settled, settle, type Terms } from './oracle.js';
-import { nightsOf, type Quarter, quarterOf, type Step } from './quarter.js';
+import { type Quarter, quarterOf, SHORT, type Step } from './quarter.js';
 import { PLAN_VERSIONS, type ShopPlan } from './shops.js';
 
 /** What the ledger would have of a quarter: each fact as an entry when it is told, and a refund without a capture when that is told. */
@@ -55,8 +55,8 @@ type StepFact = { id: string; ref: string; occurredAtMs: number };
 const sum = (amounts: bigint[]): bigint => amounts.reduce((total, amount) => total + amount, 0n);
 
 describe.each([
-  ['short', quarterOf({ seed: 20_111_230, rounds: 1, payments: 25, dates: nightsOf(false) })],
-  ['long', quarterOf({ seed: SEED, rounds: 3, payments: 60, dates: nightsOf(true) })],
+  ['short', quarterOf(SHORT)],
+  ['long', quarterOf({ seed: SEED, rounds: 3, payments: 60, everyNight: true })],
 ])('a %s quarter', (_, quarter) => {
   const all = quarter.shops.map((shop) => imagined(quarter, shop));
   const settled = all.map(({ terms, posted, nights }): Settled => settle(terms, posted, nights));
@@ -123,7 +123,7 @@ describe.each([
 const text = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);
 
 test('a quarter is the same for the same seed', () => {
-  const draw = (): Step[] => [...quarterOf({ seed: 5, rounds: 1, payments: 5, dates: nightsOf(false) }).steps];
+  const draw = (): Step[] => [...quarterOf(SHORT).steps];
   const said = (steps: Step[]): unknown =>
     steps.map(({ evenings, payouts }) => [[...evenings.values()], [...payouts.values()]]);
   expect(said(draw())).toEqual(said(draw()));

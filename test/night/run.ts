@@ -12,17 +12,11 @@ import { judgeShop, type Ledgered, readShop, wrongRuns } from './judge.js';
 import { LivedQuarter } from './lived.js';
 import type { Shop } from './open-shops.js';
 import { amountsOf, type Settled } from './oracle.js';
-import { nightsOf, type Quarter, quarterOf } from './quarter.js';
+import { type Quarter, type QuarterOptions, quarterOf } from './quarter.js';
 
-export interface QuarterRunOptions {
-  readonly seed: number;
-  /** Of six shops. */
-  readonly rounds: number;
-  /** Of each shop. */
-  readonly payments: number;
-  readonly everyNight: boolean;
-  /** Whether processes are killed. */
-  readonly harmed: boolean;
+export interface QuarterRunOptions extends QuarterOptions {
+  /** How many faults a night has, on average. */
+  readonly strikes: number;
 }
 
 export interface QuarterOutcome {
@@ -49,13 +43,13 @@ CREATE TRIGGER not_by_itself BEFORE INSERT OR UPDATE ON due_rows
 
 /** A quarter on real processes; then all that they say of it is held against the oracle. */
 export async function runQuarter(build: Build, options: QuarterRunOptions): Promise<QuarterOutcome> {
-  const { seed, rounds, payments, everyNight, harmed } = options;
-  const quarter = quarterOf({ seed, rounds, payments, dates: nightsOf(everyNight) });
+  const { seed, strikes } = options;
+  const quarter = quarterOf(options);
   const fleet = await startFleet(build, seed);
   try {
     await asAdmin(fleet.on.ownerUrl, (owner) => owner.query(NO_CALENDAR));
     const from = performance.now();
-    const harm = harmed ? new NightHarm(fleet, new Dice(seed)) : undefined;
+    const harm = strikes > 0 ? new NightHarm(fleet, new Dice(seed), strikes) : undefined;
     const lived = new LivedQuarter(fleet, quarter, harm);
     await lived.run();
     const seconds = (performance.now() - from) / 1_000;

@@ -28,6 +28,8 @@ export interface StoryOptions {
   readonly currency: string;
   readonly sinceMs: number;
   readonly wall: Wall;
+  /** 1: what follows takes days and weeks; less: so much less. */
+  readonly pace: number;
 }
 
 const HOUR_MS = 3_600_000;
@@ -160,7 +162,7 @@ class Drawn {
   }
 
   #later(days: number): void {
-    this.#atMs += 60_000 + Math.floor(this.#dice.next() ** 2 * days * DAY_MS);
+    this.#atMs += 60_000 + Math.floor(this.#dice.next() ** 2 * days * this.#options.pace * DAY_MS);
     this.#snap();
   }
 
