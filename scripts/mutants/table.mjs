@@ -6,6 +6,7 @@ import { BALANCE_MUTANTS } from './balances.mjs';
 import { CORE_MUTANTS } from './core.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
+import { FEE_MUTANTS } from './night-fees.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
 import { PAYABLE_MUTANTS } from './payable-items.mjs';
@@ -219,4 +220,5 @@ export const MUTANTS = [
   ...PAYMENT_MUTANTS,
   ...PAYMENT_STORE_MUTANTS,
   ...PAYABLE_MUTANTS,
+  ...FEE_MUTANTS,
 ];

@@ -26,6 +26,9 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   payment_facts: `INSERT INTO payment_facts (merchant_id, subject, fact_id, id, received_at, occurred_at, source, event_id, type, amount, currency, more, outcome)
     SELECT $1, 'p/1', type, $1 + place, snowflake_time($1), now(), 'provider', type, type, 1, 'EUR', '{"amount_kind": "delta"}', 'applied'
       FROM unnest('{authorised,voided}'::text[]) WITH ORDINALITY AS told (type, place)`,
+  payouts: `INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, status, transactions, timeline)
+    VALUES ($1, $1, snowflake_time($1), 1, 'EUR', 0, 'd', 'failed', '{}', '[{"status": "failed"}]')`,
+  payout_schedules: `INSERT INTO payout_schedules (merchant_id, schedule, destination) VALUES ($1, 'manual', 'd')`,
   payable_items: `INSERT INTO payable_items (merchant_id, account_id, account_version, kind, subject_id) VALUES ($1, 1, 2, 'fees', $1)`,
   settlements: `INSERT INTO settlements (merchant_id, id, business_date, currency, account_id, starts_at, ends_at, gross, refunds, disputes, other,
     adjustments, fees, net, items, looked_through, first_version, last_version)
@@ -33,7 +36,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   settlement_lines: `INSERT INTO settlement_lines (merchant_id, account_id, account_version, settlement_id, kind, transaction_id, amount, fee,
     effective_at, business_date) VALUES ($1, 1, 1, $1, 'other', 1, 0, 0, '2026-01-01Z', '2026-01-01')`,
   settlement_drafts: `INSERT INTO settlement_drafts (merchant_id, currency, settlement_id, account_id, business_date, starts_at, ends_at,
-    drafted_through, looked_through, seen_through) VALUES ($1, 'EUR', 1, 1, '2026-01-02', '2026-01-02Z', '2026-01-03Z', 1, 1, 1)`,
+    drafted_through, looked_through, seen_through) VALUES ($1, 'USD', 1, 1, '2100-01-02', '2100-01-02Z', '2100-01-03Z', 1, 1, 1)`,
   settlement_positions: `INSERT INTO settlement_positions VALUES ($1, '2026-01-01', '2026-01-01', '2026-01-02Z')`,
   settled_balances: `INSERT INTO settled_balances (merchant_id, currency, looked_through, taken_through) VALUES ($1, 'EUR', 1, 1)`,
   fee_volumes: `INSERT INTO fee_volumes VALUES ($1, 'EUR', '2026-01-01', 0)`,
@@ -47,7 +50,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   webhook_attempts: `INSERT INTO webhook_attempts (merchant_id, delivery_id, attempt, at, status_code, duration_ms) VALUES ($1, 1, 1, now(), 200, 1)`,
 };
 
-/** Tables that postings do not fill: a row of each, in an order that their references allow. */
+/** Tables that postings and settlements do not fill: a row of each, in an order that their references allow. */
 export const NOT_OF_POSTINGS = [
   'api_keys',
   'daily_summaries',
@@ -58,12 +61,10 @@ export const NOT_OF_POSTINGS = [
   'fee_plan_assignments',
   'payments',
   'payment_facts',
+  'payouts',
+  'payout_schedules',
   'payable_items',
-  'settlements',
-  'settlement_lines',
   'settlement_drafts',
-  'settlement_positions',
-  'settled_balances',
   'fee_volumes',
   'provider_secrets',
   'provider_inbox',
@@ -91,6 +92,8 @@ export const FOREIGN_CHANGES = [
   'DELETE FROM fee_plan_assignments',
   `UPDATE payments SET status = 'voided'`,
   `UPDATE payment_facts SET outcome = 'stale'`,
+  `UPDATE payouts SET status = 'paid'`,
+  `UPDATE payout_schedules SET schedule = 'daily'`,
   'UPDATE settlement_drafts SET items = 9',
   'DELETE FROM settlement_drafts',
   'UPDATE settlement_positions SET ended_at = now()',
@@ -104,4 +107,14 @@ export const FOREIGN_CHANGES = [
   'UPDATE webhook_secrets SET expires_at = NULL',
   `UPDATE webhook_deliveries SET status = 'due'`,
   'DELETE FROM webhook_attempts',
+];
+
+/** Whose rows of all merchants the platform sees, to read: beside the list of merchants itself. */
+export const SEEN_BY_PLATFORM = [
+  'dead_letters',
+  'due_rows',
+  'fee_plan_assignments',
+  'merchant_time_zones',
+  'settlement_drafts',
+  'settlement_positions',
 ];
