@@ -15,10 +15,14 @@ import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { PaymentsController } from './payments/payments.controller.js';
 import { ProviderEventsController } from './payments/provider-events.controller.js';
+import { BankCallbacksController } from './payouts/bank-callbacks.controller.js';
+import { PayoutScheduleController } from './payouts/payout-schedule.controller.js';
+import { PayoutsController } from './payouts/payouts.controller.js';
 import { ProviderWebhookController } from './providers/provider-webhook.controller.js';
 import { ProvidersController } from './providers/providers.controller.js';
 import { QueueViews } from './queue-views.js';
 import { SettlementRunsController } from './settlements/settlement-runs.controller.js';
+import { SettlementsController } from './settlements/settlements.controller.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
@@ -34,6 +38,9 @@ export const CONTROLLERS = [
   TransactionsController,
   PaymentsController,
   ProviderEventsController,
+  PayoutsController,
+  PayoutScheduleController,
+  BankCallbacksController,
   DailySummariesController,
   DeadLettersController,
   JobsController,
@@ -43,6 +50,7 @@ export const CONTROLLERS = [
   ProvidersController,
   ProviderWebhookController,
   SettlementRunsController,
+  SettlementsController,
 ];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown, QueueViews, ListJobsHandler] })
