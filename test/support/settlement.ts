@@ -86,6 +86,10 @@ export class TestSettlement {
     return new TestSettlement(ledger, new Settler(parts, options.clock), parts, entities);
   }
 
+  get system(): SystemAccounts {
+    return this.parts.system;
+  }
+
   close(): Promise<void> {
     return this.ledger.close();
   }
