@@ -7,6 +7,7 @@ import { CORE_MUTANTS } from './core.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { FEE_MUTANTS } from './night-fees.mjs';
+import { PAYOUT_MUTANTS } from './night-payouts.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
 import { PAYABLE_MUTANTS } from './payable-items.mjs';
@@ -221,4 +222,5 @@ export const MUTANTS = [
   ...PAYMENT_STORE_MUTANTS,
   ...PAYABLE_MUTANTS,
   ...FEE_MUTANTS,
+  ...PAYOUT_MUTANTS,
 ];
