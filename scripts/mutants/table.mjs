@@ -8,6 +8,7 @@ import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { FEE_MUTANTS } from './night-fees.mjs';
 import { PAYOUT_MUTANTS } from './night-payouts.mjs';
+import { SETTLEMENT_MUTANTS } from './night-settlement.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
 import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
@@ -220,5 +221,6 @@ export const MUTANTS = [
   ...PAYMENT_MUTANTS,
   ...PAYMENT_STORE_MUTANTS,
   ...FEE_MUTANTS,
+  ...SETTLEMENT_MUTANTS,
   ...PAYOUT_MUTANTS,
 ];
