@@ -11,6 +11,7 @@ import { PAYOUT_MUTANTS } from './night-payouts.mjs';
 import { SETTLEMENT_MUTANTS } from './night-settlement.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
+import { PAYABLE_MUTANTS } from './payable-items.mjs';
 import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
 import { PAYMENT_MUTANTS } from './payments.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
@@ -220,6 +221,7 @@ export const MUTANTS = [
   ...WEBHOOK_MUTANTS,
   ...PAYMENT_MUTANTS,
   ...PAYMENT_STORE_MUTANTS,
+  ...PAYABLE_MUTANTS,
   ...FEE_MUTANTS,
   ...SETTLEMENT_MUTANTS,
   ...PAYOUT_MUTANTS,
