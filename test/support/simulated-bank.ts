@@ -68,10 +68,10 @@ export class SimulatedBank {
     if (status !== 200) throw new Error(text);
   }
 
-  /** How many requests have been befallen by what was asked for last. */
-  async befallen(): Promise<number> {
+  /** What requests were about that have been befallen by what was asked for last. */
+  async befallen(): Promise<string[]> {
     const { data } = (await this.client.get('/faults')).body;
-    return data.reduce((sum: number, { befallen }: Json) => sum + befallen, 0);
+    return data.flatMap(({ befallen }: Json) => befallen);
   }
 
   /** Nobody listens for so long. */
