@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { inject } from 'vitest';
+import { freePort } from '../../scripts/ports.mjs';
+import { exchange } from '../histories/http.js';
+import { type Build, Service } from '../histories/servers.js';
+import { type Json, OPERATOR_KEY } from '../support/api.js';
+import { freshDatabase, type TestDatabase } from '../support/database.js';
+import { SimulatedBank } from '../support/simulated-bank.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
+import { ALL, type Destination } from './points.js';
+
+const PATIENCE_MS = 20_000;
+const RETRY_MS = 50;
+const GIVE_UP_MS = 120_000;
+/** As a night would have settled it. */
+const SETTLE = 'INSERT INTO settled_balances (merchant_id, currency, settled) VALUES ($1, $2, $3)';
+const SETTINGS = {
+  WRITER_GROUP_TIMEOUT_MS: '3000',
+  REQUEST_DEADLINE_MS: '10000',
+  BANK_TIMEOUT_MS: '2500',
+  PAYOUT_POLL_MS: '50',
+  PAYOUT_ASK_SCHEDULE_S: '1',
+  PAYOUT_CONCURRENCY: '32',
+  LOG_LEVEL: 'silent',
+};
+const DELAYS = { BANK_DELAY_MS: '300', BANK_RETURN_DELAY_MS: '500' };
+
+export const CURRENCY = 'EUR';
+/** Settled of each shop: more than is paid out. */
+export const SETTLED = 1_000_000_000n;
+
+/** A merchant whose payouts all go to one destination. */
+export interface Shop {
+  readonly id: string;
+  readonly key: string;
+  readonly destination: Destination;
+  readonly accounts: Readonly<Record<string, string>>;
+}
+
+/** An API, a worker and a bank in processes of their own; what the first two say to PostgreSQL goes through a hand that can close. */
+export class Stage {
+  readonly wires: { readonly api: TcpProxy; readonly worker: TcpProxy };
+  readonly shops: Shop[] = [];
+  readonly #cleanup: (() => unknown)[];
+
+  private constructor(
+    readonly on: TestDatabase,
+    readonly owner: pg.Client,
+    readonly api: Service,
+    readonly worker: Service,
+    readonly bank: SimulatedBank,
+    wires: Stage['wires'],
+    cleanup: (() => unknown)[],
+  ) {
+    this.wires = wires;
+    this.#cleanup = cleanup;
+  }
+
+  static async open(build: Build): Promise<Stage> {
+    const cleanup: (() => unknown)[] = [];
+    try {
+      const on = await freshDatabase();
+      cleanup.push(() => on.drop());
+      const owner = new pg.Client({ connectionString: on.ownerUrl });
+      await owner.connect();
+      cleanup.push(() => owner.end());
+      const folder = mkdtempSync(join(tmpdir(), 'counterfoil-payouts-'));
+      cleanup.push(() => rmSync(folder, { recursive: true }));
+      const port = await freePort();
+      const callback = `http://127.0.0.1:${port}/v1/bank/callbacks`;
+      const bank = await SimulatedBank.start({ ...DELAYS, BANK_STATE: join(folder, 'bank'), BANK_CALLBACK: callback });
+      cleanup.push(() => bank.end('SIGKILL'));
+      const wires = { api: await TcpProxy.open(on.runtimeUrl), worker: await TcpProxy.open(on.runtimeUrl) };
+      cleanup.push(() => Promise.all([wires.api.close(), wires.worker.close()]));
+      const service = (app: 'api' | 'worker'): Service =>
+        new Service(app, build, `dist/apps/${app}/src/main.js`, {
+          PATH: process.env.PATH,
+          DATABASE_URL: on.ownerUrl,
+          DATABASE_RUNTIME_URL: wires[app].url,
+          REDIS_URL: inject('redisUrl'),
+          REDIS_QUEUE_URL: inject('redisQueueUrl'),
+          COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
+          PORT: String(port),
+          ...SETTINGS,
+          ...bank.settings,
+        });
+      const [api, worker] = [service('api'), service('worker')];
+      const killAll = () => {
+        for (const one of [api, worker]) one.killNow();
+      };
+      // A run that ends early must leave no process behind.
+      process.once('exit', killAll);
+      cleanup.push(() => process.removeListener('exit', killAll));
+      cleanup.push(() => Promise.all([api.crash(), worker.crash()]));
+      await Promise.all([api.start(), worker.start()]);
+      const stage = new Stage(on, owner, api, worker, bank, wires, cleanup);
+      for (const destination of ALL) stage.shops.push(await stage.#open(destination));
+      return stage;
+    } catch (error) {
+      await clean(cleanup);
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    return clean(this.#cleanup);
+  }
+
+  get(path: string, key: string): Promise<Json> {
+    return this.#ask(path, { authorization: `Bearer ${key}` });
+  }
+
+  /** Under one key however often it is sent: whoever kills the API has it sent again. */
+  post(path: string, key: string, body: object): Promise<Json> {
+    const headers = {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      'idempotency-key': randomUUID(),
+    };
+    return this.#ask(path, headers, JSON.stringify(body));
+  }
+
+  async #open(destination: Destination): Promise<Shop> {
+    const facts = { name: destination, time_zone: 'UTC', settlement_cutoff: '00:00', currencies: [CURRENCY] };
+    const { id, api_key, accounts } = await this.post('/v1/merchants', OPERATOR_KEY, facts);
+    const ids = Object.fromEntries(accounts.map((account: Json) => [account.code, account.id]));
+    const entry = { amount: String(SETTLED), currency: CURRENCY };
+    const sale = {
+      type: 'sale',
+      entries: [
+        { ...entry, account_code: `provider_receivable:${CURRENCY}`, direction: 'debit' },
+        { ...entry, account_code: `merchant_payable:${CURRENCY}`, direction: 'credit' },
+      ],
+    };
+    await this.post('/v1/transactions', api_key.secret, sale);
+    await this.owner.query(SETTLE, [id, CURRENCY, SETTLED]);
+    return { id, key: api_key.secret, destination, accounts: ids };
+  }
+
+  async #ask(path: string, headers: Record<string, string>, body?: string): Promise<Json> {
+    const end = performance.now() + GIVE_UP_MS;
+    for (;;) {
+      const { url } = this.api;
+      const answer =
+        url && (await exchange(url + path, { headers, body, patienceMs: PATIENCE_MS }).catch(() => undefined));
+      if (answer && answer.status < 300) return JSON.parse(answer.text);
+      const isFinal = answer && answer.status < 500 && answer.status !== 429 && answer.status !== 409;
+      if (isFinal || performance.now() > end) throw new Error(`${path}: ${answer ? answer.text : 'no answer'}`);
+      await sleep(RETRY_MS);
+    }
+  }
+}
+
+async function clean(steps: (() => unknown)[]): Promise<void> {
+  for (const step of steps.splice(0).reverse()) await step();
+}
