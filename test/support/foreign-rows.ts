@@ -26,6 +26,9 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   payment_facts: `INSERT INTO payment_facts (merchant_id, subject, fact_id, id, received_at, occurred_at, source, event_id, type, amount, currency, more, outcome)
     SELECT $1, 'p/1', type, $1 + place, snowflake_time($1), now(), 'provider', type, type, 1, 'EUR', '{"amount_kind": "delta"}', 'applied'
       FROM unnest('{authorised,voided}'::text[]) WITH ORDINALITY AS told (type, place)`,
+  payouts: `INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, status, transactions, timeline)
+    VALUES ($1, $1, snowflake_time($1), 1, 'EUR', 0, 'd', 'failed', '{}', '[]')`,
+  payout_schedules: `INSERT INTO payout_schedules (merchant_id, schedule, destination) VALUES ($1, 'manual', 'd')`,
   provider_secrets: `INSERT INTO provider_secrets (merchant_id, provider, id, key, created_at) VALUES ($1, 'p', $1, sha256('z'), snowflake_time($1))`,
   provider_inbox: `INSERT INTO provider_inbox (merchant_id, id, provider, body, received_at) VALUES ($1, $1, 'p', 'x', snowflake_time($1))`,
   provider_queries: `INSERT INTO provider_queries (merchant_id, provider, token, changed_at) VALUES ($1, 'p', 't', now())`,
@@ -47,6 +50,8 @@ export const NOT_OF_POSTINGS = [
   'fee_plan_assignments',
   'payments',
   'payment_facts',
+  'payouts',
+  'payout_schedules',
   'provider_secrets',
   'provider_inbox',
   'provider_queries',
@@ -73,6 +78,8 @@ export const FOREIGN_CHANGES = [
   'DELETE FROM fee_plan_assignments',
   `UPDATE payments SET status = 'voided'`,
   `UPDATE payment_facts SET outcome = 'stale'`,
+  `UPDATE payouts SET status = 'paid'`,
+  `UPDATE payout_schedules SET schedule = 'daily'`,
   'UPDATE provider_secrets SET expires_at = NULL',
   `UPDATE provider_inbox SET times_received = 9`,
   `UPDATE provider_queries SET token = 'x'`,
