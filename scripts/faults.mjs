@@ -3,6 +3,8 @@
 // or all), when the planted bug is not caught. A seed that is not given is drawn, and printed.
 // npm run test:faults -- payments [--permutations N --seed S]: two APIs and a worker under faults are told of payments in any
 // order. See test/payments-campaign. Exit 1 when a payment, an account or the log is not what happened.
+// npm run test:faults -- payouts [--visits N --seed S --point TEXT]: payouts to every destination of the bank simulator, interrupted
+// at every point by a kill or a cut. See test/payouts-campaign. Exit 1 when a payout, an account or the bank is not what it must be.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { runCampaign } from './campaign.mjs';
@@ -12,19 +14,24 @@ const { values, positionals } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
     permutations: { type: 'string', default: '10000' },
+    visits: { type: 'string', default: '4' },
+    point: { type: 'string', default: '' },
     seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
     mutant: { type: 'string' },
   },
 });
-const { minutes, permutations, seed, mutant = '' } = values;
+const { minutes, permutations, visits, point, seed, mutant = '' } = values;
 const [of = 'outbox', ...more] = positionals;
-if (!['outbox', 'payments'].includes(of) || more.length > 0) {
-  console.error('counterfoil: say outbox, payments or nothing.');
+if (!['outbox', 'payments', 'payouts'].includes(of) || more.length > 0) {
+  console.error('counterfoil: say outbox, payments, payouts or nothing.');
   process.exit(1);
 }
 if (of === 'payments') {
   const env = { PAYMENTS_PERMUTATIONS: permutations, PAYMENTS_SEED: seed };
   await runCampaign('test/payments-campaign.test.ts', { permutations, seed }, env);
+} else if (of === 'payouts') {
+  const env = { PAYOUTS_VISITS: visits, PAYOUTS_SEED: seed, PAYOUTS_POINT: point };
+  await runCampaign('test/payouts-campaign.test.ts', { visits, seed }, env);
 } else {
   const env = { FAULTS_MINUTES: minutes, FAULTS_SEED: seed, FAULTS_MUTANT: mutant };
   await runCampaign('test/outbox-campaign.test.ts', { minutes, seed }, env);

@@ -3,8 +3,8 @@ import { Build } from './histories/servers.js';
 import { POINTS } from './payouts-campaign/points.js';
 import { runPayouts } from './payouts-campaign/run.js';
 
-/** Set by `npm run test:faults -- payouts --rounds N --seed S [--point TEXT]`. */
-const { PAYOUTS_ROUNDS = '', PAYOUTS_SEED = '20261127', PAYOUTS_POINT = '' } = process.env;
+/** Set by `npm run test:faults -- payouts [--visits N --seed S --point TEXT]`. */
+const { PAYOUTS_VISITS = '', PAYOUTS_SEED = '20261127', PAYOUTS_POINT = '' } = process.env;
 /** `npm test` has a short one. */
 const SHORT = [
   'the API reserves: all, unanswered',
@@ -17,9 +17,9 @@ const SHORT = [
 const POINT_MS = 120_000;
 const AROUND_MS = 240_000;
 
-const isShort = PAYOUTS_ROUNDS === '';
+const isShort = PAYOUTS_VISITS === '';
 const points = POINTS.filter(({ name }) => (isShort ? SHORT.includes(name) : name.includes(PAYOUTS_POINT)));
-const rounds = isShort ? 1 : Number(PAYOUTS_ROUNDS);
+const visits = isShort ? 1 : Number(PAYOUTS_VISITS);
 
 let build: Build;
 beforeAll(() => {
@@ -30,13 +30,16 @@ afterAll(() => build.remove());
 test(
   'a payout ends as its bank says, paid once and with exact accounts, wherever API, worker or bank is killed or cut off',
   async () => {
-    const { report, offences, hits } = await runPayouts(build, { points, rounds, seed: Number(PAYOUTS_SEED) });
+    const { report, offences, hits } = await runPayouts(build, { points, visits, seed: Number(PAYOUTS_SEED) });
     process.stdout.write(`${report}\n`);
     expect(offences).toEqual([]);
     // Nothing is shown by a point that nobody came to.
-    for (const [{ name, reached }, counts] of hits)
-      expect.soft(Object.fromEntries(counts), name).toEqual(Object.fromEntries(reached.map((one) => [one, rounds])));
     expect(hits.size).toBe(isShort ? SHORT.length : points.length);
+    for (const [{ name, reached }, counts] of hits) {
+      const there = reached.filter((destination) => counts.has(destination));
+      if (isShort) expect.soft(there.length, name).toBeGreaterThan(0);
+      else expect.soft(there, name).toEqual(reached);
+    }
   },
-  AROUND_MS + points.length * rounds * POINT_MS,
+  AROUND_MS + points.length * visits * POINT_MS,
 );

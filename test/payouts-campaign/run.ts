@@ -7,8 +7,8 @@ import { Stage } from './stage.js';
 
 export interface PayoutsCampaign {
   readonly points: readonly Point[];
-  /** How often each point is come to. */
-  readonly rounds: number;
+  /** How often each point is come to at most: until a payout of each destination has been there. */
+  readonly visits: number;
   readonly seed: number;
 }
 
@@ -23,7 +23,7 @@ const SHOWN = 20;
 const LARGEST = 100_000;
 
 /** Payouts to every destination, interrupted at every point; then all of them are judged by what the bank was to do. */
-export async function runPayouts(build: Build, { points, rounds, seed }: PayoutsCampaign): Promise<PayoutsOutcome> {
+export async function runPayouts(build: Build, { points, visits, seed }: PayoutsCampaign): Promise<PayoutsOutcome> {
   const stage = await Stage.open(build);
   try {
     const from = performance.now();
@@ -31,12 +31,13 @@ export async function runPayouts(build: Build, { points, rounds, seed }: Payouts
     const hits = new Map(points.map((point) => [point, new Map<Destination, number>()]));
     const asked: Asked[] = [];
     const offences: string[] = [];
-    for (let round = 0; round < rounds; round += 1) {
-      for (const point of dice.shuffled(points)) {
-        const done = await interrupt(stage, point, () => BigInt(1 + dice.below(LARGEST)));
-        asked.push(...done.asked);
-        const counts = hits.get(point) as Map<Destination, number>;
-        for (const destination of done.hit) counts.set(destination, (counts.get(destination) ?? 0) + 1);
+    for (const point of dice.shuffled(points)) {
+      const counts = hits.get(point) as Map<Destination, number>;
+      for (let visit = 0; visit < visits && !isCovered(point, counts); visit += 1) {
+        const { asked: more, hit, open } = await interrupt(stage, point, () => BigInt(1 + dice.below(LARGEST)));
+        asked.push(...more);
+        offences.push(...open.map((one) => `${point.name}: ${one}`));
+        for (const destination of hit) counts.set(destination, (counts.get(destination) ?? 0) + 1);
       }
     }
     offences.push(...(await judge(stage, asked)));
@@ -51,6 +52,10 @@ export async function runPayouts(build: Build, { points, rounds, seed }: Payouts
   } finally {
     await stage.close();
   }
+}
+
+export function isCovered({ reached }: Point, counts: ReadonlyMap<Destination, number>): boolean {
+  return reached.every((destination) => counts.has(destination));
 }
 
 /** Who was killed or cut off where, and how often each destination's payouts were there. */

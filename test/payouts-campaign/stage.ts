@@ -21,6 +21,7 @@ const GIVE_UP_MS = 120_000;
 const SETTLE = 'INSERT INTO settled_balances (merchant_id, currency, settled) VALUES ($1, $2, $3)';
 const SETTINGS = {
   WRITER_GROUP_TIMEOUT_MS: '3000',
+  WRITER_LANES: '16',
   REQUEST_DEADLINE_MS: '10000',
   BANK_TIMEOUT_MS: '2500',
   PAYOUT_POLL_MS: '50',
