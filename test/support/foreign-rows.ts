@@ -27,8 +27,19 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
     SELECT $1, 'p/1', type, $1 + place, snowflake_time($1), now(), 'provider', type, type, 1, 'EUR', '{"amount_kind": "delta"}', 'applied'
       FROM unnest('{authorised,voided}'::text[]) WITH ORDINALITY AS told (type, place)`,
   payouts: `INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, status, transactions, timeline)
-    VALUES ($1, $1, snowflake_time($1), 1, 'EUR', 0, 'd', 'failed', '{}', '[]')`,
+    VALUES ($1, $1, snowflake_time($1), 1, 'EUR', 0, 'd', 'failed', '{}', '[{"status": "failed"}]')`,
   payout_schedules: `INSERT INTO payout_schedules (merchant_id, schedule, destination) VALUES ($1, 'manual', 'd')`,
+  payable_items: `INSERT INTO payable_items (merchant_id, account_id, account_version, kind, subject_id) VALUES ($1, 1, 2, 'fees', $1)`,
+  settlements: `INSERT INTO settlements (merchant_id, id, business_date, currency, account_id, starts_at, ends_at, gross, refunds, disputes, other,
+    adjustments, fees, net, items, looked_through, first_version, last_version)
+    VALUES ($1, $1, '2026-01-01', 'EUR', 1, '2026-01-01Z', '2026-01-02Z', 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1)`,
+  settlement_lines: `INSERT INTO settlement_lines (merchant_id, account_id, account_version, settlement_id, kind, transaction_id, amount, fee,
+    effective_at, business_date) VALUES ($1, 1, 1, $1, 'other', 1, 0, 0, '2026-01-01Z', '2026-01-01')`,
+  settlement_drafts: `INSERT INTO settlement_drafts (merchant_id, currency, settlement_id, account_id, business_date, starts_at, ends_at,
+    drafted_through, looked_through, seen_through) VALUES ($1, 'USD', 1, 1, '2100-01-02', '2100-01-02Z', '2100-01-03Z', 1, 1, 1)`,
+  settlement_positions: `INSERT INTO settlement_positions VALUES ($1, '2026-01-01', '2026-01-01', '2026-01-02Z')`,
+  settled_balances: `INSERT INTO settled_balances (merchant_id, currency, looked_through, taken_through) VALUES ($1, 'EUR', 1, 1)`,
+  fee_volumes: `INSERT INTO fee_volumes VALUES ($1, 'EUR', '2026-01-01', 0)`,
   provider_secrets: `INSERT INTO provider_secrets (merchant_id, provider, id, key, created_at) VALUES ($1, 'p', $1, sha256('z'), snowflake_time($1))`,
   provider_inbox: `INSERT INTO provider_inbox (merchant_id, id, provider, body, received_at) VALUES ($1, $1, 'p', 'x', snowflake_time($1))`,
   provider_queries: `INSERT INTO provider_queries (merchant_id, provider, token, changed_at) VALUES ($1, 'p', 't', now())`,
@@ -39,7 +50,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   webhook_attempts: `INSERT INTO webhook_attempts (merchant_id, delivery_id, attempt, at, status_code, duration_ms) VALUES ($1, 1, 1, now(), 200, 1)`,
 };
 
-/** Tables that postings do not fill: a row of each, in an order that their references allow. */
+/** Tables that postings and settlements do not fill: a row of each, in an order that their references allow. */
 export const NOT_OF_POSTINGS = [
   'api_keys',
   'daily_summaries',
@@ -52,6 +63,9 @@ export const NOT_OF_POSTINGS = [
   'payment_facts',
   'payouts',
   'payout_schedules',
+  'payable_items',
+  'settlement_drafts',
+  'fee_volumes',
   'provider_secrets',
   'provider_inbox',
   'provider_queries',
@@ -80,6 +94,11 @@ export const FOREIGN_CHANGES = [
   `UPDATE payment_facts SET outcome = 'stale'`,
   `UPDATE payouts SET status = 'paid'`,
   `UPDATE payout_schedules SET schedule = 'daily'`,
+  'UPDATE settlement_drafts SET items = 9',
+  'DELETE FROM settlement_drafts',
+  'UPDATE settlement_positions SET ended_at = now()',
+  'UPDATE settled_balances SET settled = 9',
+  'UPDATE fee_volumes SET gross = 9',
   'UPDATE provider_secrets SET expires_at = NULL',
   `UPDATE provider_inbox SET times_received = 9`,
   `UPDATE provider_queries SET token = 'x'`,
@@ -88,4 +107,14 @@ export const FOREIGN_CHANGES = [
   'UPDATE webhook_secrets SET expires_at = NULL',
   `UPDATE webhook_deliveries SET status = 'due'`,
   'DELETE FROM webhook_attempts',
+];
+
+/** Whose rows of all merchants the platform sees, to read: beside the list of merchants itself. */
+export const SEEN_BY_PLATFORM = [
+  'dead_letters',
+  'due_rows',
+  'fee_plan_assignments',
+  'merchant_time_zones',
+  'settlement_drafts',
+  'settlement_positions',
 ];

@@ -1,16 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { CommandBus } from '@nestjs/cqrs';
+import { trace } from '@opentelemetry/api';
 import { systemClock } from '#kernel/clock.js';
 import { BankClient } from '#payouts/bank-client.js';
 import { PayoutSaga } from '#payouts/payout-saga.js';
 import { PAYOUT, PAYOUT_WATCH } from '#payouts/payout-timers.js';
+import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
+import { Settler } from '#settlement/settler.js';
 import { type Answer, type Json, type Merchant, TestApi, transfer } from './api.js';
 import type { Bystander } from './bystander.js';
 import { BANK_SECRET, type SmallBank } from './small-bank.js';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
+const FIRST_NIGHT_DAYS = 20;
 
 /** A timeout of the bank in tests: a busy machine's answer is no lost one. */
 const BANK_TIMEOUT_MS = 2_500;
@@ -21,6 +25,8 @@ export function bankEnvironment(bank: SmallBank): Record<string, string> {
 
 /** A shop whose payouts are asked for over HTTP, and whose saga runs when a test says so. */
 export class PayoutShop {
+  #nights = 0;
+
   constructor(
     readonly api: TestApi,
     readonly shop: Merchant,
@@ -37,17 +43,18 @@ export class PayoutShop {
     return new PayoutSaga({ database, commands, bank }, options, { ...systemClock, now: () => Date.now() + aheadMs });
   }
 
-  /** As if a night had settled so much more: the money is on merchant_payable, and counts as settled. */
+  /** A night more, which settles so much: each is a business day of the shop's, the first of them some weeks ago. */
   async settle(amount: number, currency = 'EUR'): Promise<void> {
-    if (amount > 0) {
-      const entries = [`provider_receivable:${currency}`, `merchant_payable:${currency}`] as const;
-      await this.shop.posted(transfer(...entries, String(amount), { currency }));
-    }
-    await this.bystander.client.query(
-      `INSERT INTO settled_balances AS b (merchant_id, currency, settled) VALUES ($1, $2, $3)
-           ON CONFLICT (merchant_id, currency) DO UPDATE SET settled = b.settled + excluded.settled`,
-      [this.shop.id, currency, amount],
-    );
+    const day = new Date(Date.now() + (this.#nights - FIRST_NIGHT_DAYS) * DAY_MS).toISOString().slice(0, 10);
+    this.#nights += 1;
+    const [more, less] = [`provider_receivable:${currency}`, `merchant_payable:${currency}`] as const;
+    const [from, to] = amount > 0 ? [more, less] : [less, more];
+    const effective_at = `${day}T12:00:00.000Z`;
+    await this.shop.posted(transfer(from, to, String(Math.abs(amount)), { currency, effective_at }));
+    const bounds = { deadline: Deadline.after(60_000), span: trace.getTracer('test').startSpan('settle') };
+    const settler = this.api.app.get(Settler, { strict: false });
+    const [result] = await settler.settle([BigInt(this.shop.id)], day, bounds);
+    if (result?.outcome !== 'settled') throw new Error(`not settled: ${JSON.stringify(result)}`);
   }
 
   ask(body: object = {}, key: string = randomUUID()): Promise<Answer> {

@@ -21,6 +21,8 @@ import { PayoutsController } from './payouts/payouts.controller.js';
 import { ProviderWebhookController } from './providers/provider-webhook.controller.js';
 import { ProvidersController } from './providers/providers.controller.js';
 import { QueueViews } from './queue-views.js';
+import { SettlementRunsController } from './settlements/settlement-runs.controller.js';
+import { SettlementsController } from './settlements/settlements.controller.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
@@ -47,6 +49,8 @@ export const CONTROLLERS = [
   WebhookDeliveriesController,
   ProvidersController,
   ProviderWebhookController,
+  SettlementRunsController,
+  SettlementsController,
 ];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown, QueueViews, ListJobsHandler] })
