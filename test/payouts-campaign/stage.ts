@@ -12,13 +12,12 @@ import { type Json, OPERATOR_KEY } from '../support/api.js';
 import { freshDatabase, type TestDatabase } from '../support/database.js';
 import { SimulatedBank } from '../support/simulated-bank.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
+import { until } from '../support/until.js';
 import { ALL, type Destination } from './points.js';
 
 const PATIENCE_MS = 20_000;
 const RETRY_MS = 50;
 const GIVE_UP_MS = 120_000;
-/** As a night would have settled it. */
-const SETTLE = 'INSERT INTO settled_balances (merchant_id, currency, settled) VALUES ($1, $2, $3)';
 const SETTINGS = {
   WRITER_GROUP_TIMEOUT_MS: '3000',
   WRITER_LANES: '16',
@@ -31,6 +30,7 @@ const SETTINGS = {
 };
 const DELAYS = { BANK_DELAY_MS: '300', BANK_RETURN_DELAY_MS: '500' };
 
+const YESTERDAY = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
 export const CURRENCY = 'EUR';
 /** Settled of each shop: more than is paid out. */
 export const SETTLED = 1_000_000_000n;
@@ -101,6 +101,7 @@ export class Stage {
       await Promise.all([api.start(), worker.start()]);
       const stage = new Stage(on, owner, api, worker, bank, wires, cleanup);
       for (const destination of ALL) stage.shops.push(await stage.#open(destination));
+      await stage.#settle();
       return stage;
     } catch (error) {
       await clean(cleanup);
@@ -133,14 +134,25 @@ export class Stage {
     const entry = { amount: String(SETTLED), currency: CURRENCY };
     const sale = {
       type: 'sale',
+      effective_at: `${YESTERDAY}T12:00:00.000Z`,
       entries: [
         { ...entry, account_code: `provider_receivable:${CURRENCY}`, direction: 'debit' },
         { ...entry, account_code: `merchant_payable:${CURRENCY}`, direction: 'credit' },
       ],
     };
     await this.post('/v1/transactions', api_key.secret, sale);
-    await this.owner.query(SETTLE, [id, CURRENCY, SETTLED]);
     return { id, key: api_key.secret, destination, accounts: ids };
+  }
+
+  /** What was sold yesterday. */
+  async #settle(): Promise<void> {
+    const run = { business_date: YESTERDAY, merchant_ids: this.shops.map(({ id }) => id) };
+    const { id } = await this.post('/v1/settlement_runs', OPERATOR_KEY, run);
+    const { merchants } = await until('yesterday is settled', async () => {
+      const is = await this.get(`/v1/settlement_runs/${id}`, OPERATOR_KEY);
+      return is.finished_at !== null && is;
+    });
+    if (merchants.settled !== this.shops.length) throw new Error(`not settled: ${JSON.stringify(merchants)}`);
   }
 
   async #ask(path: string, headers: Record<string, string>, body?: string): Promise<Json> {
