@@ -24,9 +24,9 @@ export class TestPayouts {
     return new TestPayouts(ledger, new PayoutSubmissions(writer, accounts, plans, settings));
   }
 
-  /** Of all that is settled. */
-  async request(merchantId: bigint): Promise<bigint> {
-    const ask = { kind: 'request', currency: 'EUR', destination: 'bank_ok', mayBeNothing: false } as const;
+  /** Of all that is settled, unless it is told of how much. */
+  async request(merchantId: bigint, amount?: bigint): Promise<bigint> {
+    const ask = { kind: 'request', amount, currency: 'EUR', destination: 'bank_ok', mayBeNothing: false } as const;
     const idempotency = { key: randomUUID(), requestSha256: Buffer.alloc(32, 1) };
     const outcome = await this.submissions.request(this.ledger.context(merchantId), ask, idempotency);
     const { result } = answeredReply<RequestedPayoutBody>(outcome);
