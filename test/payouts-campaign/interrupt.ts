@@ -4,7 +4,8 @@ import { CURRENCY, type Shop, type Stage } from './stage.js';
 import { Trap } from './trap.js';
 
 const REACHED_WITHIN_MS = 20_000;
-const NOBODY_MORE_MS = 1_000;
+/** Longer than a request to the bank is waited for: a worker does what is due page by page. */
+const NOBODY_MORE_MS = 4_000;
 const ENDED_WITHIN_MS = 90_000;
 const LEASES_EVERY_MS = 1_000;
 const GROUP = 'write-group';
@@ -93,7 +94,7 @@ function int8(id: string): Buffer {
   return bytes;
 }
 
-/** Those that came there. A lane of the writer that is held lets nobody of its other merchants through: then not all come. */
+/** Those that came there: not always all, as what is held holds up what comes behind it. */
 async function whoReached(wanted: readonly Shop[], armed: Armed): Promise<Destination[]> {
   const there = new Set<Destination>();
   let lastCameMs = performance.now();

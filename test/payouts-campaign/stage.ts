@@ -18,9 +18,11 @@ import { ALL, type Destination } from './points.js';
 const PATIENCE_MS = 20_000;
 const RETRY_MS = 50;
 const GIVE_UP_MS = 120_000;
+/** Each shop has a lane of the writer's to itself: where one is held, the others go on. */
+const LANES = 16;
 const SETTINGS = {
   WRITER_GROUP_TIMEOUT_MS: '3000',
-  WRITER_LANES: '16',
+  WRITER_LANES: String(LANES),
   REQUEST_DEADLINE_MS: '10000',
   BANK_TIMEOUT_MS: '2500',
   PAYOUT_POLL_MS: '50',
@@ -100,7 +102,15 @@ export class Stage {
       cleanup.push(() => Promise.all([api.crash(), worker.crash()]));
       await Promise.all([api.start(), worker.start()]);
       const stage = new Stage(on, owner, api, worker, bank, wires, cleanup);
-      for (const destination of ALL) stage.shops.push(await stage.#open(destination));
+      const lanes = new Set<bigint>();
+      for (const destination of ALL) {
+        const shop = await until('a merchant of a free lane', async () => {
+          const opened = await stage.#open(destination);
+          return !lanes.has(laneOf(opened)) && opened;
+        });
+        lanes.add(laneOf(shop));
+        stage.shops.push(shop);
+      }
       await stage.#settle();
       return stage;
     } catch (error) {
@@ -167,6 +177,12 @@ export class Stage {
       await sleep(RETRY_MS);
     }
   }
+}
+
+/** As the writer has it. */
+function laneOf({ id }: Shop): bigint {
+  const merchantId = BigInt(id);
+  return (merchantId ^ (merchantId >> 22n)) % BigInt(LANES);
 }
 
 async function clean(steps: (() => unknown)[]): Promise<void> {
