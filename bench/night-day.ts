@@ -1,0 +1,138 @@
+import { HttpConnection } from './http-connection.js';
+import { postRequest } from './requests.js';
+
+/** A merchant's business day, recorded through the API: payments told by a provider, refunds, a dispute, postings by hand. */
+
+/** Per hundred entries on `merchant_payable`; the rest are captures. */
+const REFUNDS = 8;
+const DISPUTES = 1;
+const BY_HAND = 3;
+const FACTS_A_CALL = 300;
+/** Time enough to record the day before it is over. */
+const DAY_IS_OPEN_MS = 30_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+/** Zones go no further ahead. */
+const MOST_AHEAD_HOURS = 14;
+/** As local time: business days end after 12:00. */
+const EVENING_HOUR = 18;
+
+export const PLAN = {
+  name: 'Benchmark',
+  rules: [
+    { applies_to: 'payment', currency: 'EUR', percent_bps: 140, fixed: '25', min: '30', max: '250' },
+    { applies_to: 'payment', currency: 'EUR', percent_bps: 115, fixed: '20', min: '25', max: '200', tier_from: '500000' },
+    { applies_to: 'refund', currency: 'EUR', percent_bps: 0, fixed: '10' },
+    { applies_to: 'dispute', currency: 'EUR', percent_bps: 0, fixed: '1500' },
+  ],
+};
+
+export interface Day {
+  /** `YYYY-MM-DD` */
+  businessDate: string;
+  /** When it is over. */
+  endMs: number;
+  timeZone: string;
+  cutoff: string;
+}
+
+/** The business day, somewhere on earth, that is over in a moment. */
+export function dayThatEndsSoon(nowMs = Date.now()): Day {
+  const endMs = Math.ceil((nowMs + DAY_IS_OPEN_MS) / MINUTE_MS) * MINUTE_MS;
+  const ahead = Math.min(EVENING_HOUR - new Date(endMs).getUTCHours(), MOST_AHEAD_HOURS);
+  const local = new Date(endMs + ahead * HOUR_MS).toISOString();
+  // POSIX counts westwards.
+  const timeZone = `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`;
+  return { businessDate: local.slice(0, 10), endMs, timeZone, cutoff: local.slice(11, 16) };
+}
+
+/** Answers who it is. */
+export async function recordDay(
+  port: number,
+  operatorKey: string,
+  { timeZone, cutoff }: Day,
+  entries: number,
+): Promise<{ merchantId: bigint; apiKey: string }> {
+  const connection = await HttpConnection.open(port);
+  let sent = 0;
+  const post = async (route: string, apiKey: string, body: object): Promise<Record<string, unknown>> => {
+    sent += 1;
+    const target = { route, apiKey, body: JSON.stringify(body), idempotencyKey: `day-${sent}` };
+    const answer = await connection.exchange(postRequest(target));
+    if (answer.status >= 300) throw new Error(`POST ${route} was answered ${answer.status} ${answer.body}`);
+    return JSON.parse(answer.body) as Record<string, unknown>;
+  };
+  try {
+    const plan = { id: undefined };
+    const merchant = await post('/v1/merchants', operatorKey, {
+      name: 'Benchmark',
+      time_zone: timeZone,
+      settlement_cutoff: cutoff,
+      currencies: ['EUR'],
+      fee_plan_id: plan.id,
+    });
+    const apiKey = (merchant.api_key as { secret: string }).secret;
+    const share = (perHundred: number): number => Math.round((entries * perHundred) / 100);
+    const [refunds, disputes, byHand] = [share(REFUNDS), share(DISPUTES), share(BY_HAND)];
+    for (const events of pages(payments(entries - refunds - disputes - byHand))) {
+      await post('/v1/provider_events/batch', apiKey, { events });
+    }
+    for (const events of pages(afterwards(refunds, disputes))) await post('/v1/provider_events/batch', apiKey, { events });
+    for (let n = 0; n < byHand; n += 1) {
+      const entry = { amount: String(100 + n), currency: 'EUR' };
+      const sides = [
+        { ...entry, account_code: 'cash:EUR', direction: 'debit' },
+        { ...entry, account_code: 'merchant_payable:EUR', direction: 'credit' },
+      ];
+      await post('/v1/transactions', apiKey, { type: 'bonus', entries: n % 2 === 0 ? sides : swapped(sides) });
+    }
+    return { merchantId: BigInt(merchant.id as string), apiKey };
+  } finally {
+    connection.close();
+  }
+}
+
+function swapped<T extends { direction: string }>(sides: readonly T[]): T[] {
+  return sides.map((side) => ({ ...side, direction: side.direction === 'debit' ? 'credit' : 'debit' }));
+}
+
+/** Each told backwards, so that it comes to one posting, of one entry on `merchant_payable`. */
+function payments(count: number): object[] {
+  return Array.from({ length: count }, (_, n) =>
+    ['captured', 'authorised'].map((type) => fact(n, type, amountOf(n))),
+  ).flat();
+}
+
+function afterwards(refunds: number, disputes: number): object[] {
+  return [
+    ...Array.from({ length: refunds }, (_, n) => fact(n, 'refunded', Math.ceil(amountOf(n) / 3))),
+    ...Array.from({ length: disputes }, (_, n) => ({
+      ...fact(refunds + n, 'dispute_opened', amountOf(refunds + n)),
+      stage: 'chargeback',
+    })),
+  ];
+}
+
+/** Between 5.00 and 205.00, spread as by chance. */
+function amountOf(n: number): number {
+  return 500 + ((n * 7_919) % 20_000);
+}
+
+function fact(n: number, type: string, amount: number): Record<string, unknown> {
+  return {
+    provider: 'bench',
+    event_id: `${type}-${n}`,
+    payment_ref: `payment-${n}`,
+    type,
+    amount: String(amount),
+    currency: 'EUR',
+  };
+}
+
+/** What is told in one call happened at one moment: each moment of late entries has rows of its own in `late_sums`. */
+function* pages(facts: object[]): Generator<object[]> {
+  for (let at = 0; at < facts.length; at += FACTS_A_CALL) {
+    const occurredAt = new Date().toISOString();
+    yield facts.slice(at, at + FACTS_A_CALL).map((one) => ({ ...one, occurred_at: occurredAt }));
+  }
+}
