@@ -3,6 +3,7 @@ import { BALANCES } from '#balances/room.js';
 import { FEES } from '#fees/room.js';
 import { LEDGER } from '#ledger/room.js';
 import type { Consumer } from '#outbox/consumers/consumer.js';
+import { queueName } from '#outbox/consumers/consumer-queue.js';
 import type { Reactor } from '#outbox/consumers/reactor.js';
 import type { Room } from '#outbox/room.js';
 import { PAYMENTS } from '#payments/room.js';
@@ -45,6 +46,12 @@ export function consumersOf(rooms: readonly Room[]): readonly Consumer[] {
 /** What has commands executed because of events: in the worker, each with a queue of its own. */
 export function reactorsOf(rooms: readonly Room[]): readonly Reactor[] {
   return rooms.flatMap(({ reactors = [] }) => reactors);
+}
+
+/** Names of BullMQ's queues: of what is applied from them, and those of the rooms' own. */
+export function queuesOf(rooms: readonly Room[]): readonly string[] {
+  const followers = [...consumersOf(rooms), ...reactorsOf(rooms)].map(({ name }) => queueName(name));
+  return [...followers, ...rooms.flatMap(({ queues = [] }) => queues)];
 }
 
 /** Names of whoever follows the log: consumers, reactors and targets of the relay. */

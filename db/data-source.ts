@@ -33,6 +33,7 @@ import { ProviderInbox1764620000000 } from './migrations/1764620000000-provider-
 import { PaymentTimers1764630000000 } from './migrations/1764630000000-payment-timers.js';
 import { Fees1764700000000 } from './migrations/1764700000000-fees.js';
 import { Settlements1764710000000 } from './migrations/1764710000000-settlements.js';
+import { FillPayableItems1764715000001, NetItems1764715000000 } from './migrations/1764715000000-payable-items.js';
 import { Payouts1764720000000 } from './migrations/1764720000000-payouts.js';
 import { JobRuns1764730000000 } from './migrations/1764730000000-job-runs.js';
 
@@ -69,6 +70,8 @@ export const MIGRATIONS = [
   PaymentTimers1764630000000,
   Fees1764700000000,
   Settlements1764710000000,
+  NetItems1764715000000,
+  FillPayableItems1764715000001,
   Payouts1764720000000,
   JobRuns1764730000000,
 ];

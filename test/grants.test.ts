@@ -22,6 +22,8 @@ const RUNTIME: Record<string, string> = {
   'table events': 'SELECT, INSERT (data, merchant_id, occurred_at, trace_context, type, version, xid)',
   'table forgotten_consumers': 'INSERT, SELECT',
   'table idempotency_keys': 'DELETE, INSERT, SELECT',
+  'table job_runs':
+    'DELETE, INSERT, SELECT, UPDATE (every_ms, failures, last_error, last_failed_at, last_finished_at, last_started_at, next_at, noted_at, runs)',
   'table late_sums': 'INSERT, SELECT, UPDATE',
   'table log_epochs': 'SELECT',
   'table merchant_time_zones': 'DELETE, SELECT, INSERT (from_at, from_day, merchant_id, time_zone)',
@@ -40,6 +42,9 @@ const RUNTIME: Record<string, string> = {
   'table relay_members': 'DELETE, INSERT, SELECT, UPDATE',
   'table relay_partitions': 'SELECT, UPDATE (epoch, expires_at, holder)',
   'table schema_migrations': 'SELECT',
+  'table settlement_ranges': 'INSERT, SELECT, UPDATE (completed_at, errors, status)',
+  'table settlement_runs':
+    'INSERT, SELECT, UPDATE (empty, failed, finished_at, merchants, not_due, settled, started_at, status)',
   'table transaction_states': 'INSERT, SELECT, UPDATE (left_amounts, remaining, reversed, status)',
   'table transactions': 'INSERT, SELECT',
   'table webhook_attempts': 'DELETE, INSERT, SELECT',

@@ -11,6 +11,8 @@ const WHOLE = /^every payment is what its facts say/;
 const ADDS_UP = /^what payments show adds up/;
 const NAMED = /^every transaction that names a payment/;
 const FACTS = /^facts without a payment wait/;
+const ITEMS = /^every entry of a payment on merchant_payable has its item/;
+const KINDS = /^the items of every payment come to/;
 
 /** What somebody with a superuser's rights did, the check that must tell it, and the payment that it must name. */
 const CORRUPTIONS = [
@@ -105,6 +107,40 @@ const CORRUPTIONS = [
     title: 'a fact without its transaction',
     sql: `UPDATE payment_facts SET transaction_id = 7 WHERE subject = 'acme/held' AND outcome = 'applied'`,
     check: FACTS,
+  },
+  {
+    title: 'an entry without its item',
+    sql: `DELETE FROM payable_items WHERE kind = 'refund' AND subject_id = ${OF('whole')}`,
+    check: ITEMS,
+    names: 'whole',
+  },
+  {
+    title: 'an item of another payment’s entry',
+    sql: `UPDATE payable_items SET subject_id = ${OF('doubted')} WHERE kind = 'refund'`,
+    check: ITEMS,
+    names: 'doubted',
+  },
+  {
+    title: 'an item of an entry that is not of merchant_payable',
+    sql: `INSERT INTO payable_items SELECT merchant_id, id, 1, 'payment', ${OF('whole')} FROM accounts WHERE code = 'cash:EUR'`,
+    check: ITEMS,
+    names: 'whole',
+  },
+  ...[
+    ['refund', 'dispute'],
+    ['payment', 'refund'],
+    ['dispute', 'payment'],
+  ].map(([one, other]) => ({
+    title: `a ${one} whose item is of a ${other}`,
+    sql: `UPDATE payable_items SET kind = '${other}' WHERE kind = '${one}' AND subject_id = ${OF('whole')}`,
+    check: KINDS,
+    names: 'whole',
+  })),
+  {
+    title: 'an item of before that is lost',
+    sql: `UPDATE payable_items SET net = true; DELETE FROM payable_items WHERE kind = 'refund'`,
+    check: KINDS,
+    names: 'whole',
   },
 ] as const;
 

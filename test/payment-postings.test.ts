@@ -70,6 +70,31 @@ describe('what a fact posts', () => {
     ]);
   });
 
+  test('takes nothing of a kind back before it came, whether or not the account has less by it', async () => {
+    const { payment_id } = await tell('authorised', AUTHORISED);
+    const steps: [type: string, said: number, effective: number, more: object][] = [
+      ['captured', 60, 60, { amount: '1000', object_ref: 'c' }],
+      ['settled', 60, 60, { amount: '1000' }],
+      // Of what the processor owes nothing is left that it could take back.
+      ['refunded', 30, 60, { amount: '300', object_ref: 'r' }],
+      // The refund waits again: 700 less by two entries.
+      ['capture_failed', 40, 60, { object_ref: 'c' }],
+    ];
+    for (const [type, said, , more] of steps) {
+      expect([type, (await tell(type, { occurred_at: atMinute(said), ...more })).outcome]).toEqual([type, 'applied']);
+    }
+    const posted = await transactionsOf(payment_id);
+    expect(posted.slice(1).map(({ effective_at }) => effective_at)).toEqual(
+      steps.map(([, , effective]) => atMinute(effective)),
+    );
+    const whole = await tell('captured', { ...AUTHORISED, sequence: 1, payment_ref: 'w', object_ref: 'c' });
+    await tell('refunded', { amount: '1000', payment_ref: 'w', occurred_at: atMinute(9) });
+    await tell('capture_failed', { payment_ref: 'w', object_ref: 'c', occurred_at: atMinute(5) });
+    const last = (await transactionsOf(whole.payment_id)).at(-1);
+    const { type, effective_at, entries } = last as Json;
+    expect([type, effective_at, entries.length]).toEqual(['payment.capture_failed', atMinute(9), 2]);
+  });
+
   test('is of its payment: it names it, and its provider’s reference', async () => {
     const { body } = await open({ provider: 'acme', provider_ref: 'p' });
     await tell('captured', { amount: '400' });

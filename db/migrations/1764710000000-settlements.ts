@@ -123,10 +123,18 @@ CREATE TABLE settlement_runs (
   id bigint PRIMARY KEY,
   business_date date NOT NULL,
   asked_by text NOT NULL CHECK (asked_by IN ('operator', 'schedule')),
+  -- Whether its merchants were named: of all of them, those whom there was not yet on the day are no error.
+  named boolean NOT NULL,
   status text NOT NULL CHECK (status IN ('queued', 'running', 'completed', 'failed')),
   created_at timestamptz NOT NULL CHECK (created_at = snowflake_time(id)),
   started_at timestamptz,
   finished_at timestamptz,
+  -- How many, and what came of them so far: the sums of its ranges, written with these.
+  merchants integer NOT NULL DEFAULT 0,
+  settled integer NOT NULL DEFAULT 0,
+  empty integer NOT NULL DEFAULT 0,
+  not_due integer NOT NULL DEFAULT 0,
+  failed integer NOT NULL DEFAULT 0,
   trace_context text
 );
 -- The parts of a run, which workers share among them. Done twice, a range changes nothing.
@@ -135,16 +143,13 @@ CREATE TABLE settlement_ranges (
   range integer NOT NULL,
   merchant_ids bigint[] NOT NULL CHECK (cardinality(merchant_ids) > 0),
   status text NOT NULL CHECK (status IN ('queued', 'completed')),
-  settled integer NOT NULL DEFAULT 0,
-  empty integer NOT NULL DEFAULT 0,
-  not_due integer NOT NULL DEFAULT 0,
-  failed integer NOT NULL DEFAULT 0,
   -- An array of {merchant_id, problem}.
-  errors json NOT NULL DEFAULT '[]',
+  errors json,
   completed_at timestamptz,
   PRIMARY KEY (run_id, range)
 );
-CREATE INDEX settlement_ranges_queued ON settlement_ranges (run_id, range) WHERE status = 'queued';`;
+CREATE INDEX settlement_ranges_queued ON settlement_ranges (run_id, range) WHERE status = 'queued';
+CREATE INDEX settlement_ranges_errors ON settlement_ranges (run_id, range) WHERE errors IS NOT NULL;`;
 
 const TENANT_TABLES = [
   'payable_items',
@@ -176,9 +181,9 @@ GRANT SELECT, INSERT, DELETE, UPDATE (drafted_through, gross, refunds, disputes,
 GRANT SELECT, INSERT, UPDATE (business_date, ended_at) ON settlement_positions TO counterfoil_runtime;
 GRANT SELECT, INSERT, UPDATE (settled, paid_out) ON settled_balances TO counterfoil_runtime;
 GRANT SELECT, INSERT, UPDATE (gross) ON fee_volumes TO counterfoil_runtime;
-GRANT SELECT, INSERT, UPDATE (status, started_at, finished_at) ON settlement_runs TO counterfoil_runtime;
-GRANT SELECT, INSERT, UPDATE (status, settled, empty, not_due, failed, errors, completed_at) ON settlement_ranges
-  TO counterfoil_runtime;`;
+GRANT SELECT, INSERT, UPDATE (status, started_at, finished_at, merchants, settled, empty, not_due, failed) ON settlement_runs
+  TO counterfoil_runtime;
+GRANT SELECT, INSERT, UPDATE (status, errors, completed_at) ON settlement_ranges TO counterfoil_runtime;`;
 
 /** Settlements, what they are made of and how they are made. Adds tables. */
 export class Settlements1764710000000 implements MigrationInterface {

@@ -82,7 +82,7 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     });
     app.useGlobalFilters(new ProblemFilter(logger));
     const showExampleIds = serveOpenApi(app);
-    serveBoard(app, { config, logger, authenticator });
+    serveBoard(app, { logger, authenticator });
     const pipelined = new HeldBytes({ bytes: config.pipelinedLimitBytes, merchantBytes: config.pipelinedLimitBytes });
     serveInTurn(server, config.pipelineLimit, pipelined);
     const metrics = await openMetrics(config, () => metricsOf(app, { requests, unsent, bodies, pipelined }));

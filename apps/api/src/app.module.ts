@@ -1,6 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { OutboxModule } from '#outbox/outbox.module.js';
+import { ListJobsHandler } from '#platform/job.queries.js';
 import { PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { modulesOf, ROOMS } from '../../rooms.js';
 import { AccountsController } from './accounts/accounts.controller.js';
@@ -8,12 +9,14 @@ import { CurrenciesController } from './currencies.controller.js';
 import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
 import { EventsController } from './events/events.controller.js';
 import { HealthController } from './health.controller.js';
+import { JobsController } from './jobs/jobs.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { PaymentsController } from './payments/payments.controller.js';
 import { ProviderEventsController } from './payments/provider-events.controller.js';
 import { ProviderWebhookController } from './providers/provider-webhook.controller.js';
 import { ProvidersController } from './providers/providers.controller.js';
+import { QueueViews } from './queue-views.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
@@ -29,6 +32,7 @@ export const CONTROLLERS = [
   ProviderEventsController,
   DailySummariesController,
   DeadLettersController,
+  JobsController,
   EventsController,
   WebhookEndpointsController,
   WebhookDeliveriesController,
@@ -36,7 +40,7 @@ export const CONTROLLERS = [
   ProviderWebhookController,
 ];
 
-@Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown] })
+@Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown, QueueViews, ListJobsHandler] })
 class ApiModule {}
 
 export async function apiModule(platform: PlatformOptions): Promise<DynamicModule> {

@@ -4,18 +4,14 @@ import { FastifyAdapter } from '@bull-board/fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ProblemError } from '#kernel/problem.js';
-import { queueName } from '#outbox/consumers/consumer-queue.js';
 import type { Logger } from '#platform/logging.js';
-import { Queues } from '#platform/queues.js';
 import type { Authenticator } from '#tenancy/authenticator.js';
-import type { Config } from '../../config.js';
-import { consumersOf, ROOMS, reactorsOf } from '../../rooms.js';
 import { keyOf } from './lifecycle.js';
 import { sendProblem } from './problems.js';
+import { QueueViews } from './queue-views.js';
 
 const PATH = '/board';
 export interface BoardParts {
-  config: Config;
   logger: Logger;
   authenticator: Authenticator;
 }
@@ -25,14 +21,12 @@ export interface BoardParts {
  * browser sends the operator's key as the password of HTTP Basic, under any name. Without REDIS_QUEUE_URL there is no board.
  */
 export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void {
-  const { redisQueueUrl, databaseRuntimeUrl } = parts.config;
-  if (redisQueueUrl === undefined) return;
-  const queues = new Queues(redisQueueUrl, databaseRuntimeUrl);
-  const names = [...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => queueName(name));
+  const { views } = app.get(QueueViews);
+  if (views.length === 0) return;
   const board = new FastifyAdapter();
   board.setBasePath(PATH);
   createBullBoard({
-    queues: names.map((name) => new BullMQAdapter(queues.view(name), { readOnlyMode: true })),
+    queues: views.map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
     serverAdapter: board,
     options: { uiConfig: { boardTitle: 'Counterfoil' } },
   });
@@ -45,7 +39,6 @@ export function serveBoard(app: NestFastifyApplication, parts: BoardParts): void
     },
     { prefix: PATH },
   );
-  fastify.addHook('onClose', () => queues.close());
 }
 
 /** The answer is sent here: the board has an error handler of its own, which knows no problems. */

@@ -12,6 +12,8 @@ import { OutboxWorkerModule, type OutboxWorkerOptions } from '#outbox/outbox-wor
 import type { Room } from '#outbox/room.js';
 import { DueBacklogModule } from '#platform/due-backlog.module.js';
 import { Duty } from '#platform/duty.js';
+import { JobRuns } from '#platform/job-runs.js';
+import { JobRunsModule } from '#platform/job-runs.module.js';
 import type { Logger } from '#platform/logging.js';
 import { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
@@ -33,6 +35,7 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly discovery: DiscoveryService,
+    private readonly jobs: JobRuns,
   ) {}
 
   /** `process` and `rooms`: tests run the sources, and rooms of their own. */
@@ -44,6 +47,7 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
       DiscoveryModule,
       PlatformModule.with(platform),
       DueBacklogModule,
+      JobRunsModule,
       OutboxModule,
       OutboxWorkerModule.with({ consumers: consumersOf(rooms), reactors: reactorsOf(rooms), process }),
       ...(await modulesOf(rooms, 'module')),
@@ -63,7 +67,7 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
 
   onApplicationBootstrap(): void {
     const plans = whoHas<BringsDuties>(this.discovery, 'duties').flatMap((room) => room.duties());
-    this.#duties = plans.map((plan) => new Duty({ ...plan, logger: this.logger }).start());
+    this.#duties = plans.map((plan) => new Duty({ ...plan, logger: this.logger, jobs: this.jobs }).start());
   }
 
   async onModuleDestroy(): Promise<void> {

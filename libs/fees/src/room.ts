@@ -1,3 +1,5 @@
 import type { Room } from '#outbox/room.js';
 
-export const FEES = {} satisfies Room;
+export const FEES = {
+  module: async () => (await import('./fees.module.js')).FeesModule,
+} satisfies Room;

@@ -23,6 +23,8 @@ export interface Room {
   readonly reactors?: readonly Reactor[];
   /** Names of its targets of the relay: what `relayTargets()` of its worker brings. */
   readonly targets?: readonly string[];
+  /** Names of BullMQ's queues that it has beside those of its consumers and reactors: for whoever looks at queues. */
+  readonly queues?: readonly string[];
   /** What `npm run verify` looks for in its tables. */
   readonly checks?: () => Promise<readonly Check[]>;
 }

@@ -1,3 +1,4 @@
+import type { PayableItem } from '#ledger/accounts/payable-items.js';
 import type { GroupTurn } from '#ledger/writing/group-extension.js';
 import type { RoomLetter, SettledRoomLetter } from '#outbox/dead-letters/room-letters.js';
 import type { Fact } from './facts.js';
@@ -16,6 +17,7 @@ export type LetterWrite = { readonly table: 'dead_letters' } & (
 export type PaymentWrite =
   | { readonly table: 'payments'; readonly isNew: boolean; readonly row: PaymentRow }
   | { readonly table: 'payment_facts'; readonly isNew: boolean; readonly row: FactRow }
+  | { readonly table: 'payable_items'; readonly row: PayableItem }
   | LetterWrite;
 
 export type PaymentTurn = GroupTurn<KnownPayment, PaymentWrite>;

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Check } from '#platform/verify.js';
 import { PAYMENT_ACCOUNTS } from './accounts.js';
+import { ITEM_CHECKS } from './item-checks.js';
 import { KnownPayment } from './known-payment.js';
 import { FACT_JSON, type FactRow, PAYMENT_JSON, type PaymentParts, type PaymentRow } from './payment-rows.js';
 import type { Position } from './position.js';
@@ -90,6 +91,7 @@ function wrongAccounts(moved: readonly [string, string, string][], { accounts, c
 
 export const PAYMENT_CHECKS: readonly Check[] = [
   ...TIMER_CHECKS,
+  ...ITEM_CHECKS,
   {
     name: 'every payment is what its facts say, and has as much on its accounts',
     count: PAYMENTS,

@@ -1,5 +1,6 @@
 import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { insertPayableItems } from '#ledger/accounts/payable-items.js';
 import type { Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
 import type { Answer, GroupExtension } from '#ledger/writing/group-extension.js';
@@ -51,8 +52,8 @@ function insertFacts(rows: string): string {
 }
 
 /**
- * $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come, $5 and $6 dead letters: JSON, an object a
- * row. What is there is found by its key as a conflict: a join, planned while the table is empty, would read all payments of the merchant.
+ * $1 new payments, $2 changed ones, $3 new facts, $4 facts of which something else has come, $5 and $6 dead letters, $7 items of
+ * entries on merchant_payable: JSON, an object a row. What is there is found by its key as a conflict: a join, planned while the table is empty, would read all payments of the merchant.
  */
 const WRITE = `
 WITH opened AS (${insertPayments('$1')}
@@ -61,6 +62,7 @@ WITH opened AS (${insertPayments('$1')}
 ), told AS (${insertFacts('$3')}
 ), left_letters AS (${leaveLetters(5)}
 ), settled_letters AS (${settleLetters(6)}
+), items AS (${insertPayableItems(7)}
 )${insertFacts('$4')}
   ON CONFLICT (merchant_id, subject, fact_id) DO UPDATE
     SET outcome = excluded.outcome, reason = excluded.reason, applied_before = excluded.applied_before,
@@ -106,7 +108,8 @@ export const PAYMENTS: GroupExtension<PaymentPart, KnownPayment, PaymentWrite> =
       const [opened, changed] = split(writes, 'payments');
       const [told, come] = split(writes, 'payment_facts');
       const letters = lettersOf(writes);
-      return [opened, changed, told, come, ...letters].map((rows) => JSON.stringify(rows));
+      const items = writes.flatMap((write) => (write.table === 'payable_items' ? [write.row] : []));
+      return [opened, changed, told, come, ...letters, items].map((rows) => JSON.stringify(rows));
     },
   },
 };
@@ -115,7 +118,7 @@ export const PAYMENTS: GroupExtension<PaymentPart, KnownPayment, PaymentWrite> =
 function split(writes: readonly PaymentWrite[], table: 'payments' | 'payment_facts'): [unknown[], unknown[]] {
   const rows = new Map<string, { isNew: boolean; row: FactRow | PaymentRow }>();
   for (const write of writes) {
-    if (!('row' in write) || write.table !== table) continue;
+    if (write.table !== table) continue;
     const { row } = write;
     const name = `${row.merchant_id} ${'fact_id' in row ? `${row.subject} ${row.fact_id}` : row.id}`;
     rows.set(name, { isNew: write.isNew || (rows.get(name)?.isNew ?? false), row });

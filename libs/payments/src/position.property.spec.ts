@@ -81,6 +81,7 @@ function booksOf(whole: Position): Map<string, bigint> {
     books.set(`${account} ${whole.currency} posted`, whole.accounts[account].posted);
     books.set(`${account} ${whole.currency} pending`, whole.accounts[account].pending);
   }
+  for (const [kind, amount] of Object.entries(whole.payable)) books.set(`${kind} ${whole.currency}`, amount);
   return books;
 }
 
@@ -93,10 +94,13 @@ function post(books: Map<string, bigint>, before: Position, after: Position): vo
   const sums = new Map<string, bigint>();
   const add = (to: Map<string, bigint>, name: string, amount: bigint): unknown =>
     to.set(name, (to.get(name) ?? 0n) + amount);
-  for (const { account, currency, direction, posted, pending } of differenceOf(before, after)) {
+  for (const { account, kind, currency, direction, posted, pending } of differenceOf(before, after)) {
     if (posted < 0n || (posted === 0n && pending === 0n)) throw new Error(`an entry of ${posted} and ${pending}`);
     if (pending !== 0n && direction !== HOLD_SIDES[account]) throw new Error(`a hold changed its side on ${account}`);
+    if ((kind !== undefined) !== (account === 'merchant_payable' && posted !== 0n))
+      throw new Error(`${account} is of ${kind}`);
     const sign = direction === 'debit' ? 1n : -1n;
+    if (kind) add(books, `${kind} ${currency}`, sign * posted);
     for (const [name, amount] of [
       ['posted', posted],
       ['pending', pending],
@@ -125,6 +129,12 @@ function expectEnd({ end, rejected, seed }: Life, whole: Position): void {
     accounts: whole.accounts,
   };
   expect(told, `life ${seed}`).toEqual(end);
+  const { payment, refund, dispute } = whole.payable;
+  expect([payment, refund, payment + refund + dispute]).toEqual([
+    -end.captured,
+    end.refunded,
+    end.accounts.merchant_payable.posted,
+  ]);
   expect(whole.rejected, `life ${seed}`).toEqual(rejected);
   expect(whole.parked, `life ${seed}`).toEqual([]);
 }

@@ -160,7 +160,14 @@ describe('the difference between two positions', () => {
   test('a capture of a hold is one entry an account', () => {
     expect(differenceOf(of(AUTHORISED), of(...PAID))).toEqual([
       { account: 'provider_receivable', currency: 'EUR', direction: 'debit', posted: 100n, pending: -100n },
-      { account: 'merchant_payable', currency: 'EUR', direction: 'credit', posted: 100n, pending: -100n },
+      {
+        account: 'merchant_payable',
+        kind: 'payment',
+        currency: 'EUR',
+        direction: 'credit',
+        posted: 100n,
+        pending: -100n,
+      },
     ]);
   });
 
@@ -169,8 +176,36 @@ describe('the difference between two positions', () => {
     expect(differenceOf(of(...PAID), failed)).toEqual([
       { account: 'provider_receivable', currency: 'EUR', direction: 'credit', posted: 100n, pending: 0n },
       { account: 'provider_receivable', currency: 'EUR', direction: 'debit', posted: 0n, pending: 100n },
-      { account: 'merchant_payable', currency: 'EUR', direction: 'debit', posted: 100n, pending: 0n },
+      { account: 'merchant_payable', kind: 'payment', currency: 'EUR', direction: 'debit', posted: 100n, pending: 0n },
       { account: 'merchant_payable', currency: 'EUR', direction: 'credit', posted: 0n, pending: 100n },
+    ]);
+  });
+
+  const refunded = fact('refunded', 30, { amount: 30n });
+  const onPayable = (before: Position, after: Position) =>
+    differenceOf(before, after).flatMap(({ account, kind, direction, posted, pending }) =>
+      account === 'merchant_payable' ? [[kind, direction, posted, pending]] : [],
+    );
+
+  test('what is owed to the merchant moves by one entry of each kind, and a hold with the one on its side', () => {
+    const disputed = [
+      fact('dispute_opened', 40, { objectRef: 'd', amount: 20n, stage: 'chargeback' }),
+      fact('dispute_fee', 41, { objectRef: 'd', fee: 5n }),
+    ];
+    expect(onPayable(of(AUTHORISED), of(...PAID, refunded, ...disputed))).toEqual([
+      ['payment', 'credit', 100n, -100n],
+      ['refund', 'debit', 30n, 0n],
+      ['dispute', 'debit', 25n, 0n],
+    ]);
+    expect(onPayable(of(...PAID, refunded, ...disputed), of(...PAID, ...disputed))).toEqual([
+      ['refund', 'credit', 30n, 0n],
+    ]);
+  });
+
+  test('kinds that come to nothing together move all the same, and nothing else does', () => {
+    expect(differenceOf(of(), of(...PAID, fact('refunded', 30, { amount: 100n })))).toEqual([
+      { account: 'merchant_payable', kind: 'payment', currency: 'EUR', direction: 'credit', posted: 100n, pending: 0n },
+      { account: 'merchant_payable', kind: 'refund', currency: 'EUR', direction: 'debit', posted: 100n, pending: 0n },
     ]);
   });
 
@@ -186,6 +221,12 @@ describe('the difference between two positions', () => {
       { account: 'merchant_payable', currency: 'EUR', direction: 'credit', posted: 0n, pending: -100n },
       { account: 'provider_receivable', currency: 'USD', direction: 'debit', posted: 0n, pending: 100n },
       { account: 'merchant_payable', currency: 'USD', direction: 'credit', posted: 0n, pending: 100n },
+    ]);
+    expect(onPayable(of(...PAID, refunded), of(...PAID, refunded, dollars))).toEqual([
+      ['payment', 'debit', 100n, 0n],
+      ['refund', 'credit', 30n, 0n],
+      ['payment', 'credit', 100n, 0n],
+      ['refund', 'debit', 30n, 0n],
     ]);
   });
 });

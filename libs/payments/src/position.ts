@@ -1,4 +1,4 @@
-import { NOTHING_ON_ACCOUNTS, type OnAccounts, onAccounts } from './accounts.js';
+import { type Holdings, holdingsOf, NO_HOLDINGS } from './accounts.js';
 import { authorisationOf, type Closing, closingOf, isRefused } from './authorisation.js';
 import { type DisputeOutcome, type DisputeSums, type Disputes, disputesOf, fitDisputes } from './disputes.js';
 import type { DisputeStage, Fact, FactType } from './facts.js';
@@ -40,7 +40,7 @@ export interface SettlementState {
 }
 
 /** All that a payment is, in minor units of its currency. */
-interface Amounts {
+interface Amounts extends Holdings {
   /** Of the fact that the payment began with. */
   readonly amount: bigint;
   readonly amountAuthorised: bigint;
@@ -56,7 +56,6 @@ interface Amounts {
   readonly disputes: readonly DisputeState[];
   readonly settlements: readonly SettlementState[];
   readonly findings: readonly Finding[];
-  readonly accounts: OnAccounts;
   /** Ids of facts that wait for their cause, in the order of what they say of themselves. */
   readonly parked: readonly string[];
   /** Ids of facts that can never be placed. */
@@ -118,7 +117,7 @@ export function position(given: Iterable<Fact>, { overcapturePercent }: Position
       },
       overcapturePercent,
     ),
-    accounts: onAccounts({
+    ...holdingsOf({
       ...sums,
       settlementFees: total(settled.placed, feeOf),
       atProcessor: total(disputed.placed, ({ atProcessor }) => atProcessor),
@@ -147,7 +146,7 @@ function unfounded({ facts, contradictory }: Known): Position {
     disputes: [],
     settlements: [],
     findings: contradictory.length > 0 ? [{ kind: 'contradictory_event', detail }] : [],
-    accounts: NOTHING_ON_ACCOUNTS,
+    ...NO_HOLDINGS,
     parked: facts.map(({ id }) => id),
     rejected: [],
   };

@@ -1,6 +1,6 @@
 import type { Accepted, Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
-import { type AdjustmentEntry, differenceOf, type OnAccounts } from './accounts.js';
+import { type AdjustmentEntry, differenceOf, type Holdings } from './accounts.js';
 import type { Addition, PaymentTurn } from './addition.js';
 import type { Position } from './position.js';
 
@@ -14,7 +14,8 @@ export class NeedsAccounts extends Error {
 
 /**
  * Posts all that two positions differ by as one transaction, which takes effect when the last fact added happened, and if it takes
- * something back not before what it undoes. Undefined: nothing differs. Throws NeedsAccounts.
+ * something back not before what it undoes. What it posts on merchant_payable has its items. Undefined: nothing differs.
+ * Throws NeedsAccounts.
  */
 export function postDifference(
   { known, added, attributes, accounts }: Addition,
@@ -30,32 +31,68 @@ export function postDifference(
   if (missing.length > 0) throw new NeedsAccounts([...new Set(missing)]);
   const { occurredAtMs, type } = added.at(-1)?.fact ?? nothingAdded();
   const untilMs = known.row?.effective_until ? Date.parse(known.row.effective_until) : occurredAtMs;
-  return turn.post({
+  const posted = turn.post({
     kind: 'adjust',
     type: `payment.${type}`,
     externalRef: known.row?.provider_ref ?? attributes.provider_ref ?? undefined,
-    effectiveAtMs: takesBack(entries, before.accounts) ? Math.max(occurredAtMs, untilMs) : occurredAtMs,
+    effectiveAtMs: takesBack(entries, before) ? Math.max(occurredAtMs, untilMs) : occurredAtMs,
     metadata: JSON.stringify({ payment_id: String(paymentId) }),
-    entries: entries.map(({ account, currency, ...entry }) => ({
+    entries: entries.map(({ account, kind, currency, ...entry }) => ({
       ...entry,
       currency,
       accountId: accounts.idOf.get(codeOf({ account, currency })) as bigint,
     })),
   });
+  if (posted.accepted) writeItems(entries, posted, paymentId, turn);
+  return posted;
 }
 
 function nothingAdded(): never {
   throw new Error('a payment that changes without a fact');
 }
 
+/** The entries of the transaction are those that were asked for, in their order. */
+function writeItems(
+  entries: readonly AdjustmentEntry[],
+  { transaction }: Accepted,
+  paymentId: bigint | undefined,
+  turn: PaymentTurn,
+): void {
+  for (const [index, { accountId, accountVersion }] of transaction.entries.entries()) {
+    const kind = entries[index]?.kind;
+    if (kind === undefined) continue;
+    const row = {
+      merchant_id: String(turn.merchantId),
+      account_id: String(accountId),
+      account_version: String(accountVersion),
+      kind,
+      subject_id: String(paymentId),
+      fee: null,
+    };
+    turn.write({ table: 'payable_items', row });
+  }
+}
+
 function codeOf({ account, currency }: Pick<AdjustmentEntry, 'account' | 'currency'>): string {
   return `${account}:${currency}`;
 }
 
-/** Whether some of what the payment has on an account goes: it cannot go before it came. */
-function takesBack(entries: readonly AdjustmentEntry[], had: OnAccounts): boolean {
-  return entries.some(({ account, direction, posted, pending }) => {
-    if (pending < 0n) return true;
-    return posted > 0n && (direction === 'debit' ? had[account].posted < 0n : had[account].posted > 0n);
+/** Whether some of what the payment has on an account, or there of a kind, goes: it cannot go before it came. */
+function takesBack(entries: readonly AdjustmentEntry[], { accounts, payable }: Holdings): boolean {
+  const sums = new Map<string, bigint>();
+  for (const entry of entries) sums.set(codeOf(entry), (sums.get(codeOf(entry)) ?? 0n) + movedBy(entry));
+  return entries.some((entry) => {
+    const { account, kind, pending } = entry;
+    if (pending < 0n || (kind && isAgainst(movedBy(entry), payable[kind]))) return true;
+    return isAgainst(sums.get(codeOf(entry)) ?? 0n, accounts[account].posted);
   });
+}
+
+/** Debits count up. */
+function movedBy({ direction, posted }: AdjustmentEntry): bigint {
+  return direction === 'debit' ? posted : -posted;
+}
+
+function isAgainst(moved: bigint, had: bigint): boolean {
+  return moved > 0n ? had < 0n : moved < 0n && had > 0n;
 }

@@ -137,7 +137,7 @@ export class DueWork {
 }
 
 /** PostgreSQL's text has no NUL. */
-function errorText(error: unknown): string {
+export function errorText(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replaceAll('\0', '').slice(0, LONGEST_ERROR);
 }

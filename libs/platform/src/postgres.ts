@@ -36,8 +36,9 @@ types.setTypeParser(1016, (text) =>
 ); // int8[]
 types.setTypeParser(5069, (text) => BigInt(text)); // xid8
 
-/** `2026-11-21 17:09:00.123+00` → milliseconds. Connections run with TimeZone UTC and the ISO DateStyle. */
+/** `2026-11-21 17:09:00.123+00` → milliseconds, `-infinity` → -Infinity. Connections run with TimeZone UTC and the ISO DateStyle. */
 function parseTimestamp(text: string): number {
+  if (text.endsWith('infinity')) return text.startsWith('-') ? -Infinity : Infinity;
   return Date.parse(`${text.slice(0, 10)}T${text.slice(11).replace('+00', 'Z')}`);
 }
 

@@ -1,3 +1,5 @@
 import type { Room } from '#outbox/room.js';
 
-export const SETTLEMENT = {} satisfies Room;
+export const SETTLEMENT = {
+  module: async () => (await import('./settlement.module.js')).SettlementModule,
+} satisfies Room;
