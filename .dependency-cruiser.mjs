@@ -69,7 +69,7 @@ export default {
       name: 'apps-stand-alone',
       severity: 'error',
       from: { path: '^apps/([^/]+)/' },
-      to: { path: '^apps/', pathNot: '^apps/($1/|(rooms|config)\\.ts$)' },
+      to: { path: '^apps/', pathNot: '^apps/($1/|simulators/|(rooms|config)\\.ts$)' },
     },
     {
       name: 'kernel-is-pure',

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './compile.mjs';
 import { seedDemo } from './demo.mjs';
+import { startBank } from './demo-bank.mjs';
 import { startSimulator } from './demo-payments.mjs';
 import { openDemoWebhooks } from './demo-webhooks.mjs';
 import { portFor } from './ports.mjs';
@@ -63,8 +64,10 @@ await supervise(async (keep) => {
   ]);
   const folder = openSubFolder(dataFolder(), 'demo');
   const operator = operatorKey(folder);
+  const bank = process.env.BANK_URL ? undefined : await startBank(keep, folder);
   const env = {
     ...process.env,
+    ...bank?.env,
     ...serviceEnvironment(services),
     COUNTERFOIL_OPERATOR_KEY: operator,
     CURSOR_SECRET: cursorSecret(operator),
@@ -77,7 +80,9 @@ await supervise(async (keep) => {
   const simulator = isDemo ? startSimulator(keep) : undefined;
   await runToEnd(keep, 'the migration', ['dist/db/migrate-cli.js'], env);
   const { api, worker, url, apiMetrics, workerMetrics } = await startPrograms({ keep, env, choosePort });
+  bank?.callBack(`${url}/v1/bank/callbacks`);
   announceRunning(folder, {
+    ...bank?.env,
     ...serviceEnvironment(services),
     DATABASE_RUNTIME_URL: process.env.DATABASE_RUNTIME_URL,
     COUNTERFOIL_URL: url,
@@ -95,6 +100,7 @@ await supervise(async (keep) => {
   throw await Promise.race([
     api.ended.then((how) => new ServicesError(`the API ended (${how}).`)),
     worker.ended.then((how) => new ServicesError(`the worker ended (${how}).`)),
+    ...(bank ? [bank.ended.then((how) => new ServicesError(`the bank simulator ended (${how}).`))] : []),
     ...(simulator ? [simulator.ended.then((how) => new ServicesError(`the provider simulator ended (${how}).`))] : []),
     services.lost,
   ]);

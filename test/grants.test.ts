@@ -20,6 +20,9 @@ const RUNTIME: Record<string, string> = {
   'table entries': 'INSERT, SELECT',
   'table event_horizons': 'SELECT',
   'table events': 'SELECT, INSERT (data, merchant_id, occurred_at, trace_context, type, version, xid)',
+  'table fee_plan_assignments': 'DELETE, SELECT, INSERT (fee_plan_id, merchant_id, valid_from)',
+  'table fee_plan_versions': 'SELECT, INSERT (plan_id, refund_returns_fee, rules, valid_from, version)',
+  'table fee_plans': 'INSERT, SELECT, UPDATE (name)',
   'table forgotten_consumers': 'INSERT, SELECT',
   'table idempotency_keys': 'DELETE, INSERT, SELECT',
   'table job_runs':

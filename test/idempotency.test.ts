@@ -46,6 +46,8 @@ interface Post {
   client?: Client;
   /** Routes that lose members in a replay: where a secret was. */
   secretAt?: string;
+  /** Whose keys are the platform's, as there is no merchant, or not yet. */
+  ofPlatform?: true;
 }
 
 let count = 0;
@@ -53,6 +55,10 @@ const fresh = (name: string): string => `${name}-${++count}`;
 const account = (): object => ({ code: fresh('wallet'), name: 'W', currency: 'EUR', normal_side: 'credit' });
 
 const MERCHANT = { name: 'Nord', time_zone: 'Europe/Berlin', settlement_cutoff: '23:00', currencies: ['EUR'] };
+const FEE_PLAN = {
+  name: 'Standard',
+  rules: [{ applies_to: 'payment', currency: 'EUR', percent_bps: 140, fixed: '25' }],
+};
 const DECISION = { by: 'ada', reason: 'cured' };
 const pay = (amount: string): object => transfer('cash:EUR', 'suspense:EUR', amount);
 const held = async (): Promise<string> => (await shop.posted({ ...pay('9'), status: 'pending' })).id;
@@ -102,12 +108,27 @@ const POSTS: Record<string, () => Promise<Post>> = {
     status: 201,
     client: api.operator,
     secretAt: 'api_key.secret',
+    ofPlatform: true,
   }),
   'POST /v1/merchants/{id}/api_keys': async () => ({
     path: `/v1/merchants/${shop.id}/api_keys`,
     status: 201,
     client: api.operator,
     secretAt: 'secret',
+  }),
+  'POST /v1/fee_plans': async () => ({
+    path: '/v1/fee_plans',
+    body: FEE_PLAN,
+    status: 201,
+    client: api.operator,
+    ofPlatform: true,
+  }),
+  'POST /v1/fee_plans/{id}/versions': async () => ({
+    path: `/v1/fee_plans/${(await api.operator.post('/v1/fee_plans', { body: FEE_PLAN })).body.id}/versions`,
+    body: { rules: [] },
+    status: 201,
+    client: api.operator,
+    ofPlatform: true,
   }),
   'POST /v1/accounts': async () => ({ path: '/v1/accounts', body: account(), status: 201 }),
   'POST /v1/accounts/{id}/close': async () => ({
@@ -221,16 +242,15 @@ describe('every POST of the contract', () => {
 
   test.each(Object.entries(POSTS))(
     '%s refuses the key of another request, and burns none that it finds invalid',
-    async (name, prepare) => {
+    async (_, prepare) => {
       const post = await prepare();
       const key = fresh('reused');
       const malformed = { ...post, body: { ...post.body, no_such_field: 1 } };
       expect((await ask(malformed, key)).body.code).toBe('validation_failed');
       expect((await ask(post, key)).status).toBe(post.status);
-      const other: Post =
-        name === 'POST /v1/merchants'
-          ? { ...post, body: { ...MERCHANT, name: 'Sud' } }
-          : { path: '/v1/accounts', body: account(), status: 201, client: api.actingFor(shop.id) };
+      const other: Post = post.ofPlatform
+        ? { path: '/v1/merchants', body: { ...MERCHANT, name: 'Sud' }, status: 201, client: api.operator }
+        : { path: '/v1/accounts', body: account(), status: 201, client: api.actingFor(shop.id) };
       const before = await api.countRows();
       expect((await ask(other, key)).body.code).toBe('idempotency_key_reused');
       expect((await ask(post, `${key} `.repeat(300))).body.code).toBe('idempotency_key_invalid');

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -260,6 +260,22 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     expect(load).toEqual({ code: 1, output: 'counterfoil: set COUNTERFOIL_OPERATOR_KEY beside COUNTERFOIL_URL.\n' });
   });
 
+  const bankSettings = async () => JSON.parse(await readFile(join(dataDir, 'demo', 'running.json'), 'utf8')).env;
+
+  /** The bank that runs beside the service. */
+  async function bankOf(method: string, path: string, body?: object) {
+    const { BANK_URL, BANK_SECRET } = await bankSettings();
+    const headers = { authorization: `Bearer ${BANK_SECRET}`, 'content-type': 'application/json' };
+    return ask({ url: BANK_URL + path, init: { method, headers, ...(body && { body: JSON.stringify(body) }) } });
+  }
+
+  test('has a bank beside it, which pays', async () => {
+    await started.curls();
+    const order = { amount: '1', currency: 'EUR', destination: 'bank_silent', reference: 'r' };
+    expect(await bankOf('PUT', '/instructions/before-the-kill', order)).toMatchObject({ status: 'accepted' });
+    await until('it is paid', async () => (await bankOf('GET', '/instructions/before-the-kill')).status === 'paid');
+  });
+
   test('killed without warning and started again, it has the same data and the same keys', async () => {
     const [posting, balance, , payment] = await started.curls();
     if (!posting || !balance || !payment) throw new Error('no requests were printed');
@@ -271,13 +287,15 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     });
     const { next_cursor: cursor } = await ask(list(''));
     const rest = await ask(list(`&cursor=${cursor}`));
+    const { BANK_URL: bankUrl } = await bankSettings();
     await started.end('SIGKILL');
-    await until('API and worker have ended with their supervisor', () =>
-      fetch(balance.url).then(
-        () => false,
-        () => true,
-      ),
-    );
+    for (const url of [balance.url, bankUrl])
+      await until('API, worker and bank have ended with their supervisor', () =>
+        fetch(url).then(
+          () => false,
+          () => true,
+        ),
+      );
     started = new Started(dataDir, port);
     await started.curls();
     const again = await fetch(posting.url, posting.init);
@@ -288,6 +306,8 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     expect(await ask(list(`&cursor=${cursor}`)), 'lists go on').toEqual(rest);
     // Its provider has told of it once more.
     expect(await ask(payment)).toEqual(paymentBefore);
+    // Its bank knows what it has paid.
+    expect(await bankOf('GET', '/instructions/before-the-kill')).toMatchObject({ status: 'paid', sequence: 2 });
     // Its webhooks still go to one receiver.
     const { origin } = new URL(posting.url);
     const endpoints = await ask({

@@ -139,7 +139,7 @@ async function openingMerchant({ hooks }: Stage): Promise<Ready> {
   const merchantId = hooks.ids.next();
   const issued = [merchantId];
   const ids = { next: () => issued.shift() ?? hooks.ids.next() } as typeof hooks.ids;
-  const merchant = { name: 'M', timeZone: 'UTC', settlementCutoff: '00:00', currencies: ['EUR'] };
+  const merchant = { name: 'M', timeZone: 'UTC', settlementCutoff: '00:00', currencies: ['EUR'], feePlanId: undefined };
   const command = new CreateMerchantCommand(hooks.context(merchantId), merchant, asItIs<CreatedMerchant>());
   const { requests, database } = hooks;
   const handler = new CreateMerchantHandler(requests, ids, new TimeZones(database), await entitiesOn(database));

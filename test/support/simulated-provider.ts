@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { COURIER_DEFAULTS, type CourierOptions } from '../../apps/provider-simulator/src/courier.js';
 import { serve } from '../../apps/provider-simulator/src/server.js';
 import { RATES, type Rates, Simulator } from '../../apps/provider-simulator/src/simulator.js';
+import { COURIER_DEFAULTS, type CourierOptions } from '../../apps/simulators/courier.js';
 import { Client } from './api.js';
 
 const KEY = 'the-key-of-who-sets-it-up';

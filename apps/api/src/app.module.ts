@@ -8,6 +8,7 @@ import { AccountsController } from './accounts/accounts.controller.js';
 import { CurrenciesController } from './currencies.controller.js';
 import { DeadLettersController } from './dead-letters/dead-letters.controller.js';
 import { EventsController } from './events/events.controller.js';
+import { FeePlansController, MerchantFeePlanController } from './fees/fee-plans.controller.js';
 import { HealthController } from './health.controller.js';
 import { JobsController } from './jobs/jobs.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
@@ -26,6 +27,8 @@ export const CONTROLLERS = [
   HealthController,
   CurrenciesController,
   MerchantsController,
+  FeePlansController,
+  MerchantFeePlanController,
   AccountsController,
   TransactionsController,
   PaymentsController,

@@ -92,6 +92,7 @@ describe('the OpenAPI document', () => {
       'patch /v1/merchants/{id}': ['1'],
       'post /v1/merchants/{id}/api_keys': ['1'],
       'get /v1/merchants/{id}/api_keys': ['1'],
+      'put /v1/merchants/{id}/fee_plan': ['1'],
       'get /v1/accounts/{id}': ['2'],
       'post /v1/accounts/{id}/close': ['6'],
       'post /v1/accounts/{id}/reopen': ['6'],

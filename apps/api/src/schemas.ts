@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isoTime } from '#kernel/clock.js';
 import { isCurrency, MAX_AMOUNT, MAX_TOTAL } from '#kernel/money.js';
 import { PROBLEMS, type ProblemCode } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
@@ -145,6 +146,11 @@ export const timestampOut = z.string().meta({
   format: 'date-time',
   examples: ['2026-11-21T17:09:00.000Z'],
 });
+
+/** Of what may count since ever: null. */
+export function timeOrEver(ms: number): string | null {
+  return ms === -Infinity ? null : isoTime(ms);
+}
 
 export function parseTimestamp(text: string): number | undefined {
   const match = RFC_3339.exec(text);

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { COURIER_DEFAULTS } from './courier.js';
+import { COURIER_DEFAULTS } from '../../simulators/courier.js';
 import { serve } from './server.js';
 import { RATES, Simulator } from './simulator.js';
 

@@ -1,8 +1,9 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { z } from 'zod';
+import { type Answer, answerOf, bodyOf, pathOf, send } from '../../simulators/http.js';
 import { CONTRADICTIONS, type Contradiction } from './contradictions.js';
 import { PLOT_NAMES } from './life.js';
-import { Refused, type Simulator } from './simulator.js';
+import type { Simulator } from './simulator.js';
 
 /**
  * The provider's own API. Whoever sets it up has its key; who asks for a payment has the account's.
@@ -14,7 +15,6 @@ import { Refused, type Simulator } from './simulator.js';
  *     GET  /payments/{ref}                             what is true, told or not (with the account's api_key)
  */
 
-const MAX_BODY_BYTES = 1_048_576;
 const REQUEST_TIMEOUT_MS = 10_000;
 
 const text = z.string().min(1).max(255);
@@ -32,26 +32,17 @@ const HOLD = z.strictObject({
 });
 const CONTRADICT = z.strictObject({ kind: z.enum(Object.keys(CONTRADICTIONS) as [Contradiction, ...Contradiction[]]) });
 
-interface Answer {
-  status: number;
-  body?: unknown;
-}
-
 const REFUSALS = { unauthorized: { status: 401 }, unknown: { status: 404 } } satisfies Record<string, Answer>;
 
 export function serve(simulator: Simulator, key: string): Server {
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
     answerTo(simulator, key, request).then(
       (answer) => send(response, answer),
-      (error: Error) => send(response, { status: isTheirs(error) ? 422 : 500, body: { detail: error.message } }),
+      (error: Error) => send(response, answerOf(error)),
     );
   });
   server.headersTimeout = REQUEST_TIMEOUT_MS;
   return server;
-}
-
-function isTheirs(error: Error): boolean {
-  return error instanceof Refused || error instanceof z.ZodError || error instanceof SyntaxError;
 }
 
 async function answerTo(simulator: Simulator, key: string, request: IncomingMessage): Promise<Answer> {
@@ -76,22 +67,4 @@ async function answerTo(simulator: Simulator, key: string, request: IncomingMess
   if (verb !== 'contradict') return REFUSALS.unknown;
   const { kind } = CONTRADICT.parse(await bodyOf(request));
   return { status: 202, body: simulator.contradict(name, ref, kind) };
-}
-
-function pathOf({ url = '/' }: IncomingMessage): string[] {
-  const { pathname } = new URL(url, 'http://simulator');
-  return pathname.split('/').slice(1).map(decodeURIComponent);
-}
-
-async function bodyOf(request: IncomingMessage): Promise<unknown> {
-  let body = '';
-  for await (const chunk of request.setEncoding('utf8')) {
-    body += chunk;
-    if (body.length > MAX_BODY_BYTES) throw new Refused(`a body has at most ${MAX_BODY_BYTES} characters`);
-  }
-  return JSON.parse(body);
-}
-
-function send(response: ServerResponse, { status, body }: Answer): void {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body ?? {}));
 }

@@ -1,6 +1,7 @@
+import { Courier, type CourierOptions, type Destination } from '../../simulators/courier.js';
+import { Refused } from '../../simulators/http.js';
 import { shuffled, withEchoes } from './arrivals.js';
 import { CONTRADICTIONS, type Contradiction } from './contradictions.js';
-import { Courier, type CourierOptions, type Destination } from './courier.js';
 import { type Life, liveALife, type PlotName, type ProviderFact } from './life.js';
 import { Random } from './random.js';
 
@@ -42,8 +43,6 @@ const MAX_PAYMENTS = 10_000;
 const MAX_ACCOUNTS = 1_000;
 const DAY_MS = 86_400_000;
 
-export class Refused extends Error {}
-
 class Account {
   readonly lives = new Map<string, Life>();
 
@@ -71,7 +70,8 @@ export class Simulator {
       return;
     }
     if (this.#accounts.size >= MAX_ACCOUNTS) throw new Refused(`there are ${MAX_ACCOUNTS} accounts already`);
-    const courier = new Courier(facts, this.courierOptions, new Random(this.seed, name, 'courier'));
+    const random = new Random(this.seed, name, 'courier');
+    const courier = new Courier(facts, this.courierOptions, () => random.next());
     this.#accounts.set(name, new Account(facts, courier));
   }
 
@@ -107,7 +107,7 @@ export class Simulator {
     const life = lives.get(ref);
     if (!life) throw new Refused('there is no such payment');
     const fact = CONTRADICTIONS[kind](life);
-    void courier.bring(fact);
+    void courier.bring(messageOf(fact));
     return fact;
   }
 
@@ -137,13 +137,15 @@ export class Simulator {
     const copied = facts.flatMap((fact) => Array.from({ length: copies }, () => fact));
     const late = new Set(facts.filter(() => random.chance(lateShare)));
     for (const [index, fact] of shuffled(copied, window * copies, random).entries())
-      void courier.bring(fact, (index * 1_000) / perSecond + (late.has(fact) ? lateMs : 0));
+      void courier.bring(messageOf(fact), (index * 1_000) / perSecond + (late.has(fact) ? lateMs : 0));
   }
 }
 
 async function tellBackwards(courier: Courier, facts: readonly ProviderFact[]): Promise<void> {
   for (const fact of facts.toReversed()) {
-    await courier.bring(fact);
-    await courier.bring(fact);
+    await courier.bring(messageOf(fact));
+    await courier.bring(messageOf(fact));
   }
 }
+
+const messageOf = (fact: ProviderFact) => ({ id: fact.event_id, body: fact });

@@ -1,12 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
-import { among } from '#platform/columns.js';
 import type { Deadline } from '#platform/deadline.js';
 import { Entities } from '#platform/entities.js';
 import { Database } from '#platform/postgres.js';
-import { FeePlanAssignment, FeePlanVersionRow } from './fee-plan.entity.js';
+import { assignmentsOf } from './assignments.js';
 import type { FeePlanSpan } from './fee-plan.js';
 import { feePlanSpans } from './spans.js';
+import { versionsOf } from './versions.js';
 
 /** What merchants are charged by, for whoever charges. */
 @Injectable()
@@ -24,22 +23,9 @@ export class FeePlans {
     return this.database.transaction({ merchantIds }, deadline, async (client) => {
       const manager = this.entities.in(client);
       const assignments = await assignmentsOf(manager, merchantIds);
-      const versions = await versionsOf(manager, new Set(assignments.map(({ planId }) => planId)));
+      const versions = await versionsOf(manager, [...new Set(assignments.map(({ planId }) => planId))]);
       const byMerchant = Map.groupBy(assignments, ({ merchantId }) => merchantId);
       return new Map(merchantIds.map((id) => [id, feePlanSpans(byMerchant.get(id) ?? [], versions)]));
     });
   }
-}
-
-function assignmentsOf(manager: EntityManager, merchantIds: readonly bigint[]): Promise<FeePlanAssignment[]> {
-  return manager.find(FeePlanAssignment, { where: { merchantId: among(merchantIds) }, order: { validFromMs: 'ASC' } });
-}
-
-async function versionsOf(
-  manager: EntityManager,
-  planIds: ReadonlySet<bigint>,
-): Promise<Map<bigint, FeePlanVersionRow[]>> {
-  const where = { planId: among([...planIds]) };
-  const versions = await manager.find(FeePlanVersionRow, { where, order: { version: 'ASC' } });
-  return Map.groupBy(versions, ({ planId }) => planId);
 }

@@ -1,6 +1,13 @@
 import { PROBLEMS, type ProblemCode, ProblemError, problemDocument } from '#kernel/problem.js';
 import type { Deadline } from './deadline.js';
-import { allSettledThenThrow, Database, isLockTimeout, isUniqueViolation, type TransactionClient } from './postgres.js';
+import {
+  allSettledThenThrow,
+  Database,
+  isLockTimeout,
+  isUniqueViolation,
+  type Scope,
+  type TransactionClient,
+} from './postgres.js';
 import type { RequestBounds } from './request-context.js';
 import { traceIdOf } from './tracing.js';
 
@@ -12,7 +19,7 @@ export interface Idempotency {
   keepsRefusals?: false;
 }
 
-/** Tenant of the keys of requests that no merchant is there for yet: no Snowflake is 0. */
+/** Tenant of the keys of requests that no merchant is there for, or not yet: no Snowflake is 0. */
 export const PLATFORM_TENANT = 0n;
 
 /** How the result of a request becomes its answer, which is kept when the request has a key. */
@@ -71,7 +78,8 @@ export class IdempotentRequests {
    * Does `work` in a transaction of the merchant's scope and answers with its result, or as the first request with the key
    * was answered. A refusal of `work` undoes what it wrote, and is kept if it tells of the resource's state; other errors, and
    * refusals without a key, are thrown. Throws `idempotency_key_reused` and `idempotency_in_flight`.
-   * `keysOf`: whose keys they are; the merchant's unless it is only being created.
+   * `keysOf`: whose keys they are; the merchant's unless it is only being created. A request of the platform itself is PLATFORM_TENANT's,
+   * and sees what the platform may see.
    */
   answer<T>(
     merchantId: bigint,
@@ -82,7 +90,8 @@ export class IdempotentRequests {
   ): Promise<Answer> {
     const { idempotency, status, bodyOf } = answering;
     const merchantIds = keysOf === merchantId ? [merchantId] : [merchantId, keysOf];
-    return this.#database.transaction({ merchantIds }, bounds.deadline, async (client) => {
+    const scope: Scope = merchantId === PLATFORM_TENANT ? { merchantIds, platform: true } : { merchantIds };
+    return this.#database.transaction(scope, bounds.deadline, async (client) => {
       if (!idempotency) return { status, body: bodyOf(await work(client)).body, replayed: false };
       const known = await this.#lookUp(client, keysOf, idempotency, bounds.deadline);
       if (known) return replayOf(known, idempotency);

@@ -4,9 +4,9 @@ import { type Deadline, deadlineExceeded } from './deadline.js';
 
 /**
  * Whose rows a transaction may see: exactly these merchants'; `platform`: the list of merchants itself, and their dead
- * letters; `relay`: the events of all merchants, to read.
+ * letters; `relay`: the events of all merchants, to read. `platform: true`: what the platform may see besides.
  */
-export type Scope = { merchantIds: readonly bigint[] } | 'platform' | 'relay';
+export type Scope = { merchantIds: readonly bigint[]; platform?: true } | 'platform' | 'relay';
 
 export interface Query {
   /** Named statements are prepared once per connection. */
@@ -71,7 +71,9 @@ const SETTINGS = { platform: 'on', relay: 'relay' } as const;
 
 export function enterScope(scope: Scope, deadline: Deadline): Query {
   const [merchants, platform] =
-    typeof scope === 'string' ? ['', SETTINGS[scope]] : [`{${scope.merchantIds.join(',')}}`, ''];
+    typeof scope === 'string'
+      ? ['', SETTINGS[scope]]
+      : [`{${scope.merchantIds.join(',')}}`, scope.platform ? SETTINGS.platform : ''];
   const timeoutMs = Math.ceil(deadline.remainingMs) + SERVER_GRACE_MS;
   const [name, text] = scope === 'relay' ? ['enter-relay', ENTER_RELAY] : ['enter-scope', ENTER];
   return { name, text, values: [merchants, platform, String(timeoutMs)] };

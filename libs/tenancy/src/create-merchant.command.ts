@@ -1,4 +1,5 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import { assignFirstPlan } from '#fees/assignments.js';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { insertAccounts, type NewAccount } from '#ledger/accounts/account-store.js';
 import { systemAccounts } from '#ledger/accounts/system-accounts.js';
@@ -20,6 +21,7 @@ export interface NewMerchant {
   settlementCutoff: string;
   /** ISO 4217, unique, at least one. */
   currencies: readonly string[];
+  feePlanId: bigint | undefined;
 }
 
 export interface CreatedMerchant extends NewMerchant {
@@ -60,6 +62,7 @@ export class CreateMerchantHandler implements ICommandHandler<CreateMerchantComm
       const manager = this.entities.in(client);
       const createdAtMs = snowflakeTimeMs(id);
       await manager.insert(Merchant, { ...merchant, currencies: [...merchant.currencies], id, createdAtMs });
+      if (merchant.feePlanId !== undefined) await assignFirstPlan(manager, id, merchant.feePlanId);
       await insertAccounts(client, log, accounts, traceparentOf(context.span));
       await manager.insert(ApiKey, newApiKey(id, apiKey.id, apiKey.secret));
       return { ...merchant, id, createdAtMs, accounts, apiKey };

@@ -60,12 +60,16 @@ export class MerchantsController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: createMerchant }) body: z.output<typeof createMerchant>,
   ) {
-    const { name, time_zone: timeZone, settlement_cutoff: settlementCutoff, currencies } = body;
+    const { name, time_zone: timeZone, settlement_cutoff: settlementCutoff, currencies, fee_plan_id: feePlanId } = body;
     const created = answering(request, 201, (result: CreatedMerchant) => ({
       body: createdMerchantBody(result),
       kept: keptMerchantBody(result),
     }));
-    const command = new CreateMerchantCommand(bounds, { name, timeZone, settlementCutoff, currencies }, created);
+    const command = new CreateMerchantCommand(
+      bounds,
+      { name, timeZone, settlementCutoff, currencies, feePlanId },
+      created,
+    );
     return send(reply, await this.commands.execute(command));
   }
 

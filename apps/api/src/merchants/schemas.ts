@@ -1,10 +1,22 @@
 import { z } from 'zod';
+import type { PlanFrom } from '#fees/spans.js';
 import { isoTime } from '#kernel/clock.js';
 import type { CreatedMerchant } from '#tenancy/create-merchant.command.js';
 import type { ApiKey } from '#tenancy/merchant.entity.js';
 import type { MerchantView } from '#tenancy/merchant.queries.js';
 import { account, newAccountBody } from '../accounts/schemas.js';
-import { currencyIn, currencyOut, dayIn, idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
+import {
+  currencyIn,
+  currencyOut,
+  dayIn,
+  idIn,
+  idOut,
+  listOf,
+  listQuery,
+  textIn,
+  timeOrEver,
+  timestampOut,
+} from '../schemas.js';
 
 const MAX_CURRENCIES = 20;
 
@@ -30,8 +42,7 @@ export const createMerchant = z
       .min(1, 'must name at least one currency')
       .max(MAX_CURRENCIES, `must name at most ${MAX_CURRENCIES} currencies`)
       .refine((codes) => new Set(codes).size === codes.length, 'must name each currency once'),
-    // No fee plan exists before fees do (issue 6 of the roadmap), so that none can be named.
-    fee_plan_id: z.never('there is no such fee plan').optional(),
+    fee_plan_id: idIn.optional().meta({ description: 'What it is charged by, since ever; left out: nothing.' }),
   })
   .meta({ id: 'CreateMerchant' });
 
@@ -56,6 +67,11 @@ const zoneFrom = z.looseObject({
   from: z.string().nullable().meta({ description: 'First day in this zone; null: from the beginning.' }),
 });
 
+const planFrom = z.looseObject({
+  fee_plan_id: idOut,
+  valid_from: timestampOut.nullable().meta({ description: 'Null: since ever.' }),
+});
+
 export const merchant = z
   .looseObject({
     id: idOut,
@@ -64,6 +80,8 @@ export const merchant = z
     time_zones: z.array(zoneFrom).meta({ description: 'All that it was in or is to be in, oldest first.' }),
     settlement_cutoff: z.string().regex(/^[0-9]{2}:[0-9]{2}$/),
     currencies: z.array(currencyOut),
+    fee_plan_id: idOut.nullable().meta({ description: 'The plan that it is on now; null: none, and no fees.' }),
+    fee_plans: z.array(planFrom).meta({ description: 'All that it was on or is to be on, oldest first.' }),
     created_at: timestampOut,
   })
   .meta({ id: 'Merchant' });
@@ -102,7 +120,7 @@ export const apiKeyList = listOf(apiKey, 'ApiKeyList');
 
 export const pageQuery = z.strictObject(listQuery);
 
-export function merchantBody({ merchant: record, timeZone, timeZones }: MerchantView) {
+export function merchantBody({ merchant: record, timeZone, timeZones, feePlanId, feePlans }: MerchantView) {
   return {
     id: String(record.id),
     name: record.name,
@@ -110,11 +128,21 @@ export function merchantBody({ merchant: record, timeZone, timeZones }: Merchant
     time_zones: timeZones.map(({ timeZone: time_zone, from }) => ({ time_zone, from })),
     settlement_cutoff: record.settlementCutoff.slice(0, 5),
     currencies: record.currencies,
+    ...plansBody(feePlanId, feePlans),
     created_at: isoTime(record.createdAtMs),
   };
 }
 
+function plansBody(now: bigint | undefined, plans: readonly PlanFrom[]) {
+  const fee_plans = plans.map(({ planId, validFromMs }) => ({
+    fee_plan_id: String(planId),
+    valid_from: timeOrEver(validFromMs),
+  }));
+  return { fee_plan_id: now === undefined ? null : String(now), fee_plans };
+}
+
 export function createdMerchantBody(created: CreatedMerchant) {
+  const planId = created.feePlanId;
   return {
     id: String(created.id),
     name: created.name,
@@ -122,6 +150,7 @@ export function createdMerchantBody(created: CreatedMerchant) {
     time_zones: [{ time_zone: created.timeZone, from: null }],
     settlement_cutoff: created.settlementCutoff,
     currencies: created.currencies,
+    ...plansBody(planId, planId === undefined ? [] : [{ planId, validFromMs: -Infinity }]),
     created_at: isoTime(created.createdAtMs),
     accounts: created.accounts.map((opened) => newAccountBody(created.id, opened)),
     api_key: { id: String(created.apiKey.id), secret: created.apiKey.secret },

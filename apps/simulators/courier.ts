@@ -1,8 +1,6 @@
 import { Webhook } from 'standardwebhooks';
-import type { ProviderFact } from './life.js';
-import type { Random } from './random.js';
 
-/** Where one account's webhooks go, and how they are signed. */
+/** Where webhooks go, and how they are signed. */
 export interface Destination {
   url: string;
   /** `whsec_…`, as Standard Webhooks has it. */
@@ -31,29 +29,36 @@ export const COURIER_DEFAULTS: CourierOptions = {
   capacity: 100_000,
 };
 
-interface Parcel {
-  fact: ProviderFact;
-  atMs: number;
-  attempt: number;
-  done(): void;
+export interface Message {
+  /** The same each time that it is told. */
+  readonly id: string;
+  readonly body: object;
 }
 
-/** Brings facts to one destination at their time, and again until they are answered 2xx. */
+interface Parcel {
+  message: Message;
+  atMs: number;
+  attempt: number;
+  done(isTaken: boolean): void;
+}
+
+/** Brings messages to one destination at their time, and again until they are answered 2xx. */
 export class Courier {
   readonly counts = { told: 0, failed: 0, givenUp: 0 };
   destination: Destination;
   /** By time, the latest first: the next one is taken from the end. */
   readonly #waiting: Parcel[] = [];
   readonly #options: CourierOptions;
-  readonly #random: Random;
+  readonly #draw: () => number;
   readonly #ended = new AbortController();
   #inHand = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(destination: Destination, options: CourierOptions, random: Random) {
+  /** `draw`: from 0 up to 1, for the jitter. */
+  constructor(destination: Destination, options: CourierOptions, draw: () => number) {
     this.destination = destination;
     this.#options = options;
-    this.#random = random;
+    this.#draw = draw;
   }
 
   get waiting(): number {
@@ -64,11 +69,11 @@ export class Courier {
     return this.#options.capacity - this.waiting;
   }
 
-  /** Answers when it was taken, or given up. */
-  bring(fact: ProviderFact, inMs = 0): Promise<void> {
-    if (this.room <= 0) throw new Error(`more than ${this.#options.capacity} facts wait to be told`);
+  /** Answers whether it was taken, or given up. */
+  bring(message: Message, inMs = 0): Promise<boolean> {
+    if (this.room <= 0) throw new Error(`more than ${this.#options.capacity} messages wait to be told`);
     return new Promise((done) => {
-      this.#enqueue({ fact, atMs: Date.now() + inMs, attempt: 1, done });
+      this.#enqueue({ message, atMs: Date.now() + inMs, attempt: 1, done });
       this.#pump();
     });
   }
@@ -101,33 +106,33 @@ export class Courier {
   }
 
   async #try(parcel: Parcel): Promise<void> {
-    const isTaken = await this.#send(parcel.fact);
+    const isTaken = await this.#send(parcel.message);
     this.#inHand -= 1;
     if (isTaken) this.counts.told += 1;
     else this.counts.failed += 1;
     if (!isTaken && parcel.attempt < this.#options.attempts) this.#again(parcel);
     else {
       if (!isTaken) this.counts.givenUp += 1;
-      parcel.done();
+      parcel.done(isTaken);
     }
     this.#pump();
   }
 
-  #again({ fact, attempt, done }: Parcel): void {
+  #again({ message, attempt, done }: Parcel): void {
     const { backoffMs, longestBackoffMs } = this.#options;
-    const waitMs = Math.min(backoffMs * 2 ** (attempt - 1), longestBackoffMs) * (0.5 + this.#random.next() / 2);
-    this.#enqueue({ fact, atMs: Date.now() + waitMs, attempt: attempt + 1, done });
+    const waitMs = Math.min(backoffMs * 2 ** (attempt - 1), longestBackoffMs) * (0.5 + this.#draw() / 2);
+    this.#enqueue({ message, atMs: Date.now() + waitMs, attempt: attempt + 1, done });
   }
 
-  async #send(fact: ProviderFact): Promise<boolean> {
+  async #send({ id, body: told }: Message): Promise<boolean> {
     const { url, secret } = this.destination;
-    const body = JSON.stringify(fact);
+    const body = JSON.stringify(told);
     const now = new Date();
     const headers = {
       'content-type': 'application/json',
-      'webhook-id': fact.event_id,
+      'webhook-id': id,
       'webhook-timestamp': String(Math.floor(now.getTime() / 1_000)),
-      'webhook-signature': new Webhook(secret).sign(fact.event_id, now, body),
+      'webhook-signature': new Webhook(secret).sign(id, now, body),
     };
     const signal = AbortSignal.any([AbortSignal.timeout(this.#options.timeoutMs), this.#ended.signal]);
     try {

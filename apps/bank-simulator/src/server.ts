@@ -1,0 +1,158 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { z } from 'zod';
+import { isCurrency, MAX_AMOUNT } from '#kernel/money.js';
+import { type Answer, answerOf, bodyOf, pathOf, send } from '../../simulators/http.js';
+import type { Bank } from './bank.js';
+import { behaviourOf } from './destinations.js';
+import { FAULT, type Fault, Faults, type Route } from './faults.js';
+import type { Instruction } from './instruction.js';
+import { statementOf } from './statement.js';
+
+/**
+ * The bank's own API. All of it wants the secret that it has with its customer: `Authorization: Bearer …`.
+ *
+ *     PUT  /instructions/{key}           pays, once for each key
+ *     GET  /instructions/{key}           what became of it
+ *     GET  /instructions                 all that it was told, for tests
+ *     GET  /statements/{date}?account=   camt.053 of a day
+ *     PUT  /faults, GET /faults          what goes wrong from now on, and what has
+ *     PUT  /away {ms}                    nobody listens for so long
+ */
+
+const REQUEST_TIMEOUT_MS = 10_000;
+
+/** As long as camt.053 has room for them. */
+const ORDER = z.strictObject({
+  key: z.string().min(1).max(140),
+  amount: z
+    .string()
+    .regex(/^[1-9]\d{0,15}$/)
+    .refine((amount) => BigInt(amount) <= MAX_AMOUNT),
+  currency: z.string().refine(isCurrency),
+  destination: z.string().min(1).max(255),
+  reference: z.string().min(1).max(35),
+});
+const AWAY = z.strictObject({ ms: z.int().min(1).max(600_000) });
+
+const UNKNOWN: Answer = { status: 404, body: { code: 'not_found' } };
+
+/** Instead of an answer the connection drops, or nothing comes. */
+type Outcome = Answer | 'drop' | 'hang';
+const WRONG: Record<Fault['what'], Outcome> = { drop: 'drop', hang: 'hang', error: { status: 500 } };
+
+export class BankServer {
+  readonly http: Server;
+  readonly #faults = new Faults();
+  #back: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly bank: Bank,
+    private readonly secret: string,
+  ) {
+    this.http = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+      this.#outcomeOf(request, response).then(
+        (outcome) => deliver(response, outcome),
+        (error: Error) => send(response, refusalOf(error)),
+      );
+    });
+    this.http.headersTimeout = REQUEST_TIMEOUT_MS;
+  }
+
+  stop(): void {
+    clearTimeout(this.#back);
+    this.http.close();
+    this.http.closeAllConnections();
+  }
+
+  async #outcomeOf(request: IncomingMessage, response: ServerResponse): Promise<Outcome> {
+    if (request.headers.authorization !== `Bearer ${this.secret}`)
+      return { status: 401, body: { code: 'unauthorized' } };
+    const [what, name, ...more] = pathOf(request);
+    switch (
+      `${request.method} /${[what, ...[name, ...more].filter((part) => part !== undefined).map(() => '_')].join('/')}`
+    ) {
+      case 'PUT /instructions/_':
+        return this.#befallen('instruct', async () => this.#instruct(name, await bodyOf(request)));
+      case 'GET /instructions/_':
+        return this.#befallen('ask', async () => this.#ask(name ?? ''));
+      case 'GET /statements/_':
+        return this.#befallen('statement', async () => this.#statement(name, request));
+      case 'GET /instructions':
+        return { status: 200, body: { data: [...this.bank.all].map(shown) } };
+      case 'PUT /faults':
+        this.#faults.set(z.array(FAULT).parse(await bodyOf(request)));
+        return { status: 200, body: { data: this.#faults.all } };
+      case 'GET /faults':
+        return { status: 200, body: { data: this.#faults.all } };
+      case 'PUT /away': {
+        const { ms } = AWAY.parse(await bodyOf(request));
+        response.once('finish', () => this.#goAway(ms));
+        return { status: 200 };
+      }
+      default:
+        return UNKNOWN;
+    }
+  }
+
+  /** What was asked for, or what goes wrong instead of it or after it. */
+  async #befallen(route: Route, work: () => Promise<Outcome>): Promise<Outcome> {
+    const fault = this.#faults.next(route);
+    if (!fault) return work();
+    if (fault.when === 'after') await work();
+    return WRONG[fault.what];
+  }
+
+  #instruct(key: string | undefined, body: unknown): Outcome {
+    const order = ORDER.parse({ ...z.looseObject({}).parse(body), key });
+    const taken = this.bank.take(order);
+    if (taken === 'another under the key') return { status: 409, body: { code: 'another_instruction_under_the_key' } };
+    const { refuses, losesAnswer } = behaviourOf(order.destination);
+    if (refuses) return { status: 422, body: { code: refuses } };
+    if (losesAnswer && taken === 'new') return 'drop';
+    const { bankReference } = this.bank.get(key ?? '') as Instruction;
+    return { status: 202, body: { key, bank_reference: bankReference, status: 'accepted', sequence: 1 } };
+  }
+
+  #ask(key: string): Outcome {
+    const instruction = this.bank.get(key);
+    return instruction?.last ? { status: 200, body: shown(instruction) } : UNKNOWN;
+  }
+
+  #statement(date: string | undefined, { url = '' }: IncomingMessage): Outcome {
+    const account = new URL(url, 'http://bank').searchParams.get('account') ?? undefined;
+    const content = statementOf(this.bank.all, z.iso.date().parse(date), account, Date.now());
+    return content === undefined ? UNKNOWN : { status: 200, text: { type: 'application/xml; charset=utf-8', content } };
+  }
+
+  #goAway(ms: number): void {
+    const { port, address } = this.http.address() as AddressInfo;
+    this.http.close();
+    this.http.closeAllConnections();
+    this.#back = setTimeout(() => this.http.listen(port, address), ms);
+  }
+}
+
+/** With a code, as all that the bank refuses. */
+function refusalOf(error: Error): Answer {
+  const { status, body } = answerOf(error);
+  return { status, body: { ...(body as object), code: status === 422 ? 'invalid_request' : 'internal' } };
+}
+
+function deliver(response: ServerResponse, outcome: Outcome): void {
+  if (outcome === 'drop') response.socket?.resetAndDestroy();
+  else if (outcome !== 'hang') send(response, outcome);
+}
+
+/** `history` is what it says of itself; a refusal is a status of its own that nobody but a test is shown. */
+function shown(instruction: Instruction): object {
+  const { order, bankReference, last, refusal, failureCode, words } = instruction;
+  return {
+    ...order,
+    bank_reference: bankReference,
+    status: last?.status ?? 'refused',
+    ...((refusal ?? failureCode) && { failure_code: refusal ?? failureCode }),
+    sequence: last?.sequence ?? 0,
+    history: words.map(({ status, atMs, sequence }) => ({ status, at: new Date(atMs).toISOString(), sequence })),
+  };
+}
