@@ -25,23 +25,27 @@ const OTHERWISE: Record<string, string> = {
 
 const MERCHANTS = `
 INSERT INTO merchants SELECT (jsonb_populate_record(m, jsonb_build_object('id', $1::bigint + k))).*
-  FROM merchants m CROSS JOIN generate_series(1, $2::int - 1) AS k WHERE id = $1::bigint`;
+  FROM merchants m CROSS JOIN generate_series($2::int, $3::int - 1) AS k WHERE id = $1::bigint`;
 const FORGET = `
 INSERT INTO event_horizons (merchant_id, xid, seq, occurred_at)
-SELECT id, '1', 1, now() + interval '1 day' FROM merchants`;
+SELECT id, '1', 1, now() + interval '1 day' FROM merchants ON CONFLICT (merchant_id) DO NOTHING`;
+/** Nobody settles by himself: the benchmark says when. */
+const NOT_DUE = `UPDATE due_rows SET due_at = date_trunc('day', now()) + interval '2 days', try_at = now() + interval '2 days'`;
 
 /**
- * Makes `count` merchants of one: all that it has, under other ids. As a superuser, with triggers and foreign keys off: only for
+ * Makes `count` merchants of one and those that have been made of it: all that it has, under other ids. As a superuser, with triggers and foreign keys off: only for
  * databases of one's own.
  */
 export async function cloneMerchant(superuser: pg.Client, merchantId: bigint, count: number): Promise<void> {
+  const { rows: known } = await superuser.query<{ count: number }>('SELECT count(*)::int AS count FROM merchants');
+  const values = [merchantId, known[0]?.count, count];
   const { rows: tables } = await superuser.query<{ table: string; columns: string[] }>(TENANT_TABLES);
   await superuser.query('BEGIN; SET LOCAL session_replication_role = replica; SET LOCAL synchronous_commit = off');
-  await superuser.query(MERCHANTS, [merchantId, count]);
+  await superuser.query(MERCHANTS, values);
   for (const { table, columns } of tables) {
-    if (!LEFT_OUT.has(table)) await superuser.query(cloneRows(table, columns), [merchantId, count]);
+    if (!LEFT_OUT.has(table)) await superuser.query(cloneRows(table, columns), values);
   }
-  await superuser.query(FORGET);
+  for (const sql of [FORGET, NOT_DUE]) await superuser.query(sql);
   await superuser.query('COMMIT');
   const { rows } = await superuser.query('SELECT count(DISTINCT id) = count(*) AS distinct FROM accounts');
   if (!rows[0].distinct) throw new Error(`a merchant has more than ${ACCOUNTS} accounts, or they are not neighbours`);
@@ -50,7 +54,7 @@ export async function cloneMerchant(superuser: pg.Client, merchantId: bigint, co
   await superuser.query('CHECKPOINT');
 }
 
-/** Merchant after merchant, as the day's night finds them in a table that has been vacuumed and clustered: whoever reads. */
+/** Merchant after merchant. */
 function cloneRows(table: string, columns: readonly string[]): string {
   const values = columns.map((column) =>
     table === 'accounts' && column === 'id' ? `id + ${ACCOUNTS} * k` : (OTHERWISE[column] ?? quoted(column)),
@@ -58,7 +62,7 @@ function cloneRows(table: string, columns: readonly string[]): string {
   return `
 INSERT INTO ${table} (${columns.map(quoted).join(', ')})
 SELECT ${values.join(', ')}
-  FROM generate_series(1, $2::int - 1) AS k CROSS JOIN LATERAL (SELECT * FROM ${table} WHERE merchant_id = $1::bigint) AS one`;
+  FROM generate_series($2::int, $3::int - 1) AS k CROSS JOIN LATERAL (SELECT * FROM ${table} WHERE merchant_id = $1::bigint) AS one`;
 }
 
 function quoted(column: string): string {

@@ -17,11 +17,19 @@ const MOST_AHEAD_HOURS = 14;
 /** As local time: business days end after 12:00. */
 const EVENING_HOUR = 18;
 
-export const PLAN = {
+const PLAN = {
   name: 'Benchmark',
   rules: [
     { applies_to: 'payment', currency: 'EUR', percent_bps: 140, fixed: '25', min: '30', max: '250' },
-    { applies_to: 'payment', currency: 'EUR', percent_bps: 115, fixed: '20', min: '25', max: '200', tier_from: '500000' },
+    {
+      applies_to: 'payment',
+      currency: 'EUR',
+      percent_bps: 115,
+      fixed: '20',
+      min: '25',
+      max: '200',
+      tier_from: '500000',
+    },
     { applies_to: 'refund', currency: 'EUR', percent_bps: 0, fixed: '10' },
     { applies_to: 'dispute', currency: 'EUR', percent_bps: 0, fixed: '1500' },
   ],
@@ -52,7 +60,7 @@ export async function recordDay(
   operatorKey: string,
   { timeZone, cutoff }: Day,
   entries: number,
-): Promise<{ merchantId: bigint; apiKey: string }> {
+): Promise<bigint> {
   const connection = await HttpConnection.open(port);
   let sent = 0;
   const post = async (route: string, apiKey: string, body: object): Promise<Record<string, unknown>> => {
@@ -63,7 +71,7 @@ export async function recordDay(
     return JSON.parse(answer.body) as Record<string, unknown>;
   };
   try {
-    const plan = { id: undefined };
+    const plan = await post('/v1/fee_plans', operatorKey, PLAN);
     const merchant = await post('/v1/merchants', operatorKey, {
       name: 'Benchmark',
       time_zone: timeZone,
@@ -77,7 +85,8 @@ export async function recordDay(
     for (const events of pages(payments(entries - refunds - disputes - byHand))) {
       await post('/v1/provider_events/batch', apiKey, { events });
     }
-    for (const events of pages(afterwards(refunds, disputes))) await post('/v1/provider_events/batch', apiKey, { events });
+    for (const events of pages(afterwards(refunds, disputes)))
+      await post('/v1/provider_events/batch', apiKey, { events });
     for (let n = 0; n < byHand; n += 1) {
       const entry = { amount: String(100 + n), currency: 'EUR' };
       const sides = [
@@ -86,7 +95,7 @@ export async function recordDay(
       ];
       await post('/v1/transactions', apiKey, { type: 'bonus', entries: n % 2 === 0 ? sides : swapped(sides) });
     }
-    return { merchantId: BigInt(merchant.id as string), apiKey };
+    return BigInt(merchant.id as string);
   } finally {
     connection.close();
   }

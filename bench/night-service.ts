@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import type { ScratchDatabase } from '#db/bench/scratch-database.js';
+import { callApi } from '../scripts/call-api.mjs';
+import { type ApiProcess, startApi } from './api-process.js';
+import { API, environmentOf, OPERATOR_KEY } from './night-book.js';
+import { WorkerProcess } from './worker-process.js';
+
+const WORKER = join(import.meta.dirname, '..', 'apps', 'worker', 'src', 'main.js');
+const POLL_MS = 50;
+const WITHIN_MS = 1_800_000;
+/** Start-up is over by then. */
+const QUIET_MS = 2_000;
+
+interface Run {
+  id: string;
+  status: 'queued' | 'running' | 'completed' | 'failed';
+  merchants: Record<'total' | 'settled' | 'empty' | 'not_due' | 'failed', number>;
+}
+
+/** API and worker on a database of their own, with nobody in the caches. */
+export class NightService {
+  readonly api: ApiProcess;
+  readonly worker: WorkerProcess;
+
+  private constructor(api: ApiProcess, worker: WorkerProcess) {
+    this.api = api;
+    this.worker = worker;
+  }
+
+  static async start(database: ScratchDatabase, env: NodeJS.ProcessEnv = {}): Promise<NightService> {
+    // Each copy has the same merchants and accounts, and knows nothing of what others have cached.
+    for (const url of [process.env.REDIS_URL, process.env.REDIS_QUEUE_URL]) {
+      const redis = new Redis(url as string);
+      await redis.flushdb().finally(() => redis.disconnect());
+    }
+    const own = { ...environmentOf(database), ...env };
+    const api = await startApi(API, own);
+    const worker = await WorkerProcess.start(WORKER, own);
+    await sleep(QUIET_MS);
+    return new NightService(api, worker);
+  }
+
+  operate(method: string, path: string, body?: object) {
+    return callApi({ url: `http://127.0.0.1:${this.api.port}`, key: OPERATOR_KEY, method, path, body });
+  }
+
+  begin(businessDate: string): Promise<Run> {
+    return this.operate('POST', '/v1/settlement_runs', { business_date: businessDate });
+  }
+
+  look({ id }: Run): Promise<Run> {
+    return this.operate('GET', `/v1/settlement_runs/${id}`);
+  }
+
+  /** Seconds from the request until all are settled. */
+  async settle(businessDate: string): Promise<number> {
+    const startedAt = performance.now();
+    let run = await this.begin(businessDate);
+    while (run.status === 'queued' || run.status === 'running') {
+      if (performance.now() > startedAt + WITHIN_MS) throw new Error(`the run is still ${run.status}`);
+      await sleep(POLL_MS);
+      run = await this.look(run);
+    }
+    const { total, settled } = run.merchants;
+    if (settled !== total) throw new Error(`not all are settled: ${JSON.stringify(run)}`);
+    return (performance.now() - startedAt) / 1_000;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.api.stop(), this.worker.end('SIGTERM')]);
+  }
+}
