@@ -41,7 +41,7 @@ const refusal = ({ status, body }: Answer): Json => [status, body.code, body.err
 
 /** A day of the merchant that is settled, or drafted, up to a time. */
 async function settle(merchantId: string, until: string, on: pg.Client = admin): Promise<void> {
-  await on.query(`INSERT INTO settlement_positions VALUES ($1, '2026-01-01', $2)`, [merchantId, until]);
+  await on.query(`INSERT INTO settlement_positions VALUES ($1, '2026-01-01', '2026-01-01', $2)`, [merchantId, until]);
 }
 async function draft(merchantId: string, until: string, on: pg.Client = admin): Promise<void> {
   await on.query(

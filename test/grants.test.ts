@@ -23,6 +23,7 @@ const RUNTIME: Record<string, string> = {
   'table fee_plan_assignments': 'DELETE, SELECT, INSERT (fee_plan_id, merchant_id, valid_from)',
   'table fee_plan_versions': 'SELECT, INSERT (plan_id, refund_returns_fee, rules, valid_from, version)',
   'table fee_plans': 'INSERT, SELECT, UPDATE (name)',
+  'table fee_volumes': 'INSERT, SELECT, UPDATE (gross)',
   'table forgotten_consumers': 'INSERT, SELECT',
   'table idempotency_keys': 'DELETE, INSERT, SELECT',
   'table job_runs':
@@ -32,6 +33,7 @@ const RUNTIME: Record<string, string> = {
   'table merchant_time_zones': 'DELETE, SELECT, INSERT (from_at, from_day, merchant_id, time_zone)',
   'table merchants': 'INSERT, SELECT, UPDATE (name)',
   'table parked_streams': 'DELETE, INSERT, SELECT, UPDATE (seq, xid)',
+  'table payable_items': 'INSERT, SELECT',
   'table payment_facts': 'INSERT, SELECT, UPDATE (applied_before, outcome, reason, transaction_id)',
   'table payment_queries': 'INSERT, SELECT, UPDATE (asked_at, detail, outcome, times)',
   'table payments':
@@ -45,9 +47,15 @@ const RUNTIME: Record<string, string> = {
   'table relay_members': 'DELETE, INSERT, SELECT, UPDATE',
   'table relay_partitions': 'SELECT, UPDATE (epoch, expires_at, holder)',
   'table schema_migrations': 'SELECT',
+  'table settled_balances': 'INSERT, SELECT, UPDATE (looked_through, paid_out, settled, taken_through)',
+  'table settlement_drafts':
+    'DELETE, INSERT, SELECT, UPDATE (adjustments, disputes, drafted_through, fees, first_left, first_version, gross, items, last_version, other, refunds)',
+  'table settlement_lines': 'INSERT, SELECT',
+  'table settlement_positions': 'INSERT, SELECT, UPDATE (business_date, ended_at)',
   'table settlement_ranges': 'INSERT, SELECT, UPDATE (completed_at, errors, status)',
   'table settlement_runs':
     'INSERT, SELECT, UPDATE (empty, failed, finished_at, merchants, not_due, settled, started_at, status)',
+  'table settlements': 'INSERT, SELECT',
   'table transaction_states': 'INSERT, SELECT, UPDATE (left_amounts, remaining, reversed, status)',
   'table transactions': 'INSERT, SELECT',
   'table webhook_attempts': 'DELETE, INSERT, SELECT',

@@ -339,7 +339,7 @@ describe('PostgreSQL refuses the runtime role', () => {
       }
     });
 
-    test('the platform setting shows the list of merchants, their time zones and fee plans, dead letters and what is due, and nothing else of theirs', async () => {
+    test('the platform setting shows the list of merchants, their time zones and fee plans, how far they are settled, dead letters and what is due, and nothing else of theirs', async () => {
       await client.query(`ROLLBACK; BEGIN; SELECT set_config('counterfoil.platform', 'on', true)`);
       expect((await client.query('SELECT id FROM merchants')).rowCount).toBe(2);
       expect(await seen(client, tables)).toEqual([
@@ -347,6 +347,8 @@ describe('PostgreSQL refuses the runtime role', () => {
         'due_rows',
         'fee_plan_assignments',
         'merchant_time_zones',
+        'settlement_drafts',
+        'settlement_positions',
       ]);
       expect((await client.query(`UPDATE merchants SET name = 'mine'`)).rowCount).toBe(0);
       expect((await refusal(`UPDATE merchants SET time_zone = 'UTC'`)).code).toBe('42501');

@@ -27,7 +27,8 @@ CREATE TABLE settlements (
   currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
   account_id bigint NOT NULL,
   starts_at timestamptz NOT NULL,
-  ends_at timestamptz NOT NULL CHECK (ends_at > starts_at),
+  -- A day that a zone skips lasts no time, and may still have adjustments.
+  ends_at timestamptz NOT NULL CHECK (ends_at >= starts_at),
   gross bigint NOT NULL,
   refunds bigint NOT NULL,
   disputes bigint NOT NULL,
@@ -37,9 +38,8 @@ CREATE TABLE settlements (
   net bigint NOT NULL CHECK (net = gross - refunds - disputes + other + adjustments - fees),
   items bigint NOT NULL CHECK (items > 0),
   transaction_id bigint,
-  -- It looked at the account's entries up to this version; all up to taken_through are taken by it or by one before it.
+  -- It is as of this version of the account: what was recorded later is for a later day.
   looked_through bigint NOT NULL,
-  taken_through bigint NOT NULL CHECK (taken_through <= looked_through),
   first_version bigint NOT NULL,
   last_version bigint NOT NULL CHECK (last_version BETWEEN first_version AND looked_through),
   created_at timestamptz NOT NULL DEFAULT now(),
@@ -97,15 +97,20 @@ CREATE TABLE settlement_drafts (
 -- The last business day of a merchant that is settled, with or without settlements. Written behind the merchant's lock.
 CREATE TABLE settlement_positions (
   merchant_id bigint PRIMARY KEY,
-  business_date date NOT NULL,
+  -- The first one that was settled: all from then on are.
+  first_date date NOT NULL,
+  business_date date NOT NULL CHECK (business_date >= first_date),
   ended_at timestamptz NOT NULL
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
--- What has been settled and what of it was paid out, in all. Written behind the merchant's lock.
+-- What has been settled and what of it was paid out, in all, and how far settlements have looked at the account's entries: all
+-- up to taken_through are settled, or move nothing. Written behind the merchant's lock.
 CREATE TABLE settled_balances (
   merchant_id bigint NOT NULL,
   currency text NOT NULL,
   settled bigint NOT NULL DEFAULT 0,
   paid_out bigint NOT NULL DEFAULT 0,
+  looked_through bigint NOT NULL DEFAULT 0,
+  taken_through bigint NOT NULL DEFAULT 0 CHECK (taken_through <= looked_through),
   PRIMARY KEY (merchant_id, currency)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 -- Gross volume of a calendar month where the merchant is, as far as it is drafted: what tiers of fees count.
@@ -179,7 +184,7 @@ GRANT SELECT, INSERT, DELETE, UPDATE (drafted_through, gross, refunds, disputes,
                                       last_version, first_left)
   ON settlement_drafts TO counterfoil_runtime;
 GRANT SELECT, INSERT, UPDATE (business_date, ended_at) ON settlement_positions TO counterfoil_runtime;
-GRANT SELECT, INSERT, UPDATE (settled, paid_out) ON settled_balances TO counterfoil_runtime;
+GRANT SELECT, INSERT, UPDATE (settled, paid_out, looked_through, taken_through) ON settled_balances TO counterfoil_runtime;
 GRANT SELECT, INSERT, UPDATE (gross) ON fee_volumes TO counterfoil_runtime;
 GRANT SELECT, INSERT, UPDATE (status, started_at, finished_at, merchants, settled, empty, not_due, failed) ON settlement_runs
   TO counterfoil_runtime;

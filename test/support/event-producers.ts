@@ -25,6 +25,7 @@ import type { Bystander } from './bystander.js';
 import { entitiesOn } from './entities.js';
 import { postedId, transfer } from './ledger.js';
 import { factOf, TestPayments } from './payments.js';
+import { TestSettlement } from './settlement.js';
 import { until } from './until.js';
 import { asItIs, NO_REDIS, type TestWebhooks } from './webhooks.js';
 
@@ -52,6 +53,7 @@ const PROVIDER_SECRETS = 'libs/payments/src/providers/provider-secret.commands.t
 const ENDPOINTS = 'libs/webhooks/src/endpoint.commands.ts';
 const URL = 'https://example.com/hooks';
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 /** Of every type in the catalogue, whoever appends it. A type or a file without a line here fails. */
 export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
@@ -68,6 +70,7 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'transaction.expired': [{ file: WRITER, prepare: (stage) => releasing(stage, 'expire') }],
   'transaction.adjusted': [{ file: WRITER, prepare: adjusting }],
   ...paymentProducers(),
+  'settlement.posted': [{ file: WRITER, prepare: settling }],
   'provider.secret_changed': [{ file: PROVIDER_SECRETS, prepare: settingSecret }],
   'webhook_endpoint.created': [{ file: ENDPOINTS, prepare: registering }],
   'webhook_endpoint.secret_rotated': [{ file: ENDPOINTS, prepare: rotating }],
@@ -189,6 +192,15 @@ async function makeDue({ bystander }: Stage, id: bigint): Promise<void> {
     id,
   ]);
   await until('the hold is due', () => Date.now() > atMs);
+}
+
+/** Without fees: nothing is posted beside it. */
+async function settling({ hooks: { ledger } }: Stage): Promise<Ready> {
+  const settlement = await TestSettlement.of(ledger);
+  const merchantId = await settlement.createMerchant();
+  const atMs = Date.now() - 2 * DAY_MS;
+  await settlement.happen(merchantId, { kind: 'other', amount: 1n, atMs });
+  return { merchantId, act: () => settlement.settle([merchantId], new Date(atMs).toISOString().slice(0, 10)) };
 }
 
 async function settingSecret({ hooks }: Stage): Promise<Ready> {

@@ -1,27 +1,199 @@
-import { Injectable } from '@nestjs/common';
-import type { ProblemCode } from '#kernel/problem.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FeePlans } from '#fees/fee-plans.js';
+import { type Clock, systemClock } from '#kernel/clock.js';
+import { isPassing, ProblemError } from '#kernel/problem.js';
+import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { SystemAccounts } from '#ledger/accounts/find-system-accounts.js';
+import type { Writer } from '#ledger/writing/writer.js';
+import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
+import type { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
+import { begin } from './begin.js';
+import { closeDay, currenciesWithFees } from './closing.js';
+import { chunksOf, draftChunk, openDrafts, type Slice } from './drafts.js';
+import { needsEarliest, nextStep, type Step } from './next-step.js';
+import type { SettleResult } from './settle-result.js';
+import { loadEarliest, loadStandings } from './standings.js';
 
-/**
- * `settled`: the day has settlements; `empty`: it is settled, and nothing was in it; `not_due`: it is not over where the merchant is, or
- * lies before its first day (then with a problem that says so).
- */
-export type SettleOutcome = 'settled' | 'empty' | 'not_due' | 'failed';
+export type { SettleResult } from './settle-result.js';
 
-export interface SettleResult {
-  readonly merchantId: bigint;
-  readonly outcome: SettleOutcome;
-  readonly problem?: { readonly code: ProblemCode; readonly detail: string };
+/** Merchants that are settled together: bounds statements, and how many wait for a commit group at once. */
+const PAGE = 200;
+/** Between two looks at what somebody else is at work on. */
+const OTHERS_WORK_WAIT_MS = 25;
+
+/** What a page of merchants has come to. */
+interface Page {
+  readonly businessDate: string;
+  readonly bounds: RequestBounds;
+  readonly results: Map<bigint, SettleResult>;
+}
+
+export interface SettlerParts {
+  readonly database: Database;
+  readonly writer: Writer;
+  readonly ids: SnowflakeGenerator;
+  readonly system: SystemAccounts;
+  readonly plans: FeePlans;
+  /** Entries that one transaction drafts at most. */
+  readonly chunkEntries: number;
+  /** Bounds each transaction. */
+  readonly stepTimeoutMs: number;
 }
 
 /** Settles business days: of any number of merchants, again and again, in any number of processes at once. */
-@Injectable()
 export class Settler {
+  readonly #parts: SettlerParts;
+  readonly #clock: Clock;
+
+  constructor(parts: SettlerParts, clock: Clock = systemClock) {
+    this.#parts = parts;
+    this.#clock = clock;
+  }
+
   /**
    * Settles the day of each merchant, and before it the days that were missed. One that cannot be settled fails alone. Throws when
    * the database is away or the deadline has passed: what was done by then stays, and the next try goes on from there.
    */
-  settle(_merchantIds: readonly bigint[], _businessDate: string, _bounds: RequestBounds): Promise<SettleResult[]> {
-    throw new Error('in the making');
+  async settle(merchantIds: readonly bigint[], businessDate: string, bounds: RequestBounds): Promise<SettleResult[]> {
+    const all = [...new Set(merchantIds)];
+    const results: SettleResult[] = [];
+    for (let from = 0; from < all.length; from += PAGE) {
+      const page: Page = { businessDate, bounds, results: new Map() };
+      await this.#settlePage(all.slice(from, from + PAGE), page);
+      results.push(...page.results.values());
+    }
+    return results;
   }
+
+  /** Day after day, all of the page together. */
+  async #settlePage(merchantIds: readonly bigint[], page: Page): Promise<void> {
+    for (let open = merchantIds; ; open = open.filter((id) => !page.results.has(id))) {
+      const steps = await this.#stepsOf(open, page);
+      if (steps.length === 0) return;
+      const begun = await this.#begin(steps, page);
+      const drafted = await this.#draft(begun, page);
+      const closed = await this.#close(drafted, page);
+      if (!closed.includes(true)) await this.#waitForOthers(page);
+    }
+  }
+
+  async #stepsOf(merchantIds: readonly bigint[], page: Page): Promise<Step[]> {
+    if (merchantIds.length === 0) return [];
+    const { businessDate } = page;
+    const standings = await loadStandings(this.#parts.database, merchantIds, businessDate, this.#deadline(page));
+    const found = new Set(standings.map(({ merchantId }) => merchantId));
+    for (const id of merchantIds) {
+      if (!found.has(id)) fail(page, id, new ProblemError('not_found', 'There is no such merchant.'));
+    }
+    const unsure = standings.filter((standing) => needsEarliest(standing, businessDate));
+    const earliest = await loadEarliest(this.#parts.database, unsure, this.#deadline(page));
+    const when = { businessDate, nowMs: this.#clock.now() };
+    return standings.flatMap((standing) => {
+      const { merchantId } = standing;
+      try {
+        const step = nextStep(standing, earliest.get(merchantId), when);
+        if ('day' in step) return [step];
+        page.results.set(merchantId, step);
+      } catch (error) {
+        fail(page, merchantId, error);
+      }
+      return [];
+    });
+  }
+
+  async #begin(steps: readonly Step[], page: Page): Promise<readonly Step[]> {
+    return this.#together(steps, page, (some) =>
+      begin(this.#parts.database, this.#parts.ids, some, this.#deadline(page)),
+    );
+  }
+
+  /** Until all drafts of these merchants are whole. Returns the steps that did not fail. */
+  async #draft(steps: readonly Step[], page: Page): Promise<readonly Step[]> {
+    const stepOf = new Map(steps.map((step) => [step.standing.merchantId, step]));
+    const plans = await this.#parts.plans.spansOf([...stepOf.keys()], this.#deadline(page));
+    const termsOf = (merchantId: bigint) => {
+      const { calendar } = stepOf.get(merchantId) as Step;
+      return { calendar, plans: plans.get(merchantId) ?? [] };
+    };
+    for (;;) {
+      const open = await openDrafts(this.#parts.database, [...stepOf.keys()], this.#deadline(page));
+      if (open.length === 0) return [...stepOf.values()];
+      let wentOn = 0;
+      for (const slices of chunksOf(open, this.#parts.chunkEntries)) {
+        const draft = async (some: readonly Slice[]) => {
+          wentOn += await draftChunk(this.#parts.database, some, termsOf, this.#deadline(page));
+        };
+        await this.#together(slices, page, draft);
+      }
+      for (const id of page.results.keys()) if (stepOf.delete(id)) wentOn += 1;
+      if (wentOn === 0) await this.#waitForOthers(page);
+    }
+  }
+
+  /** Side by side, so that they fill commit groups. Returns of each whether it was closed by this. */
+  async #close(steps: readonly Step[], page: Page): Promise<boolean[]> {
+    const ids = steps.map(({ standing }) => standing.merchantId);
+    const currencies = await currenciesWithFees(this.#parts.database, ids, this.#deadline(page));
+    return Promise.all(
+      steps.map(async (step, index) => {
+        const merchantId = ids[index] as bigint;
+        const context = { ...page.bounds, merchantId, deadline: this.#deadline(page) };
+        try {
+          return await closeDay(this.#parts, step, currencies.get(merchantId) ?? [], context);
+        } catch (error) {
+          if (!(error instanceof ProblemError && error.code === 'overloaded')) fail(page, merchantId, error);
+          return false;
+        }
+      }),
+    );
+  }
+
+  /** Does it for all at once and, where that fails, merchant by merchant. Returns those of the merchants who did not fail. */
+  async #together<T extends Step | Slice>(
+    all: readonly T[],
+    page: Page,
+    work: (some: readonly T[]) => Promise<unknown>,
+  ): Promise<readonly T[]> {
+    try {
+      await work(all);
+      return all;
+    } catch (error) {
+      throwIfPassing(error);
+    }
+    const merchants = Map.groupBy(all, merchantOf);
+    for (const [merchantId, own] of merchants) {
+      try {
+        await work(own);
+      } catch (error) {
+        fail(page, merchantId, error);
+      }
+    }
+    return all.filter((one) => !page.results.has(merchantOf(one)));
+  }
+
+  async #waitForOthers({ bounds }: Page): Promise<void> {
+    if (bounds.deadline.expired) throw deadlineExceeded();
+    await sleep(OTHERS_WORK_WAIT_MS);
+  }
+
+  #deadline({ bounds }: Page): Deadline {
+    return bounds.deadline.within(this.#parts.stepTimeoutMs);
+  }
+}
+
+function merchantOf(one: Step | Slice): bigint {
+  return 'merchantId' in one ? one.merchantId : one.standing.merchantId;
+}
+
+/** What says nothing of the merchant is thrown. */
+function fail({ results }: Page, merchantId: bigint, error: unknown): void {
+  throwIfPassing(error);
+  const [code, detail] =
+    error instanceof ProblemError ? [error.code, error.message] : (['internal', String(error)] as const);
+  results.set(merchantId, { merchantId, outcome: 'failed', problem: { code, detail } });
+}
+
+function throwIfPassing(error: unknown): void {
+  if (isPassing(error) || (error instanceof ProblemError && error.code === 'deadline_exceeded')) throw error;
 }
