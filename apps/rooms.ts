@@ -3,7 +3,7 @@ import { BALANCES } from '#balances/room.js';
 import { FEES } from '#fees/room.js';
 import { LEDGER } from '#ledger/room.js';
 import type { Consumer } from '#outbox/consumers/consumer.js';
-import { queueName } from '#outbox/consumers/consumer-queue.js';
+import { queueName } from '#outbox/consumers/queue-name.js';
 import type { Reactor } from '#outbox/consumers/reactor.js';
 import type { Room } from '#outbox/room.js';
 import { PAYMENTS } from '#payments/room.js';

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import { ConsumerQueue, queueName } from '#outbox/consumers/consumer-queue.js';
+import { ConsumerQueue } from '#outbox/consumers/consumer-queue.js';
+import { queueName } from '#outbox/consumers/queue-name.js';
 import { Queues } from '#platform/queues.js';
 import { consumersOf, ROOMS, reactorsOf } from '../apps/rooms.js';
 import { type Answer, OPERATOR_KEY, TestApi } from './support/api.js';
@@ -69,10 +70,11 @@ describe('the board', () => {
     expect(JSON.stringify(shown.jobs)).toContain('apply-5-7-70');
   });
 
-  test('has a queue for each consumer that the worker runs', async () => {
+  test('has a queue for each consumer that the worker runs, and the night’s', async () => {
     const { body } = await ask('/board/api/queues', basic('ada', OPERATOR_KEY));
     const names = body.queues.map(({ name }: { name: string }) => name).sort();
-    expect(names).toEqual([...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => queueName(name)).sort());
+    const followers = [...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => queueName(name));
+    expect(names).toEqual([...followers, 'night'].sort());
   });
 
   test.each([

@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import { DueBacklogModule } from '#platform/due-backlog.module.js';
-import { type DueRow, DueRows, enqueueDue, removeDue } from '#platform/due-rows.js';
-import { type DueKind, DueWork, LONGEST_WAIT_MS } from '#platform/due-work.js';
+import { type DueRow, DueRows, enqueueDue, LONGEST_WAIT_MS, postponeDue, removeDue } from '#platform/due-rows.js';
+import { type DueKind, DueWork } from '#platform/due-work.js';
 import { Metrics } from '#platform/metrics.js';
 import { Database, type Query } from '#platform/postgres.js';
 import { Bystander } from './support/bystander.js';
@@ -75,6 +75,26 @@ describe('due rows', () => {
         [SHOP, 2n],
         [STALL, 1n],
       ]);
+    });
+
+    test('wait, each failure longer, where somebody works on them without a claim: those that are due, and no others', async () => {
+      const later = Date.now() + HOUR_MS;
+      await write(enqueueDue(KIND, [due(1n, past()), due(2n, later), due(3n, past())]));
+      const failed = (error?: string) =>
+        write(
+          postponeDue(
+            KIND,
+            [1n, 2n].map((subjectId) => ({ merchantId: SHOP, subjectId, error })),
+          ),
+        );
+      await failed('not yet');
+      expect(await stored(1n)).toEqual({ attempts: 1, error: 'not yet', wait_s: 10 });
+      expect(await stored(2n)).toMatchObject({ attempts: 0, error: null });
+      expect(await stored(3n)).toMatchObject({ attempts: 0, error: null });
+      await failed();
+      expect(await stored(1n)).toEqual({ attempts: 2, error: 'not yet', wait_s: 20 });
+      for (let times = 0; times < 30; times += 1) await failed();
+      expect(await stored(1n)).toMatchObject({ attempts: 32, wait_s: LONGEST_WAIT_MS / 1_000 });
     });
 
     test('are taken away by their key, also by a plan that was made while nothing was due', async () => {

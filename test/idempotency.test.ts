@@ -130,6 +130,13 @@ const POSTS: Record<string, () => Promise<Post>> = {
     client: api.operator,
     ofPlatform: true,
   }),
+  'POST /v1/settlement_runs': async () => ({
+    path: '/v1/settlement_runs',
+    body: { business_date: '2026-11-20', merchant_ids: [shop.id] },
+    status: 202,
+    client: api.operator,
+    ofPlatform: true,
+  }),
   'POST /v1/accounts': async () => ({ path: '/v1/accounts', body: account(), status: 201 }),
   'POST /v1/accounts/{id}/close': async () => ({
     path: `/v1/accounts/${await shop.open(fresh('closing'))}/close`,

@@ -6,6 +6,7 @@ import { BALANCE_MUTANTS } from './balances.mjs';
 import { CORE_MUTANTS } from './core.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
+import { FEE_MUTANTS } from './night-fees.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
 import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
@@ -217,4 +218,5 @@ export const MUTANTS = [
   ...WEBHOOK_MUTANTS,
   ...PAYMENT_MUTANTS,
   ...PAYMENT_STORE_MUTANTS,
+  ...FEE_MUTANTS,
 ];

@@ -105,3 +105,13 @@ export const FOREIGN_CHANGES = [
   `UPDATE webhook_deliveries SET status = 'due'`,
   'DELETE FROM webhook_attempts',
 ];
+
+/** Whose rows of all merchants the platform sees, to read: beside the list of merchants itself. */
+export const SEEN_BY_PLATFORM = [
+  'dead_letters',
+  'due_rows',
+  'fee_plan_assignments',
+  'merchant_time_zones',
+  'settlement_drafts',
+  'settlement_positions',
+];

@@ -18,6 +18,7 @@ import { ProviderEventsController } from './payments/provider-events.controller.
 import { ProviderWebhookController } from './providers/provider-webhook.controller.js';
 import { ProvidersController } from './providers/providers.controller.js';
 import { QueueViews } from './queue-views.js';
+import { SettlementRunsController } from './settlements/settlement-runs.controller.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
@@ -41,6 +42,7 @@ export const CONTROLLERS = [
   WebhookDeliveriesController,
   ProvidersController,
   ProviderWebhookController,
+  SettlementRunsController,
 ];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown, QueueViews, ListJobsHandler] })

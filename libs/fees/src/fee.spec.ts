@@ -31,7 +31,7 @@ describe('a fee', () => {
     [150n, 2n],
     [250n, 2n],
     [350n, 4n],
-  ])('rounds the percentage to the nearest, a half to the even one: 1 %% of %d is %d', (amount, rounded) => {
+  ])('rounds the percentage to the nearest, a half to the even one: of %s one percent is %s', (amount, rounded) => {
     expect(fee({ percentBps: 100, fixed: 0n }, { amount })).toBe(rounded);
   });
 

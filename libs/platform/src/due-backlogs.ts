@@ -1,5 +1,5 @@
 import type { Deadline } from './deadline.js';
-import { LONGEST_WAIT_MS } from './due-work.js';
+import { LONGEST_WAIT_MS } from './due-rows.js';
 import type { Database } from './postgres.js';
 
 /** Rows looked at of a kind, those to be tried next: beyond that a number tells nothing more. */

@@ -33,6 +33,10 @@ export interface Postponed {
   readonly error: string | undefined;
 }
 
+/** Wait before a row whose work failed is tried again; it doubles with each failure, up to the longest. */
+export const FIRST_WAIT_MS = 10_000;
+export const LONGEST_WAIT_MS = 600_000;
+
 /** $1 kind, $2 merchants, $3 subjects, $4 times. A row that is there already changes only when its time does. */
 const ENQUEUE = `
 INSERT INTO due_rows AS d (merchant_id, kind, subject_id, due_at, try_at)
@@ -51,6 +55,22 @@ export function enqueueDue(kind: string, rows: readonly Pick<DueRow, 'merchantId
 /** For the caller's transaction: the subjects are not due any more. */
 export function removeDue(kind: string, rows: readonly Pick<DueRow, 'merchantId' | 'subjectId'>[]): Query {
   return { name: 'remove-due', text: 'SELECT remove_due_rows($1, $2, $3)', values: [kind, ...keysOf(rows)] };
+}
+
+/** $1 kind, $2 merchants, $3 subjects, $4 errors. Whose time has come, no others. */
+const POSTPONE_DUE = `
+UPDATE due_rows d
+   SET attempts = d.attempts + 1, last_error = coalesce(u.error, d.last_error),
+       try_at = now() + least(${FIRST_WAIT_MS} * 2 ^ least(d.attempts, 20), ${LONGEST_WAIT_MS}) * interval '1 millisecond'
+  FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS u (merchant_id, subject_id, error)
+ WHERE d.merchant_id = u.merchant_id AND d.kind = $1 AND d.subject_id = u.subject_id AND d.due_at <= now()`;
+
+/** For the caller's transaction: what is due and could not be done, by somebody who claims in another way, waits. */
+export function postponeDue(
+  kind: string,
+  rows: readonly (Pick<DueRow, 'merchantId' | 'subjectId'> & { error: string | undefined })[],
+): Query {
+  return { text: POSTPONE_DUE, values: [kind, ...keysOf(rows), textArray(rows.map(({ error }) => error))] };
 }
 
 function keysOf(rows: readonly Pick<DueRow, 'merchantId' | 'subjectId'>[]): [Buffer, Buffer] {

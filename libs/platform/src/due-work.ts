@@ -1,6 +1,6 @@
 import { isPassing } from '#kernel/problem.js';
 import { Deadline } from './deadline.js';
-import { type DueRow, DueRows, type Postponed } from './due-rows.js';
+import { type DueRow, DueRows, FIRST_WAIT_MS, LONGEST_WAIT_MS, type Postponed } from './due-rows.js';
 import type { Logger } from './logging.js';
 import type { Database } from './postgres.js';
 
@@ -15,9 +15,6 @@ const LOOK_AHEAD = 10_000;
 const WORK_MS = 10_000;
 /** Longer than the work: a second claim of a row means that the first claimer is gone, or asleep. */
 const LEASE_MS = 30_000;
-/** Wait before a row whose work failed is tried again; it doubles with each failure, up to the longest. */
-const FIRST_WAIT_MS = 10_000;
-export const LONGEST_WAIT_MS = 600_000;
 /** Wait of a row that was not at fault: a clock that is behind PostgreSQL's, a database that restarts, a ledger that is busy. */
 const NOT_YET_WAIT_MS = 500;
 /** Others claim at the moment what is due. */

@@ -1,6 +1,7 @@
 import { LEDGER_SETTINGS, type LedgerSettings } from '#ledger/settings.js';
 import { integer } from '#platform/config-fields.js';
 import { roomSettings, type SettingsOf } from '#platform/room-settings.js';
+import { RUN_FIELDS } from './runs/settings.js';
 
 export const SETTLEMENT_SETTINGS = roomSettings({
   room: 'libs/settlement',
@@ -12,6 +13,7 @@ export const SETTLEMENT_SETTINGS = roomSettings({
     SETTLEMENT_STEP_TIMEOUT_MS: integer({ default: 30_000, min: 1_000, max: 600_000 }).describe(
       'Deadline of one transaction that settles, whatever time its run has left.',
     ),
+    ...RUN_FIELDS,
   },
 });
 

@@ -7,13 +7,19 @@ import { LedgerModule } from '#ledger/ledger.module.js';
 import { Writer } from '#ledger/writing/writer.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import { NightQueue } from './runs/night-queue.js';
+import { GetRunHandler, ListRunsHandler } from './runs/run.queries.js';
+import { StartRunHandler } from './runs/start-run.command.js';
 import type { SettlementSettings } from './settings.js';
 import { Settler } from './settler.js';
 
-/** What settles days. Needs PlatformModule, and `AccountDirectory` from a global module. */
+const RUNS = [NightQueue, StartRunHandler, GetRunHandler, ListRunsHandler];
+
+/** What settles days, and has it done. Needs PlatformModule, and `AccountDirectory` from a global module. */
 @Module({
   imports: [LedgerModule, FeesModule],
   providers: [
+    ...RUNS,
     {
       provide: Settler,
       useFactory: (
@@ -30,6 +36,6 @@ import { Settler } from './settler.js';
       inject: [CONFIG, Database, Writer, SnowflakeGenerator, SystemAccounts, FeePlans],
     },
   ],
-  exports: [Settler],
+  exports: [Settler, NightQueue],
 })
 export class SettlementModule {}

@@ -9,9 +9,10 @@ import { remoteContext, spanTime, tracer } from '#platform/tracing.js';
 import { decidedLetters, type FreeStream, freeStreams, settleLetter } from '../dead-letters/dead-letter-store.js';
 import { parkNext } from '../dead-letters/redriver.js';
 import type { RunOutcome } from './batch-applier.js';
-import { type BatchJob, queueName, RETRIES, rangeOf } from './consumer-queue.js';
+import { type BatchJob, RETRIES, rangeOf } from './consumer-queue.js';
 import { ProcessLost } from './handler-process.js';
 import { ConsumerPosition } from './position-store.js';
+import { queueName } from './queue-name.js';
 import type { Task, TaskRunner } from './task.js';
 
 /** Dead letters and streams seen to in one round. */

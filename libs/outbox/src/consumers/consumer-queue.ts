@@ -2,6 +2,7 @@ import type { Job, Queue } from 'bullmq';
 import { inTime, type Queues } from '#platform/queues.js';
 import type { EventBatch } from '../log/position.js';
 import type { RelayTarget } from '../relay/relay.js';
+import { queueName } from './queue-name.js';
 
 /** What a job says: where to, not what. Lost ones are made anew from PostgreSQL. */
 export interface BatchJob {
@@ -17,10 +18,6 @@ export interface BatchJob {
 const FOR_EVER = Number.MAX_SAFE_INTEGER;
 const BACKOFF_MS = 100;
 const BACKOFF_LONGEST_MS = 1_000;
-
-export function queueName(consumer: string): string {
-  return `events-${consumer}`;
-}
 
 /**
  * Hands batches to a consumer as BullMQ jobs, one for each partition that has none under way: order survives, and jobs

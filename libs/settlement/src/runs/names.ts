@@ -1,0 +1,2 @@
+/** BullMQ's queue of the night. */
+export const NIGHT_QUEUE = 'night';

@@ -1,0 +1,144 @@
+import type { Job, Worker } from 'bullmq';
+import { problemDocument } from '#kernel/problem.js';
+import { Deadline } from '#platform/deadline.js';
+import type { JobPlan, JobRuns } from '#platform/job-runs.js';
+import type { Logger } from '#platform/logging.js';
+import type { Database } from '#platform/postgres.js';
+import type { Queues } from '#platform/queues.js';
+import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import type { SettleResult, Settler } from '../settler.js';
+import { NIGHT_QUEUE } from './names.js';
+import { FOR_EVER, LOOK, type NightJob } from './night-queue.js';
+import { beginRange, completeRange, countsOf, type Range } from './range-store.js';
+
+/** When what was away is back, no range waits for longer than this. */
+const BACKOFF_MS = 500;
+const BACKOFF_LONGEST_MS = 10_000;
+const STATEMENT_DEADLINE_MS = 5_000;
+
+export interface NightOptions {
+  everyMs: number;
+  concurrency: number;
+  jobLockMs: number;
+  rangeTimeoutMs: number;
+}
+
+export interface NightParts {
+  database: Database;
+  settler: Settler;
+  jobs: JobRuns;
+  logger: Logger;
+  /** Makes runs of what is due, and jobs of what waits. */
+  look: (deadline: Deadline) => Promise<void>;
+}
+
+/** Takes the night's jobs. A range may be worked on twice, by one that slept past its lock: what comes of it is written down once. */
+export class NightWorker {
+  readonly #parts: NightParts;
+  readonly #options: NightOptions;
+  readonly #look: JobPlan;
+  #worker: Worker<NightJob> | undefined;
+  readonly ranges = { completed: 0, failed: 0, superseded: 0 };
+  readonly merchants = { settled: 0, empty: 0, not_due: 0, failed: 0 };
+  readonly runs = { completed: 0, failed: 0 };
+  /** Of ranges, failed ones included. */
+  seconds = 0;
+
+  constructor(parts: NightParts, options: NightOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#look = { name: LOOK, kind: 'scheduler', everyMs: options.everyMs };
+  }
+
+  start(queues: Queues): void {
+    const { concurrency, jobLockMs } = this.#options;
+    this.#parts.jobs.planned(this.#look);
+    this.#worker = queues.worker<NightJob>(NIGHT_QUEUE, (job) => this.#run(job), {
+      settings: {
+        backoffStrategy: (attempts: number) => Math.min(BACKOFF_MS * 2 ** (attempts - 1), BACKOFF_LONGEST_MS),
+      },
+      maxStalledCount: FOR_EVER,
+      concurrency,
+      lockDuration: jobLockMs,
+      stalledInterval: jobLockMs,
+    });
+  }
+
+  #run({ data }: Job<NightJob>): Promise<void> {
+    return 'range' in data ? this.#settle({ runId: BigInt(data.run_id), range: data.range }) : this.#lookAround();
+  }
+
+  async #lookAround(): Promise<void> {
+    const { jobs, look } = this.#parts;
+    jobs.began(this.#look);
+    try {
+      await look(Deadline.after(this.#options.rangeTimeoutMs));
+      jobs.ended(this.#look);
+    } catch (error) {
+      jobs.failed(this.#look, error);
+      throw error;
+    }
+  }
+
+  async #settle(named: Pick<Range, 'runId' | 'range'>): Promise<void> {
+    const { database, logger } = this.#parts;
+    const startedMs = performance.now();
+    try {
+      const range = await beginRange(database, named, Deadline.after(STATEMENT_DEADLINE_MS));
+      if (range) await this.#complete(range);
+      else this.ranges.superseded += 1;
+    } catch (error) {
+      this.ranges.failed += 1;
+      logger.warn({ err: error, run_id: String(named.runId), range: named.range }, 'a range could not be settled');
+      throw error;
+    } finally {
+      this.seconds += (performance.now() - startedMs) / 1_000;
+    }
+  }
+
+  /** In a span of the run's own trace. */
+  async #complete(range: Range): Promise<void> {
+    const { database, settler } = this.#parts;
+    const { runId, businessDate, merchantIds, traceContext } = range;
+    const attributes = {
+      'counterfoil.settlement_run_id': String(runId),
+      'counterfoil.range': range.range,
+      'counterfoil.business_date': businessDate,
+      'counterfoil.merchants': merchantIds.length,
+    };
+    const context = remoteContext(traceContext ?? '');
+    const span = tracer.startSpan('settle range', { startTime: spanTime(), attributes }, context);
+    await inSpan(span, async () => {
+      const deadline = Deadline.after(this.#options.rangeTimeoutMs);
+      const results = await settler.settle(merchantIds, businessDate, { deadline, span });
+      const counts = countsOf(results);
+      const unsettled = results.filter(({ outcome }) => outcome === 'failed' || outcome === 'not_due');
+      const outcome = { counts, errors: errorsOf(range, unsettled), unsettled };
+      const status = await completeRange(database, range, outcome, Deadline.after(STATEMENT_DEADLINE_MS));
+      span.setAttributes(Object.fromEntries(Object.entries(counts).map(([of, count]) => [`counterfoil.${of}`, count])));
+      this.#count(status, counts);
+    });
+  }
+
+  #count(status: Awaited<ReturnType<typeof completeRange>>, counts: ReturnType<typeof countsOf>): void {
+    if (status === undefined) {
+      this.ranges.superseded += 1;
+      return;
+    }
+    this.ranges.completed += 1;
+    for (const outcome of Object.keys(this.merchants) as (keyof typeof counts)[]) {
+      this.merchants[outcome] += counts[outcome];
+    }
+    if (status === 'completed' || status === 'failed') this.runs[status] += 1;
+  }
+}
+
+/** JSON. Of all merchants, those whom there was not yet on the day are no error. */
+function errorsOf({ named }: Range, unsettled: readonly SettleResult[]): string | undefined {
+  const errors = unsettled.flatMap(({ merchantId, outcome, problem }) =>
+    problem && (named || outcome === 'failed')
+      ? [{ merchant_id: String(merchantId), problem: problemDocument(problem) }]
+      : [],
+  );
+  return errors.length === 0 ? undefined : JSON.stringify(errors);
+}

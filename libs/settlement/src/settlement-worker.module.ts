@@ -1,0 +1,89 @@
+import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import type { Deadline } from '#platform/deadline.js';
+import type { DutyPlan } from '#platform/duty.js';
+import { JobRuns } from '#platform/job-runs.js';
+import type { Logger } from '#platform/logging.js';
+import type { Metrics } from '#platform/metrics.js';
+import { CONFIG, LOGGER } from '#platform/platform.module.js';
+import { Database } from '#platform/postgres.js';
+import { Queues } from '#platform/queues.js';
+import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import { NightQueue } from './runs/night-queue.js';
+import { NightWorker } from './runs/night-worker.js';
+import { queuedRanges } from './runs/range-store.js';
+import { addRunMetrics } from './runs/run-metrics.js';
+import type { SettlementSettings } from './settings.js';
+import { SettlementModule } from './settlement.module.js';
+import { Settler } from './settler.js';
+
+/** Ranges whose jobs are made sure of in one look: more are in a later one's. */
+const RANGES_OF_LOOK = 10_000;
+
+/** Settles: what was asked for, and what is due. */
+@Module({ imports: [SettlementModule] })
+export class SettlementWorkerModule implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics {
+  readonly #worker: NightWorker;
+  #queues: Queues | undefined;
+  #hasSchedule = false;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: SettlementSettings,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly database: Database,
+    private readonly queue: NightQueue,
+    settler: Settler,
+    jobs: JobRuns,
+  ) {
+    this.#worker = new NightWorker(
+      { database, settler, jobs, logger, look: (deadline) => this.#look(deadline) },
+      {
+        everyMs: config.settlementIntervalMs,
+        concurrency: config.settlementConcurrency,
+        jobLockMs: config.settlementJobLockMs,
+        rangeTimeoutMs: config.settlementRangeTimeoutMs,
+      },
+    );
+  }
+
+  duties(): readonly DutyPlan[] {
+    if (this.config.redisQueueUrl === undefined) return [];
+    return [
+      {
+        name: 'keep the schedule of the night',
+        intervalMs: this.config.settlementIntervalMs,
+        nextInMs: () => (this.#hasSchedule ? undefined : 0),
+        round: () => this.#keepSchedule(),
+      },
+    ];
+  }
+
+  addMetrics(metrics: Metrics): void {
+    addRunMetrics(metrics, this.#worker);
+  }
+
+  onApplicationBootstrap(): void {
+    const { redisQueueUrl, databaseRuntimeUrl } = this.config;
+    if (redisQueueUrl === undefined) {
+      this.logger.warn('without REDIS_QUEUE_URL nothing is settled here');
+      return;
+    }
+    this.#queues = new Queues(redisQueueUrl, databaseRuntimeUrl, this.logger);
+    this.#worker.start(this.#queues);
+  }
+
+  /** Before the ledger stops: what is not settled by then goes on in another worker. */
+  async onModuleDestroy(): Promise<void> {
+    await this.#queues?.close(this.config.shutdownGraceMs / 2);
+  }
+
+  async #keepSchedule(): Promise<void> {
+    await this.queue.keepSchedule(this.config.settlementIntervalMs);
+    this.#hasSchedule = true;
+  }
+
+  async #look(deadline: Deadline): Promise<void> {
+    for (const { runId, ranges, traceContext } of await queuedRanges(this.database, RANGES_OF_LOOK, deadline)) {
+      await this.queue.add(runId, ranges, traceContext ?? undefined);
+    }
+  }
+}

@@ -1,0 +1,162 @@
+import { randomUUID } from 'node:crypto';
+import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { Queues } from '#platform/queues.js';
+import { Telemetry } from '#platform/telemetry.js';
+import { type Answer, type Json, type Merchant, TestApi } from './support/api.js';
+import { Bystander } from './support/bystander.js';
+import { Contract } from './support/contract.js';
+import { until } from './support/until.js';
+
+const DAY = '2026-11-20';
+const RANGE = 3;
+
+let api: TestApi;
+let bystander: Bystander;
+let queues: Queues;
+let shops: Merchant[];
+
+beforeAll(async () => {
+  api = await TestApi.start({
+    environment: { REDIS_QUEUE_URL: inject('redisQueueUrl'), SETTLEMENT_RANGE_MERCHANTS: String(RANGE) },
+  });
+  await Contract.hold(api);
+  bystander = await Bystander.open(api.on);
+  queues = new Queues(inject('redisQueueUrl'), api.on.runtimeUrl);
+  shops = await Promise.all(Array.from({ length: 2 * RANGE + 1 }, () => api.merchant()));
+});
+afterEach(() => expect(api.errors).toEqual([]));
+afterAll(async () => {
+  await queues.queue('night').obliterate({ force: true });
+  await Promise.all([bystander.close(), queues.close()]);
+  await api.stop();
+});
+
+const start = (body: object, key?: string): Promise<Answer> =>
+  api.operator.post('/v1/settlement_runs', { body, ...(key !== undefined && { key }) });
+const named = (...merchants: Merchant[]) => ({ business_date: DAY, merchant_ids: merchants.map(({ id }) => id) });
+const rangesOf = async (id: string): Promise<string[][]> => {
+  const text = 'SELECT merchant_ids::text[] AS ids FROM settlement_ranges WHERE run_id = $1 ORDER BY range';
+  return (await bystander.client.query(text, [id])).rows.map(({ ids }) => ids);
+};
+const jobIds = async (): Promise<(string | undefined)[]> =>
+  (await queues.view('night').getJobs(['waiting', 'prioritized'])).map((job) => job.id);
+
+describe('a run', () => {
+  test('of some merchants is in ranges of them, each of which is a job', async () => {
+    const { status, body } = await start(named(...shops.slice(0, RANGE + 1)));
+    expect(status).toBe(202);
+    expect(body).toMatchObject({
+      business_date: DAY,
+      asked_by: 'operator',
+      status: 'queued',
+      merchants: { total: RANGE + 1, settled: 0, empty: 0, not_due: 0, failed: 0 },
+      rate: null,
+      eta: null,
+      errors: [],
+      started_at: null,
+      finished_at: null,
+    });
+    const ids = shops.slice(0, RANGE + 1).map(({ id }) => id);
+    const sorted = ids.toSorted((one, other) => (BigInt(one) < BigInt(other) ? -1 : 1));
+    expect(await rangesOf(body.id)).toEqual([sorted.slice(0, RANGE), sorted.slice(RANGE)]);
+    const expected = [`settle-${body.id}-0`, `settle-${body.id}-1`];
+    await until('its jobs are there', async () => expected.every((id) => jobIds().then((ids) => ids.includes(id))));
+    expect(await jobIds()).toEqual(expect.arrayContaining(expected));
+    expect((await api.operator.get(`/v1/settlement_runs/${body.id}`)).body).toEqual(body);
+  });
+
+  test('of all merchants has each of them once', async () => {
+    const { body } = await start({ business_date: DAY });
+    const ranges = await rangesOf(body.id);
+    expect(ranges.map(({ length }) => length)).toEqual([RANGE, RANGE, 1]);
+    expect(ranges.flat().sort()).toEqual(shops.map(({ id }) => id).sort());
+    expect(body.merchants.total).toBe(shops.length);
+  });
+
+  test('is made once for a key, and so are its jobs', async () => {
+    const key = randomUUID();
+    const answers = await Promise.all(Array.from({ length: 4 }, () => start(named(shops[0] as Merchant), key)));
+    const [id, ...others] = new Set(answers.map(({ body }) => body.id));
+    expect([answers.map(({ status }) => status), others]).toEqual([[202, 202, 202, 202], []]);
+    expect(await rangesOf(id)).toEqual([[shops[0]?.id]]);
+    await until('its job is there', async () => (await jobIds()).includes(`settle-${id}-0`));
+    const runs = (await bystander.client.query('SELECT FROM settlement_runs WHERE id = $1', [id])).rowCount;
+    expect(runs).toBe(1);
+  });
+
+  test('is there without Redis, and asks nobody to wait for it', async () => {
+    const away = await TestApi.start({ on: api.on, environment: { REDIS_QUEUE_URL: 'redis://127.0.0.1:1' } });
+    const { status, body } = await away.operator.post('/v1/settlement_runs', { body: named(shops[0] as Merchant) });
+    expect([status, body.status]).toEqual([202, 'queued']);
+    await away.stop();
+  });
+
+  test('has a trace of its own, linked to the request', async () => {
+    const exporter = new InMemorySpanExporter();
+    const spanProcessor = new SimpleSpanProcessor({ exporter });
+    const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+    const traced = await TestApi.start({ on: api.on });
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    const ask = { body: named(shops[0] as Merchant), headers: { traceparent } };
+    const { body, headers } = await traced.operator.post('/v1/settlement_runs', ask);
+    const span = exporter.getFinishedSpans().find(({ name }) => name === 'settlement run');
+    expect(span?.spanContext().traceId).toBe(body.trace_id);
+    expect(headers.get('traceresponse')).not.toContain(body.trace_id);
+    expect(span?.links).toHaveLength(1);
+    await traced.stop();
+    await telemetry.shutdown();
+  });
+});
+
+describe('is refused, with nothing written:', () => {
+  const tomorrow = new Date(Date.now() + 14 * 3_600_000 + 86_400_000).toISOString().slice(0, 10);
+  const stranger = '251658240000004096';
+  const cases: [string, (ids: string[]) => object, string][] = [
+    ['a day that has begun nowhere', () => ({ business_date: tomorrow }), 'business_date'],
+    ['what is no day', () => ({ business_date: '2026-02-30' }), 'business_date'],
+    ['no day', () => ({}), 'business_date'],
+    ['nobody', () => ({ business_date: DAY, merchant_ids: [] }), 'merchant_ids'],
+    ['somebody twice', ([id]) => ({ business_date: DAY, merchant_ids: [id, id] }), 'merchant_ids'],
+    ['a merchant there is not', ([id]) => ({ business_date: DAY, merchant_ids: [id, stranger] }), 'merchant_ids.1'],
+    ['an id that is none', () => ({ business_date: DAY, merchant_ids: ['x'] }), 'merchant_ids.0'],
+    ['a field that nobody knows', () => ({ business_date: DAY, force: true }), 'force'],
+  ];
+
+  test.each(cases)('%s', async (_, bodyOf, path) => {
+    const before = await api.countRows();
+    const { status, body } = await start(bodyOf(shops.map(({ id }) => id)), randomUUID());
+    expect([status, body.code, body.errors[0].path]).toEqual([422, 'validation_failed', path]);
+    expect(await api.countRows()).toEqual(before);
+  });
+
+  test('today where days begin first is no day of the future', async () => {
+    const today = new Date(Date.now() + 14 * 3_600_000).toISOString().slice(0, 10);
+    expect((await start({ business_date: today })).status).toBe(202);
+  });
+
+  test('whoever is no operator', async () => {
+    const { client } = shops[0] as Merchant;
+    expect((await client.post('/v1/settlement_runs', { body: { business_date: DAY } })).body.code).toBe('forbidden');
+    expect((await client.get('/v1/settlement_runs')).body.code).toBe('forbidden');
+    expect((await client.get('/v1/settlement_runs/1')).body.code).toBe('forbidden');
+  });
+});
+
+test('runs are listed newest first, page by page', async () => {
+  const { body: newest } = await start(named(shops[0] as Merchant));
+  const first: Json = (await api.operator.get('/v1/settlement_runs?limit=2')).body;
+  expect([first.data[0].id, first.has_more]).toEqual([newest.id, true]);
+  const second: Json = (await api.operator.get(`/v1/settlement_runs?limit=2&cursor=${first.next_cursor}`)).body;
+  const ids = [...first.data, ...second.data].map(({ id }: Json) => BigInt(id));
+  expect(ids).toEqual(ids.toSorted((one, other) => (one > other ? -1 : 1)));
+  expect((await api.operator.get('/v1/settlement_runs/251658240000004096')).body.code).toBe('not_found');
+});
+
+test('a run of nobody is over at once', async () => {
+  const empty = await TestApi.start();
+  const { body } = await empty.operator.post('/v1/settlement_runs', { body: { business_date: DAY } });
+  expect(body).toMatchObject({ status: 'completed', merchants: { total: 0 }, rate: null, eta: null });
+  expect(body.finished_at).not.toBeNull();
+  await empty.stop();
+});
