@@ -109,11 +109,14 @@ UPDATE balances b
   FROM legs l WHERE b.merchant_id = l.merchant_id AND b.account_id = l.account_id;
 
 INSERT INTO settlements (merchant_id, id, business_date, currency, account_id, starts_at, ends_at, gross, refunds, disputes, other,
-                         adjustments, fees, net, items, transaction_id, looked_through, taken_through, first_version, last_version)
+                         adjustments, fees, net, items, transaction_id, looked_through, first_version, last_version)
 SELECT merchant_id, settlement_id, ':business_date', 'EUR', account_id, ':starts_at', ':ends_at', gross, refunds, disputes, other,
-       adjustments, fees, net, items, transaction_id, looked_through, looked_through, first_version, last_version FROM sums;
-INSERT INTO settlement_positions (merchant_id, business_date, ended_at) SELECT merchant_id, ':business_date', ':ends_at' FROM days;
-INSERT INTO settled_balances (merchant_id, currency, settled) SELECT merchant_id, 'EUR', net FROM sums;
+       adjustments, fees, net, items, transaction_id, looked_through, first_version, last_version FROM sums;
+INSERT INTO settlement_positions (merchant_id, first_date, business_date, ended_at)
+SELECT merchant_id, ':business_date', ':business_date', ':ends_at' FROM days;
+-- The entries of the fees are looked at, too.
+INSERT INTO settled_balances (merchant_id, currency, settled, looked_through, taken_through)
+SELECT merchant_id, 'EUR', net, looked_through + 1, looked_through + 1 FROM sums;
 INSERT INTO fee_volumes (merchant_id, currency, month, gross)
 SELECT merchant_id, 'EUR', date_trunc('month', date ':business_date'), volume FROM sums;
 INSERT INTO due_rows (merchant_id, kind, subject_id, due_at, try_at)
