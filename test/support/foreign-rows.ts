@@ -33,7 +33,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   settlement_lines: `INSERT INTO settlement_lines (merchant_id, account_id, account_version, settlement_id, kind, transaction_id, amount, fee,
     effective_at, business_date) VALUES ($1, 1, 1, $1, 'other', 1, 0, 0, '2026-01-01Z', '2026-01-01')`,
   settlement_drafts: `INSERT INTO settlement_drafts (merchant_id, currency, settlement_id, account_id, business_date, starts_at, ends_at,
-    drafted_through, looked_through, seen_through) VALUES ($1, 'EUR', 1, 1, '2026-01-02', '2026-01-02Z', '2026-01-03Z', 1, 1, 1)`,
+    drafted_through, looked_through, seen_through) VALUES ($1, 'USD', 1, 1, '2100-01-02', '2100-01-02Z', '2100-01-03Z', 1, 1, 1)`,
   settlement_positions: `INSERT INTO settlement_positions VALUES ($1, '2026-01-01', '2026-01-01', '2026-01-02Z')`,
   settled_balances: `INSERT INTO settled_balances (merchant_id, currency, looked_through, taken_through) VALUES ($1, 'EUR', 1, 1)`,
   fee_volumes: `INSERT INTO fee_volumes VALUES ($1, 'EUR', '2026-01-01', 0)`,
@@ -47,7 +47,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   webhook_attempts: `INSERT INTO webhook_attempts (merchant_id, delivery_id, attempt, at, status_code, duration_ms) VALUES ($1, 1, 1, now(), 200, 1)`,
 };
 
-/** Tables that postings do not fill: a row of each, in an order that their references allow. */
+/** Tables that postings and settlements do not fill: a row of each, in an order that their references allow. */
 export const NOT_OF_POSTINGS = [
   'api_keys',
   'daily_summaries',
@@ -59,11 +59,7 @@ export const NOT_OF_POSTINGS = [
   'payments',
   'payment_facts',
   'payable_items',
-  'settlements',
-  'settlement_lines',
   'settlement_drafts',
-  'settlement_positions',
-  'settled_balances',
   'fee_volumes',
   'provider_secrets',
   'provider_inbox',

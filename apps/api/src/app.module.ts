@@ -19,6 +19,7 @@ import { ProviderWebhookController } from './providers/provider-webhook.controll
 import { ProvidersController } from './providers/providers.controller.js';
 import { QueueViews } from './queue-views.js';
 import { SettlementRunsController } from './settlements/settlement-runs.controller.js';
+import { SettlementsController } from './settlements/settlements.controller.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
@@ -43,6 +44,7 @@ export const CONTROLLERS = [
   ProvidersController,
   ProviderWebhookController,
   SettlementRunsController,
+  SettlementsController,
 ];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown, QueueViews, ListJobsHandler] })

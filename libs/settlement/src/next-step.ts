@@ -16,8 +16,8 @@ export interface Step {
 
 const DAY_MS = 86_400_000;
 
-export function dayAfter(date: string): string {
-  return new Date(Date.parse(`${date}T00:00:00Z`) + DAY_MS).toISOString().slice(0, 10);
+export function dayAfter(date: string, days = 1): string {
+  return new Date(Date.parse(`${date}T00:00:00Z`) + days * DAY_MS).toISOString().slice(0, 10);
 }
 
 /** Whether what happened first decides which day is next: of a merchant whose first day this is, or who has missed some. */

@@ -8,6 +8,7 @@ import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import { CalendarWorkerModule } from './calendar-worker.module.js';
 import { NightQueue } from './runs/night-queue.js';
 import { NightWorker } from './runs/night-worker.js';
 import { queuedRanges } from './runs/range-store.js';
@@ -20,7 +21,7 @@ import { Settler } from './settler.js';
 const RANGES_OF_LOOK = 10_000;
 
 /** Settles: what was asked for, and what is due. */
-@Module({ imports: [SettlementModule] })
+@Module({ imports: [SettlementModule, CalendarWorkerModule] })
 export class SettlementWorkerModule implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics {
   readonly #worker: NightWorker;
   #queues: Queues | undefined;

@@ -7,6 +7,11 @@ import { LedgerModule } from '#ledger/ledger.module.js';
 import { Writer } from '#ledger/writing/writer.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
+import {
+  GetSettlementHandler,
+  ListSettlementLinesHandler,
+  ListSettlementsHandler,
+} from './reading/settlement.queries.js';
 import { NightQueue } from './runs/night-queue.js';
 import { GetRunHandler, ListRunsHandler } from './runs/run.queries.js';
 import { StartRunHandler } from './runs/start-run.command.js';
@@ -14,12 +19,14 @@ import type { SettlementSettings } from './settings.js';
 import { Settler } from './settler.js';
 
 const RUNS = [NightQueue, StartRunHandler, GetRunHandler, ListRunsHandler];
+const READING = [GetSettlementHandler, ListSettlementsHandler, ListSettlementLinesHandler];
 
 /** What settles days, and has it done. Needs PlatformModule, and `AccountDirectory` from a global module. */
 @Module({
   imports: [LedgerModule, FeesModule],
   providers: [
     ...RUNS,
+    ...READING,
     {
       provide: Settler,
       useFactory: (

@@ -1,7 +1,7 @@
 import { systemCode } from '#ledger/accounts/system-accounts.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
-import type { Database } from '#platform/postgres.js';
+import type { Database, TransactionClient } from '#platform/postgres.js';
 import type { MerchantClock } from './calendar.js';
 
 /** How far merchants are settled, and what waits. */
@@ -50,6 +50,9 @@ const CLOCK = `
                    ORDER BY z.from_at)
      FROM merchant_time_zones z WHERE z.merchant_id = m.id) AS later`;
 
+const CLOCKS = `
+SELECT ${CLOCK} FROM merchants m LEFT JOIN settlement_positions p ON p.merchant_id = m.id WHERE m.id = ANY ($1::bigint[])`;
+
 /** $1 merchants, $2 the day. */
 const STANDINGS = `
 SELECT ${CLOCK},
@@ -64,7 +67,13 @@ SELECT ${CLOCK},
          WHERE b.version > coalesce(s.taken_through, 0)) AS waiting
   FROM merchants m LEFT JOIN settlement_positions p ON p.merchant_id = m.id WHERE m.id = ANY ($1::bigint[])`;
 
-type Clocked = Pick<Standing, 'merchantId' | 'clock' | 'createdAtMs' | 'position'>;
+export type Clocked = Pick<Standing, 'merchantId' | 'clock' | 'createdAtMs' | 'position'>;
+
+/** Of the merchants that are there. */
+export async function loadClocks(client: TransactionClient, merchantIds: readonly bigint[]): Promise<Clocked[]> {
+  const { rows } = await client.query<ClockRow>({ text: CLOCKS, values: [int8Array(merchantIds)] });
+  return rows.map(clockedOf);
+}
 
 /** Of the merchants that are there, with regard to a day. */
 export async function loadStandings(

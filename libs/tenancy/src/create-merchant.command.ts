@@ -9,6 +9,7 @@ import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from
 import type { TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { traceparentOf } from '#platform/tracing.js';
+import { beginCalendar } from '#settlement/due-days.js';
 import { generateApiKey } from './api-key.js';
 import { ApiKey, Merchant, newApiKey } from './merchant.entity.js';
 import { TimeZones } from './time-zones.js';
@@ -63,6 +64,7 @@ export class CreateMerchantHandler implements ICommandHandler<CreateMerchantComm
       const createdAtMs = snowflakeTimeMs(id);
       await manager.insert(Merchant, { ...merchant, currencies: [...merchant.currencies], id, createdAtMs });
       if (merchant.feePlanId !== undefined) await assignFirstPlan(manager, id, merchant.feePlanId);
+      await beginCalendar(client, id);
       await insertAccounts(client, log, accounts, traceparentOf(context.span));
       await manager.insert(ApiKey, newApiKey(id, apiKey.id, apiKey.secret));
       return { ...merchant, id, createdAtMs, accounts, apiKey };

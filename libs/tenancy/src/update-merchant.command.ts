@@ -3,6 +3,7 @@ import { invalid, notFound } from '#kernel/problem.js';
 import { Entities } from '#platform/entities.js';
 import { Database, type TransactionClient } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
+import { beginCalendar, lockCalendar } from '#settlement/due-days.js';
 import { Merchant } from './merchant.entity.js';
 import {
   insertZone,
@@ -47,6 +48,7 @@ export class UpdateMerchantHandler implements ICommandHandler<UpdateMerchantComm
     // Before the transaction: it holds a connection, and a question to PostgreSQL needs another.
     await this.zones.load(deadline);
     await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
+      await lockCalendar(client, merchantId);
       const present = await lockMerchant(client, merchantId);
       if (present === undefined) throw notFound('merchant');
       if (name !== undefined) await this.entities.in(client).update(Merchant, { id: merchantId }, { name });
@@ -55,6 +57,7 @@ export class UpdateMerchantHandler implements ICommandHandler<UpdateMerchantComm
         ? await firstDay(client, merchantId, timeZone, timeZoneFrom)
         : fromTheBeginning(present, timeZoneFrom);
       await changeZone(client, merchantId, { timeZone, from });
+      await beginCalendar(client, merchantId);
     });
   }
 }
