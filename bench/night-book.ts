@@ -1,14 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type ScratchDatabase, scratchDatabase } from '#db/bench/scratch-database.js';
-import { startApi } from './api-process.js';
 import { cloneMerchant } from './night-clones.js';
-import { type Day, dayThatEndsSoon, recordDay } from './night-day.js';
-
-export const API = join(import.meta.dirname, '..', 'apps', 'api', 'src', 'main.js');
-export const OPERATOR_KEY = `cfo_${randomBytes(24).toString('hex')}`;
+import { type Day, dayBefore, dayThatEndsSoon, openMerchant, recordDay } from './night-day.js';
+import { NightService } from './night-service.js';
 
 /** A database with merchants whose business day is over and not settled: to be copied, and never to be used itself. */
 export class NightBook {
@@ -24,13 +19,13 @@ export class NightBook {
     this.#merchantId = merchantId;
   }
 
-  /** With one merchant, whose day has `entries` entries on `merchant_payable`. */
+  /** With one merchant, whose day before is settled, and whose day has `entries` entries on `merchant_payable`. */
   static async open(serverUrl: string, entries: number): Promise<NightBook> {
     const source = await scratchDatabase(serverUrl, 'night_book');
     try {
-      const api = await startApi(API, environmentOf(source));
       const day = dayThatEndsSoon();
-      const merchantId = await recordDay(api.port, OPERATOR_KEY, day, entries).finally(() => api.stop());
+      const service = await NightService.start(source);
+      const merchantId = await recordAt(service, day, entries).finally(() => service.stop());
       return new NightBook(serverUrl, source, day, merchantId);
     } catch (error) {
       await source.drop();
@@ -56,7 +51,12 @@ export class NightBook {
   }
 }
 
-/** Of a service on this database. */
-export function environmentOf({ url, runtimeUrl }: ScratchDatabase): NodeJS.ProcessEnv {
-  return { DATABASE_URL: url, DATABASE_RUNTIME_URL: runtimeUrl, COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY };
+/** A night like others: the day before is settled, so that it is not the merchant's first. */
+async function recordAt(service: NightService, day: Day, entries: number): Promise<bigint> {
+  const merchant = await openMerchant(service.clientOf(), day);
+  const client = service.clientOf(merchant.apiKey);
+  await recordDay(client, Math.ceil(entries / 10), dayBefore(day));
+  await service.settle(dayBefore(day).businessDate);
+  await recordDay(client, entries, day);
+  return merchant.id;
 }

@@ -1,5 +1,4 @@
-import { HttpConnection } from './http-connection.js';
-import { postRequest } from './requests.js';
+import type { Client } from './night-service.js';
 
 /** A merchant's business day, recorded through the API: payments told by a provider, refunds, a dispute, postings by hand. */
 
@@ -11,6 +10,7 @@ const FACTS_A_CALL = 300;
 /** Time enough to record the day before it is over. */
 const DAY_IS_OPEN_MS = 30_000;
 const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
 /** Zones go no further ahead. */
 const MOST_AHEAD_HOURS = 14;
@@ -54,50 +54,43 @@ export function dayThatEndsSoon(nowMs = Date.now()): Day {
   return { businessDate: local.slice(0, 10), endMs, timeZone, cutoff: local.slice(11, 16) };
 }
 
-/** Answers who it is. */
-export async function recordDay(
-  port: number,
-  operatorKey: string,
+export function dayBefore(day: Day): Day {
+  const businessDate = new Date(Date.parse(`${day.businessDate}T00:00:00Z`) - DAY_MS).toISOString().slice(0, 10);
+  return { ...day, businessDate, endMs: day.endMs - DAY_MS };
+}
+
+/** On the plan. */
+export async function openMerchant(
+  operate: Client,
   { timeZone, cutoff }: Day,
-  entries: number,
-): Promise<bigint> {
-  const connection = await HttpConnection.open(port);
-  let sent = 0;
-  const post = async (route: string, apiKey: string, body: object): Promise<Record<string, unknown>> => {
-    sent += 1;
-    const target = { route, apiKey, body: JSON.stringify(body), idempotencyKey: `day-${sent}` };
-    const answer = await connection.exchange(postRequest(target));
-    if (answer.status >= 300) throw new Error(`POST ${route} was answered ${answer.status} ${answer.body}`);
-    return JSON.parse(answer.body) as Record<string, unknown>;
-  };
-  try {
-    const plan = await post('/v1/fee_plans', operatorKey, PLAN);
-    const merchant = await post('/v1/merchants', operatorKey, {
-      name: 'Benchmark',
-      time_zone: timeZone,
-      settlement_cutoff: cutoff,
-      currencies: ['EUR'],
-      fee_plan_id: plan.id,
-    });
-    const apiKey = (merchant.api_key as { secret: string }).secret;
-    const share = (perHundred: number): number => Math.round((entries * perHundred) / 100);
-    const [refunds, disputes, byHand] = [share(REFUNDS), share(DISPUTES), share(BY_HAND)];
-    for (const events of pages(payments(entries - refunds - disputes - byHand))) {
-      await post('/v1/provider_events/batch', apiKey, { events });
-    }
-    for (const events of pages(afterwards(refunds, disputes)))
-      await post('/v1/provider_events/batch', apiKey, { events });
-    for (let n = 0; n < byHand; n += 1) {
-      const entry = { amount: String(100 + n), currency: 'EUR' };
-      const sides = [
-        { ...entry, account_code: 'cash:EUR', direction: 'debit' },
-        { ...entry, account_code: 'merchant_payable:EUR', direction: 'credit' },
-      ];
-      await post('/v1/transactions', apiKey, { type: 'bonus', entries: n % 2 === 0 ? sides : swapped(sides) });
-    }
-    return BigInt(merchant.id as string);
-  } finally {
-    connection.close();
+): Promise<{ id: bigint; apiKey: string }> {
+  const plan = await operate('POST', '/v1/fee_plans', PLAN);
+  const merchant = await operate('POST', '/v1/merchants', {
+    name: 'Benchmark',
+    time_zone: timeZone,
+    settlement_cutoff: cutoff,
+    currencies: ['EUR'],
+    fee_plan_id: plan.id,
+  });
+  return { id: BigInt(merchant.id), apiKey: merchant.api_key.secret };
+}
+
+/** `entries` on `merchant_payable`, in a day that may be over. */
+export async function recordDay(call: Client, entries: number, day: Day): Promise<void> {
+  const share = (perHundred: number): number => Math.round((entries * perHundred) / 100);
+  const [refunds, disputes, byHand] = [share(REFUNDS), share(DISPUTES), share(BY_HAND)];
+  const captures = payments(entries - refunds - disputes - byHand);
+  for (const told of [captures, afterwards(refunds, disputes)]) {
+    for (const events of pages(told, day)) await call('POST', '/v1/provider_events/batch', { events });
+  }
+  for (let n = 0; n < byHand; n += 1) {
+    const entry = { amount: String(100 + n), currency: 'EUR' };
+    const sides = [
+      { ...entry, account_code: 'cash:EUR', direction: 'debit' },
+      { ...entry, account_code: 'merchant_payable:EUR', direction: 'credit' },
+    ];
+    const body = { type: 'bonus', effective_at: momentIn(day), entries: n % 2 === 0 ? sides : swapped(sides) };
+    await call('POST', '/v1/transactions', body, `${day.businessDate}-${n}`);
   }
 }
 
@@ -106,13 +99,13 @@ function swapped<T extends { direction: string }>(sides: readonly T[]): T[] {
 }
 
 /** Each told backwards, so that it comes to one posting, of one entry on `merchant_payable`. */
-function payments(count: number): object[] {
+function payments(count: number): Record<string, unknown>[] {
   return Array.from({ length: count }, (_, n) =>
     ['captured', 'authorised'].map((type) => fact(n, type, amountOf(n))),
   ).flat();
 }
 
-function afterwards(refunds: number, disputes: number): object[] {
+function afterwards(refunds: number, disputes: number): Record<string, unknown>[] {
   return [
     ...Array.from({ length: refunds }, (_, n) => fact(n, 'refunded', Math.ceil(amountOf(n) / 3))),
     ...Array.from({ length: disputes }, (_, n) => ({
@@ -139,9 +132,19 @@ function fact(n: number, type: string, amount: number): Record<string, unknown> 
 }
 
 /** What is told in one call happened at one moment: each moment of late entries has rows of its own in `late_sums`. */
-function* pages(facts: object[]): Generator<object[]> {
+function* pages(facts: Record<string, unknown>[], day: Day): Generator<object[]> {
   for (let at = 0; at < facts.length; at += FACTS_A_CALL) {
-    const occurredAt = new Date().toISOString();
-    yield facts.slice(at, at + FACTS_A_CALL).map((one) => ({ ...one, occurred_at: occurredAt }));
+    const own = (name: unknown): string => `${day.businessDate}/${name}`;
+    yield facts.slice(at, at + FACTS_A_CALL).map((one) => ({
+      ...one,
+      event_id: own(one.event_id),
+      payment_ref: own(one.payment_ref),
+      occurred_at: momentIn(day),
+    }));
   }
+}
+
+/** Now, if it is not over. */
+function momentIn({ endMs }: Day): string {
+  return new Date(Math.min(Date.now(), endMs - 1)).toISOString();
 }

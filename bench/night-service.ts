@@ -1,19 +1,24 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { ScratchDatabase } from '#db/bench/scratch-database.js';
 import { callApi } from '../scripts/call-api.mjs';
 import { type ApiProcess, startApi } from './api-process.js';
-import { API, environmentOf, OPERATOR_KEY } from './night-book.js';
 import { WorkerProcess } from './worker-process.js';
 
+const API = join(import.meta.dirname, '..', 'apps', 'api', 'src', 'main.js');
+const OPERATOR_KEY = `cfo_${randomBytes(24).toString('hex')}`;
 const WORKER = join(import.meta.dirname, '..', 'apps', 'worker', 'src', 'main.js');
 const POLL_MS = 50;
 const WITHIN_MS = 1_800_000;
 /** Start-up is over by then. */
 const QUIET_MS = 2_000;
 
-interface Run {
+// biome-ignore lint/suspicious/noExplicitAny: what the API answers is as its document says.
+export type Client = (method: string, path: string, body?: object, idempotencyKey?: string) => Promise<any>;
+
+export interface Run {
   id: string;
   status: 'queued' | 'running' | 'completed' | 'failed';
   merchants: Record<'total' | 'settled' | 'empty' | 'not_due' | 'failed', number>;
@@ -35,23 +40,30 @@ export class NightService {
       const redis = new Redis(url as string);
       await redis.flushdb().finally(() => redis.disconnect());
     }
-    const own = { ...environmentOf(database), ...env };
+    const own = {
+      DATABASE_URL: database.url,
+      DATABASE_RUNTIME_URL: database.runtimeUrl,
+      COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
+      ...env,
+    };
     const api = await startApi(API, own);
     const worker = await WorkerProcess.start(WORKER, own);
     await sleep(QUIET_MS);
     return new NightService(api, worker);
   }
 
-  operate(method: string, path: string, body?: object) {
-    return callApi({ url: `http://127.0.0.1:${this.api.port}`, key: OPERATOR_KEY, method, path, body });
+  /** Of whose key it is; the operator's, if none is given. */
+  clientOf(key = OPERATOR_KEY): Client {
+    const url = `http://127.0.0.1:${this.api.port}`;
+    return (method, path, body, idempotencyKey) => callApi({ url, key, method, path, body, idempotencyKey });
   }
 
   begin(businessDate: string): Promise<Run> {
-    return this.operate('POST', '/v1/settlement_runs', { business_date: businessDate });
+    return this.clientOf()('POST', '/v1/settlement_runs', { business_date: businessDate });
   }
 
   look({ id }: Run): Promise<Run> {
-    return this.operate('GET', `/v1/settlement_runs/${id}`);
+    return this.clientOf()('GET', `/v1/settlement_runs/${id}`);
   }
 
   /** Seconds from the request until all are settled. */

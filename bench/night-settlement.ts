@@ -10,7 +10,7 @@ const DAY_MS = 86_400_000;
 /** What was settled, to the minor unit and to the last line: whoever did it comes to the same. */
 const OUTCOME = `
 SELECT md5(string_agg(format('%s %s %s %s %s %s %s %s %s', merchant_id, gross, refunds, disputes, other, adjustments, fees, net, items),
-                      ',' ORDER BY merchant_id)) AS settlements,
+                      ',' ORDER BY merchant_id, business_date)) AS settlements,
        (SELECT md5(string_agg(format('%s %s %s %s %s %s', account_id, account_version, kind, payment_id, amount, fee), ','
                               ORDER BY account_id, account_version)) FROM settlement_lines WHERE kind <> 'fees') AS lines,
        (SELECT sum(posted_credits) FROM balances) AS balances
