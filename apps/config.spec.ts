@@ -8,6 +8,11 @@ const DATABASE_URL = 'postgresql://owner:secret@127.0.0.1:5432/counterfoil';
 /** Each check of the rooms: what fails it, and what must be said otherwise. */
 const CONTRADICTIONS: { given: NodeJS.ProcessEnv; right: NodeJS.ProcessEnv; said: string }[] = [
   {
+    given: { BANK_URL: 'https://bank.example' },
+    right: { BANK_SECRET: `whsec_${'A'.repeat(32)}` },
+    said: 'BANK_SECRET must be given where there is a BANK_URL',
+  },
+  {
     given: { BALANCE_SWEEP_AFTER_MS: '6000', WRITER_GROUP_TIMEOUT_MS: '6000' },
     right: { BALANCE_SWEEP_AFTER_MS: '6001' },
     said: 'BALANCE_SWEEP_AFTER_MS must be more than WRITER_GROUP_TIMEOUT_MS',

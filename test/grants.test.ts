@@ -38,6 +38,9 @@ const RUNTIME: Record<string, string> = {
   'table payment_queries': 'INSERT, SELECT, UPDATE (asked_at, detail, outcome, times)',
   'table payments':
     'INSERT, SELECT, UPDATE (amount, amount_authorised, amount_capturable, amount_captured, amount_disputed, amount_refunded, amount_settled, capture, currency, description, effective_until, expires_at, metadata, parts, status, transactions)',
+  'table payout_schedules': 'INSERT, SELECT, UPDATE (changed_at, destination, schedule)',
+  'table payouts':
+    'INSERT, SELECT, UPDATE (bank_reference, bank_sequence, failure_code, status, timeline, transactions)',
   'table projections': 'SELECT, UPDATE',
   'table provider_inbox':
     'DELETE, SELECT, INSERT (body, id, merchant_id, provider, received_at), UPDATE (outcome, results, times_received)',

@@ -8,6 +8,7 @@ import { Database } from '#platform/postgres.js';
 import { type Answer, type Client, type Json, type Merchant, TestApi, transfer } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
+import { BANK_SECRET } from './support/small-bank.js';
 import { until } from './support/until.js';
 import { TestWebhooks } from './support/webhooks.js';
 
@@ -23,7 +24,12 @@ let admin: pg.Client;
 
 beforeAll(async () => {
   api = await TestApi.start({
-    environment: { WEBHOOK_ENDPOINTS_PER_MERCHANT: '100', IDEMPOTENCY_WAIT_MS: String(WAIT_MS) },
+    environment: {
+      WEBHOOK_ENDPOINTS_PER_MERCHANT: '100',
+      IDEMPOTENCY_WAIT_MS: String(WAIT_MS),
+      BANK_URL: 'http://127.0.0.1:9',
+      BANK_SECRET,
+    },
   });
   contract = await Contract.hold(api);
   hooks = await TestWebhooks.open(api.on);
@@ -169,6 +175,14 @@ const POSTS: Record<string, () => Promise<Post>> = {
     path: `/v1/payments/${await paid('automatic')}/refund`,
     status: 200,
   }),
+  'POST /v1/payouts': async () => {
+    await admin.query(
+      `INSERT INTO settled_balances AS b (merchant_id, currency, settled) VALUES ($1, 'EUR', 5)
+           ON CONFLICT (merchant_id, currency) DO UPDATE SET settled = b.settled + 5`,
+      [shop.id],
+    );
+    return { path: '/v1/payouts', body: { amount: '5', currency: 'EUR', destination: 'bank_ok' }, status: 202 };
+  },
   'POST /v1/provider_events': async () => ({ path: '/v1/provider_events', body: fact(), status: 202 }),
   'POST /v1/provider_events/batch': async () => ({
     path: '/v1/provider_events/batch',
@@ -222,8 +236,9 @@ function without(body: Json, at: string | undefined): Json {
 describe('every POST of the contract', () => {
   test('is told here', () => {
     expect(Object.keys(POSTS).toSorted()).toEqual(
-      // A provider's webhook has no key: what it tells has identities of its own (provider-webhooks.test.ts).
-      contract.routes.filter((route) => route.startsWith('POST ') && !route.endsWith('/webhook')).toSorted(),
+      // A provider's webhook has no key: what it tells has identities of its own (provider-webhooks.test.ts). A bank's callback
+      // changes nothing by itself (bank-callbacks.test.ts).
+      contract.routes.filter((route) => route.startsWith('POST ') && !/\/(webhook|callbacks)$/.test(route)).toSorted(),
     );
   });
 

@@ -6,13 +6,25 @@ import { type Answer, type Client, type Json, Merchant, TestApi, transfer, until
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
 import { type DocumentedRoute, documentedRoutes } from './support/documented-requests.js';
+import { FOREIGN_INSERTS } from './support/foreign-rows.js';
 
 let api: TestApi;
 let mine: Merchant;
 let theirs: Merchant;
 /** What of the other merchant's a request may name. */
 let foreign: Record<'code' | (typeof KINDS)[number], string>;
-const KINDS = ['account', 'empty', 'posted', 'pending', 'payment', 'endpoint', 'delivery', 'merchant', 'key'] as const;
+const KINDS = [
+  'account',
+  'empty',
+  'posted',
+  'pending',
+  'payment',
+  'payout',
+  'endpoint',
+  'delivery',
+  'merchant',
+  'key',
+] as const;
 
 beforeAll(async () => {
   api = await TestApi.start();
@@ -24,10 +36,22 @@ beforeAll(async () => {
   const pending = (await theirs.posted(transfer('their:secret', 'cash:EUR', '5', { status: 'pending' }))).id;
   const opening = { amount: '7', currency: 'EUR', capture: 'manual' };
   const payment = (await theirs.client.post('/v1/payments', { body: opening, key: randomUUID() })).body.id;
+  const payout = await payoutOf(theirs.id);
   const { body } = await theirs.client.post('/v1/webhook_endpoints', { body: { url: 'https://example.com/theirs' } });
   const delivery = await deliveryTo(body.id);
   const ids = { merchant: theirs.id, key: theirs.apiKey.id };
-  foreign = { account, empty, code: 'their:secret', posted, pending, payment, endpoint: body.id, delivery, ...ids };
+  foreign = {
+    account,
+    empty,
+    code: 'their:secret',
+    posted,
+    pending,
+    payment,
+    payout,
+    endpoint: body.id,
+    delivery,
+    ...ids,
+  };
 });
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(() => api.stop());
@@ -42,6 +66,12 @@ async function deliveryTo(endpoint: string): Promise<string> {
     ),
   );
   return endpoint;
+}
+
+/** One that has failed. */
+async function payoutOf(merchantId: string): Promise<string> {
+  await asAdmin(api.on.ownerUrl, (owner) => owner.query(FOREIGN_INSERTS.payouts as string, [merchantId]));
+  return merchantId;
 }
 
 /** Everything that a client sees, but for what differs from one request to the next. */
@@ -197,6 +227,7 @@ describe('a foreign id is an unknown id, byte for byte', () => {
       `accounts/${foreign.account}/balance`,
       `transactions/${foreign.posted}`,
       `payments/${foreign.payment}`,
+      `payouts/${foreign.payout}`,
       `webhook_endpoints/${foreign.endpoint}/deliveries`,
     ]) {
       expect((await theirs.client.get(`/v1/${path}`)).status).toBe(200);

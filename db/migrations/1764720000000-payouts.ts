@@ -15,13 +15,12 @@ CREATE TABLE payouts (
   failure_code text,
   -- In the order in which they were posted.
   transactions bigint[] NOT NULL,
-  -- An array of {status, at, detail}.
+  -- An array of {status, at, detail, transaction_id}.
   timeline json NOT NULL,
   -- Of the bank's word that stands: a later one replaces it, an earlier one does not.
   bank_sequence integer NOT NULL DEFAULT 0,
   PRIMARY KEY (merchant_id, id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
-CREATE INDEX payouts_status ON payouts (merchant_id, status, id);
 -- No row: by hand.
 CREATE TABLE payout_schedules (
   merchant_id bigint PRIMARY KEY REFERENCES merchants (id),

@@ -72,6 +72,13 @@ export const FEE_MUTANTS = [
   inFile('libs/fees/src/rule-checks.ts', ROUTES, [
     ['rules of two tiers are the same', '${appliesTo} ${currency} ${tierFrom}', '${appliesTo} ${currency}'],
   ]),
+  inFile('libs/settlement/src/settler.ts', 'test/settlement-fee-plans.test.ts', [
+    [
+      'a day that others begin is charged by the plans of before',
+      'const plans = await this.#parts.plans.spansOf([...stepOf.keys()], this.#deadline(page));',
+      'page.plans ??= await this.#parts.plans.spansOf([...stepOf.keys()], this.#deadline(page)); const { plans } = page;',
+    ],
+  ]),
   inFile('libs/platform/src/idempotency.ts', ROUTES, [
     ['the platform’s own requests see no merchant', '{ merchantIds, platform: true }', '{ merchantIds }'],
   ]),

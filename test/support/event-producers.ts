@@ -26,6 +26,7 @@ import { entitiesOn } from './entities.js';
 import { postedId, transfer } from './ledger.js';
 import { factOf, TestPayments } from './payments.js';
 import { TestSettlement } from './settlement.js';
+import { TestPayouts } from './test-payouts.js';
 import { until } from './until.js';
 import { asItIs, NO_REDIS, type TestWebhooks } from './webhooks.js';
 
@@ -70,6 +71,9 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'transaction.expired': [{ file: WRITER, prepare: (stage) => releasing(stage, 'expire') }],
   'transaction.adjusted': [{ file: WRITER, prepare: adjusting }],
   ...paymentProducers(),
+  'payout.paid': [answering('paid')],
+  'payout.failed': [answering('failed')],
+  'payout.returned': [answering('returned')],
   'settlement.posted': [{ file: WRITER, prepare: settling }],
   'provider.secret_changed': [{ file: PROVIDER_SECRETS, prepare: settingSecret }],
   'webhook_endpoint.created': [{ file: ENDPOINTS, prepare: registering }],
@@ -135,6 +139,20 @@ async function telling({ hooks: { ledger } }: Stage, type: FactType): Promise<Re
   const more: Partial<Fact> = type === 'authorisation_adjusted' ? { amount: 1_500n } : {};
   const fact = factOf(type, type === 'dispute_fee' ? { fee: 15n } : more);
   return { merchantId, act: () => payments.tell(merchantId, 'ref', fact) };
+}
+
+/** The bank's word of a payout that it took, or that it paid. */
+function answering(status: 'paid' | 'failed' | 'returned'): Producer {
+  const prepare = async ({ hooks: { ledger }, bystander }: Stage): Promise<Ready> => {
+    const merchantId = await new TestPayments(ledger).createMerchant();
+    await bystander.client.query(`INSERT INTO settled_balances VALUES ($1, 'EUR', 900)`, [merchantId]);
+    const payouts = await TestPayouts.of(ledger);
+    const id = await payouts.request(merchantId);
+    const before = status === 'returned' ? (['accepted', 'paid'] as const) : (['accepted'] as const);
+    for (const [index, word] of before.entries()) await payouts.tell(merchantId, id, word, index + 1);
+    return { merchantId, act: () => payouts.tell(merchantId, id, status, before.length + 1) };
+  };
+  return { file: WRITER, beside: 'transaction.adjusted', prepare };
 }
 
 /** Its id is known beforehand, so that another process can append to its log as well. */

@@ -26,6 +26,9 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   payment_facts: `INSERT INTO payment_facts (merchant_id, subject, fact_id, id, received_at, occurred_at, source, event_id, type, amount, currency, more, outcome)
     SELECT $1, 'p/1', type, $1 + place, snowflake_time($1), now(), 'provider', type, type, 1, 'EUR', '{"amount_kind": "delta"}', 'applied'
       FROM unnest('{authorised,voided}'::text[]) WITH ORDINALITY AS told (type, place)`,
+  payouts: `INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, status, transactions, timeline)
+    VALUES ($1, $1, snowflake_time($1), 1, 'EUR', 0, 'd', 'failed', '{}', '[{"status": "failed"}]')`,
+  payout_schedules: `INSERT INTO payout_schedules (merchant_id, schedule, destination) VALUES ($1, 'manual', 'd')`,
   payable_items: `INSERT INTO payable_items (merchant_id, account_id, account_version, kind, subject_id) VALUES ($1, 1, 2, 'fees', $1)`,
   settlements: `INSERT INTO settlements (merchant_id, id, business_date, currency, account_id, starts_at, ends_at, gross, refunds, disputes, other,
     adjustments, fees, net, items, looked_through, first_version, last_version)
@@ -58,6 +61,8 @@ export const NOT_OF_POSTINGS = [
   'fee_plan_assignments',
   'payments',
   'payment_facts',
+  'payouts',
+  'payout_schedules',
   'payable_items',
   'settlement_drafts',
   'fee_volumes',
@@ -87,6 +92,8 @@ export const FOREIGN_CHANGES = [
   'DELETE FROM fee_plan_assignments',
   `UPDATE payments SET status = 'voided'`,
   `UPDATE payment_facts SET outcome = 'stale'`,
+  `UPDATE payouts SET status = 'paid'`,
+  `UPDATE payout_schedules SET schedule = 'daily'`,
   'UPDATE settlement_drafts SET items = 9',
   'DELETE FROM settlement_drafts',
   'UPDATE settlement_positions SET ended_at = now()',

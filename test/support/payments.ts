@@ -48,7 +48,7 @@ export class TestPayments {
     const command = new OpenPaymentCommand(this.ledger.context(merchantId), payment, idempotency);
     const { result } = await new OpenPaymentHandler(this.submissions, this.ledger.ids).execute(command);
     if ('refusal' in result) throw new Error(`refused: ${result.refusal.detail}`);
-    return result.payment.id;
+    return result.answer.id;
   }
 
   async tell(merchantId: bigint, paymentRef: string, ...facts: Fact[]): Promise<readonly ToldOutcome[]> {

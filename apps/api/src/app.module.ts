@@ -15,6 +15,9 @@ import { MerchantsController } from './merchants/merchants.controller.js';
 import { Pages } from './pages.js';
 import { PaymentsController } from './payments/payments.controller.js';
 import { ProviderEventsController } from './payments/provider-events.controller.js';
+import { BankCallbacksController } from './payouts/bank-callbacks.controller.js';
+import { PayoutScheduleController } from './payouts/payout-schedule.controller.js';
+import { PayoutsController } from './payouts/payouts.controller.js';
 import { ProviderWebhookController } from './providers/provider-webhook.controller.js';
 import { ProvidersController } from './providers/providers.controller.js';
 import { QueueViews } from './queue-views.js';
@@ -35,6 +38,9 @@ export const CONTROLLERS = [
   TransactionsController,
   PaymentsController,
   ProviderEventsController,
+  PayoutsController,
+  PayoutScheduleController,
+  BankCallbacksController,
   DailySummariesController,
   DeadLettersController,
   JobsController,

@@ -90,6 +90,8 @@ describe('the OpenAPI document', () => {
     expect(pathExamples(openApiDocument(told))).toEqual({
       'get /v1/merchants/{id}': ['1'],
       'patch /v1/merchants/{id}': ['1'],
+      'get /v1/merchants/{id}/payout_schedule': ['1'],
+      'put /v1/merchants/{id}/payout_schedule': ['1'],
       'post /v1/merchants/{id}/api_keys': ['1'],
       'get /v1/merchants/{id}/api_keys': ['1'],
       'put /v1/merchants/{id}/fee_plan': ['1'],

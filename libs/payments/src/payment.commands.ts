@@ -1,10 +1,7 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import type { Refused } from '#ledger/posting/command.js';
-import type { PostingReply } from '#ledger/posting/posting.js';
-import { type KeptRefusal, recalledRefusal } from '#ledger/writing/group.js';
-import type { Outcome } from '#ledger/writing/group-extension.js';
+import { type AnsweredReply, answeredReply } from '#ledger/writing/answered-reply.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -15,7 +12,7 @@ import { findPayment } from './payment-store.js';
 import { PaymentSubmissions } from './payment-submissions.js';
 import { OWN_PROVIDER, subjectOf } from './provider-fact.js';
 
-export type PaymentReply = PostingReply<{ payment: ChangedPaymentBody } | { refusal: Refused }>;
+export type PaymentReply = AnsweredReply<ChangedPaymentBody>;
 
 export interface NewPayment {
   /** Minor units, > 0. */
@@ -64,7 +61,7 @@ export class OpenPaymentHandler implements ICommandHandler<OpenPaymentCommand> {
       types: ['authorised'],
       currency,
     } as const;
-    return replyOf(await this.submissions.submit(context, [asked], { mode: 'single', idempotency }));
+    return answeredReply(await this.submissions.submit(context, [asked], { mode: 'single', idempotency }));
   }
 }
 
@@ -91,24 +88,6 @@ export class ChangePaymentHandler implements ICommandHandler<ChangePaymentComman
     const found = await findPayment(this.database, context.merchantId, paymentId, context.deadline);
     if (!found) throw notFound('payment');
     const asked = { ...found, ask: change, types: ['captured'] } as const;
-    return replyOf(await this.submissions.submit(context, [asked], { mode: 'single', idempotency }));
+    return answeredReply(await this.submissions.submit(context, [asked], { mode: 'single', idempotency }));
   }
-}
-
-function replyOf(outcome: Outcome): PaymentReply {
-  if (outcome.kind === 'key_reused') return { result: { refusal: outcome.refused }, replayed: false };
-  if (outcome.kind === 'replayed') return { result: resultOf(outcome.response ?? ''), replayed: true };
-  const [decision] = outcome.decisions;
-  if (!decision?.accepted) return { result: { refusal: decision ?? nothingDecided() }, replayed: false };
-  return { result: resultOf('response' in decision ? decision.response : nothingDecided()), replayed: false };
-}
-
-/** What the writer keeps with a key: a payment, or a refusal. */
-function resultOf(response: string): PaymentReply['result'] {
-  const stored = JSON.parse(response) as ChangedPaymentBody | KeptRefusal;
-  return 'code' in stored ? { refusal: recalledRefusal(stored) } : { payment: stored };
-}
-
-function nothingDecided(): never {
-  throw new Error('the writer decided nothing of a payment');
 }

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import { type Clocks, type Delivery, header, isSigned, isStale, type Refusal, secondsOf } from './signatures.js';
 
 const PREFIX = 'whsec_';
 /** Standard Webhooks asks for 24 to 64. */
@@ -34,4 +35,17 @@ export function signatureOf(keys: readonly Buffer[], id: string, timestampS: num
 /** HMAC-SHA256 over `id.timestamp.body`, as they stand. */
 export function macOf(key: Buffer, id: string, timestamp: string, body: string | Buffer): Buffer {
   return createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest();
+}
+
+/** What is wrong with the signature of a delivery: `v1,<base64>` once or several times, over `id.timestamp.body`. Undefined: nothing. */
+export function refusalOf(delivery: Delivery, keys: readonly Buffer[], clocks: Clocks): Refusal | undefined {
+  const id = header(delivery, 'webhook-id');
+  const timestamp = header(delivery, 'webhook-timestamp');
+  const timestampS = timestamp === undefined ? undefined : secondsOf(timestamp);
+  const signatures = (header(delivery, 'webhook-signature') ?? '').split(' ').filter((one) => one.startsWith('v1,'));
+  if (!id || timestamp === undefined || timestampS === undefined || signatures.length === 0) return 'unsigned';
+  const macs = keys.map((key) => macOf(key, id, timestamp, delivery.body));
+  const given = signatures.map((one) => Buffer.from(one.slice('v1,'.length), 'base64'));
+  if (!isSigned(macs, given)) return 'wrong signature';
+  return isStale(timestampS, clocks) ? 'stale' : undefined;
 }

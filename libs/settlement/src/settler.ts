@@ -10,7 +10,7 @@ import type { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { begin } from './begin.js';
 import { closeDay, currenciesWithFees } from './closing.js';
-import { chunksOf, draftChunk, openDrafts, type Slice } from './drafts.js';
+import { chunksOf, type DraftTerms, draftChunk, openDrafts, type Slice } from './drafts.js';
 import { needsEarliest, nextStep, type Step } from './next-step.js';
 import type { SettleResult } from './settle-result.js';
 import { loadEarliest, loadStandings } from './standings.js';
@@ -111,14 +111,10 @@ export class Settler {
   /** Until all drafts of these merchants are whole. Returns the steps that did not fail. */
   async #draft(steps: readonly Step[], page: Page): Promise<readonly Step[]> {
     const stepOf = new Map(steps.map((step) => [step.standing.merchantId, step]));
-    const plans = await this.#parts.plans.spansOf([...stepOf.keys()], this.#deadline(page));
-    const termsOf = (merchantId: bigint) => {
-      const { calendar } = stepOf.get(merchantId) as Step;
-      return { calendar, plans: plans.get(merchantId) ?? [] };
-    };
     for (;;) {
       const open = await openDrafts(this.#parts.database, [...stepOf.keys()], this.#deadline(page));
       if (open.length === 0) return [...stepOf.values()];
+      const termsOf = await this.#termsBehind(stepOf, page);
       let wentOn = 0;
       for (const slices of chunksOf(open, this.#parts.chunkEntries)) {
         const draft = async (some: readonly Slice[]) => {
@@ -129,6 +125,15 @@ export class Settler {
       for (const id of page.results.keys()) if (stepOf.delete(id)) wentOn += 1;
       if (wentOn === 0) await this.#waitForOthers(page);
     }
+  }
+
+  /** Asked for once drafts are there, which keep what counts in their days from changing: it may be another day that somebody else began. */
+  async #termsBehind(stepOf: ReadonlyMap<bigint, Step>, page: Page): Promise<(merchantId: bigint) => DraftTerms> {
+    const plans = await this.#parts.plans.spansOf([...stepOf.keys()], this.#deadline(page));
+    return (merchantId) => {
+      const { calendar } = stepOf.get(merchantId) as Step;
+      return { calendar, plans: plans.get(merchantId) ?? [] };
+    };
   }
 
   /** Side by side, so that they fill commit groups. Returns of each whether it was closed by this. */

@@ -161,5 +161,5 @@ function answerWith(reply: FastifyReply, { result, replayed }: PaymentReply, sta
   if (replayed) reply.header('Idempotent-Replayed', 'true');
   if ('refusal' in result) return refuse(reply, result.refusal);
   reply.status(status);
-  return result.payment;
+  return result.answer;
 }

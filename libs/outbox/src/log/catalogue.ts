@@ -3,6 +3,7 @@ import { type LoggedEvent, Unprocessable } from '../consumers/consumer.js';
 import { amount, currency, id, side, signedAmount, time } from './event-fields.js';
 import { EventSchema } from './event-schema.js';
 import { PAYMENT_EVENTS } from './payment-events.js';
+import { PAYOUT_EVENTS } from './payout-events.js';
 import { SETTLEMENT_EVENTS } from './settlement-events.js';
 
 /**
@@ -142,6 +143,7 @@ export const CATALOGUE = {
     adjusted,
   ),
   ...PAYMENT_EVENTS,
+  ...PAYOUT_EVENTS,
   ...SETTLEMENT_EVENTS,
   'webhook_endpoint.created': EventSchema.first(
     'A URL was registered for webhooks. The endpoint itself is told what happens from then on.',

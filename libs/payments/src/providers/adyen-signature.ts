@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { z } from 'zod';
-import { type Delivery, jsonOf, type Verdict } from './provider.js';
-import { isSigned } from './signatures.js';
+import { type Delivery, isSigned, jsonOf } from '#platform/signatures.js';
+import type { Verdict } from './provider.js';
 
 /** The eight fields that are signed, and no other: nothing else of an item may move money. */
 export const adyenItem = z.looseObject({

@@ -1,35 +1,15 @@
-import { keyOfSecret, macOf } from '#platform/standard-webhooks.js';
+import { type Clocks, type Delivery, jsonOf } from '#platform/signatures.js';
+import { keyOfSecret, refusalOf } from '#platform/standard-webhooks.js';
 import { readGenericEvent } from './generic-event.js';
-import {
-  type Clocks,
-  type Delivery,
-  header,
-  jsonOf,
-  type Provider,
-  type Told,
-  type Translation,
-  type Verdict,
-} from './provider.js';
+import type { Provider, Told, Translation, Verdict } from './provider.js';
 import { GENERIC_QUERY } from './queries.js';
-import { isSigned, isStale, secondsOf } from './signatures.js';
 
 /** As many as POST /v1/provider_events/batch takes. */
 const MAX_EVENTS = 1_000;
 
-/** Standard Webhooks: `v1,<base64>` once or several times, over `id.timestamp.body`. */
 function verifyStandard(delivery: Delivery, keys: readonly Buffer[], clocks: Clocks): Verdict {
-  const id = header(delivery, 'webhook-id');
-  const timestamp = header(delivery, 'webhook-timestamp');
-  const timestampS = timestamp === undefined ? undefined : secondsOf(timestamp);
-  const signatures = (header(delivery, 'webhook-signature') ?? '').split(' ').filter((one) => one.startsWith('v1,'));
-  if (!id || timestamp === undefined || timestampS === undefined || signatures.length === 0) {
-    return { accepted: false, reason: 'unsigned' };
-  }
-  const macs = keys.map((key) => macOf(key, id, timestamp, delivery.body));
-  const given = signatures.map((one) => Buffer.from(one.slice('v1,'.length), 'base64'));
-  if (!isSigned(macs, given)) return { accepted: false, reason: 'wrong signature' };
-  if (isStale(timestampS, clocks)) return { accepted: false, reason: 'stale' };
-  return { accepted: true, body: delivery.body, refused: 0 };
+  const reason = refusalOf(delivery, keys, clocks);
+  return reason ? { accepted: false, reason } : { accepted: true, body: delivery.body, refused: 0 };
 }
 
 function translate(name: string, body: Buffer): Translation {

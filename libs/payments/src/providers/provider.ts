@@ -1,16 +1,6 @@
+import type { Clocks, Delivery, Refusal } from '#platform/signatures.js';
 import type { Fact } from '../facts.js';
 import type { ProviderQuery } from './provider-query.js';
-
-/** What a provider sent to its webhook. */
-export interface Delivery {
-  /** As it came: what is signed are bytes. */
-  readonly body: Buffer;
-  /** By their names in lower case, as Node has them. */
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-}
-
-/** `unsigned`: it has no signature that could be right. `stale`: signed, but at another time than now. */
-export type Refusal = 'unsigned' | 'stale' | 'wrong signature';
 
 /**
  * `body`: the part of it that is signed, which alone is kept and translated. `refused`: how many parts beside it are not; whoever
@@ -31,12 +21,6 @@ export type Told =
 /** `unreadable`: it is signed and no message of the provider's. */
 export type Translation = { readonly told: readonly Told[] } | { readonly unreadable: string };
 
-/** How far the clocks of the two may be apart, and a delivery under way. */
-export interface Clocks {
-  readonly nowMs: number;
-  readonly toleranceMs: number;
-}
-
 /** A payment processor, as far as its webhooks go. Pure. */
 export interface Provider {
   /** Of a secret that the merchant was given by the provider. */
@@ -49,21 +33,6 @@ export interface Provider {
   translate(body: Buffer, receivedAtMs: number): Translation;
   /** Absent: it cannot be asked about a payment. */
   readonly query?: ProviderQuery;
-}
-
-/** The whole text of a header that stands once. */
-export function header({ headers }: Delivery, name: string): string | undefined {
-  const value = headers[name];
-  return typeof value === 'string' ? value : undefined;
-}
-
-/** JSON.parse of bytes that are UTF-8; undefined: they are no JSON. */
-export function jsonOf(body: Buffer): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch {
-    return undefined;
-  }
 }
 
 /** What PostgreSQL can keep as text. */

@@ -1,4 +1,4 @@
-import { jsonOf } from './provider.js';
+import { jsonOf } from '#platform/signatures.js';
 import type { ProviderQuery } from './provider-query.js';
 
 /** `{"events": […]}` in the contract's own form, whatever stands beside it. */

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { type Clocks, type Delivery, header, type Verdict } from './provider.js';
-import { isSigned, isStale, secondsOf } from './signatures.js';
+import { type Clocks, type Delivery, header, isSigned, isStale, secondsOf } from '#platform/signatures.js';
+import type { Verdict } from './provider.js';
 
 interface StripeSignature {
   readonly timestamp: string;

@@ -1,7 +1,7 @@
 import Stripe from 'stripe';
 import { describe, expect, it } from 'vitest';
+import type { Delivery } from '#platform/signatures.js';
 import type { Fact } from '../facts.js';
-import type { Delivery } from './provider.js';
 import { STRIPE } from './stripe.js';
 
 const SECRET = 'whsec_4kTq7dJ0bV2nYw9LmXr5sHcZ1uGp8eAf';

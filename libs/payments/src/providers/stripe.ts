@@ -1,4 +1,5 @@
-import { jsonOf, type Provider, type Told, type Translation, Untranslatable } from './provider.js';
+import { jsonOf } from '#platform/signatures.js';
+import { type Provider, type Told, type Translation, Untranslatable } from './provider.js';
 import { STRIPE_QUERY } from './queries.js';
 import { type StripeEvent, stripeEvent } from './stripe-event.js';
 import { chargeFacts, paymentIntentFacts } from './stripe-payments.js';

@@ -1,5 +1,5 @@
 import type { Labels } from '#platform/metrics.js';
-import type { Refusal } from './provider.js';
+import type { Refusal } from '#platform/signatures.js';
 
 type WebhookOutcome = 'accepted' | Refusal;
 

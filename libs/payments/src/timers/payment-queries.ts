@@ -1,6 +1,7 @@
 import type { Span } from '@opentelemetry/api';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { nextAskAt } from '#platform/ask-schedule.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, type DueResult, DueWork } from '#platform/due-work.js';
@@ -14,7 +15,7 @@ import { receive } from '../providers/inbox-store.js';
 import { providerOf } from '../providers/providers.js';
 import { type AnswerOutcome, findAccess, keepAnswer } from '../providers/query-store.js';
 import { findKnown } from './known-store.js';
-import { nextAskAt, questionOf } from './question.js';
+import { questionOf } from './question.js';
 import type { TimerOptions } from './timer-options.js';
 import { PAYMENT_QUERY } from './timers.js';
 

@@ -44,12 +44,3 @@ function openingIds({ facts }: KnownPayment): bigint[] {
 function oldest(ids: readonly bigint[]): bigint | undefined {
   return ids.reduce<bigint | undefined>((least, id) => (least === undefined || id < least ? id : least), undefined);
 }
-
-/** The first age of `scheduleMs` after `nowMs`; the last of them goes on as an interval. */
-export function nextAskAt(scheduleMs: readonly number[], sinceMs: number, nowMs: number): number {
-  const age = nowMs - sinceMs;
-  const next = scheduleMs.find((at) => at > age);
-  if (next !== undefined) return sinceMs + next;
-  const interval = scheduleMs.at(-1) ?? Number.POSITIVE_INFINITY;
-  return sinceMs + (Math.floor(age / interval) + 1) * interval;
-}

@@ -1,16 +1,5 @@
-import { integer, list, url } from '#platform/config-fields.js';
-
-const MAX_AGES = 50;
-const MAX_AGE_S = 30 * 86_400;
-const AGES = `must be up to ${MAX_AGES} whole numbers from 1 to ${MAX_AGE_S} that ascend, separated by commas`;
-
-function isAge(age: string): boolean {
-  return /^[1-9][0-9]{0,6}$/.test(age) && Number(age) <= MAX_AGE_S;
-}
-
-function doAscend(ages: readonly string[]): boolean {
-  return ages.length <= MAX_AGES && ages.every((age, at) => at === 0 || Number(age) > Number(ages[at - 1]));
-}
+import { askSchedule } from '#platform/ask-schedule.js';
+import { integer, url } from '#platform/config-fields.js';
 
 /** When something is done about payments, and how long it takes at most. */
 export const TIMER_FIELDS = {
@@ -23,13 +12,9 @@ export const TIMER_FIELDS = {
   PAYMENT_TIMERS_POLL_MS: integer({ default: 1_000, min: 50, max: 600_000 }).describe(
     'How long the worker waits at most before it asks what of payments is due. It asks sooner where it knows of something.',
   ),
-  PAYMENT_QUERY_SCHEDULE_S: list(isAge, AGES)
-    .refine(doAscend, AGES)
-    .transform((ages): readonly number[] => ages.map(Number))
-    .prefault('300,3600,86400')
-    .describe(
-      'Seconds after which a provider is asked about what is unknown or unconfirmed; the last goes on as an interval.',
-    ),
+  PAYMENT_QUERY_SCHEDULE_S: askSchedule('300,3600,86400').describe(
+    'Seconds after which a provider is asked about what is unknown or unconfirmed; the last goes on as an interval.',
+  ),
   PAYMENT_QUERY_CONCURRENCY: integer({ default: 8, min: 1, max: 100 }).describe(
     'Questions to providers that a worker has in hand at once.',
   ),

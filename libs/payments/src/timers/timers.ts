@@ -1,7 +1,8 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
+import { nextAskAt } from '#platform/ask-schedule.js';
 import type { PaymentTurn } from '../addition.js';
 import type { KnownPayment } from '../known-payment.js';
-import { nextAskAt, type Question, questionOf } from './question.js';
+import { type Question, questionOf } from './question.js';
 import type { TimerOptions } from './timer-options.js';
 
 /** What is to be done about payments at its time: due rows (ADR 20), which commit with what makes them necessary or needless. */

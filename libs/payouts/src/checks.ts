@@ -1,0 +1,80 @@
+import type { Check } from '#platform/verify.js';
+import { moneyOf, PAYOUT_JSON, type PayoutRow } from './payout-rows.js';
+import { PAYOUT } from './payout-timers.js';
+import { PAYOUT_ACCOUNTS, positionOf } from './status.js';
+
+const PAYOUTS = 'SELECT count(*) FROM payouts WHERE merchant_id = $1';
+
+/** The transactions that payouts name. */
+const NAMED = 'SELECT id::text AS payout, unnest(transactions) AS id FROM payouts WHERE merchant_id = $1';
+
+/** Each payout with what its transactions come to on each account, debits up, and what its items charge. */
+const WHOLE = `
+SELECT ${PAYOUT_JSON} AS payout, m.moved, i.fee
+  FROM payouts p
+  LEFT JOIN LATERAL (
+    SELECT json_agg(json_build_array(code, posted)) AS moved
+      FROM (SELECT a.code, sum(e.direction * e.posted_amount)::text AS posted
+              FROM entries e JOIN accounts a ON a.merchant_id = $1 AND a.id = e.account_id
+             WHERE e.merchant_id = $1 AND e.transaction_id = ANY (p.transactions) GROUP BY a.code) by_account) m ON true
+  LEFT JOIN LATERAL (
+    SELECT sum(i.fee)::text AS fee FROM payable_items i
+     WHERE i.merchant_id = $1 AND i.subject_id = p.id AND i.kind = 'payout') i ON true
+ WHERE p.merchant_id = $1`;
+
+/** What a payout is not, of what its status makes of it. */
+function disagreement(row: Record<string, unknown>): string | undefined {
+  const payout = JSON.parse(row.payout as string) as PayoutRow;
+  const moved = new Map(JSON.parse((row.moved as string | null) ?? '[]') as [string, string][]);
+  const expected = positionOf(payout.status, moneyOf(payout));
+  const wrong = PAYOUT_ACCOUNTS.flatMap((account) => {
+    const has = moved.get(`${account}:${payout.currency}`) ?? '0';
+    return has === String(expected[account]) ? [] : [`has ${has} on ${account} and should have ${expected[account]}`];
+  });
+  const fee = (row.fee as string | null) ?? '0';
+  if (fee !== String(expected.fee)) wrong.push(`is charged ${fee} and should be ${expected.fee}`);
+  if (payout.timeline.at(-1)?.status !== payout.status) wrong.push('its timeline ends otherwise');
+  return wrong.length === 0 ? undefined : `payout ${payout.id} is ${payout.status}: ${wrong.join('; ')}`;
+}
+
+export const PAYOUT_CHECKS: readonly Check[] = [
+  {
+    name: 'every payout has on its accounts, and is charged, what its status says',
+    count: PAYOUTS,
+    examine: { rows: WHOLE, offender: disagreement },
+  },
+  {
+    name: 'what is paid out in a currency is what its payouts have taken',
+    count: 'SELECT count(*) FROM settled_balances WHERE merchant_id = $1',
+    find: `
+SELECT format('%s: %s are paid out, payouts have taken %s', coalesce(b.currency, p.currency), coalesce(b.paid_out, 0), coalesce(p.taken, 0))
+  FROM (SELECT currency, paid_out FROM settled_balances WHERE merchant_id = $1) b
+  FULL JOIN (SELECT currency, sum(amount) FILTER (WHERE status IN ('reserved', 'instructed', 'paid')) AS taken
+               FROM payouts WHERE merchant_id = $1 GROUP BY currency) p ON p.currency = b.currency
+ WHERE coalesce(b.paid_out, 0) <> coalesce(p.taken, 0) LIMIT $2`,
+  },
+  {
+    name: 'every transaction that names a payout is one of that payout’s, once, and of no other',
+    count: PAYOUTS,
+    find: `
+SELECT * FROM (
+  SELECT CASE WHEN l.id IS NULL THEN format('transaction %s: payout %s does not know it', t.id, coalesce(t.payout, 'none'))
+              ELSE format('payout %s: there is no transaction %s of it', l.payout, l.id) END
+    FROM (${NAMED}) l
+    FULL JOIN (SELECT id, metadata ->> 'payout_id' AS payout FROM transactions
+                WHERE merchant_id = $1 AND kind = 'adjustment' AND (metadata ->> 'payout_id' IS NOT NULL OR type LIKE 'payout.%')) t
+      ON t.id = l.id AND t.payout = l.payout
+   WHERE l.id IS NULL OR t.id IS NULL
+  UNION ALL
+  SELECT format('transaction %s is named by payouts %s', id, string_agg(payout, ', ')) FROM (${NAMED}) l GROUP BY id HAVING count(*) > 1
+) broken LIMIT $2`,
+  },
+  {
+    name: 'every payout on its way is due',
+    count: PAYOUTS,
+    find: `
+SELECT format('payout %s is %s, and nobody will ask the bank', p.id, p.status)
+  FROM payouts p LEFT JOIN due_rows d ON d.merchant_id = $1 AND d.kind = '${PAYOUT}' AND d.subject_id = p.id
+ WHERE p.merchant_id = $1 AND p.status IN ('reserved', 'instructed') AND d.subject_id IS NULL LIMIT $2`,
+  },
+];

@@ -1,0 +1,140 @@
+import type { CommandBus } from '@nestjs/cqrs';
+import { type Clock, systemClock } from '#kernel/clock.js';
+import type { Deadline } from '#platform/deadline.js';
+import type { DueRow } from '#platform/due-rows.js';
+import { type DueResult, DueWork } from '#platform/due-work.js';
+import type { Logger } from '#platform/logging.js';
+import type { Database } from '#platform/postgres.js';
+import { inSpan, spanTime, tracer } from '#platform/tracing.js';
+import type { Bank, Instructed, Known } from './bank.js';
+import { instructionKey } from './instruction-key.js';
+import { TellPayoutCommand } from './payout.commands.js';
+import type { PayoutRow } from './payout-rows.js';
+import { findPayout } from './payout-store.js';
+import { type NextAsk, nextAsk, PAYOUT, PAYOUT_WATCH, type PayoutTimes } from './payout-timers.js';
+import type { StoredStatus } from './status.js';
+
+interface Parts {
+  readonly database: Database;
+  readonly commands: Pick<CommandBus, 'execute'>;
+  /** Undefined: none is configured. */
+  readonly bank: Bank | undefined;
+  readonly logger?: Logger;
+}
+
+export interface SagaOptions extends PayoutTimes {
+  readonly concurrency: number;
+}
+
+type Said = TellPayoutCommand['said'];
+
+/**
+ * Brings payouts to their end. Each turn asks the bank first: so it does not matter where the one before it ended, and no two tries of
+ * an instruction are told apart. What is reserved and unknown to it is sent, always under the same key. What it answers is a command
+ * of a commit group; what it has not answered has not happened.
+ */
+export class PayoutSaga {
+  readonly requests: Record<'ask' | 'instruct', Record<string, number>> = {
+    ask: { known: 0, absent: 0, unknown: 0 },
+    instruct: { accepted: 0, refused: 0, unknown: 0 },
+  };
+  readonly #parts: Parts;
+  readonly #options: SagaOptions;
+  readonly #clock: Clock;
+
+  constructor(parts: Parts, options: SagaOptions, clock: Clock = systemClock) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#clock = clock;
+  }
+
+  /** What is on its way. */
+  get onTheWay(): DueWork {
+    return this.#work(PAYOUT);
+  }
+
+  /** What was answered, and may be answered otherwise. */
+  get watched(): DueWork {
+    return this.#work(PAYOUT_WATCH);
+  }
+
+  #work(name: NextAsk['kind']): DueWork {
+    const { database, logger } = this.#parts;
+    const run = (row: DueRow, deadline: Deadline) => {
+      const span = tracer.startSpan('advance payout', { root: true, startTime: spanTime() });
+      return inSpan(span, () => this.#advance(name, row, { merchantId: row.merchantId, deadline, span }));
+    };
+    return new DueWork(database, { name, atOnce: this.#options.concurrency, run }, logger);
+  }
+
+  /** The group that changes the payout sets its next time; where nothing has changed, it is asked again. */
+  async #advance(
+    kind: NextAsk['kind'],
+    { merchantId, subjectId }: DueRow,
+    context: TellPayoutCommand['context'],
+  ): Promise<DueResult> {
+    const { database, commands } = this.#parts;
+    const payout = await findPayout(database, merchantId, subjectId, context.deadline);
+    if (!payout) return 'done';
+    const heard = await this.#hear(payout);
+    const steps = heard ? await commands.execute(new TellPayoutCommand(context, payout, heard)) : [];
+    if (steps.length > 0) {
+      this.#log(payout, steps, heard);
+      return 'done';
+    }
+    const next = nextAsk(payout, this.#options, this.#clock.now());
+    return next?.kind === kind ? { againAtMs: next.atMs } : 'done';
+  }
+
+  /** Undefined: it was refused, and the bank knows nothing of it. Throws when nothing was learnt: then the row waits. */
+  async #hear(payout: PayoutRow): Promise<Said | undefined> {
+    const isReserved = payout.status === 'reserved';
+    let known = await this.#ask(payout);
+    if (known.kind === 'absent' && isReserved) {
+      const sent = await this.#instruct(payout);
+      if (sent.kind === 'accepted') return said('accepted', sent);
+      if (sent.kind === 'refused') return said('refused', { failureCode: sent.code });
+      known = await this.#ask(payout);
+    }
+    if (known.kind === 'known') return said(known.status, known);
+    if (known.kind === 'unknown') throw new Error('the bank has not answered');
+    if (isReserved) throw new Error('the bank knows nothing of an instruction whose outcome is unknown');
+    // To send again what it took once, and forgot, could be to pay it twice.
+    if (payout.bank_sequence > 0) throw new Error('the bank knows nothing of an instruction that it took');
+    return undefined;
+  }
+
+  async #ask(payout: PayoutRow): Promise<Known> {
+    const known = await this.#bank.ask(instructionKey(payout));
+    this.#count('ask', known.kind);
+    return known;
+  }
+
+  async #instruct(payout: PayoutRow): Promise<Instructed> {
+    const { amount, currency, destination, id: reference } = payout;
+    const key = instructionKey(payout);
+    const sent = await this.#bank.instruct({ key, amount: BigInt(amount), currency, destination, reference });
+    this.#count('instruct', sent.kind);
+    return sent;
+  }
+
+  get #bank(): Bank {
+    if (!this.#parts.bank) throw new Error('no bank is configured (BANK_URL)');
+    return this.#parts.bank;
+  }
+
+  #count(request: 'ask' | 'instruct', outcome: string): void {
+    this.requests[request][outcome] = (this.requests[request][outcome] ?? 0) + 1;
+  }
+
+  #log({ merchant_id, id, status }: PayoutRow, steps: readonly StoredStatus[], heard: Said | undefined): void {
+    const told = { merchant_id, payout_id: id, from: status, steps, failure_code: heard?.failureCode };
+    const isContradiction = status === 'failed' || (status === 'paid' && steps.includes('failed'));
+    if (isContradiction) this.#parts.logger?.warn(told, 'the bank contradicts what it said of a payout');
+    else this.#parts.logger?.info(told, 'a payout went on');
+  }
+}
+
+function said(word: Said['word'], { sequence, reference, failureCode }: Partial<Omit<Said, 'word'>>): Said {
+  return { word, sequence, reference, failureCode };
+}

@@ -1,0 +1,45 @@
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { notFound } from '#kernel/problem.js';
+import { Database } from '#platform/postgres.js';
+import type { RequestContext } from '#platform/request-context.js';
+import { type PayoutBody, payoutBody } from './payout-body.js';
+import { findPayout, listPayouts, type PayoutPage } from './payout-store.js';
+
+/** Throws `not_found`. */
+export class GetPayoutQuery extends Query<PayoutBody> {
+  constructor(
+    readonly context: RequestContext,
+    readonly payoutId: bigint,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(GetPayoutQuery)
+export class GetPayoutHandler implements IQueryHandler<GetPayoutQuery> {
+  constructor(private readonly database: Database) {}
+
+  async execute({ context, payoutId }: GetPayoutQuery): Promise<PayoutBody> {
+    const found = await findPayout(this.database, context.merchantId, payoutId, context.deadline);
+    if (!found) throw notFound('payout');
+    return payoutBody(found);
+  }
+}
+
+export class ListPayoutsQuery extends Query<PayoutBody[]> {
+  constructor(
+    readonly context: RequestContext,
+    readonly page: PayoutPage,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(ListPayoutsQuery)
+export class ListPayoutsHandler implements IQueryHandler<ListPayoutsQuery> {
+  constructor(private readonly database: Database) {}
+
+  async execute({ context, page }: ListPayoutsQuery): Promise<PayoutBody[]> {
+    return (await listPayouts(this.database, context.merchantId, page, context.deadline)).map(payoutBody);
+  }
+}
