@@ -8,7 +8,7 @@ import { type ApiProcess, startApi } from './api-process.js';
 import { WorkerProcess } from './worker-process.js';
 
 const API = join(import.meta.dirname, '..', 'apps', 'api', 'src', 'main.js');
-const OPERATOR_KEY = `cfo_${randomBytes(24).toString('hex')}`;
+export const OPERATOR_KEY = `cfo_${randomBytes(24).toString('hex')}`;
 const WORKER = join(import.meta.dirname, '..', 'apps', 'worker', 'src', 'main.js');
 const POLL_MS = 50;
 const WITHIN_MS = 1_800_000;

@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { ScratchDatabase } from '#db/bench/scratch-database.js';
 import { sqlFile } from '#db/bench/sql-file.js';
 import { EPOCH_MS } from '#kernel/snowflake.js';
+import { cpuOfServerMs, postmasterOf } from './cpu.js';
 import type { NightBook } from './night-book.js';
 import { NightService } from './night-service.js';
 
@@ -18,12 +19,14 @@ SELECT md5(string_agg(format('%s %s %s %s %s %s %s %s %s', merchant_id, gross, r
 
 export interface Settled {
   seconds: number;
+  /** Seconds of PostgreSQL's CPU. */
+  postgres: number;
   outcome: string;
 }
 
 /** The same in one transaction of SQL, by the owner. */
 export async function settleByHand(book: NightBook): Promise<Settled> {
-  return onCopy(book, async (copy, owner) => {
+  return onCopy(book, async (_, owner) => {
     const { rows } = await owner.query('SELECT id FROM fee_plans');
     const text = sqlFile('settlement.sql', {
       business_date: book.day.businessDate,
@@ -33,25 +36,49 @@ export async function settleByHand(book: NightBook): Promise<Settled> {
       now_ms: Date.now(),
       epoch_ms: EPOCH_MS,
     });
-    const startedAt = performance.now();
-    await owner.query(text);
-    const seconds = (performance.now() - startedAt) / 1_000;
-    return { seconds, outcome: await outcomeOf(owner) };
+    const measured = await measuring(owner, async () => {
+      const startedAt = performance.now();
+      await owner.query(text);
+      return (performance.now() - startedAt) / 1_000;
+    });
+    return { ...measured, outcome: await outcomeOf(owner) };
   });
 }
 
+/** Bytes, and seconds of the worker's CPU. */
+export type SettledByService = Settled & { before: number; peakMemory: number; worker: number };
+
 /** By one worker. */
-export async function settleByService(book: NightBook): Promise<Settled & { peakMemory: number; before: number }> {
+export async function settleByService(book: NightBook): Promise<SettledByService> {
   return onCopy(book, async (copy, owner) => {
     const service = await NightService.start(copy);
     try {
-      const before = service.worker.peakMemory();
-      const seconds = await service.settle(book.day.businessDate);
-      return { seconds, before, peakMemory: service.worker.peakMemory(), outcome: await outcomeOf(owner) };
+      const { worker } = service;
+      const [before, cpuMs] = [worker.peakMemory(), worker.cpuMs().worker];
+      const measured = await measuring(owner, () => service.settle(book.day.businessDate));
+      return {
+        ...measured,
+        before,
+        peakMemory: worker.peakMemory(),
+        worker: (worker.cpuMs().worker - cpuMs) / 1_000,
+        outcome: await outcomeOf(owner),
+      };
     } finally {
       await service.stop();
     }
   });
+}
+
+async function measuring(
+  owner: pg.Client,
+  work: () => Promise<number>,
+): Promise<{ seconds: number; postgres: number }> {
+  const { rows } = await owner.query('SELECT pg_backend_pid() AS pid');
+  const postmaster = postmasterOf(rows[0].pid);
+  const cpuMs = (): number => (postmaster === undefined ? Number.NaN : (cpuOfServerMs(postmaster) ?? Number.NaN));
+  const before = cpuMs();
+  const seconds = await work();
+  return { seconds, postgres: (cpuMs() - before) / 1_000 };
 }
 
 async function onCopy<T>(book: NightBook, work: (copy: ScratchDatabase, owner: pg.Client) => Promise<T>): Promise<T> {
