@@ -3,6 +3,9 @@
 // or all), when the planted bug is not caught. A seed that is not given is drawn, and printed.
 // npm run test:faults -- payments [--permutations N --seed S]: two APIs and a worker under faults are told of payments in any
 // order. See test/payments-campaign. Exit 1 when a payment, an account or the log is not what happened.
+// npm run test:faults -- night [--rounds N --payments M --seed S --mutant NAME]: a quarter of settlements and payouts in six zones, for
+// N × 6 merchants of M payments each, once in peace and once with processes killed. See test/night. Exit 1 when the two differ, or
+// either differs from the oracle; with --mutant, when the planted bug is not caught.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { runCampaign } from './campaign.mjs';
@@ -12,19 +15,24 @@ const { values, positionals } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
     permutations: { type: 'string', default: '10000' },
+    rounds: { type: 'string', default: '2' },
+    payments: { type: 'string', default: '150' },
     seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
     mutant: { type: 'string' },
   },
 });
-const { minutes, permutations, seed, mutant = '' } = values;
+const { minutes, permutations, rounds, payments, seed, mutant = '' } = values;
 const [of = 'outbox', ...more] = positionals;
-if (!['outbox', 'payments'].includes(of) || more.length > 0) {
-  console.error('counterfoil: say outbox, payments or nothing.');
+if (!['outbox', 'payments', 'night'].includes(of) || more.length > 0) {
+  console.error('counterfoil: say outbox, payments, night or nothing.');
   process.exit(1);
 }
 if (of === 'payments') {
   const env = { PAYMENTS_PERMUTATIONS: permutations, PAYMENTS_SEED: seed };
   await runCampaign('test/payments-campaign.test.ts', { permutations, seed }, env);
+} else if (of === 'night') {
+  const env = { NIGHT_ROUNDS: rounds, NIGHT_PAYMENTS: payments, NIGHT_SEED: seed, NIGHT_MUTANT: mutant };
+  await runCampaign('test/night-quarter.test.ts', { rounds, payments, seed }, env);
 } else {
   const env = { FAULTS_MINUTES: minutes, FAULTS_SEED: seed, FAULTS_MUTANT: mutant };
   await runCampaign('test/outbox-campaign.test.ts', { minutes, seed }, env);

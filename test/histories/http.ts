@@ -9,15 +9,15 @@ export interface Exchange {
   readonly text: string;
 }
 
-/** POST with a body, GET without. Rejects when there is no whole answer in time. */
+/** POST with a body, unless another method is asked for; GET without. Rejects when there is no whole answer in time. */
 export function exchange(
   url: string,
-  options: { headers: Record<string, string>; body: string | undefined; patienceMs: number },
+  options: { headers: Record<string, string>; body: string | undefined; patienceMs: number; method?: string },
 ): Promise<Exchange> {
-  const { headers, body, patienceMs } = options;
+  const { headers, body, patienceMs, method = body === undefined ? 'GET' : 'POST' } = options;
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(patienceMs);
-    const asking = request(url, { agent, method: body === undefined ? 'GET' : 'POST', headers, signal }, (answer) => {
+    const asking = request(url, { agent, method, headers, signal }, (answer) => {
       let text = '';
       answer.setEncoding('utf8');
       answer.on('data', (chunk) => {

@@ -65,6 +65,8 @@ export class Service {
   log = '';
   /** Called with all that it logs. */
   onOutput: (text: string) => void = () => undefined;
+  /** When what listens is ready: an API unless told. */
+  isReady: (url: string) => Promise<void> = untilCacheIsUsed;
 
   constructor(name: string, build: Build, file: string, env: NodeJS.ProcessEnv) {
     this.name = name;
@@ -95,7 +97,7 @@ export class Service {
       throw new Error(`${error.message} ${this.log}`);
     });
     // Its first requests would find Redis not connected yet, and that is a fault of another kind.
-    if (url !== undefined) await untilCacheIsUsed(url);
+    if (url !== undefined) await this.isReady(url);
     this.url = url;
   }
 

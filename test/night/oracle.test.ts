@@ -37,6 +37,7 @@ describe('what is charged', () => {
   test.each([
     // 10,000 × 2.9 % + 30
     [10_000n, 0n, 320n],
+    [10_000n, -1n, 320n],
     // The tier begins when it was reached before the item.
     [10_000n, 9_999n, 320n],
     [10_000n, 10_000n, 215n],

@@ -46,10 +46,10 @@ export interface Item {
   readonly volume: bigint;
 }
 
-/** Before it is rounded. Undefined: no rule. */
+/** Before it is rounded. Undefined: no rule. A month in which more failed than was captured has no volume, and not less than none. */
 export function chargeOf(rules: readonly Rule[], { kind, currency, amount, volume }: Item): Fraction | undefined {
   const reached = rules.filter(
-    (rule) => rule.appliesTo === kind && rule.currency === currency && (rule.tierFrom ?? 0n) <= volume,
+    (rule) => rule.appliesTo === kind && rule.currency === currency && (rule.tierFrom ?? 0n) <= most(volume, 0n),
   );
   const rule = reached.sort((left, right) => Number((right.tierFrom ?? 0n) - (left.tierFrom ?? 0n)))[0];
   if (!rule) return undefined;

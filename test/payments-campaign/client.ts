@@ -30,21 +30,26 @@ export class Client {
   }
 
   get(path: string, key: string): Promise<Answer> {
-    return this.#ask(path, undefined, { authorization: `Bearer ${key}` });
+    return this.#ask('GET', path, undefined, { authorization: `Bearer ${key}` });
   }
 
   /** `idempotent`: under a key that stays the same however often it is sent. */
   post(path: string, key: string, body: object, idempotent = false): Promise<Answer> {
     const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
     const named = idempotent ? { ...headers, 'idempotency-key': randomUUID() } : headers;
-    return this.#ask(path, JSON.stringify(body), named);
+    return this.#ask('POST', path, JSON.stringify(body), named);
   }
 
-  async #ask(path: string, body: string | undefined, headers: Record<string, string>): Promise<Answer> {
+  put(path: string, key: string, body: object): Promise<Answer> {
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+    return this.#ask('PUT', path, JSON.stringify(body), headers);
+  }
+
+  async #ask(method: string, path: string, body: string | undefined, headers: Record<string, string>): Promise<Answer> {
     this.counts.requests += 1;
     const end = performance.now() + GIVE_UP_MS;
     for (;;) {
-      const answer = await this.#try(path, body, headers);
+      const answer = await this.#try(method, path, { body, headers });
       if (answer && !isAmbiguous(answer)) return { status: answer.status, body: JSON.parse(answer.text) };
       if (performance.now() > end) throw new Error(`${path}: never answered; ${answer?.status} ${answer?.text}`);
       this.counts.again += 1;
@@ -52,11 +57,15 @@ export class Client {
     }
   }
 
-  async #try(path: string, body: string | undefined, headers: Record<string, string>): Promise<Exchange | undefined> {
+  async #try(
+    method: string,
+    path: string,
+    asked: { body: string | undefined; headers: Record<string, string> },
+  ): Promise<Exchange | undefined> {
     const urls = this.#apis.flatMap(({ url }) => url ?? []);
     if (urls.length === 0) return undefined;
     try {
-      return await exchange(this.#dice.pick(urls) + path, { headers, body, patienceMs: PATIENCE_MS });
+      return await exchange(this.#dice.pick(urls) + path, { ...asked, method, patienceMs: PATIENCE_MS });
     } catch {
       // Killed in the middle: it may have been done or not.
       return undefined;

@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Mutant } from './histories/mutants.js';
+import { Build } from './histories/servers.js';
+import { BENT } from './night/bent.js';
+import { judgeShop } from './night/judge.js';
+import { MUTANTS } from './night/mutants.js';
+import { type QuarterOptions, SHORT } from './night/quarter.js';
+import { type QuarterOutcome, type QuarterRunOptions, runQuarter } from './night/run.js';
+
+/** Set by `npm run test:faults -- night --rounds N --payments M --seed S --mutant NAME`. */
+const { NIGHT_ROUNDS = '', NIGHT_PAYMENTS = '', NIGHT_SEED = String(SHORT.seed), NIGHT_MUTANT = '' } = process.env;
+const seed = Number(NIGHT_SEED);
+/** `npm test` has a short one, and so has a planted bug. */
+const STRIKES = 0.6;
+const isLong = NIGHT_ROUNDS !== '' && NIGHT_MUTANT === '';
+const options: QuarterOptions = isLong
+  ? { seed, rounds: Number(NIGHT_ROUNDS), payments: Number(NIGHT_PAYMENTS), everyNight: true }
+  : { ...SHORT, seed };
+const SHOWN = 20;
+const SHORT_LIMIT_MS = 240_000;
+const LIMIT_MS = isLong ? 3_600_000 : SHORT_LIMIT_MS;
+
+async function run(build: Build, of: QuarterRunOptions): Promise<QuarterOutcome> {
+  const outcome = await runQuarter(build, of);
+  process.stdout.write(`${outcome.report}\n`);
+  return outcome;
+}
+
+function right(): void {
+  let build: Build;
+  beforeAll(() => {
+    build = new Build(undefined);
+  });
+  afterAll(() => build.remove());
+
+  test(
+    'a quarter in six zones ends with every account explained, whoever is killed while nights are settled',
+    async () => {
+      const harmed = await run(build, { ...options, strikes: STRIKES });
+      expect(harmed.offences.slice(0, SHOWN)).toEqual([]);
+      // Nothing is shown by a run in which nothing happened.
+      expect(harmed.faults.length).toBeGreaterThan(2);
+      for (const { name, settle, amountsOf } of BENT) {
+        const found = harmed.ledgered.flatMap((one) => judgeShop(one, harmed.lived, { settle, amountsOf })[0]);
+        expect.soft(`${name}: ${found.length > 0}`).toBe(`${name}: true`);
+      }
+      if (!isLong) return;
+      const calm = await run(build, { ...options, strikes: 0 });
+      expect(calm.offences.slice(0, SHOWN)).toEqual([]);
+      expect(harmed.state).toEqual(calm.state);
+    },
+    LIMIT_MS,
+  );
+}
+
+function planted(names: string): void {
+  const mutants = MUTANTS.filter(({ name }) => names === 'all' || names === name);
+  test.each(mutants)(
+    'the planted bug is caught: $name',
+    async (mutant: Mutant) => {
+      const build = new Build(mutant);
+      try {
+        const { offences } = await run(build, { ...SHORT, strikes: 0 });
+        process.stdout.write(`${offences.length > 0 ? 'caught' : 'SURVIVED'}  ${mutant.name}\n`);
+        expect(offences.length).toBeGreaterThan(0);
+      } finally {
+        build.remove();
+      }
+    },
+    SHORT_LIMIT_MS,
+  );
+}
+
+if (NIGHT_MUTANT === '') right();
+else describe('a quarter with a bug in it', () => planted(NIGHT_MUTANT));
