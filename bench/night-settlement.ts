@@ -5,6 +5,7 @@ import { EPOCH_MS } from '#kernel/snowflake.js';
 import { cpuOfServerMs, postmasterOf } from './cpu.js';
 import type { NightBook } from './night-book.js';
 import { NightService } from './night-service.js';
+import { costliest } from './statements.js';
 
 const DAY_MS = 86_400_000;
 
@@ -48,14 +49,19 @@ export async function settleByHand(book: NightBook): Promise<Settled> {
 /** Bytes, and seconds of the worker's CPU. */
 export type SettledByService = Settled & { before: number; peakMemory: number; worker: number };
 
-/** By one worker. */
-export async function settleByService(book: NightBook): Promise<SettledByService> {
+/** By one worker. `onStatements`: told what PostgreSQL spent its time on. */
+export async function settleByService(
+  book: NightBook,
+  onStatements?: (table: string) => void,
+): Promise<SettledByService> {
   return onCopy(book, async (copy, owner) => {
     const service = await NightService.start(copy);
     try {
       const { worker } = service;
+      if (onStatements) await owner.query('CREATE EXTENSION pg_stat_statements');
       const [before, cpuMs] = [worker.peakMemory(), worker.cpuMs().worker];
       const measured = await measuring(owner, () => service.settle(book.day.businessDate));
+      onStatements?.(await costliest(owner));
       return {
         ...measured,
         before,

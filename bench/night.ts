@@ -15,6 +15,7 @@ const { values } = parseArgs({
     entries: { type: 'string' },
     rounds: { type: 'string' },
     only: { type: 'string' },
+    statements: { type: 'boolean', default: false },
   },
 });
 const defaults = values.smoke
@@ -65,7 +66,7 @@ async function measureSettlement(): Promise<void> {
   const rows: string[][] = [];
   for (let round = 1; round <= rounds; round += 1) {
     const before = round % 2 === 1 ? await settleByHand(book) : undefined;
-    const service = await settleByService(book);
+    const service = await settleByService(book, values.statements ? console.log : undefined);
     const hand = before ?? (await settleByHand(book));
     same(hand, service);
     ratios.push(hand.seconds / service.seconds);

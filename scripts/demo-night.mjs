@@ -5,8 +5,8 @@ import { until } from './services/until.mjs';
 const PROVIDER = 'demo';
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-/** The start waits no longer for a worker or for the bank: what is not there yet comes later. */
-const WITHIN_MS = 4_000;
+/** It takes a second. The start waits no longer for a worker or for the bank: what is not there yet comes later. */
+const WITHIN_MS = 10_000;
 /** Captured so many hours before the day was over; what was given back of it afterwards. */
 const PAYMENTS = [
   { hours: 9, amount: 4_200 },
@@ -111,6 +111,7 @@ function facts(n, endMs) {
 function story({ name, settlement_cutoff: cutoff, time_zone: zone }, settlement, lines, payout) {
   const { id, business_date: date, gross, refunds, disputes, other, adjustments, fees, net } = settlement;
   const shown = lines
+    .toReversed()
     .map(
       ({ kind, amount, fee, effective_at: at }) =>
         `  ${kind.padEnd(9)}${amount.padStart(8)}   fee ${fee.padStart(5)}   ${at.slice(0, 16).replace('T', ' ')}`,

@@ -191,5 +191,5 @@ Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, onc
   curl -sS -w '\\n' ${bob}/balance -H "Authorization: Bearer $KEY"
 
   curl -sS -w '\\n' "${bob}/entries?limit=5" -H "Authorization: Bearer $KEY"
-${night.commands}${payments?.commands ?? ''}`;
+${payments?.commands ?? ''}${night.commands}`;
 }
