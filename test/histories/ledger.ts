@@ -8,7 +8,7 @@ const ENTRIES = `
 SELECT e.account_id::text AS account, e.account_version::int AS version, e.direction::int AS direction,
        e.posted_amount::text AS posted, e.pending_amount::text AS pending, e.transaction_id::text AS transaction,
        coalesce(k.key, CASE WHEN t.parent_id IS NULL THEN t.external_ref END, '') AS key,
-       CASE WHEN t.kind = 'expiry' THEN p.external_ref END AS expiry_of
+       CASE WHEN t.kind = 'expiry' THEN p.external_ref END AS expiry_of, t.kind = 'adjustment' AS is_adjustment
   FROM entries e JOIN transactions t ON t.merchant_id = e.merchant_id AND t.id = e.transaction_id
   LEFT JOIN idempotency_keys k ON k.merchant_id = t.merchant_id AND k.transaction_id = t.id
   LEFT JOIN transactions p ON p.merchant_id = t.merchant_id AND p.id = t.parent_id`;
@@ -17,20 +17,26 @@ const BALANCES = `
 SELECT account_id::text AS account, version::int AS version, posted_debits::text, posted_credits::text,
        pending_debits::text, pending_credits::text FROM balances`;
 
+/** Where settlements posted their fees. */
+const FEES = `
+SELECT merchant_id::text AS merchant, to_char(business_date, 'YYYY-MM-DD') AS date, transaction_id::text AS transaction FROM settlements
+ WHERE transaction_id IS NOT NULL`;
+
 export function readLedger(ownerUrl: string): Promise<Ledger> {
   return asAdmin(ownerUrl, async (owner) => {
     const entries = (await owner.query(ENTRIES)).rows.map((row): LedgerEntry => {
-      const { account, version, direction, transaction, key, expiry_of: expiryOf } = row;
+      const { account, version, direction, transaction, key, expiry_of: expiryOf, is_adjustment: isAdjustment } = row;
       const [p, h] = [BigInt(row.posted), BigInt(row.pending)];
       const adds = direction === 1 ? ([p, 0n, h, 0n] as const) : ([0n, p, 0n, h] as const);
-      return { account, version, adds, transaction, key, ...(expiryOf !== null && { expiryOf }) };
+      return { account, version, adds, transaction, key, isAdjustment, ...(expiryOf !== null && { expiryOf }) };
     });
     const balances = (await owner.query(BALANCES)).rows.map(({ account, version, ...sums }) => {
       const of = (name: string) => BigInt(sums[name]);
       const inOrder = [of('posted_debits'), of('posted_credits'), of('pending_debits'), of('pending_credits')] as const;
       return { account, version, sums: inOrder };
     });
-    return { entries, balances };
+    const fees = (await owner.query(FEES)).rows;
+    return { entries, balances, fees };
   });
 }
 

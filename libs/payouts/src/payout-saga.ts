@@ -1,6 +1,6 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import { type Clock, systemClock } from '#kernel/clock.js';
-import type { Deadline } from '#platform/deadline.js';
+import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueResult, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
@@ -76,7 +76,7 @@ export class PayoutSaga {
     const { database, commands } = this.#parts;
     const payout = await findPayout(database, merchantId, subjectId, context.deadline);
     if (!payout) return 'done';
-    const heard = await this.#hear(payout);
+    const heard = await this.#hear(payout, context.deadline);
     const steps = heard ? await commands.execute(new TellPayoutCommand(context, payout, heard)) : [];
     if (steps.length > 0) {
       this.#log(payout, steps, heard);
@@ -87,10 +87,12 @@ export class PayoutSaga {
   }
 
   /** Undefined: it was refused, and the bank knows nothing of it. Throws when nothing was learnt: then the row waits. */
-  async #hear(payout: PayoutRow): Promise<Said | undefined> {
+  async #hear(payout: PayoutRow, deadline: Deadline): Promise<Said | undefined> {
     const isReserved = payout.status === 'reserved';
     let known = await this.#ask(payout);
     if (known.kind === 'absent' && isReserved) {
+      // Whoever has slept so long may not be the only one, and the payout not be reserved any more.
+      if (deadline.expired) throw deadlineExceeded();
       const sent = await this.#instruct(payout);
       if (sent.kind === 'accepted') return said('accepted', sent);
       if (sent.kind === 'refused') return said('refused', { failureCode: sent.code });
