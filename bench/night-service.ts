@@ -12,8 +12,16 @@ export const OPERATOR_KEY = `cfo_${randomBytes(24).toString('hex')}`;
 const WORKER = join(import.meta.dirname, '..', 'apps', 'worker', 'src', 'main.js');
 const POLL_MS = 50;
 const WITHIN_MS = 1_800_000;
-/** Start-up is over by then. */
-const QUIET_MS = 2_000;
+const READY_WITHIN_MS = 300_000;
+const HOURLY_MS = 3_600_000;
+/** A duty may be done before the process has said that it is ready. */
+const STARTING_MS = 20_000;
+
+interface Job {
+  kind: string;
+  every_ms: number;
+  last_finished_at: string | null;
+}
 
 // biome-ignore lint/suspicious/noExplicitAny: what the API answers is as its document says.
 export type Client = (method: string, path: string, body?: object, idempotencyKey?: string) => Promise<any>;
@@ -48,8 +56,22 @@ export class NightService {
     };
     const api = await startApi(API, own);
     const worker = await WorkerProcess.start(WORKER, own);
-    await sleep(QUIET_MS);
-    return new NightService(api, worker);
+    const service = new NightService(api, worker);
+    await service.#settleIn(Date.now());
+    return service;
+  }
+
+  /** What workers do as they start, and then by the hour, is over. */
+  async #settleIn(nowMs: number): Promise<void> {
+    const end = nowMs + READY_WITHIN_MS;
+    for (;;) {
+      const { data } = await this.clientOf()('GET', '/v1/jobs');
+      const hourly = data.filter((job: Job) => job.kind === 'duty' && job.every_ms >= HOURLY_MS);
+      const done = hourly.filter((job: Job) => Date.parse(job.last_finished_at ?? '') > nowMs - STARTING_MS);
+      if (hourly.length > 0 && done.length === hourly.length) return;
+      if (Date.now() > end) throw new Error('the worker is still starting');
+      await sleep(POLL_MS);
+    }
   }
 
   /** Of whose key it is; the operator's, if none is given. */
