@@ -11,7 +11,7 @@ import { instructionKey } from './instruction-key.js';
 import { TellPayoutCommand } from './payout.commands.js';
 import type { PayoutRow } from './payout-rows.js';
 import { findPayout } from './payout-store.js';
-import { type NextAsk, nextAsk, PAYOUT, PAYOUT_WATCH, type PayoutTimes } from './payout-timers.js';
+import { nextAsk, PAYOUT, PAYOUT_HINT, PAYOUT_WATCH, type PayoutTimes } from './payout-timers.js';
 import type { StoredStatus } from './status.js';
 
 interface Parts {
@@ -58,7 +58,12 @@ export class PayoutSaga {
     return this.#work(PAYOUT_WATCH);
   }
 
-  #work(name: NextAsk['kind']): DueWork {
+  /** What the bank has called back about. */
+  get hinted(): DueWork {
+    return this.#work(PAYOUT_HINT);
+  }
+
+  #work(name: string): DueWork {
     const { database, logger } = this.#parts;
     const run = (row: DueRow, deadline: Deadline) => {
       const span = tracer.startSpan('advance payout', { root: true, startTime: spanTime() });
@@ -69,7 +74,7 @@ export class PayoutSaga {
 
   /** The group that changes the payout sets its next time; where nothing has changed, it is asked again. */
   async #advance(
-    kind: NextAsk['kind'],
+    kind: string,
     { merchantId, subjectId }: DueRow,
     context: TellPayoutCommand['context'],
   ): Promise<DueResult> {
@@ -131,7 +136,8 @@ export class PayoutSaga {
 
   #log({ merchant_id, id, status }: PayoutRow, steps: readonly StoredStatus[], heard: Said | undefined): void {
     const told = { merchant_id, payout_id: id, from: status, steps, failure_code: heard?.failureCode };
-    const isContradiction = status === 'failed' || (status === 'paid' && steps.includes('failed'));
+    const isContradiction =
+      status === 'failed' || status === 'returned' || (status === 'paid' && steps[0] === 'failed');
     if (isContradiction) this.#parts.logger?.warn(told, 'the bank contradicts what it said of a payout');
     else this.#parts.logger?.info(told, 'a payout went on');
   }
