@@ -26,10 +26,11 @@ SELECT d.merchant_id, d.currency, d.settlement_id, d.account_id, d.starts_at, d.
 
 /**
  * Each row finds what it needs by its key; joins are hashed, and never row against row. So the plan is the same whether the planner
- * knows the tables or believes them empty.
+ * knows the tables or believes them empty. The sort of a chunk has room in memory.
  */
 export const PLAN_BY_KEYS = `
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_nestloop', 'off', true), set_config('work_mem', '32MB', true)`;
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_nestloop', 'off', true),
+       set_config('work_mem', '32MB', true)`;
 
 /** What a payment's line takes back of what was captured: a refund, or a capture that failed; one that is undone the reverse. */
 const TAKES_BACK = `(kind = 'refund' OR (kind = 'payment' AND amount < 0))`;
@@ -47,6 +48,10 @@ function share(taken: string): string {
  * An item's fee is charged by the terms of its piece and kind, in the tier that the month had reached before it: in the order of the
  * account's versions, after all that was drafted before. What is given back is a share of what the payment was charged, by lines
  * before this one.
+ *
+ * What belongs to entries is read in one range for each draft and hashed: under row-level security every search of an index carries the
+ * list of all merchants, and a search for each entry costs twice as much (docs/figures/night.md). Amount × bps leaves bigint, its
+ * quotient does not: tens of thousands and the rest are multiplied apart.
  */
 export const DRAFT = `
 WITH asked AS MATERIALIZED (
