@@ -3,6 +3,8 @@
 // or all), when the planted bug is not caught. A seed that is not given is drawn, and printed.
 // npm run test:faults -- payments [--permutations N --seed S]: two APIs and a worker under faults are told of payments in any
 // order. See test/payments-campaign. Exit 1 when a payment, an account or the log is not what happened.
+// npm run test:faults -- payouts [--visits N --seed S --point TEXT]: payouts to every destination of the bank simulator, interrupted
+// at every point by a kill or a cut. See test/payouts-campaign. Exit 1 when a payout, an account or the bank is not what it must be.
 // npm run test:faults -- night [--rounds N --payments M --seed S --mutant NAME]: a quarter of settlements and payouts in six zones, for
 // N × 6 merchants of M payments each, once in peace and once with processes killed. See test/night. Exit 1 when the two differ, or
 // either differs from the oracle; with --mutant, when the planted bug is not caught.
@@ -15,21 +17,26 @@ const { values, positionals } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
     permutations: { type: 'string', default: '10000' },
+    visits: { type: 'string', default: '4' },
+    point: { type: 'string', default: '' },
     rounds: { type: 'string', default: '2' },
     payments: { type: 'string', default: '150' },
     seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
     mutant: { type: 'string' },
   },
 });
-const { minutes, permutations, rounds, payments, seed, mutant = '' } = values;
+const { minutes, permutations, visits, point, rounds, payments, seed, mutant = '' } = values;
 const [of = 'outbox', ...more] = positionals;
-if (!['outbox', 'payments', 'night'].includes(of) || more.length > 0) {
-  console.error('counterfoil: say outbox, payments, night or nothing.');
+if (!['outbox', 'payments', 'payouts', 'night'].includes(of) || more.length > 0) {
+  console.error('counterfoil: say outbox, payments, payouts, night or nothing.');
   process.exit(1);
 }
 if (of === 'payments') {
   const env = { PAYMENTS_PERMUTATIONS: permutations, PAYMENTS_SEED: seed };
   await runCampaign('test/payments-campaign.test.ts', { permutations, seed }, env);
+} else if (of === 'payouts') {
+  const env = { PAYOUTS_VISITS: visits, PAYOUTS_SEED: seed, PAYOUTS_POINT: point };
+  await runCampaign('test/payouts-campaign.test.ts', { visits, seed }, env);
 } else if (of === 'night') {
   const env = { NIGHT_ROUNDS: rounds, NIGHT_PAYMENTS: payments, NIGHT_SEED: seed, NIGHT_MUTANT: mutant };
   await runCampaign('test/night-quarter.test.ts', { rounds, payments, seed }, env);

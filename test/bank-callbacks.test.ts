@@ -42,9 +42,12 @@ describe('a callback of the bank', () => {
     bank.say(key, 'paid');
     const answer = await callBack(api, { key, status: 'paid', sequence: 2 });
     expect([answer.status, answer.body]).toEqual([200, { received: true }]);
-    expect(await payouts.due()).toEqual([['payout', 0]]);
+    expect(await payouts.due()).toEqual([
+      ['payout', 1],
+      ['payout_hint', 0],
+    ]);
     expect(await statusOf(payout)).toBe('instructed');
-    await payouts.saga().onTheWay.round();
+    await payouts.saga().hinted.round();
     expect(await statusOf(payout)).toBe('paid');
   });
 
@@ -53,7 +56,7 @@ describe('a callback of the bank', () => {
     const key = payouts.keyOf(payout);
     for (const status of ['paid', 'failed', 'returned']) {
       expect((await callBack(api, { key, status, sequence: 9 })).status).toBe(200);
-      await payouts.saga().onTheWay.round();
+      await payouts.saga().hinted.round();
       expect(await statusOf(payout)).toBe('instructed');
     }
     expect(await payouts.money()).toEqual(['0', '1000', '0', '0']);
@@ -69,12 +72,29 @@ describe('a callback of the bank', () => {
     bank.say(key, 'paid');
     for (let time = 0; time < 3; time += 1) {
       expect((await callBack(api, { key, status: 'paid', sequence: 2 })).status).toBe(200);
-      await payouts.saga().onTheWay.round();
-      await payouts.saga().watched.round();
+      await payouts.saga().hinted.round();
     }
     expect((await payouts.get(payout.id)).transactions).toHaveLength(2);
     expect(await payouts.money()).toEqual(['0', '0', '-1000', '0']);
     expect(bank.instructed.filter((request) => request.includes(key))).toHaveLength(1);
+  });
+
+  test('that comes while what the bank said before is being posted is heeded afterwards', async () => {
+    const payout = await payouts.instructed();
+    const key = payouts.keyOf(payout);
+    bank.say(key, 'failed', 'technical');
+    await payouts.makeDue();
+    let isCalledBack = false;
+    bank.beforeAnswer = async () => {
+      if (isCalledBack) return;
+      isCalledBack = true;
+      bank.say(key, 'paid');
+      expect((await callBack(api, { key, status: 'paid', sequence: 3 })).status).toBe(200);
+    };
+    await payouts.saga().onTheWay.round();
+    expect(await statusOf(payout)).toBe('failed');
+    await payouts.saga().hinted.round();
+    expect(await statusOf(payout)).toBe('paid');
   });
 
   test('a year after the payout was paid is heeded', async () => {
@@ -87,10 +107,10 @@ describe('a callback of the bank', () => {
     expect(await payouts.due()).toEqual([]);
     bank.say(key, 'returned', 'account_closed');
     expect((await callBack(api, { key, status: 'returned', sequence: 3 })).status).toBe(200);
-    await payouts.saga().watched.round();
+    await payouts.saga().hinted.round();
     expect(await statusOf(payout)).toBe('returned');
     expect((await callBack(api, { key, status: 'returned', sequence: 3 })).status).toBe(200);
-    await payouts.saga().watched.round();
+    await payouts.saga().hinted.round();
     expect(await payouts.due()).toEqual([]);
   });
 

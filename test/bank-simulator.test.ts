@@ -281,7 +281,7 @@ describe('on demand', () => {
     await bank.fail({ what: 'drop', route: 'instruct', when });
     await expect(instruct('bank_ok', {}, 'dropped')).rejects.toThrow();
     expect((await bank.client.get('/instructions/dropped')).status).toBe(known);
-    expect(await bank.befallen()).toBe(1);
+    expect(await bank.befallen()).toEqual(['dropped']);
     expect((await instruct('bank_ok', {}, 'dropped')).code).toBe(202);
   });
 
@@ -293,11 +293,21 @@ describe('on demand', () => {
     expect(codes).toEqual([500, 500, 404]);
   });
 
-  test('it hangs, and ends all the same when it is told to', async () => {
+  test('it spares the first requests about each instruction', async () => {
     await start();
+    await bank.fail({ what: 'error', route: 'ask', spares: 1, times: 3 });
+    const codes = [];
+    for (const key of ['a', 'b', 'a', 'a', 'b', 'b'])
+      codes.push((await bank.client.get(`/instructions/${key}`)).status);
+    expect(codes).toEqual([404, 404, 500, 500, 500, 404]);
+    expect(await bank.befallen()).toEqual(['a', 'a', 'b']);
+  });
+
+  test('it hangs, and ends all the same when it is told to', async () => {
+    await start({ BANK_STATE: join(folder, 'hanging') });
     await bank.fail({ what: 'hang', route: 'instruct' });
     const hanging = instruct('bank_ok').catch(() => 'no answer');
-    await until('it hangs', async () => (await bank.befallen()) === 1);
+    await until('it hangs', async () => (await bank.befallen()).length === 1);
     expect(await bank.end('SIGTERM')).toBe('code 0');
     expect(await hanging).toBe('no answer');
   });

@@ -176,11 +176,8 @@ const POSTS: Record<string, () => Promise<Post>> = {
     status: 200,
   }),
   'POST /v1/payouts': async () => {
-    await admin.query(
-      `INSERT INTO settled_balances AS b (merchant_id, currency, settled) VALUES ($1, 'EUR', 5)
-           ON CONFLICT (merchant_id, currency) DO UPDATE SET settled = b.settled + 5`,
-      [shop.id],
-    );
+    const settled = `INSERT INTO settled_balances (merchant_id, currency, settled) VALUES ($1, 'EUR', 99) ON CONFLICT DO NOTHING`;
+    await admin.query(settled, [shop.id]);
     return { path: '/v1/payouts', body: { amount: '5', currency: 'EUR', destination: 'bank_ok' }, status: 202 };
   },
   'POST /v1/provider_events': async () => ({ path: '/v1/provider_events', body: fact(), status: 202 }),

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type Json, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { bankEnvironment, PayoutShop } from './support/payouts.js';
-import { SmallBank } from './support/small-bank.js';
+import { callBack, SmallBank } from './support/small-bank.js';
 import { expectVerified } from './support/verified.js';
 
 let bank: SmallBank;
@@ -90,6 +90,21 @@ describe('an instruction whose outcome is unknown', () => {
     expect(paid.timeline.map(({ status }: Json) => status)).toEqual(['requested', 'reserved', 'instructed', 'paid']);
     expect(await payouts.money()).toEqual(['0', '0', '-1000', '0']);
   });
+});
+
+test('one that was refused and that the bank has taken all the same, from a sleeper, is watched', async () => {
+  bank.refuses.set('bank_refused', 'account_closed');
+  const payout = await payouts.instructed({ destination: 'bank_refused' });
+  expect([payout.status, await payouts.due()]).toEqual(['failed', []]);
+  const key = payouts.keyOf(payout);
+  bank.take(key);
+  await callBack(api, { key, status: 'accepted', sequence: 1 });
+  await payouts.saga().hinted.round();
+  expect([await status(payout), await payouts.due()]).toEqual(['failed', [['payout_watch', 24 * 60]]]);
+  bank.say(key, 'paid');
+  await payouts.follow();
+  expect(await status(payout)).toBe('paid');
+  expect(await payouts.money()).toEqual(['0', '0', '-1000', '0']);
 });
 
 describe('a bank that is away', () => {

@@ -16,11 +16,12 @@ let bank: SmallBank;
 let api: TestApi;
 let bystander: Bystander;
 let payouts: PayoutShop;
+let contract: Contract;
 
 beforeAll(async () => {
   bank = await SmallBank.open();
   api = await TestApi.start({ environment: bankEnvironment(bank) });
-  await Contract.hold(api);
+  contract = await Contract.hold(api);
   bystander = await Bystander.open(api.on);
 });
 beforeEach(async () => {
@@ -113,7 +114,7 @@ describe('a payout that is asked for', () => {
   test.each([
     [{ amount: '0' }, 'amount'],
     [{ amount: 1.5 }, 'amount'],
-    [{ currency: 'XXX' }, 'currency'],
+    [{ currency: 'QQQ' }, 'currency'],
     [{ destination: '' }, 'destination'],
     [{ destination: undefined }, 'destination'],
     [{ more: 1 }, 'more'],
@@ -358,4 +359,10 @@ describe('every word of the bank, over the database:', () => {
     for (const late of WORDS) if (late !== 'refused') expect(await tell(payout, late, sequence - 1)).toEqual([]);
     expect(await payouts.get(payout.id)).toEqual(after);
   });
+});
+
+test('every route of payouts has been answered with success above, as it is documented', () => {
+  const routes = contract.routes.filter((route) => route.includes('/payout'));
+  const answered = routes.filter((route) => [...(contract.seen.get(route) ?? [])].some((status) => status < 300));
+  expect([routes.length, answered]).toEqual([5, routes]);
 });

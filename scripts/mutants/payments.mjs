@@ -85,15 +85,11 @@ export const PAYMENT_MUTANTS = [
     ['whatever is told after a void was captured after it', 'told && told.occurredAtMs > fact.occurredAtMs', 'told'],
   ]),
   ...inFile('libs/payments/src/accounts.ts', BY_LIVES, [
-    [
-      'a hold goes back on the side of what was posted',
-      'if (direction === holdSide) {',
-      'if (direction === holdSide || posted !== 0n) {',
-    ],
+    ['a hold goes back on the side of what was posted', 'direction === holdSide ? pending : 0n', 'pending'],
     [
       'a payment changes its currency and leaves its money behind',
-      'const undone = entriesBetween(before.accounts, NOTHING_ON_ACCOUNTS, before.currency);',
-      'const undone = entriesBetween(NOTHING_ON_ACCOUNTS, NOTHING_ON_ACCOUNTS, before.currency);',
+      'const undone = entriesBetween(before, NO_HOLDINGS, before.currency);',
+      'const undone = entriesBetween(NO_HOLDINGS, NO_HOLDINGS, before.currency);',
     ],
   ]),
   ...inFile('libs/payments/src/transitions.ts', 'libs/payments/src/transitions.spec.ts', [

@@ -7,8 +7,12 @@ import { CORE_MUTANTS } from './core.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { FEE_MUTANTS } from './night-fees.mjs';
+import { PAYOUT_MUTANTS } from './night-payouts.mjs';
+import { RUN_MUTANTS } from './night-runs.mjs';
+import { SETTLEMENT_MUTANTS } from './night-settlement.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
+import { PAYABLE_MUTANTS } from './payable-items.mjs';
 import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
 import { PAYMENT_MUTANTS } from './payments.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
@@ -218,5 +222,9 @@ export const MUTANTS = [
   ...WEBHOOK_MUTANTS,
   ...PAYMENT_MUTANTS,
   ...PAYMENT_STORE_MUTANTS,
+  ...PAYABLE_MUTANTS,
   ...FEE_MUTANTS,
+  ...RUN_MUTANTS,
+  ...SETTLEMENT_MUTANTS,
+  ...PAYOUT_MUTANTS,
 ];

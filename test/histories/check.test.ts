@@ -1,6 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { type CheckOptions, check, storyOf } from './check.js';
-import type { Acknowledgement, Asked, Balance, History, LedgerEntry, Read, Refusal, Sums } from './history.js';
+import type {
+  Acknowledgement,
+  Asked,
+  Balance,
+  Fees,
+  History,
+  LedgerEntry,
+  Read,
+  Refusal,
+  SettledDay,
+  Sums,
+  ToldVersions,
+} from './history.js';
 
 /** Planted violations: a checker that finds none of them would find nothing in a run either. */
 
@@ -64,6 +76,9 @@ function judged(parts: {
   balances?: readonly Balance[];
   refusals?: Refusal[];
   asked?: readonly (readonly [string, Asked])[];
+  settled?: SettledDay[];
+  payouts?: ToldVersions[];
+  fees?: readonly Fees[];
   options?: Partial<CheckOptions>;
 }) {
   const history: History = {
@@ -71,8 +86,10 @@ function judged(parts: {
     acknowledgements: parts.acknowledgements ?? [],
     refusals: parts.refusals ?? [],
     asked: new Map(parts.asked ?? POSTINGS),
+    settled: parts.settled ?? [],
+    payouts: parts.payouts ?? [],
   };
-  const ledger = { entries: parts.ledger ?? LEDGER, balances: parts.balances ?? [] };
+  const ledger = { entries: parts.ledger ?? LEDGER, balances: parts.balances ?? [], fees: parts.fees ?? [] };
   const verdict = check(history, ledger, { ...OPTIONS, ...parts.options });
   return {
     stale: verdict.stale.length,
@@ -81,6 +98,19 @@ function judged(parts: {
     excusedMs: verdict.excused.map(({ cause, behindMs }) => `${cause} ${behindMs}`),
   };
 }
+
+/** A settlement's fees, as the third version of account `a`. */
+const WITH_FEES: readonly LedgerEntry[] = [
+  ...LEDGER,
+  { account: 'a', version: 3, adds: [3n, 0n, 0n, 0n], transaction: 't3', key: '', isAdjustment: true },
+  { account: 'f', version: 1, adds: [0n, 3n, 0n, 0n], transaction: 't3', key: '', isAdjustment: true },
+];
+const NIGHT = { merchant: 'm', date: '2026-11-26' };
+const SETTLED = {
+  ledger: WITH_FEES,
+  settled: [{ ...NIGHT, completedAt: 50 }],
+  fees: [{ ...NIGHT, transaction: 't3' }],
+};
 
 const RIGHT = { stale: 0, wrong: [], excused: 0, excusedMs: [] };
 
@@ -104,6 +134,41 @@ describe('a history is right', () => {
     const acknowledgements = [acknowledged('k2', 40)];
     expect(judged({ reads: [read(1, [339, 345], { consistency: 'bounded' })], acknowledgements })).toEqual(RIGHT);
     expect(judged({ reads: [read(1, [341, 345], { consistency: 'bounded' })], acknowledgements }).stale).toBe(1);
+  });
+});
+
+describe('a settlement', () => {
+  const fees = (version: number, at: [number, number]) =>
+    read(version, at, { sums: version === 3 ? [15n, 0n, 0n, 0n] : [12n, 0n, 0n, 0n] });
+
+  test('is right when its fees are read once its day is settled, and may be read before', () => {
+    expect(judged({ ...SETTLED, reads: [fees(2, [49, 60]), fees(3, [51, 61])] })).toEqual(RIGHT);
+    expect(judged({ ...SETTLED, reads: [fees(3, [40, 45])] })).toEqual(RIGHT);
+  });
+
+  test('makes a read stale that does not know its fees, on either account', () => {
+    const none = read(0, [51, 61], { account: 'f' });
+    expect(judged({ ...SETTLED, reads: [fees(2, [51, 61]), none] })).toEqual({ ...RIGHT, stale: 2 });
+  });
+
+  test('is lost when its day was settled and nothing is there of it', () => {
+    expect(judged({ ...SETTLED, ledger: LEDGER }).wrong).toEqual(['settled and lost']);
+    expect(judged({ ...SETTLED, fees: [{ ...NIGHT, merchant: 'n', transaction: 't3' }] }).wrong).toEqual([
+      'settled and lost',
+    ]);
+  });
+});
+
+describe('a payout', () => {
+  const told = (version: number) => [{ completedAt: 50, versions: [{ account: 'a', version }] }];
+
+  test('makes a read stale that does not know what it reserved', () => {
+    expect(judged({ payouts: told(2), reads: [read(2, [51, 60]), read(1, [49, 60])] })).toEqual(RIGHT);
+    expect(judged({ payouts: told(2), reads: [read(1, [51, 60])] })).toEqual({ ...RIGHT, stale: 1 });
+  });
+
+  test('is lost when nothing is there of it', () => {
+    expect(judged({ payouts: told(3) }).wrong).toEqual(['paid out and lost']);
   });
 });
 
@@ -299,6 +364,8 @@ test('the story of an account is what clients saw of it, in the order of the ans
     acknowledgements: [acknowledged('k2', 40)],
     refusals: [],
     asked: new Map(),
+    settled: [],
+    payouts: [],
   };
   expect(storyOf(history, 'a', 45)).toEqual([
     '[30.0, 40.0] api-1 posted k2 as t2: a version 2, c version 1',

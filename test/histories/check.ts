@@ -1,4 +1,16 @@
-import type { Acknowledgement, Balance, Cut, History, LedgerEntry, Read, Refusal, Sums } from './history.js';
+import type {
+  Acknowledgement,
+  Balance,
+  Cut,
+  Fees,
+  History,
+  LedgerEntry,
+  Read,
+  Refusal,
+  SettledDay,
+  Sums,
+  ToldVersions,
+} from './history.js';
 import { addsTo, type Expected, expectedOf, isMove, nameOf, originOf } from './oracle.js';
 
 export interface CheckOptions {
@@ -49,17 +61,23 @@ const NOTHING: Sums = [0n, 0n, 0n, 0n];
 export interface Ledger {
   readonly entries: readonly LedgerEntry[];
   readonly balances: readonly Balance[];
+  /** What settlements posted. */
+  readonly fees: readonly Fees[];
 }
 
 /** Judges a history by the ledger that it left behind, and both by what clients asked for. */
-export function check(history: History, { entries, balances }: Ledger, options: CheckOptions): Verdict {
+export function check(history: History, ledger: Ledger, options: CheckOptions): Verdict {
+  const { entries, balances } = ledger;
   const expected = expectedOf(history.asked, entries);
   const books = booksOf(entries, expected);
-  const told = toldOf(history);
+  const settled = settledVersions(history, ledger);
+  const told = toldOf(history, settled);
   const stale: Violation[] = [];
   const wrong: Violation[] = [
     ...checkEffects(history, entries, expected),
     ...checkAnswers(history, entries),
+    ...settled.filter(({ versions }) => versions.length === 0).map(lostDay),
+    ...lostPayouts(history, books),
     ...checkRefusals(history, entries, expected),
     ...checkBalances(balances, books),
   ];
@@ -105,11 +123,41 @@ function booksOf(ledger: readonly LedgerEntry[], { effects }: Expected): Books {
   return books;
 }
 
+type SettledVersions = SettledDay & ToldVersions;
+
+/** What days that are settled have posted. */
+function settledVersions({ settled }: History, { entries, fees }: Ledger): SettledVersions[] {
+  const posted = Map.groupBy(entries, ({ transaction }) => transaction);
+  const byDay = Map.groupBy(fees, ({ merchant, date }) => `${merchant} ${date}`);
+  return settled.map((day) => {
+    const transactions = byDay.get(`${day.merchant} ${day.date}`) ?? [];
+    return { ...day, versions: transactions.flatMap(({ transaction }) => posted.get(transaction) ?? []) };
+  });
+}
+
+function lostDay({ merchant, date, completedAt }: SettledDay): Violation {
+  const text = `${date} of ${merchant} was settled, and has posted nothing`;
+  return { rule: 'settled and lost', account: undefined, at: completedAt, text };
+}
+
+function lostPayouts({ payouts }: History, books: Books): Violation[] {
+  return payouts.flatMap(({ versions, completedAt: at }) =>
+    versions
+      .filter(({ account, version }) => version > (books.get(account)?.length ?? 0))
+      .map(({ account, version }) => ({ rule: 'paid out and lost', account, at, text: `version ${version} was told` })),
+  );
+}
+
 /** What anybody had been told, by account, in the order of time and of version. */
-function toldOf({ reads, acknowledgements }: History): Map<string, Told[]> {
+function toldOf(
+  { reads, acknowledgements, payouts }: History,
+  settled: readonly SettledVersions[],
+): Map<string, Told[]> {
   const events = [
     ...reads.map(({ account, version, completedAt }) => ({ account, version, at: completedAt })),
-    ...acknowledgements.flatMap(({ versions, completedAt }) => versions.map((one) => ({ ...one, at: completedAt }))),
+    ...[...acknowledgements, ...settled, ...payouts].flatMap(({ versions, completedAt }) =>
+      versions.map((one) => ({ ...one, at: completedAt })),
+    ),
   ].sort((left, right) => left.at - right.at);
   const told = new Map<string, Told[]>();
   for (const { account, version, at } of events) {
@@ -157,7 +205,8 @@ function checkValue(
 /** Each key has one effect at most, that which it asked for. */
 function checkEffects(history: History, ledger: readonly LedgerEntry[], { effects }: Expected): Violation[] {
   const wrong: Violation[] = [];
-  for (const [name, entries] of Map.groupBy(ledger, nameOf)) {
+  const askedFor = ledger.filter(({ isAdjustment }) => !isAdjustment);
+  for (const [name, entries] of Map.groupBy(askedFor, nameOf)) {
     const { account, key, expiryOf } = entries[0] as LedgerEntry;
     const asked = history.asked.get(expiryOf ?? key);
     if (!asked || (expiryOf !== undefined && !('expiresAt' in asked))) {

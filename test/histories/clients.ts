@@ -10,10 +10,13 @@ export interface Account {
 }
 
 export interface Tenant {
+  readonly merchant: string;
   readonly key: string;
   /** A few of them get most of the traffic. */
   readonly hot: readonly Account[];
   readonly cold: readonly Account[];
+  /** Clients only read these: settlements and payouts post to them. */
+  readonly watched: readonly Account[];
 }
 
 export interface Counts {
@@ -31,6 +34,8 @@ export interface Counts {
 /** A client gives up after one of these: before, within and after every deadline and pause. */
 const PATIENCE_MS = [700, 2_500, 6_000];
 const WRITES = 0.25;
+/** Of the reads. */
+const WATCHED = 0.2;
 const TRIES = 12;
 const PAUSE_MS = 30;
 const BACKOFF_MS = 250;
@@ -115,11 +120,14 @@ export class Clients {
 
   /** One read of every account through every API. */
   async readAll(): Promise<void> {
+    for (const tenant of this.#tenants) await this.look(tenant, [...tenant.hot, ...tenant.cold, ...tenant.watched]);
+  }
+
+  /** One read of each account through every API. */
+  async look(tenant: Tenant, accounts: readonly Account[]): Promise<void> {
     for (const api of this.#apis) {
-      for (const tenant of this.#tenants) {
-        for (const { id } of [...tenant.hot, ...tenant.cold]) {
-          await this.#read(tenant, id, { consistency: 'cached', minVersion: 0, patienceMs: 6_000, api });
-        }
+      for (const { id } of accounts) {
+        await this.#read(tenant, id, { consistency: 'cached', minVersion: 0, patienceMs: 6_000, api });
       }
     }
   }
@@ -135,7 +143,7 @@ export class Clients {
         await this.#post(dice, key);
         continue;
       }
-      const { id } = pickAccount(dice, tenant);
+      const { id } = pickRead(dice, tenant);
       const draw = dice.next();
       const consistency = draw < 0.8 ? 'cached' : draw < 0.92 ? 'strong' : 'bounded';
       const minVersion = dice.next() < 0.1 ? (this.#known.get(id) ?? 0) : 0;
@@ -150,7 +158,7 @@ export class Clients {
     while (!this.#stopped) {
       const tenant = dice.pick(this.#tenants);
       const patienceMs = dice.pick(PATIENCE_MS);
-      const { id } = pickAccount(dice, tenant);
+      const { id } = pickRead(dice, tenant);
       await this.#read(tenant, id, { consistency: 'cached', minVersion: 0, patienceMs, api: this.#api(dice) });
       // An API that is down refuses at once.
       await nextTurn();
@@ -348,6 +356,10 @@ function requestOf(key: string, asked: Asked): { path: string; body: object } {
     ],
   };
   return { path: '/v1/transactions', body };
+}
+
+function pickRead(dice: Dice, tenant: Tenant): Account {
+  return dice.next() < WATCHED ? dice.pick(tenant.watched) : pickAccount(dice, tenant);
 }
 
 function pickAccount(dice: Dice, { hot, cold }: Tenant): Account {

@@ -62,12 +62,27 @@ export interface Refusal {
   readonly completedAt: number;
 }
 
+/** What an answer said of balances. */
+export interface ToldVersions {
+  readonly completedAt: number;
+  readonly versions: readonly { readonly account: string; readonly version: number }[];
+}
+
+/** A day of a merchant that an operator was told to be settled, with all that this posted. */
+export interface SettledDay {
+  readonly merchant: string;
+  readonly date: string;
+  readonly completedAt: number;
+}
+
 export interface History {
   readonly reads: Read[];
   readonly acknowledgements: Acknowledgement[];
   readonly refusals: Refusal[];
   /** By key; those that were never answered, too. */
   readonly asked: Map<string, Asked>;
+  readonly settled: SettledDay[];
+  readonly payouts: ToldVersions[];
 }
 
 /** One entry of the ledger, as it was found after the run. */
@@ -81,6 +96,15 @@ export interface LedgerEntry {
   readonly key: string;
   /** Key of the hold whose time was over. */
   readonly expiryOf?: string;
+  /** What payments and settlements post: what it comes to is not judged here. */
+  readonly isAdjustment?: boolean;
+}
+
+/** The transaction of a settlement's fees. */
+export interface Fees {
+  readonly merchant: string;
+  readonly date: string;
+  readonly transaction: string;
 }
 
 /** What the ledger says that an account has in the end. */
@@ -102,7 +126,7 @@ export interface Cut extends Interval {
 }
 
 export function emptyHistory(): History {
-  return { reads: [], acknowledgements: [], refusals: [], asked: new Map() };
+  return { reads: [], acknowledgements: [], refusals: [], asked: new Map(), settled: [], payouts: [] };
 }
 
 export const now = (): number => performance.now();

@@ -19,6 +19,7 @@ interface Change {
 const FENCES = 'dist/libs/balances/src/fences.js';
 const READER = 'dist/libs/balances/src/read-balance.js';
 const LOAD = 'dist/libs/balances/src/load-balances.js';
+const WRITER = 'dist/libs/ledger/src/writing/writer.js';
 const DECIDE = 'dist/libs/ledger/src/posting/decide.js';
 const LUA = 'libs/balances/src/lua';
 
@@ -57,7 +58,7 @@ export const MUTANTS: readonly Mutant[] = [
   baseline('delete-after-commit'),
   // Its lock is taken before the balances are read.
   baseline('lock-with-ttl', {
-    file: 'dist/libs/ledger/src/writing/writer.js',
+    file: WRITER,
     search: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);',
     replace: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
   }),
@@ -73,6 +74,23 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'local installs = not (hash.ver and newer(hash.ver, version))',
       },
       FILL_DEADLINE,
+    ],
+  },
+  {
+    // As if fees were posted by SQL of the settlement's own: neither fenced nor told of in the log, by which caches are invalidated, too.
+    name: 'settlement-unfenced',
+    changes: [
+      {
+        file: WRITER,
+        search: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);',
+        replace: `const settles = group.some(({ submission }) => submission.commands.some(({ extension }) => extension?.name === 'settlement'));
+const fence = (settles ? NO_FENCES : this.#fences).fence(accounts, token, this.#options.groupTimeoutMs);`,
+      },
+      {
+        file: 'dist/libs/ledger/src/writing/group-draft.js',
+        search: 'this.#tell(submission, transactionEvent(transaction));',
+        replace: "if (transaction.type !== 'settlement.fees') this.#tell(submission, transactionEvent(transaction));",
+      },
     ],
   },
   {
@@ -97,7 +115,7 @@ export const MUTANTS: readonly Mutant[] = [
     shows: 'wrong',
     changes: [
       {
-        file: 'dist/libs/ledger/src/writing/writer.js',
+        file: WRITER,
         search: 'connection.writeAndCommit(writes), groupTimedOut',
         replace: 'Math.random() < 0.01 ? connection.rollback() : connection.writeAndCommit(writes), groupTimedOut',
       },

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { privateRedis } from '../support/redis.js';
+import { SimulatedBank } from '../support/simulated-bank.js';
 import { check, type Ledger, storyOf, type Verdict, type Violation } from './check.js';
 import { type Account, Clients, type Tenant } from './clients.js';
 import { type Fault, Faults } from './faults.js';
 import { type Cut, Dice, emptyHistory, type History } from './history.js';
-import { readLedger, untilExpired } from './ledger.js';
+import { readLedger, untilEnded } from './ledger.js';
+import { Nights } from './nights.js';
 import { untilQuiet } from './quiet.js';
 import { type Build, Service } from './servers.js';
 import { Wire } from './wire.js';
@@ -37,6 +39,8 @@ export interface Outcome {
   /** Transactions in the ledger, by what was asked for. */
   readonly kinds: ReadonlyMap<string, number>;
   readonly acknowledgements: number;
+  readonly daysSettled: number;
+  readonly payouts: number;
   readonly fromCacheNearFaults: number;
 }
 
@@ -56,6 +60,11 @@ const SETTINGS = {
   WRITER_GROUP_TIMEOUT_MS: '1500',
   WRITER_ATTEMPTS: '3',
   EXPIRY_INTERVAL_MS: '200',
+  SETTLEMENT_JOB_LOCK_MS: '2000',
+  // APIs come and go, so that the bank has nobody to call back.
+  PAYOUT_ASK_SCHEDULE_S: '1',
+  // A day is settled when it was asked for: by itself each would be, before its payments are told.
+  SETTLEMENT_INTERVAL_MS: '3600000',
   IDEMPOTENCY_WAIT_MS: '1000',
   REQUEST_DEADLINE_MS: '3000',
   LOG_LEVEL: 'error',
@@ -67,6 +76,7 @@ const SHOWN = 5;
 /** Real processes under faults, recorded by their clients; then judged by the ledger. */
 export async function runHistories(build: Build, options: RunOptions): Promise<Outcome> {
   const cache = await privateRedis();
+  const bank = await SimulatedBank.start();
   const wires = await Promise.all([Wire.to(cache.url), Wire.to(cache.url)]);
   const env = {
     PATH: process.env.PATH,
@@ -77,6 +87,7 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
     COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
     PORT: '0',
     CACHE_WRITE_POLICY: options.policy,
+    ...bank.settings,
     ...SETTINGS,
   };
   const apis = wires.map(
@@ -96,17 +107,19 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
     const history = emptyHistory();
     const clients = new Clients({ history, apis, tenants, seed: options.seed });
     const faults = new Faults({ apis, worker, cache, wires }, TTL_MS);
-    const traffic = clients.run({ mixed: CLIENTS, readers: options.readers });
+    const nights = new Nights({ history, clients, apis, operatorKey: OPERATOR_KEY, seed: options.seed });
+    const traffic = Promise.all([clients.run({ mixed: CLIENTS, readers: options.readers }), nights.run(tenants)]);
     const harm = faults.run(new Dice(options.seed));
     await Promise.race([sleep(options.seconds * 1_000), harm, traffic]);
     faults.stop();
     await harm;
     await faults.recovered();
     clients.stop();
+    nights.stop();
     await traffic;
     const unsettled = clients.unsettled;
     await clients.settle(REPEATS);
-    const held = await untilExpired(options.ownerUrl);
+    const held = await untilEnded(options.ownerUrl);
     await clients.readAll();
     const quiet = await untilQuiet(cache.url, options.ownerUrl, TTL_MS, () => clients.readAll());
     const ledger = await readLedger(options.ownerUrl);
@@ -114,7 +127,7 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
     const verdict = check(history, ledger, { ttlMs: TTL_MS, l1MaxAgeMs: L1_MAX_AGE_MS, cut });
     const offences = [
       ...(clients.unsettled > 0 ? [`${clients.unsettled} requests were never answered`] : []),
-      ...clients.counts.unexpected.slice(0, SHOWN),
+      ...[...clients.counts.unexpected, ...nights.unexpected].slice(0, SHOWN),
       ...held,
       ...quiet,
       ...tellOf(history, [...verdict.stale, ...verdict.wrong]),
@@ -130,6 +143,8 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
       wrong: verdict.wrong.length + held.length,
       kinds: kindsOf(history, ledger),
       acknowledgements: history.acknowledgements.length,
+      daysSettled: history.settled.length,
+      payouts: history.payouts.length,
       fromCacheNearFaults: nearFaults,
       excused: tellOf(history, verdict.excused),
     };
@@ -137,7 +152,7 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
     killAll();
     await Promise.all(services.map((service) => service.end('SIGKILL')));
     process.removeListener('exit', killAll);
-    await cache.stop();
+    await Promise.all([cache.stop(), bank.end()]);
   }
 }
 
@@ -153,17 +168,29 @@ async function openTenants(url: string): Promise<Tenant[]> {
     if (response.status !== 201) throw new Error(`${path}: ${JSON.stringify(answer)}`);
     return answer;
   };
+  const rule = { applies_to: 'payment', currency: 'EUR', percent_bps: 290, fixed: '25' };
+  const plan = await post('/v1/fee_plans', OPERATOR_KEY, { name: 'Nights', rules: [rule] });
   const tenants: Tenant[] = [];
   for (let number = 1; number <= TENANTS; number += 1) {
     const merchant = { name: `Tenant ${number}`, time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
-    const key: string = (await post('/v1/merchants', OPERATOR_KEY, merchant)).api_key.secret;
+    const opened = await post('/v1/merchants', OPERATOR_KEY, { ...merchant, fee_plan_id: plan.id });
+    const key: string = opened.api_key.secret;
     const accounts: Account[] = [];
     for (let count = 0; count < HOT + COLD; count += 1) {
       const code = `wallet:${count}`;
       const { id } = await post('/v1/accounts', key, { code, name: code, currency: 'EUR', normal_side: 'credit' });
       accounts.push({ id, code });
     }
-    tenants.push({ key, hot: accounts.slice(0, HOT), cold: accounts.slice(HOT) });
+    const found = await fetch(`${url}/v1/accounts?limit=100`, { headers: { authorization: `Bearer ${key}` } });
+    const { data } = (await found.json()) as { data: Account[] };
+    const named = (code: string) => data.filter((account) => account.code === code).map(({ id }) => ({ id, code }));
+    tenants.push({
+      merchant: opened.id,
+      key,
+      hot: [...accounts.slice(0, HOT), ...named('merchant_payable:EUR')],
+      cold: accounts.slice(HOT),
+      watched: [...named('fee_revenue:EUR'), ...named('payout_clearing:EUR')],
+    });
   }
   return tenants;
 }
@@ -178,7 +205,9 @@ function tellOf(history: History, violations: readonly Violation[]): string[] {
 }
 
 function kindsOf({ asked }: History, { entries }: Ledger): Map<string, number> {
-  const kinds = entries.map(({ key, expiryOf }) => (expiryOf === undefined ? asked.get(key)?.kind : 'expiry') ?? '?');
+  const kinds = entries.map(({ key, expiryOf, isAdjustment }) =>
+    isAdjustment ? 'adjustment' : ((expiryOf === undefined ? asked.get(key)?.kind : 'expiry') ?? '?'),
+  );
   return new Map([...Map.groupBy(kinds, (kind) => kind)].map(([kind, all]) => [kind, all.length / 2]));
 }
 
@@ -229,6 +258,7 @@ function reportOf(of: {
     `in the ledger ${of.ledger.entries.length / 2}: ${list(kindsOf(history, of.ledger))}; acknowledgements ${acknowledgements.length}, of which replays ${count(acknowledgements, (one) => one.replayed)}`,
     `requests ${counts.postingsSent}, retries ${counts.retries}, never answered before the end ${of.unsettled}, settled by their keys then ${of.unsettled - clients.unsettled}`,
     `timeouts ${counts.timeouts}, broken connections ${counts.brokenConnections}, reads without an answer ${counts.readsFailed}, refusals: ${list(counts.refusals)}`,
+    `days settled ${history.settled.length}, payouts ${history.payouts.length}`,
     `faults ${done.length}: ${tally(done.map(({ kind }) => kind))}`,
     `one API without a Redis that the other reached, during ${(lengthOf(cut) / 1_000).toFixed(1)} s; excused with available (X2, less than ${TTL_MS} ms): ${excused.join('; ') || 'none'}`,
     `wrong ${verdict.wrong.length}, stale = ${verdict.stale.length}`,

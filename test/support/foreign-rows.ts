@@ -27,7 +27,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
     SELECT $1, 'p/1', type, $1 + place, snowflake_time($1), now(), 'provider', type, type, 1, 'EUR', '{"amount_kind": "delta"}', 'applied'
       FROM unnest('{authorised,voided}'::text[]) WITH ORDINALITY AS told (type, place)`,
   payouts: `INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, status, transactions, timeline)
-    VALUES ($1, $1, snowflake_time($1), 1, 'EUR', 0, 'd', 'failed', '{}', '[{"status": "failed"}]')`,
+    VALUES ($1, $1, snowflake_time($1), 1, 'EUR', 0, 'd', 'failed', '{}', '[{"status": "failed", "at": "2026-01-01T00:00:00.000Z", "detail": null, "transaction_id": null}]')`,
   payout_schedules: `INSERT INTO payout_schedules (merchant_id, schedule, destination) VALUES ($1, 'manual', 'd')`,
   payable_items: `INSERT INTO payable_items (merchant_id, account_id, account_version, kind, subject_id) VALUES ($1, 1, 2, 'fees', $1)`,
   settlements: `INSERT INTO settlements (merchant_id, id, business_date, currency, account_id, starts_at, ends_at, gross, refunds, disputes, other,

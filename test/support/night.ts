@@ -1,5 +1,5 @@
-import type { Answer, Json, Merchant, TestApi } from './api.js';
-import { transfer } from './api.js';
+import { type Answer, type Json, type Merchant, type TestApi, transfer } from './api.js';
+import type { Bystander } from './bystander.js';
 import { until } from './until.js';
 
 const DAY_MS = 86_400_000;
@@ -30,8 +30,8 @@ export async function finished(api: TestApi, id: string): Promise<Json> {
   return until(
     `run ${id} is over`,
     async () => {
-      const { body } = await api.operator.get(`/v1/settlement_runs/${id}`);
-      return body.finished_at !== null && body;
+      const { status, body } = await api.operator.get(`/v1/settlement_runs/${id}`);
+      return status === 200 && body.finished_at !== null && body;
     },
     LIMIT_MS,
   );
@@ -43,4 +43,18 @@ export async function settle(api: TestApi, businessDate: string, merchants?: rea
 
 export async function settlementsOf(shop: Merchant, query = ''): Promise<Json[]> {
   return (await shop.client.get(`/v1/settlements${query}`)).body.data;
+}
+
+/** Whoever settles the merchant's day waits until `bystander.release()`. Resolves once somebody does. */
+export async function holdUp(bystander: Bystander, { id }: Merchant, begin: () => Promise<unknown>): Promise<void> {
+  await bystander.client.query('BEGIN');
+  await bystander.client.query('SELECT lock_merchants($1)', [[id]]);
+  await begin();
+  await until('somebody waits for the merchant', async () => {
+    const { waiting } = await bystander.one<{ waiting: number }>(
+      `SELECT count(*)::int AS waiting FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        WHERE NOT l.granted AND a.datname = current_database()`,
+    );
+    return waiting > 0;
+  });
 }

@@ -4,7 +4,7 @@ import { trace } from '@opentelemetry/api';
 import { systemClock } from '#kernel/clock.js';
 import { BankClient } from '#payouts/bank-client.js';
 import { PayoutSaga } from '#payouts/payout-saga.js';
-import { PAYOUT, PAYOUT_WATCH } from '#payouts/payout-timers.js';
+import { PAYOUT, PAYOUT_HINT, PAYOUT_WATCH } from '#payouts/payout-timers.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Settler } from '#settlement/settler.js';
@@ -104,7 +104,7 @@ export class PayoutShop {
     const { rows } = await this.bystander.client.query(
       `SELECT kind, ceil(extract(epoch FROM due_at - now()) / 60)::int AS in_min FROM due_rows
         WHERE merchant_id = $1 AND kind = ANY ($2) ORDER BY kind, due_at`,
-      [this.shop.id, [PAYOUT, PAYOUT_WATCH]],
+      [this.shop.id, [PAYOUT, PAYOUT_HINT, PAYOUT_WATCH]],
     );
     return rows.map(({ kind, in_min }) => [kind, in_min]);
   }

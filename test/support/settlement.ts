@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { trace } from '@opentelemetry/api';
+import { randomInt, randomUUID } from 'node:crypto';
+import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
 import { FeePlan, FeePlanAssignment, FeePlanVersionRow } from '#fees/fee-plan.entity.js';
-import type { FeeRule } from '#fees/fee-plan.js';
+import type { FeePlanVersion, FeeRule } from '#fees/fee-plan.js';
 import { FeePlans } from '#fees/fee-plans.js';
 import type { Clock } from '#kernel/clock.js';
 import { firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
@@ -13,7 +13,8 @@ import { extended, type GroupExtension } from '#ledger/writing/group-extension.j
 import type { WriterOptions } from '#ledger/writing/writer.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Entities } from '#platform/entities.js';
-import { type SettleResult, Settler } from '#settlement/settler.js';
+import type { RequestBounds } from '#platform/request-context.js';
+import { type SettleResult, Settler, type SettlerParts } from '#settlement/settler.js';
 import type { TestDatabase } from './database.js';
 import { entitiesOn } from './entities.js';
 import { TestLedger } from './ledger.js';
@@ -61,12 +62,10 @@ export interface Opened {
 
 /** Settling of one process, without HTTP. */
 export class TestSettlement {
-  #opened = 0n;
-
   private constructor(
     readonly ledger: TestLedger,
     readonly settler: Settler,
-    readonly system: SystemAccounts,
+    readonly parts: SettlerParts,
     private readonly entities: Entities,
   ) {}
 
@@ -84,7 +83,11 @@ export class TestSettlement {
     const system = new SystemAccounts(database, ids, ledger.directory);
     const { chunkEntries = 20_000 } = options;
     const parts = { database, writer, ids, system, plans, chunkEntries, stepTimeoutMs: 30_000 };
-    return new TestSettlement(ledger, new Settler(parts, options.clock), system, entities);
+    return new TestSettlement(ledger, new Settler(parts, options.clock), parts, entities);
+  }
+
+  get system(): SystemAccounts {
+    return this.parts.system;
   }
 
   close(): Promise<void> {
@@ -93,9 +96,7 @@ export class TestSettlement {
 
   async createMerchant(opened: Opened = {}): Promise<bigint> {
     const { timeZone = 'UTC', cutoff = '00:00', currencies = ['EUR'], createdAtMs = Date.now() } = opened;
-    this.#opened += 1n;
-    // Below what any generator issues in that millisecond, and another one for each.
-    const id = firstSnowflakeAt(createdAtMs - 1) + this.#opened;
+    const id = firstSnowflakeAt(createdAtMs) + BigInt(randomInt(1 << 22));
     await this.ledger.database.write({ merchantIds: [id] }, Deadline.after(5_000), {
       text: `INSERT INTO merchants (id, name, time_zone, settlement_cutoff, currencies, created_at)
              VALUES ($1, 'Test', $2, $3::time, $4, snowflake_time($1))`,
@@ -107,19 +108,22 @@ export class TestSettlement {
     return id;
   }
 
-  /** A plan of one version, since ever, that the merchant is on since ever. */
-  async charge(merchantId: bigint, rules: readonly FeeRule[], refundReturnsFee = false): Promise<bigint> {
+  /** By a plan of one version, since ever. */
+  charge(merchantId: bigint, rules: readonly FeeRule[], refundReturnsFee = false): Promise<bigint> {
+    return this.chargeBy(merchantId, [{ validFromMs: -Infinity, refundReturnsFee, rules }]);
+  }
+
+  /** By a plan of these versions, that the merchant is on since ever. */
+  async chargeBy(
+    merchantId: bigint,
+    versions: readonly Pick<FeePlanVersion, 'validFromMs' | 'refundReturnsFee' | 'rules'>[],
+  ): Promise<bigint> {
     const planId = this.ledger.ids.next();
     await this.ledger.database.transaction({ merchantIds: [merchantId] }, Deadline.after(5_000), async (client) => {
       const manager = this.entities.in(client);
       await manager.insert(FeePlan, { id: planId, name: 'Test', createdAtMs: snowflakeTimeMs(planId) });
-      await manager.insert(FeePlanVersionRow, {
-        planId,
-        version: 1,
-        validFromMs: -Infinity,
-        refundReturnsFee,
-        rules,
-      });
+      const rows = versions.map((version, index) => ({ planId, version: index + 1, ...version }));
+      for (const row of rows) await manager.insert(FeePlanVersionRow, row);
       await manager.insert(FeePlanAssignment, { merchantId, planId, validFromMs: -Infinity });
     });
     return planId;
@@ -157,8 +161,7 @@ export class TestSettlement {
   }
 
   async settle(merchantIds: readonly bigint[], businessDate: string, timeoutMs = 60_000): Promise<SettleResult[]> {
-    const span = trace.wrapSpanContext({ traceId: '0'.repeat(32), spanId: '0'.repeat(16), traceFlags: 0 });
-    return this.settler.settle(merchantIds, businessDate, { deadline: Deadline.after(timeoutMs), span });
+    return this.settler.settle(merchantIds, businessDate, within(timeoutMs));
   }
 
   async #accounts(merchantId: bigint, currency: string) {
@@ -168,6 +171,10 @@ export class TestSettlement {
     if (!payable || !other) throw new Error(`no accounts in ${currency}`);
     return [payable, other] as const;
   }
+}
+
+export function within(timeoutMs: number): RequestBounds {
+  return { deadline: Deadline.after(timeoutMs), span: trace.wrapSpanContext(INVALID_SPAN_CONTEXT) };
 }
 
 export const RULE: FeeRule = {

@@ -68,10 +68,9 @@ export class SimulatedBank {
     if (status !== 200) throw new Error(text);
   }
 
-  /** How many requests have been befallen by what was asked for last. */
-  async befallen(): Promise<number> {
-    const { data } = (await this.client.get('/faults')).body;
-    return data.reduce((sum: number, { befallen }: Json) => sum + befallen, 0);
+  /** What requests were about that have been befallen by the first of what was asked for last; `by`: by another of them. */
+  async befallen(by = 0): Promise<string[]> {
+    return (await this.client.get('/faults')).body.data[by].befallen;
   }
 
   /** Nobody listens for so long. */

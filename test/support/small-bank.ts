@@ -49,6 +49,11 @@ export class SmallBank {
     return this.requests.filter((request) => request.startsWith('PUT'));
   }
 
+  /** As if somebody had sent it. */
+  take(key: string): void {
+    this.taken.set(key, { body: '', status: 'accepted', sequence: 1 });
+  }
+
   say(key: string, status: BankStatus, failure_code?: string): void {
     const taken = this.taken.get(key);
     if (!taken) throw new Error(`the bank has not taken ${key}`);

@@ -32,6 +32,8 @@ export class TcpProxy {
   readonly #counters: { message: Buffer; seen: number }[] = [];
   #refusing = false;
   #stalled = false;
+  /** Asked about every chunk on its way to the server; true: it has taken it, and delivers it or not. */
+  onChunk: (link: Link, bytes: Buffer) => boolean = () => false;
 
   private constructor(listener: Server, target: URL) {
     this.#listener = listener;
@@ -148,6 +150,7 @@ export class TcpProxy {
   }
 
   #fromClient(link: Link, bytes: Buffer): void {
+    if (this.onChunk(link, bytes)) return;
     for (const counter of this.#counters) if (bytes.includes(counter.message)) counter.seen += 1;
     const [next] = this.#faults;
     // TCP may cut a message in two: its first part has then gone on already, and PostgreSQL waits for the rest.

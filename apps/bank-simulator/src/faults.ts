@@ -8,28 +8,46 @@ export const FAULT = z.strictObject({
   when: z.enum(['before', 'after']).default('before'),
   /** To so many requests. */
   times: z.int().min(1).max(1_000_000).default(1),
+  /** After so many of each instruction that it does not befall. */
+  spares: z.int().min(0).max(1_000_000).default(0),
 });
 
 export type Fault = z.output<typeof FAULT>;
 export type Route = Fault['route'];
 
+class Asked {
+  readonly befallen: string[] = [];
+  readonly #spared = new Map<string, number>();
+
+  constructor(readonly fault: Fault) {}
+
+  befalls(route: Route, name: string): boolean {
+    if (route !== this.fault.route || this.befallen.length >= this.fault.times) return false;
+    const spared = this.#spared.get(name) ?? 0;
+    if (spared < this.fault.spares) {
+      this.#spared.set(name, spared + 1);
+      return false;
+    }
+    this.befallen.push(name);
+    return true;
+  }
+}
+
 export class Faults {
-  #asked: { fault: Fault; befallen: number }[] = [];
+  #asked: Asked[] = [];
 
   /** Instead of those that were asked for before. */
   set(faults: readonly Fault[]): void {
-    this.#asked = faults.map((fault) => ({ fault, befallen: 0 }));
+    this.#asked = faults.map((fault) => new Asked(fault));
   }
 
-  /** Each with how many requests it has befallen. */
-  get all(): (Fault & { befallen: number })[] {
+  /** Each with what its requests were about. */
+  get all(): (Fault & { befallen: readonly string[] })[] {
     return this.#asked.map(({ fault, befallen }) => ({ ...fault, befallen }));
   }
 
-  /** What befalls the next request of a route. */
-  next(route: Route): Fault | undefined {
-    const next = this.#asked.find(({ fault, befallen }) => fault.route === route && befallen < fault.times);
-    if (next) next.befallen += 1;
-    return next?.fault;
+  /** What befalls a request about an instruction, or a day. */
+  next(route: Route, name: string): Fault | undefined {
+    return this.#asked.find((asked) => asked.befalls(route, name))?.fault;
   }
 }

@@ -5,7 +5,7 @@ import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'nod
  * starts. What `kill -9` cuts off in the middle of a line was told nobody. Without a file nothing is kept.
  */
 export class Journal<Entry> {
-  readonly #fd: number | undefined;
+  #fd: number | undefined;
   readonly #entries: Entry[] = [];
 
   constructor(file: string | undefined) {
@@ -29,7 +29,9 @@ export class Journal<Entry> {
     if (this.#fd !== undefined) writeSync(this.#fd, `${JSON.stringify(entry)}\n`);
   }
 
+  /** Nothing is kept from now on. */
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
   }
 }

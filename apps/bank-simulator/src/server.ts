@@ -73,11 +73,11 @@ export class BankServer {
       `${request.method} /${[what, ...[name, ...more].filter((part) => part !== undefined).map(() => '_')].join('/')}`
     ) {
       case 'PUT /instructions/_':
-        return this.#befallen('instruct', async () => this.#instruct(name, await bodyOf(request)));
+        return this.#befallen('instruct', name, async () => this.#instruct(name, await bodyOf(request)));
       case 'GET /instructions/_':
-        return this.#befallen('ask', async () => this.#ask(name ?? ''));
+        return this.#befallen('ask', name, async () => this.#ask(name ?? ''));
       case 'GET /statements/_':
-        return this.#befallen('statement', async () => this.#statement(name, request));
+        return this.#befallen('statement', name, async () => this.#statement(name, request));
       case 'GET /instructions':
         return { status: 200, body: { data: [...this.bank.all].map(shown) } };
       case 'PUT /faults':
@@ -96,8 +96,8 @@ export class BankServer {
   }
 
   /** What was asked for, or what goes wrong instead of it or after it. */
-  async #befallen(route: Route, work: () => Promise<Outcome>): Promise<Outcome> {
-    const fault = this.#faults.next(route);
+  async #befallen(route: Route, name = '', work: () => Promise<Outcome>): Promise<Outcome> {
+    const fault = this.#faults.next(route, name);
     if (!fault) return work();
     if (fault.when === 'after') await work();
     return WRONG[fault.what];

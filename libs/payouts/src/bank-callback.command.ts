@@ -14,7 +14,7 @@ import { payoutOf } from './instruction-key.js';
 import { PayoutCounts } from './payout-counts.js';
 import type { PayoutRow } from './payout-rows.js';
 import { findPayout } from './payout-store.js';
-import { kindOf } from './payout-timers.js';
+import { PAYOUT_HINT } from './payout-timers.js';
 import type { PayoutsSettings } from './settings.js';
 
 /** What else it says is not looked at: the bank is asked. */
@@ -56,7 +56,7 @@ export class BankCallbackHandler implements ICommandHandler<BankCallbackCommand>
     }
     const [merchantId, subjectId] = [BigInt(payout.merchant_id), BigInt(payout.id)];
     const due = { merchantId, subjectId, dueAtMs: systemClock.now() };
-    await this.database.write({ merchantIds: [merchantId] }, context.deadline, enqueueDue(kindOf(payout), [due]));
+    await this.database.write({ merchantIds: [merchantId] }, context.deadline, enqueueDue(PAYOUT_HINT, [due]));
     this.counts.addCallback('heeded');
   }
 

@@ -8,7 +8,7 @@ import { moneyOf, type PayoutRow } from './payout-rows.js';
 import { nextAsk, PAYOUT, PAYOUT_WATCH } from './payout-timers.js';
 import { entriesBetween, type PayoutPosition, type PayoutStatus, positionOf } from './status.js';
 
-/** Changes a payout, status by status, with all that follows: transactions, items, what is paid out, events, timers. */
+/** Changes a payout, status by status, with all that follows: transactions, items, what is paid out, events, timers. None: something else of it. */
 export function goThrough(
   row: PayoutRow,
   steps: readonly PayoutStatus[],
@@ -24,7 +24,7 @@ export function goThrough(
   }
   turn.learn(payoutKey(row.id), changed);
   turn.write({ table: 'payouts', isNew, row: changed });
-  if (steps.length > 0) setTimers(changed, isNew, part, turn);
+  setTimers(changed, isNew, part, turn);
   return { row: changed, balances };
 }
 

@@ -1,6 +1,6 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import { type Clock, systemClock } from '#kernel/clock.js';
-import type { Deadline } from '#platform/deadline.js';
+import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueResult, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
@@ -11,7 +11,7 @@ import { instructionKey } from './instruction-key.js';
 import { TellPayoutCommand } from './payout.commands.js';
 import type { PayoutRow } from './payout-rows.js';
 import { findPayout } from './payout-store.js';
-import { type NextAsk, nextAsk, PAYOUT, PAYOUT_WATCH, type PayoutTimes } from './payout-timers.js';
+import { nextAsk, PAYOUT, PAYOUT_HINT, PAYOUT_WATCH, type PayoutTimes } from './payout-timers.js';
 import type { StoredStatus } from './status.js';
 
 interface Parts {
@@ -58,7 +58,12 @@ export class PayoutSaga {
     return this.#work(PAYOUT_WATCH);
   }
 
-  #work(name: NextAsk['kind']): DueWork {
+  /** What the bank has called back about. */
+  get hinted(): DueWork {
+    return this.#work(PAYOUT_HINT);
+  }
+
+  #work(name: string): DueWork {
     const { database, logger } = this.#parts;
     const run = (row: DueRow, deadline: Deadline) => {
       const span = tracer.startSpan('advance payout', { root: true, startTime: spanTime() });
@@ -69,14 +74,14 @@ export class PayoutSaga {
 
   /** The group that changes the payout sets its next time; where nothing has changed, it is asked again. */
   async #advance(
-    kind: NextAsk['kind'],
+    kind: string,
     { merchantId, subjectId }: DueRow,
     context: TellPayoutCommand['context'],
   ): Promise<DueResult> {
     const { database, commands } = this.#parts;
     const payout = await findPayout(database, merchantId, subjectId, context.deadline);
     if (!payout) return 'done';
-    const heard = await this.#hear(payout);
+    const heard = await this.#hear(payout, context.deadline);
     const steps = heard ? await commands.execute(new TellPayoutCommand(context, payout, heard)) : [];
     if (steps.length > 0) {
       this.#log(payout, steps, heard);
@@ -87,10 +92,12 @@ export class PayoutSaga {
   }
 
   /** Undefined: it was refused, and the bank knows nothing of it. Throws when nothing was learnt: then the row waits. */
-  async #hear(payout: PayoutRow): Promise<Said | undefined> {
+  async #hear(payout: PayoutRow, deadline: Deadline): Promise<Said | undefined> {
     const isReserved = payout.status === 'reserved';
     let known = await this.#ask(payout);
     if (known.kind === 'absent' && isReserved) {
+      // Whoever has slept so long may not be the only one, and the payout not be reserved any more.
+      if (deadline.expired) throw deadlineExceeded();
       const sent = await this.#instruct(payout);
       if (sent.kind === 'accepted') return said('accepted', sent);
       if (sent.kind === 'refused') return said('refused', { failureCode: sent.code });
@@ -129,7 +136,8 @@ export class PayoutSaga {
 
   #log({ merchant_id, id, status }: PayoutRow, steps: readonly StoredStatus[], heard: Said | undefined): void {
     const told = { merchant_id, payout_id: id, from: status, steps, failure_code: heard?.failureCode };
-    const isContradiction = status === 'failed' || (status === 'paid' && steps.includes('failed'));
+    const isContradiction =
+      status === 'failed' || status === 'returned' || (status === 'paid' && steps[0] === 'failed');
     if (isContradiction) this.#parts.logger?.warn(told, 'the bank contradicts what it said of a payout');
     else this.#parts.logger?.info(told, 'a payout went on');
   }

@@ -7,6 +7,11 @@ import { type PayoutRow, sinceMs } from './payout-rows.js';
 export const PAYOUT = 'payout';
 /** The subject is a payout that the bank has answered, and may answer otherwise. */
 export const PAYOUT_WATCH = 'payout_watch';
+/**
+ * The subject is a payout of which the bank has called back. A row of its own, which no change of the payout moves: the bank may say more
+ * while what it said before is being posted.
+ */
+export const PAYOUT_HINT = 'payout_hint';
 
 const DAY_MS = 86_400_000;
 
@@ -40,9 +45,4 @@ export function nextAsk(row: PayoutRow, { askScheduleMs, watchMs }: PayoutTimes,
     case 'returned':
       return undefined;
   }
-}
-
-/** The kind of the row by which a payout is looked after now: where a hint of the bank's goes. */
-export function kindOf({ status }: PayoutRow): NextAsk['kind'] {
-  return status === 'reserved' || status === 'instructed' ? PAYOUT : PAYOUT_WATCH;
 }

@@ -31,7 +31,11 @@ export class PayoutsWorkerModule implements BringsDuties, BringsMetrics {
     const bank = bankOf(config, logger);
     const options = { ...payoutTimesOf(config), concurrency: config.payoutConcurrency };
     this.#saga = new PayoutSaga({ database, commands, bank, logger }, options);
-    this.#work = { 'advance payouts': this.#saga.onTheWay, 'watch payouts': this.#saga.watched };
+    this.#work = {
+      'advance payouts': this.#saga.onTheWay,
+      'watch payouts': this.#saga.watched,
+      'follow the bank’s callbacks': this.#saga.hinted,
+    };
     this.#unanswered = new UnansweredPayouts(database);
   }
 

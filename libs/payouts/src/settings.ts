@@ -37,7 +37,7 @@ export const PAYOUTS_SETTINGS = roomSettings({
       'How long the worker waits at most before it asks what of payouts is due. It asks sooner where it knows of something.',
     ),
     PAYOUT_CONCURRENCY: integer({ default: 8, min: 1, max: 100 }).describe(
-      'Payouts that a worker tells or asks the bank of at once; as many again that it watches.',
+      'Payouts that a worker tells or asks the bank of at once; as many again that it watches, and that the bank calls back about.',
     ),
   },
   checks: [

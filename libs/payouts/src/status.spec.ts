@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type BankWord, entriesBetween, PAYOUT_ACCOUNTS, type PayoutStatus, positionOf, transition } from './status.js';
 
@@ -34,6 +35,22 @@ describe('what the bank says of a payout', () => {
       expect(transition(status, 'returned').slice(-2)).toEqual(['paid', 'returned']);
     }
   });
+});
+
+test('docs/payouts.md has this table', () => {
+  const page = readFileSync(new URL('../../../docs/payouts.md', import.meta.url), 'utf8');
+  const cells = (line: string): string[] =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim().replaceAll('`', ''));
+  const lines = page.split('\n');
+  const head = lines.findIndex((line) => line.startsWith('| | refused |'));
+  expect(cells(lines[head] as string).slice(1)).toEqual(WORDS);
+  const rows = STATUSES.filter((status) => status !== 'requested');
+  expect(lines.slice(head + 2, head + 2 + rows.length).map(cells)).toEqual(
+    rows.map((status) => [status, ...ENDS[status].map((end) => (end === status ? '' : end))]),
+  );
 });
 
 describe('the position of a payout', () => {

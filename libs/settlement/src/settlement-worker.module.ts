@@ -1,4 +1,5 @@
 import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { DutyPlan } from '#platform/duty.js';
 import { JobRuns } from '#platform/job-runs.js';
@@ -9,6 +10,7 @@ import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
 import { CalendarWorkerModule } from './calendar-worker.module.js';
+import { makeDueRuns } from './runs/due-runs.js';
 import { NightQueue } from './runs/night-queue.js';
 import { NightWorker } from './runs/night-worker.js';
 import { queuedRanges } from './runs/range-store.js';
@@ -32,6 +34,7 @@ export class SettlementWorkerModule implements OnApplicationBootstrap, OnModuleD
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly database: Database,
     private readonly queue: NightQueue,
+    private readonly ids: SnowflakeGenerator,
     settler: Settler,
     jobs: JobRuns,
   ) {
@@ -82,8 +85,11 @@ export class SettlementWorkerModule implements OnApplicationBootstrap, OnModuleD
     this.#hasSchedule = true;
   }
 
+  /** Jobs that Redis has lost are made again with those of new runs. */
   async #look(deadline: Deadline): Promise<void> {
-    for (const { runId, ranges, traceContext } of await queuedRanges(this.database, RANGES_OF_LOOK, deadline)) {
+    const { database, ids, config } = this;
+    await makeDueRuns({ database, ids, rangeMerchants: config.settlementRangeMerchants }, deadline);
+    for (const { runId, ranges, traceContext } of await queuedRanges(database, RANGES_OF_LOOK, deadline)) {
       await this.queue.add(runId, ranges, traceContext ?? undefined);
     }
   }

@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clients, Tenant } from './clients.js';
+import { Dice, type History, now } from './history.js';
+import { exchange } from './http.js';
+import type { Service } from './servers.js';
+
+/** The first of so many days that are settled one after the other. */
+const DAYS_AGO = 600;
+const DAY_MS = 86_400_000;
+const PAYMENTS = 3;
+/** What the bank does with them: it pays, refuses, and loses its answer. */
+const DESTINATIONS = ['bank_ok', 'bank_refused', 'bank_lost'];
+const PATIENCE_MS = 2_500;
+const POLL_MS = 20;
+
+// biome-ignore lint/suspicious/noExplicitAny: bodies are looked into at will.
+type Json = any;
+
+/**
+ * Night after night of each tenant: its provider tells of payments of a day, an operator has that day settled, the tenant has itself
+ * paid out, and looks at once at what was charged and reserved. Once a run is completed its fees have been told of, and what a payout
+ * reserved with its answer: no later read of their balances may be older.
+ */
+export class Nights {
+  readonly unexpected: string[] = [];
+  readonly #history: History;
+  readonly #apis: readonly Service[];
+  readonly #operatorKey: string;
+  readonly #clients: Clients;
+  readonly #dice: Dice;
+  #stopped = false;
+
+  constructor(parts: {
+    history: History;
+    clients: Clients;
+    apis: readonly Service[];
+    operatorKey: string;
+    seed: number;
+  }) {
+    this.#history = parts.history;
+    this.#clients = parts.clients;
+    this.#apis = parts.apis;
+    this.#operatorKey = parts.operatorKey;
+    this.#dice = new Dice(parts.seed + 1);
+  }
+
+  /** Resolves after `stop`. */
+  async run(tenants: readonly Tenant[]): Promise<void> {
+    await Promise.all(tenants.map((tenant) => this.#nightsOf(tenant)));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #nightsOf(tenant: Tenant): Promise<void> {
+    const since = Date.now() - DAYS_AGO * DAY_MS;
+    for (let number = 0; number < DAYS_AGO && !this.#stopped; number += 1) {
+      const date = new Date(since + number * DAY_MS).toISOString().slice(0, 10);
+      for (let payment = 0; payment < PAYMENTS; payment += 1) await this.#take(tenant, date, payment);
+      await this.#clients.look(tenant, tenant.watched);
+      if (!(await this.#settle(tenant, date))) continue;
+      await this.#clients.look(tenant, tenant.watched);
+      await this.#payOut(tenant, date, number);
+      await this.#clients.look(tenant, tenant.watched);
+    }
+  }
+
+  async #take({ key, merchant }: Tenant, date: string, number: number): Promise<void> {
+    const payment_ref = `${merchant}-${date}-${number}`;
+    const money = { type: 'captured', sequence: 1, amount: String(1_000 + this.#dice.below(9_000)), currency: 'EUR' };
+    const told = { provider: 'acme', event_id: payment_ref, payment_ref, ...money, occurred_at: `${date}T12:00:00Z` };
+    await this.#ask(key, '/v1/provider_events', told);
+  }
+
+  /** Whether it was told to be settled. */
+  async #settle({ merchant }: Tenant, date: string): Promise<boolean> {
+    const asked = { business_date: date, merchant_ids: [merchant] };
+    let run = await this.#ask(this.#operatorKey, '/v1/settlement_runs', asked, `night-${merchant}-${date}`);
+    while (run && run.finished_at === null && !this.#stopped) {
+      await sleep(POLL_MS);
+      run = await this.#ask(this.#operatorKey, `/v1/settlement_runs/${run.id}`);
+    }
+    if (!run || run.finished_at === null) return false;
+    const isSettled = run.merchants.settled === 1;
+    if (isSettled) this.#history.settled.push({ merchant, date, completedAt: now() });
+    else this.unexpected.push(`${date} of ${merchant}: ${JSON.stringify(run)}`);
+    return isSettled;
+  }
+
+  /** All that was settled. */
+  async #payOut({ key, merchant }: Tenant, date: string, number: number): Promise<void> {
+    const asked = { currency: 'EUR', destination: DESTINATIONS[number % DESTINATIONS.length] };
+    const payout = await this.#ask(key, '/v1/payouts', asked, `payout-${merchant}-${date}`);
+    const told: { account_id: string; version: string }[] = payout?.balances ?? [];
+    const versions = told.map(({ account_id: account, version }) => ({ account, version: Number(version) }));
+    if (payout) this.#history.payouts.push({ completedAt: now(), versions });
+  }
+
+  /** Of whatever API answers, until one does; undefined: it is over. */
+  async #ask(secret: string, path: string, body?: object, key?: string): Promise<Json> {
+    const headers: Record<string, string> = { authorization: `Bearer ${secret}` };
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    if (key !== undefined) headers['idempotency-key'] = key;
+    const sent = body === undefined ? undefined : JSON.stringify(body);
+    for (; !this.#stopped; await sleep(POLL_MS)) {
+      const { url } = this.#dice.pick(this.#apis);
+      if (url === undefined) continue;
+      const answer = await exchange(url + path, { headers, body: sent, patienceMs: PATIENCE_MS }).catch(
+        () => undefined,
+      );
+      if (answer && answer.status < 300) return JSON.parse(answer.text);
+      if (answer && !EXCUSABLE.has(answer.status)) {
+        this.unexpected.push(`${path}: ${answer.status} ${answer.text}`);
+        return undefined;
+      }
+    }
+    return undefined;
+  }
+}
+
+/** What may be told while processes and servers come and go. */
+const EXCUSABLE = new Set([409, 429, 503, 504]);
