@@ -71,7 +71,6 @@ export const SETTLEMENT_MUTANTS = [
       'd.settlement_id = k.settlement_id AND d.drafted_through = k.after',
       'd.settlement_id = k.settlement_id',
     ],
-    ['fees are settled by the next day', "AND i.kind IS DISTINCT FROM 'fees'", ''],
   ]),
   inFile('libs/settlement/src/close-day.ts', CRASHES, [
     [
