@@ -36,6 +36,7 @@ import { Settlements1764710000000 } from './migrations/1764710000000-settlements
 import { FillPayableItems1764715000001, NetItems1764715000000 } from './migrations/1764715000000-payable-items.js';
 import { Payouts1764720000000 } from './migrations/1764720000000-payouts.js';
 import { JobRuns1764730000000 } from './migrations/1764730000000-job-runs.js';
+import { RunTotals1764730100000 } from './migrations/1764730100000-run-totals.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -74,6 +75,7 @@ export const MIGRATIONS = [
   FillPayableItems1764715000001,
   Payouts1764720000000,
   JobRuns1764730000000,
+  RunTotals1764730100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

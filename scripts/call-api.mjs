@@ -2,12 +2,12 @@ import { ServicesError } from './services/services-error.mjs';
 
 /**
  * One request to the API, for scripts that are its clients like anybody.
- * @param {{ url: string, key: string, method: string, path: string, body?: unknown, idempotencyKey?: string | undefined }} request
+ * @param {{ url: string, key: string, method: string, path: string, body?: unknown, idempotencyKey?: string | undefined, headers?: Record<string, string> }} request
  * @returns {Promise<any>} the answer's body; anything but success is an error with what the service said
  */
-export async function callApi({ url, key, method, path, body, idempotencyKey }) {
+export async function callApi({ url, key, method, path, body, idempotencyKey, headers: more = {} }) {
   /** @type {Record<string, string>} */
-  const headers = { authorization: `Bearer ${key}` };
+  const headers = { authorization: `Bearer ${key}`, ...more };
   if (body !== undefined) headers['content-type'] = 'application/json';
   if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
   const init = { method, headers, body: body === undefined ? null : JSON.stringify(body) };

@@ -57,7 +57,7 @@ const RUNTIME: Record<string, string> = {
   'table settlement_positions': 'INSERT, SELECT, UPDATE (business_date, ended_at)',
   'table settlement_ranges': 'INSERT, SELECT, UPDATE (completed_at, errors, status)',
   'table settlement_runs':
-    'INSERT, SELECT, UPDATE (empty, failed, finished_at, merchants, not_due, settled, started_at, status)',
+    'INSERT, SELECT, UPDATE (empty, failed, finished_at, merchants, not_due, settled, started_at, status, totals)',
   'table settlements': 'INSERT, SELECT',
   'table transaction_states': 'INSERT, SELECT, UPDATE (left_amounts, remaining, reversed, status)',
   'table transactions': 'INSERT, SELECT',

@@ -58,7 +58,8 @@ function right(): void {
       expect(outcome.reads).toBeGreaterThan(seconds * 20);
       expect(outcome.acknowledgements).toBeGreaterThan(seconds * 4);
       expect(outcome.fromCacheNearFaults).toBeGreaterThan(seconds);
-      expect(outcome.daysSettled).toBeGreaterThan(seconds / 4);
+      expect(outcome.daysSettled).toBeGreaterThan(seconds / 10);
+      expect(outcome.payouts).toBeGreaterThan(seconds / 10);
       expect(outcome.faults.length).toBeGreaterThan(seconds / 5);
       for (const kind of ['transfer', 'hold', 'capture', 'void', 'reverse', 'expiry']) {
         expect.soft([kind, outcome.kinds.get(kind) ?? 0]).toEqual([kind, expect.toSatisfy((n) => n > seconds / 10)]);

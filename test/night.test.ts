@@ -56,6 +56,8 @@ describe('a run', () => {
       errors: [],
       eta: null,
     });
+    const nothing = { gross: '0', refunds: '0', disputes: '0', adjustments: '0', fees: '0' };
+    expect(run.totals).toEqual([{ currency: 'EUR', settlements: 2, ...nothing, other: '1550', net: '1550' }]);
     expect(run.rate).toBeGreaterThan(0);
     expect(run.finished_at >= run.started_at && run.started_at >= run.created_at).toBe(true);
     const [settlement, ...more] = await settlementsOf(one);

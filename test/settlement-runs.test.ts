@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { Deadline } from '#platform/deadline.js';
+import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import { Telemetry } from '#platform/telemetry.js';
+import { beginRange, completeRange, type Range } from '#settlement/runs/range-store.js';
 import { type Answer, type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { Contract } from './support/contract.js';
@@ -106,6 +109,52 @@ describe('a run', () => {
     expect(span?.links).toHaveLength(1);
     await traced.stop();
     await telemetry.shutdown();
+  });
+});
+
+describe('of a range', () => {
+  const soon = () => Deadline.after(20_000);
+  const outcome = {
+    counts: { settled: RANGE, empty: 0, not_due: 0, failed: 0 },
+    errors: undefined,
+    unsettled: [],
+  };
+  let database: Database;
+  beforeAll(() => {
+    database = new Database(api.on.runtimeUrl, { poolSize: 6, connectTimeoutMs: 5_000, applicationName: 'test' });
+  });
+  afterAll(() => database.close());
+  const rangesOfTwo = async (): Promise<Range[]> => {
+    const { body } = await start(named(...shops.slice(0, 2 * RANGE)));
+    const begun = [0, 1].map((range) => beginRange(database, { runId: BigInt(body.id), range }, soon()));
+    return (await Promise.all(begun)).filter((range) => range !== undefined);
+  };
+  const runOf = async ([first]: Range[]) => (await api.operator.get(`/v1/settlement_runs/${first?.runId}`)).body;
+
+  test('it is written down once what came of it, whoever worked on it', async () => {
+    const ranges = await rangesOfTwo();
+    const [first] = ranges as [Range, Range];
+    const completed = await Promise.all([1, 2, 3].map(() => completeRange(database, first, outcome, soon())));
+    expect(completed.filter((status) => status !== undefined)).toEqual(['running']);
+    expect(await runOf(ranges)).toMatchObject({ status: 'running', merchants: { settled: RANGE }, finished_at: null });
+    expect(await beginRange(database, first, soon())).toBeUndefined();
+  });
+
+  test('it is seen by the last one that the run is over, also where two end at once', async () => {
+    const ranges = await rangesOfTwo();
+    await bystander.client.query('BEGIN');
+    await bystander.client.query('SELECT FROM settlement_runs WHERE id = $1 FOR UPDATE', [ranges[0]?.runId]);
+    const both = Promise.all(ranges.map((range) => completeRange(database, range, outcome, soon())));
+    await until('both wait', async () => {
+      const { waiting } = await bystander.one<{ waiting: number }>(
+        `SELECT count(*)::int AS waiting FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+          WHERE NOT l.granted AND a.datname = current_database()`,
+      );
+      return waiting === 2;
+    });
+    await bystander.release();
+    expect((await both).toSorted()).toEqual(['completed', 'running']);
+    expect(await runOf(ranges)).toMatchObject({ status: 'completed', merchants: { settled: 2 * RANGE } });
   });
 });
 

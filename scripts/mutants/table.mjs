@@ -8,6 +8,8 @@ import { EVENT_MUTANTS } from './events.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { FEE_MUTANTS } from './night-fees.mjs';
 import { PAYOUT_MUTANTS } from './night-payouts.mjs';
+import { RUN_MUTANTS } from './night-runs.mjs';
+import { SETTLEMENT_MUTANTS } from './night-settlement.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
 import { PAYABLE_MUTANTS } from './payable-items.mjs';
@@ -222,5 +224,7 @@ export const MUTANTS = [
   ...PAYMENT_STORE_MUTANTS,
   ...PAYABLE_MUTANTS,
   ...FEE_MUTANTS,
+  ...RUN_MUTANTS,
+  ...SETTLEMENT_MUTANTS,
   ...PAYOUT_MUTANTS,
 ];

@@ -11,6 +11,7 @@ import type {
   Refusal,
   SettledDay,
   Sums,
+  ToldVersions,
 } from './history.js';
 
 /** Planted violations: a checker that finds none of them would find nothing in a run either. */
@@ -76,6 +77,7 @@ function judged(parts: {
   refusals?: Refusal[];
   asked?: readonly (readonly [string, Asked])[];
   settled?: SettledDay[];
+  payouts?: ToldVersions[];
   fees?: readonly Fees[];
   options?: Partial<CheckOptions>;
 }) {
@@ -85,6 +87,7 @@ function judged(parts: {
     refusals: parts.refusals ?? [],
     asked: new Map(parts.asked ?? POSTINGS),
     settled: parts.settled ?? [],
+    payouts: parts.payouts ?? [],
   };
   const ledger = { entries: parts.ledger ?? LEDGER, balances: parts.balances ?? [], fees: parts.fees ?? [] };
   const verdict = check(history, ledger, { ...OPTIONS, ...parts.options });
@@ -153,6 +156,19 @@ describe('a settlement', () => {
     expect(judged({ ...SETTLED, fees: [{ ...NIGHT, merchant: 'n', transaction: 't3' }] }).wrong).toEqual([
       'settled and lost',
     ]);
+  });
+});
+
+describe('a payout', () => {
+  const told = (version: number) => [{ completedAt: 50, versions: [{ account: 'a', version }] }];
+
+  test('makes a read stale that does not know what it reserved', () => {
+    expect(judged({ payouts: told(2), reads: [read(2, [51, 60]), read(1, [49, 60])] })).toEqual(RIGHT);
+    expect(judged({ payouts: told(2), reads: [read(1, [51, 60])] })).toEqual({ ...RIGHT, stale: 1 });
+  });
+
+  test('is lost when nothing is there of it', () => {
+    expect(judged({ payouts: told(3) }).wrong).toEqual(['paid out and lost']);
   });
 });
 
@@ -349,6 +365,7 @@ test('the story of an account is what clients saw of it, in the order of the ans
     refusals: [],
     asked: new Map(),
     settled: [],
+    payouts: [],
   };
   expect(storyOf(history, 'a', 45)).toEqual([
     '[30.0, 40.0] api-1 posted k2 as t2: a version 2, c version 1',

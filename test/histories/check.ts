@@ -9,6 +9,7 @@ import type {
   Refusal,
   SettledDay,
   Sums,
+  ToldVersions,
 } from './history.js';
 import { addsTo, type Expected, expectedOf, isMove, nameOf, originOf } from './oracle.js';
 
@@ -76,6 +77,7 @@ export function check(history: History, ledger: Ledger, options: CheckOptions): 
     ...checkEffects(history, entries, expected),
     ...checkAnswers(history, entries),
     ...settled.filter(({ versions }) => versions.length === 0).map(lostDay),
+    ...lostPayouts(history, books),
     ...checkRefusals(history, entries, expected),
     ...checkBalances(balances, books),
   ];
@@ -121,9 +123,7 @@ function booksOf(ledger: readonly LedgerEntry[], { effects }: Expected): Books {
   return books;
 }
 
-interface SettledVersions extends SettledDay {
-  readonly versions: readonly { readonly account: string; readonly version: number }[];
-}
+type SettledVersions = SettledDay & ToldVersions;
 
 /** What days that are settled have posted. */
 function settledVersions({ settled }: History, { entries, fees }: Ledger): SettledVersions[] {
@@ -140,11 +140,22 @@ function lostDay({ merchant, date, completedAt }: SettledDay): Violation {
   return { rule: 'settled and lost', account: undefined, at: completedAt, text };
 }
 
+function lostPayouts({ payouts }: History, books: Books): Violation[] {
+  return payouts.flatMap(({ versions, completedAt: at }) =>
+    versions
+      .filter(({ account, version }) => version > (books.get(account)?.length ?? 0))
+      .map(({ account, version }) => ({ rule: 'paid out and lost', account, at, text: `version ${version} was told` })),
+  );
+}
+
 /** What anybody had been told, by account, in the order of time and of version. */
-function toldOf({ reads, acknowledgements }: History, settled: readonly SettledVersions[]): Map<string, Told[]> {
+function toldOf(
+  { reads, acknowledgements, payouts }: History,
+  settled: readonly SettledVersions[],
+): Map<string, Told[]> {
   const events = [
     ...reads.map(({ account, version, completedAt }) => ({ account, version, at: completedAt })),
-    ...[...acknowledgements, ...settled].flatMap(({ versions, completedAt }) =>
+    ...[...acknowledgements, ...settled, ...payouts].flatMap(({ versions, completedAt }) =>
       versions.map((one) => ({ ...one, at: completedAt })),
     ),
   ].sort((left, right) => left.at - right.at);

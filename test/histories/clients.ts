@@ -15,7 +15,7 @@ export interface Tenant {
   /** A few of them get most of the traffic. */
   readonly hot: readonly Account[];
   readonly cold: readonly Account[];
-  /** Clients only read these: settlements post to them. */
+  /** Clients only read these: settlements and payouts post to them. */
   readonly watched: readonly Account[];
 }
 

@@ -62,6 +62,12 @@ export interface Refusal {
   readonly completedAt: number;
 }
 
+/** What an answer said of balances. */
+export interface ToldVersions {
+  readonly completedAt: number;
+  readonly versions: readonly { readonly account: string; readonly version: number }[];
+}
+
 /** A day of a merchant that an operator was told to be settled, with all that this posted. */
 export interface SettledDay {
   readonly merchant: string;
@@ -76,6 +82,7 @@ export interface History {
   /** By key; those that were never answered, too. */
   readonly asked: Map<string, Asked>;
   readonly settled: SettledDay[];
+  readonly payouts: ToldVersions[];
 }
 
 /** One entry of the ledger, as it was found after the run. */
@@ -119,7 +126,7 @@ export interface Cut extends Interval {
 }
 
 export function emptyHistory(): History {
-  return { reads: [], acknowledgements: [], refusals: [], asked: new Map(), settled: [] };
+  return { reads: [], acknowledgements: [], refusals: [], asked: new Map(), settled: [], payouts: [] };
 }
 
 export const now = (): number => performance.now();

@@ -44,17 +44,24 @@ const STILL_HELD = `
 SELECT count(*)::int AS count FROM transaction_states s
   JOIN transactions t ON t.merchant_id = s.merchant_id AND t.id = s.transaction_id
  WHERE s.remaining > 0 AND t.expires_at IS NOT NULL`;
-const EXPIRY_LIMIT_MS = 20_000;
+const UNPAID = `SELECT count(*)::int AS count FROM payouts WHERE status IN ('reserved', 'instructed')`;
+const END_LIMIT_MS = 20_000;
 
-/** A hold that has an end has ended by the hand of the worker. Answers what still holds. */
-export async function untilExpired(ownerUrl: string): Promise<string[]> {
+/** A hold that has an end has ended by the hand of the worker, and a payout has come to one. Answers what has not. */
+export async function untilEnded(ownerUrl: string): Promise<string[]> {
   return asAdmin(ownerUrl, async (owner) => {
-    const held = async () => (await owner.query<{ count: number }>(STILL_HELD)).rows[0]?.count ?? 0;
-    try {
-      await until('every hold has expired', async () => (await held()) === 0, EXPIRY_LIMIT_MS);
-      return [];
-    } catch {
-      return [`${await held()} holds are over and were not released`];
-    }
+    const none = async (sql: string, what: string): Promise<string[]> => {
+      const left = async () => (await owner.query<{ count: number }>(sql)).rows[0]?.count ?? 0;
+      try {
+        await until(`no ${what} any more`, async () => (await left()) === 0, END_LIMIT_MS);
+        return [];
+      } catch {
+        return [`${await left()} ${what}`];
+      }
+    };
+    return [
+      ...(await none(STILL_HELD, 'holds that are over and were not released')),
+      ...(await none(UNPAID, 'payouts that the bank has answered and nobody has asked for')),
+    ];
   });
 }

@@ -8,6 +8,8 @@ import type { Service } from './servers.js';
 const DAYS_AGO = 600;
 const DAY_MS = 86_400_000;
 const PAYMENTS = 3;
+/** What the bank does with them: it pays, refuses, and loses its answer. */
+const DESTINATIONS = ['bank_ok', 'bank_refused', 'bank_lost'];
 const PATIENCE_MS = 2_500;
 const POLL_MS = 20;
 
@@ -15,8 +17,9 @@ const POLL_MS = 20;
 type Json = any;
 
 /**
- * Night after night of each tenant: its provider tells of payments of a day, an operator has that day settled, and somebody looks at
- * once at what was charged. Once a run is completed its fees have been told of: no later read of their balances may be older.
+ * Night after night of each tenant: its provider tells of payments of a day, an operator has that day settled, the tenant has itself
+ * paid out, and looks at once at what was charged and reserved. Once a run is completed its fees have been told of, and what a payout
+ * reserved with its answer: no later read of their balances may be older.
  */
 export class Nights {
   readonly unexpected: string[] = [];
@@ -56,7 +59,10 @@ export class Nights {
       const date = new Date(since + number * DAY_MS).toISOString().slice(0, 10);
       for (let payment = 0; payment < PAYMENTS; payment += 1) await this.#take(tenant, date, payment);
       await this.#clients.look(tenant, tenant.watched);
-      if (await this.#settle(tenant, date)) await this.#clients.look(tenant, tenant.watched);
+      if (!(await this.#settle(tenant, date))) continue;
+      await this.#clients.look(tenant, tenant.watched);
+      await this.#payOut(tenant, date, number);
+      await this.#clients.look(tenant, tenant.watched);
     }
   }
 
@@ -80,6 +86,15 @@ export class Nights {
     if (isSettled) this.#history.settled.push({ merchant, date, completedAt: now() });
     else this.unexpected.push(`${date} of ${merchant}: ${JSON.stringify(run)}`);
     return isSettled;
+  }
+
+  /** All that was settled. */
+  async #payOut({ key, merchant }: Tenant, date: string, number: number): Promise<void> {
+    const asked = { currency: 'EUR', destination: DESTINATIONS[number % DESTINATIONS.length] };
+    const payout = await this.#ask(key, '/v1/payouts', asked, `payout-${merchant}-${date}`);
+    const told: { account_id: string; version: string }[] = payout?.balances ?? [];
+    const versions = told.map(({ account_id: account, version }) => ({ account, version: Number(version) }));
+    if (payout) this.#history.payouts.push({ completedAt: now(), versions });
   }
 
   /** Of whatever API answers, until one does; undefined: it is over. */

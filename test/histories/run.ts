@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { privateRedis } from '../support/redis.js';
+import { SimulatedBank } from '../support/simulated-bank.js';
 import { check, type Ledger, storyOf, type Verdict, type Violation } from './check.js';
 import { type Account, Clients, type Tenant } from './clients.js';
 import { type Fault, Faults } from './faults.js';
 import { type Cut, Dice, emptyHistory, type History } from './history.js';
-import { readLedger, untilExpired } from './ledger.js';
+import { readLedger, untilEnded } from './ledger.js';
 import { Nights } from './nights.js';
 import { untilQuiet } from './quiet.js';
 import { type Build, Service } from './servers.js';
@@ -39,6 +40,7 @@ export interface Outcome {
   readonly kinds: ReadonlyMap<string, number>;
   readonly acknowledgements: number;
   readonly daysSettled: number;
+  readonly payouts: number;
   readonly fromCacheNearFaults: number;
 }
 
@@ -59,6 +61,8 @@ const SETTINGS = {
   WRITER_ATTEMPTS: '3',
   EXPIRY_INTERVAL_MS: '200',
   SETTLEMENT_JOB_LOCK_MS: '2000',
+  // APIs come and go, so that the bank has nobody to call back.
+  PAYOUT_ASK_SCHEDULE_S: '1',
   // A day is settled when it was asked for: by itself each would be, before its payments are told.
   SETTLEMENT_INTERVAL_MS: '3600000',
   IDEMPOTENCY_WAIT_MS: '1000',
@@ -72,6 +76,7 @@ const SHOWN = 5;
 /** Real processes under faults, recorded by their clients; then judged by the ledger. */
 export async function runHistories(build: Build, options: RunOptions): Promise<Outcome> {
   const cache = await privateRedis();
+  const bank = await SimulatedBank.start();
   const wires = await Promise.all([Wire.to(cache.url), Wire.to(cache.url)]);
   const env = {
     PATH: process.env.PATH,
@@ -82,6 +87,7 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
     COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
     PORT: '0',
     CACHE_WRITE_POLICY: options.policy,
+    ...bank.settings,
     ...SETTINGS,
   };
   const apis = wires.map(
@@ -113,7 +119,7 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
     await traffic;
     const unsettled = clients.unsettled;
     await clients.settle(REPEATS);
-    const held = await untilExpired(options.ownerUrl);
+    const held = await untilEnded(options.ownerUrl);
     await clients.readAll();
     const quiet = await untilQuiet(cache.url, options.ownerUrl, TTL_MS, () => clients.readAll());
     const ledger = await readLedger(options.ownerUrl);
@@ -138,6 +144,7 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
       kinds: kindsOf(history, ledger),
       acknowledgements: history.acknowledgements.length,
       daysSettled: history.settled.length,
+      payouts: history.payouts.length,
       fromCacheNearFaults: nearFaults,
       excused: tellOf(history, verdict.excused),
     };
@@ -145,7 +152,7 @@ export async function runHistories(build: Build, options: RunOptions): Promise<O
     killAll();
     await Promise.all(services.map((service) => service.end('SIGKILL')));
     process.removeListener('exit', killAll);
-    await cache.stop();
+    await Promise.all([cache.stop(), bank.end()]);
   }
 }
 
@@ -182,7 +189,7 @@ async function openTenants(url: string): Promise<Tenant[]> {
       key,
       hot: [...accounts.slice(0, HOT), ...named('merchant_payable:EUR')],
       cold: accounts.slice(HOT),
-      watched: named('fee_revenue:EUR'),
+      watched: [...named('fee_revenue:EUR'), ...named('payout_clearing:EUR')],
     });
   }
   return tenants;
@@ -251,7 +258,7 @@ function reportOf(of: {
     `in the ledger ${of.ledger.entries.length / 2}: ${list(kindsOf(history, of.ledger))}; acknowledgements ${acknowledgements.length}, of which replays ${count(acknowledgements, (one) => one.replayed)}`,
     `requests ${counts.postingsSent}, retries ${counts.retries}, never answered before the end ${of.unsettled}, settled by their keys then ${of.unsettled - clients.unsettled}`,
     `timeouts ${counts.timeouts}, broken connections ${counts.brokenConnections}, reads without an answer ${counts.readsFailed}, refusals: ${list(counts.refusals)}`,
-    `days settled ${history.settled.length}`,
+    `days settled ${history.settled.length}, payouts ${history.payouts.length}`,
     `faults ${done.length}: ${tally(done.map(({ kind }) => kind))}`,
     `one API without a Redis that the other reached, during ${(lengthOf(cut) / 1_000).toFixed(1)} s; excused with available (X2, less than ${TTL_MS} ms): ${excused.join('; ') || 'none'}`,
     `wrong ${verdict.wrong.length}, stale = ${verdict.stale.length}`,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { verify } from '#platform/verify.js';
 import { checksOf, ROOMS } from '../../apps/rooms.js';
 import { Dice } from '../histories/history.js';
-import { untilExpired } from '../histories/ledger.js';
+import { untilEnded } from '../histories/ledger.js';
 import { untilQuiet } from '../histories/quiet.js';
 import { type Build, Service } from '../histories/servers.js';
 import { asAdmin } from '../support/database.js';
@@ -111,7 +111,7 @@ export async function runCampaign(build: Build, options: CampaignOptions): Promi
 
     const quietFrom = performance.now();
     return await asAdmin(on.ownerUrl, async (owner) => {
-      const offences: string[] = await untilExpired(on.ownerUrl);
+      const offences: string[] = await untilEnded(on.ownerUrl);
       await until('every consumer has the whole log', async () => (await behind(owner)) === 0, QUIET_LIMIT_MS).catch(
         async () => offences.push(`${await behind(owner)} events were not applied; ${workers.map(({ log }) => log)}`),
       );

@@ -14,6 +14,8 @@ export class Bystander {
       new pg.Client({ connectionString: on.ownerUrl }),
       new pg.Client({ connectionString: on.ownerUrl }),
     ];
+    // A server that restarts ends them; whoever asks then is told.
+    for (const one of [client, watcher]) one.on('error', () => undefined);
     await Promise.all([client.connect(), watcher.connect()]);
     return new Bystander(client, watcher);
   }

@@ -30,8 +30,8 @@ export async function finished(api: TestApi, id: string): Promise<Json> {
   return until(
     `run ${id} is over`,
     async () => {
-      const { body } = await api.operator.get(`/v1/settlement_runs/${id}`);
-      return body.finished_at !== null && body;
+      const { status, body } = await api.operator.get(`/v1/settlement_runs/${id}`);
+      return status === 200 && body.finished_at !== null && body;
     },
     LIMIT_MS,
   );

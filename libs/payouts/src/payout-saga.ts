@@ -136,7 +136,8 @@ export class PayoutSaga {
 
   #log({ merchant_id, id, status }: PayoutRow, steps: readonly StoredStatus[], heard: Said | undefined): void {
     const told = { merchant_id, payout_id: id, from: status, steps, failure_code: heard?.failureCode };
-    const isContradiction = status === 'failed' || (status === 'paid' && steps.includes('failed'));
+    const isContradiction =
+      status === 'failed' || status === 'returned' || (status === 'paid' && steps[0] === 'failed');
     if (isContradiction) this.#parts.logger?.warn(told, 'the bank contradicts what it said of a payout');
     else this.#parts.logger?.info(told, 'a payout went on');
   }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isoTime } from '#kernel/clock.js';
 import type { Run } from '#settlement/runs/run-store.js';
-import { DAY, dayIn, idIn, idOut, listOf, problem, timestampOut } from '../schemas.js';
+import { amountOut, currencyOut, DAY, dayIn, idIn, idOut, listOf, problem, timestampOut } from '../schemas.js';
 
 const MAX_MERCHANTS = 1_000;
 
@@ -34,6 +34,21 @@ export const settlementRun = z
       not_due: z.int().meta({ description: 'Whose day is not over yet, or who were not there yet.' }),
       failed: z.int(),
     }),
+    totals: z
+      .array(
+        z.looseObject({
+          currency: currencyOut,
+          settlements: z.int(),
+          gross: amountOut,
+          refunds: amountOut,
+          disputes: amountOut,
+          other: amountOut,
+          adjustments: amountOut,
+          fees: amountOut,
+          net: amountOut,
+        }),
+      )
+      .meta({ description: 'What the settlements of the day come to, of the merchants seen to so far.' }),
     rate: z.number().nullable().meta({ description: 'Merchants a second; null before the first.' }),
     eta: timestampOut.nullable().meta({ description: 'When a running one will be over at this rate.' }),
     errors: z
@@ -62,6 +77,11 @@ export function runBody(run: Run) {
     asked_by: run.askedBy,
     status: run.status,
     merchants: { total, settled, empty, not_due: notDue, failed },
+    totals: Object.entries(run.totals).map(([currency, { settlements, ...amounts }]) => ({
+      currency,
+      settlements: Number(settlements),
+      ...amounts,
+    })),
     ...paceOf(run),
     errors: errors.map((one) => ({ ...one, problem: { ...one.problem, trace_id: traceId ?? UNTRACED } })),
     trace_id: traceId,

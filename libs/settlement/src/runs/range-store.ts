@@ -4,6 +4,7 @@ import type { Database } from '#platform/postgres.js';
 import { SETTLEMENT_DUE } from '../close-day.js';
 import type { SettleOutcome, SettleResult } from '../settle-result.js';
 import type { RunStatus } from './run-store.js';
+import { addTotals, type TotalsByCurrency, totalsOf } from './run-totals.js';
 
 /** A range that nobody has completed. */
 export interface Range {
@@ -44,17 +45,18 @@ export async function beginRange(
 }
 
 /** Ranges of a run are completed one after another: the last one has to see that it is. */
-const LOCK_RUN = 'SELECT FROM settlement_runs WHERE id = $1 FOR NO KEY UPDATE';
+const LOCK_RUN = 'SELECT totals FROM settlement_runs WHERE id = $1 FOR NO KEY UPDATE';
 
 /** $1 run, $2 range, $3 errors. Whoever comes second changes nothing. */
 const COMPLETE = `
 UPDATE settlement_ranges SET status = 'completed', errors = $3, completed_at = now()
  WHERE run_id = $1 AND range = $2 AND status = 'queued'`;
 
-/** $1 run, $2 to $5 merchants by what came of them. A run has failed where each of its merchants has. */
+/** $1 run, $2 to $5 merchants by what came of them, $6 totals. A run has failed where each of its merchants has. */
 const ADD_UP = `
 UPDATE settlement_runs r
    SET settled = r.settled + $2::int, empty = r.empty + $3::int, not_due = r.not_due + $4::int, failed = r.failed + $5::int,
+       totals = $6::json,
        status = CASE WHEN rest.waits THEN 'running' WHEN r.failed + $5::int = r.merchants THEN 'failed' ELSE 'completed' END,
        finished_at = CASE WHEN NOT rest.waits THEN now() END
   FROM (SELECT EXISTS (SELECT FROM settlement_ranges WHERE run_id = $1 AND status = 'queued') AS waits) rest
@@ -75,18 +77,19 @@ export function countsOf(results: readonly SettleResult[]): Counts {
  */
 export async function completeRange(
   database: Database,
-  { runId, range, askedBy }: Pick<Range, 'runId' | 'range' | 'askedBy'>,
+  { runId, range, askedBy, merchantIds, businessDate }: Range,
   outcome: { counts: Counts; errors: string | undefined; unsettled: readonly SettleResult[] },
   deadline: Deadline,
 ): Promise<RunStatus | undefined> {
   const { counts, errors } = outcome;
   const unsettled = askedBy === 'schedule' ? outcome.unsettled : [];
-  const merchantIds = unsettled.map(({ merchantId }) => merchantId);
   return database.transaction({ merchantIds }, deadline, async (client) => {
-    await client.query({ text: LOCK_RUN, values: [runId] });
+    const run = await client.query<{ totals: string }>({ text: LOCK_RUN, values: [runId] });
     const { rowCount } = await client.query({ text: COMPLETE, values: [runId, range, errors ?? null] });
     if (rowCount === 0) return undefined;
-    const values = [runId, counts.settled, counts.empty, counts.not_due, counts.failed];
+    const before = JSON.parse(run.rows[0]?.totals ?? '{}') as TotalsByCurrency;
+    const totals = addTotals(before, await totalsOf(client, merchantIds, businessDate));
+    const values = [runId, counts.settled, counts.empty, counts.not_due, counts.failed, JSON.stringify(totals)];
     const { rows } = await client.query<{ status: RunStatus }>({ text: ADD_UP, values });
     const waiting = unsettled.map(({ merchantId, problem }) => ({
       merchantId,

@@ -1,5 +1,6 @@
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, Query, TransactionClient } from '#platform/postgres.js';
+import type { TotalsByCurrency } from './run-totals.js';
 
 export type RunStatus = 'queued' | 'running' | 'completed' | 'failed';
 
@@ -26,6 +27,8 @@ export interface Run {
   finishedAtMs: number | null;
   merchants: { total: number; settled: number; empty: number; notDue: number; failed: number };
   traceContext: string | null;
+  /** Of settlements of the day, by currency. */
+  totals: TotalsByCurrency;
   /** JSON: an array of {merchant_id, problem}, the first ERRORS_SHOWN. */
   errors: string;
   /** Now, by PostgreSQL's clock. */
@@ -84,7 +87,7 @@ export async function insertRun(client: TransactionClient, run: NewRun): Promise
 
 const RUN = `
   id, to_char(business_date, 'YYYY-MM-DD') AS business_date, asked_by, status, created_at, started_at, finished_at, merchants, settled,
-  empty, not_due, failed, trace_context, now() AS as_of,
+  empty, not_due, failed, totals, trace_context, now() AS as_of,
   (SELECT coalesce(json_agg(one), '[]')
      FROM (SELECT one FROM settlement_ranges g CROSS JOIN json_array_elements(g.errors) AS one
             WHERE g.run_id = r.id AND g.errors IS NOT NULL ORDER BY g.range LIMIT ${ERRORS_SHOWN}) shown) AS errors`;
@@ -108,6 +111,7 @@ interface RunRow extends Record<string, unknown> {
   empty: number;
   not_due: number;
   failed: number;
+  totals: string;
   trace_context: string | null;
   errors: string;
   as_of: number;
@@ -146,6 +150,7 @@ function runOf(row: RunRow): Run {
       failed: row.failed,
     },
     traceContext: row.trace_context,
+    totals: JSON.parse(row.totals) as TotalsByCurrency,
     errors: row.errors,
     asOfMs: row.as_of,
   };
