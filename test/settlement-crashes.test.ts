@@ -187,6 +187,21 @@ test('what is recorded while a day is drafted is of a later day, and fees are se
   expect(await byOwner(next, String(merchantId), dateOf(NIGHT - 1))).toEqual([amounts]);
 });
 
+test('no day is begun while another process holds the merchant, such as to close it', async () => {
+  const merchantId = await shop();
+  const settled = await asAdmin(on.ownerUrl, async (owner) => {
+    await owner.query('BEGIN');
+    await owner.query('SELECT lock_merchants($1)', [[String(merchantId)]]);
+    const first = one.settle([merchantId], dateOf(NIGHT));
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'`;
+    await until('it waits', async () => (await byOwner(waiting)).length > 0);
+    expect(await leftOf(merchantId)).toMatchObject({ drafts: '0', lines: null });
+    await owner.query('ROLLBACK');
+    return first;
+  });
+  expect(settled).toEqual([{ merchantId, outcome: 'settled' }]);
+});
+
 test('two processes that settle the same merchants at once settle each of them once', async () => {
   const expected = await undisturbed();
   const merchantIds = await Promise.all(Array.from({ length: 12 }, shop));

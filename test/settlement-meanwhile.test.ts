@@ -1,0 +1,188 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { shownRule } from '#fees/fee-plan.entity.js';
+import { verify } from '#platform/verify.js';
+import { SETTLEMENT_CHECKS } from '#settlement/checks.js';
+import { type SettleResult, Settler, type SettlerParts } from '#settlement/settler.js';
+import { Bystander } from './support/bystander.js';
+import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
+import { RULE, TestSettlement, within } from './support/settlement.js';
+import { until } from './support/until.js';
+import { offendersOf } from './support/verified.js';
+
+/** What others do at the worst moment of a night. */
+
+const DAY_MS = 86_400_000;
+const dateOf = (daysAgo: number): string => new Date(Date.now() - daysAgo * DAY_MS).toISOString().slice(0, 10);
+const midnightOf = (daysAgo: number): number => Date.parse(`${dateOf(daysAgo)}T00:00:00Z`);
+const noonOf = (daysAgo: number): number => midnightOf(daysAgo) + DAY_MS / 2;
+
+let on: TestDatabase;
+/** Two processes: each has pools, a writer and ids of its own. */
+let one: TestSettlement;
+let other: TestSettlement;
+let bystander: Bystander;
+
+beforeAll(async () => {
+  on = await freshDatabase();
+  [one, other] = [await TestSettlement.open(on), await TestSettlement.open(on)];
+  bystander = await Bystander.open(on);
+});
+afterAll(async () => {
+  await Promise.all([one.close(), other.close(), bystander.close()]);
+  await on.drop();
+});
+
+const byOwner = <Row extends Record<string, unknown>>(text: string, ...values: unknown[]): Promise<Row[]> =>
+  asAdmin(on.ownerUrl, async (owner) => (await owner.query<Row>(text, values)).rows);
+
+const settlementsOf = (merchantId: bigint) =>
+  byOwner(
+    `SELECT business_date::text AS day, currency, gross, other, adjustments, fees FROM settlements
+      WHERE merchant_id = $1 ORDER BY business_date, currency`,
+    String(merchantId),
+  );
+
+const draftsOf = (merchantId: bigint) =>
+  byOwner('SELECT FROM settlement_drafts WHERE merchant_id = $1', String(merchantId));
+
+/** How many statements wait for others. */
+async function blocked(): Promise<number> {
+  const text = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`;
+  return (await bystander.client.query(text)).rowCount ?? 0;
+}
+
+async function expectNothingWrong(): Promise<void> {
+  // Payments are not there: only what happened to them.
+  expect(offendersOf(await verify(on.runtimeUrl, SETTLEMENT_CHECKS))).toEqual({});
+}
+
+type Call = 'transaction' | 'post';
+
+/** Settles as a process does to which something happens before it calls that for the first time. */
+function settleWith(
+  { parts }: TestSettlement,
+  before: Partial<Record<Call, () => Promise<unknown>>>,
+  [merchantId, date]: [bigint, string],
+): Promise<SettleResult[]> {
+  const happened = new Map<Call, Promise<unknown> | undefined>();
+  const heard = <T extends object>(part: T, call: Call): T =>
+    new Proxy(part, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        const bound = value.bind(target);
+        if (name !== call) return bound;
+        return async (...values: unknown[]) => {
+          if (!happened.has(call)) happened.set(call, before[call]?.());
+          await happened.get(call);
+          return bound(...values);
+        };
+      },
+    });
+  const told: SettlerParts = {
+    ...parts,
+    database: heard(parts.database, 'transaction'),
+    writer: heard(parts.writer, 'post'),
+  };
+  return new Settler(told).settle([merchantId], date, within(20_000));
+}
+
+test('what is recorded between the making of a day and its end is of the next day, whatever versions fees have', async () => {
+  const merchantId = await one.createMerchant({ createdAtMs: noonOf(3) });
+  await one.charge(merchantId, [{ ...RULE, fixed: 10n }]);
+  const paid = (subject: bigint, amount: bigint) => ({ kind: 'payment', amount, subject, atMs: noonOf(2) }) as const;
+  await one.happen(merchantId, paid(1n, 1_000n));
+  const late = () => other.happen(merchantId, paid(2n, 500n), paid(3n, 70n));
+  const settled = [{ merchantId, outcome: 'settled' }];
+  expect(await settleWith(one, { post: late }, [merchantId, dateOf(2)])).toEqual(settled);
+  expect(await one.settle([merchantId], dateOf(1))).toEqual(settled);
+  expect(await settlementsOf(merchantId)).toEqual([
+    { day: dateOf(2), currency: 'EUR', gross: '1000', other: '0', adjustments: '0', fees: '10' },
+    { day: dateOf(1), currency: 'EUR', gross: '0', other: '0', adjustments: '570', fees: '20' },
+  ]);
+  await expectNothingWrong();
+});
+
+test('a day that somebody is just closing is not begun again by who has seen it open', async () => {
+  const merchantId = await one.createMerchant({ createdAtMs: noonOf(3) });
+  await one.happen(merchantId, { kind: 'other', amount: 100n, atMs: noonOf(2) });
+  // Who closes the day waits there, with all of it written.
+  await byOwner(`
+CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  PERFORM pg_advisory_xact_lock_shared(7, 8);
+  RETURN NEW;
+END $$;
+CREATE TRIGGER gate BEFORE INSERT ON settlement_positions FOR EACH ROW EXECUTE FUNCTION wait_at_gate();`);
+  await bystander.client.query('SELECT pg_advisory_lock(7, 8)');
+  const closing = one.settle([merchantId], dateOf(2));
+  await until('it is being closed', async () => (await blocked()) === 1);
+  const beginning = other.settle([merchantId], dateOf(2));
+  await until('somebody waits for who closes it', async () => (await blocked()) === 2);
+  await bystander.client.query('SELECT pg_advisory_unlock(7, 8)');
+  const settled = [{ merchantId, outcome: 'settled' }];
+  expect([await closing, await beginning]).toEqual([settled, settled]);
+  await byOwner('DROP TRIGGER gate ON settlement_positions; DROP FUNCTION wait_at_gate');
+  expect(await draftsOf(merchantId)).toEqual([]);
+  await expectNothingWrong();
+});
+
+test('of two days that might be the next one that which was begun first is gone on with', async () => {
+  const merchantId = await one.createMerchant({ createdAtMs: noonOf(5), currencies: ['EUR', 'USD'] });
+  await one.happen(merchantId, { kind: 'other', amount: 100n, atMs: noonOf(2) });
+  const asked: [bigint, string] = [merchantId, dateOf(2)];
+  /** Waits before it begins a day, once it has seen which. */
+  const seeing = (process: TestSettlement, more: { post?: () => Promise<unknown> } = {}) => {
+    const [seen, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const transaction = async () => {
+      seen.resolve();
+      await go.promise;
+    };
+    return { seen: seen.promise, go: go.resolve, result: settleWith(process, { transaction, ...more }, asked) };
+  };
+  const later = seeing(other, { post: () => Promise.reject(new Error('killed')) });
+  await later.seen;
+  await one.happen(merchantId, { kind: 'other', amount: 5n, atMs: noonOf(3), currency: 'USD' });
+  const earlier = seeing(one);
+  await earlier.seen;
+  later.go();
+  expect(await later.result).toMatchObject([{ outcome: 'failed', problem: { detail: 'Error: killed' } }]);
+  earlier.go();
+  expect(await earlier.result).toEqual([{ merchantId, outcome: 'settled' }]);
+  expect(await settlementsOf(merchantId)).toMatchObject([
+    { day: dateOf(2), currency: 'EUR', other: '100', adjustments: '0' },
+    { day: dateOf(2), currency: 'USD', other: '0', adjustments: '5' },
+  ]);
+  await expectNothingWrong();
+});
+
+describe('a day is begun after a change of what is charged that is under way, and charged by it:', () => {
+  const rules = JSON.stringify([shownRule({ ...RULE, fixed: 20n })]);
+
+  test.each([
+    [
+      'a version of the plan',
+      'SELECT FROM fee_plans WHERE id = $2 FOR UPDATE',
+      `INSERT INTO fee_plan_versions (plan_id, version, valid_from, refund_returns_fee, rules) VALUES ($2, 2, $3, false, $4)`,
+    ],
+    [
+      'another plan of the merchant',
+      'SELECT FROM merchants WHERE id = $1 FOR UPDATE',
+      `INSERT INTO fee_plans VALUES ($2 + 1, 'Other', snowflake_time($2 + 1));
+       INSERT INTO fee_plan_versions (plan_id, version, valid_from, refund_returns_fee, rules) VALUES ($2 + 1, 1, '-infinity', false, $4);
+       INSERT INTO fee_plan_assignments (merchant_id, valid_from, fee_plan_id) VALUES ($1, $3, $2 + 1)`,
+    ],
+  ])('%s', async (_, lock, change) => {
+    const merchantId = await one.createMerchant({ createdAtMs: noonOf(3) });
+    const planId = await one.charge(merchantId, [{ ...RULE, fixed: 10n }]);
+    await one.happen(merchantId, { kind: 'payment', amount: 1_000n, subject: 1n, atMs: noonOf(2) });
+    const values = [merchantId, planId, `'${dateOf(2)}T00:00Z'`, `'${rules}'`].map(String);
+    const said = (sql: string) => sql.replaceAll(/\$(\d)/g, (_place, n) => values[n - 1] as string);
+    await bystander.client.query(`BEGIN; ${said(lock)}`);
+    const settling = one.settle([merchantId], dateOf(2));
+    await until('it waits for the change', async () => (await blocked()) > 0);
+    expect(await draftsOf(merchantId)).toEqual([]);
+    await bystander.client.query(`${said(change)}; COMMIT`);
+    expect(await settling).toEqual([{ merchantId, outcome: 'settled' }]);
+    expect(await settlementsOf(merchantId)).toMatchObject([{ gross: '1000', fees: '20' }]);
+  });
+});
