@@ -28,11 +28,9 @@ const destinationIn = textIn(255)
 
 export const requestPayout = z
   .strictObject({
-    amount: amountIn
-      .optional()
-      .meta({
-        description: 'Default: all that is settled and not paid out, of which one payout holds at most 2^53-1.',
-      }),
+    amount: amountIn.optional().meta({
+      description: 'Default: all that is settled and not paid out, of which one payout holds at most 2^53-1.',
+    }),
     currency: currencyIn,
     destination: destinationIn.optional().meta({ description: 'Default: that of the payout schedule.' }),
   })
