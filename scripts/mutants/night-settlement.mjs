@@ -37,8 +37,8 @@ export const SETTLEMENT_MUTANTS = [
   inFile('libs/settlement/src/draft-sql.ts', FEES, [
     [
       'fees are rounded once for each settlement',
-      'return `(sign(${numerator}) * (div(${n}, ${d}) + CASE WHEN ${isUp} THEN 1 ELSE 0 END))`;',
-      'return isUp && `(sign(${numerator}) * ${n} / ${d})`;',
+      'CASE WHEN h.over > 5000 OR (h.over = 5000 AND h.down % 2 = 1) THEN 1 ELSE 0 END',
+      'h.over::numeric / 10000',
     ],
     [
       'the item counts to its own tier',
