@@ -36,7 +36,7 @@ function right(): void {
   test(
     'a quarter in six zones ends with every account explained, whoever is killed while nights are settled',
     async () => {
-      const harmed = await run(build, { ...options, strikes: STRIKES });
+      const harmed = await run(build, { ...options, strikes: STRIKES, today: isLong });
       expect(harmed.offences.slice(0, SHOWN)).toEqual([]);
       // Nothing is shown by a run in which nothing happened.
       expect(harmed.faults.length).toBeGreaterThan(2);
@@ -45,7 +45,7 @@ function right(): void {
         expect.soft(`${name}: ${found.length > 0}`).toBe(`${name}: true`);
       }
       if (!isLong) return;
-      const calm = await run(build, { ...options, strikes: 0 });
+      const calm = await run(build, { ...options, strikes: 0, today: isLong });
       expect(calm.offences.slice(0, SHOWN)).toEqual([]);
       expect(harmed.state).toEqual(calm.state);
     },
@@ -60,7 +60,7 @@ function planted(names: string): void {
     async (mutant: Mutant) => {
       const build = new Build(mutant);
       try {
-        const { offences } = await run(build, { ...SHORT, strikes: 0 });
+        const { offences } = await run(build, { ...SHORT, strikes: 0, today: false });
         process.stdout.write(`${offences.length > 0 ? 'caught' : 'SURVIVED'}  ${mutant.name}\n`);
         expect(offences.length).toBeGreaterThan(0);
       } finally {

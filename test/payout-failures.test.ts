@@ -99,7 +99,7 @@ test('one that was refused and that the bank has taken all the same, from a slee
   const key = payouts.keyOf(payout);
   bank.take(key);
   await callBack(api, { key, status: 'accepted', sequence: 1 });
-  await payouts.saga().watched.round();
+  await payouts.saga().hinted.round();
   expect([await status(payout), await payouts.due()]).toEqual(['failed', [['payout_watch', 24 * 60]]]);
   bank.say(key, 'paid');
   await payouts.follow();

@@ -56,7 +56,7 @@ test('what is on its way is counted, and since when; what came of it, what the b
   await callBack(api, '[]');
   await callBack(api, { key }, { atMs: 0 });
   await callBack(api, { key }, { sent: '{}' });
-  await saga.onTheWay.round();
+  await saga.hinted.round();
   expect(await waiting()).toEqual([0, 0]);
   const text = await api.metrics();
   const told = (name: string, label: string, values: readonly string[]) =>

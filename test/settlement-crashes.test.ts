@@ -159,7 +159,7 @@ test('a process that is paused at any of its steps while another one ends the ni
       return;
     }
     // Nothing of it holds back the log's horizon meanwhile.
-    const held = `SELECT FROM pg_stat_activity 
+    const held = `SELECT FROM pg_stat_activity
                     WHERE datname = current_database() AND application_name IN ('test', 'counterfoil-writer') AND backend_xid IS NOT NULL`;
     expect(await byOwner(held)).toEqual([]);
     expect(await other.settle([merchantId], dateOf(NIGHT))).toEqual([{ merchantId, outcome: 'settled' }]);
@@ -185,6 +185,21 @@ test('what is recorded while a day is drafted is of a later day, and fees are se
   const next = `SELECT other, adjustments, fees, net, items FROM settlements WHERE merchant_id = $1 AND business_date = $2`;
   const amounts = { other: '5', adjustments: '11', fees: '0', net: '16', items: '2' };
   expect(await byOwner(next, String(merchantId), dateOf(NIGHT - 1))).toEqual([amounts]);
+});
+
+test('no day is begun while another process holds the merchant, such as to close it', async () => {
+  const merchantId = await shop();
+  const settled = await asAdmin(on.ownerUrl, async (owner) => {
+    await owner.query('BEGIN');
+    await owner.query('SELECT lock_merchants($1)', [[String(merchantId)]]);
+    const first = one.settle([merchantId], dateOf(NIGHT));
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'`;
+    await until('it waits', async () => (await byOwner(waiting)).length > 0);
+    expect(await leftOf(merchantId)).toMatchObject({ drafts: '0', lines: null });
+    await owner.query('ROLLBACK');
+    return first;
+  });
+  expect(settled).toEqual([{ merchantId, outcome: 'settled' }]);
 });
 
 test('two processes that settle the same merchants at once settle each of them once', async () => {

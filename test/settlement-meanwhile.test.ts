@@ -102,9 +102,25 @@ test('what is recorded between the making of a day and its end is of the next da
     { day: dateOf(2), currency: 'EUR', gross: '1000', other: '0', adjustments: '0', fees: '10' },
     { day: dateOf(1), currency: 'EUR', gross: '0', other: '0', adjustments: '570', fees: '20' },
   ]);
-  // The day in which all those fees were posted: they are nobody's items, then as little as before.
-  const ahead = new Settler(one.parts, { ...systemClock, now: () => Date.now() + 2 * DAY_MS });
-  expect(await ahead.settle([merchantId], dateOf(0), within(20_000))).toEqual([{ merchantId, outcome: 'empty' }]);
+  await expectNothingWrong();
+});
+
+test('fees that others were faster than are not settled by the day in which they were charged', async () => {
+  const merchantId = await one.createMerchant({ createdAtMs: noonOf(2) });
+  await one.charge(merchantId, [{ ...RULE, fixed: 10n }]);
+  const paid = (subject: bigint, amount: bigint) => ({ kind: 'payment', amount, subject, atMs: noonOf(1) }) as const;
+  await one.happen(merchantId, paid(1n, 1_000n));
+  const late = () => other.happen(merchantId, paid(2n, 500n));
+  const settled = [{ merchantId, outcome: 'settled' }];
+  expect(await settleWith(one, { post: late }, [merchantId, dateOf(1)])).toEqual(settled);
+  const tomorrow = await TestSettlement.of(one.ledger, {
+    clock: { ...systemClock, now: () => Date.now() + DAY_MS },
+  });
+  expect(await tomorrow.settle([merchantId], dateOf(0))).toEqual(settled);
+  expect(await settlementsOf(merchantId)).toEqual([
+    { day: dateOf(1), currency: 'EUR', gross: '1000', other: '0', adjustments: '0', fees: '10' },
+    { day: dateOf(0), currency: 'EUR', gross: '0', other: '0', adjustments: '500', fees: '10' },
+  ]);
   await expectNothingWrong();
 });
 

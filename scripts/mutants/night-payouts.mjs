@@ -96,11 +96,16 @@ export const PAYOUT_MUTANTS = [
   ...inFile('libs/payouts/src/bank-callback.command.ts', CALLBACKS, [
     [
       'a callback is believed',
-      'await this.database.write({ merchantIds: [merchantId] }, context.deadline, enqueueDue(kindOf(payout), [due]));',
+      'await this.database.write({ merchantIds: [merchantId] }, context.deadline, enqueueDue(PAYOUT_HINT, [due]));',
       `await this.database.write({ merchantIds: [merchantId] }, context.deadline, {
         text: 'UPDATE payouts SET status = $3, bank_sequence = $4 WHERE merchant_id = $1 AND id = $2',
         values: [due.merchantId, due.subjectId, said.data.status, said.data.sequence],
       });`,
+    ],
+    [
+      'a callback has the row that the payout moves',
+      'enqueueDue(PAYOUT_HINT, [due])',
+      "enqueueDue('payout_watch', [due])",
     ],
     ['whoever calls back is the bank', 'if (!reason) return;', 'return;'],
   ]),

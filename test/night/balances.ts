@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import { ACCOUNTS } from '../payments/books.js';
 import type { Client } from '../payments-campaign/client.js';
 import { differences, type Ledgered } from './judge.js';
@@ -5,7 +6,6 @@ import type { LivedQuarter } from './lived.js';
 import type { Shop } from './open-shops.js';
 import { amountsOf, type Posted, type Settled } from './oracle.js';
 import { ENDS } from './payouts.js';
-import { halfEven } from './rationals.js';
 import { PLAN_VERSIONS } from './shops.js';
 import { bookOf } from './stories.js';
 import { chargeOf, type Rule, validAt } from './tariff.js';
@@ -50,7 +50,7 @@ export function wrongPayouts({ shop, payouts }: Ledgered, lived: LivedQuarter): 
   return payouts.flatMap(({ id, amount, currency, destination, status, fee, transactions, created_at }) => {
     const rules = rulesOf(shop, lived.plans.saidBy(Date.parse(created_at)));
     const charge = chargeOf(rules, { kind: 'payout', currency, amount: BigInt(amount), volume: 0n });
-    const should = { status: ENDS[destination], fee: String(charge ? halfEven(charge) : 0n) };
+    const should = { status: ENDS[destination], fee: String(charge?.fee ?? 0n) };
     const repeated = new Set(transactions).size !== transactions.length;
     return [
       ...differences(`${shop.plan.name}: payout ${id} to ${destination}`, { status, fee }, should),
@@ -61,7 +61,8 @@ export function wrongPayouts({ shop, payouts }: Ledgered, lived: LivedQuarter): 
 
 /** What counts today, of what had been said by then. */
 function rulesOf({ plan }: Shop, saidUntilMs: number): readonly Rule[] {
-  const wasSaid = ({ validFromMs }: { validFromMs: number }): boolean => validFromMs < saidUntilMs;
+  const wasSaid = ({ validFromMs }: { validFromMs: number }): boolean =>
+    validFromMs === -Infinity || validFromMs < saidUntilMs;
   const on = validAt(plan.plans.filter(wasSaid), Date.now());
   const versions = PLAN_VERSIONS.filter((version) => version.plan === on?.plan && wasSaid(version));
   return validAt(versions, Date.now())?.rules ?? [];
@@ -74,4 +75,14 @@ export function wrongInstructions(instructions: readonly Record<string, string>[
     payouts.map(({ id, amount, currency }) => `${shop.merchantId}-${id} ${amount} ${currency}`),
   );
   return differences('what the bank was told', told.sort(), should.sort());
+}
+
+const POSTED = `
+SELECT data ->> 'settlement_id' AS id, data ->> 'net' AS net FROM events WHERE merchant_id = $1 AND type = 'settlement.posted'`;
+
+/** Each settlement was told once. */
+export async function wrongEvents({ shop, settlements }: Ledgered, owner: pg.Client): Promise<string[]> {
+  const { rows } = await owner.query<{ id: string; net: string }>(POSTED, [shop.merchantId]);
+  const [told, should] = [rows, settlements].map((all) => all.map(({ id, net }) => `${id} ${net}`).sort());
+  return differences(`${shop.plan.name}: what was told of settlements`, told, should);
 }

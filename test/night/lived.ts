@@ -11,6 +11,7 @@ import { Plans, type Shop } from './open-shops.js';
 import type { Night } from './oracle.js';
 import { Payouts } from './payouts.js';
 import { type ByHand, type Evening, nightMs, type Quarter, SINCE, type Step } from './quarter.js';
+import type { Today } from './today.js';
 
 /** A run as it was asked for, and what it said in the end. */
 export interface RunSeen {
@@ -26,6 +27,7 @@ SELECT a.merchant_id::text AS merchant, a.currency, b.version::int AS version
 const RUN_LIMIT_MS = 120_000;
 /** Between two looks: whoever looks all the time takes it from those who work. */
 const LOOK_MS = 10;
+const TODAY_LIMIT_MS = 120_000;
 const BATCH = 500;
 
 /** The quarter as it is lived through at the service, night by night. */
@@ -44,8 +46,10 @@ export class LivedQuarter {
   readonly #fleet: Fleet;
   readonly #quarter: Quarter;
   readonly #harm: NightHarm | undefined;
+  readonly #today: Today | undefined;
 
-  constructor(fleet: Fleet, quarter: Quarter, harm: NightHarm | undefined) {
+  constructor(fleet: Fleet, quarter: Quarter, { harm, today }: { harm?: NightHarm; today?: Today }) {
+    this.#today = today;
     this.#fleet = fleet;
     this.#quarter = quarter;
     this.#harm = harm;
@@ -58,23 +62,43 @@ export class LivedQuarter {
   }
 
   async run(): Promise<void> {
-    this.shops.push(...(await this.plans.open(this.#quarter.shops)));
+    const today = this.#today ? [this.#today.plan] : [];
+    this.shops.push(...(await this.plans.open([...this.#quarter.shops, ...today])));
     for (const shop of this.shops) this.nights.set(shop, []);
     // Before anything has happened.
     await this.#night(dayAfter(SINCE, -40), this.shops);
-    for (const step of this.#quarter.steps) await this.#step(step);
-    await this.#askAmiss();
+    const quarterly = this.shops.filter(({ plan }) => plan !== this.#today?.plan);
+    await this.#beginToday();
+    for (const step of this.#quarter.steps) await this.#step(step, quarterly);
+    await this.#askAmiss(quarterly);
     await this.payouts.untilOver(this.shops);
+    await this.#endToday();
   }
 
-  async #step(step: Step): Promise<void> {
+  async #beginToday(): Promise<void> {
+    const shop = this.shops.find(({ plan }) => plan === this.#today?.plan);
+    if (!this.#today || !shop) return;
+    await this.#postByHand(shop, this.#today.byHand);
+    await this.#night(this.#today.dates[0], [shop]);
+    for (const payout of this.#today.payouts) await this.payouts.afterNight(shop, payout);
+  }
+
+  async #endToday(): Promise<void> {
+    const shop = this.shops.find(({ plan }) => plan === this.#today?.plan);
+    const { endMs = 0, dates = [] } = this.#today ?? {};
+    if (!shop) return;
+    await until('today is over', () => Date.now() > endMs, TODAY_LIMIT_MS);
+    await this.#night(dates[1] as string, [shop]);
+  }
+
+  async #step(step: Step, shops: readonly Shop[]): Promise<void> {
     await this.plans.sayUntil(nightMs(step.date));
-    await Promise.all(this.shops.map((shop) => this.#evening(shop, step.evenings.get(shop.plan))));
+    await Promise.all(shops.map((shop) => this.#evening(shop, step.evenings.get(shop.plan))));
     await this.#night(
       step.date,
-      this.shops.filter(({ plan }) => !step.missing.has(plan)),
+      shops.filter(({ plan }) => !step.missing.has(plan)),
     );
-    await Promise.all(this.shops.map((shop) => this.payouts.afterNight(shop, step.payouts.get(shop.plan))));
+    await Promise.all(shops.map((shop) => this.payouts.afterNight(shop, step.payouts.get(shop.plan))));
   }
 
   // ---- what happens
@@ -154,11 +178,11 @@ export class LivedQuarter {
   }
 
   /** What can only be refused, or is done already. */
-  async #askAmiss(): Promise<void> {
+  async #askAmiss(shops: readonly Shop[]): Promise<void> {
     const { date } = this.#quarter.steps.at(-1) as Step;
-    await this.#night(date, this.shops);
-    await this.#night(dayAfter(date, -7), this.shops.slice(0, 1));
-    const shop = this.shops[0] as Shop;
+    await this.#night(date, shops);
+    await this.#night(dayAfter(date, -7), shops.slice(0, 1));
+    const shop = shops[0] as Shop;
     this.offences.push(...(await this.plans.changeThePast(shop, nightMs(dayAfter(date, -9)))));
     const refused = [
       { business_date: dayAfter(new Date().toISOString().slice(0, 10), 3) },

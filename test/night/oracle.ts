@@ -1,6 +1,6 @@
 import { type Clock, type Day, dayAfter, Wall } from './clocks.js';
 import { type Fraction, fraction, halfEven, least, whole } from './rationals.js';
-import { chargeOf, type OnPlan, type PlanVersion, validAt } from './tariff.js';
+import { type Charge, chargeOf, type OnPlan, type PlanVersion, validAt } from './tariff.js';
 
 /**
  * What a merchant's settlements must be, from what was posted on `merchant_payable` and from the nights in which it was looked at.
@@ -81,6 +81,8 @@ export function settle(terms: Terms, posted: readonly Posted[], nights: readonly
   return new Ledgerman(terms, posted).through(nights);
 }
 
+const FREE: Charge = { fee: 0n, exact: whole(0n) };
+
 class Ledgerman {
   readonly #wall: Wall;
   readonly #terms: Terms;
@@ -127,31 +129,31 @@ class Ledgerman {
     const on = validAt(this.#terms.plans, atMs);
     const versions = this.#terms.versions.filter(({ plan }) => plan === on?.plan);
     const plan = validAt(versions, atMs);
-    const exact: Fraction[] = [];
     const own = this.#ownCharge(entry, plan);
-    if (own) exact.push(own);
+    let back = 0n;
     if (payment !== undefined && (kind === 'payment' || kind === 'refund')) {
       const charges = this.#chargesOf(payment);
       if (kind === 'payment' && amount > 0n) {
-        charges.fees += own ? halfEven(own) : 0n;
+        charges.fees += own.fee;
         charges.charged += amount;
       } else {
-        if (kind === 'payment' || plan?.refundReturnsFee) exact.push(...givenBack(charges, -amount));
+        if (kind === 'payment' || plan?.refundReturnsFee) back = givenBack(charges, -amount);
         charges.back -= amount;
       }
     }
     if (kind === 'payment') this.#volumes.set(this.#month(entry), this.#volume(entry) + amount);
-    const charged = exact.reduce((sum, part) => sum + halfEven(part), 0n);
+    const charged = own.fee - back;
+    const exact = [own.exact, whole(-back)];
     const amountSettled = kind === 'payout' ? 0n : amount;
     return { ...entry, amount: amountSettled, charged, exact, plan, date: this.#wall.dayAt(atMs).date };
   }
 
-  #ownCharge(entry: Posted, plan: PlanVersion | undefined): Fraction | undefined {
-    const { kind, amount, currency } = entry;
-    if (kind === 'payout') return whole(entry.fee ?? 0n);
-    if (kind === 'other' || !plan || amount > 0n !== (kind === 'payment')) return undefined;
+  #ownCharge(entry: Posted, plan: PlanVersion | undefined): Charge {
+    const { kind, amount, currency, fee = 0n } = entry;
+    if (kind === 'payout') return { fee, exact: whole(fee) };
+    if (kind === 'other' || !plan || amount > 0n !== (kind === 'payment')) return FREE;
     const size = amount < 0n ? -amount : amount;
-    return chargeOf(plan.rules, { kind, currency, amount: size, volume: this.#volume(entry) });
+    return chargeOf(plan.rules, { kind, currency, amount: size, volume: this.#volume(entry) }) ?? FREE;
   }
 
   #chargesOf(payment: string): Charges {
@@ -175,10 +177,10 @@ function isSeen({ currency, version }: Posted, seen: Night['seen']): boolean {
 }
 
 /** What is given back so far is the rounded share of what was taken back so far; a line gives the difference. */
-function givenBack({ fees, charged, back }: Charges, more: bigint): Fraction[] {
-  if (charged === 0n) return [];
+function givenBack({ fees, charged, back }: Charges, more: bigint): bigint {
+  if (charged === 0n) return 0n;
   const upTo = (taken: bigint): bigint => halfEven(fraction(fees * least(taken, charged), charged));
-  return [whole(upTo(back) - upTo(back + more))];
+  return upTo(back + more) - upTo(back);
 }
 
 export function amountsOf({ day, lines }: Settlement): Amounts {

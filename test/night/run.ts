@@ -5,7 +5,7 @@ import { Dice } from '../histories/history.js';
 import type { Build } from '../histories/servers.js';
 import { asAdmin } from '../support/database.js';
 import { offendersOf } from '../support/verified.js';
-import { wrongBalances, wrongInstructions, wrongPayouts } from './balances.js';
+import { wrongBalances, wrongEvents, wrongInstructions, wrongPayouts } from './balances.js';
 import { startFleet } from './fleet.js';
 import { NightHarm } from './harm.js';
 import { judgeShop, type Ledgered, readShop, wrongRuns } from './judge.js';
@@ -13,10 +13,13 @@ import { LivedQuarter } from './lived.js';
 import type { Shop } from './open-shops.js';
 import { amountsOf, type Settled } from './oracle.js';
 import { type Quarter, type QuarterOptions, quarterOf } from './quarter.js';
+import { todayOf } from './today.js';
 
 export interface QuarterRunOptions extends QuarterOptions {
   /** How many faults a night has, on average. */
   readonly strikes: number;
+  /** Whether a day of today is settled as well: it takes two minutes. */
+  readonly today: boolean;
 }
 
 export interface QuarterOutcome {
@@ -50,7 +53,10 @@ export async function runQuarter(build: Build, options: QuarterRunOptions): Prom
     await asAdmin(fleet.on.ownerUrl, (owner) => owner.query(NO_CALENDAR));
     const from = performance.now();
     const harm = strikes > 0 ? new NightHarm(fleet, new Dice(seed), strikes) : undefined;
-    const lived = new LivedQuarter(fleet, quarter, harm);
+    const lived = new LivedQuarter(fleet, quarter, {
+      ...(harm && { harm }),
+      ...(options.today && { today: todayOf(Date.now()) }),
+    });
     await lived.run();
     const seconds = (performance.now() - from) / 1_000;
     return await asAdmin(fleet.on.ownerUrl, async (owner) => {
@@ -85,7 +91,8 @@ async function judged(lived: LivedQuarter, quarter: Quarter, client: LivedQuarte
     const [wrong, should] = judgeShop(one, lived);
     ledgered.push(one);
     settled.set(shop, should);
-    offences.push(...wrong, ...wrongPayouts(one, lived), ...(await wrongBalances(one, should, client)));
+    offences.push(...wrong, ...wrongPayouts(one, lived), ...(await wrongEvents(one, owner)));
+    offences.push(...(await wrongBalances(one, should, client)));
   }
   offences.push(...wrongRuns(lived, settled));
   return { ledgered, settled, offences };
@@ -115,7 +122,9 @@ function reportOf(
 /** What is the same however a quarter was lived through. */
 function stateOf(ledgered: readonly Ledgered[], lived: LivedQuarter): string[] {
   const refs = new Map([...lived.paymentIds].map(([ref, id]) => [id, ref]));
-  return ledgered.flatMap(({ shop, settlements, lines, payouts }) => {
+  // Today is another day in another run.
+  const quarterly = ledgered.filter(({ stories }) => stories.length > 0);
+  return quarterly.flatMap(({ shop, settlements, lines, payouts }) => {
     const amounts = settlements.map(({ id, merchant_id, transaction_id, created_at, ...shown }) => {
       const all = (lines.get(id) ?? []).map(
         ({ kind, payment_id, amount, fee, fee_plan_version, effective_at, business_date }) =>

@@ -38,6 +38,7 @@ const FLAT: readonly Rule[] = [
 export const PLAN_VERSIONS: readonly PlanVersion[] = [
   { plan: 'standard', version: 1, validFromMs: -Infinity, refundReturnsFee: false, rules: STANDARD },
   { plan: 'standard', version: 2, validFromMs: at('11-09T05:43:21.987'), refundReturnsFee: true, rules: STANDARD },
+  { plan: 'kept', version: 1, validFromMs: -Infinity, refundReturnsFee: false, rules: STANDARD },
   { plan: 'flat', version: 1, validFromMs: -Infinity, refundReturnsFee: true, rules: FLAT },
   {
     plan: 'flat',

@@ -1,4 +1,4 @@
-import { type Fraction, fraction, least, most, times, whole } from './rationals.js';
+import { type Fraction, fraction, halfEven, least, most, times, whole } from './rationals.js';
 
 /** What is charged, from the words of the law alone. */
 
@@ -46,8 +46,14 @@ export interface Item {
   readonly volume: bigint;
 }
 
-/** Before it is rounded. Undefined: no rule. A month in which more failed than was captured has no volume, and not less than none. */
-export function chargeOf(rules: readonly Rule[], { kind, currency, amount, volume }: Item): Fraction | undefined {
+export interface Charge {
+  readonly fee: bigint;
+  /** If nothing were rounded. */
+  readonly exact: Fraction;
+}
+
+/** Undefined: no rule. A month in which more failed than was captured has no volume, and not less than none. */
+export function chargeOf(rules: readonly Rule[], { kind, currency, amount, volume }: Item): Charge | undefined {
   const reached = rules.filter(
     (rule) => rule.appliesTo === kind && rule.currency === currency && (rule.tierFrom ?? 0n) <= most(volume, 0n),
   );
@@ -55,7 +61,10 @@ export function chargeOf(rules: readonly Rule[], { kind, currency, amount, volum
   if (!rule) return undefined;
   const share = times(whole(amount), fraction(BigInt(rule.percentBps), 10_000n));
   const cap = kind === 'payment' ? least(amount, rule.max ?? amount) : rule.max;
-  return between(fraction(share.top + rule.fixed * share.bottom, share.bottom), rule.min ?? 0n, cap);
+  const charged = (percent: Fraction): Fraction =>
+    between(fraction(percent.top + rule.fixed * percent.bottom, percent.bottom), rule.min ?? 0n, cap);
+  // The percent is rounded, and then the rest is added: a half may become even by an odd one otherwise.
+  return { fee: charged(whole(halfEven(share))).top, exact: charged(share) };
 }
 
 /** The upper bound holds where both cannot. */
