@@ -3,6 +3,7 @@ import { verify } from '#platform/verify.js';
 import { checksOf, ROOMS } from '../../apps/rooms.js';
 import { Dice } from '../histories/history.js';
 import type { Build } from '../histories/servers.js';
+import type { Json } from '../payments-campaign/client.js';
 import { asAdmin } from '../support/database.js';
 import { offendersOf } from '../support/verified.js';
 import { wrongBalances, wrongEvents, wrongInstructions, wrongPayouts } from './balances.js';
@@ -132,10 +133,18 @@ function stateOf(ledgered: readonly Ledgered[], lived: LivedQuarter): string[] {
       );
       return JSON.stringify([shownOf(settlement), all.sort()]);
     });
-    const out = payouts.map(({ amount, currency, destination, status, fee }) =>
+    return [...amounts, ...paidOut(shop, payouts)].sort().map((line) => `${shop.plan.name}: ${line}`);
+  });
+}
+
+/** What is paid out by itself after days that were caught up in one night comes in more payouts or in fewer, and to the same. */
+function paidOut({ plan }: Shop, payouts: readonly Json[]): string[] {
+  if (plan.daily === undefined)
+    return payouts.map(({ amount, currency, destination, status, fee }) =>
       [amount, currency, destination, status, fee].join(' '),
     );
-    return [...amounts, ...out].sort().map((line) => `${shop.plan.name}: ${line}`);
+  return [...Map.groupBy(payouts, ({ currency }) => currency)].map(([currency, all]) => {
+    return `paid ${all.reduce((sum, { amount }) => sum + BigInt(amount), 0n)} ${currency}`;
   });
 }
 
