@@ -33,6 +33,16 @@ export function cpuOfMs(pid: number): number | undefined {
   return statOf(pid)?.ownMs;
 }
 
+/** Bytes that a process had in memory at its worst. */
+export function peakMemoryOf(pid: number): number | undefined {
+  try {
+    const kilobytes = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return kilobytes === undefined ? undefined : Number(kilobytes) * 1_024;
+  } catch {
+    return undefined;
+  }
+}
+
 /** CPU milliseconds of a PostgreSQL server so far: the postmaster, its living children, and those that ended. */
 export function cpuOfServerMs(postmasterPid: number): number | undefined {
   const postmaster = statOf(postmasterPid);

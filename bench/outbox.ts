@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { scratchDatabase } from '#db/bench/scratch-database.js';
-import { textTable } from '#db/bench/text-table.js';
 import { appendEvents } from './bulk-events.js';
 import { postmasterOf } from './cpu.js';
 import { drain, untilRegistered } from './drain.js';
+import { costliest } from './statements.js';
 import { WorkerProcess } from './worker-process.js';
 
 /** `npm run bench:outbox`: a log of many events through the relay and its consumers; none lost, none applied twice. */
@@ -83,7 +83,7 @@ try {
   if (values.statements) await owner.query('CREATE EXTENSION pg_stat_statements');
   const drained = await drain(owner, postmasterPid, () => worker as WorkerProcess);
   isDrained = true;
-  if (values.statements) console.log(await costliest());
+  if (values.statements) console.log(await costliest(owner));
   await crashing;
   const { wrong, summaries, told, applied, letters } = (await owner.query(WRONG)).rows[0];
   const { workerUs, consumersUs, postgresUs } = drained.cpu;
@@ -102,20 +102,4 @@ try {
   await worker?.end('SIGTERM');
   await owner.end();
   await scratch.drop();
-}
-
-/** What the drain cost PostgreSQL, by statement. */
-async function costliest(): Promise<string> {
-  const { rows } = await owner.query(`
-SELECT regexp_replace(left(query, 90), '\\s+', ' ', 'g') AS query, calls::int AS calls, rows::int AS rows, total_exec_time AS ms,
-       shared_blks_hit::int AS hit, shared_blks_read::int AS read
-  FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
- ORDER BY total_exec_time DESC LIMIT 16`);
-  return textTable(
-    ['statement', 'calls', 'rows', 'ms', 'pages hit', 'read'],
-    rows.map(({ query, calls, rows: count, ms, hit, read }) => [
-      query,
-      ...[calls, count, Math.round(ms), hit, read].map(String),
-    ]),
-  );
 }

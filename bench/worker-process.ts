@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { Child } from '../scripts/services/child.mjs';
-import { childrenOf, cpuOfMs } from './cpu.js';
+import { childrenOf, cpuOfMs, peakMemoryOf } from './cpu.js';
 
 const READY_WITHIN_MS = 60_000;
 
@@ -29,6 +29,11 @@ export class WorkerProcess {
       worker: cpuOfMs(pid) ?? Number.NaN,
       consumers: childrenOf(pid).reduce((sum, child) => sum + (cpuOfMs(child) ?? 0), 0),
     };
+  }
+
+  /** Bytes; of the worker itself. */
+  peakMemory(): number {
+    return peakMemoryOf(this.#child.process.pid as number) ?? Number.NaN;
   }
 
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

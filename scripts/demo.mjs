@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { callApi } from './call-api.mjs';
+import { seedNight } from './demo-night.mjs';
 import { SHOP, seedPayments } from './demo-payments.mjs';
 
 const DAY_MS = 86_400_000;
@@ -67,8 +68,9 @@ export async function seedDemo({ url, operatorKey, folder, webhooks, simulator }
   }
   const first = /** @type {DemoMerchant} */ (Object.values(known)[0]);
   const payments = simulator && (await seedPayments({ url, shop: await open(SHOP), simulator, folder }));
+  const night = await seedNight({ url, operatorKey, ...first });
   const exampleIds = await idsOf(url, first);
-  return { banner: banner(url, operatorKey, known, exampleIds.accounts, payments), exampleIds };
+  return { banner: banner(url, operatorKey, known, exampleIds.accounts, payments, night), exampleIds };
 }
 
 /**
@@ -168,8 +170,8 @@ async function idsOf(url, { id, key }) {
   };
 }
 
-/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId @param {import('./demo-payments.mjs').Story | undefined} payments */
-function banner(url, operatorKey, merchants, bobId, payments) {
+/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId @param {import('./demo-payments.mjs').Story | undefined} payments @param {import('./demo-payments.mjs').Story} night */
+function banner(url, operatorKey, merchants, bobId, payments, night) {
   const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(17)} merchant ${id}   ${key}`);
   const key = Object.values(merchants)[0]?.key ?? '';
   const bob = `$URL/v1/accounts/${bobId}`;
@@ -177,6 +179,7 @@ function banner(url, operatorKey, merchants, bobId, payments) {
 Demo merchants and their API keys:
 ${keys.join('\n')}
 ${payments ? `\n${payments.text}` : ''}
+${night.text}
 Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, once, however often you send it):
 
   export URL=${url}
@@ -188,5 +191,5 @@ Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, onc
   curl -sS -w '\\n' ${bob}/balance -H "Authorization: Bearer $KEY"
 
   curl -sS -w '\\n' "${bob}/entries?limit=5" -H "Authorization: Bearer $KEY"
-${payments?.commands ?? ''}`;
+${payments?.commands ?? ''}${night.commands}`;
 }

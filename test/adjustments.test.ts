@@ -105,7 +105,7 @@ describe('an adjustment', () => {
         what,
         409,
         'invalid_transition',
-        `Transaction ${id} belongs to a payment: capture, void or refund that.`,
+        `Transaction ${id} (test.told) belongs to a payment, a settlement or a payout, and changes by way of that alone.`,
       ]);
     }
     expect((await shop.client.get(`/v1/transactions/${id}`)).body).toMatchObject({ amount_reversed: '0' });

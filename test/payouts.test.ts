@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { TellPayoutCommand } from '#payouts/payout.commands.js';
 import { type BankWord, STORED_STATUSES, type StoredStatus } from '#payouts/status.js';
 import { Deadline } from '#platform/deadline.js';
-import { type Json, TestApi } from './support/api.js';
+import { type Json, TestApi, transfer } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { Contract } from './support/contract.js';
 import { bankEnvironment, PayoutShop } from './support/payouts.js';
@@ -117,6 +117,11 @@ describe('a payout that is asked for', () => {
     [{ currency: 'QQQ' }, 'currency'],
     [{ destination: '' }, 'destination'],
     [{ destination: undefined }, 'destination'],
+    [{ destination: 'bank_ok\n' }, 'destination'],
+    [{ destination: 'a\u001bb' }, 'destination'],
+    [{ destination: '\u202eko_knab' }, 'destination'],
+    [{ destination: '   ' }, 'destination'],
+    [{ destination: 'x'.repeat(256) }, 'destination'],
     [{ more: 1 }, 'more'],
   ])('%j is refused at %s, and burns no key', async (body, path) => {
     await payouts.settle(10);
@@ -124,6 +129,25 @@ describe('a payout that is asked for', () => {
     const refused = await payouts.ask(body, key);
     expect([refused.status, refused.body.code, refused.body.errors[0].path]).toEqual([422, 'validation_failed', path]);
     expect((await payouts.ask({}, key)).status).toBe(202);
+  });
+
+  test('is of no more than one entry holds: that is paid where no amount is asked for, and the rest by the next', async () => {
+    await payouts.settle(Number.MAX_SAFE_INTEGER);
+    await payouts.settle(5);
+    const more = await payouts.ask({ amount: '9007199254740992' });
+    expect([more.status, more.body.code, more.body.errors[0].path]).toEqual([422, 'amount_out_of_range', 'amount']);
+    expect((await payouts.reserved({})).amount).toBe('9007199254740991');
+    expect((await payouts.reserved({})).amount).toBe('5');
+  });
+
+  test('is refused where an account has no room for it', async () => {
+    await payouts.settle(1_000);
+    const most = transfer('suspense:EUR', 'payout_clearing:EUR', '9007199254740991');
+    const body = { mode: 'atomic', transactions: Array(512).fill(most) };
+    expect((await payouts.shop.client.post('/v1/transactions/batch', { body, key: randomUUID() })).status).toBe(200);
+    const refused = await payouts.ask({ amount: '513' });
+    expect([refused.status, refused.body.code]).toEqual([422, 'amount_out_of_range']);
+    expect((await payouts.reserved({ amount: '512' })).status).toBe('reserved');
   });
 
   test('is listed by status and currency, newest first, and nobody else’s is there', async () => {

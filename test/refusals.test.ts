@@ -1,26 +1,14 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { systemAccounts } from '#ledger/accounts/system-accounts.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { FOREIGN_CHANGES, FOREIGN_INSERTS, NOT_OF_POSTINGS, SEEN_BY_PLATFORM } from './support/foreign-rows.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
-import { TestSettlement } from './support/settlement.js';
+import { settleADay } from './support/settlement.js';
 import { expectVerified } from './support/verified.js';
 
 /** What PostgreSQL itself refuses, tried in SQL as the role that the service runs under. */
-const DAY_MS = 86_400_000;
-
-/** Something of the day before yesterday. */
-async function settleOne(ledger: TestLedger, merchantId: bigint): Promise<void> {
-  for (const account of systemAccounts(['EUR'], () => ledger.ids.next()))
-    await ledger.createAccount(merchantId, account);
-  const settlement = await TestSettlement.of(ledger);
-  const atMs = Date.now() - 2 * DAY_MS;
-  await settlement.happen(merchantId, { kind: 'other', amount: 1n, atMs });
-  await settlement.settle([merchantId], new Date(atMs).toISOString().slice(0, 10));
-}
 
 describe('PostgreSQL refuses the runtime role', () => {
   let on: TestDatabase;
@@ -47,7 +35,7 @@ describe('PostgreSQL refuses the runtime role', () => {
     ] as const;
     postedId(await ledger.post(foreign, transfer(...theirs, 5n, { effectiveAtMs: Date.now() - 10_000 })));
     postedId(await ledger.post(foreign, transfer(...theirs, 5n, { pending: true })));
-    await settleOne(ledger, foreign);
+    await settleADay(ledger, foreign);
     await ledger.database.transaction({ merchantIds: [foreign] }, Deadline.after(5_000), async (db) => {
       for (const table of NOT_OF_POSTINGS) await db.query({ text: FOREIGN_INSERTS[table] ?? '', values: [foreign] });
     });

@@ -159,7 +159,7 @@ test('a process that is paused at any of its steps while another one ends the ni
       return;
     }
     // Nothing of it holds back the log's horizon meanwhile.
-    const held = `SELECT FROM pg_stat_activity 
+    const held = `SELECT FROM pg_stat_activity
                     WHERE datname = current_database() AND application_name IN ('test', 'counterfoil-writer') AND backend_xid IS NOT NULL`;
     expect(await byOwner(held)).toEqual([]);
     expect(await other.settle([merchantId], dateOf(NIGHT))).toEqual([{ merchantId, outcome: 'settled' }]);

@@ -168,6 +168,24 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     await until('most of the others are known', async () => (await ask(all)).data.length > 20, READY_WITHIN_MS);
   });
 
+  test('settles yesterday of the first merchant, and pays out what came of it', async () => {
+    const [, , , , settlement, lines, payout] = await started.curls();
+    if (!settlement || !lines || !payout) throw new Error('no settlement was printed');
+    const { business_date, gross, refunds, fees, net, items } = await ask(settlement);
+    expect({ gross, refunds, fees, net, items }).toEqual({
+      gross: '21690',
+      refunds: '3000',
+      fees: '440',
+      net: '18250',
+      items: 6,
+    });
+    expect(started.output).toContain(`business day ${business_date}`);
+    const { data } = await ask(lines);
+    for (const { amount, fee } of data)
+      expect(started.output).toMatch(new RegExp(` ${amount} +fee +${fee} +${business_date}`));
+    expect(await ask(payout)).toMatchObject({ amount: net, status: 'paid', destination: 'bank_ok' });
+  });
+
   test('serves balances from the cache, once Redis keeps up', async () => {
     const [, balance] = await started.curls();
     if (!balance) throw new Error('no requests were printed');
@@ -277,10 +295,11 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
   });
 
   test('killed without warning and started again, it has the same data and the same keys', async () => {
-    const [posting, balance, , payment] = await started.curls();
-    if (!posting || !balance || !payment) throw new Error('no requests were printed');
+    const [posting, balance, , payment, settlement, , payout] = await started.curls();
+    if (!posting || !balance || !payment || !settlement || !payout) throw new Error('no requests were printed');
     const before = await ask(balance);
     const paymentBefore = await ask(payment);
+    const nightBefore = await inTurn([settlement, payout]);
     const list = (after: string) => ({
       url: `${new URL(posting.url).origin}/v1/transactions?limit=2${after}`,
       init: { headers: posting.init.headers ?? {} },
@@ -306,6 +325,10 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     expect(await ask(list(`&cursor=${cursor}`)), 'lists go on').toEqual(rest);
     // Its provider has told of it once more.
     expect(await ask(payment)).toEqual(paymentBefore);
+    // Yesterday is settled and paid out as it was, and shown again.
+    expect(await inTurn([settlement, payout])).toEqual(nightBefore);
+    const [, , , , shownSettlement, , shownPayout] = await started.curls();
+    expect([shownSettlement?.url, shownPayout?.url]).toEqual([settlement.url, payout.url]);
     // Its bank knows what it has paid.
     expect(await bankOf('GET', '/instructions/before-the-kill')).toMatchObject({ status: 'paid', sequence: 2 });
     // Its webhooks still go to one receiver.

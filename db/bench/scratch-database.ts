@@ -8,8 +8,15 @@ export interface ScratchDatabase {
   drop(): Promise<void>;
 }
 
-/** A migrated database of our own on the given server, so that a benchmark never meets anybody's data. */
-export async function scratchDatabase(serverUrl: string, purpose: string): Promise<ScratchDatabase> {
+/**
+ * A migrated database of our own on the given server, so that a benchmark never meets anybody's data; of a `template`, one as that is,
+ * to which nobody may be connected meanwhile.
+ */
+export async function scratchDatabase(
+  serverUrl: string,
+  purpose: string,
+  template?: ScratchDatabase,
+): Promise<ScratchDatabase> {
   const admin = async (sql: string[]): Promise<void> => {
     const client = new pg.Client({ connectionString: serverUrl });
     await client.connect();
@@ -21,13 +28,14 @@ export async function scratchDatabase(serverUrl: string, purpose: string): Promi
   };
   const name = `counterfoil_${purpose}_${randomBytes(4).toString('hex')}`;
   const remove = `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`;
-  await admin([`CREATE DATABASE ${name}`]);
+  const like = template ? ` TEMPLATE ${new URL(template.url).pathname.slice(1)} STRATEGY file_copy` : '';
+  await admin([`CREATE DATABASE ${name}${like}`]);
   const url = ownUrl(serverUrl, name);
   const givenRuntimeUrl = process.env.DATABASE_RUNTIME_URL;
   const runtimeUrl = runtimeUrlOf(url, givenRuntimeUrl && ownUrl(givenRuntimeUrl, name));
   const drop = (): Promise<void> => admin([remove]);
   try {
-    await migrate(url, { runtimeUrl });
+    if (!template) await migrate(url, { runtimeUrl });
   } catch (error) {
     await drop();
     throw error;

@@ -37,19 +37,23 @@ interface Interrupted {
   readonly open: readonly string[];
 }
 
-/** Asks for a payout of each destination, interrupts all of them at one point, and waits until each has come to its end. */
-export async function interrupt(stage: Stage, point: Point, amounts: () => bigint): Promise<Interrupted> {
+/** Asks for a payout of each shop, interrupts all of them at one point, and waits until each has come to its end. */
+export async function interrupt(
+  stage: Stage,
+  point: Point,
+  { shops, amount }: { shops: readonly Shop[]; amount: () => bigint },
+): Promise<Interrupted> {
   // What is asked for at the API is interrupted there; the worker finds it all at once.
   stage.worker.pause();
   const isOfApi = 'of' in point.at && point.at.of === 'api';
   const before = isOfApi ? arm(stage, point) : undefined;
-  const asking = Promise.all(stage.shops.map((shop) => ask(stage, shop, amounts())));
+  const asking = Promise.all(shops.map((shop) => ask(stage, shop, amount())));
   asking.catch(() => undefined);
   if (!isOfApi) await asking;
   const armed = before ?? arm(stage, point);
   await armed.ready;
   stage.worker.resume();
-  const wanted = stage.shops.filter(({ destination }) => point.reached.includes(destination));
+  const wanted = shops.filter(({ destination }) => point.reached.includes(destination));
   const hit = await whoReached(wanted, armed);
   await strike(stage, point, armed);
   const asked = await asking;

@@ -45,8 +45,10 @@ export interface Point {
 
 const HELD = { what: 'hang', times: 1_000 } as const;
 const GROUP = 'write-group';
+/** Of what notes that work on due rows is done, or that it is to be tried again. */
+const STILL_CLAIMED = 'unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::int[])';
 const REACHES: readonly Reach[] = ['nothing', 'all but COMMIT', 'all, unanswered'];
-const MOVED_ON = /"destination":"bank_\w+","status":"(paid|failed|returned)"/;
+const MOVED_ON = /"destination":"bank_(?!refused)\w+","status":"(paid|failed|returned)"/;
 const CHANGED_WORD =
   /"destination":"bank_returned","status":"returned"|"destination":"bank_contradicts","status":"paid"/;
 
@@ -110,7 +112,7 @@ export const POINTS: readonly Point[] = [
     name: 'the first answer is written, and not noted as done',
     victim: 'worker',
     reached: ALL,
-    at: { of: 'worker', begins: 'DELETE FROM due_rows d USING c', reach: 'nothing' },
+    at: { of: 'worker', begins: STILL_CLAIMED, reach: 'nothing' },
   },
   ...transaction('a callback is taken', 'api', TOLD, { of: 'api', begins: 'enqueue-due' }),
   ...request('ask', 'a later question', TAKEN, 1),

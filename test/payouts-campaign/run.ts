@@ -33,11 +33,17 @@ export async function runPayouts(build: Build, { points, visits, seed }: Payouts
     const offences: string[] = [];
     for (const point of dice.shuffled(points)) {
       const counts = hits.get(point) as Map<Destination, number>;
-      for (let visit = 0; visit < visits && !isCovered(point, counts); visit += 1) {
-        const { asked: more, hit, open } = await interrupt(stage, point, () => BigInt(1 + dice.below(LARGEST)));
+      let { shops } = stage;
+      for (let visit = 0; visit < visits && shops.length > 0; visit += 1) {
+        const amount = (): bigint => BigInt(1 + dice.below(LARGEST));
+        const { asked: more, hit, open } = await interrupt(stage, point, { shops, amount });
         asked.push(...more);
         offences.push(...open.map((one) => `${point.name}: ${one}`));
         for (const destination of hit) counts.set(destination, (counts.get(destination) ?? 0) + 1);
+        // What is held holds up others: next time there are those alone that have not been there.
+        shops = stage.shops.filter(
+          ({ destination }) => point.reached.includes(destination) && !counts.has(destination),
+        );
       }
     }
     offences.push(...(await judge(stage, asked)));
@@ -52,10 +58,6 @@ export async function runPayouts(build: Build, { points, visits, seed }: Payouts
   } finally {
     await stage.close();
   }
-}
-
-export function isCovered({ reached }: Point, counts: ReadonlyMap<Destination, number>): boolean {
-  return reached.every((destination) => counts.has(destination));
 }
 
 /** Who was killed or cut off where, and how often each destination's payouts were there. */

@@ -16,7 +16,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   event_horizons: `INSERT INTO event_horizons VALUES ($1, '1', 1, now())`,
   parked_streams: `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
   merchant_time_zones: `INSERT INTO merchant_time_zones (merchant_id, from_at, from_day, time_zone) VALUES ($1, now(), now(), 'UTC')`,
-  fee_plan_assignments: `WITH plan AS (INSERT INTO fee_plans VALUES ($1, 'p', snowflake_time($1)) RETURNING id)
+  fee_plan_assignments: `WITH plan AS (INSERT INTO fee_plans VALUES ($1, 'p', snowflake_time($1)) ON CONFLICT (id) DO UPDATE SET name = 'p' RETURNING id)
     INSERT INTO fee_plan_assignments (merchant_id, valid_from, fee_plan_id) SELECT $1, now(), id FROM plan`,
   due_rows: `INSERT INTO due_rows (merchant_id, kind, subject_id, due_at, try_at) VALUES ($1, 'k', 1, '2027-01-01Z', now())`,
   payments: `INSERT INTO payments (merchant_id, id, subject, created_at, status, currency, amount, amount_authorised, amount_capturable, amount_captured,

@@ -186,3 +186,16 @@ export const RULE: FeeRule = {
   max: undefined,
   tierFrom: 0n,
 };
+
+const DAY_MS = 86_400_000;
+
+/** Settles something of the day before yesterday, of a merchant without system accounts. */
+export async function settleADay(ledger: TestLedger, merchantId: bigint): Promise<void> {
+  for (const account of systemAccounts(['EUR'], () => ledger.ids.next())) {
+    await ledger.createAccount(merchantId, account);
+  }
+  const settlement = await TestSettlement.of(ledger);
+  const atMs = Date.now() - 2 * DAY_MS;
+  await settlement.happen(merchantId, { kind: 'other', amount: 1n, atMs });
+  await settlement.settle([merchantId], new Date(atMs).toISOString().slice(0, 10));
+}

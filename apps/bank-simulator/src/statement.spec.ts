@@ -85,6 +85,6 @@ describe('the statement of a day', () => {
   test('is of one account where one is asked for, and of none that is not there', () => {
     const instructions = [instruction('1', 'EUR', 'bank_ok', NOON), instruction('1', 'USD', 'bank_ok', NOON)];
     expect(read(instructions, 'COUNTERFOIL-USD').map((one) => textAt(one, 'Acct/Ccy'))).toEqual(['USD']);
-    expect(read(instructions, 'COUNTERFOIL-XXX')).toEqual([]);
+    expect(read(instructions, 'COUNTERFOIL-CHF')).toEqual([]);
   });
 });

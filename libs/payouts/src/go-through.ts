@@ -1,24 +1,29 @@
 import { isoTime } from '#kernel/clock.js';
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Balance } from '#ledger/accounts/account.js';
-import type { Accepted } from '#ledger/posting/command.js';
+import type { Accepted, Refused } from '#ledger/posting/command.js';
+import { refuse } from '#ledger/posting/entries.js';
 import { payoutEvent } from './payout-events.js';
 import { type PayoutPart, type PayoutTurn, payoutKey, type Settled, settledKey } from './payout-part.js';
 import { moneyOf, type PayoutRow } from './payout-rows.js';
 import { nextAsk, PAYOUT, PAYOUT_WATCH } from './payout-timers.js';
 import { entriesBetween, type PayoutPosition, type PayoutStatus, positionOf } from './status.js';
 
-/** Changes a payout, status by status, with all that follows: transactions, items, what is paid out, events, timers. None: something else of it. */
+/**
+ * Changes a payout, status by status, with all that follows: transactions, items, what is paid out, events, timers. None: something
+ * else of it. Refused where the ledger has no room for it; then nothing of the command is kept.
+ */
 export function goThrough(
   row: PayoutRow,
   steps: readonly PayoutStatus[],
   part: PayoutPart,
   turn: PayoutTurn,
-): { row: PayoutRow; balances: ReadonlyMap<bigint, Balance> } {
+): { row: PayoutRow; balances: ReadonlyMap<bigint, Balance> } | Refused {
   const isNew = row.timeline.length === 0;
   let [changed, balances]: [PayoutRow, ReadonlyMap<bigint, Balance>] = [row, new Map()];
   for (const status of steps) {
     const posted = post(changed, status, part, turn);
+    if (posted && !posted.accepted) return refuse(posted.code, `The payout cannot be ${status}: ${posted.detail}`);
     changed = entered(changed, status, posted, turn);
     balances = posted?.balances ?? balances;
   }
@@ -28,8 +33,13 @@ export function goThrough(
   return { row: changed, balances };
 }
 
-/** What two positions differ by, as one transaction. A mistake of ours is thrown: no balance can refuse it. */
-function post(row: PayoutRow, status: PayoutStatus, { accounts }: PayoutPart, turn: PayoutTurn): Accepted | undefined {
+/** What two positions differ by, as one transaction. No balance is too low for it, but an account can have had too much in all. */
+function post(
+  row: PayoutRow,
+  status: PayoutStatus,
+  { accounts }: PayoutPart,
+  turn: PayoutTurn,
+): Accepted | Refused | undefined {
   const [before, after] = [positionOf(row.status, moneyOf(row)), positionOf(status, moneyOf(row))];
   const entries = entriesBetween(before, after);
   if (entries.length === 0) return undefined;
@@ -45,7 +55,7 @@ function post(row: PayoutRow, status: PayoutStatus, { accounts }: PayoutPart, tu
       pending: 0n,
     })),
   });
-  if (!posted.accepted) throw new Error(`payout ${row.id} cannot be ${status}: ${posted.detail}`);
+  if (!posted.accepted) return posted;
   count(row, [before, after], turn);
   const payable = posted.transaction.entries.find(({ accountId }) => accountId === accounts.merchant_payable.id);
   if (payable) {

@@ -15,7 +15,7 @@ export interface PayoutPart {
 
 export interface RequestPayout {
   readonly kind: 'request';
-  /** Minor units, > 0; absent: all that is settled and not paid. */
+  /** Minor units, > 0; absent: all that is settled and not paid, as far as one entry holds it. */
   readonly amount?: bigint | undefined;
   readonly currency: string;
   readonly destination: string;

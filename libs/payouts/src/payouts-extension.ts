@@ -1,4 +1,5 @@
 import { feeOf } from '#fees/fee.js';
+import { MAX_AMOUNT } from '#kernel/money.js';
 import { insertPayableItems } from '#ledger/accounts/payable-items.js';
 import type { Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
@@ -115,12 +116,13 @@ function request(part: PayoutPart, ask: RequestPayout, turn: PayoutTurn): Answer
   const { currency, destination, rules } = ask;
   const { settled, paidOut, volume } = turn.known(settledKey(currency)) as Settled;
   const left = settled - paidOut;
-  const amount = ask.amount ?? left;
+  const amount = ask.amount ?? (left < MAX_AMOUNT ? left : MAX_AMOUNT);
   if (amount <= 0n && ask.mayBeNothing) return { status: 200, response: '{}' };
   if (amount <= 0n || amount > left) {
     const detail = `${left > 0n ? left : 0n} ${currency} are settled and not paid out.`;
     return refuse('insufficient_funds', ask.amount === undefined ? detail : `${detail} ${amount} were asked for.`);
   }
+  if (amount > MAX_AMOUNT) return refuse('amount_out_of_range', `One payout is of at most ${MAX_AMOUNT}.`, 'amount');
   const { fee } = feeOf(rules, { appliesTo: 'payout', currency, amount, volumeBefore: volume });
   const row: PayoutRow = {
     merchant_id: String(turn.merchantId),
@@ -136,10 +138,10 @@ function request(part: PayoutPart, ask: RequestPayout, turn: PayoutTurn): Answer
     timeline: [],
     bank_sequence: 0,
   };
-  const { row: reserved, balances } = goThrough(row, ['requested', 'reserved'], part, turn);
-  const { accounts } = part;
-  const named = new Map(Object.values(accounts).map((account) => [account.id, account]));
-  return { status: 202, response: JSON.stringify(requestedPayoutBody(reserved, named, balances)) };
+  const gone = goThrough(row, ['requested', 'reserved'], part, turn);
+  if ('accepted' in gone) return gone;
+  const named = new Map(Object.values(part.accounts).map((account) => [account.id, account]));
+  return { status: 202, response: JSON.stringify(requestedPayoutBody(gone.row, named, gone.balances)) };
 }
 
 /** Follows the bank's word, if it is a later one than the one that stands. Answers whether anything came of it. */
@@ -156,8 +158,8 @@ function tell(part: PayoutPart, ask: TellPayout, turn: PayoutTurn): Answer | Ref
     bank_reference: reference ?? row.bank_reference,
     ...(steps.length > 0 && { failure_code: isFailure ? (failureCode ?? word) : null }),
   };
-  goThrough(heard, steps, part, turn);
-  return told(steps);
+  const gone = goThrough(heard, steps, part, turn);
+  return 'accepted' in gone ? gone : told(steps);
 }
 
 function told(steps: readonly string[]): Answer {

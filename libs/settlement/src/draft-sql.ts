@@ -26,10 +26,11 @@ SELECT d.merchant_id, d.currency, d.settlement_id, d.account_id, d.starts_at, d.
 
 /**
  * Each row finds what it needs by its key; joins are hashed, and never row against row. So the plan is the same whether the planner
- * knows the tables or believes them empty.
+ * knows the tables or believes them empty. The sort of a chunk has room in memory.
  */
 export const PLAN_BY_KEYS = `
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_nestloop', 'off', true)`;
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_nestloop', 'off', true),
+       set_config('work_mem', '32MB', true)`;
 
 /** What a payment's line takes back of what was captured: a refund, or a capture that failed; one that is undone the reverse. */
 const TAKES_BACK = `(kind = 'refund' OR (kind = 'payment' AND amount < 0))`;
@@ -47,6 +48,10 @@ function share(taken: string): string {
  * An item's fee is charged by the terms of its piece and kind, in the tier that the month had reached before it: in the order of the
  * account's versions, after all that was drafted before. What is given back is a share of what the payment was charged, by lines
  * before this one.
+ *
+ * What belongs to entries is read in one range for each draft and hashed: under row-level security every search of an index carries the
+ * list of all merchants, and a search for each entry costs twice as much (docs/figures/night.md). Amount × bps leaves bigint, its
+ * quotient does not: tens of thousands and the rest are multiplied apart.
  */
 export const DRAFT = `
 WITH asked AS MATERIALIZED (
@@ -56,7 +61,19 @@ WITH asked AS MATERIALIZED (
     plan_versions int[], returns boolean[], terms int[])
 ), terms AS MATERIALIZED (
   SELECT * FROM json_to_recordset($2::json) AS t (
-    no int, kind text, tiers numeric[], bps numeric[], fixed numeric[], least numeric[], most numeric[])
+    no int, kind text, tiers numeric[], bps bigint[], fixed bigint[], least bigint[], most bigint[])
+), items AS MATERIALIZED (
+  SELECT a.merchant_id, a.account_id, i.*
+    FROM asked a
+    CROSS JOIN LATERAL (
+      SELECT account_version, kind, subject_id, fee FROM payable_items
+       WHERE merchant_id = a.merchant_id AND account_id = a.account_id AND account_version > a.after AND account_version <= a.until
+       OFFSET 0) i
+), reached AS MATERIALIZED (
+  SELECT a.merchant_id, a.currency, m.month, v.gross
+    FROM asked a CROSS JOIN LATERAL (SELECT DISTINCT unnest(a.months) AS month) m
+    CROSS JOIN LATERAL (SELECT gross FROM fee_volumes
+                         WHERE merchant_id = a.merchant_id AND currency = a.currency AND month = m.month LIMIT 1) v
 ), found AS MATERIALIZED (
   SELECT a.merchant_id, a.currency, a.settlement_id, a.account_id, e.account_version, e.transaction_id, e.effective_at,
          coalesce(i.kind, 'other') AS kind, i.subject_id, CASE WHEN i.kind = 'payout' THEN 0 ELSE e.amount END AS amount,
@@ -68,9 +85,7 @@ WITH asked AS MATERIALIZED (
       SELECT account_version, transaction_id, effective_at, -direction * posted_amount AS amount FROM entries
        WHERE merchant_id = a.merchant_id AND account_id = a.account_id AND account_version > a.after AND account_version <= a.until
          AND posted_amount <> 0 OFFSET 0) e
-    LEFT JOIN LATERAL (
-      SELECT kind, subject_id, fee FROM payable_items
-       WHERE merchant_id = a.merchant_id AND account_id = a.account_id AND account_version = e.account_version LIMIT 1) i ON true
+    LEFT JOIN items i ON i.merchant_id = a.merchant_id AND i.account_id = a.account_id AND i.account_version = e.account_version
     LEFT JOIN LATERAL (
       SELECT account_version FROM settlement_lines
        WHERE merchant_id = a.merchant_id AND account_id = a.account_id AND account_version = e.account_version
@@ -80,12 +95,11 @@ WITH asked AS MATERIALIZED (
 ), measured AS (
   SELECT f.*, coalesce(v.gross, 0) + coalesce(sum(f.amount) FILTER (WHERE f.kind = 'payment') OVER earlier, 0) AS volume
     FROM found f
-    LEFT JOIN LATERAL (SELECT gross FROM fee_volumes
-                        WHERE merchant_id = f.merchant_id AND currency = f.currency AND month = f.month LIMIT 1) v ON true
+    LEFT JOIN reached v ON v.merchant_id = f.merchant_id AND v.currency = f.currency AND v.month = f.month
    WHERE NOT f.is_left
   WINDOW earlier AS (PARTITION BY f.merchant_id, f.account_id, f.month ORDER BY f.account_version
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-), priced AS (
+), priced AS MATERIALIZED (
   SELECT m.*, CASE m.kind WHEN 'payout' THEN m.payout_fee WHEN 'payment' THEN least(coalesce(c.fee, 0), greatest(m.amount, 0))
                           ELSE coalesce(c.fee, 0) END AS own_fee
     FROM measured m
@@ -93,8 +107,11 @@ WITH asked AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT width_bucket(greatest(m.volume, 0), t.tiers) AS n) tier
     CROSS JOIN LATERAL (
       SELECT CASE WHEN (m.amount > 0) = (m.kind = 'payment') AND m.amount <> 0 AND tier.n > 0 THEN
-               least(greatest(${halfEven('abs(m.amount) * t.bps[tier.n]', '10000')} + t.fixed[tier.n], t.least[tier.n]), t.most[tier.n])
-             END AS fee) c
+               least(greatest(h.down + CASE WHEN h.over > 5000 OR (h.over = 5000 AND h.down % 2 = 1) THEN 1 ELSE 0 END + t.fixed[tier.n],
+                              t.least[tier.n]), t.most[tier.n])
+             END AS fee
+        FROM (SELECT abs(m.amount) / 10000 * t.bps[tier.n] + abs(m.amount) % 10000 * t.bps[tier.n] / 10000 AS down,
+                     abs(m.amount) % 10000 * t.bps[tier.n] % 10000 AS over) h) c
 ), prior AS MATERIALIZED (
   SELECT of.*, p.*
     FROM (SELECT DISTINCT merchant_id, account_id, subject_id FROM found WHERE NOT is_left AND ${GIVES_BACK}) of
@@ -106,17 +123,20 @@ WITH asked AS MATERIALIZED (
         CROSS JOIN LATERAL (SELECT kind, amount, fee FROM settlement_lines
                              WHERE merchant_id = of.merchant_id AND account_id = of.account_id AND account_version = i.account_version
                              LIMIT 1) l) p
-), running AS (
-  SELECT p.*,
-         coalesce(b.charged, 0) + coalesce(sum(own_fee) FILTER (WHERE kind = 'payment' AND amount > 0) OVER earlier, 0) AS charged,
-         coalesce(b.captured, 0) + coalesce(sum(amount) FILTER (WHERE kind = 'payment' AND amount > 0) OVER earlier, 0) AS captured,
-         coalesce(b.taken, 0) - coalesce(sum(amount) FILTER (WHERE ${TAKES_BACK}) OVER earlier, 0) AS taken
-    FROM priced p LEFT JOIN prior b USING (merchant_id, account_id, subject_id)
-  WINDOW earlier AS (PARTITION BY p.merchant_id, p.account_id, p.subject_id ORDER BY p.account_version
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+), given AS (
+  -- Of payments of which something gives back alone: the rest needs no more than its own fee.
+  SELECT r.merchant_id, r.account_id, r.account_version, ${share('taken - amount')} - ${share('taken')} AS fee
+    FROM (
+      SELECT p.*,
+             coalesce(b.charged, 0) + coalesce(sum(own_fee) FILTER (WHERE kind = 'payment' AND amount > 0) OVER earlier, 0) AS charged,
+             coalesce(b.captured, 0) + coalesce(sum(amount) FILTER (WHERE kind = 'payment' AND amount > 0) OVER earlier, 0) AS captured,
+             coalesce(b.taken, 0) - coalesce(sum(amount) FILTER (WHERE ${TAKES_BACK}) OVER earlier, 0) AS taken
+        FROM prior b JOIN priced p USING (merchant_id, account_id, subject_id)
+      WINDOW earlier AS (PARTITION BY p.merchant_id, p.account_id, p.subject_id ORDER BY p.account_version
+                        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) r
+   WHERE captured > 0 AND ${GIVES_BACK}
 ), lines AS MATERIALIZED (
-  SELECT r.*, own_fee - CASE WHEN captured > 0 AND ${GIVES_BACK} THEN ${share('taken - amount')} - ${share('taken')} ELSE 0 END AS fee
-    FROM running r
+  SELECT p.*, own_fee - coalesce(g.fee, 0) AS fee FROM priced p LEFT JOIN given g USING (merchant_id, account_id, account_version)
 ), written AS (
   INSERT INTO settlement_lines (merchant_id, account_id, account_version, settlement_id, kind, payment_id, transaction_id, amount, fee,
                                 fee_plan_id, fee_plan_version, effective_at, business_date)

@@ -117,13 +117,17 @@ SELECT k.merchant_id, min(e.at) AS at
   FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS k (merchant_id, currency, account_id)
   LEFT JOIN settled_balances s ON s.merchant_id = k.merchant_id AND s.currency = k.currency
   CROSS JOIN LATERAL (
-    SELECT min(e.effective_at) AS at
+    SELECT min(e.effective_at) AS at FROM entries e
+     WHERE e.merchant_id = k.merchant_id AND e.account_id = k.account_id AND e.account_version > coalesce(s.looked_through, 0)
+       AND e.posted_amount <> 0
+    UNION ALL
+    SELECT min(e.effective_at)
       FROM entries e
       LEFT JOIN LATERAL (SELECT l.account_version FROM settlement_lines l
                           WHERE l.merchant_id = e.merchant_id AND l.account_id = e.account_id AND l.account_version = e.account_version
                           LIMIT 1) taken ON true
-     WHERE e.merchant_id = k.merchant_id AND e.account_id = k.account_id AND e.account_version > coalesce(s.taken_through, 0)
-       AND e.posted_amount <> 0 AND taken.account_version IS NULL) e
+     WHERE e.merchant_id = k.merchant_id AND e.account_id = k.account_id AND e.account_version > s.taken_through
+       AND e.account_version <= s.looked_through AND e.posted_amount <> 0 AND taken.account_version IS NULL) e
  GROUP BY k.merchant_id HAVING min(e.at) IS NOT NULL`;
 
 /** When the first of what waits happened. Of merchants who have some. */

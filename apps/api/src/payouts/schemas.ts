@@ -16,14 +16,21 @@ import {
 
 const statusSchema = z.enum(STORED_STATUSES);
 
-const destinationIn = textIn(255).meta({
-  description: 'Where the money goes, as the bank knows it, such as an IBAN.',
-  examples: ['DE89370400440532013000'],
-});
+/** Banks print it, and read it aloud: what cannot be seen in it is a mistake, or a trick. */
+const PRINTABLE = /^[!-~](?:[ -~]*[!-~])?$/;
+
+const destinationIn = textIn(255)
+  .regex(PRINTABLE, 'must be of printable ASCII characters, with no space at either end')
+  .meta({
+    description: 'Where the money goes, as the bank knows it, such as an IBAN.',
+    examples: ['DE89370400440532013000'],
+  });
 
 export const requestPayout = z
   .strictObject({
-    amount: amountIn.optional().meta({ description: 'Default: all that is settled and not paid out.' }),
+    amount: amountIn.optional().meta({
+      description: 'Default: all that is settled and not paid out, of which one payout holds at most 2^53-1.',
+    }),
     currency: currencyIn,
     destination: destinationIn.optional().meta({ description: 'Default: that of the payout schedule.' }),
   })

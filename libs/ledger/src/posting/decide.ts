@@ -87,13 +87,13 @@ function decidePost(book: Book, command: Post, id: bigint): Decision {
   return { accepted: true, transaction, balances: applied.balances, states: command.pending ? [held] : [] };
 }
 
-/** The payment that an adjustment is of would not know of what became of it here. */
+/** The payment, settlement or payout that an adjustment is of would not know of what became of it here. */
 function movableParent(book: Book, { parentId }: TransactionChange): Parent | Refused {
   const parent = book.parent(parentId);
   if (!parent) return refuse('not_found', 'There is no such transaction.');
   if (parent.transaction.kind === 'adjustment') {
-    const advice = 'capture, void or refund that';
-    return refuse('invalid_transition', `Transaction ${parentId} belongs to a payment: ${advice}.`);
+    const whose = `(${parent.transaction.type}) belongs to a payment, a settlement or a payout`;
+    return refuse('invalid_transition', `Transaction ${parentId} ${whose}, and changes by way of that alone.`);
   }
   return parent;
 }
