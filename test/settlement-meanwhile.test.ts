@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shownRule } from '#fees/fee-plan.entity.js';
+import { systemClock } from '#kernel/clock.js';
 import { verify } from '#platform/verify.js';
 import { SETTLEMENT_CHECKS } from '#settlement/checks.js';
 import { type SettleResult, Settler, type SettlerParts } from '#settlement/settler.js';
@@ -99,6 +100,25 @@ test('what is recorded between the making of a day and its end is of the next da
   expect(await settlementsOf(merchantId)).toEqual([
     { day: dateOf(2), currency: 'EUR', gross: '1000', other: '0', adjustments: '0', fees: '10' },
     { day: dateOf(1), currency: 'EUR', gross: '0', other: '0', adjustments: '570', fees: '20' },
+  ]);
+  await expectNothingWrong();
+});
+
+test('fees that others were faster than are not settled by the day in which they were charged', async () => {
+  const merchantId = await one.createMerchant({ createdAtMs: noonOf(2) });
+  await one.charge(merchantId, [{ ...RULE, fixed: 10n }]);
+  const paid = (subject: bigint, amount: bigint) => ({ kind: 'payment', amount, subject, atMs: noonOf(1) }) as const;
+  await one.happen(merchantId, paid(1n, 1_000n));
+  const late = () => other.happen(merchantId, paid(2n, 500n));
+  const settled = [{ merchantId, outcome: 'settled' }];
+  expect(await settleWith(one, { post: late }, [merchantId, dateOf(1)])).toEqual(settled);
+  const tomorrow = await TestSettlement.of(one.ledger, {
+    clock: { ...systemClock, now: () => Date.now() + DAY_MS },
+  });
+  expect(await tomorrow.settle([merchantId], dateOf(0))).toEqual(settled);
+  expect(await settlementsOf(merchantId)).toEqual([
+    { day: dateOf(1), currency: 'EUR', gross: '1000', other: '0', adjustments: '0', fees: '10' },
+    { day: dateOf(0), currency: 'EUR', gross: '0', other: '0', adjustments: '500', fees: '10' },
   ]);
   await expectNothingWrong();
 });
