@@ -227,7 +227,9 @@ describe('a version', () => {
       await put(merchant.id, { fee_plan_id: id });
       await settle(merchant.id, end);
     }
-    expect(refusal(await addVersion(id, { valid_from: day(-4) }))).toEqual(CONFLICT);
+    const refused = await addVersion(id, { valid_from: day(-8) });
+    expect(refusal(refused)).toEqual(CONFLICT);
+    expect(refused.body.detail).toContain(day(-1));
     expect((await addVersion(id, { valid_from: day(-1) })).status).toBe(201);
   });
 
