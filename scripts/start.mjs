@@ -91,7 +91,7 @@ await supervise(async (keep) => {
   say(`ready: ${url}   API documentation: ${url}/docs   queues: ${url}/board (password: the operator key)`);
   say(`metrics: http://127.0.0.1:${apiMetrics}/metrics (API), http://127.0.0.1:${workerMetrics}/metrics (worker)`);
   if (simulator) {
-    const options = { url, operatorKey: operator, folder, webhooks, simulator: await simulator.place() };
+    const options = { url, operatorKey: operator, folder, webhooks, simulator: await simulator.place(), night: true };
     const { banner, exampleIds } = await seedDemo(options);
     api.process.send?.({ exampleIds });
     console.log(banner);

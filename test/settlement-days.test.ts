@@ -90,6 +90,15 @@ describe('a merchant that moves', () => {
     expect(await byOwner(wrong, String(merchantId))).toEqual([]);
   });
 
+  test.each([
+    ['is on its new clock, whatever the old one would have shown next', 'Europe/Berlin', 'UTC', '01:55', '01:55'],
+    ['is not on its new clock before it moved', 'UTC', 'Europe/Berlin', '01:47', '00:50'],
+  ])('minutes before the clocks change %s', (_what, timeZone, to, cutoff, end) => {
+    const later = [{ fromMs: Date.parse('2026-03-29T00:50:00Z'), timeZone: to }];
+    const { endMs } = businessDay(calendarOf({ timeZone, cutoff, later }), '2026-03-28');
+    expect(endMs).toBe(Date.parse(`2026-03-29T${end}:00Z`));
+  });
+
   test('is in a zone for all days when nobody knew the one before', () => {
     const later = [{ fromMs: -Infinity, timeZone: 'Asia/Tokyo' }];
     const calendar = calendarOf({ timeZone: 'Mars/Olympus', cutoff: '00:00', later });

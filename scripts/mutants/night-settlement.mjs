@@ -4,6 +4,8 @@ import { inFile } from './mutant.mjs';
 const DAYS = 'test/settlement-days.test.ts';
 const FEES = 'test/settlement-fees.test.ts';
 const BY_HAND = 'test/settlement.test.ts';
+const MEANWHILE = 'test/settlement-meanwhile.test.ts';
+const CLOSING = 'test/settlement-closing.test.ts';
 const CRASHES = 'test/settlement-crashes.test.ts';
 
 /**
@@ -21,6 +23,8 @@ export const SETTLEMENT_MUTANTS = [
   ]),
   inFile('libs/settlement/src/calendar.ts', DAYS, [
     ['a merchant that moved is where it was', 'const all = later.some', 'const all = true ? [first] : later.some'],
+    ['the zone before counts on behind the move', '.filter(({ atMs }) => atMs < untilMs)', ''],
+    ['a zone counts before the move', 'atMs: Math.max(atMs, firstMs)', 'atMs'],
   ]),
   inFile('libs/settlement/src/next-step.ts', BY_HAND, [
     [
@@ -78,5 +82,15 @@ export const SETTLEMENT_MUTANTS = [
       'if (!isFree || businessDate !== after) return false;',
       'if (!isFree) return false;',
     ],
+  ]),
+  inFile('libs/settlement/src/draft-sql.ts', MEANWHILE, [
+    ['fees are settled by the next day', " AND i.kind IS DISTINCT FROM 'fees'", ''],
+  ]),
+  inFile('libs/settlement/src/close-day.ts', CLOSING, [
+    ['a day is closed before its drafts are whole', 'draft.drafted_through === draft.looked_through &&', ''],
+    ['a day is closed without what somebody is at work on', '!isFree || businessDate', 'businessDate'],
+    ['fees without accounts are not posted', "&& (draft.fees === '0' || accounts.has(draft.currency))", ''],
+    ['a day is closed by drafts of another one', 'draft.business_date === day.day &&', ''],
+    ['a day is closed after another than the last', '|| businessDate !== after', ''],
   ]),
 ].flat();
