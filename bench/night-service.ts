@@ -13,13 +13,12 @@ const WORKER = join(import.meta.dirname, '..', 'apps', 'worker', 'src', 'main.js
 const POLL_MS = 50;
 const WITHIN_MS = 1_800_000;
 const READY_WITHIN_MS = 300_000;
-const HOURLY_MS = 3_600_000;
+const FIRST_DUTIES = ['complete system accounts', 'complete settlement calendars'];
 /** A duty may be done before the process has said that it is ready. */
 const STARTING_MS = 20_000;
 
 interface Job {
-  kind: string;
-  every_ms: number;
+  name: string;
   last_finished_at: string | null;
 }
 
@@ -61,14 +60,13 @@ export class NightService {
     return service;
   }
 
-  /** What workers do as they start, and then by the hour, is over. */
+  /** What workers do for all merchants as they start, and then by the hour, is over. */
   async #settleIn(nowMs: number): Promise<void> {
     const end = nowMs + READY_WITHIN_MS;
     for (;;) {
       const { data } = await this.clientOf()('GET', '/v1/jobs');
-      const hourly = data.filter((job: Job) => job.kind === 'duty' && job.every_ms >= HOURLY_MS);
-      const done = hourly.filter((job: Job) => Date.parse(job.last_finished_at ?? '') > nowMs - STARTING_MS);
-      if (hourly.length > 0 && done.length === hourly.length) return;
+      const done = data.filter((job: Job) => Date.parse(job.last_finished_at ?? '') > nowMs - STARTING_MS);
+      if (FIRST_DUTIES.every((name) => done.some((job: Job) => job.name === name))) return;
       if (Date.now() > end) throw new Error('the worker is still starting');
       await sleep(POLL_MS);
     }

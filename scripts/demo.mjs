@@ -39,11 +39,12 @@ const MERCHANTS = [
 /** @typedef {{ id: string, key: string }} DemoMerchant */
 
 /**
- * @param {{ url: string, operatorKey: string, folder: string, webhooks?: { register: (call: import('./webhook-receiver.mjs').Call) => Promise<void> } | undefined, simulator?: import('./demo-payments.mjs').SimulatorPlace | undefined }} options
- *   folder: where the demo's keys are kept; webhooks: gets the first merchant's events; simulator: tells one more of its payments
+ * @param {{ url: string, operatorKey: string, folder: string, webhooks?: { register: (call: import('./webhook-receiver.mjs').Call) => Promise<void> } | undefined, simulator?: import('./demo-payments.mjs').SimulatorPlace | undefined, night?: boolean }} options
+ *   folder: where the demo's keys are kept; webhooks: gets the first merchant's events; simulator: tells one more of its payments; night: worker and
+ *   bank are there to settle the first merchant's yesterday and to pay it out
  * @returns {Promise<{ banner: string, exampleIds: Record<string, string | undefined> }>} what to try next, and ids of the first merchant's by kind
  */
-export async function seedDemo({ url, operatorKey, folder, webhooks, simulator }) {
+export async function seedDemo({ url, operatorKey, folder, webhooks, simulator, night = false }) {
   const file = join(folder, 'demo-keys.json');
   /** @type {Record<string, DemoMerchant>} */
   const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
@@ -68,9 +69,9 @@ export async function seedDemo({ url, operatorKey, folder, webhooks, simulator }
   }
   const first = /** @type {DemoMerchant} */ (Object.values(known)[0]);
   const payments = simulator && (await seedPayments({ url, shop: await open(SHOP), simulator, folder }));
-  const night = await seedNight({ url, operatorKey, ...first });
+  const settled = night ? await seedNight({ url, operatorKey, ...first }) : undefined;
   const exampleIds = await idsOf(url, first);
-  return { banner: banner(url, operatorKey, known, exampleIds.accounts, payments, night), exampleIds };
+  return { banner: banner(url, operatorKey, known, exampleIds.accounts, [payments, settled]), exampleIds };
 }
 
 /**
@@ -170,16 +171,15 @@ async function idsOf(url, { id, key }) {
   };
 }
 
-/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId @param {import('./demo-payments.mjs').Story | undefined} payments @param {import('./demo-payments.mjs').Story} night */
-function banner(url, operatorKey, merchants, bobId, payments, night) {
+/** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId @param {(import('./demo-payments.mjs').Story | undefined)[]} stories */
+function banner(url, operatorKey, merchants, bobId, stories) {
   const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(17)} merchant ${id}   ${key}`);
   const key = Object.values(merchants)[0]?.key ?? '';
   const bob = `$URL/v1/accounts/${bobId}`;
   return `
 Demo merchants and their API keys:
 ${keys.join('\n')}
-${payments ? `\n${payments.text}` : ''}
-${night.text}
+${stories.map((story) => (story ? `\n${story.text}` : '')).join('')}
 Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, once, however often you send it):
 
   export URL=${url}
@@ -191,5 +191,5 @@ Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, onc
   curl -sS -w '\\n' ${bob}/balance -H "Authorization: Bearer $KEY"
 
   curl -sS -w '\\n' "${bob}/entries?limit=5" -H "Authorization: Bearer $KEY"
-${payments?.commands ?? ''}${night.commands}`;
+${stories.map((story) => story?.commands ?? '').join('')}`;
 }

@@ -219,6 +219,18 @@ describe('a version', () => {
     expect((await addVersion(id, { valid_from: day(-1) })).status).toBe(201);
   });
 
+  test('does not change a day of any merchant on the plan, however far the others are', async () => {
+    const id = await plan();
+    const ends = [day(-9), day(-1), day(-5)];
+    for (const end of ends) {
+      const merchant = await api.merchant();
+      await put(merchant.id, { fee_plan_id: id });
+      await settle(merchant.id, end);
+    }
+    expect(refusal(await addVersion(id, { valid_from: day(-4) }))).toEqual(CONFLICT);
+    expect((await addVersion(id, { valid_from: day(-1) })).status).toBe(201);
+  });
+
   test('may begin in days that were settled by another plan, or of which it is none', async () => {
     const id = await plan();
     const [left, came, never] = [await api.merchant(), await api.merchant(), await api.merchant()];

@@ -98,11 +98,17 @@ describe('a run', () => {
     const [shop] = (await shops(1)) as [Merchant];
     await owe(shop, '10', BEFORE);
     await owe(shop, '20', YESTERDAY);
+    await owe(shop, '3', BEFORE);
     expect((await settle(api, YESTERDAY, [shop])).merchants).toEqual(counts({ settled: 1 }));
     expect((await settlementsOf(shop)).map(({ business_date, net }) => [business_date, net])).toEqual([
       [YESTERDAY, '20'],
-      [BEFORE, '10'],
+      [BEFORE, '13'],
     ]);
+    // The second entry lies between those of the first day, and is no line of it.
+    const [second, first] = (await settlementsOf(shop)) as [Json, Json];
+    const amounts = async ({ lines }: Json) =>
+      (await shop.client.get(lines)).body.data.map(({ amount }: Json) => amount);
+    expect([await amounts(first), await amounts(second)]).toEqual([['3', '10'], ['20']]);
   });
 
   test('asked for again is the same answer, and no second effect', async () => {
@@ -179,6 +185,10 @@ test('settlements are found by day and currency, and by nobody else', async () =
   expect(await nets('?currency=EUR')).toEqual(['10', '20']);
   expect(await nets(`?business_date=${YESTERDAY}&currency=USD`)).toEqual(['5']);
   expect(await nets(`?business_date=${daysAgo(3)}`)).toEqual([]);
+  const page = (await shop.client.get('/v1/settlements?currency=EUR&limit=1')).body;
+  expect(await nets(`?currency=EUR&cursor=${page.next_cursor}`)).toEqual(['10']);
+  const { body } = await shop.client.get(`/v1/settlements?currency=USD&cursor=${page.next_cursor}`);
+  expect([body.code, body.errors[0].path]).toEqual(['validation_failed', 'cursor']);
   const [{ id }] = (await settlementsOf(shop)) as [Json];
   for (const path of [`/v1/settlements/${id}`, `/v1/settlements/${id}/lines`]) {
     expect((await stranger.client.get(path)).body.code).toBe('not_found');

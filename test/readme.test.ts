@@ -49,8 +49,8 @@ async function paste(
   const variables: Record<string, string> = {};
   const exchanges: { request: CurlRequest; answer: Answer }[] = [];
   for (const words of commandsOf(text, variables, (name) => fill[name]?.(exchanges.at(-1)?.answer.body))) {
-    // A second program in a terminal of its own: test/start.test.ts has it beside a running service.
-    if (words.join(' ') === 'npm run webhook-sink') continue;
+    // Programs beside a running service: test/start.test.ts and test/night-cli.test.ts have them.
+    if (/^npm run (webhook-sink|night)\b/.test(words.join(' '))) continue;
     expect(words[0]).toBe('curl');
     const request = curlRequest(words);
     exchanges.push({ request, answer: await send(request) });
@@ -89,6 +89,8 @@ describe('the README', () => {
       ['POST', '/v1/provider_events', 202],
       ['GET', '/v1/payments/:id', 200],
       ['POST', '/v1/payments/:id/refund', 200],
+      ['GET', '/v1/settlements', 200],
+      ['GET', '/v1/payouts', 200],
       ['GET', '/v1/events', 200],
       ['POST', '/v1/merchants', 201],
       ['POST', '/v1/accounts', 201],

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shownRule } from '#fees/fee-plan.entity.js';
 import { systemClock } from '#kernel/clock.js';
+import { ProblemError } from '#kernel/problem.js';
+import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { verify } from '#platform/verify.js';
 import { SETTLEMENT_CHECKS } from '#settlement/checks.js';
 import { type SettleResult, Settler, type SettlerParts } from '#settlement/settler.js';
@@ -49,7 +51,8 @@ const draftsOf = (merchantId: bigint) =>
 /** How many statements wait for others. */
 async function blocked(): Promise<number> {
   const text = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`;
-  return (await bystander.client.query(text)).rowCount ?? 0;
+  // By a connection of its own: within a transaction it would see the same each time.
+  return (await byOwner(text)).length;
 }
 
 async function expectNothingWrong(): Promise<void> {
@@ -59,13 +62,12 @@ async function expectNothingWrong(): Promise<void> {
 
 type Call = 'transaction' | 'post';
 
-/** Settles as a process does to which something happens before it calls that for the first time. */
+/** Settles as a process does to which something happens whenever it is about to call that. */
 function settleWith(
   { parts }: TestSettlement,
   before: Partial<Record<Call, () => Promise<unknown>>>,
   [merchantId, date]: [bigint, string],
 ): Promise<SettleResult[]> {
-  const happened = new Map<Call, Promise<unknown> | undefined>();
   const heard = <T extends object>(part: T, call: Call): T =>
     new Proxy(part, {
       get: (target, name) => {
@@ -74,8 +76,7 @@ function settleWith(
         const bound = value.bind(target);
         if (name !== call) return bound;
         return async (...values: unknown[]) => {
-          if (!happened.has(call)) happened.set(call, before[call]?.());
-          await happened.get(call);
+          await before[call]?.();
           return bound(...values);
         };
       },
@@ -205,4 +206,57 @@ describe('a day is begun after a change of what is charged that is under way, an
     expect(await settling).toEqual([{ merchantId, outcome: 'settled' }]);
     expect(await settlementsOf(merchantId)).toMatchObject([{ gross: '1000', fees: '20' }]);
   });
+});
+
+test('a ledger that is overloaded is asked again, and nobody has failed', async () => {
+  const merchantId = await one.createMerchant({ createdAtMs: noonOf(3) });
+  await one.happen(merchantId, { kind: 'other', amount: 100n, atMs: noonOf(2) });
+  let asked = 0;
+  const post = async () => {
+    asked += 1;
+    if (asked <= 2) throw new ProblemError('overloaded', 'Too many postings are waiting.');
+  };
+  const outcome = await settleWith(one, { post }, [merchantId, dateOf(2)]);
+  expect([outcome, asked]).toEqual([[{ merchantId, outcome: 'settled' }], 3]);
+});
+
+test('a day whose fees cannot be posted in one currency is closed in none, and goes on when they can', async () => {
+  const merchantId = await one.createMerchant({ createdAtMs: noonOf(3), currencies: ['EUR', 'USD'] });
+  const rules = ['EUR', 'USD'].map((currency) => ({ ...RULE, currency, fixed: 10n }));
+  await one.charge(merchantId, rules);
+  const paid = { kind: 'payment', amount: 1_000n, atMs: noonOf(2) } as const;
+  await one.happen(merchantId, { ...paid, subject: 1n }, { ...paid, subject: 2n, currency: 'USD' });
+  const setClosed = (closed: boolean) =>
+    byOwner(
+      `UPDATE balances b SET closed = $2 FROM accounts a
+        WHERE a.merchant_id = $1 AND a.code = 'fee_revenue:USD' AND b.merchant_id = $1 AND b.account_id = a.id`,
+      merchantId,
+      closed,
+    );
+  await setClosed(true);
+  expect(await one.settle([merchantId], dateOf(2))).toMatchObject([
+    { merchantId, outcome: 'failed', problem: { code: 'account_closed' } },
+  ]);
+  expect(await settlementsOf(merchantId)).toEqual([]);
+  expect(await draftsOf(merchantId)).toHaveLength(2);
+  await setClosed(false);
+  expect(await other.settle([merchantId], dateOf(2))).toEqual([{ merchantId, outcome: 'settled' }]);
+  expect((await settlementsOf(merchantId)).map(({ currency, fees }) => [currency, fees])).toEqual([
+    ['EUR', '10'],
+    ['USD', '10'],
+  ]);
+  await expectNothingWrong();
+});
+
+test('merchants of whatever number are settled, each of them', async () => {
+  const count = 401;
+  const text = `INSERT INTO merchants (id, name, time_zone, settlement_cutoff, currencies, created_at)
+                SELECT id, 'Test', 'UTC', '00:00', '{EUR}', snowflake_time(id) FROM generate_series($1::bigint, $1::bigint + $2 - 1) AS id RETURNING id::text`;
+  const rows = await byOwner<{ id: string }>(text, String(firstSnowflakeAt(noonOf(3))), count);
+  const merchantIds = rows.map(({ id }) => BigInt(id));
+  expect(await one.settle(merchantIds, dateOf(2))).toEqual(
+    merchantIds.map((merchantId) => ({ merchantId, outcome: 'empty' })),
+  );
+  const settled = `SELECT count(*)::int AS days FROM settlement_positions WHERE merchant_id = ANY ($1) AND business_date = $2`;
+  expect(await byOwner(settled, merchantIds.map(String), dateOf(2))).toEqual([{ days: count }]);
 });

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { problemDocument } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import { Telemetry } from '#platform/telemetry.js';
+import { NightQueue } from '#settlement/runs/night-queue.js';
 import { beginRange, completeRange, type Range } from '#settlement/runs/range-store.js';
 import { type Answer, type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
@@ -88,6 +90,13 @@ describe('a run', () => {
     expect(runs).toBe(1);
   });
 
+  test('of more ranges than are added at once has a job for each of them', async () => {
+    const ranges = [...Array(2_001).keys()];
+    await api.app.get(NightQueue).add(7n, ranges, undefined);
+    const own = (await jobIds()).filter((id) => id?.startsWith('settle-7-'));
+    expect(own.sort()).toEqual(ranges.map((range) => `settle-7-${range}`).sort());
+  });
+
   test('is there without Redis, and asks nobody to wait for it', async () => {
     const away = await TestApi.start({ on: api.on, environment: { REDIS_QUEUE_URL: 'redis://127.0.0.1:1' } });
     const { status, body } = await away.operator.post('/v1/settlement_runs', { body: named(shops[0] as Merchant) });
@@ -155,6 +164,21 @@ describe('of a range', () => {
     await bystander.release();
     expect((await both).toSorted()).toEqual(['completed', 'running']);
     expect(await runOf(ranges)).toMatchObject({ status: 'completed', merchants: { settled: 2 * RANGE } });
+  });
+
+  test('errors are shown in the order of ranges, so many of them, and counted all', async () => {
+    const ranges = await rangesOfTwo();
+    const problem = problemDocument({ code: 'internal', detail: 'Nobody knows.' });
+    const idOf = (range: number, place: number) => String(1_000 * (range + 1) + place);
+    for (const range of ranges.toReversed()) {
+      const errors = Array.from({ length: 60 }, (_, place) => ({ merchant_id: idOf(range.range, place), problem }));
+      const counts = { ...outcome.counts, settled: 0, failed: RANGE };
+      await completeRange(database, range, { ...outcome, counts, errors: JSON.stringify(errors) }, soon());
+    }
+    const { errors, merchants } = await runOf(ranges);
+    const all = [0, 1].flatMap((range) => Array.from({ length: 60 }, (_, place) => idOf(range, place)));
+    expect(errors.map(({ merchant_id }: Json) => merchant_id)).toEqual(all.slice(0, 100));
+    expect(merchants.failed).toBe(2 * RANGE);
   });
 });
 

@@ -99,7 +99,8 @@ function wrongSettlements(
 
 const byVersion = (left: { version: number }, right: { version: number }): number => left.version - right.version;
 
-function shownOf(settlement: Json): Json {
+/** What does not depend on how it was made. */
+export function shownOf(settlement: Json): Json {
   const { business_date, currency, period, status, gross, refunds, disputes, other, adjustments, fees, net, items } =
     settlement;
   const amounts = { gross, refunds, disputes, other, adjustments, fees, net };

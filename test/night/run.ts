@@ -3,12 +3,13 @@ import { verify } from '#platform/verify.js';
 import { checksOf, ROOMS } from '../../apps/rooms.js';
 import { Dice } from '../histories/history.js';
 import type { Build } from '../histories/servers.js';
+import type { Json } from '../payments-campaign/client.js';
 import { asAdmin } from '../support/database.js';
 import { offendersOf } from '../support/verified.js';
 import { wrongBalances, wrongEvents, wrongInstructions, wrongPayouts } from './balances.js';
 import { startFleet } from './fleet.js';
 import { NightHarm } from './harm.js';
-import { judgeShop, type Ledgered, readShop, wrongRuns } from './judge.js';
+import { judgeShop, type Ledgered, readShop, shownOf, wrongRuns } from './judge.js';
 import { LivedQuarter } from './lived.js';
 import type { Shop } from './open-shops.js';
 import { amountsOf, type Settled } from './oracle.js';
@@ -125,17 +126,25 @@ function stateOf(ledgered: readonly Ledgered[], lived: LivedQuarter): string[] {
   // Today is another day in another run.
   const quarterly = ledgered.filter(({ stories }) => stories.length > 0);
   return quarterly.flatMap(({ shop, settlements, lines, payouts }) => {
-    const amounts = settlements.map(({ id, merchant_id, transaction_id, created_at, ...shown }) => {
-      const all = (lines.get(id) ?? []).map(
+    const amounts = settlements.map((settlement) => {
+      const all = (lines.get(settlement.id) ?? []).map(
         ({ kind, payment_id, amount, fee, fee_plan_version, effective_at, business_date }) =>
           [kind, refs.get(payment_id), amount, fee, fee_plan_version, effective_at, business_date].join(' '),
       );
-      return JSON.stringify([shown, all.sort()]);
+      return JSON.stringify([shownOf(settlement), all.sort()]);
     });
-    const out = payouts.map(({ amount, currency, destination, status, fee }) =>
+    return [...amounts, ...paidOut(shop, payouts)].sort().map((line) => `${shop.plan.name}: ${line}`);
+  });
+}
+
+/** What is paid out by itself after days that were caught up in one night comes in more payouts or in fewer, and to the same. */
+function paidOut({ plan }: Shop, payouts: readonly Json[]): string[] {
+  if (plan.daily === undefined)
+    return payouts.map(({ amount, currency, destination, status, fee }) =>
       [amount, currency, destination, status, fee].join(' '),
     );
-    return [...amounts, ...out].sort().map((line) => `${shop.plan.name}: ${line}`);
+  return [...Map.groupBy(payouts, ({ currency }) => currency)].map(([currency, all]) => {
+    return `paid ${all.reduce((sum, { amount }) => sum + BigInt(amount), 0n)} ${currency}`;
   });
 }
 

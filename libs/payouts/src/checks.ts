@@ -8,18 +8,23 @@ const PAYOUTS = 'SELECT count(*) FROM payouts WHERE merchant_id = $1';
 /** The transactions that payouts name. */
 const NAMED = 'SELECT id::text AS payout, unnest(transactions) AS id FROM payouts WHERE merchant_id = $1';
 
-/** Each payout with what its transactions come to on each account, debits up, and what its items charge. */
+/** What each payout's transactions come to on each account, debits up. Entries are looked up by the transactions' legs: no index leads by transaction. */
+const MOVED = `
+SELECT n.payout_id, a.code, sum(e.direction * e.posted_amount)::text AS posted
+  FROM (SELECT id AS payout_id, unnest(transactions) AS transaction_id FROM payouts WHERE merchant_id = $1) n
+  JOIN transactions t ON t.merchant_id = $1 AND t.created_at = snowflake_time(n.transaction_id) AND t.id = n.transaction_id
+ CROSS JOIN LATERAL generate_series(1, cardinality(t.legs), 2) AS leg
+  JOIN entries e ON e.merchant_id = $1 AND e.account_id = t.legs[leg] AND e.account_version = t.legs[leg + 1]
+  JOIN accounts a ON a.merchant_id = $1 AND a.id = e.account_id
+ GROUP BY n.payout_id, a.code`;
+
+/** Each payout with what it has on its accounts and what its items charge. */
 const WHOLE = `
 SELECT ${PAYOUT_JSON} AS payout, m.moved, i.fee
   FROM payouts p
-  LEFT JOIN LATERAL (
-    SELECT json_agg(json_build_array(code, posted)) AS moved
-      FROM (SELECT a.code, sum(e.direction * e.posted_amount)::text AS posted
-              FROM entries e JOIN accounts a ON a.merchant_id = $1 AND a.id = e.account_id
-             WHERE e.merchant_id = $1 AND e.transaction_id = ANY (p.transactions) GROUP BY a.code) by_account) m ON true
-  LEFT JOIN LATERAL (
-    SELECT sum(i.fee)::text AS fee FROM payable_items i
-     WHERE i.merchant_id = $1 AND i.subject_id = p.id AND i.kind = 'payout') i ON true
+  LEFT JOIN (SELECT payout_id, json_agg(json_build_array(code, posted)) AS moved FROM (${MOVED}) by_account GROUP BY payout_id) m ON m.payout_id = p.id
+  LEFT JOIN (SELECT subject_id, sum(fee)::text AS fee FROM payable_items WHERE merchant_id = $1 AND kind = 'payout' GROUP BY subject_id) i
+    ON i.subject_id = p.id
  WHERE p.merchant_id = $1`;
 
 /** What a payout is not, of what its status makes of it. */
