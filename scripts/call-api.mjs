@@ -15,6 +15,16 @@ export async function callApi({ url, key, method, path, body, idempotencyKey, he
     throw new ServicesError(`${method} ${path}: ${url} does not answer (${error.cause?.code ?? error.message}).`);
   });
   const text = await response.text();
-  if (!response.ok) throw new ServicesError(`${method} ${path} was answered ${response.status}: ${text}`);
+  if (!response.ok) throw new ServicesError(`${method} ${path} was answered ${response.status}: ${saidBy(text)}`);
   return text === '' ? undefined : JSON.parse(text);
+}
+
+/** A problem's code and detail; of another answer, all of it. @param {string} text */
+function saidBy(text) {
+  try {
+    const { code, detail } = JSON.parse(text);
+    return code && detail ? `${code}: ${detail}` : text;
+  } catch {
+    return text;
+  }
 }

@@ -85,7 +85,8 @@ const call = (method, path, more = {}) => callApi({ url, key, method, path, ...m
 try {
   const body = { business_date: date, ...(merchant && { merchant_ids: merchant }) };
   const started = await call('POST', '/v1/settlement_runs', { body, idempotencyKey: randomUUID() });
-  console.log(`settlement run ${started.id}: ${date}, ${started.merchants.total} merchants`);
+  const { total } = started.merchants;
+  console.log(`settlement run ${started.id}: ${date}, ${total} ${total === 1 ? 'merchant' : 'merchants'}`);
   const run = await finished(call, started, timeoutS);
   await printSummary(call, run, merchant);
   process.exitCode = run.merchants.failed > 0 || run.errors.length > 0 ? 1 : 0;

@@ -89,6 +89,7 @@ await supervise(async (keep) => {
     COUNTERFOIL_OPERATOR_KEY: operator,
   });
   say(`ready: ${url}   API documentation: ${url}/docs   queues: ${url}/board (password: the operator key)`);
+  if (bank) say(`simulated bank: ${bank.env.BANK_URL} (start with a BANK_SECRET of your own to ask it yourself)`);
   say(`metrics: http://127.0.0.1:${apiMetrics}/metrics (API), http://127.0.0.1:${workerMetrics}/metrics (worker)`);
   if (simulator) {
     const options = { url, operatorKey: operator, folder, webhooks, simulator: await simulator.place(), night: true };

@@ -74,7 +74,8 @@ test('of all merchants, by the service that the environment names', { timeout: L
 test('what is not settled is told with its merchant, and the exit code', { timeout: LIMIT_MS }, async () => {
   const [bad, good] = [await api.merchant(), await api.merchant()];
   await owe(bad, '10', YESTERDAY);
-  await here('--date', YESTERDAY, ...merchantArgs(bad));
+  const before = await here('--date', YESTERDAY, ...merchantArgs(bad));
+  expect(before.out).toMatch(new RegExp(`^settlement run [0-9]+: ${YESTERDAY}, 1 merchant\n`));
   await owe(good, '10', BEFORE);
   const { code, out } = await here('--date', BEFORE, ...merchantArgs(bad, good));
   expect(out).toContain('completed: 1 settled, 0 with nothing to settle, 0 not due, 1 failed\n');
@@ -84,7 +85,9 @@ test('what is not settled is told with its merchant, and the exit code', { timeo
 
 test('what the service refuses is told as it says it', async () => {
   const { code, error } = await here('--date', '2199-01-01');
-  expect(error).toMatch(/^counterfoil: POST \/v1\/settlement_runs was answered 422: .*has not begun anywhere on earth/);
+  expect(error).toBe(
+    'counterfoil: POST /v1/settlement_runs was answered 422: validation_failed: business_date: has not begun anywhere on earth\n',
+  );
   expect(code).toBe(1);
 });
 

@@ -59,6 +59,9 @@ describe('what is charged', () => {
     // 113,300 × 0.5 % = 566.5, which is 566; 571.5 would be 572.
     const rules: readonly Rule[] = [{ ...EUR, appliesTo: 'refund', percentBps: 50, fixed: 5n }];
     expect(chargeOf(rules, { kind: 'refund', ...EUR, amount: 113_300n, volume: 0n })?.fee).toBe(571n);
+    // 250 × 1 % = 2.5, which is 2; 27.5 would be 28.
+    const odd: readonly Rule[] = [{ ...EUR, appliesTo: 'refund', percentBps: 100, fixed: 25n }];
+    expect(chargeOf(odd, { kind: 'refund', ...EUR, amount: 250n, volume: 0n })?.fee).toBe(27n);
   });
 
   test('a refund may cost more than it is; where there is no rule there is no fee', () => {
