@@ -19,9 +19,15 @@ const CURRENCIES_WITH_FEES = `
 SELECT merchant_id, array_agg(currency) AS currencies FROM settlement_drafts
  WHERE merchant_id = ANY ($1::bigint[]) AND fees <> 0 GROUP BY merchant_id`;
 
-/** In which of the merchants' drafts something is charged, or given back. */
+/** Between which fees are posted. */
+const FEE_ACCOUNTS = ['merchant_payable', 'fee_revenue'] as const;
+
+/**
+ * In which of the merchants' drafts something is charged, or given back. Their accounts are looked up for all at once: a question for each
+ * merchant would keep them from coming into one commit group (docs/figures/night.md).
+ */
 export async function currenciesWithFees(
-  database: Database,
+  { database, system }: { database: Database; system: SystemAccounts },
   merchantIds: readonly bigint[],
   deadline: Deadline,
 ): Promise<Map<bigint, readonly string[]>> {
@@ -30,6 +36,8 @@ export async function currenciesWithFees(
     text: CURRENCIES_WITH_FEES,
     values: [int8Array(merchantIds)],
   });
+  const wanted = rows.flatMap((row) => row.currencies.map((currency) => ({ merchantId: row.merchant_id, currency })));
+  await system.prepare(wanted, FEE_ACCOUNTS, deadline);
   return new Map(rows.map((row) => [row.merchant_id, row.currencies]));
 }
 
@@ -59,8 +67,10 @@ async function feeAccounts(system: SystemAccounts, currencies: readonly string[]
   const named = new Map<bigint, Account>();
   const accounts = new Map<string, FeeAccounts>();
   for (const currency of currencies) {
-    const [payable, revenue] = (await system.find(context, currency, ['merchant_payable', 'fee_revenue'])) ?? [];
-    if (!payable || !revenue) continue;
+    const [payable, revenue] = (await system.find(context, currency, FEE_ACCOUNTS)) ?? [];
+    if (!payable || !revenue) {
+      throw new ProblemError('currency_mismatch', `The merchant has no accounts for its fees in ${currency}.`);
+    }
     for (const account of [payable, revenue]) named.set(account.id, account);
     accounts.set(currency, { payable: payable.id, revenue: revenue.id });
   }

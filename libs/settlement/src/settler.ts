@@ -139,7 +139,7 @@ export class Settler {
   /** Side by side, so that they fill commit groups. Returns of each whether it was closed by this. */
   async #close(steps: readonly Step[], page: Page): Promise<boolean[]> {
     const ids = steps.map(({ standing }) => standing.merchantId);
-    const currencies = await currenciesWithFees(this.#parts.database, ids, this.#deadline(page));
+    const currencies = await currenciesWithFees(this.#parts, ids, this.#deadline(page));
     return Promise.all(
       steps.map(async (step, index) => {
         const merchantId = ids[index] as bigint;

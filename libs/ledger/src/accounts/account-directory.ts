@@ -15,6 +15,12 @@ SELECT id, code, currency, normal_side, min_available FROM accounts WHERE mercha
 UNION
 SELECT id, code, currency, normal_side, min_available FROM accounts WHERE merchant_id = $1 AND code = ANY ($3::text[])`;
 
+/** $1 merchants, $2 codes. One by one by their keys. */
+const FIND_ACCOUNTS_OF_MANY = `
+SELECT a.* FROM unnest($1::bigint[], $2::text[]) AS k (merchant_id, code)
+  CROSS JOIN LATERAL (SELECT merchant_id, id, code, currency, normal_side, min_available
+                        FROM accounts WHERE merchant_id = k.merchant_id AND code = k.code LIMIT 1) a`;
+
 interface AccountRow {
   id: bigint;
   code: string;
@@ -55,6 +61,19 @@ export class AccountDirectory {
     this.#underWay.set(name, lookUp);
     await lookUp;
     return refs.map((ref, index) => found[index] ?? this.#cached(merchantId, ref));
+  }
+
+  /** Asks once for accounts of many merchants, so that `find` need not ask for each. What does not exist is left to it. */
+  async prepare(wanted: readonly { merchantId: bigint; code: string }[], deadline: Deadline): Promise<void> {
+    const missing = wanted.filter(({ merchantId, code }) => !this.#cached(merchantId, { code }));
+    if (missing.length === 0) return;
+    const merchantIds = [...new Set(missing.map(({ merchantId }) => merchantId))];
+    const rows = await this.#database.read<AccountRow & { merchant_id: bigint }>({ merchantIds }, deadline, {
+      name: 'find-accounts-of-many',
+      text: FIND_ACCOUNTS_OF_MANY,
+      values: [int8Array(missing.map(({ merchantId }) => merchantId)), textArray(missing.map(({ code }) => code))],
+    });
+    for (const row of rows) this.#remember(row.merchant_id, toAccount(row));
   }
 
   /** Accounts that do not exist stay out of `accounts`; `decide` refuses their commands, each for itself. */

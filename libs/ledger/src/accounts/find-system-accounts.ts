@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { Account } from './account.js';
@@ -16,6 +17,18 @@ export class SystemAccounts {
     readonly ids: SnowflakeGenerator,
     private readonly directory: AccountDirectory,
   ) {}
+
+  /** Asks once for what many merchants have, so that `find` need not ask for each. */
+  async prepare(
+    wanted: readonly { merchantId: bigint; currency: string }[],
+    names: readonly SystemName[],
+    deadline: Deadline,
+  ): Promise<void> {
+    const codes = wanted.flatMap(({ merchantId, currency }) =>
+      names.map((name) => ({ merchantId, code: systemCode(name, currency) })),
+    );
+    await this.directory.prepare(codes, deadline);
+  }
 
   /**
    * In the order of the names; undefined: it is none of the merchant's currencies. What the merchant does not have yet, as no worker
