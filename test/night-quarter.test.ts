@@ -4,18 +4,17 @@ import { Build } from './histories/servers.js';
 import { BENT } from './night/bent.js';
 import { judgeShop } from './night/judge.js';
 import { MUTANTS } from './night/mutants.js';
-import { type QuarterOptions, SHORT } from './night/quarter.js';
+import { type QuarterOptions, SHORT, SMOKE } from './night/quarter.js';
 import { type QuarterOutcome, type QuarterRunOptions, runQuarter } from './night/run.js';
 
-/** Set by `npm run test:faults -- night --rounds N --payments M --seed S --mutant NAME`. */
+/** Set by `npm run test:faults -- night --rounds N --payments M --seed S --mutant NAME`; of `npm test` none is. */
 const { NIGHT_ROUNDS = '', NIGHT_PAYMENTS = '', NIGHT_SEED = String(SHORT.seed), NIGHT_MUTANT = '' } = process.env;
 const seed = Number(NIGHT_SEED);
-/** `npm test` has a short one, and so has a planted bug. */
 const STRIKES = 0.6;
 const isLong = NIGHT_ROUNDS !== '' && NIGHT_MUTANT === '';
 const options: QuarterOptions = isLong
   ? { seed, rounds: Number(NIGHT_ROUNDS), payments: Number(NIGHT_PAYMENTS), everyNight: true }
-  : { ...SHORT, seed };
+  : { ...SMOKE, seed };
 const SHOWN = 20;
 const SHORT_LIMIT_MS = 240_000;
 const LIMIT_MS = isLong ? 3_600_000 : SHORT_LIMIT_MS;
@@ -39,12 +38,13 @@ function right(): void {
       const harmed = await run(build, { ...options, strikes: STRIKES, today: isLong });
       expect(harmed.offences.slice(0, SHOWN)).toEqual([]);
       // Nothing is shown by a run in which nothing happened.
-      expect(harmed.faults.length).toBeGreaterThan(2);
+      expect(harmed.faults.length).toBeGreaterThan(0);
+      expect(harmed.state.length).toBeGreaterThan(20);
+      if (!isLong) return;
       for (const { name, settle, amountsOf } of BENT) {
         const found = harmed.ledgered.flatMap((one) => judgeShop(one, harmed.lived, { settle, amountsOf })[0]);
         expect.soft(`${name}: ${found.length > 0}`).toBe(`${name}: true`);
       }
-      if (!isLong) return;
       const calm = await run(build, { ...options, strikes: 0, today: isLong });
       expect(calm.offences.slice(0, SHOWN)).toEqual([]);
       const [before, after] = [new Set(calm.state), new Set(harmed.state)];

@@ -63,7 +63,7 @@ test('a log of yesterday’s versions goes through today’s consumers', async (
   await untilApplied();
   expect(await count('SELECT count(*)::int AS n FROM dead_letters WHERE merchant_id = $1')).toBe(0);
   const told = `SELECT count(*)::int AS n FROM webhook_deliveries d JOIN events e
-    ON e.merchant_id = d.merchant_id AND e.xid = d.event_xid AND e.seq = d.event_seq WHERE d.merchant_id = $1 AND e.occurred_at < '2026-11-21T17:10:00Z'`;
+    ON e.merchant_id = d.merchant_id AND e.xid = d.event_xid AND e.seq = d.event_seq WHERE d.merchant_id = $1 AND e.occurred_at < '2026-11-23T00:00:00Z'`;
   expect(await count(told)).toBe(OLD_LOG.length);
   const posted = OLD_LOG.flatMap(({ data }) => data.entries ?? []).filter(({ posted }) => posted !== '0');
   const { body } = await shop.client.get('/v1/daily_summaries?day_from=2026-11-20&day_to=2026-11-21');

@@ -7,10 +7,8 @@ import { runPayouts } from './payouts-campaign/run.js';
 const { PAYOUTS_VISITS = '', PAYOUTS_SEED = '20261127', PAYOUTS_POINT = '' } = process.env;
 /** `npm test` has a short one. */
 const SHORT = [
-  'the API reserves: all, unanswered',
   'the instruction: after',
   'the first answer is written: all but COMMIT',
-  'a later answer is written: all, unanswered',
   'the bank dies, told and silent',
 ];
 /** Of a busy machine, with what is killed starting anew. */

@@ -33,7 +33,7 @@ let workers: [Service, Service];
 
 beforeAll(() => {
   build = new Build(undefined);
-  plantRoom(build, 'reactors/fees.ts', 'FEES', '{ reactors: [FEES] }');
+  plantRoom(build, 'reactors/fees.ts', 'FEES', '{ reactors: [PLANTED] }');
   gates = mkdtempSync(join(tmpdir(), 'counterfoil-gates-'));
 });
 afterAll(() => {

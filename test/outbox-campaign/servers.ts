@@ -35,5 +35,5 @@ export const RECORDER = 'recorder';
 
 /** The compiled worker gets one more consumer, which writes down what it is given and in which order. */
 export function addRecorder(build: Build): void {
-  plantRoom(build, 'outbox/recorder.ts', 'Recorder', `{ consumers: [new Recorder('${RECORDER}', 'stream')] }`);
+  plantRoom(build, 'outbox/recorder.ts', 'Recorder', `{ consumers: [new PLANTED('${RECORDER}', 'stream')] }`);
 }
