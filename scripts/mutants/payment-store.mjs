@@ -61,7 +61,7 @@ export const PAYMENT_STORE_MUTANTS = [
       'if (!row || row.expires_at === null) return undefined;',
     ],
   ]),
-  ...inFile('libs/payments/src/checks.ts', 'test/payment-checks.test.ts', [
-    ['nobody misses the payment of an adjustment', "IS NOT NULL OR type LIKE 'payment.%')", 'IS NOT NULL)'],
+  ...inFile('libs/ledger/src/verify/owned-transactions.ts', 'test/payment-checks.test.ts', [
+    ['nobody misses the payment of an adjustment', 'IS NOT NULL OR type LIKE', 'IS NOT NULL AND type LIKE'],
   ]),
 ];

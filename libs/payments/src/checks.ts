@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { ownedTransactionsCheck } from '#ledger/verify/owned-transactions.js';
 import type { Check } from '#platform/verify.js';
 import { PAYMENT_ACCOUNTS } from './accounts.js';
 import { ITEM_CHECKS } from './item-checks.js';
@@ -20,8 +21,6 @@ SELECT t.payment_id, a.code, sum(e.direction * e.posted_amount) AS posted, sum(e
  GROUP BY t.payment_id, a.code`;
 
 /** The transactions that payments name. */
-const NAMED = 'SELECT id::text AS payment, unnest(transactions) AS id FROM payments WHERE merchant_id = $1';
-
 /** Each payment with its facts and what it has on its accounts. */
 const WHOLE = `
 SELECT ${PAYMENT_JSON} AS payment, f.facts, m.moved
@@ -122,22 +121,7 @@ SELECT format('payment %s: %s captured, %s refunded, %s disputed, %s held, %s se
     OR s.amount_capturable <> coalesce(m.held, 0) OR s.amount_settled <> coalesce(m.settled, 0)
     OR s.amount_captured - s.amount_refunded - s.amount_disputed - s.dispute_fees <> coalesce(m.payable, 0) LIMIT $2`,
   },
-  {
-    name: 'every transaction that names a payment is one of that payment’s, once, and of no other',
-    count: PAYMENTS,
-    find: `
-SELECT * FROM (
-  SELECT CASE WHEN l.id IS NULL THEN format('transaction %s: payment %s does not know it', t.id, coalesce(t.payment, 'none'))
-              ELSE format('payment %s: there is no transaction %s of it', l.payment, l.id) END
-    FROM (${NAMED}) l
-    FULL JOIN (SELECT id, metadata ->> 'payment_id' AS payment FROM transactions
-                WHERE merchant_id = $1 AND kind = 'adjustment' AND (metadata ->> 'payment_id' IS NOT NULL OR type LIKE 'payment.%')) t
-      ON t.id = l.id AND t.payment = l.payment
-   WHERE l.id IS NULL OR t.id IS NULL
-  UNION ALL
-  SELECT format('transaction %s is named by payments %s', id, string_agg(payment, ', ')) FROM (${NAMED}) l GROUP BY id HAVING count(*) > 1
-) broken LIMIT $2`,
-  },
+  ownedTransactionsCheck('payment'),
   {
     name: 'facts without a payment wait, and those that were applied have their transaction',
     count: FACTS,

@@ -1,3 +1,4 @@
+import { ownedTransactionsCheck } from '#ledger/verify/owned-transactions.js';
 import type { Check } from '#platform/verify.js';
 import { moneyOf, PAYOUT_JSON, type PayoutRow } from './payout-rows.js';
 import { PAYOUT } from './payout-timers.js';
@@ -6,8 +7,6 @@ import { PAYOUT_ACCOUNTS, positionOf } from './status.js';
 const PAYOUTS = 'SELECT count(*) FROM payouts WHERE merchant_id = $1';
 
 /** The transactions that payouts name. */
-const NAMED = 'SELECT id::text AS payout, unnest(transactions) AS id FROM payouts WHERE merchant_id = $1';
-
 /** What each payout's transactions come to on each account, debits up. Entries are looked up by the transactions' legs: no index leads by transaction. */
 const MOVED = `
 SELECT n.payout_id, a.code, sum(e.direction * e.posted_amount)::text AS posted
@@ -58,22 +57,7 @@ SELECT format('%s: %s are paid out, payouts have taken %s', coalesce(b.currency,
                FROM payouts WHERE merchant_id = $1 GROUP BY currency) p ON p.currency = b.currency
  WHERE coalesce(b.paid_out, 0) <> coalesce(p.taken, 0) LIMIT $2`,
   },
-  {
-    name: 'every transaction that names a payout is one of that payout’s, once, and of no other',
-    count: PAYOUTS,
-    find: `
-SELECT * FROM (
-  SELECT CASE WHEN l.id IS NULL THEN format('transaction %s: payout %s does not know it', t.id, coalesce(t.payout, 'none'))
-              ELSE format('payout %s: there is no transaction %s of it', l.payout, l.id) END
-    FROM (${NAMED}) l
-    FULL JOIN (SELECT id, metadata ->> 'payout_id' AS payout FROM transactions
-                WHERE merchant_id = $1 AND kind = 'adjustment' AND (metadata ->> 'payout_id' IS NOT NULL OR type LIKE 'payout.%')) t
-      ON t.id = l.id AND t.payout = l.payout
-   WHERE l.id IS NULL OR t.id IS NULL
-  UNION ALL
-  SELECT format('transaction %s is named by payouts %s', id, string_agg(payout, ', ')) FROM (${NAMED}) l GROUP BY id HAVING count(*) > 1
-) broken LIMIT $2`,
-  },
+  ownedTransactionsCheck('payout'),
   {
     name: 'every payout on its way is due',
     count: PAYOUTS,
