@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { consumersOf, ROOMS } from '../apps/rooms.js';
+import { followersOf, ROOMS } from '../apps/rooms.js';
 import { cpuOfServerMs } from './cpu.js';
 import type { WorkerProcess } from './worker-process.js';
 
@@ -17,16 +17,15 @@ SELECT count(*)::int AS waiting
   CROSS JOIN LATERAL (SELECT xid, seq FROM events e WHERE e.partition = c.partition ORDER BY xid DESC, seq DESC LIMIT 1) newest
  WHERE (newest.xid, newest.seq) > (coalesce(a.xid, c.xid), coalesce(a.seq, c.seq))`;
 
-/** The consumers of the queue, and the balance cache's invalidation. */
-const REGISTERED = consumersOf(ROOMS).length + 1;
+const REGISTERED = followersOf(ROOMS).length;
 
-/** Resolves when the worker has made all of its consumers known: from then on it can be told what they lack. */
+/** Resolves when the worker has made all who follow the log known: from then on it can be told what they lack. */
 export async function untilRegistered(owner: pg.Client): Promise<void> {
   const end = performance.now() + REGISTER_WITHIN_MS;
   for (;;) {
     const { rows } = await owner.query('SELECT count(DISTINCT consumer)::int AS known FROM relay_cursors');
     if (rows[0].known === REGISTERED) return;
-    if (performance.now() > end) throw new Error(`only ${rows[0].known} consumers of ${REGISTERED} are known`);
+    if (performance.now() > end) throw new Error(`${rows[0].known} who follow the log are known, not ${REGISTERED}`);
     await sleep(POLL_MS);
   }
 }
