@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.js';
 
 const root = import.meta.dirname;
 
@@ -21,7 +22,9 @@ export default defineConfig({
     env: { TEST_SEED: process.env.TEST_SEED ?? String(randomInt(1, 2 ** 31)) },
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    maxWorkers: 2,
+    // One more than cores: while a file waits, for a lease to end or a process to start, two others work.
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     // What a test prints is shown when it fails; campaigns of a given length (scripts/campaign.mjs) print theirs always.
     silent: 'passed-only',
   },

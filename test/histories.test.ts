@@ -6,7 +6,7 @@ import { freshDatabase } from './support/database.js';
 
 /** Set by `npm run test:histories -- --minutes N --seed S --policy P --readers N --mutant NAME --excused`. */
 const {
-  HISTORIES_MINUTES = '0.7',
+  HISTORIES_MINUTES = '0.4',
   HISTORIES_SEED = '20261121',
   HISTORIES_POLICY = '',
   HISTORIES_READERS = '2',

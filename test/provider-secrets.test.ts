@@ -105,9 +105,8 @@ test('sixty-four at once leave one current secret, and no more valid ones than f
   const answers = await Promise.all(Array.from({ length: 64 }, () => set('acme', { webhook_secret: secret() }, own)));
   const taken = answers.filter(({ status }) => status === 200);
   expect(taken).toHaveLength(5);
-  expect(answers.filter(({ status }) => status !== 200).every(({ body }) => body.code === 'invalid_transition')).toBe(
-    true,
-  );
+  const refused = answers.filter(({ status }) => status !== 200).map(({ body }) => body.code);
+  expect(new Set(refused)).toEqual(new Set(['invalid_transition']));
   const { secrets } = (await own.client.get(`${PATH}/acme`)).body;
   expect(secrets.map((one: Json) => one.valid_until === null)).toEqual([true, false, false, false, false]);
   expect(await eventsOf(own)).toHaveLength(5);
