@@ -18,12 +18,15 @@ export default defineConfig({
   test: {
     include: ['apps/**/*.spec.ts', 'libs/**/*.spec.ts', 'test/**/*.test.ts'],
     globalSetup: ['test/support/services.ts'],
+    setupFiles: ['test/support/tell-seed.ts'],
     // One seed a run: see test/support/seed.ts.
     env: { TEST_SEED: process.env.TEST_SEED ?? String(randomInt(1, 2 ** 31)) },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // One more than cores: while a file waits, for a lease to end or a process to start, two others work.
     maxWorkers: 3,
+    // Nest, TypeORM and BullMQ are loaded once a worker, not once a file. Files put back what they change in the process.
+    isolate: false,
     sequence: { sequencer: LongestFirst },
     // What a test prints is shown when it fails; campaigns of a given length (scripts/campaign.mjs) print theirs always.
     silent: 'passed-only',
