@@ -14,7 +14,9 @@ let contract: Contract;
 let shop: Merchant;
 
 beforeAll(async () => {
-  api = await TestApi.start({ environment: { PROVIDERS_PER_MERCHANT: '4' } });
+  // Sixty-four changes of one merchant go one by one, and the last of them waits for a connection for as long.
+  const environment = { PROVIDERS_PER_MERCHANT: '4', DATABASE_CONNECT_TIMEOUT_MS: '8000' };
+  api = await TestApi.start({ environment });
   contract = await Contract.hold(api);
   shop = await api.merchant();
 });
