@@ -9,7 +9,7 @@ import { addRecorder } from './outbox-campaign/servers.js';
 const { FAULTS_MINUTES = '', FAULTS_SEED = '20261121', FAULTS_MUTANT = '' } = process.env;
 const SEED = Number(FAULTS_SEED);
 /** `npm test` has a short one; a planted bug has half a minute a round. */
-const SHORT = { seconds: 18, apis: 1, holdMs: 3_000, pauseMs: 60 };
+const SHORT = { seconds: 20, apis: 1, holdMs: 3_000, pauseMs: 40 };
 const LONG = { apis: 2, holdMs: 30_000, pauseMs: 20 };
 /** Compiling, starting, catching up and judging. */
 const AROUND_MS = 240_000;
