@@ -23,10 +23,7 @@ export default defineConfig({
     env: { TEST_SEED: process.env.TEST_SEED ?? String(randomInt(1, 2 ** 31)) },
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // One more than cores: while a file waits, for a lease to end or a process to start, two others work.
-    maxWorkers: 3,
-    // Nest, TypeORM and BullMQ are loaded once a worker, not once a file. Files put back what they change in the process.
-    isolate: false,
+    maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
     // What a test prints is shown when it fails; campaigns of a given length (scripts/campaign.mjs) print theirs always.
     silent: 'passed-only',

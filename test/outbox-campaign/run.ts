@@ -21,8 +21,6 @@ export interface CampaignOptions {
   readonly apis: number;
   /** How long a transaction is held open before it commits. */
   readonly holdMs: number;
-  /** Of a client, between two requests: what is posted is to be applied before the campaign ends. */
-  readonly pauseMs: number;
 }
 
 export interface CampaignOutcome {
@@ -39,6 +37,7 @@ const OPERATOR_KEY = `cfo_${'0'.repeat(40)}`;
 const SHOPS = 40;
 const LATE_SHOPS = 20;
 const CLIENTS = 4;
+const CLIENT_PAUSE_MS = 20;
 const TTL_MS = 1_500;
 /** Short, so that a minute holds many faults. A lease, a job's lock and a claim all end within a pause. */
 const SETTINGS = {
@@ -97,7 +96,7 @@ export async function runCampaign(build: Build, options: CampaignOptions): Promi
     const late = await LateWriter.open(on, LATE_SHOPS);
     cleanup.push(() => late.close());
     const shops = await openShops(urls[0] as string, OPERATOR_KEY, SHOPS);
-    const traffic = new Traffic({ urls, shops, on }, options.pauseMs);
+    const traffic = new Traffic({ urls, shops, on }, CLIENT_PAUSE_MS);
     const posted = () => traffic.counts.posted;
     const faults = new CampaignFaults({ workers, queue, cache, on, late, posted }, options.holdMs);
 

@@ -2,7 +2,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
  * The files that take longest, in their order: the last one to begin is a short one, and no worker is left alone with a campaign.
- * The second and third compile nothing, so that the first has compiled for all.
+ * The second one compiles nothing, so that the first has compiled for all.
  */
 const LONG = [
   'histories',
