@@ -1,5 +1,15 @@
 /** Imports point one way: apps → capabilities → ledger → outbox → platform → kernel. ARCHITECTURE.md has the table. */
-const CAPABILITIES = ['balances', 'fees', 'payments', 'payouts', 'settlement', 'summaries', 'tenancy', 'webhooks'];
+const CAPABILITIES = [
+  'balances',
+  'fees',
+  'payments',
+  'payouts',
+  'reconciliation',
+  'settlement',
+  'summaries',
+  'tenancy',
+  'webhooks',
+];
 /** @param {string} name @param {string[]} known */
 const beside = (name, ...known) =>
   CAPABILITIES.filter((capability) => capability !== name && !known.includes(capability));
@@ -17,6 +27,8 @@ const ABOVE = {
   fees: beside('fees'),
   settlement: beside('settlement', 'fees'),
   payouts: beside('payouts', 'fees', 'settlement'),
+  // Holds against reports what all of these say, and their own checks against each other.
+  reconciliation: beside('reconciliation', 'balances', 'payments', 'payouts', 'settlement'),
   payments: beside('payments'),
   webhooks: beside('webhooks'),
 };
