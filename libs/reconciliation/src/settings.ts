@@ -1,6 +1,6 @@
-import { LEDGER_SETTINGS, type LedgerSettings } from '#ledger/settings.js';
+import { LEDGER_SETTINGS } from '#ledger/settings.js';
 import { integer } from '#platform/config-fields.js';
-import { roomSettings, type SettingsOf } from '#platform/room-settings.js';
+import { roomSettings } from '#platform/room-settings.js';
 
 export const RECONCILIATION_SETTINGS = roomSettings({
   room: 'libs/reconciliation',
@@ -11,6 +11,3 @@ export const RECONCILIATION_SETTINGS = roomSettings({
     ),
   },
 });
-
-/** What the room reads. */
-export type ReconciliationSettings = LedgerSettings & SettingsOf<typeof RECONCILIATION_SETTINGS>;
