@@ -19,17 +19,16 @@ const ABOVE = {
   outbox: ['ledger', ...CAPABILITIES],
   // The writer calls the balance cache through the BalanceFences that ledger itself declares.
   ledger: CAPABILITIES,
-  // Capabilities know the ledger, not each other; but payouts pay out what was settled, settlements charge fees, and a merchant is
-  // opened with its plan and its first day.
+  // Capabilities know the ledger, not each other; but payouts pay out what was settled, settlements charge fees, a merchant is
+  // opened with its plan and its first day, and reconciliation holds all of them against what others tell.
   balances: beside('balances'),
   summaries: beside('summaries'),
   tenancy: beside('tenancy', 'fees', 'settlement'),
   fees: beside('fees'),
   settlement: beside('settlement', 'fees'),
   payouts: beside('payouts', 'fees', 'settlement'),
-  // Holds against reports what all of these say, and their own checks against each other.
-  reconciliation: beside('reconciliation', 'balances', 'payments', 'payouts', 'settlement'),
   payments: beside('payments'),
+  reconciliation: beside('reconciliation', 'balances', 'fees', 'payments', 'payouts', 'settlement', 'tenancy'),
   webhooks: beside('webhooks'),
 };
 
