@@ -20,13 +20,13 @@ export interface ReportRow {
   readonly objectRef: string | undefined;
   /** What the customer paid or got back, before fees. */
   readonly gross: bigint;
-  /** Above zero: charged. Undefined: the report does not say. */
-  readonly fee: bigint | undefined;
-  /** `gross` less `fee`. Undefined: the report does not say. */
-  readonly net: bigint | undefined;
+  /** Above zero: charged. */
+  readonly fee: bigint;
+  /** `gross` less `fee`, always. */
+  readonly net: bigint;
   readonly currency: string;
-  readonly occurredAtMs: number | undefined;
-  /** What was paid out together, as the source names it. */
+  readonly occurredAtMs: number;
+  /** What was paid out together, as the source names it. Of a bank's credit: its remittance text, which may name a batch. */
   readonly batch: string | undefined;
 }
 
