@@ -24,7 +24,8 @@ export function amountOf(text: string, { currency, minor, written }: Digits): bi
     throw new BadValue(`${quoted(text)} has more decimals than ${currency} has: ${Math.min(minor, written)}`);
   }
   const amount = BigInt(whole + fraction.slice(0, minor).padEnd(minor, '0'));
-  if (amount > MAX_AMOUNT || amount < -MAX_AMOUNT) throw new BadValue(`${quoted(text)} is larger than an amount can be`);
+  if (amount > MAX_AMOUNT || amount < -MAX_AMOUNT)
+    throw new BadValue(`${quoted(text)} is larger than an amount can be`);
   return amount;
 }
 

@@ -1,3 +1,4 @@
+import type { TextDecoder } from 'node:util';
 import type { SaxesTagPlain } from 'saxes';
 import { CAMT053 } from './camt053-shape.js';
 import { Camt053Statements } from './camt053-statements.js';
@@ -53,6 +54,8 @@ export class Camt053Reader implements ReportReader {
     const namespace = attributes[prefix === undefined ? 'xmlns' : `xmlns:${prefix}`] ?? '';
     if (local === 'Document' && NAMESPACE.test(namespace)) return;
     const found = `<${name.slice(0, 100)}> of ${JSON.stringify(namespace.slice(0, 100))}`;
-    throw unreadable(`begins with ${found}: <Document> of urn:iso:std:iso:20022:tech:xsd:camt.053.001.02 or later was expected`);
+    throw unreadable(
+      `begins with ${found}: <Document> of urn:iso:std:iso:20022:tech:xsd:camt.053.001.02 or later was expected`,
+    );
   }
 }

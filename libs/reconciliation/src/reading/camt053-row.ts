@@ -12,35 +12,37 @@ export interface Move {
   readonly currency: string;
 }
 
-/** Of several transactions in one entry each has to say its own amount. */
-interface Of {
+/** A transaction of a booked entry. */
+export interface Transaction {
   readonly account: string;
   readonly entry: Values;
-  /** Which transaction of the entry it is, from 0. */
+  readonly own: Values;
+  /** Which one of the entry it is, from 0. */
   readonly index: number;
   readonly move: Move;
 }
 
 /** Return of a credit transfer; reversal because it was called back. */
 const RETURNS = new Set(['RRTN', 'RPCR']);
-const NOT_TOLD = 'NOTPROVIDED';
+/** What stands for an EndToEndId that nobody gave. */
+const NOT_PROVIDED = 'NOTPROVIDED';
 const REMITTANCE_CHARACTERS = 255;
 const digitsOf = majorUnits();
 
-/** `text` and `currency` of an amount, which is never below zero: beside it stands which way it goes. */
-export function moveOf(text: string | undefined, currency: string | undefined, way: string | undefined): Move {
-  const digits = digitsOf(currency ?? '');
-  if (text?.startsWith('-')) throw new BadValue(`Amt: ${quoted(text)} has a sign beside CdtDbtInd`);
-  const amount = amountOf(text ?? '', digits);
-  if (way !== 'CRDT' && way !== 'DBIT') throw new BadValue(`CdtDbtInd: ${quoted(way ?? '')} is neither CRDT nor DBIT`);
-  return { amount: way === 'DBIT' ? -amount : amount, currency: digits.currency };
+/** An amount is never below zero; beside it stands which way it goes. */
+export function moveOf(amount = '', currency = '', way = ''): Move {
+  const digits = digitsOf(currency);
+  if (amount.startsWith('-')) throw new BadValue(`Amt: ${quoted(amount)} has a sign beside CdtDbtInd`);
+  const size = amountOf(amount, digits);
+  if (way !== 'CRDT' && way !== 'DBIT') throw new BadValue(`CdtDbtInd: ${quoted(way)} is neither CRDT nor DBIT`);
+  return { amount: way === 'DBIT' ? -size : size, currency: digits.currency };
 }
 
-/** What a transaction of an entry moves; undefined: it does not say, as it need not where it is the only one. */
-export function ownMove(transaction: Values, entry: Values): Move | undefined {
-  const place = transaction.Amt === undefined ? 'AmtDtls/TxAmt/Amt' : 'Amt';
-  if (transaction[place] === undefined) return undefined;
-  return moveOf(transaction[place], transaction[`${place}@Ccy`], transaction.CdtDbtInd ?? entry.CdtDbtInd);
+/** What a transaction of an entry says that it moves; undefined: nothing, as it need not where it is the only one. */
+export function ownMove(own: Values, entry: Values): Move | undefined {
+  const place = own.Amt === undefined ? 'AmtDtls/TxAmt/Amt' : 'Amt';
+  if (own[place] === undefined) return undefined;
+  return moveOf(own[place], own[`${place}@Ccy`], own.CdtDbtInd ?? entry.CdtDbtInd);
 }
 
 /** Pending entries, and those for information, have moved nothing. */
@@ -48,47 +50,53 @@ export function isBooked(entry: Values): boolean {
   return (entry['Sts/Cd'] || entry.Sts) === 'BOOK';
 }
 
-/** A transaction of an entry as a row. `alike`: counts what the bank gives no reference of its own, by what else it says. */
-export function camtRow(
-  transaction: Values,
-  { account, entry, index, move }: Of,
-  line: number,
-  alike: (identity: string) => number,
-): ReportRow {
-  const { amount, currency } = move;
-  const day = entry['BookgDt/DtTm'] ?? entry['BookgDt/Dt'] ?? entry['ValDt/DtTm'] ?? entry['ValDt/Dt'];
-  if (day === undefined) throw new BadValue('has neither BookgDt nor ValDt');
-  const endToEnd = textOf(transaction['Refs/EndToEndId'] ?? '', 'EndToEndId');
-  const reference = endToEnd === NOT_TOLD || endToEnd === '' ? undefined : endToEnd;
-  const isReturn = isReturned(transaction, entry);
-  const isPayout = isReturn === amount > 0n;
-  const own = textOf(transaction['Refs/AcctSvcrRef'] ?? '', 'AcctSvcrRef');
-  const entrys = textOf(entry.AcctSvcrRef ?? '', 'AcctSvcrRef');
-  const way = amount < 0n ? 'DBIT' : 'CRDT';
-  const parts = [account, ...(own || entrys ? [own || entrys, way, own ? '' : String(index)] : [endToEnd, String(amount), way, day])];
-  const identity = own || entrys ? identityOf(parts) : identityOf([...parts, String(alike(identityOf(parts)))]);
+/** `alike`: of those that the bank gives no reference of its own the how manieth of all that say the same. */
+export function camtRow(transaction: Transaction, line: number, alike: (identity: string) => number): ReportRow {
+  const { move, own } = transaction;
+  const isPayout = isReturned(transaction) === move.amount > 0n;
   return {
     line,
-    identity,
+    identity: camtIdentity(transaction, alike),
     type: isPayout ? 'payout' : 'other',
-    reference,
+    reference: referenceOf(own),
     objectRef: undefined,
-    gross: amount,
+    gross: move.amount,
     fee: 0n,
-    net: amount,
-    currency,
-    occurredAtMs: momentOf(day, 'UTC'),
-    batch: isPayout ? undefined : remittanceOf(transaction),
+    net: move.amount,
+    currency: move.currency,
+    occurredAtMs: momentOf(dayOf(transaction), 'UTC'),
+    batch: isPayout ? undefined : remittanceOf(own),
   };
 }
 
-function isReturned(transaction: Values, entry: Values): boolean {
-  const code = transaction['BkTxCd/Domn/Fmly/SubFmlyCd'] ?? entry['BkTxCd/Domn/Fmly/SubFmlyCd'] ?? '';
-  const isReversal = entry.RvslInd === 'true' || entry.RvslInd === '1';
-  return isReversal || RETURNS.has(code) || transaction['RtrInf/Rsn/Cd'] !== undefined;
+function camtIdentity(transaction: Transaction, alike: (identity: string) => number): string {
+  const { account, entry, own, index, move } = transaction;
+  const way = move.amount < 0n ? 'DBIT' : 'CRDT';
+  const [ofOwn, ofEntry] = [own['Refs/AcctSvcrRef'] ?? '', entry.AcctSvcrRef ?? ''];
+  if (ofOwn !== '' && ofOwn !== ofEntry) return identityOf([account, ofOwn, way]);
+  if (ofEntry !== '') return identityOf([account, ofEntry, way, String(index)]);
+  const said = [account, referenceOf(own) ?? '', String(move.amount), way, dayOf(transaction)];
+  return identityOf([...said, String(alike(identityOf(said)))]);
 }
 
-function remittanceOf(transaction: Values): string | undefined {
-  const text = [transaction['RmtInf/Ustrd'], transaction['RmtInf/Strd/CdtrRefInf/Ref']].filter(Boolean).join(' ');
+function dayOf({ entry }: Transaction): string {
+  const day = entry['BookgDt/DtTm'] ?? entry['BookgDt/Dt'] ?? entry['ValDt/DtTm'] ?? entry['ValDt/Dt'];
+  if (day === undefined) throw new BadValue('has neither BookgDt nor ValDt');
+  return day;
+}
+
+function referenceOf(own: Values): string | undefined {
+  const text = textOf(own['Refs/EndToEndId'] ?? '', 'EndToEndId');
+  return text === '' || text === NOT_PROVIDED ? undefined : text;
+}
+
+function isReturned({ entry, own }: Transaction): boolean {
+  const code = own['BkTxCd/Domn/Fmly/SubFmlyCd'] ?? entry['BkTxCd/Domn/Fmly/SubFmlyCd'] ?? '';
+  const isReversal = entry.RvslInd === 'true' || entry.RvslInd === '1';
+  return isReversal || RETURNS.has(code) || own['RtrInf/Rsn/Cd'] !== undefined;
+}
+
+function remittanceOf(own: Values): string | undefined {
+  const text = [own['RmtInf/Ustrd'], own['RmtInf/Strd/CdtrRefInf/Ref']].filter(Boolean).join(' ');
   return textOf(text.slice(0, REMITTANCE_CHARACTERS), 'RmtInf') || undefined;
 }

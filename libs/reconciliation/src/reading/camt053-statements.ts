@@ -43,7 +43,7 @@ export class Camt053Statements {
   refuse(problem: string, values: Values): void {
     this.line += 1;
     const raw = Object.entries(values).map(([path, value]) => `${path}=${value}`);
-    this.bad.push({ line: this.line, problem, excerpt: excerptOf(Buffer.from(raw.join(' ')).latin1Slice()) });
+    this.bad.push({ line: this.line, problem, excerpt: excerptOf(raw.join(' ')) });
   }
 
   begin(path: string, outer: Values): void {
@@ -103,14 +103,16 @@ export class Camt053Statements {
       this.currency ||= move.currency;
       if (entry.count <= 1) this.row(entry.first, 0, move);
       else if (entry.sum !== move.amount) {
-        throw new BadValue(`its ${entry.count} transactions come to ${entry.sum}, not to ${move.amount}, in minor units`);
+        throw new BadValue(
+          `its ${entry.count} transactions come to ${entry.sum}, not to ${move.amount}, in minor units`,
+        );
       }
     });
   }
 
-  private row(transaction: Values, index: number, move: Move): void {
-    const of = { account: this.account, entry: this.entry.values, index, move };
-    this.rows.push(camtRow(transaction, of, this.line + 1, (identity) => this.alike(identity)));
+  private row(own: Values, index: number, move: Move): void {
+    const transaction = { account: this.account, entry: this.entry.values, own, index, move };
+    this.rows.push(camtRow(transaction, this.line + 1, (identity) => this.alike(identity)));
     this.line += 1;
   }
 
@@ -130,7 +132,12 @@ export class Camt053Statements {
   }
 
   private endStatement(values: Values): void {
-    const currency = (values['Acct/Ccy'] ?? this.opening?.currency ?? this.closing?.currency ?? this.currency).toUpperCase();
+    const currency = (
+      values['Acct/Ccy'] ??
+      this.opening?.currency ??
+      this.closing?.currency ??
+      this.currency
+    ).toUpperCase();
     const others = [this.opening, this.closing].filter((one) => one && one.currency !== currency);
     if (others[0]) throw new BadValue(`a balance in ${others[0].currency} on an account in ${quoted(currency)}`);
     this.statements.push({

@@ -4,7 +4,7 @@ import { BadValue, quoted } from './bad-value.js';
 import { identityOf } from './identity.js';
 import { momentOf } from './moment.js';
 import type { AmountColumns, CsvProfile } from './sources.js';
-import { textOf } from './text.js';
+import { decoded, textOf } from './text.js';
 
 type Cells = readonly string[];
 type Column = (cells: Cells) => string;
@@ -21,7 +21,7 @@ export function rowReader(profile: CsvProfile, columns: ReadonlyMap<string, numb
   };
   const text = (name: string): Column => {
     const cell = at(name);
-    return (cells) => textOf(cell(cells), name);
+    return (cells) => textOf(decoded(cell(cells)), name);
   };
   const amounts = { gross: amount(profile.gross, at), net: amount(profile.net, at), fee: fees(profile, columns, at) };
   const typeOf = type(profile, at(profile.type));
@@ -38,7 +38,8 @@ export function rowReader(profile: CsvProfile, columns: ReadonlyMap<string, numb
     const money = moneyOf(amounts, cells, { kind, digits });
     const occurredAtMs = moment(cells);
     const own = identities.map((part) => part(cells));
-    if (own.every((part) => part === '')) throw new BadValue(`${profile.identity.columns.join(', ')}: nothing names the row`);
+    if (own.every((part) => part === ''))
+      throw new BadValue(`${profile.identity.columns.join(', ')}: nothing names the row`);
     const computed = profile.identity.computed.map((of) => String(of === 'gross' ? money.gross : occurredAtMs));
     return {
       line,
@@ -78,7 +79,9 @@ function currencies({ currencies: names, digits }: CsvProfile, at: (name: string
     for (const column of columns) {
       const code = column(cells).trim();
       if (found !== '' && code !== '' && code !== found)
-        throw new BadValue(`${names.join(', ')}: ${quoted(found)} and ${quoted(code)} in one row: only rows in one currency can be held against the ledger`);
+        throw new BadValue(
+          `${names.join(', ')}: ${quoted(found)} and ${quoted(code)} in one row: only rows in one currency can be held against the ledger`,
+        );
       found ||= code;
     }
     return named(names.join(', '), () => digits(found));
@@ -114,7 +117,8 @@ function size(name: string, cell: Column): Amount {
   const read = signed(name, cell);
   return (cells, digits) => {
     const found = read(cells, digits);
-    if (cell(cells).includes('-')) throw new BadValue(`${name}: ${quoted(cell(cells))} has a sign, in a column that is one`);
+    if (cell(cells).includes('-'))
+      throw new BadValue(`${name}: ${quoted(cell(cells))} has a sign, in a column that is one`);
     return found;
   };
 }
@@ -139,11 +143,14 @@ function moneyOf(
   { kind, digits }: { kind: RowType; digits: Digits },
 ): Pick<ReportRow, 'gross' | 'fee' | 'net'> {
   const [gross, net, fee] = [amounts.gross(cells, digits), amounts.net(cells, digits), amounts.fee(cells, digits)];
-  if (gross === undefined && (net === undefined || TOLD_GROSS.includes(kind))) throw new BadValue('has no gross amount');
+  if (gross === undefined && (net === undefined || TOLD_GROSS.includes(kind)))
+    throw new BadValue('has no gross amount');
   const told = gross ?? (net as bigint) + (fee ?? 0n);
   const charged = fee ?? (net === undefined ? 0n : told - net);
   if (net !== undefined && net !== told - charged) {
-    throw new BadValue(`net is not gross less fee: ${net} is not ${told} − ${charged}, in minor units of ${digits.currency}`);
+    throw new BadValue(
+      `net is not gross less fee: ${net} is not ${told} − ${charged}, in minor units of ${digits.currency}`,
+    );
   }
   return { gross: told, fee: charged, net: told - charged };
 }

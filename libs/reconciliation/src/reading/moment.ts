@@ -54,7 +54,9 @@ export function momentOf(text: string, zone: string | undefined): number {
 }
 
 const notATime = (text: string): BadValue =>
-  new BadValue(`${quoted(text)} is no time: YYYY-MM-DD HH:MM:SS was expected, of the years ${FIRST_YEAR} to ${LAST_YEAR}`);
+  new BadValue(
+    `${quoted(text)} is no time: YYYY-MM-DD HH:MM:SS was expected, of the years ${FIRST_YEAR} to ${LAST_YEAR}`,
+  );
 
 function minutesOf(zone: string | undefined, text: string): number {
   if (zone === undefined) throw new BadValue(`${quoted(text)} does not say its zone: end it with Z or +HH:MM`);

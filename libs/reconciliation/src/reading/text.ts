@@ -3,21 +3,25 @@ import { BadValue, quoted } from './bad-value.js';
 
 const TEXT_CHARACTERS = 255;
 const BEYOND_ASCII = /[^\x20-\x7e]/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: which PostgreSQL or a terminal would stumble over
-const CONTROLS = /[\x00-\x1f\x7f-\x9f]/;
+/** Which PostgreSQL or a terminal would stumble over. */
+const CONTROLS = /\p{Cc}/gu;
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
-/** A cell that names something; '' is nothing. */
-export function textOf(cell: string, column: string): string {
-  const trimmed = cell.trim();
-  const text = BEYOND_ASCII.test(trimmed) ? readable(trimmed) : trimmed;
-  if (CONTROLS.test(text)) throw new BadValue(`${column}: ${quoted(printable(text))} has control characters`);
-  if (text.length > TEXT_CHARACTERS) throw new BadValue(`${column}: ${quoted(text)} is longer than ${TEXT_CHARACTERS} characters`);
+/** A text that names something; '' is nothing. */
+export function textOf(given: string, what: string): string {
+  const text = given.trim();
+  if (BEYOND_ASCII.test(text) && text.search(CONTROLS) !== -1) {
+    throw new BadValue(`${what}: ${quoted(text)} has control characters`);
+  }
+  if (text.length > TEXT_CHARACTERS) {
+    throw new BadValue(`${what}: ${quoted(text)} is longer than ${TEXT_CHARACTERS} characters`);
+  }
   return text;
 }
 
-/** What was read as Latin-1, as UTF-8 if that is what it is: a file may be either, and both. */
-export function readable(latin1: string): string {
+/** Of bytes that were read as Latin-1 what they say: UTF-8 if they are that. A file may be either, and both. */
+export function decoded(latin1: string): string {
+  if (!BEYOND_ASCII.test(latin1)) return latin1;
   try {
     return UTF8.decode(Buffer.from(latin1, 'latin1'));
   } catch {
@@ -26,20 +30,14 @@ export function readable(latin1: string): string {
 }
 
 /** A row as it stands, for a person to look at. */
-export function excerptOf(raw: string): string {
-  // Twice as much: a character of UTF-8 is up to four of Latin-1, and what is cut off in the middle would be no UTF-8.
-  return printable(readableStart(raw)).slice(0, EXCERPT_CHARACTERS).toWellFormed();
+export function excerptOf(text: string): string {
+  return text.slice(0, EXCERPT_CHARACTERS).replaceAll(CONTROLS, '·').toWellFormed();
 }
 
-function readableStart(raw: string): string {
-  for (const spare of [0, 1, 2, 3]) {
-    const start = raw.slice(0, EXCERPT_CHARACTERS * 4 - spare);
-    if (!BEYOND_ASCII.test(start)) return start;
-    const text = readable(start);
-    if (text !== start) return text;
-  }
-  return raw.slice(0, EXCERPT_CHARACTERS);
+/** Of bytes that were read as Latin-1: as many as an excerpt may need, and none of a character that is cut in two. */
+export function rawExcerpt(latin1: string): string {
+  const start = latin1.slice(0, EXCERPT_CHARACTERS * 4);
+  if (start.length === latin1.length) return excerptOf(decoded(start));
+  const whole = [0, 1, 2, 3].map((spare) => start.slice(0, start.length - spare));
+  return excerptOf(whole.map(decoded).find((text, spare) => text !== whole[spare]) ?? start);
 }
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the same
-const printable = (text: string): string => text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, '·');

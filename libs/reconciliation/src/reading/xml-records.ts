@@ -44,7 +44,7 @@ export class NotWellFormed extends Error {}
  * an element.
  */
 export class XmlRecords {
-  private readonly parser = new SaxesParser({ position: false });
+  private readonly parser = new SaxesParser<{ xmlns: false }>({ xmlns: false, position: false });
   private readonly open: Open[] = [];
   private readonly root: Place;
   private text = '';
@@ -87,7 +87,8 @@ export class XmlRecords {
   private begin({ name, attributes }: SaxesTagPlain): void {
     this.silence = 0;
     this.text = '';
-    if (this.open.length >= this.limits.depth) throw unreadable(`has elements nested more than ${this.limits.depth} deep`);
+    if (this.open.length >= this.limits.depth)
+      throw unreadable(`has elements nested more than ${this.limits.depth} deep`);
     const outer = this.open.at(-1);
     const place = (outer ? outer.place : this.root)?.children.get(localName(name));
     const values = place?.record === undefined ? (outer?.values ?? {}) : {};
