@@ -37,6 +37,8 @@ import { FillPayableItems1764715000001, NetItems1764715000000 } from './migratio
 import { Payouts1764720000000 } from './migrations/1764720000000-payouts.js';
 import { JobRuns1764730000000 } from './migrations/1764730000000-job-runs.js';
 import { RunTotals1764730100000 } from './migrations/1764730100000-run-totals.js';
+import { SchedulesWithoutDestination1764735000000 } from './migrations/1764735000000-schedules-without-destination.js';
+import { VersionsTakenBack1764735100000 } from './migrations/1764735100000-versions-taken-back.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -76,6 +78,8 @@ export const MIGRATIONS = [
   Payouts1764720000000,
   JobRuns1764730000000,
   RunTotals1764730100000,
+  SchedulesWithoutDestination1764735000000,
+  VersionsTakenBack1764735100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';
