@@ -263,85 +263,6 @@ describe('a version', () => {
   });
 });
 
-describe('a version that has not begun', () => {
-  const CONFLICT = [409, 'invalid_transition', undefined];
-  const takeBack = (id: string, version: number | string): Promise<Answer> =>
-    api.operator.request('DELETE', `/v1/fee_plans/${id}/versions/${version}`);
-  const versionsOf = async (id: string): Promise<Json> =>
-    (await get(id)).versions.map(({ version, valid_from }: Json) => [version, valid_from]);
-
-  test('is taken back, what counted before goes on, and another one can take its place and number', async () => {
-    const id = await plan();
-    await addVersion(id, { valid_from: day(50) });
-    expect((await takeBack(id, 2)).status).toBe(204);
-    expect(await versionsOf(id)).toEqual([[1, null]]);
-    expect((await api.operator.get('/v1/fee_plans?limit=1')).body.data[0]).toMatchObject({ id, version: 1 });
-    expect((await takeBack(id, 2)).status).toBe(404);
-    expect((await addVersion(id, { valid_from: day(5) })).body.version).toBe(2);
-  });
-
-  test('is the newest one, and not the only one', async () => {
-    const id = await plan({ valid_from: day(4) });
-    expect(refusal(await takeBack(id, 1))).toEqual(CONFLICT);
-    await addVersion(id, { valid_from: day(5) });
-    await addVersion(id, { valid_from: day(6) });
-    const refused = await takeBack(id, 2);
-    expect(refusal(refused)).toEqual(CONFLICT);
-    expect(refused.body.detail).toContain('Version 3');
-    for (const version of [3, 2]) expect((await takeBack(id, version)).status).toBe(204);
-    expect(await versionsOf(id)).toEqual([[1, day(4)]]);
-  });
-
-  test('is not one that counts, since ever or since a moment', async () => {
-    const id = await plan();
-    expect(refusal(await takeBack(id, 1))).toEqual(CONFLICT);
-    await addVersion(id);
-    expect(refusal(await takeBack(id, 2))).toEqual(CONFLICT);
-    expect((await get(id)).versions).toHaveLength(2);
-  });
-
-  test.each([
-    ['settled', settle],
-    ['drafted', draft],
-  ])('stays where a day in it is %s, by a clock before ours', async (_, isOver) => {
-    const id = await plan();
-    const merchant = await api.merchant();
-    await put(merchant.id, { fee_plan_id: id });
-    await addVersion(id, { valid_from: day(2) });
-    await isOver(merchant.id, day(3));
-    const refused = await takeBack(id, 2);
-    expect(refusal(refused)).toEqual(CONFLICT);
-    expect(refused.body.detail).toContain(day(3));
-    expect((await get(id)).versions).toHaveLength(2);
-  });
-
-  test('waits for who begins to settle by the plan, and then sees it', async () => {
-    const id = await plan();
-    const merchant = await api.merchant();
-    await put(merchant.id, { fee_plan_id: id });
-    await addVersion(id, { valid_from: day(2) });
-    await admin.query('BEGIN');
-    await admin.query('SELECT FROM fee_plans WHERE id = $1 FOR SHARE', [id]);
-    await draft(merchant.id, day(3));
-    const takingBack = takeBack(id, 2);
-    await someoneWaits();
-    await admin.query('COMMIT');
-    expect(refusal(await takingBack)).toEqual(CONFLICT);
-  });
-
-  test('is the platform’s to take back, of plans and versions that are there', async () => {
-    const id = await plan();
-    await addVersion(id, { valid_from: day(5) });
-    const { client } = await api.merchant();
-    expect((await client.request('DELETE', `/v1/fee_plans/${id}/versions/2`)).status).toBe(403);
-    for (const version of [3, 0, -1, '2.0', '0x2', 'last', '99999999999999999999']) {
-      expect((await takeBack(id, version)).status, String(version)).toBe(404);
-    }
-    expect((await takeBack('249956523482091520', 1)).status).toBe(404);
-    expect((await get(id)).versions).toHaveLength(2);
-  });
-});
-
 /** Until the API waits for a lock that `admin` holds. */
 async function someoneWaits(): Promise<void> {
   const text = `SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))`;
@@ -497,8 +418,9 @@ describe('a merchant', () => {
 });
 
 test('every route of fee plans has been answered with success above, lists with something in them', () => {
-  const routes = contract.routes.filter((route) => route.includes('fee_plan'));
-  expect(routes).toHaveLength(6);
+  // What takes a version back: test/fee-plan-takes-back.test.ts.
+  const routes = contract.routes.filter((route) => route.includes('fee_plan') && !/^delete/i.test(route));
+  expect(routes).toHaveLength(5);
   const answered = routes.filter((route) => [...(contract.seen.get(route) ?? [])].some((status) => status < 300));
   expect(answered).toEqual(routes);
   expect([...contract.emptyLists]).toEqual([]);
