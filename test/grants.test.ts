@@ -12,6 +12,7 @@ const RUNTIME: Record<string, string> = {
   'table api_keys': 'INSERT, SELECT, UPDATE (revoked_at)',
   'table balances':
     'SELECT, INSERT (account_id, merchant_id), UPDATE (closed, last_transaction_id, pending_credits, pending_debits, posted_credits, posted_debits, version)',
+  'table breaks': 'INSERT, SELECT, UPDATE (assignee, candidates, comments, detail, proposal, resolution, status)',
   'table consumer_positions': 'DELETE, INSERT, SELECT, UPDATE',
   'table daily_summaries': 'DELETE, INSERT, SELECT, UPDATE (credit_amount, credit_count, debit_amount, debit_count)',
   'table dead_letters': 'INSERT, SELECT, UPDATE (decided_at, decided_by, error, reason, status, tries)',
@@ -32,6 +33,7 @@ const RUNTIME: Record<string, string> = {
   'table log_epochs': 'SELECT',
   'table merchant_time_zones': 'DELETE, SELECT, INSERT (from_at, from_day, merchant_id, time_zone)',
   'table merchants': 'INSERT, SELECT, UPDATE (name)',
+  'table operator_keys': 'INSERT, SELECT, UPDATE (revoked_at, revoked_by)',
   'table parked_streams': 'DELETE, INSERT, SELECT, UPDATE (seq, xid)',
   'table payable_items': 'INSERT, SELECT',
   'table payment_facts': 'INSERT, SELECT, UPDATE (applied_before, outcome, reason, transaction_id)',
@@ -46,9 +48,16 @@ const RUNTIME: Record<string, string> = {
     'DELETE, SELECT, INSERT (body, id, merchant_id, provider, received_at), UPDATE (outcome, results, times_received)',
   'table provider_queries': 'DELETE, INSERT, SELECT, UPDATE (changed_at, token, url)',
   'table provider_secrets': 'DELETE, INSERT, SELECT, UPDATE (expires_at)',
+  'table reconciled_items': 'INSERT, SELECT',
+  'table reconciliation_turns': 'INSERT, SELECT, UPDATE (merchant_id)',
+  'table reconciliations':
+    'INSERT, SELECT, UPDATE (completed_at, expected, failure, heard_at, matched, period_from, period_to, repeated, rows, rows_bad, statements, status, totals)',
   'table relay_cursors': 'DELETE, INSERT, SELECT, UPDATE (handed_at, seq, xid)',
   'table relay_members': 'DELETE, INSERT, SELECT, UPDATE',
   'table relay_partitions': 'SELECT, UPDATE (epoch, expires_at, holder)',
+  'table report_bad_rows': 'DELETE, INSERT, SELECT',
+  'table report_rows': 'INSERT, SELECT, UPDATE (match_line, match_reconciliation_id, rule)',
+  'table report_staging': 'DELETE, INSERT, SELECT',
   'table schema_migrations': 'SELECT',
   'table settled_balances': 'INSERT, SELECT, UPDATE (looked_through, paid_out, settled, taken_through)',
   'table settlement_drafts':
