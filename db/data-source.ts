@@ -37,6 +37,7 @@ import { FillPayableItems1764715000001, NetItems1764715000000 } from './migratio
 import { Payouts1764720000000 } from './migrations/1764720000000-payouts.js';
 import { JobRuns1764730000000 } from './migrations/1764730000000-job-runs.js';
 import { RunTotals1764730100000 } from './migrations/1764730100000-run-totals.js';
+import { ForgetRuns1764736000000 } from './migrations/1764736000000-forget-runs.js';
 import { Reconciliation1764800000000 } from './migrations/1764800000000-reconciliation.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
 
@@ -78,6 +79,7 @@ export const MIGRATIONS = [
   Payouts1764720000000,
   JobRuns1764730000000,
   RunTotals1764730100000,
+  ForgetRuns1764736000000,
   Reconciliation1764800000000,
   OperatorKeys1764810000000,
 ];
