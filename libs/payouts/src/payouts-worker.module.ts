@@ -1,6 +1,6 @@
 import { Inject, Module } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { dutiesOf, failuresOf, type NamedWork } from '#platform/due-work.js';
+import { dutiesOf, failuresOf, type NamedWork } from '#platform/due-duties.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';

@@ -1,7 +1,6 @@
 import { isPassing } from '#kernel/problem.js';
 import { Deadline } from './deadline.js';
 import { type DueRow, DueRows, FIRST_WAIT_MS, LONGEST_WAIT_MS, type Postponed } from './due-rows.js';
-import type { DutyPlan } from './duty.js';
 import type { Logger } from './logging.js';
 import type { Database } from './postgres.js';
 
@@ -132,23 +131,6 @@ export class DueWork {
     );
     return { row, waitMs, attempts, error: errorText(outcome.error) };
   }
-}
-
-/** Kinds of due rows by the name of the duty that works them off. */
-export type NamedWork = Readonly<Record<string, DueWork>>;
-
-/** Each goes on when its next row is due, and looks at least that often. */
-export function dutiesOf(work: NamedWork, intervalMs: number): DutyPlan[] {
-  return Object.entries(work).map(([name, kind]) => ({
-    name,
-    intervalMs,
-    nextInMs: () => kind.nextInMs,
-    round: () => kind.round(),
-  }));
-}
-
-export function failuresOf(work: NamedWork): number {
-  return Object.values(work).reduce((sum, { failures }) => sum + failures, 0);
 }
 
 /** PostgreSQL's text has no NUL. */

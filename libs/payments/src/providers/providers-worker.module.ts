@@ -1,6 +1,7 @@
 import { Inject, Module } from '@nestjs/common';
 import { systemClock } from '#kernel/clock.js';
-import { type DueWork, dutiesOf } from '#platform/due-work.js';
+import { dutiesOf } from '#platform/due-duties.js';
+import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';

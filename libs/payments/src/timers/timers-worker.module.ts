@@ -1,7 +1,7 @@
 import { Inject, Module } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { dutiesOf, failuresOf, type NamedWork } from '#platform/due-work.js';
+import { dutiesOf, failuresOf, type NamedWork } from '#platform/due-duties.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import { labelled, type Metrics } from '#platform/metrics.js';
