@@ -44,7 +44,7 @@ export class NotWellFormed extends Error {}
  * an element.
  */
 export class XmlRecords {
-  private readonly parser = new SaxesParser<{ xmlns: false }>({ xmlns: false, position: false });
+  private readonly parser = new SaxesParser<{ xmlns: false; position: false }>({ xmlns: false, position: false });
   private readonly open: Open[] = [];
   private readonly root: Place;
   private text = '';
