@@ -38,6 +38,7 @@ import { Payouts1764720000000 } from './migrations/1764720000000-payouts.js';
 import { JobRuns1764730000000 } from './migrations/1764730000000-job-runs.js';
 import { RunTotals1764730100000 } from './migrations/1764730100000-run-totals.js';
 import { Reconciliation1764800000000 } from './migrations/1764800000000-reconciliation.js';
+import { MatchingIndexes1764800200000 } from './migrations/1764800200000-matching-indexes.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
@@ -79,6 +80,7 @@ export const MIGRATIONS = [
   JobRuns1764730000000,
   RunTotals1764730100000,
   Reconciliation1764800000000,
+  MatchingIndexes1764800200000,
   OperatorKeys1764810000000,
 ];
 
