@@ -75,6 +75,8 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'payout.failed': [answering('failed')],
   'payout.returned': [answering('returned')],
   'settlement.posted': [{ file: WRITER, prepare: settling }],
+  'break.opened': [],
+  'break.resolved': [],
   'provider.secret_changed': [{ file: PROVIDER_SECRETS, prepare: settingSecret }],
   'webhook_endpoint.created': [{ file: ENDPOINTS, prepare: registering }],
   'webhook_endpoint.secret_rotated': [{ file: ENDPOINTS, prepare: rotating }],
