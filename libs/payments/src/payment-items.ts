@@ -51,3 +51,7 @@ export function settledOf(parts: string): string {
 export const KIND_OF_FACT = `CASE type WHEN 'captured' THEN 'payment' WHEN 'refunded' THEN 'refund'
   WHEN 'dispute_funds_reinstated' THEN 'dispute_reversed' WHEN 'dispute_won' THEN 'dispute_reversed'
   WHEN 'dispute_opened' THEN 'dispute' WHEN 'dispute_funds_withdrawn' THEN 'dispute' WHEN 'dispute_lost' THEN 'dispute' END`;
+
+/** SQL: types of facts by which money moves, as the index payment_facts_moved has them. */
+export const MOVING_FACTS = `('captured', 'refunded', 'dispute_opened', 'dispute_funds_withdrawn', 'dispute_funds_reinstated', 'dispute_won',
+  'dispute_lost')`;

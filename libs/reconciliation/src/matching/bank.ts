@@ -7,7 +7,7 @@ import { CANDIDATES_MAX, candidateJson } from './sides.js';
 const PAYOUT_ID = `CASE WHEN t.reference ~ '^[1-9][0-9]{0,18}$' AND t.reference::numeric < 9223372036854775808 THEN t.reference::bigint END`;
 
 /** When a payout came to a status, as its timeline has it. */
-function sinceOf(status: string): string {
+export function sinceOf(status: string): string {
   return `coalesce((SELECT max((e.step ->> 'at')::timestamptz) FROM json_array_elements(p.timeline) e (step) WHERE e.step ->> 'status' = ${status}),
                    p.created_at)`;
 }

@@ -4,8 +4,8 @@ import { ACTUAL, expectedJson, timeJson } from './sides.js';
 /** What the events tell of the row `b` of breaks. */
 const FOUND = `'break_id', b.id::text, 'reconciliation_id', b.reconciliation_id::text, 'kind', b.kind, 'reference', b.reference,
   'object_ref', b.object_ref, 'difference', b.difference::text, 'currency', b.currency`;
-const OPENED_JSON = `json_build_object(${FOUND})`;
-const ENDED_JSON = `json_build_object(${FOUND}, 'status', b.status, 'by', NULL, 'approved_by', NULL, 'transaction_id', NULL,
+export const OPENED_JSON = `json_build_object(${FOUND})`;
+export const ENDED_JSON = `json_build_object(${FOUND}, 'status', b.status, 'by', NULL, 'approved_by', NULL, 'transaction_id', NULL,
   'reason', b.resolution ->> 'reason')`;
 
 const COLUMNS = `reconciliation_id, fingerprint, kind, reference, object_ref, item, row_source, row_identity, expected, actual, difference, currency, detail,
@@ -25,7 +25,12 @@ END`;
 
 const DIFFERENCE = `CASE WHEN r.kind IN ('amount_mismatch', 'payout_mismatch') THEN r.gross - r.amount WHEN r.kind IN ('missing_in_ledger', 'duplicate', 'status_mismatch') THEN r.gross END`;
 
-const EXPECTED = expectedJson({ amount: 'r.amount', fee: 'NULL', currency: 'coalesce(r.payment_currency, r.currency)', at: 'r.at' });
+const EXPECTED = expectedJson({
+  amount: 'r.amount',
+  fee: 'NULL',
+  currency: 'coalesce(r.payment_currency, r.currency)',
+  at: 'r.at',
+});
 
 /** Of rows that are in no match. */
 const OF_ROWS = `

@@ -36,11 +36,12 @@ known AS MATERIALIZED (
     FROM chunk c LEFT JOIN known k USING (identity)
 )`;
 
-/** $8 ids of breaks. Rows that are in the ledger by now, perhaps: they have their place in report_rows, and a break that is open. */
+/** $8 breaks. Rows that are in the ledger by now, perhaps: they have their place in report_rows, and a break that is open. */
 export const ROWS_OF_BREAKS = `
 told AS MATERIALIZED (
-  SELECT r.*, b.id AS break_id, 'new' AS told, false AS was_matched, '' AS name
-    FROM breaks b
-    JOIN report_rows r ON r.merchant_id = $1 AND r.source = $2 AND r.identity = b.row_identity
-   WHERE b.merchant_id = $1 AND b.id = ANY ($8::bigint[]) AND b.resolution IS NULL AND b.row_source = $2 AND r.match_line IS NULL
+  SELECT r.*, b.id AS break_id, 'new' AS told, false AS was_matched
+    FROM (SELECT id, row_identity FROM breaks WHERE merchant_id = $1 AND id = ANY ($8::bigint[]) AND row_source = $2 AND resolution IS NULL) b
+    JOIN (SELECT * FROM report_rows WHERE merchant_id = $1 AND source = $2 AND match_line IS NULL
+             AND identity = ANY (ARRAY(SELECT row_identity FROM breaks WHERE merchant_id = $1 AND id = ANY ($8::bigint[])))) r
+      ON r.identity = b.row_identity
 )`;

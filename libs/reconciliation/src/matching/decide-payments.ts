@@ -96,7 +96,8 @@ item_matches AS MATERIALIZED (
 /** `item`, `amount`, `at`: what stands against the row, of a match of two or of a break between them. */
 const DECIDED = `
 decided AS MATERIALIZED (
-  SELECT reconciliation_id, line, payment_id AS unit, rule, kind, match_report, match_line, at,
+  SELECT reconciliation_id, line, payment_id AS unit, rule, kind, CASE WHEN rule IS NOT NULL THEN match_report END AS match_report,
+         CASE WHEN rule IS NOT NULL THEN match_line END AS match_line, at,
          CASE WHEN kind IN ('amount_mismatch', 'status_mismatch') THEN item END AS item, amount, payment_currency
     FROM named
   UNION ALL

@@ -7,6 +7,7 @@ import { allSettledThenThrow, type Database, type TransactionClient } from '#pla
 import type { MatchingRules } from './rules.js';
 import { type Statement, statementsOf } from './statements.js';
 import { type ToldBreaks, tellBreaks } from './tell-breaks.js';
+import { TAKE_TURN } from './turn.js';
 
 export interface Matching {
   readonly database: Database;
@@ -38,13 +39,6 @@ interface Told extends ToldBreaks, Record<string, unknown> {
 /** Breaks that a row may open: its own, and those of the date and the fee of its match. */
 const BREAKS_OF_A_ROW = 3;
 
-/** Whoever matches rows of a merchant waits for those who do; to be taken after the merchant's lock, where both are. */
-const TAKE_TURN = {
-  name: 'take-reconciliation-turn',
-  text: `INSERT INTO reconciliation_turns (merchant_id) VALUES ($1)
-         ON CONFLICT (merchant_id) DO UPDATE SET merchant_id = excluded.merchant_id`,
-};
-
 /**
  * The next chunk of a report. Rows that are matched without more are, in a transaction for which no posting waits; whatever opens or ends
  * a break is then decided anew behind the merchant's lock, a few at a time. Who is killed in between leaves the latter staged. Returns how
@@ -75,41 +69,52 @@ function* parcels(units: readonly number[][], size: number): Generator<number[]>
   if (parcel.length > 0) yield parcel;
 }
 
-async function matchBehindLock(matching: Matching, report: MatchedReport, lines: readonly number[], deadline: Deadline) {
+async function matchBehindLock(
+  matching: Matching,
+  report: MatchedReport,
+  lines: readonly number[],
+  deadline: Deadline,
+) {
   const ids = lines.flatMap(() => Array.from({ length: BREAKS_OF_A_ROW }, () => matching.ids.next()));
   await matching.database.transaction({ merchantIds: [report.merchantId] }, deadline, async (client) => {
     const log = await MerchantLog.lock(client, report.merchantId);
-    const told = await run(client, matching, report, statementsOf(report.source).lines, int8Array(lines.map(BigInt)), int8Array(ids));
+    const told = await run(
+      client,
+      matching,
+      report,
+      statementsOf(report.source).lines,
+      int8Array(lines.map(BigInt)),
+      int8Array(ids),
+    );
     await tellBreaks(log, told, report.traceContext, Date.now());
   });
 }
 
 async function run(
   client: TransactionClient,
-  { rules }: Matching,
-  { merchantId, source, provider, id }: MatchedReport,
+  matching: Matching,
+  report: MatchedReport,
   statement: Statement,
   which: number | Buffer,
   ids: Buffer | null,
 ): Promise<Told> {
-  const values = [
-    merchantId,
-    source,
-    provider ?? null,
-    rules.feeTolerance,
-    rules.dateToleranceDays,
-    rules.amountTolerance,
-    id,
-    which,
-    ids,
-  ];
   const [, , result] = await allSettledThenThrow([
-    client.query<Told>({ ...TAKE_TURN, values: [merchantId] }),
+    client.query<Told>({ ...TAKE_TURN, values: [report.merchantId] }),
     client.query<Told>({ text: PLAN_BY_KEYS }),
-    client.query<Told>({ ...statement, values }),
+    client.query<Told>({ ...statement, values: valuesOf(matching, report, which, ids) }),
   ]);
   const told = result?.rows[0];
   if (!told) throw new Error('a chunk tells what became of it');
   return told;
 }
 
+/** Parameters of the statements of matching: which rows are decided, and ids for the breaks that they open. */
+export function valuesOf(
+  { rules }: Matching,
+  { merchantId, source, provider, id }: MatchedReport,
+  which: number | Buffer,
+  ids: Buffer | null,
+): unknown[] {
+  const { feeTolerance, dateToleranceDays, amountTolerance } = rules;
+  return [merchantId, source, provider ?? null, feeTolerance, dateToleranceDays, amountTolerance, id, which, ids];
+}

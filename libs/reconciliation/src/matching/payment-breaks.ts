@@ -39,4 +39,9 @@ candidates AS MATERIALIZED (
 )`;
 
 /** How a break of a fee reads, of the row `f` of fee_breaks. */
-export const FEE_EXPECTED = expectedJson({ amount: 'f.amount', fee: 'f.expected', currency: 'f.currency', at: 'NULL::timestamptz' });
+export const FEE_EXPECTED = expectedJson({
+  amount: 'f.amount',
+  fee: 'f.expected',
+  currency: 'f.currency',
+  at: 'NULL::timestamptz',
+});

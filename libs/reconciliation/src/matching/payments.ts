@@ -37,6 +37,8 @@ by_reference AS MATERIALIZED (
     LEFT JOIN references_found r ON r.reference = t.reference
     LEFT JOIN objects_found o ON r.reference IS NULL AND o.object_ref = t.object_ref
    WHERE ${IS_WANTED}
+), wanted AS MATERIALIZED (
+  SELECT DISTINCT payment_id, type AS kind FROM placed WHERE payments = 1
 )`;
 
 /**
@@ -46,13 +48,13 @@ by_reference AS MATERIALIZED (
  */
 export const FIND_ITEMS = `
 items_there AS MATERIALIZED (
-  SELECT p.id AS payment_id, p.subject, p.provider_ref, w.type AS kind, i.object_ref, i.amount, i.state,
-         'payment/' || p.id || '/' || w.type || '/'
-           || coalesce(i.object_ref, '#' || i.amount || '.' || row_number() OVER (PARTITION BY p.id, w.type, i.object_ref, i.amount ORDER BY i.place))
+  SELECT p.id AS payment_id, p.subject, p.provider_ref, w.kind AS kind, i.object_ref, i.amount, i.state,
+         'payment/' || p.id || '/' || w.kind || '/'
+           || coalesce(i.object_ref, '#' || i.amount || '.' || row_number() OVER (PARTITION BY p.id, w.kind, i.object_ref, i.amount ORDER BY i.place))
            AS item
-    FROM (SELECT DISTINCT payment_id, type FROM placed WHERE payments = 1) w
+    FROM wanted w
     JOIN found p ON p.id = w.payment_id
-    CROSS JOIN LATERAL ${paymentItems('p.parts', 'w.type')} i
+    CROSS JOIN LATERAL ${paymentItems('p.parts', 'w.kind')} i
 ), facts AS MATERIALIZED (
   SELECT subject, kind, mark, coalesce(min(occurred_at) FILTER (WHERE source = 'provider'), min(occurred_at)) AS at
     FROM (SELECT subject, ${KIND_OF_FACT} AS kind, coalesce(object_ref, '#' || amount, '') AS mark, occurred_at, source

@@ -38,10 +38,10 @@ taken AS MATERIALIZED (
   INSERT INTO reconciled_items (merchant_id, item, match_reconciliation_id, match_line)
   SELECT $1, item, match_report, match_line FROM taken_matches
 ), counted AS (
-  UPDATE reconciliations SET matched = matched + t.matched, repeated = repeated + t.repeated
+  UPDATE reconciliations c SET matched = c.matched + t.matched, repeated = c.repeated + t.repeated
     FROM (SELECT count(*) FILTER (WHERE rule IS NOT NULL OR was_matched) AS matched, count(*) FILTER (WHERE told = 'repeated') AS repeated
             FROM taken) t
-   WHERE merchant_id = $1 AND id = $7::bigint AND t.matched + t.repeated > 0
+   WHERE c.merchant_id = $1 AND c.id = $7::bigint AND t.matched + t.repeated > 0
 )`;
 
 /** What the statement tells: what is left to be done behind the lock, by what is to be done together, and the events of what was. */
