@@ -22,7 +22,7 @@ const RUNTIME: Record<string, string> = {
   'table event_horizons': 'SELECT',
   'table events': 'SELECT, INSERT (data, merchant_id, occurred_at, trace_context, type, version, xid)',
   'table fee_plan_assignments': 'DELETE, SELECT, INSERT (fee_plan_id, merchant_id, valid_from)',
-  'table fee_plan_versions': 'SELECT, INSERT (plan_id, refund_returns_fee, rules, valid_from, version)',
+  'table fee_plan_versions': 'DELETE, SELECT, INSERT (plan_id, refund_returns_fee, rules, valid_from, version)',
   'table fee_plans': 'INSERT, SELECT, UPDATE (name)',
   'table fee_volumes': 'INSERT, SELECT, UPDATE (gross)',
   'table forgotten_consumers': 'INSERT, SELECT',
