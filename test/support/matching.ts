@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { Deadline } from '#platform/deadline.js';
 import type { Query } from '#platform/postgres.js';
 import { type MatchedReport, type Matching, matchNext } from '#reconciliation/matching/match-report.js';
-import type { RowType } from '#reconciliation/report-row.js';
 import type { TestDatabase } from './database.js';
 import { TestLedger } from './ledger.js';
 
@@ -38,7 +37,7 @@ export interface PlannedPayment {
 
 export interface PlannedRow {
   line: number;
-  type?: RowType;
+  type?: string;
   ref?: string;
   object?: string;
   gross: number;
@@ -58,7 +57,10 @@ export class TestMatching {
   ) {}
 
   static async open(on: TestDatabase, more: Partial<Matching> = {}): Promise<TestMatching> {
-    const ledger = await TestLedger.open(on);
+    return TestMatching.of(await TestLedger.open(on), more);
+  }
+
+  static of(ledger: TestLedger, more: Partial<Matching> = {}): TestMatching {
     const rules = { amountTolerance: 0n, feeTolerance: 0n, dateToleranceDays: 7 };
     return new TestMatching(ledger, {
       database: ledger.database,
@@ -218,7 +220,7 @@ function partsOf({
   settlements = [],
 }: Omit<PlannedPayment, 'ref'>): object {
   const movement = ({ ref, amount, status = 'succeeded' }: Partial<Movement>) => {
-    return { object_ref: ref, amount: String(amount), status };
+    return { object_ref: ref ?? null, amount: String(amount), status };
   };
   return {
     captures: captures.map(movement),

@@ -1,9 +1,9 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import type { Deadline } from '#platform/deadline.js';
-import { PLAN_BY_KEYS } from '#platform/plan-by-keys.js';
 import { sinceOf } from '../matching/bank.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
 import { expectedJson } from '../matching/sides.js';
+import { byKeys } from '../matching/turn.js';
 import { type Absent, absentOf, type Looked } from './absent.js';
 
 /** How long before a statement's period a payout of it may have been asked for. */
@@ -68,9 +68,7 @@ export async function absentPayouts(
 ): Promise<Absent> {
   const ids = [firstSnowflakeAt(fromMs - LOOK_BACK_MS), firstSnowflakeAt(toMs)];
   const values = [merchantId, new Date(fromMs), new Date(toMs), slaDays, source, ...ids, LOOK_BACK_MS / 86_400_000];
-  return database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
-    await client.query({ text: PLAN_BY_KEYS });
-    const { rows } = await client.query<Looked>({ text: ABSENT, values });
-    return absentOf(rows[0] as Looked);
-  });
+  return database.transaction({ merchantIds: [merchantId] }, deadline, async (client) =>
+    absentOf(await byKeys<Looked>(client, { text: ABSENT, values })),
+  );
 }

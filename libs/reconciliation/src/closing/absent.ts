@@ -1,9 +1,9 @@
 import { MOVING_FACTS } from '#payments/payment-items.js';
 import type { Deadline } from '#platform/deadline.js';
-import { PLAN_BY_KEYS } from '#platform/plan-by-keys.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
 import { FIND_ITEMS } from '../matching/payments.js';
 import { expectedJson } from '../matching/sides.js';
+import { byKeys } from '../matching/turn.js';
 import type { FoundBreak } from './open-found.js';
 
 /** What of a period nobody has told: missing, or expected until its time is up. */
@@ -60,7 +60,7 @@ SELECT count(*) FILTER (WHERE due_at > now())::int AS expected, min(due_at) FILT
          FILTER (WHERE due_at <= now()) AS missing
   FROM unexplained`;
 
-export interface Looked extends Record<string, unknown> {
+export interface Looked {
   expected: number;
   next: number | null;
   missing: string | null;
@@ -82,11 +82,9 @@ export async function* absentPayments(
     });
     const untilMs = end?.until ?? toMs;
     const values = [merchantId, new Date(fromMs), new Date(untilMs), provider ?? null, source, slaDays];
-    yield await database.transaction(scope, deadline(), async (client) => {
-      await client.query({ text: PLAN_BY_KEYS });
-      const { rows } = await client.query<Looked>({ text: ABSENT, values });
-      return absentOf(rows[0] as Looked);
-    });
+    yield await database.transaction(scope, deadline(), async (client) =>
+      absentOf(await byKeys<Looked>(client, { text: ABSENT, values })),
+    );
     fromMs = untilMs;
   }
 }

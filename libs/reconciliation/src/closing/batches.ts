@@ -1,10 +1,8 @@
-import { MerchantLog } from '#outbox/log/append.js';
 import type { Deadline } from '#platform/deadline.js';
-import { PLAN_BY_KEYS } from '#platform/plan-by-keys.js';
+import { behindLock } from '../matching/behind-lock.js';
 import { ENDED_JSON, endedBy } from '../matching/breaks.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
-import { type ToldBreaks, tellBreaks } from '../matching/tell-breaks.js';
-import { TAKE_TURN } from '../matching/turn.js';
+import { inTurn } from '../matching/turn.js';
 import { type FoundBreak, openFound } from './open-found.js';
 
 /** Batches that are looked at by one statement. */
@@ -87,42 +85,25 @@ WITH ${LOOK}, last AS MATERIALIZED (
 )
 SELECT NULL::json AS opened, (SELECT json_agg(break ORDER BY id) FROM ended) AS ended`;
 
-interface Looked extends Record<string, unknown> {
-  batches: number;
-  last: string | null;
-  found: string | null;
-  ended: string | null;
+interface Looked {
+  readonly batches: number;
+  readonly last: string | null;
+  readonly found: string | null;
+  readonly ended: string | null;
 }
 
 /** Batches that the report tells of: each is whole and its rows are matched, or it is a break. */
 export async function matchBatches(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<void> {
   const { merchantId, id, source, provider } = report;
-  const scope = { merchantIds: [merchantId] };
+  const { database } = matching;
   for (let last = ''; ; ) {
     const values = [merchantId, id, source, provider ?? null, WITHOUT_PAYOUT_ROWS.has(source), last, BATCHES_AT_ONCE];
-    const looked = await matching.database.transaction(scope, deadline(), async (client) => {
-      await client.query({ ...TAKE_TURN, values: [merchantId] });
-      await client.query({ text: PLAN_BY_KEYS });
-      return (await client.query<Looked>({ text: MATCH_WHOLE, values })).rows[0] as Looked;
-    });
-    if (looked.ended) await endWhole(matching, report, values, deadline());
+    const looked = await database.transaction({ merchantIds: [merchantId] }, deadline(), (client) =>
+      inTurn<Looked>(client, merchantId, { text: MATCH_WHOLE, values }),
+    );
+    if (looked.ended) await behindLock(database, report, { text: END_WHOLE, values }, deadline());
     await openFound(matching, report, JSON.parse(looked.found ?? '[]') as FoundBreak[], deadline);
     if (looked.batches < BATCHES_AT_ONCE || looked.last === null) return;
     last = looked.last;
   }
-}
-
-async function endWhole(
-  { database }: Matching,
-  { merchantId, traceContext }: MatchedReport,
-  values: unknown[],
-  deadline: Deadline,
-): Promise<void> {
-  await database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
-    const log = await MerchantLog.lock(client, merchantId);
-    await client.query({ ...TAKE_TURN, values: [merchantId] });
-    await client.query({ text: PLAN_BY_KEYS });
-    const { rows } = await client.query<ToldBreaks & Record<string, unknown>>({ text: END_WHOLE, values });
-    await tellBreaks(log, rows[0] as ToldBreaks, traceContext, Date.now());
-  });
 }

@@ -1,12 +1,9 @@
-import { MerchantLog } from '#outbox/log/append.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
-import { PLAN_BY_KEYS } from '#platform/plan-by-keys.js';
-import type { TransactionClient } from '#platform/postgres.js';
+import { behindLock } from '../matching/behind-lock.js';
 import { type MatchedReport, type Matching, valuesOf } from '../matching/match-report.js';
-import { type Statement, statementsOf } from '../matching/statements.js';
-import { type ToldBreaks, tellBreaks } from '../matching/tell-breaks.js';
-import { TAKE_TURN } from '../matching/turn.js';
+import { statementsOf } from '../matching/statements.js';
+import { byKeys } from '../matching/turn.js';
 
 /** Breaks that one look holds against the ledger again: the oldest first. */
 const BREAKS_MAX = 100_000;
@@ -22,62 +19,52 @@ export async function lookAtMissingRows(
   report: MatchedReport,
   deadline: () => Deadline,
 ): Promise<void> {
-  const { merchantId, source } = report;
-  const { breaksAtOnce, database } = matching;
-  const scope = { merchantIds: [merchantId] };
+  const { breaksAtOnce } = matching;
   let last = 0n;
   for (let looked = 0; looked < BREAKS_MAX; looked += breaksAtOnce) {
-    const rows = await database.read<{ id: bigint }>(scope, deadline(), {
-      text: OPEN,
-      values: [merchantId, source, last, breaksAtOnce],
-    });
-    const ids = rows.map(({ id }) => id);
+    const ids = await openAfter(matching, report, last, deadline());
     if (ids.length === 0) return;
     last = ids.at(-1) as bigint;
-    const turnedUp = await database.transaction(scope, deadline(), (client) =>
-      turnedUpOf(client, matching, report, ids),
-    );
+    const turnedUp = await turnedUpOf(matching, report, ids, deadline());
     if (turnedUp.length > 0) await end(matching, report, turnedUp, deadline());
   }
 }
 
-async function turnedUpOf(
-  client: TransactionClient,
-  matching: Matching,
-  report: MatchedReport,
-  ids: bigint[],
+async function openAfter(
+  { database, breaksAtOnce }: Matching,
+  { merchantId, source }: MatchedReport,
+  last: bigint,
+  deadline: Deadline,
 ): Promise<bigint[]> {
-  const { rows } = await ask<{ ids: bigint[] }>(client, matching, report, statementsOf(report.source).look, ids, null);
-  return rows[0]?.ids ?? [];
+  const values = [merchantId, source, last, breaksAtOnce];
+  const rows = await database.read<{ id: bigint }>({ merchantIds: [merchantId] }, deadline, { text: OPEN, values });
+  return rows.map(({ id }) => id);
 }
 
-async function end(matching: Matching, report: MatchedReport, breakIds: bigint[], deadline: Deadline): Promise<void> {
-  const { merchantId, source, traceContext } = report;
+async function turnedUpOf(
+  matching: Matching,
+  report: MatchedReport,
+  breakIds: readonly bigint[],
+  deadline: Deadline,
+): Promise<bigint[]> {
+  const statement = {
+    ...statementsOf(report.source).look,
+    values: valuesOf(matching, report, int8Array(breakIds), null),
+  };
+  const { ids } = await matching.database.transaction({ merchantIds: [report.merchantId] }, deadline, (client) =>
+    byKeys<{ ids: bigint[] }>(client, statement),
+  );
+  return ids;
+}
+
+async function end(
+  matching: Matching,
+  report: MatchedReport,
+  breakIds: readonly bigint[],
+  deadline: Deadline,
+): Promise<void> {
   // A match may be of another date, or fee.
   const ids = int8Array(breakIds.flatMap(() => [matching.ids.next(), matching.ids.next()]));
-  await matching.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
-    const log = await MerchantLog.lock(client, merchantId);
-    await client.query({ ...TAKE_TURN, values: [merchantId] });
-    const { rows } = await ask<ToldBreaks & Record<string, unknown>>(
-      client,
-      matching,
-      report,
-      statementsOf(source).end,
-      breakIds,
-      ids,
-    );
-    await tellBreaks(log, rows[0] as ToldBreaks, traceContext, Date.now());
-  });
-}
-
-async function ask<Row extends Record<string, unknown>>(
-  client: TransactionClient,
-  matching: Matching,
-  report: MatchedReport,
-  statement: Statement,
-  breakIds: bigint[],
-  ids: Buffer | null,
-) {
-  await client.query({ text: PLAN_BY_KEYS });
-  return client.query<Row>({ ...statement, values: valuesOf(matching, report, int8Array(breakIds), ids) });
+  const values = valuesOf(matching, report, int8Array(breakIds), ids);
+  await behindLock(matching.database, report, { ...statementsOf(report.source).end, values }, deadline);
 }

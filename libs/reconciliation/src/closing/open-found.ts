@@ -1,11 +1,8 @@
-import { MerchantLog } from '#outbox/log/append.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
-import { PLAN_BY_KEYS } from '#platform/plan-by-keys.js';
+import { behindLock } from '../matching/behind-lock.js';
 import { OPENED_JSON } from '../matching/breaks.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
-import { type ToldBreaks, tellBreaks } from '../matching/tell-breaks.js';
-import { TAKE_TURN } from '../matching/turn.js';
 
 /** A break that was found without the merchant's lock. Amounts are text. */
 export interface FoundBreak {
@@ -44,24 +41,15 @@ SELECT (SELECT json_agg(break ORDER BY id) FROM opened) AS opened, NULL::json AS
 
 /** Opens them, a few at a time, as postings wait meanwhile. */
 export async function openFound(
-  matching: Matching,
+  { database, ids, breaksAtOnce }: Matching,
   report: MatchedReport,
   found: readonly FoundBreak[],
   deadline: () => Deadline,
 ): Promise<void> {
-  const { merchantId, id, traceContext } = report;
-  for (let from = 0; from < found.length; from += matching.breaksAtOnce) {
-    const some = found.slice(from, from + matching.breaksAtOnce);
-    const ids = int8Array(some.map(() => matching.ids.next()));
-    await matching.database.transaction({ merchantIds: [merchantId] }, deadline(), async (client) => {
-      const log = await MerchantLog.lock(client, merchantId);
-      await client.query({ ...TAKE_TURN, values: [merchantId] });
-      await client.query({ text: PLAN_BY_KEYS });
-      const { rows } = await client.query<ToldBreaks & Record<string, unknown>>({
-        text: OPEN_FOUND,
-        values: [merchantId, id, JSON.stringify(some), ids],
-      });
-      await tellBreaks(log, rows[0] as ToldBreaks, traceContext, Date.now());
-    });
+  for (let from = 0; from < found.length; from += breaksAtOnce) {
+    const some = found.slice(from, from + breaksAtOnce);
+    const breakIds = int8Array(some.map(() => ids.next()));
+    const values = [report.merchantId, report.id, JSON.stringify(some), breakIds];
+    await behindLock(database, report, { text: OPEN_FOUND, values }, deadline());
   }
 }

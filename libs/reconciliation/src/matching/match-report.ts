@@ -1,13 +1,11 @@
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { MerchantLog } from '#outbox/log/append.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
-import { PLAN_BY_KEYS } from '#platform/plan-by-keys.js';
-import { allSettledThenThrow, type Database, type TransactionClient } from '#platform/postgres.js';
+import type { Database } from '#platform/postgres.js';
+import { behindLock } from './behind-lock.js';
 import type { MatchingRules } from './rules.js';
-import { type Statement, statementsOf } from './statements.js';
-import { type ToldBreaks, tellBreaks } from './tell-breaks.js';
-import { TAKE_TURN } from './turn.js';
+import { statementsOf } from './statements.js';
+import { inTurn } from './turn.js';
 
 export interface Matching {
   readonly database: Database;
@@ -30,10 +28,11 @@ export interface MatchedReport {
   readonly traceContext?: string | undefined;
 }
 
-interface Told extends ToldBreaks, Record<string, unknown> {
-  rows: number;
-  /** JSON: lists of lines. */
-  units: string | null;
+/** What became of a chunk. */
+interface Taken {
+  readonly rows: number;
+  /** JSON: lists of lines that are to be decided together behind the lock. */
+  readonly units: string | null;
 }
 
 /** Breaks that a row may open: its own, and those of the date and the fee of its match. */
@@ -46,9 +45,9 @@ const BREAKS_OF_A_ROW = 3;
  */
 export async function matchNext(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<number> {
   const { chunkRows, breaksAtOnce, database } = matching;
-  const scope = { merchantIds: [report.merchantId] };
-  const { rows, units } = await database.transaction(scope, deadline(), (client) =>
-    run(client, matching, report, statementsOf(report.source).next, chunkRows, null),
+  const statement = { ...statementsOf(report.source).next, values: valuesOf(matching, report, chunkRows, null) };
+  const { rows, units } = await database.transaction({ merchantIds: [report.merchantId] }, deadline(), (client) =>
+    inTurn<Taken>(client, report.merchantId, statement),
   );
   for (const lines of parcels(JSON.parse(units ?? '[]') as number[][], breaksAtOnce)) {
     await matchBehindLock(matching, report, lines, deadline());
@@ -74,38 +73,10 @@ async function matchBehindLock(
   report: MatchedReport,
   lines: readonly number[],
   deadline: Deadline,
-) {
+): Promise<void> {
   const ids = lines.flatMap(() => Array.from({ length: BREAKS_OF_A_ROW }, () => matching.ids.next()));
-  await matching.database.transaction({ merchantIds: [report.merchantId] }, deadline, async (client) => {
-    const log = await MerchantLog.lock(client, report.merchantId);
-    const told = await run(
-      client,
-      matching,
-      report,
-      statementsOf(report.source).lines,
-      int8Array(lines.map(BigInt)),
-      int8Array(ids),
-    );
-    await tellBreaks(log, told, report.traceContext, Date.now());
-  });
-}
-
-async function run(
-  client: TransactionClient,
-  matching: Matching,
-  report: MatchedReport,
-  statement: Statement,
-  which: number | Buffer,
-  ids: Buffer | null,
-): Promise<Told> {
-  const [, , result] = await allSettledThenThrow([
-    client.query<Told>({ ...TAKE_TURN, values: [report.merchantId] }),
-    client.query<Told>({ text: PLAN_BY_KEYS }),
-    client.query<Told>({ ...statement, values: valuesOf(matching, report, which, ids) }),
-  ]);
-  const told = result?.rows[0];
-  if (!told) throw new Error('a chunk tells what became of it');
-  return told;
+  const values = valuesOf(matching, report, int8Array(lines.map(BigInt)), int8Array(ids));
+  await behindLock(matching.database, report, { ...statementsOf(report.source).lines, values }, deadline);
 }
 
 /** Parameters of the statements of matching: which rows are decided, and ids for the breaks that they open. */
