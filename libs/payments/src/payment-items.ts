@@ -4,11 +4,9 @@
  */
 
 /**
- * `due`: money that moves. `undone`: it failed, or was reversed. `possible`: a dispute that was won and of whose money nothing is told:
- * perhaps it went and came back, perhaps it never moved.
+ * The states of items. `due`: money that moves. `undone`: it failed, or was reversed. `possible`: a dispute that was won and of whose money
+ * nothing is told: perhaps it went and came back, perhaps it never moved.
  */
-export const ITEM_STATES = ['due', 'undone', 'possible'] as const;
-
 const MOVEMENT_STATE = `CASE WHEN part ->> 'status' IN ('failed', 'reversed') THEN 'undone' ELSE 'due' END`;
 
 /** What is told of a dispute's money is what it moves; where nothing is told, a chargeback takes its amount, and one that is won gives it back. */
