@@ -1,5 +1,15 @@
 /** Imports point one way: apps → capabilities → ledger → outbox → platform → kernel. ARCHITECTURE.md has the table. */
-const CAPABILITIES = ['balances', 'fees', 'payments', 'payouts', 'settlement', 'summaries', 'tenancy', 'webhooks'];
+const CAPABILITIES = [
+  'balances',
+  'fees',
+  'payments',
+  'payouts',
+  'reconciliation',
+  'settlement',
+  'summaries',
+  'tenancy',
+  'webhooks',
+];
 /** @param {string} name @param {string[]} known */
 const beside = (name, ...known) =>
   CAPABILITIES.filter((capability) => capability !== name && !known.includes(capability));
@@ -9,8 +19,8 @@ const ABOVE = {
   outbox: ['ledger', ...CAPABILITIES],
   // The writer calls the balance cache through the BalanceFences that ledger itself declares.
   ledger: CAPABILITIES,
-  // Capabilities know the ledger, not each other; but payouts pay out what was settled, settlements charge fees, and a merchant is
-  // opened with its plan and its first day.
+  // Capabilities know the ledger, not each other; but payouts pay out what was settled, settlements charge fees, a merchant is
+  // opened with its plan and its first day, and reconciliation holds all of them against what others tell.
   balances: beside('balances'),
   summaries: beside('summaries'),
   tenancy: beside('tenancy', 'fees', 'settlement'),
@@ -18,6 +28,7 @@ const ABOVE = {
   settlement: beside('settlement', 'fees'),
   payouts: beside('payouts', 'fees', 'settlement'),
   payments: beside('payments'),
+  reconciliation: beside('reconciliation', 'balances', 'fees', 'payments', 'payouts', 'settlement', 'tenancy'),
   webhooks: beside('webhooks'),
 };
 

@@ -9,6 +9,7 @@ import type { Room } from '#outbox/room.js';
 import { PAYMENTS } from '#payments/room.js';
 import { PAYOUTS } from '#payouts/room.js';
 import type { Check } from '#platform/verify.js';
+import { RECONCILIATION } from '#reconciliation/room.js';
 import { SETTLEMENT } from '#settlement/room.js';
 import { SUMMARIES } from '#summaries/room.js';
 import { TENANCY } from '#tenancy/room.js';
@@ -23,6 +24,7 @@ export const ROOMS = [
   FEES,
   SETTLEMENT,
   PAYOUTS,
+  RECONCILIATION,
   SUMMARIES,
   WEBHOOKS,
 ] as const satisfies readonly Room[];

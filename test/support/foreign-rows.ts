@@ -40,6 +40,16 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   settlement_positions: `INSERT INTO settlement_positions VALUES ($1, '2026-01-01', '2026-01-01', '2026-01-02Z')`,
   settled_balances: `INSERT INTO settled_balances (merchant_id, currency, looked_through, taken_through) VALUES ($1, 'EUR', 1, 1)`,
   fee_volumes: `INSERT INTO fee_volumes VALUES ($1, 'EUR', '2026-01-01', 0)`,
+  reconciliations: `INSERT INTO reconciliations (merchant_id, id, created_at, source, sla_days, status) VALUES ($1, $1, snowflake_time($1), 'generic', 3, 'matching')`,
+  reconciliation_turns: 'INSERT INTO reconciliation_turns VALUES ($1)',
+  report_staging: `INSERT INTO report_staging (merchant_id, reconciliation_id, line, identity, type, gross, fee, net, currency, occurred_at)
+    VALUES ($1, $1, 2, gen_random_uuid(), 'other', 1, 0, 1, 'EUR', now())`,
+  report_bad_rows: `INSERT INTO report_bad_rows VALUES ($1, $1, 3, 'unreadable', 'x')`,
+  report_rows: `INSERT INTO report_rows (merchant_id, source, identity, reconciliation_id, line, type, gross, fee, net, currency, occurred_at)
+    VALUES ($1, 'generic', gen_random_uuid(), $1, 4, 'other', 1, 0, 1, 'EUR', now())`,
+  reconciled_items: `INSERT INTO reconciled_items VALUES ($1, 'payout/1', $1, 4)`,
+  breaks: `INSERT INTO breaks (merchant_id, id, created_at, reconciliation_id, fingerprint, kind, status)
+    VALUES ($1, $1, snowflake_time($1), $1, 'duplicate/1', 'duplicate', 'open')`,
   provider_secrets: `INSERT INTO provider_secrets (merchant_id, provider, id, key, created_at) VALUES ($1, 'p', $1, sha256('z'), snowflake_time($1))`,
   provider_inbox: `INSERT INTO provider_inbox (merchant_id, id, provider, body, received_at) VALUES ($1, $1, 'p', 'x', snowflake_time($1))`,
   provider_queries: `INSERT INTO provider_queries (merchant_id, provider, token, changed_at) VALUES ($1, 'p', 't', now())`,
@@ -66,6 +76,13 @@ export const NOT_OF_POSTINGS = [
   'payable_items',
   'settlement_drafts',
   'fee_volumes',
+  'reconciliations',
+  'reconciliation_turns',
+  'report_staging',
+  'report_bad_rows',
+  'report_rows',
+  'reconciled_items',
+  'breaks',
   'provider_secrets',
   'provider_inbox',
   'provider_queries',
@@ -99,6 +116,12 @@ export const FOREIGN_CHANGES = [
   'UPDATE settlement_positions SET ended_at = now()',
   'UPDATE settled_balances SET settled = 9',
   'UPDATE fee_volumes SET gross = 9',
+  'UPDATE reconciliations SET rows = 9',
+  'UPDATE reconciliation_turns SET merchant_id = merchant_id',
+  'DELETE FROM report_staging',
+  'DELETE FROM report_bad_rows',
+  'UPDATE report_rows SET rule = NULL',
+  `UPDATE breaks SET status = 'assigned'`,
   'UPDATE provider_secrets SET expires_at = NULL',
   `UPDATE provider_inbox SET times_received = 9`,
   `UPDATE provider_queries SET token = 'x'`,
@@ -111,10 +134,12 @@ export const FOREIGN_CHANGES = [
 
 /** Whose rows of all merchants the platform sees, to read: beside the list of merchants itself. */
 export const SEEN_BY_PLATFORM = [
+  'breaks',
   'dead_letters',
   'due_rows',
   'fee_plan_assignments',
   'merchant_time_zones',
+  'reconciliations',
   'settlement_drafts',
   'settlement_positions',
 ];

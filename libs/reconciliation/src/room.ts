@@ -1,0 +1,6 @@
+import type { Room } from '#outbox/room.js';
+import { RECONCILIATION_SETTINGS } from './settings.js';
+
+export const RECONCILIATION = {
+  settings: RECONCILIATION_SETTINGS,
+} satisfies Room;
