@@ -70,14 +70,14 @@ export class OperatorKeysController {
     @CurrentBounds() bounds: RequestBounds,
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
-    return this.pages.page<OperatorKey | undefined, object>({
+    return this.pages.page<OperatorKey | null, object>({
       scope: cursorScope('platform', 'operator_keys'),
       cursor,
       limit,
       read: async (before, count) => {
         const isFirst = before === undefined;
         const keys = await this.queries.execute(new ListOperatorKeysQuery(bounds, before, count));
-        return isFirst ? [undefined, ...keys].slice(0, count) : keys;
+        return isFirst ? [null, ...keys].slice(0, count) : keys;
       },
       position: (key) => key?.id ?? FIRST,
       body: (key) => (key ? operatorKeyBody(key) : OF_ENVIRONMENT),
