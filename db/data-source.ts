@@ -37,6 +37,9 @@ import { FillPayableItems1764715000001, NetItems1764715000000 } from './migratio
 import { Payouts1764720000000 } from './migrations/1764720000000-payouts.js';
 import { JobRuns1764730000000 } from './migrations/1764730000000-job-runs.js';
 import { RunTotals1764730100000 } from './migrations/1764730100000-run-totals.js';
+import { SchedulesWithoutDestination1764735000000 } from './migrations/1764735000000-schedules-without-destination.js';
+import { VersionsTakenBack1764735100000 } from './migrations/1764735100000-versions-taken-back.js';
+import { ForgetRuns1764736000000 } from './migrations/1764736000000-forget-runs.js';
 import { Reconciliation1764800000000 } from './migrations/1764800000000-reconciliation.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
 
@@ -78,6 +81,9 @@ export const MIGRATIONS = [
   Payouts1764720000000,
   JobRuns1764730000000,
   RunTotals1764730100000,
+  SchedulesWithoutDestination1764735000000,
+  VersionsTakenBack1764735100000,
+  ForgetRuns1764736000000,
   Reconciliation1764800000000,
   OperatorKeys1764810000000,
 ];

@@ -239,6 +239,7 @@ describe('a bank that pays', () => {
     await payouts.follow();
     const returned = await payouts.get(payout.id);
     expect(steps(returned)).toEqual(['requested', 'reserved', 'instructed', 'paid', 'returned']);
+    expect(returned.timeline.map(({ detail }: Json) => detail)).toEqual([null, null, null, null, 'unknown']);
     const types = await Promise.all(
       returned.transactions.map(
         async (id: string) => (await payouts.shop.client.get(`/v1/transactions/${id}`)).body.type,
@@ -280,6 +281,22 @@ describe('a bank that does not pay', () => {
   });
 });
 
+test('the bank is asked as often, and what it has paid is watched as long, as is configured', async () => {
+  const other = { PAYOUT_ASK_SCHEDULE_S: '600', PAYOUT_WATCH_DAYS: '0' };
+  const api2 = await TestApi.start({ on: api.on, environment: { ...bankEnvironment(bank), ...other } });
+  try {
+    const configured = new PayoutShop(api2, payouts.shop.via(api2), bank, bystander);
+    await configured.settle(1_000);
+    const payout = await configured.instructed();
+    expect(await configured.due()).toEqual([['payout', 10]]);
+    bank.say(configured.keyOf(payout), 'paid');
+    await configured.follow();
+    expect([(await configured.get(payout.id)).status, await configured.due()]).toEqual(['paid', []]);
+  } finally {
+    await api2.stop();
+  }
+});
+
 describe('without a bank', () => {
   test('payouts are refused, and no key is burnt', async () => {
     const alone = await TestApi.start({ on: api.on });
@@ -309,6 +326,7 @@ describe('a payout schedule', () => {
     });
     for (const body of [
       { schedule: 'daily', destination: 'bank_ok' },
+      { schedule: 'manual', destination: null },
       { schedule: 'manual', destination: 'bank_slow' },
     ]) {
       const answer = await api.operator.request('PUT', schedule(id), { body });
@@ -319,13 +337,32 @@ describe('a payout schedule', () => {
     expect((await payouts.reserved({ destination: undefined })).destination).toBe('bank_slow');
   });
 
+  test('by hand needs no destination, and then each payout has to name its own', async () => {
+    const { id } = payouts.shop;
+    const answer = await api.operator.request('PUT', schedule(id), { body: { schedule: 'manual' } });
+    expect([answer.status, answer.body]).toEqual([200, { merchant_id: id, schedule: 'manual', destination: null }]);
+    await payouts.settle(10);
+    const refused = await payouts.ask({ destination: undefined });
+    expect([refused.status, refused.body.errors[0].path]).toEqual([422, 'destination']);
+    expect((await payouts.reserved({ destination: 'bank_slow' })).destination).toBe('bank_slow');
+  });
+
+  test('by the day needs a destination', async () => {
+    for (const destination of [undefined, null]) {
+      const body = { schedule: 'daily', destination };
+      const wrong = await api.operator.request('PUT', schedule(payouts.shop.id), { body });
+      expect([wrong.status, wrong.body.errors.map(({ path }: Json) => path)]).toEqual([422, ['destination']]);
+    }
+    expect((await api.operator.get(schedule(payouts.shop.id))).body.schedule).toBe('manual');
+  });
+
   test('is the operator’s to set, of merchants that are there', async () => {
     const body = { schedule: 'daily', destination: 'x' };
     expect((await payouts.shop.client.request('PUT', schedule(payouts.shop.id), { body })).status).toBe(403);
     expect((await api.operator.request('PUT', schedule('1'), { body })).status).toBe(404);
     expect((await api.operator.get(schedule('1'))).status).toBe(404);
     const wrong = await api.operator.request('PUT', schedule(payouts.shop.id), { body: { schedule: 'weekly' } });
-    expect(wrong.body.errors.map(({ path }: Json) => path)).toEqual(['schedule', 'destination']);
+    expect(wrong.body.errors.map(({ path }: Json) => path)).toEqual(['schedule']);
   });
 });
 
@@ -360,7 +397,9 @@ describe('every word of the bank, over the database:', () => {
       deadline: Deadline.after(60_000),
       span: trace.getTracer('t').startSpan('t'),
     };
-    const said = { word, sequence: word === 'refused' ? undefined : sequence, reference: 'B', failureCode: undefined };
+    // What it refuses it has no words about.
+    const more = word === 'refused' ? {} : { sequence, reference: 'B' };
+    const said = { word, sequence: undefined, reference: undefined, failureCode: undefined, ...more };
     return api.app.get(CommandBus, { strict: false }).execute(new TellPayoutCommand(context, payout, said));
   };
 
@@ -373,11 +412,13 @@ describe('every word of the bank, over the database:', () => {
     const payout = await payouts.reserved({ amount: '900' });
     let sequence = 0;
     for (const before of COME_TO[status]) await tell(payout, before, ++sequence);
-    expect((await payouts.get(payout.id)).status).toBe(status);
+    const before = await payouts.get(payout.id);
+    expect(before.status).toBe(status);
     sequence += 1;
     await tell(payout, word, sequence);
     const after = await payouts.get(payout.id);
     expect([after.status, await payouts.money()]).toEqual([end, MONEY[end]]);
+    if (end === status) expect(after).toEqual(before);
     // Said again, and a word of before that comes late.
     expect(await tell(payout, word, sequence)).toEqual([]);
     for (const late of WORDS) if (late !== 'refused') expect(await tell(payout, late, sequence - 1)).toEqual([]);
