@@ -26,7 +26,8 @@ export async function lookAtMissingRows(
     if (ids.length === 0) return;
     last = ids.at(-1) as bigint;
     const turnedUp = await turnedUpOf(matching, report, ids, deadline());
-    if (turnedUp.length > 0) await end(matching, report, turnedUp, deadline());
+    // All of them again: what becomes of a row depends on those beside it.
+    if (turnedUp.length > 0) await end(matching, report, ids, deadline());
   }
 }
 
