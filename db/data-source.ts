@@ -41,6 +41,7 @@ import { SchedulesWithoutDestination1764735000000 } from './migrations/176473500
 import { VersionsTakenBack1764735100000 } from './migrations/1764735100000-versions-taken-back.js';
 import { ForgetRuns1764736000000 } from './migrations/1764736000000-forget-runs.js';
 import { Reconciliation1764800000000 } from './migrations/1764800000000-reconciliation.js';
+import { MatchingIndexes1764800200000 } from './migrations/1764800200000-matching-indexes.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
@@ -85,6 +86,7 @@ export const MIGRATIONS = [
   VersionsTakenBack1764735100000,
   ForgetRuns1764736000000,
   Reconciliation1764800000000,
+  MatchingIndexes1764800200000,
   OperatorKeys1764810000000,
 ];
 

@@ -64,9 +64,9 @@ const RUNTIME: Record<string, string> = {
     'DELETE, INSERT, SELECT, UPDATE (adjustments, disputes, drafted_through, fees, first_left, first_version, gross, items, last_version, other, refunds)',
   'table settlement_lines': 'INSERT, SELECT',
   'table settlement_positions': 'INSERT, SELECT, UPDATE (business_date, ended_at)',
-  'table settlement_ranges': 'INSERT, SELECT, UPDATE (completed_at, errors, status)',
+  'table settlement_ranges': 'DELETE, INSERT, SELECT, UPDATE (completed_at, errors, status)',
   'table settlement_runs':
-    'INSERT, SELECT, UPDATE (empty, failed, finished_at, merchants, not_due, settled, started_at, status, totals)',
+    'DELETE, INSERT, SELECT, UPDATE (empty, failed, finished_at, merchants, not_due, settled, started_at, status, totals)',
   'table settlements': 'INSERT, SELECT',
   'table transaction_states': 'INSERT, SELECT, UPDATE (left_amounts, remaining, reversed, status)',
   'table transactions': 'INSERT, SELECT',

@@ -24,14 +24,6 @@ SELECT d.merchant_id, d.currency, d.settlement_id, d.account_id, d.starts_at, d.
                          FOR UPDATE SKIP LOCKED) d
  WHERE d.settlement_id = k.settlement_id AND d.drafted_through = k.after`;
 
-/**
- * Each row finds what it needs by its key; joins are hashed, and never row against row. So the plan is the same whether the planner
- * knows the tables or believes them empty. The sort of a chunk has room in memory.
- */
-export const PLAN_BY_KEYS = `
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_nestloop', 'off', true),
-       set_config('work_mem', '32MB', true)`;
-
 /** What a payment's line takes back of what was captured: a refund, or a capture that failed; one that is undone the reverse. */
 const TAKES_BACK = `(kind = 'refund' OR (kind = 'payment' AND amount < 0))`;
 /** Of it what gives back fees, too: a capture that failed always, a refund by its plan. */
