@@ -166,6 +166,7 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
       security: [{ key: [] }],
     }),
     parameters: parametersOf(route, documentation, writing),
+    ...(documentation.streamedBody && { requestBody: streamed(documentation.streamedBody) }),
     ...(route.body && {
       requestBody: {
         required: !route.body.safeParse(undefined).success,
@@ -179,6 +180,14 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
     }),
     responses: { ...successOf(route, documentation, components), ...problemResponses(problemsOf(route)) },
   };
+}
+
+/** A body that is the file itself, or a form with it. */
+function streamed(types: readonly string[]): Json {
+  const file = { type: 'string', format: 'binary' };
+  const form = { type: 'object', properties: { file }, required: ['file'] };
+  const schemaOf = (type: string) => (type.startsWith('multipart/') ? form : file);
+  return { required: true, content: Object.fromEntries(types.map((type) => [type, { schema: schemaOf(type) }])) };
 }
 
 function parametersOf(

@@ -1,0 +1,101 @@
+import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Deadline } from '#platform/deadline.js';
+import type { DutyPlan } from '#platform/duty.js';
+import type { Logger } from '#platform/logging.js';
+import { labelled, type Metrics } from '#platform/metrics.js';
+import { CONFIG, LOGGER } from '#platform/platform.module.js';
+import { Database } from '#platform/postgres.js';
+import { Queues } from '#platform/queues.js';
+import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import { OpenBreaks } from './jobs/open-breaks.js';
+import { ReportMatcher } from './jobs/report-matcher.js';
+import { ReportQueue } from './jobs/report-queue.js';
+import { ReportWorker } from './jobs/report-worker.js';
+import { lookAfterReports } from './jobs/reports-left.js';
+import { ReconciliationModule } from './reconciliation.module.js';
+import type { ReconciliationSettings } from './settings.js';
+
+const LOOK_INTERVAL_MS = 10_000;
+
+/** Matches reports, and ends those that were given up. */
+@Module({ imports: [ReconciliationModule] })
+export class ReconciliationWorkerModule
+  implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics
+{
+  readonly #matcher: ReportMatcher;
+  readonly #worker: ReportWorker;
+  readonly #breaks: OpenBreaks;
+  #queues: Queues | undefined;
+  #isStopping = false;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: ReconciliationSettings,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly database: Database,
+    private readonly queue: ReportQueue,
+  ) {
+    const { reconciliationChunkRows: chunkRows, reconciliationConcurrency: concurrency } = config;
+    const isStopping = () => this.#isStopping;
+    this.#matcher = new ReportMatcher(database, { chunkRows, isStopping, stepDeadline: () => this.#stepDeadline() });
+    const options = { concurrency, jobLockMs: config.reconciliationJobLockMs };
+    this.#worker = new ReportWorker(this.#matcher, logger, options);
+    this.#breaks = new OpenBreaks(database);
+  }
+
+  duties(): readonly DutyPlan[] {
+    const { config, database, queue } = this;
+    const parts = {
+      database,
+      queue,
+      silenceMs: config.reconciliationSilenceMs,
+      stepDeadline: () => this.#stepDeadline(),
+    };
+    const look = {
+      name: 'look after reports',
+      intervalMs: config.reconciliationIntervalMs,
+      round: () => lookAfterReports(parts),
+    };
+    const count = { name: 'count breaks', intervalMs: LOOK_INTERVAL_MS, round: () => this.#breaks.look() };
+    return config.metricsPort === 0 ? [look] : [look, count];
+  }
+
+  addMetrics(metrics: Metrics): void {
+    this.#breaks.addMetrics(metrics);
+    metrics.counter(
+      'counterfoil_reconciliation_turns_total',
+      'Turns of reports that were matched here by how they ended; left: for another worker, or another had completed it.',
+      () => labelled('outcome', this.#worker.reports),
+      ['outcome'],
+    );
+    metrics.counter(
+      'counterfoil_reconciliation_turn_seconds_sum',
+      'How long those turns took together.',
+      () => this.#worker.seconds,
+    );
+    metrics.counter(
+      'counterfoil_reconciliation_rows_total',
+      'Rows of reports that were matched here, or found to be in no match.',
+      () => this.#matcher.rows,
+    );
+  }
+
+  onApplicationBootstrap(): void {
+    const { redisQueueUrl, databaseRuntimeUrl } = this.config;
+    if (redisQueueUrl === undefined) {
+      this.logger.warn('without REDIS_QUEUE_URL no report is matched here');
+      return;
+    }
+    this.#queues = new Queues(redisQueueUrl, databaseRuntimeUrl, this.logger);
+    this.#worker.start(this.#queues);
+  }
+
+  /** What is not matched by then goes on in another worker. */
+  async onModuleDestroy(): Promise<void> {
+    this.#isStopping = true;
+    await this.#queues?.close(this.config.shutdownGraceMs / 2);
+  }
+
+  #stepDeadline(): Deadline {
+    return Deadline.after(this.config.reconciliationStepTimeoutMs);
+  }
+}
