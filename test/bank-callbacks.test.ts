@@ -76,6 +76,7 @@ describe('a callback of the bank', () => {
     }
     expect((await payouts.get(payout.id)).transactions).toHaveLength(2);
     expect(await payouts.money()).toEqual(['0', '0', '-1000', '0']);
+    expect(await payouts.due()).toEqual([['payout_watch', 24 * 60]]);
     expect(bank.instructed.filter((request) => request.includes(key))).toHaveLength(1);
   });
 
@@ -167,6 +168,19 @@ describe('a callback of the bank', () => {
     }
     expect(await payouts.due()).toEqual([['payout', 1]]);
   });
+});
+
+test('how old a callback may be is configured', async () => {
+  const strict = await TestApi.start({ on: api.on, environment: { ...bankEnvironment(bank), BANK_TOLERANCE_S: '60' } });
+  try {
+    const body = { key: payouts.keyOf(await payouts.instructed()), status: 'paid', sequence: 2 };
+    const [old, young] = [Date.now() - 2 * MINUTE_MS, Date.now() - MINUTE_MS / 2];
+    expect((await callBack(strict, body, { atMs: old })).status).toBe(401);
+    expect((await callBack(api, body, { atMs: old })).status).toBe(200);
+    expect((await callBack(strict, body, { atMs: young })).status).toBe(200);
+  } finally {
+    await strict.stop();
+  }
 });
 
 test('without a secret nobody’s callback is taken', async () => {

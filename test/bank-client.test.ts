@@ -168,6 +168,10 @@ describe('whatever else answers', () => {
     ['429', (socket) => socket.write(http('429 Slow down', '{"code":"slow_down"}'))],
     ['another key', (socket) => socket.write(http('202 OK', JSON.stringify({ ...ACCEPTED, key: '11-23' })))],
     [
+      'another key, where it is known',
+      (socket) => socket.write(http('200 OK', JSON.stringify({ ...KNOWN, key: '11-23' }))),
+    ],
+    [
       'a status that there is not',
       (socket) => socket.write(http('200 OK', JSON.stringify({ ...KNOWN, status: 'maybe' }))),
     ],

@@ -117,8 +117,11 @@ describe('the bank simulator', () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => instruct('bank_ok', {}, 'once')));
     expect(new Set(answers.map(({ code, answer }) => `${code} ${answer.bank_reference}`)).size).toBe(1);
     await untilIs('once', 'paid');
-    expect((await instruct('bank_ok', { amount: '101' }, 'once')).code).toBe(409);
-    expect(await bank.all()).toMatchObject([{ key: 'once', amount: '100' }]);
+    for (const other of [{ amount: '101' }, { currency: 'USD' }, { destination: 'bank_slow' }, { reference: 'r' }])
+      expect((await instruct('bank_ok', other, 'once')).code).toBe(409);
+    expect(await bank.all()).toMatchObject([
+      { key: 'once', amount: '100', currency: 'EUR', destination: 'bank_ok', reference: 'once' },
+    ]);
   });
 
   test('signs what it tells, and tells it again until it is answered 2xx', async () => {
@@ -178,6 +181,7 @@ describe('killed and started again on what it kept', () => {
     await until('all is told', () => sink.received.length === 5);
     const before = await bank.all();
     await bank.end('SIGKILL');
+    const againMs = Date.now();
     await bank.start(DELAYS);
     const [slow, returned, contradicted] = ['bank_slow', 'bank_returned', 'bank_contradicts'].map(
       (destination) => keys.get(destination) as string,
@@ -189,6 +193,8 @@ describe('killed and started again on what it kept', () => {
       expect(after[index].history.slice(0, history.length)).toEqual(history);
       expect(statuses(after[index]).filter((one) => one === 'paid').length).toBeLessThanOrEqual(1);
     }
+    // What it pays now is not of the time when it was to pay it: the statement of that day is written.
+    expect(Date.parse((await ask(slow)).history[1].at)).toBeGreaterThanOrEqual(againMs);
     // What was heard before is not told again.
     await until('the rest is told', () => sink.received.length === 8);
     expect(told(keys.get('bank_ok') as string)).toEqual(['paid']);
@@ -210,7 +216,8 @@ describe('killed and started again on what it kept', () => {
   test('a line that was being written counts as not written, and a key that it took is taken', async () => {
     const file = kept('torn');
     await start({ BANK_STATE: file });
-    const { key } = await instruct('bank_ok');
+    const reference = { reference: 'Überweisung' };
+    const { key } = await instruct('bank_ok', reference);
     await untilIs(key, 'paid');
     await until('it was told', () => readFileSync(file, 'utf8').includes('"told"'));
     await bank.end('SIGKILL');
@@ -218,7 +225,7 @@ describe('killed and started again on what it kept', () => {
     appendFileSync(file, '{"is":"taken","order":{"key":"tor');
     await bank.start();
     expect(readFileSync(file, 'utf8')).toBe(whole);
-    expect((await instruct('bank_ok', {}, key)).code).toBe(202);
+    expect((await instruct('bank_ok', reference, key)).code).toBe(202);
     expect(await bank.all()).toHaveLength(1);
   });
 

@@ -106,7 +106,11 @@ interface Way {
 }
 
 const ROUTES = documentedRoutes();
-const OF_MERCHANTS = ROUTES.filter(({ access }) => access === 'merchant');
+const OF_MERCHANTS = ROUTES.filter(({ access }) => access === 'merchant' || access === 'operator_for_merchant');
+/** Merchants' own keys are refused there before anything is looked up. */
+const OF_OPERATORS = ROUTES.filter(({ access }) => access === 'operator' || access === 'operator_for_merchant');
+
+const routeNamed = (wanted: string) => ROUTES.find(({ name }) => name === wanted) as DocumentedRoute;
 
 /** Ways to name something foreign in a body, by route; and in paths and queries more than their documents show. */
 const WAYS: Record<string, Way[]> = {
@@ -160,11 +164,17 @@ function request(route: DocumentedRoute, ids: string, as: { client: Client }, qu
 
 describe('a foreign id is an unknown id, byte for byte', () => {
   const operator = () => new Merchant(mine.id, api.actingFor(mine.id), mine.apiKey, mine.accounts);
+  const askersOf = ({ access }: DocumentedRoute) => (access === 'merchant' ? [mine, operator()] : [operator()]);
 
   /** Whoever asks, and whatever the id is one of: `status`, as for an id that nothing has, and no row is left behind. */
-  async function expectUnknown(kinds: readonly (keyof typeof foreign)[], ask: Ask, status = 404): Promise<void> {
+  async function expectUnknown(
+    askers: readonly Merchant[],
+    kinds: readonly (keyof typeof foreign)[],
+    ask: Ask,
+    status = 404,
+  ): Promise<void> {
     const before = await api.countRows();
-    for (const as of [mine, operator()]) {
+    for (const as of askers) {
       for (const of of kinds) {
         const unknown = of === 'code' ? 'their:nobody' : unknownLike(foreign[of]);
         const [told, expected] = [await ask(foreign[of], as), await ask(unknown, as)].map(withoutTraces) as [
@@ -186,18 +196,18 @@ describe('a foreign id is an unknown id, byte for byte', () => {
 
   test.each(OF_MERCHANTS.filter(({ pathIds }) => pathIds.length > 0))(
     '$name, whatever of another merchant’s is in its path',
-    (route) => expectUnknown(KINDS, (id, as) => request(route, id, as)),
+    (route) => expectUnknown(askersOf(route), KINDS, (id, as) => request(route, id, as)),
   );
 
   test.each(
     OF_MERCHANTS.flatMap((route) => route.queryIds.map((parameter) => ({ route, parameter, name: route.name }))),
   )('$name, whatever of another merchant’s is in $parameter', ({ route, parameter }) =>
-    expectUnknown(KINDS, (id, as) => request(route, id, as, `?${parameter}=${id}`)),
+    expectUnknown(askersOf(route), KINDS, (id, as) => request(route, id, as, `?${parameter}=${id}`)),
   );
 
   const rows = Object.entries(WAYS).flatMap(([route, ways]) => ways.map((way, index) => ({ route, index, ...way })));
-  test.each(rows)('$route, way $index, naming another merchant’s $of', ({ of, ask, status }) =>
-    expectUnknown([of], ask, status),
+  test.each(rows)('$route, way $index, naming another merchant’s $of', ({ route, of, ask, status }) =>
+    expectUnknown(askersOf(routeNamed(route)), [of], ask, status),
   );
 
   test('whatever a body can name is in the table', () => {
@@ -208,18 +218,21 @@ describe('a foreign id is an unknown id, byte for byte', () => {
     expect(ROUTES.map(({ name }) => name)).toEqual(expect.arrayContaining(Object.keys(WAYS)));
   });
 
-  test.each(OF_MERCHANTS)('$name, acting for another merchant', async (route) => {
-    const acting = (merchantId: string) => ({
-      client: api.client({ authorization: `Bearer ${mine.apiKey.secret}`, 'counterfoil-merchant': merchantId }),
-    });
-    const ids = unknownLike(foreign.account);
-    const [told, unknown] = [
-      withoutTraces(await request(route, ids, acting(theirs.id))),
-      withoutTraces(await request(route, ids, acting(unknownLike(theirs.id)))),
-    ];
-    expect(told.status).toBe(404);
-    expect(seen(told)).toEqual(seen(unknown));
-  });
+  test.each(ROUTES.filter(({ access }) => access === 'merchant'))(
+    '$name, acting for another merchant',
+    async (route) => {
+      const acting = (merchantId: string) => ({
+        client: api.client({ authorization: `Bearer ${mine.apiKey.secret}`, 'counterfoil-merchant': merchantId }),
+      });
+      const ids = unknownLike(foreign.account);
+      const [told, unknown] = [
+        withoutTraces(await request(route, ids, acting(theirs.id))),
+        withoutTraces(await request(route, ids, acting(unknownLike(theirs.id)))),
+      ];
+      expect(told.status).toBe(404);
+      expect(seen(told)).toEqual(seen(unknown));
+    },
+  );
 
   test('the owner, asking the same, is answered', async () => {
     for (const path of [
@@ -272,18 +285,15 @@ describe('who acts for whom', () => {
     expect((await api.operator.get('/v1/accounts')).status).toBe(422);
   });
 
-  test.each(ROUTES.filter(({ access }) => access === 'operator'))(
-    '$name refuses a merchant’s key alike, whatever of anybody’s it names',
-    async (route) => {
-      const before = await api.countRows();
-      const ids = [mine.id, mine.accounts['cash:EUR'] as string, ...KINDS.map((of) => foreign[of])];
-      const answers = await Promise.all([...ids, unknownLike(mine.id)].map((id) => request(route, id, mine)));
-      for (const answer of answers) expect([answer.status, answer.body.code]).toEqual([403, 'forbidden']);
-      expect(new Set(answers.map((answer) => JSON.stringify(seen(answer)))).size).toBe(1);
-      expect(await api.countRows()).toEqual(before);
-      expect((await theirs.client.get('/v1/accounts')).status).toBe(200);
-    },
-  );
+  test.each(OF_OPERATORS)('$name refuses a merchant’s key alike, whatever of anybody’s it names', async (route) => {
+    const before = await api.countRows();
+    const ids = [mine.id, mine.accounts['cash:EUR'] as string, ...KINDS.map((of) => foreign[of])];
+    const answers = await Promise.all([...ids, unknownLike(mine.id)].map((id) => request(route, id, mine)));
+    for (const answer of answers) expect([answer.status, answer.body.code]).toEqual([403, 'forbidden']);
+    expect(new Set(answers.map((answer) => JSON.stringify(seen(answer)))).size).toBe(1);
+    expect(await api.countRows()).toEqual(before);
+    expect((await theirs.client.get('/v1/accounts')).status).toBe(200);
+  });
 
   test('a key is revoked only under its own merchant', async () => {
     const revoke = (keyId: string) =>

@@ -1,9 +1,12 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { systemClock } from '#kernel/clock.js';
 import { type Json, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { bankEnvironment, PayoutShop } from './support/payouts.js';
 import { callBack, SmallBank } from './support/small-bank.js';
 import { expectVerified } from './support/verified.js';
+
+const HOUR_MS = 3_600_000;
 
 let bank: SmallBank;
 let api: TestApi;
@@ -105,6 +108,23 @@ test('one that was refused and that the bank has taken all the same, from a slee
   await payouts.follow();
   expect(await status(payout)).toBe('paid');
   expect(await payouts.money()).toEqual(['0', '0', '-1000', '0']);
+});
+
+test('whoever has slept too long when the bank answers sends nothing: others may have, long ago', async () => {
+  const payout = await payouts.reserved();
+  const monotonic = systemClock.monotonic.bind(systemClock);
+  let sleptMs = 0;
+  const clock = vi.spyOn(systemClock, 'monotonic').mockImplementation(() => monotonic() + sleptMs);
+  onTestFinished(() => clock.mockRestore());
+  bank.beforeAnswer = (request) => {
+    if (request.startsWith('GET')) sleptMs = HOUR_MS;
+  };
+  await turn();
+  expect([await status(payout), sent(payout)]).toEqual(['reserved', []]);
+  expect((await attempts(payout)).last_error).toBe('The request was not finished within its deadline.');
+  bank.beforeAnswer = () => undefined;
+  await payouts.follow();
+  expect([await status(payout), sent(payout).length]).toEqual(['instructed', 1]);
 });
 
 describe('a bank that is away', () => {

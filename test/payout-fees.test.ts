@@ -35,10 +35,12 @@ async function read(merchantId: bigint, text: string): Promise<Record<string, un
 /** With 10,000 settled, of yesterday. */
 async function charged(...rules: readonly Partial<FeeRule>[]): Promise<bigint> {
   const merchant = await settlement.createMerchant();
-  await settlement.charge(
-    merchant,
-    rules.map((rule) => ({ ...RULE, appliesTo: 'payout', ...rule })),
-  );
+  if (rules.length > 0) {
+    await settlement.charge(
+      merchant,
+      rules.map((rule) => ({ ...RULE, appliesTo: 'payout', ...rule })),
+    );
+  }
   await settlement.happen(merchant, { kind: 'other', amount: 10_000n, atMs: Date.now() - DAY_MS });
   await settlement.settle([merchant], dayOf(Date.now() - DAY_MS));
   return merchant;
@@ -72,18 +74,42 @@ test.each<[BankWord[], string | undefined]>([
   expect(await settledToday(merchant)).toEqual([fees, String(-Number(fees))]);
 });
 
-test('the rule is that of the gross volume of the month, as far as it is settled', async () => {
-  const merchant = await charged({ fixed: 100n }, { fixed: 10n, tierFrom: 20_000n });
-  const low = await payouts.request(merchant, 1n);
-  const rows = (id: bigint) => read(merchant, `SELECT fee::text FROM payouts WHERE merchant_id = $1 AND id = ${id}`);
-  expect(await rows(low)).toEqual([{ fee: '100' }]);
-  await settlement.ledger.database.write({ merchantIds: [merchant] }, Deadline.after(20_000), {
-    text: `INSERT INTO fee_volumes VALUES ($1, 'EUR', date_trunc('month', now() AT TIME ZONE 'UTC'), 20000)`,
-    values: [merchant],
+/** As the settlements of a month have counted it. */
+function setVolumes(merchantId: bigint, volumes: Record<string, number>, month = dayOf(Date.now()).slice(0, 7)) {
+  return settlement.ledger.database.write({ merchantIds: [merchantId] }, Deadline.after(20_000), {
+    text: `INSERT INTO fee_volumes SELECT $1, currency, $2::date, gross::bigint FROM json_each_text($3) AS v (currency, gross)
+               ON CONFLICT (merchant_id, currency, month) DO UPDATE SET gross = excluded.gross`,
+    values: [merchantId, `${month}-01`, JSON.stringify(volumes)],
   });
-  expect(await rows(await payouts.request(merchant, 1n))).toEqual([{ fee: '10' }]);
-  await settlement.ledger.database.write({ merchantIds: [merchant] }, Deadline.after(20_000), {
-    text: 'UPDATE fee_volumes SET gross = 0 WHERE merchant_id = $1',
-    values: [merchant],
-  });
+}
+
+test.each([
+  [{ EUR: 19_999 }, '100'],
+  [{ EUR: 20_000 }, '10'],
+  [{ USD: 20_000 }, '100'],
+  [{ BHD: 20_000, EUR: 19_999, USD: 20_000 }, '100'],
+  [{ BHD: 0, EUR: 20_000, USD: 0 }, '10'],
+])(
+  'the rule is that of the gross volume of the month in the payout’s currency, as far as it is settled: %j',
+  async (volumes, fee) => {
+    const merchant = await charged({ fixed: 100n }, { fixed: 10n, tierFrom: 20_000n }, { fixed: 1n, currency: 'USD' });
+    await setVolumes(merchant, volumes);
+    await setVolumes(merchant, { EUR: 99_999 }, '2001-01');
+    await payouts.request(merchant, 1n);
+    expect(await feeOf(merchant)).toBe(fee);
+    await setVolumes(merchant, { BHD: 0, EUR: 0, USD: 0 });
+    await setVolumes(merchant, { EUR: 0 }, '2001-01');
+  },
+);
+
+test('of the plan’s versions that counts which is in force when the payout is asked for', async () => {
+  const merchant = await charged();
+  const versions = [-2, -1, 1, 2].map((days, index) => ({
+    validFromMs: Date.now() + days * DAY_MS,
+    refundReturnsFee: false,
+    rules: [{ ...RULE, appliesTo: 'payout', fixed: BigInt(index + 1) } as const],
+  }));
+  await settlement.chargeBy(merchant, versions);
+  await payouts.request(merchant, 1n);
+  expect(await feeOf(merchant)).toBe('2');
 });

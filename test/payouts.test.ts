@@ -239,6 +239,7 @@ describe('a bank that pays', () => {
     await payouts.follow();
     const returned = await payouts.get(payout.id);
     expect(steps(returned)).toEqual(['requested', 'reserved', 'instructed', 'paid', 'returned']);
+    expect(returned.timeline.map(({ detail }: Json) => detail)).toEqual([null, null, null, null, 'unknown']);
     const types = await Promise.all(
       returned.transactions.map(
         async (id: string) => (await payouts.shop.client.get(`/v1/transactions/${id}`)).body.type,
@@ -278,6 +279,22 @@ describe('a bank that does not pay', () => {
     expect((await payouts.ask({ amount: '1' })).body.code).toBe('insufficient_funds');
     expect((await told()).map(([type]) => type)).toEqual(['payout.failed', 'payout.paid']);
   });
+});
+
+test('the bank is asked as often, and what it has paid is watched as long, as is configured', async () => {
+  const other = { PAYOUT_ASK_SCHEDULE_S: '600', PAYOUT_WATCH_DAYS: '0' };
+  const api2 = await TestApi.start({ on: api.on, environment: { ...bankEnvironment(bank), ...other } });
+  try {
+    const configured = new PayoutShop(api2, payouts.shop.via(api2), bank, bystander);
+    await configured.settle(1_000);
+    const payout = await configured.instructed();
+    expect(await configured.due()).toEqual([['payout', 10]]);
+    bank.say(configured.keyOf(payout), 'paid');
+    await configured.follow();
+    expect([(await configured.get(payout.id)).status, await configured.due()]).toEqual(['paid', []]);
+  } finally {
+    await api2.stop();
+  }
 });
 
 describe('without a bank', () => {
@@ -360,7 +377,9 @@ describe('every word of the bank, over the database:', () => {
       deadline: Deadline.after(60_000),
       span: trace.getTracer('t').startSpan('t'),
     };
-    const said = { word, sequence: word === 'refused' ? undefined : sequence, reference: 'B', failureCode: undefined };
+    // What it refuses it has no words about.
+    const more = word === 'refused' ? {} : { sequence, reference: 'B' };
+    const said = { word, sequence: undefined, reference: undefined, failureCode: undefined, ...more };
     return api.app.get(CommandBus, { strict: false }).execute(new TellPayoutCommand(context, payout, said));
   };
 
@@ -373,11 +392,13 @@ describe('every word of the bank, over the database:', () => {
     const payout = await payouts.reserved({ amount: '900' });
     let sequence = 0;
     for (const before of COME_TO[status]) await tell(payout, before, ++sequence);
-    expect((await payouts.get(payout.id)).status).toBe(status);
+    const before = await payouts.get(payout.id);
+    expect(before.status).toBe(status);
     sequence += 1;
     await tell(payout, word, sequence);
     const after = await payouts.get(payout.id);
     expect([after.status, await payouts.money()]).toEqual([end, MONEY[end]]);
+    if (end === status) expect(after).toEqual(before);
     // Said again, and a word of before that comes late.
     expect(await tell(payout, word, sequence)).toEqual([]);
     for (const late of WORDS) if (late !== 'refused') expect(await tell(payout, late, sequence - 1)).toEqual([]);

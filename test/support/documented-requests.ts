@@ -7,7 +7,7 @@ export interface DocumentedRoute {
   readonly name: string;
   readonly method: string;
   readonly path: string;
-  readonly access: 'public' | 'merchant' | 'operator';
+  readonly access: 'public' | 'merchant' | 'operator' | 'operator_for_merchant';
   readonly pathIds: readonly string[];
   readonly queryIds: readonly string[];
   /** Names of members, at whatever depth. */
@@ -37,12 +37,7 @@ function routeOf(document: Json, path: string, method: string, operation: Json):
     name: `${method.toUpperCase()} ${path}`,
     method: method.toUpperCase(),
     path,
-    // An operator names whom it acts for on merchants' routes.
-    access: !('security' in operation)
-      ? 'public'
-      : named('header').includes('Counterfoil-Merchant')
-        ? 'merchant'
-        : 'operator',
+    access: accessOf(operation),
     // A provider's name is nobody's.
     pathIds: named('path').filter((name) => name !== 'provider'),
     queryIds: named('query').filter((name) => NAMES_SOMETHING.test(name)),
@@ -50,6 +45,14 @@ function routeOf(document: Json, path: string, method: string, operation: Json):
     needsKey: named('header').some((name) => name.toLowerCase() === 'idempotency-key'),
     example: body?.example ?? (requestBody?.required ? {} : undefined),
   };
+}
+
+/** An operator names whom it acts for on merchants' routes; where it must, nobody else is taken. */
+function accessOf({ security, parameters = [] }: Json): DocumentedRoute['access'] {
+  if (security === undefined) return 'public';
+  const acting = parameters.find(({ name }: Json) => name === 'Counterfoil-Merchant');
+  if (acting === undefined) return 'operator';
+  return acting.required ? 'operator_for_merchant' : 'merchant';
 }
 
 /** Every member that a request may have, whatever it lies in. */

@@ -4,8 +4,11 @@ import type { z } from 'zod';
 import type { ProblemCode } from '#kernel/problem.js';
 import { SchemaPipe } from './schema.pipe.js';
 
-/** Whose key a route takes. `merchant`: that merchant's, or an operator's who acts for it. */
-export type Access = 'merchant' | 'operator' | 'public';
+/**
+ * Whose key a route takes. `merchant`: that merchant's, or an operator's who acts for it. `operator_for_merchant`: an
+ * operator's alone, who names the merchant that it acts for.
+ */
+export type Access = 'merchant' | 'operator' | 'operator_for_merchant' | 'public';
 
 /** What the contract says about a route beyond the schemas that validate its `@Body({schema})` and `@Query({schema})`. */
 export interface RouteDocumentation {

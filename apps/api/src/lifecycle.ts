@@ -7,6 +7,7 @@ import type { Logger } from '#platform/logging.js';
 import type { Telemetry } from '#platform/telemetry.js';
 import { traceIdOf } from '#platform/tracing.js';
 import type { Authenticator, Caller } from '#tenancy/authenticator.js';
+import type { Operator } from '#tenancy/operator.js';
 import type { Config } from '../../config.js';
 import { holdBody, readJsonBody } from './bodies.js';
 import { compressed } from './compression.js';
@@ -187,7 +188,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       span: NO_SPAN,
       deadline: Deadline.after(config.requestDeadlineMs),
       context: undefined,
-      byOperator: false,
+      operator: undefined,
       isStillAdmitted: undefined,
       problem: undefined,
     };
@@ -219,16 +220,17 @@ function authorise(
   if (key === undefined) throw new ProblemError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
     if (!caller) throw new ProblemError('unauthorized', 'The API key is not valid, or has been revoked.');
-    state.byOperator = caller.kind === 'operator';
     begin(true);
+    if (caller.kind === 'operator') setOperator(state, caller.operator);
     const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
-    if (access === 'merchant') return actForMerchant(request, state, caller, authenticator);
-    if (caller.kind === 'operator') return undefined;
-    throw new ProblemError(
-      'forbidden',
-      'This route is for operators of the platform: it takes an operator’s key (cfo_…), and this is a merchant’s (cfm_…).',
-    );
+    if (access !== 'merchant' && caller.kind === 'merchant') {
+      throw new ProblemError(
+        'forbidden',
+        'This route is for operators of the platform: it takes an operator’s key (cfo_…), and this is a merchant’s (cfm_…).',
+      );
+    }
+    return access === 'operator' ? undefined : actForMerchant(request, state, caller, authenticator);
   };
   state.isStillAdmitted = async () =>
     (await authenticator.authenticate(key, Deadline.after(KEY_CHECK_TIMEOUT_MS), request.raw.socket)) !== undefined;
@@ -260,6 +262,12 @@ function actForMerchant(
   });
 }
 
+/** Logs and traces tell who did what by name. */
+function setOperator(state: RequestState, operator: Operator): void {
+  state.operator = operator;
+  state.span.setAttribute('counterfoil.operator', operator.name);
+}
+
 function setMerchant(state: RequestState, merchantId: bigint): undefined {
   state.context = { merchantId, deadline: state.deadline, span: state.span };
   state.span.setAttribute('counterfoil.merchant_id', String(merchantId));
@@ -273,6 +281,7 @@ function logOutcome(logger: Logger, request: FastifyRequest, status: number, sta
       // The span's id: unlike the trace's it differs when a client repeats a request.
       request_id: state.span.spanContext().spanId,
       merchant_id: state.context && String(state.context.merchantId),
+      operator: state.operator?.name,
       method: request.method,
       route: request.routeOptions.url,
       status,

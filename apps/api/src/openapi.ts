@@ -91,8 +91,8 @@ export function problemsOf(route: Route): ProblemCode[] {
     for (const code of more) codes.add(code);
   };
   if (access !== 'public') add(WITH_KEY);
-  if (access === 'operator') codes.add('forbidden');
-  if (access === 'merchant') codes.add('not_found');
+  if (access === 'operator' || access === 'operator_for_merchant') codes.add('forbidden');
+  if (access === 'merchant' || access === 'operator_for_merchant') codes.add('not_found');
   if (route.body) add(WITH_BODY);
   if (idempotent) codes.add('idempotency_key_required');
   if (isIdempotent(route)) add(WITH_IDEMPOTENCY);
@@ -126,7 +126,7 @@ export function openApiDocument(ids: ExampleIds = {}): OpenAPIObject {
           type: 'http',
           scheme: 'bearer',
           description:
-            "A merchant's key (`cfm_…`) for the merchant's own routes, or an operator's (`cfo_…`) for the platform's, and for a merchant's with the header `Counterfoil-Merchant`. A key of the other kind is told so.",
+            "A merchant's key (`cfm_…`) for the merchant's own routes, or an operator's (`cfo_…`) for the platform's, and for a merchant's with the header `Counterfoil-Merchant`. Some of a merchant's routes take an operator's alone. A key of the other kind is told so.",
         },
       },
     },
@@ -236,11 +236,11 @@ function parametersOf(
       schema: { type: 'string' },
     });
   }
-  if (access === 'merchant') {
+  if (access === 'merchant' || access === 'operator_for_merchant') {
     headers.push({
       name: 'Counterfoil-Merchant',
       in: 'header',
-      required: false,
+      required: access === 'operator_for_merchant',
       description: 'The merchant that an operator acts for.',
       schema: { type: 'string', pattern: '^[1-9][0-9]{0,18}$' },
     });

@@ -6,6 +6,7 @@ import { notFound } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { RequestBounds, RequestContext } from '#platform/request-context.js';
+import type { Operator } from '#tenancy/operator.js';
 
 /** What the hooks keep about a request from its arrival to its last byte. */
 export interface RequestState extends RequestBounds {
@@ -15,8 +16,8 @@ export interface RequestState extends RequestBounds {
   readonly deadline: Deadline;
   /** Set once the caller is known and acts for a merchant. */
   context: RequestContext | undefined;
-  /** Whether an operator asks, be it for itself or for a merchant. */
-  byOperator: boolean;
+  /** The operator who asks, be it for itself or for a merchant. */
+  operator: Operator | undefined;
   /** Whether the caller's key is still valid, for requests that last. Set once it was found to be. */
   isStillAdmitted: (() => Promise<boolean>) | undefined;
   /** What it was refused with, for the log. */

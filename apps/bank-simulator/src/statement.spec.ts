@@ -82,6 +82,19 @@ describe('the statement of a day', () => {
     expect(all(statement, 'Ntry').map(amountOf)).toEqual([-50n]);
   });
 
+  test('has what happens at midnight on the day that begins, and not on the one that ends', () => {
+    const midnight = Date.parse(`${DAY}T00:00:00Z`);
+    const at = (amount: string, atMs: number) => instruction(amount, 'EUR', 'bank_ok', atMs);
+    const [statement] = read([
+      at('1', midnight - 1),
+      at('2', midnight),
+      at('4', midnight + DAY_MS - 1),
+      at('8', midnight + DAY_MS),
+    ]) as [Read];
+    expect(all(statement, 'Ntry').map(amountOf)).toEqual([-20n, -40n]);
+    expect(all(statement, 'Bal').map(amountOf)).toEqual([-10n, -70n]);
+  });
+
   test('is of one account where one is asked for, and of none that is not there', () => {
     const instructions = [instruction('1', 'EUR', 'bank_ok', NOON), instruction('1', 'USD', 'bank_ok', NOON)];
     expect(read(instructions, 'COUNTERFOIL-USD').map((one) => textAt(one, 'Acct/Ccy'))).toEqual(['USD']);

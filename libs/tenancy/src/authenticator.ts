@@ -2,9 +2,10 @@ import { LRUCache } from 'lru-cache';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { isSameSecret, merchantOfApiKey, sha256 } from './api-key.js';
+import { ENVIRONMENT_OPERATOR, type Operator } from './operator.js';
 
 /** Who asks: a merchant with its own key, or an operator of the platform. */
-export type Caller = { kind: 'merchant'; merchantId: bigint } | { kind: 'operator' };
+export type Caller = { kind: 'merchant'; merchantId: bigint } | { kind: 'operator'; operator: Operator };
 
 const CACHED_KEYS = 20_000;
 /** Refused keys are few unless somebody tries many; those must not drive out the good ones, hence a cache of their own. */
@@ -48,7 +49,8 @@ export class Authenticator {
    * the key came over; its last key's digest is remembered for as long as it lives, its validity is not.
    */
   authenticate(key: string, deadline: Deadline, connection: object): Caller | undefined | Promise<Caller | undefined> {
-    if (key.startsWith('cfo_')) return this.#isOperator(key) ? { kind: 'operator' } : undefined;
+    if (key.startsWith('cfo_'))
+      return this.#isOperator(key) ? { kind: 'operator', operator: ENVIRONMENT_OPERATOR } : undefined;
     // The digest first: a key that is known by it needs neither its checksum nor its merchant worked out again.
     const { digest, name } = this.#digestOf(key, connection);
     const known = this.#merchantOfKey.get(name);

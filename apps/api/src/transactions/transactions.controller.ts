@@ -261,7 +261,7 @@ export class TransactionsController {
 
 /** Whether an operator asks, for the merchant. */
 function byOperator(request: FastifyRequest): boolean {
-  return request.state?.byOperator ?? false;
+  return request.state?.operator !== undefined;
 }
 
 /** The transaction, or the refusal as it was first told. */
