@@ -1,4 +1,5 @@
 import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
@@ -12,6 +13,7 @@ import { ReportMatcher } from './jobs/report-matcher.js';
 import { ReportQueue } from './jobs/report-queue.js';
 import { ReportWorker } from './jobs/report-worker.js';
 import { lookAfterReports } from './jobs/reports-left.js';
+import type { Matching } from './matching/match-report.js';
 import { ReconciliationModule } from './reconciliation.module.js';
 import type { ReconciliationSettings } from './settings.js';
 
@@ -33,11 +35,12 @@ export class ReconciliationWorkerModule
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly database: Database,
     private readonly queue: ReportQueue,
+    ids: SnowflakeGenerator,
   ) {
-    const { reconciliationChunkRows: chunkRows, reconciliationConcurrency: concurrency } = config;
-    const isStopping = () => this.#isStopping;
-    this.#matcher = new ReportMatcher(database, { chunkRows, isStopping, stepDeadline: () => this.#stepDeadline() });
-    const options = { concurrency, jobLockMs: config.reconciliationJobLockMs };
+    const stepDeadline = () => this.#stepDeadline();
+    const matching = matchingOf(config, database, ids);
+    this.#matcher = new ReportMatcher(matching, { stepDeadline, isStopping: () => this.#isStopping });
+    const options = { concurrency: config.reconciliationConcurrency, jobLockMs: config.reconciliationJobLockMs };
     this.#worker = new ReportWorker(this.#matcher, logger, options);
     this.#breaks = new OpenBreaks(database);
   }
@@ -98,4 +101,14 @@ export class ReconciliationWorkerModule
   #stepDeadline(): Deadline {
     return Deadline.after(this.config.reconciliationStepTimeoutMs);
   }
+}
+
+function matchingOf(config: ReconciliationSettings, database: Database, ids: SnowflakeGenerator): Matching {
+  const rules = {
+    amountTolerance: BigInt(config.reconciliationAmountTolerance),
+    feeTolerance: BigInt(config.reconciliationFeeTolerance),
+    dateToleranceDays: config.reconciliationDateToleranceDays,
+  };
+  const { reconciliationChunkRows: chunkRows, reconciliationBreaksAtOnce: breaksAtOnce } = config;
+  return { database, ids, rules, chunkRows, breaksAtOnce };
 }

@@ -30,7 +30,8 @@ export async function* formFile(bytes: AsyncIterable<Buffer>, contentType: strin
   form.end();
   await Promise.race([once(form, 'finish'), broken]);
   refuseMore();
-  if (files === 0) throw invalid('file', 'is missing: send the report as a file, such as with curl -F file=@report.csv');
+  if (files === 0)
+    throw invalid('file', 'is missing: send the report as a file, such as with curl -F file=@report.csv');
   yield* ready;
 }
 

@@ -79,7 +79,9 @@ export const reconciliation = z
           unmatched: amountOut,
         }),
       )
-      .meta({ description: 'Of its rows by currency, when it was completed; `matched` and `unmatched` are parts of `net`.' }),
+      .meta({
+        description: 'Of its rows by currency, when it was completed; `matched` and `unmatched` are parts of `net`.',
+      }),
     period: z.looseObject({ from: timestampOut.nullable(), to: timestampOut.nullable() }),
     sla_days: z.int(),
     trace_id: z

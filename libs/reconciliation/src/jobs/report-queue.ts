@@ -48,7 +48,10 @@ export class ReportQueue implements OnApplicationShutdown {
   /** The same for whoever cannot wait: what cannot be added now is by the next look at what waits. */
   addSoon(report: { merchantId: bigint; id: bigint }, traceContext: string | undefined): void {
     this.add(report, traceContext).catch((error) =>
-      this.logger.warn({ err: error, reconciliation_id: String(report.id) }, 'the report waits until the queue is back'),
+      this.logger.warn(
+        { err: error, reconciliation_id: String(report.id) },
+        'the report waits until the queue is back',
+      ),
     );
   }
 

@@ -20,7 +20,12 @@ export async function lookAfterReports({ database, queue, silenceMs, stepDeadlin
   for (const report of await unfinishedReports(database, 'receiving', silent, stepDeadline())) {
     await failReport(database, report, 'The process that received it has died. Send it again.', stepDeadline);
   }
-  for (const { traceContext, ...report } of await unfinishedReports(database, 'matching', { limit: LOOKED_AT }, stepDeadline())) {
+  for (const { traceContext, ...report } of await unfinishedReports(
+    database,
+    'matching',
+    { limit: LOOKED_AT },
+    stepDeadline(),
+  )) {
     await queue.add(report, traceContext);
   }
 }

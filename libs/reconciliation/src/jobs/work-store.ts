@@ -1,7 +1,8 @@
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
-import type { ReportInWork } from '../reports/report.js';
+import { SOURCES, type Source } from '../reading/sources.js';
 import type { ReportKey } from '../receiving/staging-store.js';
+import type { ReportInWork } from '../reports/report.js';
 
 /** $1 status, $2 how long they have not been heard of, in milliseconds, $3 at most. */
 const UNFINISHED = {
@@ -62,7 +63,7 @@ export async function reportToMatch(
     merchantId,
     id,
     source: row.source,
-    provider: providerOf(row.source),
+    provider: SOURCES[row.source as Source]?.provider,
     periodFromMs: row.period_from ?? undefined,
     periodToMs: row.period_to ?? undefined,
     slaDays: row.sla_days,

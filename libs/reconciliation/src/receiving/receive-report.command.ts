@@ -12,7 +12,7 @@ import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { traceparentOf } from '#platform/tracing.js';
 import { ReportQueue } from '../jobs/report-queue.js';
-import { readReport, UnreadableReport } from '../reading/read-report.js';
+import { readReport } from '../reading/read-report.js';
 import type { Source } from '../reading/sources.js';
 import type { Report } from '../reports/report.js';
 import { findReport } from '../reports/report-store.js';
@@ -100,11 +100,16 @@ export class ReceiveReportHandler implements ICommandHandler<ReceiveReportComman
       const digest = createHash('sha256');
       for await (const batch of this.#batches(command, digest)) if (!isKnown) await staged.add(batch);
       const received = isKnown ? undefined : await staged.finish();
-      const answer = await this.requests.answer(merchantId, this.#bounds(context), shownAs(answering, digest), async (client) => {
-        const isReceived = received && (await markReceived(client, { merchantId, id }, received));
-        if (!isReceived) throw givenUp();
-        return (await findReport(client, merchantId, id)) as Report;
-      });
+      const answer = await this.requests.answer(
+        merchantId,
+        this.#bounds(context),
+        shownAs(answering, digest),
+        async (client) => {
+          const isReceived = received && (await markReceived(client, { merchantId, id }, received));
+          if (!isReceived) throw givenUp();
+          return (await findReport(client, merchantId, id)) as Report;
+        },
+      );
       if (answer.replayed) await staged.fail('Another upload with its Idempotency-Key had been answered.');
       else this.queue.addSoon({ merchantId, id }, traceContext);
       return answer;
@@ -113,26 +118,17 @@ export class ReceiveReportHandler implements ICommandHandler<ReceiveReportComman
       throw error;
     } finally {
       staged.stop();
-      this.uploads.rows += staged.rows;
-      this.uploads.badRows += staged.badRows;
+      this.uploads.staged.read += staged.rows;
+      this.uploads.staged.bad += staged.badRows;
     }
   }
 
   /** Of the report, which is counted and hashed on its way. */
-  async *#batches({ context, asked, body }: ReceiveReportCommand, digest: Hash) {
+  #batches({ context, asked, body }: ReceiveReportCommand, digest: Hash) {
     const { reconciliationStallMs: stallMs, reconciliationMaxBytes: maxBytes } = this.config;
     const bounds = { deadline: context.deadline, stallMs, maxBytes, signal: this.uploads.signal };
     const report = digested(body.contents(reportBytes(body.stream, bounds)), digest);
-    try {
-      yield* readReport(asked.source, report);
-    } catch (error) {
-      if (!(error instanceof UnreadableReport)) throw error;
-      const [first] = error.errors;
-      throw new ProblemError('validation_failed', first ? `${first.path}: ${first.message}` : error.message, {
-        errors: [...error.errors],
-        cause: error,
-      });
-    }
+    return readReport(asked.source, report);
   }
 
   async #giveUp(staged: StagedReport, error: unknown): Promise<void> {

@@ -41,6 +41,8 @@ export async function* reportBytes(body: Readable, bounds: UploadBounds): AsyncG
 }
 
 function tooSlow(deadline: Deadline): ProblemError {
-  const detail = deadline.expired ? 'The report was not sent in time.' : 'Nothing more of the report came for too long.';
+  const detail = deadline.expired
+    ? 'The report was not sent in time.'
+    : 'Nothing more of the report came for too long.';
   return new ProblemError('deadline_exceeded', detail, { retryAfterS: 1 });
 }

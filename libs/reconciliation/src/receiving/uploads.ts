@@ -1,23 +1,20 @@
 import { ProblemError } from '#kernel/problem.js';
+import { labelled, type Metrics } from '#platform/metrics.js';
+import type { BringsMetrics } from '#platform/room-hooks.js';
 
 const COME_AGAIN_S = 10;
 
 /** Uploads that a process has in hand, within limits. */
-export class Uploads {
+export class Uploads implements BringsMetrics {
   readonly #ofMerchant = new Map<bigint, number>();
   readonly #down = new AbortController();
   #count = 0;
   /** By what came of them. */
   readonly ended = { received: 0, replayed: 0, refused: 0, broken_off: 0 };
-  rows = 0;
-  badRows = 0;
-  bytes = 0;
+  /** That are committed. */
+  readonly staged = { read: 0, bad: 0 };
 
   constructor(private readonly limits: { uploads: number; merchantUploads: number }) {}
-
-  get count(): number {
-    return this.#count;
-  }
 
   /** Aborted when the process goes down. */
   get signal(): AbortSignal {
@@ -40,6 +37,22 @@ export class Uploads {
   breakOff(): void {
     const detail = 'The server goes down. Nothing of the report was kept; send it again.';
     this.#down.abort(new ProblemError('overloaded', detail, { retryAfterS: 1 }));
+  }
+
+  addMetrics(metrics: Metrics): void {
+    metrics.gauge('counterfoil_reconciliation_uploads', 'Reports that are being received here.', () => this.#count);
+    metrics.counter(
+      'counterfoil_reconciliation_uploads_total',
+      'Reports that were sent here, by what came of them; replayed: with a known Idempotency-Key.',
+      () => labelled('outcome', this.ended),
+      ['outcome'],
+    );
+    metrics.counter(
+      'counterfoil_reconciliation_staged_rows_total',
+      'Rows of reports that were received here, read or bad.',
+      () => labelled('kind', this.staged),
+      ['kind'],
+    );
   }
 
   #add(merchantId: bigint, one: 1 | -1): void {

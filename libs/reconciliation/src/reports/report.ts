@@ -8,7 +8,7 @@ export interface ReportInWork {
   readonly id: bigint;
   readonly source: string;
   /** Whose references it has; undefined: any provider's. */
-  readonly provider: 'adyen' | 'stripe' | undefined;
+  readonly provider: string | undefined;
   readonly periodFromMs: number | undefined;
   readonly periodToMs: number | undefined;
   readonly slaDays: number;
