@@ -1,4 +1,4 @@
-# One image, three commands: api, worker, migrate.
+# One image, four commands: api, worker, migrate, and a bank to try payouts with.
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
@@ -20,6 +20,8 @@ COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 # package.json's "#balances/lua/*.lua" points at the scripts where they were written.
 COPY --from=build /app/libs/balances/src/lua ./libs/balances/src/lua
+# What the simulated bank keeps: a volume that is mounted there has its owner.
+RUN install -d -o node /var/lib/counterfoil
 USER node
 EXPOSE 3000
 CMD ["node", "--enable-source-maps", "dist/apps/api/src/main.js"]

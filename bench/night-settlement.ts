@@ -49,13 +49,14 @@ export async function settleByHand(book: NightBook): Promise<Settled> {
 /** Bytes, and seconds of the worker's CPU. */
 export type SettledByService = Settled & { before: number; peakMemory: number; worker: number };
 
-/** By one worker. `onStatements`: told what PostgreSQL spent its time on. */
+/** By one worker. `onStatements`: told what PostgreSQL spent its time on. `heapMib`: the most that JavaScript's old objects may take. */
 export async function settleByService(
   book: NightBook,
-  onStatements?: (table: string) => void,
+  { onStatements, heapMib }: { onStatements?: (table: string) => void; heapMib?: number } = {},
 ): Promise<SettledByService> {
   return onCopy(book, async (copy, owner) => {
-    const service = await NightService.start(copy);
+    const bounded = heapMib === undefined ? {} : { NODE_OPTIONS: `--max-old-space-size=${heapMib}` };
+    const service = await NightService.start(copy, bounded);
     try {
       const { worker } = service;
       if (onStatements) await owner.query('CREATE EXTENSION pg_stat_statements');

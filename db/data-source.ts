@@ -37,7 +37,11 @@ import { FillPayableItems1764715000001, NetItems1764715000000 } from './migratio
 import { Payouts1764720000000 } from './migrations/1764720000000-payouts.js';
 import { JobRuns1764730000000 } from './migrations/1764730000000-job-runs.js';
 import { RunTotals1764730100000 } from './migrations/1764730100000-run-totals.js';
+import { SchedulesWithoutDestination1764735000000 } from './migrations/1764735000000-schedules-without-destination.js';
+import { VersionsTakenBack1764735100000 } from './migrations/1764735100000-versions-taken-back.js';
+import { ForgetRuns1764736000000 } from './migrations/1764736000000-forget-runs.js';
 import { Reconciliation1764800000000 } from './migrations/1764800000000-reconciliation.js';
+import { MatchingIndexes1764800200000 } from './migrations/1764800200000-matching-indexes.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
@@ -78,7 +82,11 @@ export const MIGRATIONS = [
   Payouts1764720000000,
   JobRuns1764730000000,
   RunTotals1764730100000,
+  SchedulesWithoutDestination1764735000000,
+  VersionsTakenBack1764735100000,
+  ForgetRuns1764736000000,
   Reconciliation1764800000000,
+  MatchingIndexes1764800200000,
   OperatorKeys1764810000000,
 ];
 

@@ -6,17 +6,16 @@
  *
  *   npm run k6 -- postings -e RATE=300 -e DURATION=30s -e MERCHANTS=20 -e P99_MS=500
  */
-import { check, sleep } from 'k6';
+import { check } from 'k6';
 import exec from 'k6/execution';
 import {
   acknowledged,
   broken,
-  externalRefs,
   type Merchant,
   openMerchant,
-  postTransfer,
-  type Transfer,
-  verified,
+  postUntilAnswered,
+  secondsOf,
+  verifyAllOnce,
   verifyBooks,
 } from './lib/counterfoil.ts';
 
@@ -27,7 +26,6 @@ const ACCOUNTS = Number(__ENV.ACCOUNTS || 20);
 const VUS = Number(__ENV.VUS || 64);
 /** Of the requests, how many are sent again although they were answered, as an impatient client does. */
 const RETRIED = Number(__ENV.RETRIED || 0.05);
-const ATTEMPTS = 5;
 /** Between the end of the load and the verification: longer than any request's deadline. */
 const QUIET_S = 11;
 
@@ -44,7 +42,7 @@ export const options = {
     verify: {
       executor: 'per-vu-iterations',
       vus: 1,
-      startTime: `${seconds(DURATION) + QUIET_S}s`,
+      startTime: `${secondsOf(DURATION) + QUIET_S}s`,
       maxDuration: '10m',
       exec: 'verify',
     },
@@ -59,12 +57,6 @@ export const options = {
   setupTimeout: '5m',
   summaryTrendStats: ['med', 'p(90)', 'p(99)', 'p(99.9)', 'max'],
 };
-
-function seconds(duration: string): number {
-  const [, count, unit] = /^(\d+)(s|m)$/.exec(duration) ?? [];
-  if (count === undefined) throw new Error('DURATION is a number of seconds or minutes: 30s, 5m');
-  return Number(count) * (unit === 'm' ? 60 : 1);
-}
 
 export function setup(): Merchant[] {
   broken.add(0);
@@ -94,29 +86,14 @@ export function load(merchants: Merchant[]): void {
   }
 }
 
-/** As a client should: what passes is tried again, with the same key. */
-function postUntilAnswered(transfer: Transfer): ReturnType<typeof postTransfer> {
-  let answer = postTransfer(transfer);
-  for (let attempt = 1; isPassing(answer.status) && attempt < ATTEMPTS; attempt += 1) {
-    sleep(0.05 * attempt);
-    answer = postTransfer(transfer);
-  }
-  return answer;
-}
-
-/** 0 is a connection that broke; the others say themselves that a retry with the same key is right. */
-function isPassing(status: number): boolean {
-  return status === 0 || status === 429 || status === 503 || status === 504;
-}
-
 function refOf(n: number): string {
   return `posting-${n}`;
 }
 
 /** Arrivals for which no VU was free are k6's `dropped_iterations`: the rate was then less than the one asked for. */
 function whatWasSent(sent: number): string {
-  const asked = RATE * seconds(DURATION);
-  const rate = Math.round(sent / seconds(DURATION));
+  const asked = RATE * secondsOf(DURATION);
+  const rate = Math.round(sent / secondsOf(DURATION));
   if (sent >= asked) return `all ${sent} arrivals were sent, ${rate} a second`;
   return `${sent} of ${asked} arrivals were sent, ${rate} a second: for the others none of ${VUS} clients was free, so this is what the machine can do, or ask for more VUS`;
 }
@@ -124,14 +101,9 @@ function whatWasSent(sent: number): string {
 /** Every iteration of the load was acknowledged, or the threshold on `checks` has failed the run already. */
 export function verify(merchants: Merchant[]): void {
   console.log(whatWasSent(exec.instance.iterationsCompleted));
-  const seen: Record<string, number> = {};
-  for (const merchant of merchants) {
-    for (const ref of externalRefs(merchant)) seen[ref] = (seen[ref] ?? 0) + 1;
-    verifyBooks(merchant);
-  }
-  for (let n = 0; n < exec.instance.iterationsCompleted; n += 1) {
-    const isOnce = check(seen[refOf(n)], { 'an acknowledged posting is there once': (count) => count === 1 });
-    if (isOnce) verified.add(1);
-    else broken.add(1);
-  }
+  verifyAllOnce(
+    merchants,
+    Array.from({ length: exec.instance.iterationsCompleted }, (_, n) => refOf(n)),
+  );
+  for (const merchant of merchants) verifyBooks(merchant);
 }

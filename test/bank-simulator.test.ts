@@ -182,7 +182,7 @@ describe('killed and started again on what it kept', () => {
     const before = await bank.all();
     await bank.end('SIGKILL');
     const againMs = Date.now();
-    await bank.start(DELAYS);
+    await bank.start({ BANK_DELAY_MS: '1', BANK_RETURN_DELAY_MS: '1' });
     const [slow, returned, contradicted] = ['bank_slow', 'bank_returned', 'bank_contradicts'].map(
       (destination) => keys.get(destination) as string,
     ) as [string, string, string];

@@ -36,6 +36,19 @@ test('its services have settings that the service accepts, every trace, and metr
   }
 });
 
+test('its bank has the secret of those who ask it, calls the API back, and keeps what it was told', () => {
+  const { BANK_PORT, BANK_SECRET, BANK_CALLBACK, BANK_STATE = '' } = environmentOf('bank');
+  for (const service of ['api', 'worker']) {
+    const { bankUrl, bankSecret } = readConfig(environmentOf(service));
+    expect([bankUrl, bankSecret]).toEqual([`http://bank:${BANK_PORT}`, BANK_SECRET]);
+  }
+  expect(BANK_CALLBACK).toBe(`http://api:${readConfig(environmentOf('api')).port}/v1/bank/callbacks`);
+  const [, folder] = compose.services.bank.volumes[0].split(':');
+  expect(BANK_STATE.startsWith(`${folder}/`)).toBe(true);
+  // Nobody but root could write to a volume on a folder that the image does not have.
+  expect(read('Dockerfile')).toContain(`install -d -o node ${folder}\n`);
+});
+
 test('whatever a service waits for is a service that says when it is ready, or ends', () => {
   const names = Object.keys(compose.services);
   for (const { depends_on: needs = {} } of Object.values<{ depends_on?: Record<string, { condition: string }> }>(

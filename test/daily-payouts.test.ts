@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
 import { type Json, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
+import { NO_CALENDAR } from './support/no-calendar.js';
 import { bankEnvironment, PayoutShop } from './support/payouts.js';
 import { callBack, SmallBank } from './support/small-bank.js';
 import { until } from './support/until.js';
@@ -8,21 +9,23 @@ import { expectVerified } from './support/verified.js';
 import { startWorker } from './support/worker.js';
 
 const LIMIT_MS = 120_000;
+const DAILY = { schedule: 'daily', destination: 'bank_daily' };
 
 let bank: SmallBank;
 let api: TestApi;
 let bystander: Bystander;
 let stopWorker: () => Promise<void>;
+/** Settled before there was a worker to follow it. */
+let early: PayoutShop;
 
 beforeAll(async () => {
   bank = await SmallBank.open();
   api = await TestApi.start({ environment: bankEnvironment(bank) });
   bystander = await Bystander.open(api.on);
-  stopWorker = await startWorker(api.on, {
-    ...bankEnvironment(bank),
-    REDIS_URL: inject('redisUrl'),
-    PAYOUT_POLL_MS: '50',
-  });
+  await bystander.client.query(NO_CALENDAR);
+  early = await shop(DAILY);
+  await early.settle(700);
+  stopWorker = await start();
 }, LIMIT_MS);
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(async () => {
@@ -33,6 +36,11 @@ afterAll(async () => {
   await bank.close();
 });
 
+function start(): Promise<() => Promise<void>> {
+  const own = { REDIS_URL: inject('redisUrl'), PAYOUT_POLL_MS: '50' };
+  return startWorker(api.on, { ...bankEnvironment(bank), ...own });
+}
+
 async function shop(schedule?: object): Promise<PayoutShop> {
   const payouts = new PayoutShop(api, await api.merchant('EUR', 'USD'), bank, bystander);
   if (schedule) {
@@ -42,6 +50,8 @@ async function shop(schedule?: object): Promise<PayoutShop> {
 }
 
 const all = async ({ shop: { client } }: PayoutShop): Promise<Json[]> => (await client.get('/v1/payouts')).body.data;
+const untilPaidOut = (payouts: PayoutShop): Promise<Json> =>
+  until('it is paid out', async () => (await all(payouts))[0]);
 const reachesReactor = ({ shop: { id } }: PayoutShop) =>
   until('the reactor is past its settlements', async () => {
     const { rows } = await bystander.client.query(
@@ -55,7 +65,7 @@ const reachesReactor = ({ shop: { id } }: PayoutShop) =>
 test(
   'who is paid out by the day is, after each settlement, what is settled and not paid out, to the end',
   async () => {
-    const payouts = await shop({ schedule: 'daily', destination: 'bank_daily' });
+    const payouts = await shop(DAILY);
     await payouts.settle(1_000);
     const [first] = await until('it is instructed', async () => {
       const found = await all(payouts);
@@ -78,7 +88,7 @@ test(
 test(
   'nothing is paid out of a settlement that takes, nor of a merchant who asks by hand',
   async () => {
-    const daily = await shop({ schedule: 'daily', destination: 'bank_daily' });
+    const daily = await shop(DAILY);
     await daily.settle(-100);
     const byHand = await shop({ schedule: 'manual', destination: 'bank_ok' });
     const unasked = await shop();
@@ -91,11 +101,41 @@ test(
     expect(letters.data).toEqual([]);
     // What it owes comes off the next one.
     await daily.settle(250);
-    const [next] = await until('it is paid out', async () => {
-      const found = await all(daily);
-      return found.length > 0 && found;
-    });
-    expect((next as Json).amount).toBe('150');
+    expect((await untilPaidOut(daily)).amount).toBe('150');
+  },
+  LIMIT_MS,
+);
+
+test(
+  'what was settled before anybody followed it is paid out with what is settled next',
+  async () => {
+    await reachesReactor(early);
+    expect(await all(early)).toEqual([]);
+    await early.settle(50);
+    expect((await untilPaidOut(early)).amount).toBe('750');
+  },
+  LIMIT_MS,
+);
+
+test(
+  'a settlement that nobody here understands holds up none after it: the next pays out both',
+  async () => {
+    const payouts = await shop(DAILY);
+    await stopWorker();
+    await payouts.settle(400);
+    const setVersion = (version: number) =>
+      bystander.client.query(`UPDATE events SET version = $2 WHERE merchant_id = $1 AND type = 'settlement.posted'`, [
+        payouts.shop.id,
+        version,
+      ]);
+    await setVersion(99);
+    stopWorker = await start();
+    const letters = async (): Promise<Json[]> =>
+      (await api.operator.get(`/v1/dead_letters?consumer=daily_payouts`)).body.data;
+    await until('it is a dead letter', async () => (await letters()).length === 1);
+    await setVersion(1);
+    await payouts.settle(100);
+    expect((await untilPaidOut(payouts)).amount).toBe('500');
   },
   LIMIT_MS,
 );

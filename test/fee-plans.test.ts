@@ -418,7 +418,8 @@ describe('a merchant', () => {
 });
 
 test('every route of fee plans has been answered with success above, lists with something in them', () => {
-  const routes = contract.routes.filter((route) => route.includes('fee_plan'));
+  // What takes a version back: test/fee-plan-takes-back.test.ts.
+  const routes = contract.routes.filter((route) => route.includes('fee_plan') && !/^delete/i.test(route));
   expect(routes).toHaveLength(5);
   const answered = routes.filter((route) => [...(contract.seen.get(route) ?? [])].some((status) => status < 300));
   expect(answered).toEqual(routes);

@@ -139,6 +139,30 @@ describe('by schedule', () => {
     },
     LIMIT_MS,
   );
+
+  test(
+    'a merchant in whose zone no day can be reckoned is in a run that says so, and is settled once it can be',
+    async () => {
+      const [bad, good] = (await shops(2)) as [Merchant, Merchant];
+      await pass([bad, good]);
+      const zone = (name: string) =>
+        bystander.client.query('UPDATE merchants SET time_zone = $2 WHERE id = $1', [bad.id, name]);
+      await zone('Mars/Olympus');
+      await work();
+      await settled(good);
+      const failed = await until('he has been put off', async () => {
+        const due = await dueOf(bad);
+        return due.attempts > 0 && due;
+      });
+      expect(failed.last_error).toContain('Mars/Olympus');
+      const [run] = (await runs()).filter(({ merchants: { failed } }) => failed > 0);
+      expect(run.errors.map(({ merchant_id }: Json) => merchant_id)).toEqual([bad.id]);
+      await zone('UTC');
+      await bystander.client.query('UPDATE due_rows SET try_at = now() WHERE merchant_id = $1', [bad.id]);
+      await settled(bad);
+    },
+    LIMIT_MS,
+  );
 });
 
 test(

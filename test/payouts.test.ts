@@ -326,6 +326,7 @@ describe('a payout schedule', () => {
     });
     for (const body of [
       { schedule: 'daily', destination: 'bank_ok' },
+      { schedule: 'manual', destination: null },
       { schedule: 'manual', destination: 'bank_slow' },
     ]) {
       const answer = await api.operator.request('PUT', schedule(id), { body });
@@ -336,13 +337,32 @@ describe('a payout schedule', () => {
     expect((await payouts.reserved({ destination: undefined })).destination).toBe('bank_slow');
   });
 
+  test('by hand needs no destination, and then each payout has to name its own', async () => {
+    const { id } = payouts.shop;
+    const answer = await api.operator.request('PUT', schedule(id), { body: { schedule: 'manual' } });
+    expect([answer.status, answer.body]).toEqual([200, { merchant_id: id, schedule: 'manual', destination: null }]);
+    await payouts.settle(10);
+    const refused = await payouts.ask({ destination: undefined });
+    expect([refused.status, refused.body.errors[0].path]).toEqual([422, 'destination']);
+    expect((await payouts.reserved({ destination: 'bank_slow' })).destination).toBe('bank_slow');
+  });
+
+  test('by the day needs a destination', async () => {
+    for (const destination of [undefined, null]) {
+      const body = { schedule: 'daily', destination };
+      const wrong = await api.operator.request('PUT', schedule(payouts.shop.id), { body });
+      expect([wrong.status, wrong.body.errors.map(({ path }: Json) => path)]).toEqual([422, ['destination']]);
+    }
+    expect((await api.operator.get(schedule(payouts.shop.id))).body.schedule).toBe('manual');
+  });
+
   test('is the operator’s to set, of merchants that are there', async () => {
     const body = { schedule: 'daily', destination: 'x' };
     expect((await payouts.shop.client.request('PUT', schedule(payouts.shop.id), { body })).status).toBe(403);
     expect((await api.operator.request('PUT', schedule('1'), { body })).status).toBe(404);
     expect((await api.operator.get(schedule('1'))).status).toBe(404);
     const wrong = await api.operator.request('PUT', schedule(payouts.shop.id), { body: { schedule: 'weekly' } });
-    expect(wrong.body.errors.map(({ path }: Json) => path)).toEqual(['schedule', 'destination']);
+    expect(wrong.body.errors.map(({ path }: Json) => path)).toEqual(['schedule']);
   });
 });
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -137,4 +137,11 @@ describe('the README', () => {
 test('the curl lines that npm start prints work when pasted', async () => {
   const exchanges = await paste(banner.slice(banner.indexOf('  export URL=')), {});
   expect(exchanges.map(({ answer }) => answer.status)).toEqual([201, 200, 200, 200]);
+});
+
+test('its row of load scenarios names each that there is', () => {
+  const there = readdirSync(new URL('../k6', import.meta.url)).flatMap((file) => /^(.+)\.ts$/.exec(file)?.[1] ?? []);
+  const [, named = ''] = /^\| `npm run k6 -- (.+?) \|/m.exec(README) ?? [];
+  expect(named.split('/').map((name) => name.replaceAll('`', '').trim())).toEqual(expect.arrayContaining(there));
+  expect(named.split('/')).toHaveLength(there.length);
 });

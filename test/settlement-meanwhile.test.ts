@@ -1,13 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shownRule } from '#fees/fee-plan.entity.js';
-import { systemClock } from '#kernel/clock.js';
+import { type Clock, systemClock } from '#kernel/clock.js';
 import { ProblemError } from '#kernel/problem.js';
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { verify } from '#platform/verify.js';
 import { SETTLEMENT_CHECKS } from '#settlement/checks.js';
 import { type SettleResult, Settler, type SettlerParts } from '#settlement/settler.js';
+import { TimeZones } from '#tenancy/time-zones.js';
+import { UpdateMerchantCommand, UpdateMerchantHandler } from '#tenancy/update-merchant.command.js';
 import { Bystander } from './support/bystander.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
+import { entitiesOn } from './support/entities.js';
 import { RULE, TestSettlement, within } from './support/settlement.js';
 import { until } from './support/until.js';
 import { offendersOf } from './support/verified.js';
@@ -67,6 +70,7 @@ function settleWith(
   { parts }: TestSettlement,
   before: Partial<Record<Call, () => Promise<unknown>>>,
   [merchantId, date]: [bigint, string],
+  clock?: Clock,
 ): Promise<SettleResult[]> {
   const heard = <T extends object>(part: T, call: Call): T =>
     new Proxy(part, {
@@ -86,7 +90,7 @@ function settleWith(
     database: heard(parts.database, 'transaction'),
     writer: heard(parts.writer, 'post'),
   };
-  return new Settler(told).settle([merchantId], date, within(20_000));
+  return new Settler(told, clock).settle([merchantId], date, within(20_000));
 }
 
 test('what is recorded between the making of a day and its end is of the next day, whatever versions fees have', async () => {
@@ -206,6 +210,25 @@ describe('a day is begun after a change of what is charged that is under way, an
     expect(await settling).toEqual([{ merchantId, outcome: 'settled' }]);
     expect(await settlementsOf(merchantId)).toMatchObject([{ gross: '1000', fees: '20' }]);
   });
+});
+
+test('a merchant who moves while its day is being closed is due when its next day ends where it then is', async () => {
+  const merchantId = await one.createMerchant({ createdAtMs: noonOf(-1) });
+  await one.happen(merchantId, { kind: 'other', amount: 100n, atMs: noonOf(-1) });
+  const { database } = other.ledger;
+  const moves = new UpdateMerchantHandler(database, new TimeZones(database), await entitiesOn(database));
+  const changes = { name: undefined, timeZone: 'Asia/Tokyo', timeZoneFrom: dateOf(-3) };
+  let moved = 0;
+  const move = async () => {
+    moved += 1;
+    if (moved === 1) await moves.execute(new UpdateMerchantCommand(within(20_000), merchantId, changes));
+  };
+  const inThreeDays = { ...systemClock, now: () => Date.now() + 3 * DAY_MS };
+  const outcome = await settleWith(one, { post: move }, [merchantId, dateOf(-1)], inThreeDays);
+  expect(outcome).toEqual([{ merchantId, outcome: 'settled' }]);
+  const due = await byOwner<{ due_at: Date }>('SELECT due_at FROM due_rows WHERE merchant_id = $1', String(merchantId));
+  expect(due.map(({ due_at }) => due_at.toISOString())).toEqual([`${dateOf(-2)}T15:00:00.000Z`]);
+  await expectNothingWrong();
 });
 
 test('a ledger that is overloaded is asked again, and nobody has failed', async () => {

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
+import { PLAN_BY_KEYS } from '#platform/plan-by-keys.js';
 import type { Query } from '#platform/postgres.js';
-import { DRAFT, LOCK_DRAFTS, PLAN_BY_KEYS } from '#settlement/draft-sql.js';
+import { DRAFT, LOCK_DRAFTS } from '#settlement/draft-sql.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { RULE, TestSettlement } from './support/settlement.js';
 

@@ -7,6 +7,7 @@ import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import { Telemetry } from '#platform/telemetry.js';
 import { NightQueue } from '#settlement/runs/night-queue.js';
+import { purgeRuns } from '#settlement/runs/purge-runs.js';
 import { beginRange, completeRange, type Range } from '#settlement/runs/range-store.js';
 import { type Answer, type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
@@ -179,6 +180,35 @@ describe('of a range', () => {
     const all = [0, 1].flatMap((range) => Array.from({ length: 60 }, (_, place) => idOf(range, place)));
     expect(errors.map(({ merchant_id }: Json) => merchant_id)).toEqual(all.slice(0, 100));
     expect(merchants.failed).toBe(2 * RANGE);
+  });
+
+  describe('of a run that was asked for long ago', () => {
+    const DAY_MS = 86_400_000;
+    const inTwoDays = () => Date.now() + 2 * DAY_MS;
+
+    test('nothing is kept once the run is over, and all of it until then', async () => {
+      const [over, open] = [await rangesOfTwo(), await rangesOfTwo()] as [Range[], Range[]];
+      for (const range of [...over, open[0] as Range]) await completeRange(database, range, outcome, soon());
+      const [gone, kept] = [over, open].map(([range]) => String(range?.runId)) as [string, string];
+      expect(await purgeRuns(database, DAY_MS, Date.now())).toBe(0);
+      expect(await rangesOf(gone)).toHaveLength(2);
+      expect(await purgeRuns(database, DAY_MS, inTwoDays())).toBeGreaterThanOrEqual(1);
+      expect(await rangesOf(gone)).toEqual([]);
+      expect((await api.operator.get(`/v1/settlement_runs/${gone}`)).status).toBe(404);
+      expect(await rangesOf(kept)).toHaveLength(2);
+      expect(await runOf(open)).toMatchObject({ status: 'running' });
+      // Somebody who slept through it changes nothing.
+      expect(await completeRange(database, over[0] as Range, outcome, soon())).toBeUndefined();
+    });
+
+    test('nothing is kept of many of them either', async () => {
+      await bystander.client.query(
+        `INSERT INTO settlement_runs (id, business_date, asked_by, named, status, created_at, finished_at)
+         SELECT n, $1, 'schedule', true, 'completed', snowflake_time(n), now() FROM generate_series(1, 250) n`,
+        [DAY],
+      );
+      expect(await purgeRuns(database, DAY_MS, Date.now())).toBe(250);
+    });
   });
 });
 

@@ -91,10 +91,10 @@ CREATE TABLE report_rows (
   CHECK ((match_reconciliation_id IS NULL) = (match_line IS NULL) AND (match_line IS NULL) = (rule IS NULL)),
   PRIMARY KEY (merchant_id, source, identity)
 );
--- What more is told of the same payment, what a batch comes to, what of a report is in no match.
+-- What more is told of the same payment, what a batch comes to, what a report has told.
 CREATE INDEX report_rows_reference ON report_rows (merchant_id, reference, type);
 CREATE INDEX report_rows_batch ON report_rows (merchant_id, source, batch) WHERE batch IS NOT NULL;
-CREATE INDEX report_rows_unmatched ON report_rows (merchant_id, reconciliation_id, line) WHERE match_line IS NULL;
+CREATE INDEX report_rows_report ON report_rows (merchant_id, reconciliation_id, line);
 -- What the ledger has that a report has told: each item in one match, its key says so. 'payment/<id>/<kind>/<object>',
 -- 'payout/<id>', 'return/<id>', 'batch/<source>/<batch>/<currency>'.
 CREATE TABLE reconciled_items (

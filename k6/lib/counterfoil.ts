@@ -1,4 +1,4 @@
-import { check, fail } from 'k6';
+import { check, fail, sleep } from 'k6';
 import http, { type RefinedResponse } from 'k6/http';
 import { Counter } from 'k6/metrics';
 
@@ -41,13 +41,15 @@ function expect<T>(response: RefinedResponse<'text'>, status: number, what: stri
 }
 
 /** A merchant of this run's own with `wallets` accounts (no floor, so that every order of transfers is legal). */
-export function openMerchant(name: string, wallets: number, currencies = ['EUR']): Merchant {
-  const body = JSON.stringify({ name, time_zone: 'UTC', settlement_cutoff: '00:00', currencies });
-  const answer = http.post(`${URL}/v1/merchants`, body, {
-    headers: headers(OPERATOR_KEY),
-    tags: { name: 'POST /merchants' },
-  });
-  const { id, api_key } = expect<{ id: string; api_key: { secret: string } }>(answer, 201, 'POST /merchants');
+export function openMerchant(name: string, wallets: number, currencies = ['EUR'], feePlanId?: string): Merchant {
+  const body = {
+    name,
+    time_zone: 'UTC',
+    settlement_cutoff: '00:00',
+    currencies,
+    ...(feePlanId && { fee_plan_id: feePlanId }),
+  };
+  const { id, api_key } = operatorPost<{ id: string; api_key: { secret: string } }>('/v1/merchants', body, 201);
   const key = api_key.secret;
   for (let n = 0; n < wallets; n += 1) {
     const account = JSON.stringify({
@@ -79,6 +81,54 @@ export function postTransfer({ merchant, ref, from, to, amount }: Transfer): Ref
   });
 }
 
+/** A request that came to nothing is sent again with the same key, as a client should, this often. */
+const ATTEMPTS = 5;
+
+export function postUntilAnswered(transfer: Transfer): RefinedResponse<'text'> {
+  let answer = postTransfer(transfer);
+  for (let attempt = 1; isPassing(answer.status) && attempt < ATTEMPTS; attempt += 1) {
+    sleep(0.05 * attempt);
+    answer = postTransfer(transfer);
+  }
+  return answer;
+}
+
+/** 0 is a connection that broke; the others say themselves that a retry with the same key is right. */
+function isPassing(status: number): boolean {
+  return status === 0 || status === 429 || status === 503 || status === 504;
+}
+
+/** As the operator, who acts for nobody. */
+export function operatorGet<T>(path: string, name: string): T {
+  return expect<T>(http.get(`${URL}${path}`, { headers: headers(OPERATOR_KEY), tags: { name } }), 200, name);
+}
+
+/** `status`: that of success. */
+export function operatorPost<T>(path: string, body: object, status: number): T {
+  const params = { headers: headers(OPERATOR_KEY), tags: { name: `POST ${path.slice(3)}` } };
+  return expect<T>(http.post(`${URL}${path}`, JSON.stringify(body), params), status, `POST ${path}`);
+}
+
+/** Of a setting such as 30s or 5m. */
+export function secondsOf(duration: string): number {
+  const [, count, unit] = /^(\d+)(s|m)$/.exec(duration) ?? [];
+  if (count === undefined) throw new Error('a duration is a number of seconds or minutes: 30s, 5m');
+  return Number(count) * (unit === 'm' ? 60 : 1);
+}
+
+/** Each acknowledged posting is there once, whoever's it is. */
+export function verifyAllOnce(merchants: readonly Merchant[], refs: readonly string[]): void {
+  const seen: Record<string, number> = {};
+  for (const merchant of merchants) {
+    for (const ref of externalRefs(merchant)) seen[ref] = (seen[ref] ?? 0) + 1;
+  }
+  for (const ref of refs) {
+    const isOnce = check(seen[ref], { 'an acknowledged posting is there once': (count) => count === 1 });
+    if (isOnce) verified.add(1);
+    else broken.add(1);
+  }
+}
+
 export function get<T>(merchant: Merchant, path: string, name: string): T {
   return expect<T>(http.get(`${URL}${path}`, { headers: headers(merchant.key), tags: { name } }), 200, name);
 }
@@ -98,7 +148,7 @@ export function verifyPosting(merchant: Merchant, ref: string, id: string): void
 }
 
 /** What the merchant's transactions are called outside, newest first, duplicates included. */
-export function externalRefs(merchant: Merchant): string[] {
+function externalRefs(merchant: Merchant): string[] {
   const path = '/v1/transactions?limit=1000';
   return all<{ external_ref: string }>(merchant, path, 'GET /transactions').map(({ external_ref }) => external_ref);
 }

@@ -5,6 +5,7 @@ const TABLE = 'libs/payouts/src/status.spec.ts';
 const WHOLE = 'test/payouts.test.ts';
 const FAILURES = 'test/payout-failures.test.ts';
 const CALLBACKS = 'test/bank-callbacks.test.ts';
+const FEES = 'test/payout-fees.test.ts';
 const RACES = 'test/payout-races.test.ts';
 
 /**
@@ -47,7 +48,26 @@ export const PAYOUT_MUTANTS = [
       'if (!known) throw new Error(currency);',
     ],
   ]),
+  ...inFile('libs/payouts/src/payouts-extension.ts', FEES, [
+    ['the volume is of any currency', 'AND v.currency = k.currency', ''],
+    ['the volume is of any month', "v.month = date_trunc('month',", "v.month <= date_trunc('month',"],
+  ]),
+  ...inFile('libs/payouts/src/payouts-extension.ts', 'test/payout-fee-months.test.ts', [
+    ['the month is that of UTC', "${merchantDay('m', 'now()')}", "(now() AT TIME ZONE 'UTC')"],
+  ]),
+  ...inFile('libs/payouts/src/payout-submissions.ts', FEES, [
+    [
+      'a plan of tomorrow counts today',
+      'planAt(spans.get(context.merchantId) ?? [], systemClock.now())',
+      'planAt(spans.get(context.merchantId) ?? [], Infinity)',
+    ],
+  ]),
+  ...inFile('libs/payouts/src/bank-client.ts', 'test/bank-client.test.ts', [
+    ['what is said of another key counts', 'if (known?.key !== key) return', 'if (!known) return'],
+  ]),
   ...inFile('libs/payouts/src/payouts-extension.ts', WHOLE, [
+    ['a word without a reference forgets it', 'reference ?? row.bank_reference', 'reference ?? null'],
+    ['a word that tells nothing has a code', '...(steps.length > 0 && {', '...(row && {'],
     [
       'a word of before that comes late counts',
       'if (sequence !== undefined && sequence <= row.bank_sequence) return told([]);',
@@ -64,6 +84,7 @@ export const PAYOUT_MUTANTS = [
       'const key = instructionKey(payout);',
       'const key = `${instructionKey(payout)}-${crypto.randomUUID()}`;',
     ],
+    ['whoever has slept sends', 'if (deadline.expired) throw deadlineExceeded();', ''],
     [
       'it is told without being asked',
       'let known = await this.#ask(payout);',

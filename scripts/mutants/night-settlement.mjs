@@ -86,6 +86,9 @@ export const SETTLEMENT_MUTANTS = [
   inFile('libs/settlement/src/draft-sql.ts', MEANWHILE, [
     ['fees are settled by the next day', " AND i.kind IS DISTINCT FROM 'fees'", ''],
   ]),
+  inFile('libs/settlement/src/close-day.ts', MEANWHILE, [
+    ['a day is closed by the zones of before', 'if (known.laterZones !== laterZones) return false;', ''],
+  ]),
   inFile('libs/settlement/src/close-day.ts', CLOSING, [
     ['a day is closed before its drafts are whole', 'draft.drafted_through === draft.looked_through &&', ''],
     ['a day is closed without what somebody is at work on', '!isFree || businessDate', 'businessDate'],

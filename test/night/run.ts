@@ -5,6 +5,7 @@ import { Dice } from '../histories/history.js';
 import type { Build } from '../histories/servers.js';
 import type { Json } from '../payments-campaign/client.js';
 import { asAdmin } from '../support/database.js';
+import { NO_CALENDAR } from '../support/no-calendar.js';
 import { offendersOf } from '../support/verified.js';
 import { wrongBalances, wrongEvents, wrongInstructions, wrongPayouts } from './balances.js';
 import { startFleet } from './fleet.js';
@@ -34,16 +35,6 @@ export interface QuarterOutcome {
 }
 
 const SHOWN = 20;
-
-/** What is due by itself is due never: of years back everything would be, and this quarter is settled by who asks. */
-const NO_CALENDAR = `
-CREATE FUNCTION not_by_itself() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  NEW.due_at := '2200-01-01'; NEW.try_at := '2200-01-01';
-  RETURN NEW;
-END $$;
-CREATE TRIGGER not_by_itself BEFORE INSERT OR UPDATE ON due_rows
-  FOR EACH ROW WHEN (NEW.kind = 'settlement') EXECUTE FUNCTION not_by_itself()`;
 
 /** A quarter on real processes; then all that they say of it is held against the oracle. */
 export async function runQuarter(build: Build, options: QuarterRunOptions): Promise<QuarterOutcome> {

@@ -6,6 +6,7 @@ import type { EventType } from '#outbox/log/catalogue.js';
 import { FACT_TYPES, type Fact, type FactType } from '#payments/facts.js';
 import { SetProviderSecretCommand, SetProviderSecretHandler } from '#payments/providers/provider-secret.commands.js';
 import { Deadline } from '#platform/deadline.js';
+import { closeReport } from '#reconciliation/closing/close-report.js';
 import {
   type CreatedMerchant,
   CreateMerchantCommand,
@@ -24,6 +25,7 @@ import { adjustedId, moved, submitAdjustment } from './adjustments.js';
 import type { Bystander } from './bystander.js';
 import { entitiesOn } from './entities.js';
 import { postedId, transfer } from './ledger.js';
+import { TestMatching } from './matching.js';
 import { factOf, TestPayments } from './payments.js';
 import { TestSettlement } from './settlement.js';
 import { TestPayouts } from './test-payouts.js';
@@ -49,6 +51,7 @@ export interface Producer {
   prepare: (stage: Stage) => Promise<Ready>;
 }
 
+const BREAKS = 'libs/reconciliation/src/matching/behind-lock.ts';
 const WRITER = 'libs/ledger/src/writing/group-store.ts';
 const PROVIDER_SECRETS = 'libs/payments/src/providers/provider-secret.commands.ts';
 const ENDPOINTS = 'libs/webhooks/src/endpoint.commands.ts';
@@ -75,6 +78,8 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'payout.failed': [answering('failed')],
   'payout.returned': [answering('returned')],
   'settlement.posted': [{ file: WRITER, prepare: settling }],
+  'break.opened': [{ file: BREAKS, prepare: opening }],
+  'break.resolved': [{ file: BREAKS, prepare: ending }],
   'provider.secret_changed': [{ file: PROVIDER_SECRETS, prepare: settingSecret }],
   'webhook_endpoint.created': [{ file: ENDPOINTS, prepare: registering }],
   'webhook_endpoint.secret_rotated': [{ file: ENDPOINTS, prepare: rotating }],
@@ -219,6 +224,24 @@ async function settling({ hooks: { ledger } }: Stage): Promise<Ready> {
   const atMs = Date.now() - 2 * DAY_MS;
   await settlement.happen(merchantId, { kind: 'other', amount: 1n, atMs });
   return { merchantId, act: () => settlement.settle([merchantId], new Date(atMs).toISOString().slice(0, 10)) };
+}
+
+/** A report's row of which the ledger knows nothing. */
+async function opening({ hooks: { ledger } }: Stage): Promise<Ready> {
+  const matching = TestMatching.of(ledger);
+  const merchantId = await ledger.createMerchant();
+  const report = await matching.stage(merchantId, [{ line: 1, ref: 'P', gross: 1 }]);
+  return { merchantId, act: () => matching.match(report) };
+}
+
+/** The payment of such a row turns up. */
+async function ending(stage: Stage): Promise<Ready> {
+  const { merchantId, act } = await opening(stage);
+  await act();
+  const matching = TestMatching.of(stage.hooks.ledger);
+  await matching.pay(merchantId, { ref: 'P', captures: [{ amount: 1 }] });
+  const report = await matching.stage(merchantId, []);
+  return { merchantId, act: () => closeReport(matching.matching, report, () => Deadline.after(60_000)) };
 }
 
 async function settingSecret({ hooks }: Stage): Promise<Ready> {

@@ -5,17 +5,16 @@ import { Bank } from './bank.js';
 import { BankServer } from './server.js';
 
 /**
- * A bank to pay merchants with: `npm start` runs it for the demo. On loopback only.
+ * A bank to pay merchants with: `npm start` and docker-compose.yml run it. On loopback, unless BANK_HOST says otherwise.
  *
  *     BANK_SECRET=whsec_… node dist/apps/bank-simulator/src/main.js
  *
  * Who started it as a child may say later where it calls back: `{ callback: URL }`.
  */
-const HOST = '127.0.0.1';
-
 const ms = z.coerce.number().int().min(0);
-const { BANK_PORT, BANK_SECRET, BANK_CALLBACK, BANK_STATE, BANK_DELAY_MS, BANK_RETURN_DELAY_MS } = z
+const { BANK_HOST, BANK_PORT, BANK_SECRET, BANK_CALLBACK, BANK_STATE, BANK_DELAY_MS, BANK_RETURN_DELAY_MS } = z
   .object({
+    BANK_HOST: z.string().min(1).default('127.0.0.1'),
     /** 0: any that is free. */
     BANK_PORT: z.coerce.number().int().min(0).max(65_535).default(0),
     /** What its customer proves itself with, and what it signs its callbacks with. */
@@ -37,9 +36,9 @@ const tellTo = (url: string): void => bank.tellTo({ url, secret: BANK_SECRET });
 if (BANK_CALLBACK) tellTo(BANK_CALLBACK);
 
 const server = new BankServer(bank, BANK_SECRET);
-server.http.listen(BANK_PORT, HOST, () => {
+server.http.listen(BANK_PORT, BANK_HOST, () => {
   const { port } = server.http.address() as AddressInfo;
-  const listening = `http://${HOST}:${port}`;
+  const listening = `http://${BANK_HOST}:${port}`;
   if (process.send) process.send({ listening });
   else console.error(`bank simulator: ${listening}`);
 });

@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import type { EntityManager } from 'typeorm';
 import { systemClock } from '#kernel/clock.js';
-import { notFound, ProblemError } from '#kernel/problem.js';
+import { ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
 import { Entities } from '#platform/entities.js';
 import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from '#platform/idempotency.js';
@@ -16,7 +16,7 @@ import type { FeePlanView } from './fee-plan.queries.js';
 import { checkRules } from './rule-checks.js';
 import type { FeesSettings } from './settings.js';
 import { settledByPlan } from './settled-until.js';
-import { newestVersions } from './versions.js';
+import { lockPlan, newestVersions } from './versions.js';
 
 /** What a version of a plan says. */
 export interface NewVersion {
@@ -85,8 +85,7 @@ export class AddFeePlanVersionHandler implements ICommandHandler<AddFeePlanVersi
     checkRules(version.rules);
     return this.requests.answer(PLATFORM_TENANT, context, answering, async (client) => {
       const manager = this.entities.in(client);
-      const plan = await manager.findOne(FeePlan, { where: { id: planId }, lock: { mode: 'pessimistic_write' } });
-      if (!plan) throw notFound('fee plan');
+      const plan = await lockPlan(manager, planId);
       const before = (await newestVersions(manager, [planId])).get(planId) as FeePlanVersionRow;
       const validFromMs = version.validFromMs ?? systemClock.now();
       await this.#check(client, before, validFromMs);

@@ -54,7 +54,7 @@ export class FeePlan {
   createdAtMs: number;
 }
 
-/** Never changed: what a version says has been charged by. */
+/** Never changed, for what a version says has been charged by; taken back before it begins, at most. */
 @Entity({ name: 'fee_plan_versions', synchronize: false })
 export class FeePlanVersionRow implements FeePlanVersion {
   @PrimaryColumn({ name: 'plan_id', type: 'bigint', transformer: asBigint })

@@ -5,6 +5,7 @@ import { AddFeePlanVersionHandler, CreateFeePlanHandler } from './fee-plan.comma
 import { FeePlan, FeePlanAssignment, FeePlanVersionRow } from './fee-plan.entity.js';
 import { GetFeePlanHandler, ListFeePlansHandler } from './fee-plan.queries.js';
 import { FeePlans } from './fee-plans.js';
+import { TakeBackFeePlanVersionHandler } from './take-back-version.command.js';
 
 /** Fee plans: what they are, who is on which, and what they come to. Needs PlatformModule. */
 @Module({
@@ -13,6 +14,7 @@ import { FeePlans } from './fee-plans.js';
     FeePlans,
     CreateFeePlanHandler,
     AddFeePlanVersionHandler,
+    TakeBackFeePlanVersionHandler,
     AssignFeePlanHandler,
     GetFeePlanHandler,
     ListFeePlansHandler,

@@ -1,6 +1,14 @@
 import type { EntityManager } from 'typeorm';
+import { notFound } from '#kernel/problem.js';
 import { among } from '#platform/columns.js';
-import { FeePlanVersionRow } from './fee-plan.entity.js';
+import { FeePlan, FeePlanVersionRow } from './fee-plan.entity.js';
+
+/** Changes of one plan's versions go one after another, and beside no beginning of a settlement by it. Throws `not_found`. */
+export async function lockPlan(manager: EntityManager, planId: bigint): Promise<FeePlan> {
+  const plan = await manager.findOne(FeePlan, { where: { id: planId }, lock: { mode: 'pessimistic_write' } });
+  if (!plan) throw notFound('fee plan');
+  return plan;
+}
 
 /** All versions of each plan, oldest first. */
 export async function versionsOf(

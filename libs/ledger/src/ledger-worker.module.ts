@@ -2,6 +2,7 @@ import { Inject, Module } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { dutiesOf } from '#platform/due-duties.js';
 import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
@@ -42,12 +43,7 @@ export class LedgerWorkerModule implements BringsDuties, BringsMetrics {
     const { config, database } = this;
     const retentionMs = config.idempotencyRetentionHours * HOUR_MS;
     return [
-      {
-        name: 'expire holds',
-        intervalMs: config.expiryIntervalMs,
-        nextInMs: () => this.#expiries.nextInMs,
-        round: () => this.#expiries.round(),
-      },
+      ...dutiesOf({ 'expire holds': this.#expiries }, config.expiryIntervalMs),
       {
         name: 'complete system accounts',
         intervalMs: COMPLETE_INTERVAL_MS,

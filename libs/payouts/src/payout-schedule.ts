@@ -4,10 +4,10 @@ import type { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 
-export interface PayoutSchedule {
-  readonly schedule: 'manual' | 'daily';
-  readonly destination: string;
-}
+/** `destination`: of payouts that name none. Null: each has to name its own. */
+export type PayoutSchedule =
+  | { readonly schedule: 'manual'; readonly destination: string | null }
+  | { readonly schedule: 'daily'; readonly destination: string };
 
 /** Undefined: by hand, as nobody has said otherwise. */
 export async function findSchedule(
@@ -15,7 +15,7 @@ export async function findSchedule(
   merchantId: bigint,
   deadline: Deadline,
 ): Promise<PayoutSchedule | undefined> {
-  const [row] = await database.read<PayoutSchedule & Record<string, unknown>>({ merchantIds: [merchantId] }, deadline, {
+  const [row] = await database.read<PayoutSchedule>({ merchantIds: [merchantId] }, deadline, {
     name: 'find-payout-schedule',
     text: 'SELECT schedule, destination FROM payout_schedules WHERE merchant_id = $1',
     values: [merchantId],
@@ -38,7 +38,7 @@ export class GetPayoutScheduleHandler implements IQueryHandler<GetPayoutSchedule
   constructor(private readonly database: Database) {}
 
   async execute({ context, merchantId }: GetPayoutScheduleQuery): Promise<PayoutSchedule | undefined> {
-    const [row] = await this.database.read<{ schedule: PayoutSchedule['schedule'] | null; destination: string }>(
+    const [row] = await this.database.read<PayoutSchedule | { schedule: null }>(
       { merchantIds: [merchantId] },
       context.deadline,
       {
@@ -47,7 +47,7 @@ export class GetPayoutScheduleHandler implements IQueryHandler<GetPayoutSchedule
       },
     );
     if (!row) throw notFound('merchant');
-    return row.schedule === null ? undefined : { schedule: row.schedule, destination: row.destination };
+    return row.schedule === null ? undefined : row;
   }
 }
 

@@ -48,7 +48,7 @@ export class RequestPayoutHandler implements ICommandHandler<RequestPayoutComman
   async execute({ context, payout, idempotency }: RequestPayoutCommand): Promise<PayoutReply> {
     refuseWithoutBank(this.config);
     const destination = payout.destination ?? (await this.#scheduled(context));
-    if (destination === undefined) throw invalid('destination', 'is required: the merchant has no payout schedule');
+    if (destination == null) throw invalid('destination', 'is required: the merchant’s payout schedule names none');
     const ask = { kind: 'request', ...payout, destination, mayBeNothing: false } as const;
     const outcome = await this.submissions.request(context, ask, idempotency);
     const reply = answeredReply<RequestedPayoutBody>(outcome);
@@ -56,7 +56,7 @@ export class RequestPayoutHandler implements ICommandHandler<RequestPayoutComman
     return reply;
   }
 
-  async #scheduled({ merchantId, deadline }: RequestContext): Promise<string | undefined> {
+  async #scheduled({ merchantId, deadline }: RequestContext): Promise<string | null | undefined> {
     return (await findSchedule(this.database, merchantId, deadline))?.destination;
   }
 }

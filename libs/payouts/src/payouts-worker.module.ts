@@ -1,6 +1,6 @@
 import { Inject, Module } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import type { DueWork } from '#platform/due-work.js';
+import { dutiesOf, failuresOf, type NamedWork } from '#platform/due-duties.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
@@ -20,7 +20,7 @@ const LOOK_INTERVAL_MS = 10_000;
 export class PayoutsWorkerModule implements BringsDuties, BringsMetrics {
   readonly #saga: PayoutSaga;
   readonly #unanswered: UnansweredPayouts;
-  readonly #work: Readonly<Record<string, DueWork>>;
+  readonly #work: NamedWork;
 
   constructor(
     @Inject(CONFIG) private readonly config: PayoutsSettings,
@@ -43,15 +43,7 @@ export class PayoutsWorkerModule implements BringsDuties, BringsMetrics {
     const { config } = this;
     const intervalMs = config.payoutPollMs;
     const count = { name: 'count payouts', intervalMs: LOOK_INTERVAL_MS, round: () => this.#unanswered.look() };
-    return [
-      ...Object.entries(this.#work).map(([name, work]) => ({
-        name,
-        intervalMs,
-        nextInMs: () => work.nextInMs,
-        round: () => work.round(),
-      })),
-      ...(config.metricsPort === 0 ? [] : [count]),
-    ];
+    return [...dutiesOf(this.#work, intervalMs), ...(config.metricsPort === 0 ? [] : [count])];
   }
 
   addMetrics(metrics: Metrics): void {
@@ -66,7 +58,7 @@ export class PayoutsWorkerModule implements BringsDuties, BringsMetrics {
       ['request', 'outcome'],
     );
     metrics.counter('counterfoil_payout_failures_total', 'Turns of payouts that failed, and are tried again.', () =>
-      Object.values(this.#work).reduce((sum, { failures }) => sum + failures, 0),
+      failuresOf(this.#work),
     );
   }
 }

@@ -79,6 +79,17 @@ export function enterScope(scope: Scope, deadline: Deadline): Query {
   return { name, text, values: [merchants, platform, String(timeoutMs)] };
 }
 
+/** What is sent meanwhile goes out at its end, in one write: each one by itself is a system call here and a wake-up there. */
+export function inOnePacket<T>(client: pg.ClientBase, send: () => T): T {
+  const { stream } = (client as unknown as { connection: { stream: { cork(): void; uncork(): void } } }).connection;
+  stream.cork();
+  try {
+    return send();
+  } finally {
+    stream.uncork();
+  }
+}
+
 export interface TransactionClient {
   query<Row extends pg.QueryResultRow>(query: Query): Promise<pg.QueryResult<Row>>;
 }
@@ -114,7 +125,8 @@ export class Database {
   /** Several statements in one transaction; rolled back when `work` throws. Runs `work` once: retrying is the caller's. */
   async transaction<T>(scope: Scope, deadline: Deadline, work: (client: TransactionClient) => Promise<T>): Promise<T> {
     return this.#withClient(deadline, async (client) => {
-      await allSettledThenThrow([client.query('BEGIN'), client.query(enterScope(scope, deadline))]);
+      const begun = inOnePacket(client, () => [client.query('BEGIN'), client.query(enterScope(scope, deadline))]);
+      await allSettledThenThrow(begun);
       try {
         const result = await work(client);
         const { command } = await client.query('COMMIT');
@@ -153,11 +165,13 @@ export class Database {
     query: Query,
   ): Promise<Row[]> {
     return this.#withClient(deadline, async (client) => {
-      const begun = client.query(begin);
-      const entered = client.query(enterScope(scope, deadline));
-      const answered = client.query<Row>(query);
-      const committed = client.query('COMMIT');
-      const [, , result] = await allSettledThenThrow([begun, entered, answered, committed]);
+      const sent = inOnePacket(client, () => [
+        client.query(begin),
+        client.query(enterScope(scope, deadline)),
+        client.query<Row>(query),
+        client.query('COMMIT'),
+      ]);
+      const [, , result] = await allSettledThenThrow(sent);
       return (result as pg.QueryResult<Row>).rows;
     });
   }

@@ -15,6 +15,8 @@ export const SETTLEMENT_DUE = 'settlement';
 export interface CloseDay {
   readonly day: BusinessDay;
   readonly nextEndMs: number;
+  /** The merchant's, by which both days were reckoned. */
+  readonly laterZones: string | null;
   /** The last day that is settled; undefined: none is. */
   readonly after: string | undefined;
   readonly firstDate: string;
@@ -29,6 +31,7 @@ export interface FeeAccounts {
 
 interface KnownDay {
   readonly businessDate: string | undefined;
+  readonly laterZones: string | null;
   readonly drafts: readonly DraftRow[];
   /** Nobody else is at work on them. */
   readonly isFree: boolean;
@@ -57,6 +60,7 @@ export const CLOSE_DAY: GroupExtension<CloseDay, KnownDay, CloseWrite> = {
       key: KEY,
       value: {
         businessDate: (row.business_date as string | null) ?? undefined,
+        laterZones: row.later_zones as string | null,
         drafts: JSON.parse((row.drafts as string | null) ?? '[]') as DraftRow[],
         isFree: row.is_free as boolean,
       },
@@ -75,14 +79,17 @@ export const CLOSE_DAY: GroupExtension<CloseDay, KnownDay, CloseWrite> = {
       position: { merchant_id, first_date: firstDate, business_date: day.day, ended_at: isoTime(day.endMs) },
     });
     turn.setTimer(SETTLEMENT_DUE, turn.merchantId, nextEndMs);
-    turn.learn(KEY, { businessDate: day.day, drafts: [], isFree: true });
+    turn.learn(KEY, { ...known, businessDate: day.day, drafts: [], isFree: true });
     return CLOSED;
   },
   write: WRITE,
 };
 
-function isReady({ day, after, accounts }: CloseDay, { businessDate, drafts, isFree }: KnownDay): boolean {
+function isReady({ day, after, laterZones, accounts }: CloseDay, known: KnownDay): boolean {
+  const { businessDate, drafts, isFree } = known;
   if (!isFree || businessDate !== after) return false;
+  // Where the merchant has moved meanwhile its next day may end at another time.
+  if (known.laterZones !== laterZones) return false;
   return drafts.every(
     (draft) =>
       draft.business_date === day.day &&

@@ -1,5 +1,6 @@
 import { insertPayableItems, type PayableItem } from '#ledger/accounts/payable-items.js';
 import type { SqlValue } from '#ledger/writing/group-extension.js';
+import { laterZones } from './standings.js';
 
 /** What closing a day reads and writes, as JSON has it: int8 as text. */
 
@@ -46,7 +47,7 @@ const DRAFT_COLUMNS = [
  * left to do, is not waited for in a commit group.
  */
 export const LOOK_UP_DAY = `
-SELECT k.merchant_id, p.business_date, d.drafts, d.locked = n.drafts AS is_free
+SELECT k.merchant_id, p.business_date, d.drafts, d.locked = n.drafts AS is_free, ${laterZones('k.merchant_id')} AS later_zones
   FROM unnest($1::bigint[]) AS k (merchant_id)
   LEFT JOIN LATERAL (SELECT to_char(business_date, 'YYYY-MM-DD') AS business_date FROM settlement_positions
                       WHERE merchant_id = k.merchant_id LIMIT 1) p ON true

@@ -50,7 +50,8 @@ export async function closeDay(
 ): Promise<boolean> {
   const { day, next, firstDate, standing } = step;
   const { named, accounts } = await feeAccounts(closing.system, currencies, context);
-  const part = { day, nextEndMs: next.endMs, after: standing.position?.businessDate, firstDate, accounts };
+  const { position, laterZones } = standing;
+  const part = { day, nextEndMs: next.endMs, after: position?.businessDate, firstDate, laterZones, accounts };
   const commands = [extended(CLOSE_DAY, part)];
   const request = { mode: 'single', idempotency: undefined, commands, accounts: named } as const;
   const { outcome } = await closing.writer.post(context, request);

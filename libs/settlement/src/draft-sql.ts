@@ -24,14 +24,6 @@ SELECT d.merchant_id, d.currency, d.settlement_id, d.account_id, d.starts_at, d.
                          FOR UPDATE SKIP LOCKED) d
  WHERE d.settlement_id = k.settlement_id AND d.drafted_through = k.after`;
 
-/**
- * Each row finds what it needs by its key; joins are hashed, and never row against row. So the plan is the same whether the planner
- * knows the tables or believes them empty. The sort of a chunk has room in memory.
- */
-export const PLAN_BY_KEYS = `
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_nestloop', 'off', true),
-       set_config('work_mem', '32MB', true)`;
-
 /** What a payment's line takes back of what was captured: a refund, or a capture that failed; one that is undone the reverse. */
 const TAKES_BACK = `(kind = 'refund' OR (kind = 'payment' AND amount < 0))`;
 /** Of it what gives back fees, too: a capture that failed always, a refund by its plan. */
@@ -41,6 +33,10 @@ const GIVES_BACK = `((kind = 'refund' AND refund_returns_fee) OR (kind = 'paymen
 function share(taken: string): string {
   return halfEven(`charged * least(${taken}, captured)`, 'captured');
 }
+
+/** What becomes of an item. */
+const LINE = `merchant_id, currency, settlement_id, account_id, account_version, transaction_id, effective_at, kind, subject_id, amount, is_of_day,
+         business_date, month, plan_id, plan_version`;
 
 /**
  * $1 the drafts with the pieces of time that they have to do with: piece n begins at since[n]. $2 the terms of plans. Both JSON.
@@ -55,10 +51,13 @@ function share(taken: string): string {
  */
 export const DRAFT = `
 WITH asked AS MATERIALIZED (
-  SELECT * FROM json_to_recordset($1::json) AS a (
-    merchant_id bigint, currency text, settlement_id bigint, account_id bigint, after bigint, until bigint, seen_through bigint,
-    starts_at timestamptz, ends_at timestamptz, since timestamptz[], dates date[], months date[], plan_ids bigint[],
-    plan_versions int[], returns boolean[], terms int[])
+  SELECT a.*, ARRAY(SELECT coalesce((SELECT gross FROM fee_volumes
+                                      WHERE merchant_id = a.merchant_id AND currency = a.currency AND month = m.month LIMIT 1), 0)
+                      FROM unnest(a.months) WITH ORDINALITY AS m (month, n) ORDER BY n) AS reached
+    FROM json_to_recordset($1::json) AS a (
+      merchant_id bigint, currency text, settlement_id bigint, account_id bigint, after bigint, until bigint, seen_through bigint,
+      starts_at timestamptz, ends_at timestamptz, since timestamptz[], dates date[], months date[], plan_ids bigint[],
+      plan_versions int[], returns boolean[], terms int[])
 ), terms AS MATERIALIZED (
   SELECT * FROM json_to_recordset($2::json) AS t (
     no int, kind text, tiers numeric[], bps bigint[], fixed bigint[], least bigint[], most bigint[])
@@ -69,16 +68,11 @@ WITH asked AS MATERIALIZED (
       SELECT account_version, kind, subject_id, fee FROM payable_items
        WHERE merchant_id = a.merchant_id AND account_id = a.account_id AND account_version > a.after AND account_version <= a.until
        OFFSET 0) i
-), reached AS MATERIALIZED (
-  SELECT a.merchant_id, a.currency, m.month, v.gross
-    FROM asked a CROSS JOIN LATERAL (SELECT DISTINCT unnest(a.months) AS month) m
-    CROSS JOIN LATERAL (SELECT gross FROM fee_volumes
-                         WHERE merchant_id = a.merchant_id AND currency = a.currency AND month = m.month LIMIT 1) v
 ), found AS MATERIALIZED (
   SELECT a.merchant_id, a.currency, a.settlement_id, a.account_id, e.account_version, e.transaction_id, e.effective_at,
          coalesce(i.kind, 'other') AS kind, i.subject_id, CASE WHEN i.kind = 'payout' THEN 0 ELSE e.amount END AS amount,
          i.fee AS payout_fee, e.effective_at >= a.ends_at AS is_left, e.effective_at >= a.starts_at AS is_of_day,
-         a.dates[p.n] AS business_date, a.months[p.n] AS month, a.plan_ids[p.n] AS plan_id, a.plan_versions[p.n] AS plan_version,
+         a.dates[p.n] AS business_date, a.months[p.n] AS month, a.reached[p.n] AS reached, a.plan_ids[p.n] AS plan_id, a.plan_versions[p.n] AS plan_version,
          coalesce(a.returns[p.n], false) AS refund_returns_fee, a.terms[p.n] AS terms
     FROM asked a
     CROSS JOIN LATERAL (
@@ -86,16 +80,14 @@ WITH asked AS MATERIALIZED (
        WHERE merchant_id = a.merchant_id AND account_id = a.account_id AND account_version > a.after AND account_version <= a.until
          AND posted_amount <> 0 OFFSET 0) e
     LEFT JOIN items i ON i.merchant_id = a.merchant_id AND i.account_id = a.account_id AND i.account_version = e.account_version
-    LEFT JOIN LATERAL (
-      SELECT account_version FROM settlement_lines
-       WHERE merchant_id = a.merchant_id AND account_id = a.account_id AND account_version = e.account_version
-         AND e.account_version <= a.seen_through LIMIT 1) taken ON true
     CROSS JOIN LATERAL (SELECT width_bucket(e.effective_at, a.since) AS n) p
-   WHERE taken.account_version IS NULL AND i.kind IS DISTINCT FROM 'fees'
+   WHERE i.kind IS DISTINCT FROM 'fees'
+     AND (e.account_version > a.seen_through
+          OR (SELECT true FROM settlement_lines
+               WHERE merchant_id = a.merchant_id AND account_id = a.account_id AND account_version = e.account_version LIMIT 1) IS NULL)
 ), measured AS (
-  SELECT f.*, coalesce(v.gross, 0) + coalesce(sum(f.amount) FILTER (WHERE f.kind = 'payment') OVER earlier, 0) AS volume
+  SELECT f.*, f.reached + coalesce(sum(f.amount) FILTER (WHERE f.kind = 'payment') OVER earlier, 0) AS volume
     FROM found f
-    LEFT JOIN reached v ON v.merchant_id = f.merchant_id AND v.currency = f.currency AND v.month = f.month
    WHERE NOT f.is_left
   WINDOW earlier AS (PARTITION BY f.merchant_id, f.account_id, f.month ORDER BY f.account_version
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
@@ -125,7 +117,7 @@ WITH asked AS MATERIALIZED (
                              LIMIT 1) l) p
 ), given AS (
   -- Of payments of which something gives back alone: the rest needs no more than its own fee.
-  SELECT r.merchant_id, r.account_id, r.account_version, ${share('taken - amount')} - ${share('taken')} AS fee
+  SELECT r.*, CASE WHEN captured > 0 THEN ${share('taken - amount')} - ${share('taken')} ELSE 0 END AS back
     FROM (
       SELECT p.*,
              coalesce(b.charged, 0) + coalesce(sum(own_fee) FILTER (WHERE kind = 'payment' AND amount > 0) OVER earlier, 0) AS charged,
@@ -134,9 +126,11 @@ WITH asked AS MATERIALIZED (
         FROM prior b JOIN priced p USING (merchant_id, account_id, subject_id)
       WINDOW earlier AS (PARTITION BY p.merchant_id, p.account_id, p.subject_id ORDER BY p.account_version
                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) r
-   WHERE captured > 0 AND ${GIVES_BACK}
+   WHERE ${GIVES_BACK}
 ), lines AS MATERIALIZED (
-  SELECT p.*, own_fee - coalesce(g.fee, 0) AS fee FROM priced p LEFT JOIN given g USING (merchant_id, account_id, account_version)
+  SELECT ${LINE}, own_fee AS fee FROM priced WHERE NOT ${GIVES_BACK}
+  UNION ALL
+  SELECT ${LINE}, own_fee - back FROM given
 ), written AS (
   INSERT INTO settlement_lines (merchant_id, account_id, account_version, settlement_id, kind, payment_id, transaction_id, amount, fee,
                                 fee_plan_id, fee_plan_version, effective_at, business_date)

@@ -2,8 +2,9 @@ import type { FeePlanSpan } from '#fees/fee-plan.js';
 import type { BusinessCalendar } from '#kernel/business-day.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
+import { PLAN_BY_KEYS } from '#platform/plan-by-keys.js';
 import { allSettledThenThrow, type Database, type TransactionClient } from '#platform/postgres.js';
-import { DRAFT, LOCK_DRAFTS, PLAN_BY_KEYS } from './draft-sql.js';
+import { DRAFT, LOCK_DRAFTS } from './draft-sql.js';
 import { piecesOf } from './pieces.js';
 import { TermSheet } from './terms.js';
 

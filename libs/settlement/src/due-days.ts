@@ -47,7 +47,7 @@ export async function completeCalendars(database: Database): Promise<number> {
   return completed;
 }
 
-/** The last day that is over where each merchant is; of those alone whose days can be reckoned. */
+/** The last day that is over where each merchant is. Where no day can be reckoned that of UTC: a run has to say so of the merchant. */
 export async function lastDaysOver(
   database: Database,
   merchantIds: readonly bigint[],
@@ -55,11 +55,9 @@ export async function lastDaysOver(
   deadline: Deadline,
 ): Promise<Map<bigint, string>> {
   const clocks = await database.transaction({ merchantIds }, deadline, (client) => loadClocks(client, merchantIds));
+  const utc = calendarOf({ timeZone: 'UTC', cutoff: '00:00', later: [] });
   return new Map(
-    clocks.flatMap((one) => {
-      const calendar = calendarIfKnown(one);
-      return calendar ? [[one.merchantId, dayAfter(businessDayAt(calendar, nowMs).day, -1)] as const] : [];
-    }),
+    clocks.map((one) => [one.merchantId, dayAfter(businessDayAt(calendarIfKnown(one) ?? utc, nowMs).day, -1)]),
   );
 }
 

@@ -1,4 +1,5 @@
 import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { DutyPlan } from '#platform/duty.js';
@@ -13,6 +14,7 @@ import { CalendarWorkerModule } from './calendar-worker.module.js';
 import { makeDueRuns } from './runs/due-runs.js';
 import { NightQueue } from './runs/night-queue.js';
 import { NightWorker } from './runs/night-worker.js';
+import { purgeRuns } from './runs/purge-runs.js';
 import { queuedRanges } from './runs/range-store.js';
 import { addRunMetrics } from './runs/run-metrics.js';
 import type { SettlementSettings } from './settings.js';
@@ -21,6 +23,9 @@ import { Settler } from './settler.js';
 
 /** Ranges whose jobs are made sure of in one look: more are in a later one's. */
 const RANGES_OF_LOOK = 10_000;
+const DAY_MS = 86_400_000;
+/** Runs are kept for days: an hour later is all the same. */
+const PURGE_INTERVAL_MS = 3_600_000;
 
 /** Settles: what was asked for, and what is due. */
 @Module({ imports: [SettlementModule, CalendarWorkerModule] })
@@ -35,7 +40,7 @@ export class SettlementWorkerModule implements OnApplicationBootstrap, OnModuleD
     private readonly database: Database,
     private readonly queue: NightQueue,
     private readonly ids: SnowflakeGenerator,
-    settler: Settler,
+    private readonly settler: Settler,
     jobs: JobRuns,
   ) {
     this.#worker = new NightWorker(
@@ -50,11 +55,18 @@ export class SettlementWorkerModule implements OnApplicationBootstrap, OnModuleD
   }
 
   duties(): readonly DutyPlan[] {
-    if (this.config.redisQueueUrl === undefined) return [];
+    const { database, config } = this;
+    const purge = {
+      name: 'purge settlement runs',
+      intervalMs: PURGE_INTERVAL_MS,
+      round: () => purgeRuns(database, config.settlementRunRetentionDays * DAY_MS, systemClock.now()),
+    };
+    if (config.redisQueueUrl === undefined) return [purge];
     return [
+      purge,
       {
         name: 'keep the schedule of the night',
-        intervalMs: this.config.settlementIntervalMs,
+        intervalMs: config.settlementIntervalMs,
         nextInMs: () => (this.#hasSchedule ? undefined : 0),
         round: () => this.#keepSchedule(),
       },
@@ -62,7 +74,7 @@ export class SettlementWorkerModule implements OnApplicationBootstrap, OnModuleD
   }
 
   addMetrics(metrics: Metrics): void {
-    addRunMetrics(metrics, this.#worker);
+    addRunMetrics(metrics, this.#worker, this.settler);
   }
 
   onApplicationBootstrap(): void {

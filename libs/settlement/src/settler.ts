@@ -6,6 +6,7 @@ import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { SystemAccounts } from '#ledger/accounts/find-system-accounts.js';
 import type { Writer } from '#ledger/writing/writer.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
+import { Durations } from '#platform/durations.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { begin } from './begin.js';
@@ -45,6 +46,8 @@ export interface SettlerParts {
 export class Settler {
   readonly #parts: SettlerParts;
   readonly #clock: Clock;
+  /** Of a page's drafts to be written, of a chunk of entries, of a page's days. */
+  readonly durations = { begin: new Durations(), draft: new Durations(), close: new Durations() };
 
   constructor(parts: SettlerParts, clock: Clock = systemClock) {
     this.#parts = parts;
@@ -73,7 +76,7 @@ export class Settler {
       if (steps.length === 0) return;
       const begun = await this.#begin(steps, page);
       const drafted = await this.#draft(begun, page);
-      const closed = await this.#close(drafted, page);
+      const closed = await this.durations.close.measure(() => this.#close(drafted, page));
       if (!closed.includes(true)) await this.#waitForOthers(page);
     }
   }
@@ -104,7 +107,7 @@ export class Settler {
 
   async #begin(steps: readonly Step[], page: Page): Promise<readonly Step[]> {
     return this.#together(steps, page, (some) =>
-      begin(this.#parts.database, this.#parts.ids, some, this.#deadline(page)),
+      this.durations.begin.measure(() => begin(this.#parts.database, this.#parts.ids, some, this.#deadline(page))),
     );
   }
 
@@ -118,7 +121,8 @@ export class Settler {
       let wentOn = 0;
       for (const slices of chunksOf(open, this.#parts.chunkEntries)) {
         const draft = async (some: readonly Slice[]) => {
-          wentOn += await draftChunk(this.#parts.database, some, termsOf, this.#deadline(page));
+          const { database } = this.#parts;
+          wentOn += await this.durations.draft.measure(() => draftChunk(database, some, termsOf, this.#deadline(page)));
         };
         await this.#together(slices, page, draft);
       }

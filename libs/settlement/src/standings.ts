@@ -9,6 +9,8 @@ import type { MerchantClock } from './calendar.js';
 export interface Standing {
   readonly merchantId: bigint;
   readonly clock: MerchantClock;
+  /** Its later zones, as PostgreSQL tells them: whoever finds others behind the merchant's lock has reckoned by what was. */
+  readonly laterZones: string | null;
   readonly createdAtMs: number;
   readonly position: { readonly firstDate: string; readonly businessDate: string } | undefined;
   /** Of the day that was asked for. */
@@ -31,7 +33,6 @@ interface ClockRow extends Record<string, unknown> {
   created_at: number;
   first_date: string | null;
   business_date: string | null;
-  /** JSON: of each later zone its beginning, null: for all days. */
   later: string | null;
 }
 
@@ -42,13 +43,18 @@ interface StandingRow extends ClockRow {
   waiting: string | null;
 }
 
+/** SQL: a merchant's zones after its first, as JSON: of each its beginning, null: for all days. */
+export function laterZones(merchantId: string): string {
+  return `(SELECT json_agg(json_build_array(CASE WHEN isfinite(z.from_at) THEN (extract(epoch FROM z.from_at) * 1000)::float8 END, z.time_zone)
+                   ORDER BY z.from_at)::text
+     FROM merchant_time_zones z WHERE z.merchant_id = ${merchantId})`;
+}
+
 /** What tells the days of row `m` of `merchants`, and how far it is settled, from row `p` of `settlement_positions`. */
 const CLOCK = `
   m.id AS merchant_id, m.time_zone, to_char(m.settlement_cutoff, 'HH24:MI') AS cutoff, m.created_at,
   to_char(p.first_date, 'YYYY-MM-DD') AS first_date, to_char(p.business_date, 'YYYY-MM-DD') AS business_date,
-  (SELECT json_agg(json_build_array(CASE WHEN isfinite(z.from_at) THEN (extract(epoch FROM z.from_at) * 1000)::float8 END, z.time_zone)
-                   ORDER BY z.from_at)
-     FROM merchant_time_zones z WHERE z.merchant_id = m.id) AS later`;
+  ${laterZones('m.id')} AS later`;
 
 const CLOCKS = `
 SELECT ${CLOCK} FROM merchants m LEFT JOIN settlement_positions p ON p.merchant_id = m.id WHERE m.id = ANY ($1::bigint[])`;
@@ -67,7 +73,7 @@ SELECT ${CLOCK},
          WHERE b.version > coalesce(s.taken_through, 0)) AS waiting
   FROM merchants m LEFT JOIN settlement_positions p ON p.merchant_id = m.id WHERE m.id = ANY ($1::bigint[])`;
 
-export type Clocked = Pick<Standing, 'merchantId' | 'clock' | 'createdAtMs' | 'position'>;
+export type Clocked = Pick<Standing, 'merchantId' | 'clock' | 'laterZones' | 'createdAtMs' | 'position'>;
 
 /** Of the merchants that are there. */
 export async function loadClocks(client: TransactionClient, merchantIds: readonly bigint[]): Promise<Clocked[]> {
@@ -105,7 +111,7 @@ function clockedOf(row: ClockRow): Clocked {
     row.first_date !== null && row.business_date !== null
       ? { firstDate: row.first_date, businessDate: row.business_date }
       : undefined;
-  return { merchantId, clock: { timeZone, cutoff, later }, createdAtMs, position };
+  return { merchantId, clock: { timeZone, cutoff, later }, laterZones: row.later, createdAtMs, position };
 }
 
 /**

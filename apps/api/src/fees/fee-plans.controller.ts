@@ -1,10 +1,12 @@
-import { Body, Controller, Get, Post, Put, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { AssignFeePlanCommand } from '#fees/assign-fee-plan.command.js';
 import { AddFeePlanVersionCommand, CreateFeePlanCommand } from '#fees/fee-plan.commands.js';
 import { type FeePlanView, GetFeePlanQuery, ListFeePlansQuery } from '#fees/fee-plan.queries.js';
+import { TakeBackFeePlanVersionCommand } from '#fees/take-back-version.command.js';
+import { notFound } from '#kernel/problem.js';
 import { cursorScope } from '#platform/cursor.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { GetMerchantQuery } from '#tenancy/merchant.queries.js';
@@ -109,6 +111,30 @@ export class FeePlansController {
     const command = new AddFeePlanVersionCommand(bounds, id, newVersion(body), answering(request, 201, shown));
     return send(reply, await this.commands.execute(command));
   }
+
+  @Delete(':id/versions/:version')
+  @Documented({
+    summary: 'Take back a version that has not begun',
+    description:
+      'The newest one of the plan, and not its only one. What counted before goes on; the next version has its number.',
+    access: 'operator',
+    status: 204,
+    response: undefined,
+    problems: ['not_found', 'invalid_transition'],
+  })
+  async takeBack(
+    @CurrentBounds() bounds: RequestBounds,
+    @PathId('fee plan') id: bigint,
+    @Param('version') version: string,
+  ): Promise<void> {
+    await this.commands.execute(new TakeBackFeePlanVersionCommand(bounds, id, versionOf(version)));
+  }
+}
+
+/** What no version can be is answered as one that is not there. */
+function versionOf(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw notFound('fee plan version');
+  return Number(text);
 }
 
 @Controller('v1/merchants/:id/fee_plan')

@@ -83,7 +83,16 @@ const scheduleSchema = z.enum(['manual', 'daily']).meta({
 });
 
 export const setPayoutSchedule = z
-  .strictObject({ schedule: scheduleSchema, destination: destinationIn })
+  .discriminatedUnion('schedule', [
+    z.strictObject({
+      schedule: z.literal('manual'),
+      destination: destinationIn
+        .nullable()
+        .default(null)
+        .meta({ description: 'Default of those payouts that name none.' }),
+    }),
+    z.strictObject({ schedule: z.literal('daily'), destination: destinationIn }),
+  ])
   .meta({ id: 'SetPayoutSchedule' });
 
 export const payoutSchedule = z

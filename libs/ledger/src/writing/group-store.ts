@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { insertEvents, LOCK_MERCHANTS } from '#outbox/log/append.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
-import { allSettledThenThrow, connectionOptions, isConnectionLoss } from '#platform/postgres.js';
+import { allSettledThenThrow, connectionOptions, inOnePacket, isConnectionLoss } from '#platform/postgres.js';
 import { finishInTurns, type Pieces } from '#platform/turns.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';
 import { backDatedAdjustments } from '../accounts/back-dated-adjustments.js';
@@ -282,15 +282,7 @@ export class GroupConnection {
     send: () => Promise<pg.QueryResult>[],
     onError?: (error: unknown) => void,
   ): Promise<pg.QueryResult[]> {
-    const { stream } = (this.#client as unknown as { connection: { stream: { cork(): void; uncork(): void } } })
-      .connection;
-    stream.cork();
-    let sent: Promise<pg.QueryResult>[];
-    try {
-      sent = send();
-    } finally {
-      stream.uncork();
-    }
+    const sent = inOnePacket(this.#client, send);
     try {
       return await allSettledThenThrow(sent);
     } catch (error) {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type LoggedEvent, Unprocessable } from '../consumers/consumer.js';
+import { BREAK_EVENTS } from './break-events.js';
 import { amount, currency, id, side, signedAmount, time } from './event-fields.js';
 import { EventSchema } from './event-schema.js';
 import { PAYMENT_EVENTS } from './payment-events.js';
@@ -147,6 +148,7 @@ export const CATALOGUE = {
   ...PAYOUT_EVENTS,
   ...SETTLEMENT_EVENTS,
   ...RECONCILIATION_EVENTS,
+  ...BREAK_EVENTS,
   'webhook_endpoint.created': EventSchema.first(
     'A URL was registered for webhooks. The endpoint itself is told what happens from then on.',
     webhookEndpointCreated,

@@ -1,5 +1,6 @@
 import { Inject, Module } from '@nestjs/common';
 import { systemClock } from '#kernel/clock.js';
+import { dutiesOf } from '#platform/due-duties.js';
 import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
@@ -32,12 +33,7 @@ export class ProvidersWorkerModule implements BringsDuties {
   duties(): readonly DutyPlan[] {
     const { config, database } = this;
     return [
-      {
-        name: 'apply provider webhooks',
-        intervalMs: config.providerInboxPollMs,
-        nextInMs: () => this.#work.nextInMs,
-        round: () => this.#work.round(),
-      },
+      ...dutiesOf({ 'apply provider webhooks': this.#work }, config.providerInboxPollMs),
       {
         name: 'purge provider webhooks',
         intervalMs: PURGE_INTERVAL_MS,

@@ -1,7 +1,7 @@
 import { Inject, Module } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
-import type { DueWork } from '#platform/due-work.js';
+import { dutiesOf, failuresOf, type NamedWork } from '#platform/due-duties.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import { labelled, type Metrics } from '#platform/metrics.js';
@@ -26,7 +26,7 @@ const LOOK_INTERVAL_MS = 10_000;
 export class TimersWorkerModule implements BringsDuties, BringsMetrics {
   readonly #backlog: ParkedBacklog;
   readonly #queries: PaymentQueries;
-  readonly #work: Readonly<Record<string, DueWork>>;
+  readonly #work: NamedWork;
 
   constructor(
     @Inject(CONFIG) private readonly config: PaymentsSettings,
@@ -66,12 +66,7 @@ export class TimersWorkerModule implements BringsDuties, BringsMetrics {
     const intervalMs = config.paymentTimersPollMs;
     const count = { name: 'count parked facts', intervalMs: LOOK_INTERVAL_MS, round: () => this.#backlog.look() };
     return [
-      ...Object.entries(this.#work).map(([name, work]) => ({
-        name,
-        intervalMs,
-        nextInMs: () => work.nextInMs,
-        round: () => work.round(),
-      })),
+      ...dutiesOf(this.#work, intervalMs),
       {
         name: 'settle dead letters of facts',
         intervalMs,
@@ -90,7 +85,7 @@ export class TimersWorkerModule implements BringsDuties, BringsMetrics {
       ['outcome'],
     );
     metrics.counter('counterfoil_payment_timer_failures_total', 'Timers of payments whose work failed.', () =>
-      Object.values(this.#work).reduce((sum, { failures }) => sum + failures, 0),
+      failuresOf(this.#work),
     );
   }
 }

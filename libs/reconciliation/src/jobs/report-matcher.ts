@@ -1,6 +1,7 @@
 import { MerchantLog } from '#outbox/log/append.js';
 import type { Deadline } from '#platform/deadline.js';
-import { closeReport, type Matching, matchNext } from '../matching/match-report.js';
+import { closeReport } from '../closing/close-report.js';
+import { type Matching, matchNext } from '../matching/match-report.js';
 import type { ReportKey } from '../receiving/staging-store.js';
 import type { ReportInWork } from '../reports/report.js';
 import { completeReport, reportToMatch } from './work-store.js';

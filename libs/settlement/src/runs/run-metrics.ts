@@ -1,7 +1,11 @@
+import { addDurations } from '#platform/durations.js';
 import { labelled, type Metrics } from '#platform/metrics.js';
+import type { Settler } from '../settler.js';
 import type { NightWorker } from './night-worker.js';
 
-export function addRunMetrics(metrics: Metrics, worker: NightWorker): void {
+export function addRunMetrics(metrics: Metrics, worker: NightWorker, { durations }: Settler): void {
+  const steps = { name: 'counterfoil_settlement_step_seconds', what: 'steps', label: 'step' };
+  addDurations(metrics, steps, durations);
   metrics.counter(
     'counterfoil_settlement_runs_total',
     'Runs whose last range was completed here, by how they ended.',

@@ -14,4 +14,7 @@ export const RUN_FIELDS = {
   SETTLEMENT_RANGE_TIMEOUT_MS: integer({ default: 600_000, min: 1_000, max: 3_600_000 }).describe(
     'Deadline of one try of a range. What is settled by then stays, and the next try goes on from there.',
   ),
+  SETTLEMENT_RUN_RETENTION_DAYS: integer({ default: 400, min: 1, max: 36_500 }).describe(
+    'How long runs that are over are kept. What they settled stays for ever.',
+  ),
 };

@@ -1,0 +1,59 @@
+import type { Deadline } from '#platform/deadline.js';
+import { enqueueDue } from '#platform/due-rows.js';
+import type { MatchedReport, Matching } from '../matching/match-report.js';
+import { isBank } from '../matching/statements.js';
+import type { Absent } from './absent.js';
+import { absentPayments } from './absent.js';
+import { absentPayouts } from './absent-payouts.js';
+import { checkStatements } from './bank-statements.js';
+import { matchBatches } from './batches.js';
+import { countReport } from './count.js';
+import { lookAtMissingRows } from './look-again.js';
+import { openFound } from './open-found.js';
+
+/** The due rows of reports: when something that is expected is missing, unless it has been told. The subject is the report. */
+export const RECONCILIATION_DUE = 'reconciliation';
+
+/**
+ * The closing steps of a report whose rows are all matched or broken. Each is one or more transactions of its own, and does nothing the
+ * second time; who is killed in between begins with the first again.
+ */
+export async function closeReport(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<void> {
+  if (isBank(report.source)) await checkStatements(matching, report, deadline);
+  else await matchBatches(matching, report, deadline);
+  await lookAgain(matching, report, deadline);
+}
+
+/**
+ * Looks for what the ledger lacked and has by now, and at what the report should have told and has not: until its time is up it is
+ * expected, then it is missing. Whoever closes a report does so, and whoever has its due row.
+ */
+export async function lookAgain(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<void> {
+  await lookAtMissingRows(matching, report, deadline);
+  let expected = 0;
+  let nextMs: number | undefined;
+  for await (const absent of absentOf(matching, report, deadline)) {
+    await openFound(matching, report, absent.missing, deadline);
+    expected += absent.expected;
+    if (absent.nextMs !== undefined && absent.nextMs < (nextMs ?? Infinity)) nextMs = absent.nextMs;
+  }
+  await countReport(matching, report, expected, deadline());
+  if (nextMs !== undefined) await lookAt(matching, report, nextMs, deadline());
+}
+
+async function* absentOf(matching: Matching, report: MatchedReport, deadline: () => Deadline): AsyncGenerator<Absent> {
+  const { periodFromMs: fromMs, periodToMs: toMs } = report;
+  if (fromMs === undefined || toMs === undefined) return;
+  if (isBank(report.source)) yield absentPayouts(matching, report, { fromMs, toMs }, deadline());
+  else yield* absentPayments(matching, report, { fromMs, toMs }, deadline);
+}
+
+async function lookAt(
+  { database }: Matching,
+  { merchantId, id }: MatchedReport,
+  dueAtMs: number,
+  deadline: Deadline,
+): Promise<void> {
+  const row = { merchantId, subjectId: id, dueAtMs: Math.ceil(dueAtMs) };
+  await database.write({ merchantIds: [merchantId] }, deadline, enqueueDue(RECONCILIATION_DUE, [row]));
+}

@@ -1,0 +1,22 @@
+/** SQL of the JSON of breaks. Amounts are text, as in all JSON that is stored: JSON.parse would round those above 2^53. */
+
+/** Candidates that a break names at most. */
+export const CANDIDATES_MAX = 20;
+
+export function timeJson(column: string): string {
+  return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+}
+
+/** What the ledger has. */
+export function expectedJson(side: { amount: string; fee: string; currency: string; at: string }): string {
+  return `json_build_object('amount', (${side.amount})::text, 'fee', (${side.fee})::text, 'currency', ${side.currency}, 'occurred_at', ${timeJson(side.at)})`;
+}
+
+/** What was told by the row `r`. */
+export const ACTUAL = `json_build_object('amount', r.gross::text, 'fee', r.fee::text, 'currency', r.currency,
+  'occurred_at', ${timeJson('r.occurred_at')}, 'line', r.line)`;
+
+export function candidateJson(side: { item: string; amount: string; currency: string; at: string }): string {
+  return `json_build_object('item', ${side.item}, 'amount', (${side.amount})::text, 'currency', ${side.currency}, 'occurred_at', ${timeJson(side.at)},
+    'proposed', false)`;
+}

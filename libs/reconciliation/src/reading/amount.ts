@@ -1,0 +1,53 @@
+import { currencyExponent, isCurrency, MAX_AMOUNT } from '#kernel/money.js';
+import { BadValue, quoted } from './bad-value.js';
+
+/** How many decimal digits a source writes. */
+export interface Digits {
+  readonly currency: string;
+  /** Of our minor unit. */
+  readonly minor: number;
+  /** At most so many are written; those beyond `minor` must be 0. */
+  readonly written: number;
+}
+
+/** How a currency is written; throws BadValue if it is none. */
+export type DigitsOf = (currency: string) => Digits;
+
+const DECIMAL = /^(-?\d{1,16})(?:\.(\d{1,6}))?$/;
+
+/** Minor units of a decimal such as 1234.56, exactly. Neither grouped nor with an exponent: 1.234 may be either of two amounts. */
+export function amountOf(text: string, { currency, minor, written }: Digits): bigint {
+  const [, whole, fraction = ''] = DECIMAL.exec(text) ?? [];
+  if (whole === undefined)
+    throw new BadValue(`${quoted(text)} is no amount: digits were expected, with a point before decimals`);
+  if (fraction.length > written || /[^0]/.test(fraction.slice(minor))) {
+    throw new BadValue(`${quoted(text)} has more decimals than ${currency} has: ${Math.min(minor, written)}`);
+  }
+  const amount = BigInt(whole + fraction.slice(0, minor).padEnd(minor, '0'));
+  if (amount > MAX_AMOUNT || amount < -MAX_AMOUNT)
+    throw new BadValue(`${quoted(text)} is larger than an amount can be`);
+  return amount;
+}
+
+/** In major units, of a source that gives some currencies more digits than ISO 4217 does. */
+export function majorUnits(theirs: (currency: string, iso: number) => number | undefined = () => undefined): DigitsOf {
+  return remembered((currency, minor) => ({ currency, minor, written: Math.max(minor, theirs(currency, minor) ?? 0) }));
+}
+
+/** In minor units: a whole number. */
+export function minorUnits(): DigitsOf {
+  return remembered((currency) => ({ currency, minor: 0, written: 0 }));
+}
+
+function remembered(digits: (currency: string, minor: number) => Digits): DigitsOf {
+  const known = new Map<string, Digits>();
+  return (text) => {
+    const found = known.get(text);
+    if (found) return found;
+    const currency = text.toUpperCase();
+    if (!isCurrency(currency)) throw new BadValue(`${quoted(text)} is no currency of ISO 4217`);
+    const made = digits(currency, currencyExponent(currency));
+    known.set(text, made);
+    return made;
+  };
+}

@@ -1,0 +1,9 @@
+/** What a reader takes: whatever is sent, it holds no more than a few of these at once. */
+export interface ReadingLimits {
+  /** Of a row of CSV; of XML, how much may come between one element's beginning or end and the next. */
+  readonly rowBytes: number;
+  /** Elements of XML within each other. camt.053 has about 15. */
+  readonly depth: number;
+}
+
+export const READING_LIMITS: ReadingLimits = { rowBytes: 65_536, depth: 64 };
