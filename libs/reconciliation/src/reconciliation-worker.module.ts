@@ -1,6 +1,7 @@
 import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
+import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
 import type { Logger } from '#platform/logging.js';
 import { labelled, type Metrics } from '#platform/metrics.js';
@@ -8,6 +9,7 @@ import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import { reportsToLookAt } from './jobs/look-again.js';
 import { OpenBreaks } from './jobs/open-breaks.js';
 import { ReportMatcher } from './jobs/report-matcher.js';
 import { ReportQueue } from './jobs/report-queue.js';
@@ -26,6 +28,7 @@ export class ReconciliationWorkerModule
 {
   readonly #matcher: ReportMatcher;
   readonly #worker: ReportWorker;
+  readonly #again: DueWork;
   readonly #breaks: OpenBreaks;
   #queues: Queues | undefined;
   #isStopping = false;
@@ -42,6 +45,7 @@ export class ReconciliationWorkerModule
     this.#matcher = new ReportMatcher(matching, { stepDeadline, isStopping: () => this.#isStopping });
     const options = { concurrency: config.reconciliationConcurrency, jobLockMs: config.reconciliationJobLockMs };
     this.#worker = new ReportWorker(this.#matcher, logger, options);
+    this.#again = reportsToLookAt(matching, logger);
     this.#breaks = new OpenBreaks(database);
   }
 
@@ -58,8 +62,14 @@ export class ReconciliationWorkerModule
       intervalMs: config.reconciliationIntervalMs,
       round: () => lookAfterReports(parts),
     };
+    const again = {
+      name: 'look at reports again',
+      intervalMs: config.reconciliationIntervalMs,
+      nextInMs: () => this.#again.nextInMs,
+      round: () => this.#again.round(),
+    };
     const count = { name: 'count breaks', intervalMs: LOOK_INTERVAL_MS, round: () => this.#breaks.look() };
-    return config.metricsPort === 0 ? [look] : [look, count];
+    return [look, again, ...(config.metricsPort === 0 ? [] : [count])];
   }
 
   addMetrics(metrics: Metrics): void {

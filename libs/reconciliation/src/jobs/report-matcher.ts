@@ -4,7 +4,7 @@ import { closeReport } from '../closing/close-report.js';
 import { type Matching, matchNext } from '../matching/match-report.js';
 import type { ReportKey } from '../receiving/staging-store.js';
 import type { ReportInWork } from '../reports/report.js';
-import { completeReport, reportToMatch } from './work-store.js';
+import { completeReport, reportInWork } from './work-store.js';
 
 export interface MatcherOptions {
   readonly stepDeadline: () => Deadline;
@@ -28,7 +28,7 @@ export class ReportMatcher {
   /** Returns whether it was completed by this. */
   async match(key: ReportKey): Promise<boolean> {
     const { stepDeadline, isStopping } = this.options;
-    const report = await reportToMatch(this.matching.database, key, stepDeadline());
+    const report = await reportInWork(this.matching.database, key, 'matching', stepDeadline());
     if (!report) return false;
     for (let rows = 1; rows > 0; this.rows += rows) {
       if (isStopping()) return false;

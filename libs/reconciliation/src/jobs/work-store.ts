@@ -35,14 +35,14 @@ export async function unfinishedReports(
   }));
 }
 
-const TO_MATCH = {
-  name: 'report-to-match',
+const IN_WORK = {
+  name: 'reconciliation-in-work',
   text: `
 SELECT source, period_from, period_to, sla_days, trace_context FROM reconciliations
- WHERE merchant_id = $1 AND id = $2 AND status = 'matching'`,
+ WHERE merchant_id = $1 AND id = $2 AND status = $3`,
 };
 
-interface ToMatchRow extends Record<string, unknown> {
+interface InWorkRow extends Record<string, unknown> {
   source: string;
   period_from: number | null;
   period_to: number | null;
@@ -50,14 +50,15 @@ interface ToMatchRow extends Record<string, unknown> {
   trace_context: string | null;
 }
 
-/** Undefined: it is matched. */
-export async function reportToMatch(
+/** Undefined: it is not of that status. */
+export async function reportInWork(
   database: Database,
   { merchantId, id }: ReportKey,
+  status: 'matching' | 'completed',
   deadline: Deadline,
 ): Promise<ReportInWork | undefined> {
-  const query = { ...TO_MATCH, values: [merchantId, id] };
-  const [row] = await database.read<ToMatchRow>({ merchantIds: [merchantId] }, deadline, query);
+  const query = { ...IN_WORK, values: [merchantId, id, status] };
+  const [row] = await database.read<InWorkRow>({ merchantIds: [merchantId] }, deadline, query);
   if (!row) return undefined;
   return {
     merchantId,
