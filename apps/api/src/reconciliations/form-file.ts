@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import { Busboy } from '@fastify/busboy';
+import { Busboy, type BusboyInstance } from '@fastify/busboy';
 import { invalid, ProblemError } from '#kernel/problem.js';
 
 /** A form has the report, and nothing else. */
@@ -9,33 +8,33 @@ const LIMITS = { files: 1, fields: 0, parts: 1, headerPairs: 50, headerSize: 16_
 export async function* formFile(bytes: AsyncIterable<Buffer>, contentType: string): AsyncGenerator<Buffer> {
   const ready: Buffer[] = [];
   const form = formOf(contentType);
-  const broken = once(form, 'error').then(([error]) => Promise.reject(unreadable(error)));
-  broken.catch(() => undefined);
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => undefined);
+  // It tells each part's end and its own: without a listener the second would end the process.
+  const breakOff = (error: unknown) => broken.reject(unreadable(error));
+  form.on('error', breakOff);
   let files = 0;
-  let hasMore = false;
   form.on('file', (_name, file) => {
     files += 1;
-    file.on('data', (piece: Buffer) => ready.push(piece)).on('error', (error) => form.emit('error', error));
+    file.on('data', (piece: Buffer) => ready.push(piece)).on('error', breakOff);
   });
-  for (const limit of ['partsLimit', 'filesLimit', 'fieldsLimit'] as const) form.on(limit, () => (hasMore = true));
-  const refuseMore = () => {
-    if (hasMore) throw invalid('file', 'must be the only part of the form');
-  };
+  for (const limit of ['partsLimit', 'filesLimit', 'fieldsLimit'] as const) {
+    form.on(limit, () => broken.reject(invalid('file', 'must be the only part of the form')));
+  }
   for await (const piece of bytes) {
     const written = new Promise<void>((resolve) => void form.write(piece, () => resolve()));
-    await Promise.race([written, broken]);
-    refuseMore();
+    await Promise.race([written, broken.promise]);
     yield* ready.splice(0);
   }
+  const finished = new Promise<void>((resolve) => void form.once('finish', resolve));
   form.end();
-  await Promise.race([once(form, 'finish'), broken]);
-  refuseMore();
+  await Promise.race([finished, broken.promise]);
   if (files === 0)
     throw invalid('file', 'is missing: send the report as a file, such as with curl -F file=@report.csv');
   yield* ready;
 }
 
-function formOf(contentType: string): Busboy {
+function formOf(contentType: string): BusboyInstance {
   try {
     return new Busboy({ headers: { 'content-type': contentType }, limits: LIMITS });
   } catch (error) {
