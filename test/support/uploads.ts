@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type ClientRequest, request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { type Json, OPERATOR_KEY, type TestApi } from './api.js';
+import { type Answer, OPERATOR_KEY, type TestApi } from './api.js';
 
 export const GENERIC_HEAD = 'reference,object_ref,type,gross,fee,net,currency,occurred_at,batch\n';
 
@@ -23,16 +23,10 @@ export interface UploadOptions {
   headers?: Record<string, string>;
 }
 
-export interface UploadAnswer {
-  status: number;
-  headers: Record<string, string | string[] | undefined>;
-  body: Json;
-}
-
 /** An upload that its sender is in the middle of. */
 export class Upload {
   readonly #request: ClientRequest;
-  readonly answer: Promise<UploadAnswer>;
+  readonly answer: Promise<Answer>;
 
   constructor(api: TestApi, options: UploadOptions) {
     const { merchantId, query = 'source=generic', type = 'text/csv', key, headers = {} } = options;
@@ -48,7 +42,7 @@ export class Upload {
       },
     });
     this.#request.on('error', () => undefined);
-    this.answer = this.#answer();
+    this.answer = this.#answer(api, `/v1/reconciliations?${query}`);
     this.answer.catch(() => undefined);
   }
 
@@ -64,7 +58,7 @@ export class Upload {
     return this.#request.writableLength;
   }
 
-  end(bytes: string | Buffer = ''): Promise<UploadAnswer> {
+  end(bytes: string | Buffer = ''): Promise<Answer> {
     this.#request.end(bytes);
     return this.answer;
   }
@@ -74,14 +68,17 @@ export class Upload {
     this.#request.destroy();
   }
 
-  async #answer(): Promise<UploadAnswer> {
+  async #answer(api: TestApi, path: string): Promise<Answer> {
     const [response] = await once(this.#request, 'response');
-    const body = await text(response);
+    const said = await text(response);
     this.#request.destroy();
-    return { status: response.statusCode, headers: response.headers, body: body === '' ? undefined : JSON.parse(body) };
+    const headers = new Headers(response.headers);
+    const answer = { method: 'POST', path, status: response.statusCode, headers, text: said, body: JSON.parse(said) };
+    api.watched(answer);
+    return answer;
   }
 }
 
-export function upload(api: TestApi, options: UploadOptions, bytes: string | Buffer): Promise<UploadAnswer> {
+export function upload(api: TestApi, options: UploadOptions, bytes: string | Buffer): Promise<Answer> {
   return new Upload(api, options).end(bytes);
 }

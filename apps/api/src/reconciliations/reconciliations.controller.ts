@@ -32,6 +32,10 @@ import {
 /** What a report is uploaded as. */
 const REPORT_TYPES = ['text/csv', 'application/xml', 'text/xml', 'multipart/form-data'] as const;
 
+const EXAMPLE = `reference,object_ref,type,gross,fee,net,currency,occurred_at,batch
+8835511210681145,,payment,12500,375,12125,EUR,2026-11-20T10:00:00Z,42
+`;
+
 @Controller('v1/reconciliations')
 export class ReconciliationsController {
   constructor(
@@ -55,6 +59,7 @@ export class ReconciliationsController {
     streamedBody: REPORT_TYPES,
     status: 202,
     response: reconciliation,
+    requestExample: EXAMPLE,
     problems: ['malformed_json', 'unsupported_media_type', 'payload_too_large', 'validation_failed'],
   })
   async receive(
