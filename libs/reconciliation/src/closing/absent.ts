@@ -37,7 +37,7 @@ WITH subjects AS MATERIALIZED (
 ), placed AS (
   SELECT NULL::uuid AS identity WHERE false
 ), wanted AS MATERIALIZED (
-  SELECT f.id AS payment_id, k.kind FROM found f CROSS JOIN (VALUES ('payment'), ('refund'), ('dispute'), ('dispute_reversed')) k (kind)
+  SELECT f.id, k.kind FROM found f CROSS JOIN (VALUES ('payment'), ('refund'), ('dispute'), ('dispute_reversed')) k (kind)
 ),${FIND_ITEMS.replaceAll('$2', '$5')}, absent AS MATERIALIZED (
   SELECT i.*, f.currency, i.at + $6::int * interval '1 day' AS due_at
     FROM items i JOIN found f ON f.id = i.payment_id

@@ -48,7 +48,7 @@ async function turnedUpOf(
   deadline: Deadline,
 ): Promise<bigint[]> {
   const statement = {
-    ...statementsOf(report.source).look,
+    text: statementsOf(report.source).look,
     values: valuesOf(matching, report, int8Array(breakIds), null),
   };
   const { ids } = await matching.database.transaction({ merchantIds: [report.merchantId] }, deadline, (client) =>
@@ -66,5 +66,5 @@ async function end(
   // A match may be of another date, or fee.
   const ids = int8Array(breakIds.flatMap(() => [matching.ids.next(), matching.ids.next()]));
   const values = valuesOf(matching, report, int8Array(breakIds), ids);
-  await behindLock(matching.database, report, { ...statementsOf(report.source).end, values }, deadline);
+  await behindLock(matching.database, report, { text: statementsOf(report.source).end, values }, deadline);
 }
