@@ -2,23 +2,33 @@
 
 export interface Candidate {
   readonly item: string;
-  /** Minor units, of one sign. */
+  /** Minor units. */
   readonly amount: bigint;
 }
 
 /** Items of a set at most. */
 export const COVERING_ITEMS = 12;
-/** Sets that are tried for a row, before it is left without a proposal. */
-export const COVERING_STEPS = 50_000;
+/** Sets that are begun for a row, before it is left without a proposal. */
+const COVERING_STEPS = 50_000;
+
+interface Search<T> {
+  readonly candidates: readonly T[];
+  /** No candidate is of less, none of more. */
+  readonly least: bigint;
+  readonly most: bigint;
+  left: number;
+}
 
 /**
  * The smallest set of candidates that comes to `sum`, of several the one of the candidates that come first. Undefined: there is none, or it
  * takes more steps to find than anybody should wait for.
  */
 export function coveringSet<T extends Candidate>(sum: bigint, candidates: readonly T[]): readonly T[] | undefined {
-  const search = { left: COVERING_STEPS };
-  for (let size = 1; size <= Math.min(COVERING_ITEMS, candidates.length) && search.left > 0; size += 1) {
-    const found = choose(sum, candidates, 0, size, search);
+  const amounts = candidates.map(({ amount }) => amount).sort((a, b) => (a < b ? -1 : 1));
+  const [least = 0n, most = 0n] = [amounts[0], amounts.at(-1)];
+  const search: Search<T> = { candidates, least, most, left: COVERING_STEPS };
+  for (let size = 1; size <= Math.min(COVERING_ITEMS, candidates.length); size += 1) {
+    const found = choose(search, sum, 0, size);
     if (found) return found;
   }
   return undefined;
@@ -26,18 +36,19 @@ export function coveringSet<T extends Candidate>(sum: bigint, candidates: readon
 
 /** `size` of the candidates from `from` on. */
 function choose<T extends Candidate>(
+  search: Search<T>,
   sum: bigint,
-  candidates: readonly T[],
   from: number,
   size: number,
-  search: { left: number },
 ): readonly T[] | undefined {
   if (size === 0) return sum === 0n ? [] : undefined;
+  const { candidates, least, most } = search;
+  if (sum < BigInt(size) * least || sum > BigInt(size) * most) return undefined;
   for (let index = from; index <= candidates.length - size; index += 1) {
     search.left -= 1;
     if (search.left < 0) return undefined;
     const one = candidates[index] as T;
-    const rest = choose(sum - one.amount, candidates, index + 1, size - 1, search);
+    const rest = choose(search, sum - one.amount, index + 1, size - 1);
     if (rest) return [one, ...rest];
   }
   return undefined;
