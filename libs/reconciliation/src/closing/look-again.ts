@@ -13,7 +13,10 @@ const OPEN = `
 SELECT id FROM breaks
  WHERE merchant_id = $1 AND resolution IS NULL AND kind = 'missing_in_ledger' AND row_source = $2 AND id > $3 ORDER BY id LIMIT $4`;
 
-/** Rows of the report's source that were nowhere in the ledger: perhaps they are by now. Nobody waits where nothing has turned up. */
+/**
+ * Rows of the report’s source that were nowhere in the ledger: perhaps they are by now. Nobody waits where nothing has turned up. What has is
+ * decided anew with the rows beside it, as it was found.
+ */
 export async function lookAtMissingRows(
   matching: Matching,
   report: MatchedReport,
@@ -49,7 +52,7 @@ async function turnedUpOf(
   deadline: Deadline,
 ): Promise<bigint[]> {
   const statement = {
-    ...statementsOf(report.source).look,
+    text: statementsOf(report.source).look,
     values: valuesOf(matching, report, int8Array(breakIds), null),
   };
   const { ids } = await matching.database.transaction({ merchantIds: [report.merchantId] }, deadline, (client) =>
@@ -67,5 +70,5 @@ async function end(
   // A match may be of another date, or fee.
   const ids = int8Array(breakIds.flatMap(() => [matching.ids.next(), matching.ids.next()]));
   const values = valuesOf(matching, report, int8Array(breakIds), ids);
-  await behindLock(matching.database, report, { ...statementsOf(report.source).end, values }, deadline);
+  await behindLock(matching.database, report, { text: statementsOf(report.source).end, values }, deadline);
 }
