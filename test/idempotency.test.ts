@@ -6,6 +6,7 @@ import { Deadline } from '#platform/deadline.js';
 import { IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import { type Answer, type Client, type Json, type Merchant, TestApi, transfer } from './support/api.js';
+import { BreakShop } from './support/breaks.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
 import { BANK_SECRET } from './support/small-bank.js';
@@ -14,12 +15,13 @@ import { TestWebhooks } from './support/webhooks.js';
 
 const WAIT_MS = 400;
 /** API keys and webhook secrets, as their owners get them. */
-const SECRET = /cfm_[0-9A-Za-z]{60}|whsec_[A-Za-z0-9+/]{20,}/;
+const SECRET = /cfm_[0-9A-Za-z]{60}|cfo_[0-9A-Za-z]{49}|whsec_[A-Za-z0-9+/]{20,}/;
 
 let api: TestApi;
 let contract: Contract;
 let hooks: TestWebhooks;
 let shop: Merchant;
+let breaks: BreakShop;
 let admin: pg.Client;
 
 beforeAll(async () => {
@@ -36,6 +38,7 @@ beforeAll(async () => {
   shop = await api.merchant();
   admin = new pg.Client({ connectionString: api.on.ownerUrl });
   await admin.connect();
+  breaks = await BreakShop.open(api, admin, shop);
 });
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(async () => {
@@ -65,6 +68,7 @@ const FEE_PLAN = {
   name: 'Standard',
   rules: [{ applies_to: 'payment', currency: 'EUR', percent_bps: 140, fixed: '25' }],
 };
+const breakProposal = { action: 'write_off', reason: 'Too small.' };
 const DECISION = { by: 'ada', reason: 'cured' };
 const pay = (amount: string): object => transfer('cash:EUR', 'suspense:EUR', amount);
 const held = async (): Promise<string> => (await shop.posted({ ...pay('9'), status: 'pending' })).id;
@@ -99,6 +103,20 @@ async function deadLetter(): Promise<string> {
   return id;
 }
 
+/** What operators do about breaks, under either prefix. */
+function breakPosts(route: string, under: () => string): Record<string, () => Promise<Post>> {
+  const bodies = { assign: { to: 'ada' }, comment: { text: 'x' }, propose: breakProposal, reject: { reason: 'x' } };
+  const acting = async (action: string): Promise<Post> => {
+    const id = await breaks.found();
+    const { client } = await breaks.operator();
+    if (action === 'approve' || action === 'reject') await breaks.act(breaks.environment, id, 'propose', breakProposal);
+    const body = bodies[action as keyof typeof bodies];
+    return { path: `${under()}/${id}/${action}`, status: 200, client, ...(body && { body }) };
+  };
+  const actions = [...Object.keys(bodies), 'approve'];
+  return Object.fromEntries(actions.map((action) => [`${route}/${action}`, () => acting(action)]));
+}
+
 async function delivery(): Promise<string> {
   const id = await endpoint();
   await hooks.append(BigInt(shop.id), 1);
@@ -122,6 +140,19 @@ const POSTS: Record<string, () => Promise<Post>> = {
     client: api.operator,
     secretAt: 'secret',
   }),
+  'POST /v1/operator_keys': async () => ({
+    path: '/v1/operator_keys',
+    body: { name: fresh('operator') },
+    status: 201,
+    client: api.operator,
+    secretAt: 'secret',
+    ofPlatform: true,
+  }),
+  ...breakPosts('POST /v1/breaks/{id}', () => '/v1/breaks'),
+  ...breakPosts(
+    'POST /v1/reconciliations/{reconciliation_id}/breaks/{id}',
+    () => `/v1/reconciliations/${breaks.reportId}/breaks`,
+  ),
   'POST /v1/fee_plans': async () => ({
     path: '/v1/fee_plans',
     body: FEE_PLAN,
@@ -254,7 +285,7 @@ describe('every POST of the contract', () => {
     expect(await api.countRows()).toEqual(before);
     const { rows } = await admin.query(
       `SELECT count(*)::int AS stored FROM idempotency_keys WHERE response::text ~ $1`,
-      ['cfm_[0-9A-Za-z]{60}|whsec_'],
+      ['cfm_[0-9A-Za-z]{60}|cfo_[0-9A-Za-z]{49}|whsec_'],
     );
     expect(rows).toEqual([{ stored: 0 }]);
   });

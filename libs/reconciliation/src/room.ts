@@ -3,4 +3,5 @@ import { RECONCILIATION_SETTINGS } from './settings.js';
 
 export const RECONCILIATION = {
   settings: RECONCILIATION_SETTINGS,
+  module: async () => (await import('./breaks/breaks.module.js')).BreaksModule,
 } satisfies Room;
