@@ -6,7 +6,7 @@ import { Deadline } from '#platform/deadline.js';
 import { IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import { type Answer, type Client, type Json, type Merchant, TestApi, transfer } from './support/api.js';
-import { BreakShop } from './support/breaks.js';
+import { BreakShop, breakPosts } from './support/breaks.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
 import { BANK_SECRET } from './support/small-bank.js';
@@ -68,7 +68,6 @@ const FEE_PLAN = {
   name: 'Standard',
   rules: [{ applies_to: 'payment', currency: 'EUR', percent_bps: 140, fixed: '25' }],
 };
-const breakProposal = { action: 'write_off', reason: 'Too small.' };
 const DECISION = { by: 'ada', reason: 'cured' };
 const pay = (amount: string): object => transfer('cash:EUR', 'suspense:EUR', amount);
 const held = async (): Promise<string> => (await shop.posted({ ...pay('9'), status: 'pending' })).id;
@@ -103,20 +102,6 @@ async function deadLetter(): Promise<string> {
   return id;
 }
 
-/** What operators do about breaks, under either prefix. */
-function breakPosts(route: string, under: () => string): Record<string, () => Promise<Post>> {
-  const bodies = { assign: { to: 'ada' }, comment: { text: 'x' }, propose: breakProposal, reject: { reason: 'x' } };
-  const acting = async (action: string): Promise<Post> => {
-    const id = await breaks.found();
-    const { client } = await breaks.operator();
-    if (action === 'approve' || action === 'reject') await breaks.act(breaks.environment, id, 'propose', breakProposal);
-    const body = bodies[action as keyof typeof bodies];
-    return { path: `${under()}/${id}/${action}`, status: 200, client, ...(body && { body }) };
-  };
-  const actions = [...Object.keys(bodies), 'approve'];
-  return Object.fromEntries(actions.map((action) => [`${route}/${action}`, () => acting(action)]));
-}
-
 async function delivery(): Promise<string> {
   const id = await endpoint();
   await hooks.append(BigInt(shop.id), 1);
@@ -148,11 +133,7 @@ const POSTS: Record<string, () => Promise<Post>> = {
     secretAt: 'secret',
     ofPlatform: true,
   }),
-  ...breakPosts('POST /v1/breaks/{id}', () => '/v1/breaks'),
-  ...breakPosts(
-    'POST /v1/reconciliations/{reconciliation_id}/breaks/{id}',
-    () => `/v1/reconciliations/${breaks.reportId}/breaks`,
-  ),
+  ...breakPosts(() => breaks),
   'POST /v1/fee_plans': async () => ({
     path: '/v1/fee_plans',
     body: FEE_PLAN,

@@ -132,6 +132,36 @@ export class BreakShop {
   }
 }
 
+/** What operators do about breaks, under either prefix: by route, a request that can succeed. */
+export function breakPosts(shopOf: () => BreakShop) {
+  const proposal = { action: 'write_off', reason: 'Too small.' };
+  const bodies: Record<string, object | undefined> = {
+    assign: { to: 'ada' },
+    comment: { text: 'x' },
+    propose: proposal,
+    approve: undefined,
+    reject: { reason: 'x' },
+  };
+  const acting = async (under: (shop: BreakShop) => string, action: string) => {
+    const shop = shopOf();
+    const id = await shop.found();
+    const { client } = await shop.operator();
+    if (action === 'approve' || action === 'reject') await shop.act(shop.environment, id, 'propose', proposal);
+    const body = bodies[action];
+    return { path: `${under(shop)}/${id}/${action}`, status: 200, client, ...(body && { body }) };
+  };
+  const prefixes = {
+    'POST /v1/breaks/{id}': () => '/v1/breaks',
+    'POST /v1/reconciliations/{reconciliation_id}/breaks/{id}': ({ reportId }: BreakShop) =>
+      `/v1/reconciliations/${reportId}/breaks`,
+  };
+  return Object.fromEntries(
+    Object.entries(prefixes).flatMap(([route, under]) =>
+      Object.keys(bodies).map((action) => [`${route}/${action}`, () => acting(under, action)] as const),
+    ),
+  );
+}
+
 const DAY_MS = 86_400_000;
 let issued = 0n;
 
