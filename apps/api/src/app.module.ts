@@ -23,6 +23,7 @@ import { ProviderWebhookController } from './providers/provider-webhook.controll
 import { ProvidersController } from './providers/providers.controller.js';
 import { QueueViews } from './queue-views.js';
 import { BreaksController } from './reconciliations/breaks.controller.js';
+import { ReconciliationsController } from './reconciliations/reconciliations.controller.js';
 import { SettlementRunsController } from './settlements/settlement-runs.controller.js';
 import { SettlementsController } from './settlements/settlements.controller.js';
 import { Shutdown } from './shutdown.js';
@@ -55,6 +56,7 @@ export const CONTROLLERS = [
   ProviderWebhookController,
   SettlementRunsController,
   SettlementsController,
+  ReconciliationsController,
 ];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown, QueueViews, ListJobsHandler] })
