@@ -15,7 +15,6 @@ import { until } from './support/until.js';
 import { TestWebhooks } from './support/webhooks.js';
 
 const WAIT_MS = 400;
-/** API keys and webhook secrets, as their owners get them. */
 const SECRET = /cfm_[0-9A-Za-z]{60}|cfo_[0-9A-Za-z]{49}|whsec_[A-Za-z0-9+/]{20,}/;
 
 let api: TestApi;
