@@ -1,4 +1,4 @@
-// Compiles apps, libs, db and bench into dist. Incremental: seconds when little has changed.
+// Compiles apps, libs, db and bench into dist: seconds when little has changed, and with -b no time when nothing has.
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Ends this process with the compiler's own messages when something does not compile. */
 export function compile() {
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], {
+  const { status } = spawnSync(process.execPath, [compiler, '-b', 'tsconfig.build.json'], {
     cwd: root,
     stdio: 'inherit',
   });

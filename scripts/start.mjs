@@ -59,8 +59,8 @@ await supervise(async (keep) => {
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const [services] = await Promise.all([
     startServices({ onNotice: say }).then(keep),
-    // Incremental, so that a second start takes a second.
-    runToEnd(keep, 'the build', [compiler, '-p', join(root, 'tsconfig.build.json')], process.env),
+    // Nothing is read again where nothing has changed (-b), so that a second start takes a second.
+    runToEnd(keep, 'the build', [compiler, '-b', join(root, 'tsconfig.build.json')], process.env),
   ]);
   const folder = openSubFolder(dataFolder(), 'demo');
   const operator = operatorKey(folder);

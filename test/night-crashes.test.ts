@@ -18,6 +18,8 @@ const NIGHT = {
   SETTLEMENT_INTERVAL_MS: '300',
   SETTLEMENT_RANGE_MERCHANTS: '2',
   SETTLEMENT_JOB_LOCK_MS: '1000',
+  // PostgreSQL ends what a paused worker left open, and its locks with it, after this time.
+  SETTLEMENT_STEP_TIMEOUT_MS: '4000',
 };
 
 let build: Build;

@@ -233,7 +233,8 @@ test('a slow database makes no dead letters of healthy events, however long it i
 describe('an event that cannot be applied', () => {
   let outbox: TestOutbox;
   beforeAll(async () => {
-    outbox = await TestOutbox.start(on, ledger);
+    // What hangs and what spins takes all of it, at each of eight tries.
+    outbox = await TestOutbox.start(on, ledger, { environment: { CONSUMER_TIMEOUT_MS: '1500' } });
   });
   afterAll(() => outbox.stop());
 

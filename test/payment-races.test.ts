@@ -22,8 +22,10 @@ describe('two processes, one payment:', () => {
   let ways: Merchant[];
 
   beforeAll(async () => {
-    const first = await TestApi.start();
-    apis = [first, await TestApi.start({ on: first.on })];
+    // A hundred at once wait for each other, and with them for a connection.
+    const environment = { DATABASE_CONNECT_TIMEOUT_MS: '8000' };
+    const first = await TestApi.start({ environment });
+    apis = [first, await TestApi.start({ on: first.on, environment })];
     mine = await first.merchant('EUR');
     ways = apis.map((api) => mine.via(api));
   });

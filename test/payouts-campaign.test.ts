@@ -2,6 +2,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Build } from './histories/servers.js';
 import { POINTS } from './payouts-campaign/points.js';
 import { runPayouts } from './payouts-campaign/run.js';
+import { Stage } from './payouts-campaign/stage.js';
+import { storm } from './payouts-campaign/storm.js';
 
 /** Set by `npm run test:faults -- payouts [--visits N --seed S --point TEXT]`. */
 const { PAYOUTS_VISITS = '', PAYOUTS_SEED = '20261127', PAYOUTS_POINT = '' } = process.env;
@@ -41,3 +43,18 @@ test(
   },
   AROUND_MS + points.length * visits * POINT_MS,
 );
+
+/** `npm test` has its parts: points at which the API is killed, and nights in which Redis is. */
+if (!isShort)
+  test(
+    'payouts are paid once and with exact accounts while the API, again and again, and both roles of Redis are killed',
+    async () => {
+      const stage = await Stage.open(build);
+      try {
+        expect(await storm(stage)).toEqual({ asked: 24, offences: [] });
+      } finally {
+        await stage.close();
+      }
+    },
+    AROUND_MS + POINT_MS,
+  );

@@ -14,7 +14,9 @@ let contract: Contract;
 let shop: Merchant;
 
 beforeAll(async () => {
-  api = await TestApi.start({ environment: { PROVIDERS_PER_MERCHANT: '4' } });
+  // Sixty-four changes of one merchant go one by one, and the last of them waits for a connection for as long.
+  const environment = { PROVIDERS_PER_MERCHANT: '4', DATABASE_CONNECT_TIMEOUT_MS: '8000' };
+  api = await TestApi.start({ environment });
   contract = await Contract.hold(api);
   shop = await api.merchant();
 });
@@ -105,9 +107,8 @@ test('sixty-four at once leave one current secret, and no more valid ones than f
   const answers = await Promise.all(Array.from({ length: 64 }, () => set('acme', { webhook_secret: secret() }, own)));
   const taken = answers.filter(({ status }) => status === 200);
   expect(taken).toHaveLength(5);
-  expect(answers.filter(({ status }) => status !== 200).every(({ body }) => body.code === 'invalid_transition')).toBe(
-    true,
-  );
+  const refused = answers.filter(({ status }) => status !== 200).map(({ body }) => body.code);
+  expect(new Set(refused)).toEqual(new Set(['invalid_transition']));
   const { secrets } = (await own.client.get(`${PATH}/acme`)).body;
   expect(secrets.map((one: Json) => one.valid_until === null)).toEqual([true, false, false, false, false]);
   expect(await eventsOf(own)).toHaveLength(5);

@@ -7,7 +7,11 @@ CREATE TABLE operator_keys (
   created_at timestamptz NOT NULL CHECK (created_at = snowflake_time(id)),
   name text NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
   secret_sha256 bytea NOT NULL CHECK (length(secret_sha256) = 32),
+  -- The operator who issued it.
   created_by text NOT NULL,
+  -- The first of those who issued it that is not the environment; its own name where the environment did. Two keys of one are
+  -- no two persons: else whoever proposes would issue a key to approve with.
+  responsible text NOT NULL,
   revoked_at timestamptz,
   revoked_by text,
   CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))

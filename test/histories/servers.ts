@@ -22,7 +22,7 @@ export class Build {
 
   constructor(mutant: Mutant | undefined) {
     const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-    const { status, stdout } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], {
+    const { status, stdout } = spawnSync(process.execPath, [compiler, '-b', 'tsconfig.build.json'], {
       cwd: ROOT,
       encoding: 'utf8',
     });

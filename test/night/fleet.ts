@@ -7,7 +7,7 @@ import { Dice } from '../histories/history.js';
 import { type Build, Service } from '../histories/servers.js';
 import { Client } from '../payments-campaign/client.js';
 import { freshDatabase, type TestDatabase } from '../support/database.js';
-import { privateRedis } from '../support/redis.js';
+import { type PrivateRedis, privateRedis } from '../support/redis.js';
 
 /** The service as it is run, two workers wide, with a bank beside it. */
 export interface Fleet {
@@ -18,6 +18,7 @@ export interface Fleet {
   readonly apis: readonly Service[];
   readonly workers: readonly Service[];
   readonly theBank: Service;
+  readonly redis: Readonly<Record<'cache' | 'queue', PrivateRedis>>;
   stop(): Promise<void>;
 }
 
@@ -92,6 +93,7 @@ export async function startFleet(build: Build, seed: number): Promise<Fleet> {
       apis,
       workers,
       theBank,
+      redis: { cache, queue },
       stop,
     };
   } catch (error) {

@@ -59,17 +59,22 @@ export class NightHarm {
   }
 
   #draw(): Planned {
-    const { apis, workers, theBank, on } = this.#fleet;
+    const { apis, workers, theBank, redis, on } = this.#fleet;
     const kills = [...apis, ...workers, ...workers, theBank].map((service) => ({
       kind: `SIGKILL of ${service.name}`,
       strike: async () => this.#kill(service),
+    }));
+    // It comes back empty: jobs are made again from what PostgreSQL has.
+    const emptied = Object.entries(redis).map(([role, one]) => ({
+      kind: `SIGKILL of the ${role}'s Redis`,
+      strike: () => one.crash(),
     }));
     const cut = {
       kind: 'connections to PostgreSQL ended',
       strike: () => asAdmin(on.ownerUrl, (owner) => owner.query(END_BACKENDS)),
     };
     const when = this.#dice.next() < 0.5 ? 'begun' : this.#dice.below(MOST_LOOKS);
-    return { when, ...this.#dice.pick([...kills, cut]) };
+    return { when, ...this.#dice.pick([...kills, ...emptied, cut]) };
   }
 
   /** Comes back while the others go on. */

@@ -60,7 +60,7 @@ export async function interrupt(
   return { asked, hit, open: await untilEnded(stage, asked) };
 }
 
-async function ask(stage: Stage, shop: Shop, amount: bigint): Promise<Asked> {
+export async function ask(stage: Stage, shop: Shop, amount: bigint): Promise<Asked> {
   const body = { amount: String(amount), currency: CURRENCY, destination: shop.destination };
   const { id } = await stage.post('/v1/payouts', shop.key, body);
   return { shop, id, amount };
@@ -132,7 +132,7 @@ async function strike(stage: Stage, { victim, awayMs }: Point, armed: Armed): Pr
 }
 
 /** Answers what has not ended by then. */
-async function untilEnded({ owner }: Stage, asked: readonly Asked[]): Promise<string[]> {
+export async function untilEnded({ owner }: Stage, asked: readonly Asked[]): Promise<string[]> {
   const ids = asked.map(({ id }) => id);
   let leasesEndAtMs = 0;
   let open: Standing[] = [];

@@ -86,7 +86,7 @@ async function wrongStatement(stage: Stage, asked: readonly Asked[]): Promise<st
   const { text } = await stage.bank.client.get(`/statements/${today}?account=COUNTERFOIL-${CURRENCY}`);
   const [statement] = all(readXml(text), 'BkToCstmrStmt/Stmt');
   const closing = statement && all(statement, 'Bal').at(-1);
-  const is = closing && `${textAt(closing, 'CdtDbtInd')} ${textAt(closing, 'Amt').replace('.', '')}`;
+  const is = closing && `${textAt(closing, 'CdtDbtInd')} ${BigInt(textAt(closing, 'Amt').replace('.', ''))}`;
   const should = `DBIT ${paidOut(asked)}`;
   return is === should ? [] : [`the bank's statement closes with ${is}, and should with ${should}`];
 }

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { inject } from 'vitest';
 import { freePort } from '../../scripts/ports.mjs';
 import { exchange } from '../histories/http.js';
 import { type Build, Service } from '../histories/servers.js';
 import { type Json, OPERATOR_KEY } from '../support/api.js';
 import { freshDatabase, type TestDatabase } from '../support/database.js';
+import { type PrivateRedis, privateRedis } from '../support/redis.js';
 import { SimulatedBank } from '../support/simulated-bank.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
@@ -57,6 +57,7 @@ export class Stage {
     readonly api: Service,
     readonly worker: Service,
     readonly bank: SimulatedBank,
+    readonly redis: { readonly cache: PrivateRedis; readonly queue: PrivateRedis },
     wires: Stage['wires'],
     cleanup: (() => unknown)[],
   ) {
@@ -74,6 +75,8 @@ export class Stage {
       cleanup.push(() => owner.end());
       const folder = mkdtempSync(join(tmpdir(), 'counterfoil-payouts-'));
       cleanup.push(() => rmSync(folder, { recursive: true }));
+      const redis = { cache: await privateRedis('cache'), queue: await privateRedis('queue') };
+      cleanup.push(() => Promise.all([redis.cache.stop(), redis.queue.stop()]));
       const port = await freePort();
       const callback = `http://127.0.0.1:${port}/v1/bank/callbacks`;
       const bank = await SimulatedBank.start({ ...DELAYS, BANK_STATE: join(folder, 'bank'), BANK_CALLBACK: callback });
@@ -85,8 +88,8 @@ export class Stage {
           PATH: process.env.PATH,
           DATABASE_URL: on.ownerUrl,
           DATABASE_RUNTIME_URL: wires[app].url,
-          REDIS_URL: inject('redisUrl'),
-          REDIS_QUEUE_URL: inject('redisQueueUrl'),
+          REDIS_URL: redis.cache.url,
+          REDIS_QUEUE_URL: redis.queue.url,
           COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
           PORT: String(port),
           ...SETTINGS,
@@ -101,7 +104,7 @@ export class Stage {
       cleanup.push(() => process.removeListener('exit', killAll));
       cleanup.push(() => Promise.all([api.crash(), worker.crash()]));
       await Promise.all([api.start(), worker.start()]);
-      const stage = new Stage(on, owner, api, worker, bank, wires, cleanup);
+      const stage = new Stage(on, owner, api, worker, bank, redis, wires, cleanup);
       const lanes = new Set<bigint>();
       for (const destination of ALL) {
         const shop = await until('a merchant of a free lane', async () => {

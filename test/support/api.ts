@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { inject } from 'vitest';
 import { systemAccounts } from '#ledger/accounts/system-accounts.js';
@@ -9,6 +10,7 @@ import { createLogger } from '#platform/logging.js';
 import { type Api, startApi } from '../../apps/api/src/api.js';
 import { type Config, readConfig } from '../../apps/config.js';
 import { freshDatabase, type TestDatabase } from './database.js';
+import { pollMs } from './until.js';
 
 /** How many a merchant has of each currency, and as many events when it begins. */
 export const SYSTEM_ACCOUNTS = systemAccounts(['EUR'], () => 0n).length;
@@ -348,13 +350,12 @@ async function untilWaiting(watcher: pg.Client, count: number): Promise<void> {
   });
 }
 
-const POLL_MS = 5;
-
 /** Polls until it is so. Throws after `withinMs`. */
 export async function until(isSo: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
-  const endMs = performance.now() + withinMs;
+  const from = performance.now();
   while (!(await isSo())) {
-    if (performance.now() > endMs) throw new Error(`not so within ${withinMs} ms: ${isSo}`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    const waitedMs = performance.now() - from;
+    if (waitedMs > withinMs) throw new Error(`not so within ${withinMs} ms: ${isSo}`);
+    await sleep(pollMs(waitedMs));
   }
 }

@@ -32,7 +32,7 @@ export class TestLedger {
     clock: Clock = systemClock,
     fences?: BalanceFences,
   ): Promise<TestLedger> {
-    const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 20_000, applicationName: 'test' });
+    const database = new Database(on.runtimeUrl, { poolSize: 8, connectTimeoutMs: 60_000, applicationName: 'test' });
     const lease = await PostgresWorkerLease.acquire(database, clock);
     const ids = new SnowflakeGenerator(clock, lease);
     const writer = new Writer(

@@ -1,10 +1,3 @@
-import { afterEach } from 'vitest';
-
 /** What is drawn in a run comes from one seed: TEST_SEED repeats it (vitest.config.ts draws one when it is not given). */
 export const SEED = Number(process.env.TEST_SEED);
 if (!Number.isSafeInteger(SEED)) throw new Error(`TEST_SEED must be a whole number, not ${process.env.TEST_SEED}`);
-
-// Of whichever file imports this.
-afterEach(({ task }) => {
-  if (task.result?.state === 'fail') process.stdout.write(`${task.name}: failed with TEST_SEED=${SEED}\n`);
-});

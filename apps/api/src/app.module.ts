@@ -12,6 +12,7 @@ import { FeePlansController, MerchantFeePlanController } from './fees/fee-plans.
 import { HealthController } from './health.controller.js';
 import { JobsController } from './jobs/jobs.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
+import { OperatorKeysController } from './operator-keys/operator-keys.controller.js';
 import { Pages } from './pages.js';
 import { PaymentsController } from './payments/payments.controller.js';
 import { ProviderEventsController } from './payments/provider-events.controller.js';
@@ -32,6 +33,7 @@ export const CONTROLLERS = [
   HealthController,
   CurrenciesController,
   MerchantsController,
+  OperatorKeysController,
   FeePlansController,
   MerchantFeePlanController,
   AccountsController,

@@ -48,6 +48,13 @@ export const CurrentBounds = createParamDecorator((_: unknown, host: ExecutionCo
   return state;
 });
 
+/** Who asks, on a route that takes operators' keys alone. */
+export const CurrentOperator = createParamDecorator((_: unknown, host: ExecutionContext): Operator => {
+  const operator = requestOf(host).state?.operator;
+  if (!operator) throw new Error('a route without an operator asks for one: is its access right?');
+  return operator;
+});
+
 /** A Snowflake of the path. What no id can be is answered as an unknown one: `There is no such <what>.` */
 export function PathId(what: string, parameter = 'id'): ParameterDecorator {
   const attribute = `counterfoil.${what.toLowerCase().replace(' ', '_')}_id`;

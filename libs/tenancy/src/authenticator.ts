@@ -1,12 +1,13 @@
 import { LRUCache } from 'lru-cache';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import { isSameSecret, merchantOfApiKey, sha256 } from './api-key.js';
+import { isOperatorKey, isSameSecret, merchantOfApiKey, OPERATOR_PREFIX, sha256 } from './api-key.js';
 import { ENVIRONMENT_OPERATOR, type Operator } from './operator.js';
 
 /** Who asks: a merchant with its own key, or an operator of the platform. */
 export type Caller = { kind: 'merchant'; merchantId: bigint } | { kind: 'operator'; operator: Operator };
 
+const OF_ENVIRONMENT: Caller = { kind: 'operator', operator: ENVIRONMENT_OPERATOR };
 const CACHED_KEYS = 20_000;
 /** Refused keys are few unless somebody tries many; those must not drive out the good ones, hence a cache of their own. */
 const CACHED_REFUSALS = 5_000;
@@ -18,7 +19,18 @@ const FIND_KEY = {
   name: 'find-api-key',
   text: 'SELECT secret_sha256 FROM api_keys WHERE merchant_id = $1 AND secret_sha256 = $2 AND revoked_at IS NULL',
 };
+const FIND_OPERATOR = {
+  name: 'find-operator-key',
+  text: `SELECT id, name, responsible, secret_sha256 FROM operator_keys WHERE secret_sha256 = $1 AND revoked_at IS NULL`,
+};
 const FIND_MERCHANT = { name: 'find-merchant', text: 'SELECT id FROM merchants WHERE id = $1' };
+
+interface OperatorKeyRow extends Record<string, unknown> {
+  id: bigint;
+  name: string;
+  responsible: string;
+  secret_sha256: Buffer;
+}
 
 /**
  * Tells who a bearer key belongs to. Answers are kept for `cacheMs` counted from *before* the look-up, so that a key
@@ -28,10 +40,10 @@ export class Authenticator {
   readonly #database: Database;
   readonly #operatorKeys: readonly Buffer[];
   readonly #cacheMs: number;
-  readonly #merchantOfKey: LRUCache<string, bigint>;
+  readonly #callers: LRUCache<string, Caller>;
   readonly #refused: LRUCache<string, true>;
   readonly #merchants = new LRUCache<bigint, true>({ max: CACHED_MERCHANTS });
-  readonly #lookups = new Map<string, Promise<bigint | undefined>>();
+  readonly #lookups = new Map<string, Promise<Caller | undefined>>();
   readonly #digests = new WeakMap<object, { key: string; digest: Buffer; name: string }>();
 
   constructor(database: Database, options: { operatorKeys: readonly string[]; cacheMs: number }) {
@@ -40,7 +52,7 @@ export class Authenticator {
     this.#cacheMs = options.cacheMs;
     // A ttl of 0 would mean "for ever" to the cache; without caching nothing is put into it.
     const ttl = Math.max(1, options.cacheMs);
-    this.#merchantOfKey = new LRUCache({ max: CACHED_KEYS, ttl, ttlResolution: 0 });
+    this.#callers = new LRUCache({ max: CACHED_KEYS, ttl, ttlResolution: 0 });
     this.#refused = new LRUCache({ max: CACHED_REFUSALS, ttl, ttlResolution: 0 });
   }
 
@@ -49,16 +61,21 @@ export class Authenticator {
    * the key came over; its last key's digest is remembered for as long as it lives, its validity is not.
    */
   authenticate(key: string, deadline: Deadline, connection: object): Caller | undefined | Promise<Caller | undefined> {
-    if (key.startsWith('cfo_'))
-      return this.#isOperator(key) ? { kind: 'operator', operator: ENVIRONMENT_OPERATOR } : undefined;
+    const isOperator = key.startsWith(OPERATOR_PREFIX);
     // The digest first: a key that is known by it needs neither its checksum nor its merchant worked out again.
     const { digest, name } = this.#digestOf(key, connection);
-    const known = this.#merchantOfKey.get(name);
-    if (known !== undefined) return { kind: 'merchant', merchantId: known };
+    if (isOperator && this.#isOfEnvironment(digest)) return OF_ENVIRONMENT;
+    const known = this.#callers.get(name);
+    if (known !== undefined) return known;
     if (this.#refused.get(name)) return undefined;
+    if (isOperator) {
+      return isOperatorKey(key)
+        ? this.#lookUpOnce(name, deadline, (until) => this.#findOperator(digest, until))
+        : undefined;
+    }
     const merchantId = merchantOfApiKey(key);
     if (merchantId === undefined) return undefined;
-    return this.#lookUpOnce(name, merchantId, digest, deadline);
+    return this.#lookUpOnce(name, deadline, (until) => this.#findMerchant(merchantId, digest, until));
   }
 
   /** Whether there is such a merchant: for operators who act for one. */
@@ -72,11 +89,19 @@ export class Authenticator {
 
   /** Drops what this process knows about a merchant's keys. */
   forget(merchantId: bigint): void {
-    for (const [name, of] of this.#merchantOfKey.entries()) if (of === merchantId) this.#merchantOfKey.delete(name);
+    this.#forget((caller) => caller.kind === 'merchant' && caller.merchantId === merchantId);
   }
 
-  #isOperator(key: string): boolean {
-    const digest = sha256(key);
+  /** The same about an operator's key. */
+  forgetOperator(keyId: bigint): void {
+    this.#forget((caller) => caller.kind === 'operator' && caller.operator.keyId === keyId);
+  }
+
+  #forget(isGone: (caller: Caller) => boolean): void {
+    for (const [name, caller] of this.#callers.entries()) if (isGone(caller)) this.#callers.delete(name);
+  }
+
+  #isOfEnvironment(digest: Buffer): boolean {
     let found = false;
     // All keys are compared, whichever matches.
     for (const known of this.#operatorKeys) found = isSameSecret(known, digest) || found;
@@ -93,29 +118,44 @@ export class Authenticator {
     return next;
   }
 
-  async #lookUpOnce(name: string, merchantId: bigint, digest: Buffer, deadline: Deadline): Promise<Caller | undefined> {
+  async #lookUpOnce(
+    name: string,
+    deadline: Deadline,
+    find: (deadline: Deadline) => Promise<Caller | undefined>,
+  ): Promise<Caller | undefined> {
     let lookup = this.#lookups.get(name);
     if (!lookup) {
       // Everybody who asks meanwhile shares it, so that its deadline is its own and not that of whoever came first.
-      lookup = this.#lookUp(name, merchantId, digest, Deadline.after(LOOKUP_TIMEOUT_MS)).finally(() =>
-        this.#lookups.delete(name),
-      );
+      lookup = this.#lookUp(name, find).finally(() => this.#lookups.delete(name));
       this.#lookups.set(name, lookup);
     }
-    return (await deadline.race(lookup)) === undefined ? undefined : { kind: 'merchant', merchantId };
+    return deadline.race(lookup);
   }
 
-  async #lookUp(name: string, merchantId: bigint, digest: Buffer, deadline: Deadline): Promise<bigint | undefined> {
+  async #lookUp(name: string, find: (deadline: Deadline) => Promise<Caller | undefined>): Promise<Caller | undefined> {
     const start = performance.now();
+    const caller = await find(Deadline.after(LOOKUP_TIMEOUT_MS));
+    if (this.#cacheMs > 0) {
+      if (caller) this.#callers.set(name, caller, { start });
+      else this.#refused.set(name, true, { start });
+    }
+    return caller;
+  }
+
+  async #findMerchant(merchantId: bigint, digest: Buffer, deadline: Deadline): Promise<Caller | undefined> {
     const [row] = await this.#database.read<{ secret_sha256: Buffer }>({ merchantIds: [merchantId] }, deadline, {
       ...FIND_KEY,
       values: [merchantId, digest],
     });
-    const isValid = row !== undefined && isSameSecret(row.secret_sha256, digest);
-    if (this.#cacheMs > 0) {
-      if (isValid) this.#merchantOfKey.set(name, merchantId, { start });
-      else this.#refused.set(name, true, { start });
-    }
-    return isValid ? merchantId : undefined;
+    return row && isSameSecret(row.secret_sha256, digest) ? { kind: 'merchant', merchantId } : undefined;
+  }
+
+  async #findOperator(digest: Buffer, deadline: Deadline): Promise<Caller | undefined> {
+    const [row] = await this.#database.read<OperatorKeyRow>('platform', deadline, {
+      ...FIND_OPERATOR,
+      values: [digest],
+    });
+    if (!row || !isSameSecret(row.secret_sha256, digest)) return undefined;
+    return { kind: 'operator', operator: { keyId: row.id, name: row.name, responsible: row.responsible } };
   }
 }

@@ -7,13 +7,15 @@ import { Authenticator } from './authenticator.js';
 import { CreateMerchantHandler } from './create-merchant.command.js';
 import { ApiKey, Merchant } from './merchant.entity.js';
 import { GetMerchantHandler, ListMerchantsHandler } from './merchant.queries.js';
+import { IssueOperatorKeyHandler, ListOperatorKeysHandler, RevokeOperatorKeyHandler } from './operator-key.commands.js';
+import { OperatorKey } from './operator-key.entity.js';
 import type { TenancySettings } from './settings.js';
 import { TimeZones } from './time-zones.js';
 import { UpdateMerchantHandler } from './update-merchant.command.js';
 
 /** Merchants and their keys. Needs PlatformModule. */
 @Module({
-  imports: [TypeOrmModule.forFeature([Merchant, ApiKey])],
+  imports: [TypeOrmModule.forFeature([Merchant, ApiKey, OperatorKey])],
   providers: [
     CreateMerchantHandler,
     UpdateMerchantHandler,
@@ -21,6 +23,9 @@ import { UpdateMerchantHandler } from './update-merchant.command.js';
     IssueApiKeyHandler,
     RevokeApiKeyHandler,
     ListApiKeysHandler,
+    IssueOperatorKeyHandler,
+    RevokeOperatorKeyHandler,
+    ListOperatorKeysHandler,
     GetMerchantHandler,
     ListMerchantsHandler,
     {
