@@ -23,6 +23,16 @@ const CONTRADICTIONS: { given: NodeJS.ProcessEnv; right: NodeJS.ProcessEnv; said
     said: 'HEADERS_TIMEOUT_MS must not be more than BODY_TIMEOUT_MS',
   },
   {
+    given: { RECONCILIATION_STALL_MS: '2001', RECONCILIATION_RECEIVE_MS: '2000' },
+    right: { RECONCILIATION_STALL_MS: '2000' },
+    said: 'RECONCILIATION_STALL_MS must not be more than RECONCILIATION_RECEIVE_MS',
+  },
+  {
+    given: { RECONCILIATION_MERCHANT_UPLOADS: '5' },
+    right: { RECONCILIATION_UPLOADS: '5' },
+    said: 'RECONCILIATION_MERCHANT_UPLOADS must not be more than RECONCILIATION_UPLOADS',
+  },
+  {
     given: { SHUTDOWN_DELAY_MS: '201', SHUTDOWN_GRACE_MS: '200' },
     right: { SHUTDOWN_DELAY_MS: '200' },
     said: 'SHUTDOWN_DELAY_MS must not be more than SHUTDOWN_GRACE_MS',

@@ -423,9 +423,12 @@ test('every route of the router is documented and has been answered with success
   const routed = routesOf(CONTROLLERS).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
   expect([...contract.routes].sort()).toEqual([...routed].sort());
   // The others are held to the same in batches.test.ts, webhook-routes.test.ts, dead-letter-routes.test.ts, payments.test.ts,
-  // provider-secrets.test.ts, jobs.test.ts, settlement-runs.test.ts, fee-plans.test.ts, payouts.test.ts and bank-callbacks.test.ts.
+  // provider-secrets.test.ts, jobs.test.ts, settlement-runs.test.ts, fee-plans.test.ts, payouts.test.ts, bank-callbacks.test.ts and report-uploads.test.ts.
   const here = routed.filter(
-    (route) => !/\/(batch|webhook_|dead_letters|payments|provider|jobs|settlement|fee_plan|payout|bank)/.test(route),
+    (route) =>
+      !/\/(batch|webhook_|dead_letters|payments|provider|jobs|settlement|fee_plan|payout|bank|reconciliations)/.test(
+        route,
+      ),
   );
   const unanswered = here.filter((route) => ![...(contract.seen.get(route) ?? [])].some((status) => status < 300));
   expect(unanswered).toEqual([]);

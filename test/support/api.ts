@@ -141,10 +141,13 @@ export class TestApi {
     this.#watchers.push(watcher);
   }
 
+  /** An answer that came in another way. */
+  watched(answer: Answer): void {
+    for (const watcher of this.#watchers) watcher(answer);
+  }
+
   client(headers: Record<string, string> = {}): Client {
-    return new Client(this.url, headers, (answer) => {
-      for (const watcher of this.#watchers) watcher(answer);
-    });
+    return new Client(this.url, headers, (answer) => this.watched(answer));
   }
 
   get operator(): Client {

@@ -7,6 +7,8 @@ import { FACT_TYPES, type Fact, type FactType } from '#payments/facts.js';
 import { SetProviderSecretCommand, SetProviderSecretHandler } from '#payments/providers/provider-secret.commands.js';
 import { Deadline } from '#platform/deadline.js';
 import { closeReport } from '#reconciliation/closing/close-report.js';
+import { ReportMatcher } from '#reconciliation/jobs/report-matcher.js';
+import { insertReport, markReceived } from '#reconciliation/receiving/staging-store.js';
 import {
   type CreatedMerchant,
   CreateMerchantCommand,
@@ -78,6 +80,7 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'payout.failed': [answering('failed')],
   'payout.returned': [answering('returned')],
   'settlement.posted': [{ file: WRITER, prepare: settling }],
+  'reconciliation.completed': [{ file: 'libs/reconciliation/src/jobs/report-matcher.ts', prepare: reconciling }],
   'break.opened': [{ file: BREAKS, prepare: opening }],
   'break.resolved': [{ file: BREAKS, prepare: ending }],
   'provider.secret_changed': [{ file: PROVIDER_SECRETS, prepare: settingSecret }],
@@ -242,6 +245,23 @@ async function ending(stage: Stage): Promise<Ready> {
   await matching.pay(merchantId, { ref: 'P', captures: [{ amount: 1 }] });
   const report = await matching.stage(merchantId, []);
   return { merchantId, act: () => closeReport(matching.matching, report, () => Deadline.after(60_000)) };
+}
+
+/** A report without a row. */
+async function reconciling({ hooks: { ledger, database, ids } }: Stage): Promise<Ready> {
+  const merchantId = await ledger.createMerchant();
+  const id = ids.next();
+  const stepDeadline = () => Deadline.after(60_000);
+  const report = { merchantId, id, source: 'generic', askedBy: 'environment', slaDays: 3 };
+  const times = { periodFromMs: undefined, periodToMs: undefined };
+  await insertReport(database, { ...report, ...times, traceContext: undefined }, stepDeadline());
+  await database.transaction({ merchantIds: [merchantId] }, stepDeadline(), (client) =>
+    markReceived(client, { merchantId, id }, { ...times, statements: undefined }),
+  );
+  const rules = { amountTolerance: 0n, feeTolerance: 0n, dateToleranceDays: 7 };
+  const matching = { database, ids, rules, chunkRows: 10, breaksAtOnce: 10 };
+  const matcher = new ReportMatcher(matching, { stepDeadline, isStopping: () => false });
+  return { merchantId, act: () => matcher.match({ merchantId, id }) };
 }
 
 async function settingSecret({ hooks }: Stage): Promise<Ready> {

@@ -13,6 +13,7 @@ import { serveBoard } from './board.js';
 import type { ExampleIds } from './example-ids.js';
 import { HeldBytes, UnsentAnswers } from './held-bytes.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
+import { mayLast } from './long-uploads.js';
 import { metricsOf, RequestCounts } from './metrics.js';
 import { serveOpenApi } from './openapi.js';
 import { documentOf, GUARDING_HEADERS, HttpRefusal, ProblemFilter, untraced } from './problems.js';
@@ -134,6 +135,7 @@ function adapterOf(config: Config, logger: Logger): FastifyAdapter {
 
 /** What is no HTTP, or comes too slowly, never becomes a request. The bare socket still gets a problem. */
 function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (mayLast(error, socket)) return;
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy();
     return;

@@ -22,6 +22,7 @@ import { PayoutsController } from './payouts/payouts.controller.js';
 import { ProviderWebhookController } from './providers/provider-webhook.controller.js';
 import { ProvidersController } from './providers/providers.controller.js';
 import { QueueViews } from './queue-views.js';
+import { ReconciliationsController } from './reconciliations/reconciliations.controller.js';
 import { SettlementRunsController } from './settlements/settlement-runs.controller.js';
 import { SettlementsController } from './settlements/settlements.controller.js';
 import { Shutdown } from './shutdown.js';
@@ -53,6 +54,7 @@ export const CONTROLLERS = [
   ProviderWebhookController,
   SettlementRunsController,
   SettlementsController,
+  ReconciliationsController,
 ];
 
 @Module({ controllers: CONTROLLERS, providers: [Pages, Shutdown, QueueViews, ListJobsHandler] })

@@ -20,6 +20,8 @@ export interface RouteDocumentation {
   largeBody?: boolean;
   /** Whether the body comes as the bytes that were sent, up to PROVIDER_WEBHOOK_BYTES: what is signed are bytes. */
   rawBody?: boolean;
+  /** Media types of a body that is neither held nor read before the route is: any number of bytes, by whichever deadline the route has. */
+  streamedBody?: readonly string[];
   /** Status of success, which is also what the route answers; default 200. */
   status?: number;
   /** Shape of success, with an `id` in its meta; undefined: no body. */
@@ -42,6 +44,7 @@ export interface RouteAccess {
   access?: Access;
   largeBody?: boolean;
   rawBody?: boolean;
+  streamedBody?: readonly string[] | undefined;
   takesQuery?: boolean;
 }
 
@@ -75,6 +78,7 @@ export function Documented(documentation: RouteDocumentation): MethodDecorator {
       access: documentation.access ?? 'merchant',
       largeBody: documentation.largeBody ?? false,
       rawBody: documentation.rawBody ?? false,
+      streamedBody: documentation.streamedBody,
       takesQuery,
     };
     applyDecorators(

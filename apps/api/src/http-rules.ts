@@ -65,12 +65,25 @@ function countOf(rawHeaders: readonly string[], name: string): number {
   return count;
 }
 
-/** Bodies come as they are and in UTF-8. */
-export function encodingRefusal({ headers }: FastifyRequest): ProblemError | undefined {
+/** What is streamed comes as it is, in a media type of its route; whoever reads it knows its characters. */
+export function streamRefusal(request: FastifyRequest, types: readonly string[]): ProblemError | undefined {
+  const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  if (types.includes(type)) return codingRefusal(request);
+  return new ProblemError('unsupported_media_type', `Send the body as ${types.join(', ')}.`);
+}
+
+/** Bodies come as they are. */
+function codingRefusal({ headers }: FastifyRequest): ProblemError | undefined {
   const coding = headers['content-encoding'];
-  if (coding !== undefined && coding.toLowerCase() !== 'identity') {
-    return new ProblemError('unsupported_media_type', 'Send the body as it is, without a Content-Encoding.');
-  }
+  if (coding === undefined || coding.toLowerCase() === 'identity') return undefined;
+  return new ProblemError('unsupported_media_type', 'Send the body as it is, without a Content-Encoding.');
+}
+
+/** The same in UTF-8. */
+export function encodingRefusal(request: FastifyRequest): ProblemError | undefined {
+  const refusal = codingRefusal(request);
+  if (refusal) return refusal;
+  const { headers } = request;
   const type = headers['content-type'];
   if (type === undefined || type === 'application/json') return undefined;
   for (const [, , charset = ''] of type.matchAll(CHARSET)) {

@@ -48,6 +48,16 @@ export async function givenIdempotencyInTurns(request: FastifyRequest): Promise<
   return { key, requestSha256: digest.update(names.length === 0 ? '{}' : '}').digest() };
 }
 
+/** The same for a body that is still to come: what makes it the same request is its query and the digest of what it brings. */
+export function streamedIdempotency(request: FastifyRequest): {
+  key: string | undefined;
+  digestOf: (bodySha256: Buffer) => Buffer;
+} {
+  const head = `${headOf(request)}${canonicalJson(request.query)}\n`;
+  const digestOf = (bodySha256: Buffer) => createHash('sha256').update(head).update(bodySha256).digest();
+  return { key: keyOf(request), digestOf };
+}
+
 function keyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;

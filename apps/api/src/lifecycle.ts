@@ -13,7 +13,8 @@ import { holdBody, readJsonBody } from './bodies.js';
 import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
 import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
-import { encodingRefusal, KnownRoutes, refuseOddHead } from './http-rules.js';
+import { encodingRefusal, KnownRoutes, refuseOddHead, streamRefusal } from './http-rules.js';
+import { lastLong } from './long-uploads.js';
 import type { RequestCounts } from './metrics.js';
 import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
@@ -27,6 +28,8 @@ const CLIENT_CLOSED_REQUEST = 499;
 const KEY_CHECK_TIMEOUT_MS = 2_000;
 /** From so many characters on an answer is written as bytes: of a text that waits to be taken, libuv keeps three for each. */
 const LONG_ANSWER = 16_384;
+/** Bytes of a streamed body that are held for its route; Fastify knows no 0. */
+const NOTHING_HELD = 1;
 /** Of a request whose caller is not known yet. */
 const NO_SPAN = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
 
@@ -65,10 +68,16 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     }
   });
 
+  fastify.addContentTypeParser('*', (request, body, done) => {
+    if ((request.routeOptions.config as RouteAccess).streamedBody) done(null, body);
+    else done(new ProblemError('unsupported_media_type', 'Send the body as application/json.'));
+  });
+
   fastify.addHook('onRoute', (route) => {
-    const { largeBody, rawBody } = (route.config ?? {}) as RouteAccess;
+    const { largeBody, rawBody, streamedBody } = (route.config ?? {}) as RouteAccess;
     route.bodyLimit = largeBody ? config.batchBodyLimitBytes : config.bodyLimitBytes;
     if (rawBody) route.bodyLimit = config.providerWebhookBytes;
+    if (streamedBody) route.bodyLimit = NOTHING_HELD;
     routes.add(route);
     guardPage(route);
   });
@@ -134,8 +143,12 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
 
     function goOn(): void {
       begin(config.traceparentTrust === 'everybody');
-      const refusal = encodingRefusal(request) ?? holdBody(request, reply, parts.bodies);
+      const { streamedBody } = request.routeOptions.config as RouteAccess;
+      const refusal = streamedBody
+        ? streamRefusal(request, streamedBody)
+        : (encodingRefusal(request) ?? holdBody(request, reply, parts.bodies));
       if (refusal) return void done(refusal);
+      if (streamedBody) lastLong(request, reply);
       // Only now: who waits for it has not sent its body.
       if (request.headers.expect !== undefined) reply.raw.writeContinue();
       done();

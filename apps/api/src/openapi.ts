@@ -166,6 +166,9 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
       security: [{ key: [] }],
     }),
     parameters: parametersOf(route, documentation, writing),
+    ...(documentation.streamedBody && {
+      requestBody: streamed(documentation.streamedBody, documentation.requestExample),
+    }),
     ...(route.body && {
       requestBody: {
         required: !route.body.safeParse(undefined).success,
@@ -179,6 +182,15 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
     }),
     responses: { ...successOf(route, documentation, components), ...problemResponses(problemsOf(route)) },
   };
+}
+
+/** A body that is the file itself, or a form with it. The example is of the first type. */
+function streamed(types: readonly string[], example: unknown): Json {
+  const file = { type: 'string', format: 'binary' };
+  const form = { type: 'object', properties: { file }, required: ['file'] };
+  const schemaOf = (type: string) => (type.startsWith('multipart/') ? form : file);
+  const contentOf = (type: string, place: number) => ({ schema: schemaOf(type), ...(place === 0 && { example }) });
+  return { required: true, content: Object.fromEntries(types.map((type, place) => [type, contentOf(type, place)])) };
 }
 
 function parametersOf(

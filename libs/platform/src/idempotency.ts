@@ -124,6 +124,17 @@ export class IdempotentRequests {
   }
 }
 
+/** Whether a request with the key has been answered: for whoever would do much before `answer` tells. */
+export async function knowsKey(
+  database: Database,
+  merchantId: bigint,
+  key: string,
+  deadline: Deadline,
+): Promise<boolean> {
+  const query = { ...LOOK_UP, values: [merchantId, key] };
+  return (await database.read({ merchantIds: [merchantId] }, deadline, query)).length > 0;
+}
+
 async function outcomeOf<T>(
   client: TransactionClient,
   { span }: RequestBounds,

@@ -1,6 +1,10 @@
 import type { Room } from '#outbox/room.js';
+import { RECONCILIATION_QUEUE } from './jobs/names.js';
 import { RECONCILIATION_SETTINGS } from './settings.js';
 
 export const RECONCILIATION = {
   settings: RECONCILIATION_SETTINGS,
+  module: async () => (await import('./reconciliation.module.js')).ReconciliationModule,
+  worker: async () => (await import('./reconciliation-worker.module.js')).ReconciliationWorkerModule,
+  queues: [RECONCILIATION_QUEUE],
 } satisfies Room;

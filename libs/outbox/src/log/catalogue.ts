@@ -5,6 +5,7 @@ import { amount, currency, id, side, signedAmount, time } from './event-fields.j
 import { EventSchema } from './event-schema.js';
 import { PAYMENT_EVENTS } from './payment-events.js';
 import { PAYOUT_EVENTS } from './payout-events.js';
+import { RECONCILIATION_EVENTS } from './reconciliation-events.js';
 import { SETTLEMENT_EVENTS } from './settlement-events.js';
 
 /**
@@ -146,6 +147,7 @@ export const CATALOGUE = {
   ...PAYMENT_EVENTS,
   ...PAYOUT_EVENTS,
   ...SETTLEMENT_EVENTS,
+  ...RECONCILIATION_EVENTS,
   ...BREAK_EVENTS,
   'webhook_endpoint.created': EventSchema.first(
     'A URL was registered for webhooks. The endpoint itself is told what happens from then on.',

@@ -1,0 +1,63 @@
+import { MerchantLog } from '#outbox/log/append.js';
+import type { Deadline } from '#platform/deadline.js';
+import { closeReport } from '../closing/close-report.js';
+import { type Matching, matchNext } from '../matching/match-report.js';
+import type { ReportKey } from '../receiving/staging-store.js';
+import type { ReportInWork } from '../reports/report.js';
+import { completeReport, reportInWork } from './work-store.js';
+
+export interface MatcherOptions {
+  readonly stepDeadline: () => Deadline;
+  /** Whether this process is to stop: between two transactions. */
+  readonly isStopping: () => boolean;
+}
+
+/**
+ * Matches a report chunk by chunk. Whatever dies in between leaves the rest of it staged, and whoever comes next goes on there; two who do
+ * it at once take turns.
+ */
+export class ReportMatcher {
+  /** Rows that were taken from staging here. */
+  rows = 0;
+
+  constructor(
+    private readonly matching: Matching,
+    private readonly options: MatcherOptions,
+  ) {}
+
+  /** Returns whether it was completed by this. */
+  async match(key: ReportKey): Promise<boolean> {
+    const { stepDeadline, isStopping } = this.options;
+    const report = await reportInWork(this.matching.database, key, 'matching', stepDeadline());
+    if (!report) return false;
+    for (let rows = 1; rows > 0; this.rows += rows) {
+      if (isStopping()) return false;
+      rows = await matchNext(this.matching, report, stepDeadline);
+    }
+    await closeReport(this.matching, report, stepDeadline);
+    return this.#complete(report);
+  }
+
+  #complete(report: ReportInWork): Promise<boolean> {
+    const { merchantId, id, traceContext } = report;
+    const scope = { merchantIds: [merchantId] };
+    return this.matching.database.transaction(scope, this.options.stepDeadline(), async (client) => {
+      const log = await MerchantLog.lock(client, merchantId);
+      const completed = await completeReport(client, report);
+      if (!completed) return false;
+      const { source, rows, rowsBad, repeated, matched, expected, breaksOpen, completedAtMs } = completed;
+      const data = {
+        reconciliation_id: String(id),
+        source,
+        rows: Number(rows),
+        rows_bad: Number(rowsBad),
+        repeated: Number(repeated),
+        matched: Number(matched),
+        expected: Number(expected),
+        breaks_open: breaksOpen,
+      };
+      await log.append({ type: 'reconciliation.completed', occurredAtMs: completedAtMs, traceContext, data });
+      return true;
+    });
+  }
+}

@@ -1,0 +1,61 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import type { Queue } from 'bullmq';
+import type { Logger } from '#platform/logging.js';
+import { CONFIG, LOGGER } from '#platform/platform.module.js';
+import { inTime, Queues } from '#platform/queues.js';
+import type { ReconciliationSettings } from '../settings.js';
+import { RECONCILIATION_QUEUE } from './names.js';
+
+/** What a job says: which report. Lost ones are made anew from PostgreSQL. */
+export interface ReportJob {
+  merchant_id: string;
+  reconciliation_id: string;
+}
+
+/** A job is tried until its report is completed. */
+export const FOR_EVER = Number.MAX_SAFE_INTEGER;
+
+/** Jobs of reports that wait to be matched. Without REDIS_QUEUE_URL there are none, and reports wait. */
+@Injectable()
+export class ReportQueue implements OnApplicationShutdown {
+  readonly #queues: Queues | undefined;
+  readonly #queue: Queue<ReportJob> | undefined;
+
+  constructor(
+    @Inject(CONFIG) { redisQueueUrl, databaseRuntimeUrl }: ReconciliationSettings,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {
+    this.#queues = redisQueueUrl === undefined ? undefined : new Queues(redisQueueUrl, databaseRuntimeUrl);
+    this.#queue = this.#queues?.queue(RECONCILIATION_QUEUE);
+  }
+
+  /** Unless it has one. */
+  async add({ merchantId, id }: { merchantId: bigint; id: bigint }, traceContext: string | undefined): Promise<void> {
+    if (!this.#queue) return;
+    const data = { merchant_id: String(merchantId), reconciliation_id: String(id) };
+    const opts = {
+      jobId: `match-${merchantId}-${id}`,
+      attempts: FOR_EVER,
+      backoff: { type: 'custom' },
+      // A job that is kept would stand in the way of the next one of its id.
+      removeOnComplete: true,
+      removeOnFail: true,
+      ...(traceContext !== undefined && { telemetry: { metadata: traceContext } }),
+    };
+    await inTime(this.#queue.add('match', data, opts));
+  }
+
+  /** The same for whoever cannot wait: what cannot be added now is by the next look at what waits. */
+  addSoon(report: { merchantId: bigint; id: bigint }, traceContext: string | undefined): void {
+    this.add(report, traceContext).catch((error) =>
+      this.logger.warn(
+        { err: error, reconciliation_id: String(report.id) },
+        'the report waits until the queue is back',
+      ),
+    );
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.#queues?.close();
+  }
+}

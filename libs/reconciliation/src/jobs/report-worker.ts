@@ -1,0 +1,65 @@
+import type { Job, Worker } from 'bullmq';
+import type { Logger } from '#platform/logging.js';
+import type { Queues } from '#platform/queues.js';
+import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { RECONCILIATION_QUEUE } from './names.js';
+import type { ReportMatcher } from './report-matcher.js';
+import { FOR_EVER, type ReportJob } from './report-queue.js';
+
+/** When what was away is back, no report waits for longer than this. */
+const BACKOFF_MS = 500;
+const BACKOFF_LONGEST_MS = 10_000;
+
+export interface ReportWorkerOptions {
+  readonly concurrency: number;
+  readonly jobLockMs: number;
+}
+
+/** Takes reports that wait to be matched. One may be worked on twice, by one that slept past its lock: what comes of it is written once. */
+export class ReportWorker {
+  #worker: Worker<ReportJob> | undefined;
+  readonly reports = { completed: 0, left: 0, failed: 0 };
+  /** Of turns of reports, failed ones included. */
+  seconds = 0;
+
+  constructor(
+    private readonly matcher: ReportMatcher,
+    private readonly logger: Logger,
+    private readonly options: ReportWorkerOptions,
+  ) {}
+
+  start(queues: Queues): void {
+    const { concurrency, jobLockMs } = this.options;
+    this.#worker = queues.worker<ReportJob>(RECONCILIATION_QUEUE, (job) => this.#run(job), {
+      settings: {
+        backoffStrategy: (attempts: number) => Math.min(BACKOFF_MS * 2 ** (attempts - 1), BACKOFF_LONGEST_MS),
+      },
+      maxStalledCount: FOR_EVER,
+      concurrency,
+      lockDuration: jobLockMs,
+      stalledInterval: jobLockMs,
+    });
+  }
+
+  /** In a span of the upload's trace. */
+  async #run({ data, opts }: Job<ReportJob>): Promise<void> {
+    const key = { merchantId: BigInt(data.merchant_id), id: BigInt(data.reconciliation_id) };
+    const attributes = {
+      'counterfoil.merchant_id': data.merchant_id,
+      'counterfoil.reconciliation_id': data.reconciliation_id,
+    };
+    const upload = remoteContext(opts.telemetry?.metadata ?? '');
+    const span = tracer.startSpan('match report', { startTime: spanTime(), attributes }, upload);
+    const startedMs = performance.now();
+    try {
+      const isCompleted = await inSpan(span, () => this.matcher.match(key));
+      this.reports[isCompleted ? 'completed' : 'left'] += 1;
+    } catch (error) {
+      this.reports.failed += 1;
+      this.logger.warn({ err: error, reconciliation_id: data.reconciliation_id }, 'a report could not be matched');
+      throw error;
+    } finally {
+      this.seconds += (performance.now() - startedMs) / 1_000;
+    }
+  }
+}

@@ -1,0 +1,117 @@
+import type { Deadline } from '#platform/deadline.js';
+import type { Database, TransactionClient } from '#platform/postgres.js';
+import { SOURCES, type Source } from '../reading/sources.js';
+import type { ReportKey } from '../receiving/staging-store.js';
+import type { ReportInWork } from '../reports/report.js';
+
+/** $1 status, $2 how long they have not been heard of, in milliseconds, $3 at most. */
+const UNFINISHED = {
+  text: `
+SELECT merchant_id, id, trace_context FROM reconciliations
+ WHERE status IN ('receiving', 'matching') AND status = $1 AND heard_at <= now() - $2::float8 * interval '1 ms'
+ ORDER BY merchant_id, id LIMIT $3`,
+};
+
+export interface Unfinished extends ReportKey {
+  readonly traceContext: string | undefined;
+}
+
+/** Of all merchants. */
+export async function unfinishedReports(
+  database: Database,
+  status: 'receiving' | 'matching',
+  { silentMs = 0, limit }: { silentMs?: number; limit: number },
+  deadline: Deadline,
+): Promise<Unfinished[]> {
+  const rows = await database.read<{ merchant_id: bigint; id: bigint; trace_context: string | null }>(
+    'platform',
+    deadline,
+    { ...UNFINISHED, values: [status, silentMs, limit] },
+  );
+  return rows.map((row) => ({
+    merchantId: row.merchant_id,
+    id: row.id,
+    traceContext: row.trace_context ?? undefined,
+  }));
+}
+
+const IN_WORK = {
+  name: 'reconciliation-in-work',
+  text: `
+SELECT source, period_from, period_to, sla_days, trace_context FROM reconciliations
+ WHERE merchant_id = $1 AND id = $2 AND status = $3`,
+};
+
+interface InWorkRow extends Record<string, unknown> {
+  source: string;
+  period_from: number | null;
+  period_to: number | null;
+  sla_days: number;
+  trace_context: string | null;
+}
+
+/** Undefined: it is not of that status. */
+export async function reportInWork(
+  database: Database,
+  { merchantId, id }: ReportKey,
+  status: 'matching' | 'completed',
+  deadline: Deadline,
+): Promise<ReportInWork | undefined> {
+  const query = { ...IN_WORK, values: [merchantId, id, status] };
+  const [row] = await database.read<InWorkRow>({ merchantIds: [merchantId] }, deadline, query);
+  if (!row) return undefined;
+  return {
+    merchantId,
+    id,
+    source: row.source,
+    provider: SOURCES[row.source as Source]?.provider,
+    periodFromMs: row.period_from ?? undefined,
+    periodToMs: row.period_to ?? undefined,
+    slaDays: row.sla_days,
+    traceContext: row.trace_context ?? undefined,
+  };
+}
+
+export interface Completed {
+  readonly source: string;
+  readonly rows: bigint;
+  readonly rowsBad: bigint;
+  readonly repeated: bigint;
+  readonly matched: bigint;
+  readonly expected: bigint;
+  readonly breaksOpen: number;
+  readonly completedAtMs: number;
+}
+
+const COMPLETE = {
+  name: 'complete-reconciliation',
+  text: `
+UPDATE reconciliations r SET status = 'completed', completed_at = now()
+ WHERE merchant_id = $1 AND id = $2 AND status = 'matching'
+RETURNING source, rows, rows_bad, repeated, matched, expected, completed_at,
+          (SELECT count(*)::int FROM breaks b
+            WHERE b.merchant_id = r.merchant_id AND b.reconciliation_id = r.id AND b.resolution IS NULL) AS breaks_open`,
+};
+
+interface CompletedRow extends Record<string, unknown> {
+  source: string;
+  rows: bigint;
+  rows_bad: bigint;
+  repeated: bigint;
+  matched: bigint;
+  expected: bigint;
+  breaks_open: number;
+  completed_at: number;
+}
+
+/** In the caller's transaction; undefined: somebody else did. */
+export async function completeReport(
+  client: TransactionClient,
+  { merchantId, id }: ReportKey,
+): Promise<Completed | undefined> {
+  const { rows } = await client.query<CompletedRow>({ ...COMPLETE, values: [merchantId, id] });
+  const [row] = rows;
+  if (!row) return undefined;
+  const { rows_bad: rowsBad, breaks_open: breaksOpen, completed_at: completedAtMs, ...counts } = row;
+  return { ...counts, rowsBad, breaksOpen, completedAtMs };
+}

@@ -1,0 +1,124 @@
+import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { Deadline } from '#platform/deadline.js';
+import type { DueWork } from '#platform/due-work.js';
+import type { DutyPlan } from '#platform/duty.js';
+import type { Logger } from '#platform/logging.js';
+import { labelled, type Metrics } from '#platform/metrics.js';
+import { CONFIG, LOGGER } from '#platform/platform.module.js';
+import { Database } from '#platform/postgres.js';
+import { Queues } from '#platform/queues.js';
+import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import { reportsToLookAt } from './jobs/look-again.js';
+import { OpenBreaks } from './jobs/open-breaks.js';
+import { ReportMatcher } from './jobs/report-matcher.js';
+import { ReportQueue } from './jobs/report-queue.js';
+import { ReportWorker } from './jobs/report-worker.js';
+import { lookAfterReports } from './jobs/reports-left.js';
+import type { Matching } from './matching/match-report.js';
+import { ReconciliationModule } from './reconciliation.module.js';
+import type { ReconciliationSettings } from './settings.js';
+
+const LOOK_INTERVAL_MS = 10_000;
+
+/** Matches reports, and ends those that were given up. */
+@Module({ imports: [ReconciliationModule] })
+export class ReconciliationWorkerModule
+  implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics
+{
+  readonly #matcher: ReportMatcher;
+  readonly #worker: ReportWorker;
+  readonly #again: DueWork;
+  readonly #breaks: OpenBreaks;
+  #queues: Queues | undefined;
+  #isStopping = false;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: ReconciliationSettings,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly database: Database,
+    private readonly queue: ReportQueue,
+    ids: SnowflakeGenerator,
+  ) {
+    const stepDeadline = () => this.#stepDeadline();
+    const matching = matchingOf(config, database, ids);
+    this.#matcher = new ReportMatcher(matching, { stepDeadline, isStopping: () => this.#isStopping });
+    const options = { concurrency: config.reconciliationConcurrency, jobLockMs: config.reconciliationJobLockMs };
+    this.#worker = new ReportWorker(this.#matcher, logger, options);
+    this.#again = reportsToLookAt(matching, logger);
+    this.#breaks = new OpenBreaks(database);
+  }
+
+  duties(): readonly DutyPlan[] {
+    const { config, database, queue } = this;
+    const parts = {
+      database,
+      queue,
+      silenceMs: config.reconciliationSilenceMs,
+      stepDeadline: () => this.#stepDeadline(),
+    };
+    const look = {
+      name: 'look after reports',
+      intervalMs: config.reconciliationIntervalMs,
+      round: () => lookAfterReports(parts),
+    };
+    const again = {
+      name: 'look at reports again',
+      intervalMs: config.reconciliationIntervalMs,
+      nextInMs: () => this.#again.nextInMs,
+      round: () => this.#again.round(),
+    };
+    const count = { name: 'count breaks', intervalMs: LOOK_INTERVAL_MS, round: () => this.#breaks.look() };
+    return [look, again, ...(config.metricsPort === 0 ? [] : [count])];
+  }
+
+  addMetrics(metrics: Metrics): void {
+    this.#breaks.addMetrics(metrics);
+    metrics.counter(
+      'counterfoil_reconciliation_turns_total',
+      'Turns of reports that were matched here by how they ended; left: for another worker, or another had completed it.',
+      () => labelled('outcome', this.#worker.reports),
+      ['outcome'],
+    );
+    metrics.counter(
+      'counterfoil_reconciliation_turn_seconds_sum',
+      'How long those turns took together.',
+      () => this.#worker.seconds,
+    );
+    metrics.counter(
+      'counterfoil_reconciliation_rows_total',
+      'Rows of reports that were matched here, or found to be in no match.',
+      () => this.#matcher.rows,
+    );
+  }
+
+  onApplicationBootstrap(): void {
+    const { redisQueueUrl, databaseRuntimeUrl } = this.config;
+    if (redisQueueUrl === undefined) {
+      this.logger.warn('without REDIS_QUEUE_URL no report is matched here');
+      return;
+    }
+    this.#queues = new Queues(redisQueueUrl, databaseRuntimeUrl, this.logger);
+    this.#worker.start(this.#queues);
+  }
+
+  /** What is not matched by then goes on in another worker. */
+  async onModuleDestroy(): Promise<void> {
+    this.#isStopping = true;
+    await this.#queues?.close(this.config.shutdownGraceMs / 2);
+  }
+
+  #stepDeadline(): Deadline {
+    return Deadline.after(this.config.reconciliationStepTimeoutMs);
+  }
+}
+
+function matchingOf(config: ReconciliationSettings, database: Database, ids: SnowflakeGenerator): Matching {
+  const rules = {
+    amountTolerance: BigInt(config.reconciliationAmountTolerance),
+    feeTolerance: BigInt(config.reconciliationFeeTolerance),
+    dateToleranceDays: config.reconciliationDateToleranceDays,
+  };
+  const { reconciliationChunkRows: chunkRows, reconciliationBreaksAtOnce: breaksAtOnce } = config;
+  return { database, ids, rules, chunkRows, breaksAtOnce };
+}
