@@ -327,6 +327,38 @@ test('balances of a statement that its entries do not explain are a break', asyn
   expect(found).toEqual([['payout_mismatch', 'S2', 1]]);
 });
 
+test('sums that no bigint holds are breaks like others, which tell both sides and no difference', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  const most = 2 ** 62;
+  const rows = [2, 3, 4].map((line) => ({ line, type: 'other', gross: most, batch: 'B' }));
+  await reconcile(merchantId, rows, PERIOD);
+  await reconcile(merchantId, [{ line: 1, type: 'other', ref: 'B', gross: -1 }], BANK);
+  const statement = {
+    id: 'S',
+    account: 'A',
+    currency: 'EUR',
+    opening: '0',
+    closing: '-5',
+    entries: '9223372036854775803',
+  };
+  const report = await matching.stage(merchantId, [], BANK);
+  await matching.write(merchantId, {
+    text: 'UPDATE reconciliations SET statements = $3 WHERE merchant_id = $1 AND id = $2',
+    values: [merchantId, report.id, JSON.stringify([statement])],
+  });
+  await closeReport(matching.matching, report, within);
+  const found = (await matching.breaksOf(merchantId)).map(({ kind, reference, difference }) => [
+    kind,
+    reference,
+    difference,
+  ]);
+  expect(found).toEqual([
+    ['payout_mismatch', 'B', null],
+    ['payout_mismatch', 'B', null],
+    ['payout_mismatch', 'S', null],
+  ]);
+});
+
 test('by any provider: a generic report', async () => {
   const merchantId = await matching.ledger.createMerchant();
   await matching.pay(merchantId, { ref: 'P', provider: 'acme', captures: [{ amount: 1_000 }] });

@@ -34,7 +34,7 @@ WITH RECURSIVE names AS (
 ), batches AS MATERIALIZED (
   SELECT 'batch/' || s.source || '/' || s.batch || '/' || s.currency AS item, s.batch AS reference, s.net AS amount, s.currency, s.at
     FROM recent n
-   CROSS JOIN LATERAL (SELECT n.source, n.batch, r.currency, sum(r.net) FILTER (WHERE r.type <> 'payout')::bigint AS net, max(r.occurred_at) AS at
+   CROSS JOIN LATERAL (SELECT n.source, n.batch, r.currency, sum(r.net) FILTER (WHERE r.type <> 'payout') AS net, max(r.occurred_at) AS at
                          FROM report_rows r WHERE r.merchant_id = $1 AND r.source = n.source AND r.batch = n.batch GROUP BY r.currency) s
    WHERE s.net <> 0
 ), paid AS MATERIALIZED (

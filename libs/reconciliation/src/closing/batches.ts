@@ -21,14 +21,14 @@ const LOOK = `
 named AS MATERIALIZED (
   SELECT DISTINCT batch FROM report_rows WHERE merchant_id = $1 AND reconciliation_id = $2::bigint AND batch > $6 ORDER BY batch LIMIT $7::int
 ), sums AS MATERIALIZED (
-  SELECT batch, currency, coalesce(sum(net) FILTER (WHERE type <> 'payout'), 0)::bigint AS net,
-         coalesce(sum(net) FILTER (WHERE type = 'payout'), 0)::bigint AS paid, count(*) FILTER (WHERE type = 'payout') AS payouts,
-         coalesce(sum(net) FILTER (WHERE type = 'payment'), 0)::bigint AS payments
+  SELECT batch, currency, coalesce(sum(net) FILTER (WHERE type <> 'payout'), 0) AS net,
+         coalesce(sum(net) FILTER (WHERE type = 'payout'), 0) AS paid, count(*) FILTER (WHERE type = 'payout') AS payouts,
+         coalesce(sum(net) FILTER (WHERE type = 'payment'), 0) AS payments
     FROM report_rows
    WHERE merchant_id = $1 AND source = $3 AND batch = ANY (ARRAY(SELECT batch FROM named))
    GROUP BY batch, currency
 ), settled AS MATERIALIZED (
-  SELECT object_ref AS batch, currency, sum(amount - coalesce((more ->> 'fee')::bigint, 0))::bigint AS net
+  SELECT object_ref AS batch, currency, sum(amount - coalesce((more ->> 'fee')::bigint, 0)) AS net
     FROM payment_facts
    WHERE merchant_id = $1 AND object_ref = ANY (ARRAY(SELECT batch FROM named)) AND type = 'settled' AND outcome NOT IN ('rejected', 'discarded')
      AND ($4::text IS NULL OR starts_with(subject, $4 || '/'))

@@ -3,6 +3,7 @@ import type { Deadline } from '#platform/deadline.js';
 import { behindLock } from '../matching/behind-lock.js';
 import { OPENED_JSON } from '../matching/breaks.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
+import { smallEnough } from '../matching/sides.js';
 
 /** A break that was found without the merchant's lock. Amounts are text. */
 export interface FoundBreak {
@@ -24,12 +25,12 @@ export interface FoundBreak {
 const OPEN_FOUND = `
 WITH found AS MATERIALIZED (
   SELECT f.*, row_number() OVER () AS n FROM json_to_recordset($3::json) AS f (
-    fingerprint text, kind text, reference text, object_ref text, item text, expected json, actual json, difference bigint, currency text, detail text)
+    fingerprint text, kind text, reference text, object_ref text, item text, expected json, actual json, difference numeric, currency text, detail text)
 ), opened AS (
   INSERT INTO breaks AS b (merchant_id, id, created_at, reconciliation_id, fingerprint, kind, status, reference, object_ref, item, expected, actual,
                            difference, currency, detail)
   SELECT $1, ($4::bigint[])[n], snowflake_time(($4::bigint[])[n]), $2, fingerprint, kind, 'open', reference, object_ref, item, expected, actual,
-         difference, currency, detail
+         ${smallEnough('difference')}, currency, detail
     FROM found f
    WHERE f.item IS NULL
       OR (f.item NOT IN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM found)))

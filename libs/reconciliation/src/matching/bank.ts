@@ -36,7 +36,7 @@ batch_names AS MATERIALIZED (
    CROSS JOIN LATERAL (SELECT b.reference UNION ALL SELECT b.batch UNION ALL SELECT regexp_split_to_table(b.batch, '[^A-Za-z0-9_-]+')) n (name)
    WHERE b.way = 'batch' AND n.name <> ''
 ), batch_items AS MATERIALIZED (
-  SELECT 'batch/' || source || '/' || batch || '/' || currency AS item, batch, currency, sum(net)::bigint AS amount, max(occurred_at) AS at
+  SELECT 'batch/' || source || '/' || batch || '/' || currency AS item, batch, currency, sum(net) AS amount, max(occurred_at) AS at
     FROM report_rows
    WHERE merchant_id = $1 AND batch = ANY (ARRAY(SELECT name FROM batch_names)) AND source <> $2 AND type <> 'payout'
    GROUP BY source, batch, currency

@@ -1,5 +1,5 @@
 import { FEE_EXPECTED } from './payment-breaks.js';
-import { ACTUAL, expectedJson, timeJson } from './sides.js';
+import { ACTUAL, expectedJson, smallEnough, timeJson } from './sides.js';
 
 /** What the events tell of the row `b` of breaks. */
 const FOUND = `'break_id', b.id::text, 'reconciliation_id', b.reconciliation_id::text, 'kind', b.kind, 'reference', b.reference,
@@ -8,8 +8,10 @@ export const OPENED_JSON = `json_build_object(${FOUND})`;
 export const ENDED_JSON = `json_build_object(${FOUND}, 'status', b.status, 'by', NULL, 'approved_by', NULL, 'transaction_id', NULL,
   'reason', b.resolution ->> 'reason')`;
 
-const COLUMNS = `reconciliation_id, fingerprint, kind, reference, object_ref, item, row_source, row_identity, expected, actual, difference, currency, detail,
-  candidates`;
+const columns = (
+  difference: string,
+) => `reconciliation_id, fingerprint, kind, reference, object_ref, item, row_source, row_identity, expected, actual, ${difference},
+  currency, detail, candidates`;
 
 const DETAIL = `CASE
   WHEN r.told = 'twice' THEN 'The report has this row more than once.'
@@ -44,13 +46,13 @@ SELECT r.reconciliation_id, r.kind || '/' || $2 || '/' || r.identity || CASE WHE
 /** Of matches: they hold neither row nor item. */
 const OF_DATES = `
 SELECT r.reconciliation_id, 'date_mismatch/' || $2 || '/' || r.identity, 'date_mismatch', r.reference, r.object_ref, NULL, NULL, NULL::uuid, ${EXPECTED},
-       ${ACTUAL}, NULL::bigint, r.currency, 'Matched, and told of a time more than ' || $5::int || ' days away.', NULL::json
+       ${ACTUAL}, NULL::numeric, r.currency, 'Matched, and told of a time more than ' || $5::int || ' days away.', NULL::json
   FROM taken r WHERE r.is_late`;
 
 const OF_FEES = `
 SELECT f.reconciliation_id, 'fee_mismatch/payment/' || f.unit, 'fee_mismatch', f.provider_ref, NULL, NULL, NULL, NULL::uuid, ${FEE_EXPECTED},
        json_build_object('amount', f.gross::text, 'fee', f.fee::text, 'currency', f.currency, 'occurred_at', ${timeJson('f.occurred_at')}, 'line', f.line),
-       (f.fee - f.expected)::bigint, f.currency, 'The processor has told another fee than it reports.', NULL::json
+       f.fee - f.expected, f.currency, 'The processor has told another fee than it reports.', NULL::json
   FROM fee_breaks f`;
 
 /** A fingerprint that is there is that break: found twice it is one, and only one is told of. */
@@ -59,8 +61,8 @@ found_breaks AS MATERIALIZED (
   SELECT b.*, row_number() OVER (ORDER BY fingerprint) AS n
     FROM (${OF_ROWS} UNION ALL ${OF_DATES} UNION ALL ${OF_FEES}) b WHERE $9::bigint[] IS NOT NULL
 ), opened AS (
-  INSERT INTO breaks AS b (merchant_id, id, created_at, status, ${COLUMNS})
-  SELECT $1, ($9::bigint[])[n], snowflake_time(($9::bigint[])[n]), 'open', ${COLUMNS} FROM found_breaks
+  INSERT INTO breaks AS b (merchant_id, id, created_at, status, ${columns('difference')})
+  SELECT $1, ($9::bigint[])[n], snowflake_time(($9::bigint[])[n]), 'open', ${columns(smallEnough('difference'))} FROM found_breaks
   ON CONFLICT (merchant_id, fingerprint) DO NOTHING
   RETURNING b.id, ${OPENED_JSON} AS break
 )`;

@@ -2,6 +2,13 @@
 
 /** Candidates that a break names at most. */
 export const CANDIDATES_MAX = 20;
+/** Of PostgreSQL's bigint. */
+const MAX_BIGINT = 2n ** 63n - 1n;
+
+/** A difference of sums, or null where it is beyond what a bigint holds: both sides are told beside it, and the report goes on. */
+export function smallEnough(difference: string): string {
+  return `CASE WHEN abs(${difference}) <= ${MAX_BIGINT} THEN ${difference} END`;
+}
 
 export function timeJson(column: string): string {
   return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
