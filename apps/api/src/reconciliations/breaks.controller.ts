@@ -112,7 +112,7 @@ export class BreaksController {
     description:
       '`post`: entries that are posted when another operator approves; `match`: its row and these items are the same money; `write_off`: nothing is posted. What the ledger would refuse is refused now, but for floors: those are respected then.',
     requestExample: POSTED,
-    problems: [...ACTED, 'unbalanced_entries', 'currency_mismatch', 'account_closed'],
+    problems: [...ACTED, 'unbalanced_entries', 'currency_mismatch', 'account_closed', 'amount_out_of_range'],
   })
   propose(
     @CurrentContext() context: RequestContext,

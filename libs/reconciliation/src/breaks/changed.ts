@@ -22,7 +22,9 @@ export function changed(row: BreakRow, turn: BreakTurn): Answer {
 }
 
 export function commented(row: BreakRow, comment: Comment): BreakRow | Refused {
-  if (row.comments.length < MAX_COMMENTS) return { ...row, comments: [...row.comments, comment] };
+  // A rejection always has its place: else what was proposed could only be approved.
+  const isRejection = comment.rejected_proposal !== undefined;
+  if (isRejection || row.comments.length < MAX_COMMENTS) return { ...row, comments: [...row.comments, comment] };
   return refuse('validation_failed', `The break has ${MAX_COMMENTS} comments, and takes no more.`);
 }
 

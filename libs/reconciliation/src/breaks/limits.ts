@@ -1,4 +1,4 @@
-/** Comments of one break, rejections among them: its row is written anew with each. */
+/** Comments of one break: its row is written anew with each. Rejections are kept beyond it, as two people make each of them. */
 export const MAX_COMMENTS = 200;
 export const MAX_TEXT = 2_000;
 /** A reason is the description of what is posted, too. */

@@ -1,3 +1,4 @@
+import { MAX_AMOUNT } from '#kernel/money.js';
 import { MAX_ENTRIES, MIN_ENTRIES, type Refused } from '#ledger/posting/command.js';
 import { findUnbalanced, refuse } from '#ledger/posting/entries.js';
 import type { Answer } from '#ledger/writing/group-extension.js';
@@ -58,6 +59,10 @@ function entriesRefusal(
     if (account.currency !== entry.currency) {
       const detail = `${path}: account ${account.code} is in ${account.currency}, not ${entry.currency}.`;
       return refuse('currency_mismatch', detail, `${path}.currency`);
+    }
+    if (BigInt(entry.amount) > MAX_AMOUNT) {
+      const detail = `${path}: the amount for account ${account.code} is above ${MAX_AMOUNT}.`;
+      return refuse('amount_out_of_range', detail, `${path}.amount`);
     }
     if (balance.closed) return refuse('account_closed', `${path}: account ${account.code} is closed.`, path);
   }
