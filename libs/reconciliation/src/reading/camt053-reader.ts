@@ -12,13 +12,14 @@ const NAMESPACE = /^urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.\d\d$/;
 
 /** Reads bank statements (ISO 20022 camt.053.001.02 and later), a row for each transaction. */
 export class Camt053Reader implements ReportReader {
-  private readonly statements = new Camt053Statements();
+  private readonly statements: Camt053Statements;
   private readonly records: XmlRecords;
   private decoder: TextDecoder | undefined;
   private hasBegun = false;
   private isOver = false;
 
   constructor(limits: ReadingLimits) {
+    this.statements = new Camt053Statements(limits.statements);
     this.records = new XmlRecords(CAMT053, this.statements, limits, (tag) => this.checkRoot(tag));
   }
 

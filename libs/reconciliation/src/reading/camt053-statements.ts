@@ -4,6 +4,7 @@ import { camtRow, isBooked, type Move, moveOf, ownMove } from './camt053-row.js'
 import { BALANCE_PATH, ENTRY_PATH, STATEMENT_PATH, TRANSACTION_PATH } from './camt053-shape.js';
 import type { ReportBatch, StatementFacts } from './report-batch.js';
 import { excerptOf, textOf } from './text.js';
+import { unreadable } from './unreadable-report.js';
 import type { Values } from './xml-records.js';
 
 /** The entry that is being read. */
@@ -23,6 +24,7 @@ export class Camt053Statements {
   private rows: ReportRow[] = [];
   private bad: BadRow[] = [];
   private statements: StatementFacts[] = [];
+  private statementsBegun = 0;
   private line = 0;
   private account = '';
   private entry: Entry = newEntry();
@@ -32,6 +34,8 @@ export class Camt053Statements {
   private currency = '';
   /** How many rows without a reference of the bank's own were alike, by what else they say. */
   private readonly counts = new Map<string, number>();
+
+  constructor(private readonly most: number) {}
 
   /** What was read since it was asked for last. */
   taken(): ReportBatch {
@@ -60,6 +64,9 @@ export class Camt053Statements {
   }
 
   private beginStatement(): void {
+    this.statementsBegun += 1;
+    if (this.statementsBegun > this.most)
+      throw unreadable(`has more than ${this.most} statements: send it as several files`);
     this.opening = undefined;
     this.closing = undefined;
     this.entries = 0n;

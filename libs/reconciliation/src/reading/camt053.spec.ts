@@ -61,6 +61,11 @@ describe('what is no bank statement is refused:', () => {
       `<!DOCTYPE x SYSTEM "file:///etc/passwd">${statement()}`,
       'has a document type declaration',
     ],
+    [
+      'statements without end',
+      `<Document xmlns="${NAMESPACE}"><BkToCstmrStmt>${'<Stmt></Stmt>'.repeat(10_001)}`,
+      'has more than 10000 statements',
+    ],
     ['a million levels', `${statement().split('<Bal>')[0]}${'<a>'.repeat(1_000_000)}`, 'nested more than 64 deep'],
     [
       'a text without end',

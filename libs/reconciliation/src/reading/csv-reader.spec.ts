@@ -9,6 +9,7 @@ import {
   readAll,
   reportFixture,
 } from '../../../../test/support/reports.js';
+import { READING_LIMITS } from './limits.js';
 import { readReport } from './read-report.js';
 import { UnreadableReport } from './unreadable-report.js';
 
@@ -251,7 +252,7 @@ describe('what cannot be read is listed, and the rest is read:', () => {
   });
 
   it('a row of a byte more than a row may have, wherever it lies in its piece', async () => {
-    const limits = { rowBytes: 200, depth: 64 };
+    const limits = { ...READING_LIMITS, rowBytes: 200 };
     const fits = genericRow({ reference: 'x'.repeat(200 - genericRow({ reference: '' }).length) });
     const rows = [fits, fits.replace('x', 'xx'), fits];
     const read = await readAll('generic', `${[GENERIC_HEADER, ...rows].join('\n')}\n`, limits);

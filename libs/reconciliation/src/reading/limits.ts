@@ -4,6 +4,8 @@ export interface ReadingLimits {
   readonly rowBytes: number;
   /** Elements of XML within each other. camt.053 has about 15. */
   readonly depth: number;
+  /** Of a bank, in one file: each is kept until the file has ended. */
+  readonly statements: number;
 }
 
-export const READING_LIMITS: ReadingLimits = { rowBytes: 65_536, depth: 64 };
+export const READING_LIMITS: ReadingLimits = { rowBytes: 65_536, depth: 64, statements: 10_000 };
