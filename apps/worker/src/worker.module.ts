@@ -19,8 +19,9 @@ import { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { type BringsDuties, type BringsMetrics, whoHas } from '#platform/room-hooks.js';
+import { CHECKS } from '#platform/verify.js';
 import type { Config } from '../../config.js';
-import { consumersOf, modulesOf, ROOMS, reactorsOf } from '../../rooms.js';
+import { checksOf, consumersOf, modulesOf, ROOMS, reactorsOf } from '../../rooms.js';
 
 export type ConsumerProcess = OutboxWorkerOptions['process'];
 const COMPILED_PROCESS: ConsumerProcess = { entry: new URL('./consumer-process.js', import.meta.url) };
@@ -53,7 +54,8 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
       ...(await modulesOf(rooms, 'module')),
       ...(await modulesOf(rooms, 'worker')),
     ];
-    return { module: WorkerModule, imports };
+    const checks = { provide: CHECKS, useValue: await checksOf(rooms) };
+    return { module: WorkerModule, global: true, imports, providers: [checks], exports: [CHECKS] };
   }
 
   /** Before anything is at work: a port that is taken ends the start. */
