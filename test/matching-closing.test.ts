@@ -333,3 +333,51 @@ test('by any provider: a generic report', async () => {
   const report = await reconcile(merchantId, [{ line: 2, ref: 'P', gross: 1_000 }], GENERIC);
   expect(await matching.rowsOf(report)).toEqual({ 2: 'pairs 2' });
 });
+
+test('items that come to a row of nothing known are proposed, and not matched', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  await matching.pay(merchantId, {
+    ref: 'P',
+    captures: [{ ref: 'a', amount: 300 }],
+    refunds: [{ ref: 'r', amount: 1_000 }],
+  });
+  await matching.pay(merchantId, { ref: 'Q', captures: [{ ref: 'b', amount: 700, day: 7 }] });
+  await matching.pay(merchantId, { ref: 'R', captures: [{ ref: 'far', amount: 1_000, day: 8 }] });
+  await matching.pay(merchantId, { ref: 'S', captures: [{ ref: 'told', amount: 1_000 }] });
+  const report = await reconcile(merchantId, [
+    { line: 2, ref: 'together', gross: 1_000 },
+    { line: 3, ref: 'S', object: 'told', gross: 1_000 },
+    { line: 4, ref: 'nothing', gross: 999 },
+  ]);
+  const found = (await matching.breaksOf(merchantId)).map(({ line, candidates }) => [
+    line,
+    candidates?.map(({ item, proposed }) => [item?.replace(/^payment\/\d+\//, ''), proposed]) ?? null,
+  ]);
+  expect(found).toEqual([
+    [
+      2,
+      [
+        ['payment/a', true],
+        ['payment/b', true],
+      ],
+    ],
+    [4, null],
+  ]);
+  expect(await matching.rowsOf(report)).toEqual({ 2: null, 3: 'exact 3', 4: null });
+});
+
+test('batches that come to a bank’s row are proposed', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  for (const batch of ['4', '5']) {
+    await reconcile(merchantId, [
+      { line: 3, type: 'fee', gross: 950, batch },
+      { line: 4, type: 'payout', gross: -950, batch },
+    ]);
+  }
+  await reconcile(merchantId, [{ line: 1, type: 'other', batch: 'ADYEN', gross: 1_900 }], BANK);
+  const [found] = await matching.breaksOf(merchantId);
+  expect(found?.candidates?.map(({ item, proposed }) => [item, proposed])).toEqual([
+    ['batch/adyen_settlement_detail/4/EUR', true],
+    ['batch/adyen_settlement_detail/5/EUR', true],
+  ]);
+});

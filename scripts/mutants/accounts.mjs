@@ -92,7 +92,7 @@ export const ACCOUNT_MUTANTS = [
     ['a second revocation moves the moment', 'id: keyId, revokedAtMs: IsNull() }', 'id: keyId }'],
   ]),
   ...inFile('libs/tenancy/src/authenticator.ts', KEYS, [
-    ['answers are dated after the look-up', 'merchantId, { start }', 'merchantId, { start: performance.now() }'],
+    ['answers are dated after the look-up', 'caller, { start }', 'caller, { start: performance.now() }'],
     ['a look-up ends with its first caller', 'Deadline.after(LOOKUP_TIMEOUT_MS)', 'deadline.within(LOOKUP_TIMEOUT_MS)'],
   ]),
   ...inFile('libs/balances/src/load-balances.ts', CACHE, [

@@ -41,8 +41,10 @@ export const FEE_MUTANTS = [
     ['days settled after a merchant left the plan bind it', 'least(valid_until, at)', 'at'],
     ['days of any plan bind it', 'WHERE fee_plan_id = $1 AND', 'WHERE $1::bigint > 0 AND'],
   ]),
-  inFile('libs/fees/src/fee-plan.commands.ts', ROUTES, [
+  inFile('libs/fees/src/versions.ts', ROUTES, [
     ['a version does not wait for who begins to settle', "'pessimistic_write'", "'pessimistic_read'"],
+  ]),
+  inFile('libs/fees/src/fee-plan.commands.ts', ROUTES, [
     ['two versions begin at once', 'validFromMs <= before.validFromMs', 'validFromMs < before.validFromMs'],
     ['a version changes settled days', 'if (validFromMs < settledUntilMs) throw settled(settledUntilMs);', ''],
     [

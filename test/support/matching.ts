@@ -83,11 +83,12 @@ export class TestMatching {
   ): Promise<bigint> {
     const id = this.ledger.ids.next();
     const subject = `${provider}/${ref}`;
+    const settled = (lists.settlements ?? []).reduce((sum, { amount }) => sum + amount, 0);
     await this.write(merchantId, {
       text: `INSERT INTO payments (merchant_id, id, subject, created_at, provider, provider_ref, status, currency, amount, amount_authorised,
                amount_capturable, amount_captured, amount_refunded, amount_disputed, amount_settled, parts, transactions)
-             VALUES ($1, $2, $3, snowflake_time($2), $4, $5, 'captured', $6, 0, 0, 0, 0, 0, 0, 0, $7, '{}')`,
-      values: [merchantId, id, subject, provider, ref, currency, JSON.stringify(partsOf(lists))],
+             VALUES ($1, $2, $3, snowflake_time($2), $4, $5, 'captured', $6, 0, 0, 0, 0, 0, 0, $7, $8, '{}')`,
+      values: [merchantId, id, subject, provider, ref, currency, settled, JSON.stringify(partsOf(lists))],
     });
     await this.tell(merchantId, subject, factsOf(lists));
     return id;

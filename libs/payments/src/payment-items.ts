@@ -10,39 +10,39 @@
 const MOVEMENT_STATE = `CASE WHEN part ->> 'status' IN ('failed', 'reversed') THEN 'undone' ELSE 'due' END`;
 
 /** What is told of a dispute's money is what it moves; where nothing is told, a chargeback takes its amount, and one that is won gives it back. */
-const DISPUTES = `
-SELECT place, part ->> 'object_ref' AS object_ref, (part ->> 'amount')::bigint AS amount, part ->> 'outcome' = 'won' AS is_won,
-       (part ->> 'funds_withdrawn')::bigint AS withdrawn, (part ->> 'funds_reinstated')::bigint AS reinstated,
-       (part ->> 'funds_withdrawn')::bigint + (part ->> 'funds_reinstated')::bigint > 0 AS tells, part ->> 'stage' <> 'inquiry' AS takes`;
+const DISPUTE = `place, part ->> 'object_ref' AS object_ref, (part ->> 'amount')::bigint AS amount, part ->> 'outcome' = 'won' AS is_won,
+  (part ->> 'funds_withdrawn')::bigint AS withdrawn, (part ->> 'funds_reinstated')::bigint AS reinstated,
+  (part ->> 'funds_withdrawn')::bigint + (part ->> 'funds_reinstated')::bigint > 0 AS tells, part ->> 'stage' <> 'inquiry' AS takes`;
 
 function partsOf(parts: string, list: string): string {
   return `json_array_elements(${parts} -> '${list}') WITH ORDINALITY AS e (part, place)`;
 }
 
 /**
- * A subquery of a payment's items of a kind: `place`, `object_ref`, `amount` as the merchant sees it (what is taken is below zero) and
- * `state`. `parts` and `kind` are expressions; kinds are those of a report's rows.
+ * A query of the items of payments: `wanted` has rows `{id, kind}`, kinds being those of a report's rows, and `payments` has `{id, parts}`. It tells
+ * `payment_id`, `kind`, `place`, `object_ref`, `amount` as the merchant sees it (what is taken is below zero) and `state`. Each kind by itself: so
+ * of each payment no more is read than is wanted.
  */
-export function paymentItems(parts: string, kind: string): string {
-  return `(
-  SELECT place, part ->> 'object_ref' AS object_ref, (part ->> 'amount')::bigint AS amount, ${MOVEMENT_STATE} AS state
-    FROM ${partsOf(parts, 'captures')} WHERE ${kind} = 'payment'
+export function paymentItems(wanted: string, payments: string): string {
+  const of = (kind: string, list: string): string => `
+    FROM ${wanted} w JOIN ${payments} p ON p.id = w.id CROSS JOIN LATERAL ${partsOf('p.parts', list)} WHERE w.kind = '${kind}'`;
+  const dispute = (kind: string): string => `(SELECT p.id, ${DISPUTE} ${of(kind, 'disputes')}) d`;
+  return `
+  SELECT p.id AS payment_id, w.kind, place, part ->> 'object_ref' AS object_ref, (part ->> 'amount')::bigint AS amount, ${MOVEMENT_STATE} AS state
+    ${of('payment', 'captures')}
   UNION ALL
-  SELECT place, part ->> 'object_ref', -(part ->> 'amount')::bigint, ${MOVEMENT_STATE}
-    FROM ${partsOf(parts, 'refunds')} WHERE ${kind} = 'refund'
+  SELECT p.id, w.kind, place, part ->> 'object_ref', -(part ->> 'amount')::bigint, ${MOVEMENT_STATE} ${of('refund', 'refunds')}
   UNION ALL
-  SELECT place, object_ref, -CASE WHEN tells THEN withdrawn ELSE amount END, CASE WHEN is_won AND NOT tells THEN 'possible' ELSE 'due' END
-    FROM (${DISPUTES} FROM ${partsOf(parts, 'disputes')} WHERE ${kind} = 'dispute') d WHERE CASE WHEN tells THEN withdrawn > 0 ELSE takes END
+  SELECT id, 'dispute', place, object_ref, -CASE WHEN tells THEN withdrawn ELSE amount END, CASE WHEN is_won AND NOT tells THEN 'possible' ELSE 'due' END
+    FROM ${dispute('dispute')} WHERE CASE WHEN tells THEN withdrawn > 0 ELSE takes END
   UNION ALL
-  SELECT place, object_ref, CASE WHEN tells THEN reinstated ELSE amount END, CASE WHEN tells THEN 'due' ELSE 'possible' END
-    FROM (${DISPUTES} FROM ${partsOf(parts, 'disputes')} WHERE ${kind} = 'dispute_reversed') d
-   WHERE CASE WHEN tells THEN reinstated > 0 ELSE is_won AND takes END)`;
+  SELECT id, 'dispute_reversed', place, object_ref, CASE WHEN tells THEN reinstated ELSE amount END, CASE WHEN tells THEN 'due' ELSE 'possible' END
+    FROM ${dispute('dispute_reversed')} WHERE CASE WHEN tells THEN reinstated > 0 ELSE is_won AND takes END`;
 }
 
-/** A subquery of what the processor has settled of a payment, and kept of that. A fee of nothing is taken for one that nobody has told. */
-export function settledOf(parts: string): string {
-  return `(
-  SELECT sum((part ->> 'amount')::bigint) AS amount, nullif(sum((part ->> 'fee')::bigint), 0) AS fee FROM ${partsOf(parts, 'settlements')})`;
+/** What the processor kept of what it has settled. A fee of nothing is taken for one that nobody has told: null. */
+export function settledFee(parts: string): string {
+  return `(SELECT nullif(sum((part ->> 'fee')::bigint), 0) FROM ${partsOf(parts, 'settlements')})`;
 }
 
 /** Facts by which money moves, by the kind of item: an item is of the time of the first of them, the provider's rather than a request. */

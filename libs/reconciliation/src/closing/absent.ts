@@ -24,6 +24,17 @@ const WINDOW_END = `
 SELECT occurred_at AS until FROM payment_facts
  WHERE ${IN_PERIOD.replace('>=', '>')} ORDER BY occurred_at OFFSET $4::int LIMIT 1`;
 
+/** $1 merchant, $4 provider, $5 source. What payments of `subjects` consist of (`items`, with their payments in `found`), whatever is told of it. */
+export const ITEMS_OF_SUBJECTS = `
+found AS MATERIALIZED (
+  SELECT p.id, p.subject, p.provider_ref, p.currency, p.parts FROM payments p
+   WHERE p.merchant_id = $1 AND p.subject = ANY (ARRAY(SELECT subject FROM subjects)) AND ($4::text IS NULL OR p.provider = $4)
+), placed AS (
+  SELECT NULL::uuid AS identity WHERE false
+), wanted AS MATERIALIZED (
+  SELECT f.id, k.kind FROM found f CROSS JOIN (VALUES ('payment'), ('refund'), ('dispute'), ('dispute_reversed')) k (kind)
+),${FIND_ITEMS.replaceAll('$2', '$5')}`;
+
 /**
  * $1 merchant, $2 from, $3 until, $4 provider, $5 source, $6 days of the SLA. Items of the window that are in no match and no break, be it
  * one that people have ended, and that no open break names as what it may be about.
@@ -31,14 +42,7 @@ SELECT occurred_at AS until FROM payment_facts
 const ABSENT = `
 WITH subjects AS MATERIALIZED (
   SELECT DISTINCT subject FROM payment_facts WHERE ${IN_PERIOD}
-), found AS MATERIALIZED (
-  SELECT p.id, p.subject, p.provider_ref, p.currency, p.parts FROM payments p
-   WHERE p.merchant_id = $1 AND p.subject = ANY (ARRAY(SELECT subject FROM subjects)) AND ($4::text IS NULL OR p.provider = $4)
-), placed AS (
-  SELECT NULL::uuid AS identity WHERE false
-), wanted AS MATERIALIZED (
-  SELECT f.id AS payment_id, k.kind FROM found f CROSS JOIN (VALUES ('payment'), ('refund'), ('dispute'), ('dispute_reversed')) k (kind)
-),${FIND_ITEMS.replaceAll('$2', '$5')}, absent AS MATERIALIZED (
+),${ITEMS_OF_SUBJECTS}, absent AS MATERIALIZED (
   SELECT i.*, f.currency, i.at + $6::int * interval '1 day' AS due_at
     FROM items i JOIN found f ON f.id = i.payment_id
    WHERE i.state = 'due' AND NOT i.is_taken AND i.at >= $2 AND i.at < $3
@@ -60,6 +64,12 @@ SELECT count(*) FILTER (WHERE due_at > now())::int AS expected, min(due_at) FILT
          FILTER (WHERE due_at <= now()) AS missing
   FROM unexplained`;
 
+export interface Period {
+  readonly fromMs: number;
+  /** Not included. */
+  readonly toMs: number;
+}
+
 export interface Looked {
   expected: number;
   next: number | null;
@@ -70,7 +80,7 @@ export interface Looked {
 export async function* absentPayments(
   { database }: Matching,
   { merchantId, source, provider, slaDays }: MatchedReport,
-  period: { readonly fromMs: number; readonly toMs: number },
+  period: Period,
   deadline: () => Deadline,
 ): AsyncGenerator<Absent> {
   const scope = { merchantIds: [merchantId] };

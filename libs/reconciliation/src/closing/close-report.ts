@@ -2,14 +2,14 @@ import type { Deadline } from '#platform/deadline.js';
 import { enqueueDue } from '#platform/due-rows.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
 import { isBank } from '../matching/statements.js';
-import type { Absent } from './absent.js';
-import { absentPayments } from './absent.js';
+import { type Absent, absentPayments } from './absent.js';
 import { absentPayouts } from './absent-payouts.js';
 import { checkStatements } from './bank-statements.js';
 import { matchBatches } from './batches.js';
 import { countReport } from './count.js';
 import { lookAtMissingRows } from './look-again.js';
 import { openFound } from './open-found.js';
+import { proposeItems } from './proposals.js';
 
 /** The due rows of reports: when something that is expected is missing, unless it has been told. The subject is the report. */
 export const RECONCILIATION_DUE = 'reconciliation';
@@ -22,6 +22,7 @@ export async function closeReport(matching: Matching, report: MatchedReport, dea
   if (isBank(report.source)) await checkStatements(matching, report, deadline);
   else await matchBatches(matching, report, deadline);
   await lookAgain(matching, report, deadline);
+  await proposeItems(matching, report, deadline);
 }
 
 /**

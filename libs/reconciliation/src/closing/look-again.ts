@@ -13,7 +13,10 @@ const OPEN = `
 SELECT id FROM breaks
  WHERE merchant_id = $1 AND resolution IS NULL AND kind = 'missing_in_ledger' AND row_source = $2 AND id > $3 ORDER BY id LIMIT $4`;
 
-/** Rows of the report's source that were nowhere in the ledger: perhaps they are by now. Nobody waits where nothing has turned up. */
+/**
+ * Rows of the report’s source that were nowhere in the ledger: perhaps they are by now. Nobody waits where nothing has turned up. What has is
+ * decided anew with the rows beside it, as it was found.
+ */
 export async function lookAtMissingRows(
   matching: Matching,
   report: MatchedReport,
@@ -26,7 +29,7 @@ export async function lookAtMissingRows(
     if (ids.length === 0) return;
     last = ids.at(-1) as bigint;
     const turnedUp = await turnedUpOf(matching, report, ids, deadline());
-    if (turnedUp.length > 0) await end(matching, report, turnedUp, deadline());
+    if (turnedUp.length > 0) await end(matching, report, ids, deadline());
   }
 }
 
@@ -48,7 +51,7 @@ async function turnedUpOf(
   deadline: Deadline,
 ): Promise<bigint[]> {
   const statement = {
-    ...statementsOf(report.source).look,
+    text: statementsOf(report.source).look,
     values: valuesOf(matching, report, int8Array(breakIds), null),
   };
   const { ids } = await matching.database.transaction({ merchantIds: [report.merchantId] }, deadline, (client) =>
@@ -66,5 +69,5 @@ async function end(
   // A match may be of another date, or fee.
   const ids = int8Array(breakIds.flatMap(() => [matching.ids.next(), matching.ids.next()]));
   const values = valuesOf(matching, report, int8Array(breakIds), ids);
-  await behindLock(matching.database, report, { ...statementsOf(report.source).end, values }, deadline);
+  await behindLock(matching.database, report, { text: statementsOf(report.source).end, values }, deadline);
 }

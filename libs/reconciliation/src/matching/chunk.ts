@@ -28,12 +28,13 @@ export const TOLD_ROWS = `
 known AS MATERIALIZED (
   SELECT identity, reconciliation_id, match_line IS NOT NULL AS is_matched FROM report_rows
    WHERE merchant_id = $1 AND source = $2 AND identity = ANY (ARRAY(SELECT identity FROM chunk))
+), alike AS MATERIALIZED (
+  SELECT identity, min(line) AS first FROM chunk GROUP BY identity HAVING count(*) > 1
 ), told AS MATERIALIZED (
   SELECT c.*, coalesce(k.is_matched, false) AS was_matched,
-         CASE WHEN k.reconciliation_id <> c.reconciliation_id THEN 'repeated'
-              WHEN k.identity IS NOT NULL OR row_number() OVER (PARTITION BY c.identity ORDER BY c.line) > 1 THEN 'twice'
-              ELSE 'new' END AS told
-    FROM chunk c LEFT JOIN known k USING (identity)
+         CASE WHEN k.reconciliation_id <> c.reconciliation_id THEN 'repeated' WHEN k.identity IS NOT NULL OR c.line > a.first THEN 'twice' ELSE 'new' END
+           AS told
+    FROM chunk c LEFT JOIN known k ON k.identity = c.identity LEFT JOIN alike a ON a.identity = c.identity
 )`;
 
 /** $8 breaks. Rows that are in the ledger by now, perhaps: they have their place in report_rows, and a break that is open. */

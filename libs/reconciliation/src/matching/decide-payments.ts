@@ -24,7 +24,7 @@ named AS MATERIALIZED (
              bool_or(gross = amount) OVER of_item AS is_exact, count(*) OVER of_item AS rows, sum(gross) OVER of_item AS total,
              first_value(reconciliation_id) OVER in_order AS first_report, first_value(line) OVER in_order AS first_line
         FROM rows_found r WHERE way = 'named'
-      WINDOW of_item AS (PARTITION BY item), in_order AS (PARTITION BY item ORDER BY reconciliation_id, line)) r
+      WINDOW of_item AS (PARTITION BY payment_id, item), in_order AS (PARTITION BY payment_id, item ORDER BY reconciliation_id, line)) r
 )`;
 
 /** A row in another currency than the payment's has the item that it names, where nobody else has it. */

@@ -45,7 +45,7 @@ const BREAKS_OF_A_ROW = 3;
  */
 export async function matchNext(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<number> {
   const { chunkRows, breaksAtOnce, database } = matching;
-  const statement = { ...statementsOf(report.source).next, values: valuesOf(matching, report, chunkRows, null) };
+  const statement = { text: statementsOf(report.source).next, values: valuesOf(matching, report, chunkRows, null) };
   const { rows, units } = await database.transaction({ merchantIds: [report.merchantId] }, deadline(), (client) =>
     inTurn<Taken>(client, report.merchantId, statement),
   );
@@ -76,7 +76,7 @@ async function matchBehindLock(
 ): Promise<void> {
   const ids = lines.flatMap(() => Array.from({ length: BREAKS_OF_A_ROW }, () => matching.ids.next()));
   const values = valuesOf(matching, report, int8Array(lines.map(BigInt)), int8Array(ids));
-  await behindLock(matching.database, report, { ...statementsOf(report.source).lines, values }, deadline);
+  await behindLock(matching.database, report, { text: statementsOf(report.source).lines, values }, deadline);
 }
 
 /** Parameters of the statements of matching: which rows are decided, and ids for the breaks that they open. */

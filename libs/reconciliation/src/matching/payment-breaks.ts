@@ -1,4 +1,4 @@
-import { settledOf } from '#payments/payment-items.js';
+import { settledFee } from '#payments/payment-items.js';
 import { CANDIDATES_MAX, candidateJson, expectedJson } from './sides.js';
 
 /**
@@ -7,7 +7,7 @@ import { CANDIDATES_MAX, candidateJson, expectedJson } from './sides.js';
  */
 export const PAYMENT_BREAKS = `
 fee_breaks AS MATERIALIZED (
-  SELECT f.id AS unit, f.provider_ref, f.currency, s.amount, s.fee AS expected, r.fee + coalesce(b.fee, 0) AS fee, r.gross, r.reconciliation_id, r.line,
+  SELECT f.id AS unit, f.provider_ref, f.currency, f.amount_settled AS amount, s.fee AS expected, r.fee + coalesce(b.fee, 0) AS fee, r.gross, r.reconciliation_id, r.line,
          r.occurred_at
     FROM (SELECT d.unit, sum(p.gross) AS gross, sum(p.fee) AS fee, min(p.reconciliation_id) AS reconciliation_id, min(p.line) AS line,
                  min(p.occurred_at) AS occurred_at, count(d.rule) = count(*) AND count(p.fee) = count(*) AS is_whole
@@ -16,9 +16,8 @@ fee_breaks AS MATERIALIZED (
     JOIN found f ON f.id = r.unit
     LEFT JOIN (SELECT reference, sum(gross) AS gross, sum(fee) AS fee, bool_and(is_matched AND fee IS NOT NULL) AS is_whole
                  FROM told_before WHERE type = 'payment' GROUP BY reference) b ON b.reference = f.provider_ref
-   CROSS JOIN LATERAL ${settledOf('f.parts')} s
-   WHERE r.is_whole AND coalesce(b.is_whole, true) AND s.amount = r.gross + coalesce(b.gross, 0)
-     AND abs(r.fee + coalesce(b.fee, 0) - s.fee) > $4::bigint
+   CROSS JOIN LATERAL (SELECT CASE WHEN f.amount_settled = r.gross + coalesce(b.gross, 0) THEN ${settledFee('f.parts')} END AS fee) s
+   WHERE r.is_whole AND coalesce(b.is_whole, true) AND abs(r.fee + coalesce(b.fee, 0) - s.fee) > $4::bigint
 )`;
 
 /** What a row may be of: the items of its amount, or the payments of its name. */

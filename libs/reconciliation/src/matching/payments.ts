@@ -4,7 +4,7 @@ import { KIND_OF_FACT, paymentItems } from '#payments/payment-items.js';
 export const PAYMENT_ROWS = `('payment', 'refund', 'dispute', 'dispute_reversed')`;
 
 const IS_WANTED = `told = 'new' AND type IN ${PAYMENT_ROWS}`;
-const PAYMENT = 'p.id, p.subject, p.provider_ref, p.currency, p.parts';
+const PAYMENT = 'p.id, p.subject, p.provider_ref, p.currency, p.amount_settled, p.parts';
 const OF_PROVIDER = '($3::text IS NULL OR p.provider = $3)';
 
 /**
@@ -38,7 +38,7 @@ by_reference AS MATERIALIZED (
     LEFT JOIN objects_found o ON r.reference IS NULL AND o.object_ref = t.object_ref
    WHERE ${IS_WANTED}
 ), wanted AS MATERIALIZED (
-  SELECT DISTINCT payment_id, type AS kind FROM placed WHERE payments = 1
+  SELECT DISTINCT payment_id AS id, type AS kind FROM placed WHERE payments = 1
 )`;
 
 /**
@@ -47,14 +47,15 @@ by_reference AS MATERIALIZED (
  * `at`: when it happened; `is_taken`: it is matched, or an open break has it; `missing`: the open break that says that nobody has told it.
  */
 export const FIND_ITEMS = `
-items_there AS MATERIALIZED (
-  SELECT p.id AS payment_id, p.subject, p.provider_ref, w.kind AS kind, i.object_ref, i.amount, i.state,
-         'payment/' || p.id || '/' || w.kind || '/'
-           || coalesce(i.object_ref, '#' || i.amount || '.' || row_number() OVER (PARTITION BY p.id, w.kind, i.object_ref, i.amount ORDER BY i.place))
-           AS item
-    FROM wanted w
-    JOIN found p ON p.id = w.payment_id
-    CROSS JOIN LATERAL ${paymentItems('p.parts', 'w.kind')} i
+parts AS MATERIALIZED (${paymentItems('wanted', 'found')}
+), named_parts AS (
+  SELECT payment_id, kind, object_ref, amount, state, object_ref AS name FROM parts WHERE object_ref IS NOT NULL
+  UNION ALL
+  SELECT payment_id, kind, object_ref, amount, state, '#' || amount || '.' || row_number() OVER (PARTITION BY payment_id, kind, amount ORDER BY place)
+    FROM parts WHERE object_ref IS NULL
+), items_there AS MATERIALIZED (
+  SELECT i.payment_id, p.subject, p.provider_ref, i.kind, i.object_ref, i.amount, i.state, 'payment/' || i.payment_id || '/' || i.kind || '/' || i.name AS item
+    FROM named_parts i JOIN found p ON p.id = i.payment_id
 ), facts AS MATERIALIZED (
   SELECT subject, kind, mark, coalesce(min(occurred_at) FILTER (WHERE source = 'provider'), min(occurred_at)) AS at
     FROM (SELECT subject, ${KIND_OF_FACT} AS kind, coalesce(object_ref, '#' || amount, '') AS mark, occurred_at, source

@@ -40,5 +40,5 @@ matched AS (
    WHERE b.merchant_id = $1 AND b.id = e.break_id AND b.id = ANY (ARRAY(SELECT break_id FROM taken)) AND b.resolution IS NULL
   RETURNING b.id, ${ENDED_JSON} AS break
 )
-SELECT (SELECT json_agg(break ORDER BY id) FROM opened) AS opened, 
+SELECT (SELECT json_agg(break ORDER BY id) FROM opened) AS opened,
        (SELECT json_agg(break ORDER BY id) FROM (SELECT * FROM ended UNION ALL SELECT * FROM ended_rows) e) AS ended`;
