@@ -10,6 +10,7 @@ import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { OutboxWorkerModule, type OutboxWorkerOptions } from '#outbox/outbox-worker.module.js';
 import type { Room } from '#outbox/room.js';
+import { checksModule } from '#platform/checks.module.js';
 import { DueBacklogModule } from '#platform/due-backlog.module.js';
 import { Duty } from '#platform/duty.js';
 import { JobRuns } from '#platform/job-runs.js';
@@ -19,7 +20,6 @@ import { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { type BringsDuties, type BringsMetrics, whoHas } from '#platform/room-hooks.js';
-import { CHECKS } from '#platform/verify.js';
 import type { Config } from '../../config.js';
 import { checksOf, consumersOf, modulesOf, ROOMS, reactorsOf } from '../../rooms.js';
 
@@ -48,14 +48,14 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
       DiscoveryModule,
       PlatformModule.with(platform),
       DueBacklogModule,
+      checksModule(await checksOf(rooms)),
       JobRunsModule,
       OutboxModule,
       OutboxWorkerModule.with({ consumers: consumersOf(rooms), reactors: reactorsOf(rooms), process }),
       ...(await modulesOf(rooms, 'module')),
       ...(await modulesOf(rooms, 'worker')),
     ];
-    const checks = { provide: CHECKS, useValue: await checksOf(rooms) };
-    return { module: WorkerModule, global: true, imports, providers: [checks], exports: [CHECKS] };
+    return { module: WorkerModule, imports };
   }
 
   /** Before anything is at work: a port that is taken ends the start. */

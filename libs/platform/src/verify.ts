@@ -27,9 +27,6 @@ export interface Check {
   examine?: { rows: string; offender(row: Record<string, unknown>): string | undefined };
 }
 
-/** Injection token: the checks of all rooms. */
-export const CHECKS = Symbol('Checks');
-
 const OFFENDERS_SHOWN = 20;
 const EXAMINED_PAGE = 100;
 const MERCHANT_PAGE = 500;

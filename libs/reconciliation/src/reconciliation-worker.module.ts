@@ -1,6 +1,7 @@
 import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { CHECKS } from '#platform/checks.module.js';
 import { Deadline } from '#platform/deadline.js';
 import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
@@ -10,7 +11,7 @@ import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import { type BringsDuties, type BringsMetrics, type BringsOutsideChecks, whoHas } from '#platform/room-hooks.js';
-import { CHECKS, type Check } from '#platform/verify.js';
+import type { Check } from '#platform/verify.js';
 import { InternalReports } from './internal/begin.js';
 import { InternalCheck } from './internal/internal-check.js';
 import { reportsToLookAt } from './jobs/look-again.js';
@@ -25,7 +26,7 @@ import type { ReconciliationSettings } from './settings.js';
 
 const LOOK_INTERVAL_MS = 10_000;
 
-/** Matches reports, ends those that were given up, and holds our own books against themselves. Needs CHECKS. */
+/** Matches reports, ends those that were given up, and holds our own books against themselves. Needs `checksModule`. */
 @Module({ imports: [DiscoveryModule, ReconciliationModule] })
 export class ReconciliationWorkerModule
   implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics

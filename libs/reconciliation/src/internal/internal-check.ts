@@ -69,11 +69,10 @@ export class InternalCheck {
     const { database, breaksAtOnce } = this.matching;
     const { stepDeadline } = this.options;
     const isGone = (one: OpenBreak) => !offences.has(one.item) && !incomplete.has(checkOf(one));
-    const why = `No longer found by the check of ${new Date().toISOString().slice(0, 10)}.`;
     for await (const page of openBreaks(database, report.merchantId, breaksAtOnce, stepDeadline)) {
       const gone = page.filter(isGone).map(({ id }) => id);
       if (gone.length === 0) continue;
-      const values = [report.merchantId, int8Array(gone), why, String(report.id)];
+      const values = [report.merchantId, int8Array(gone), report.id];
       await behindLock(database, report, { text: END_GONE, values }, stepDeadline());
     }
   }

@@ -104,12 +104,13 @@ export async function* openBreaks(
   }
 }
 
-/** $1 merchant, $2 breaks, $3 why, $4 the report. A proposal is dropped, and the resolution says so. */
+/** $1 merchant, $2 breaks, $3 the report. A proposal is dropped, and the resolution says so. */
 export const END_GONE = `
 WITH ended AS (
   UPDATE breaks b SET status = 'auto_resolved', proposal = NULL, resolution = json_build_object(
-    'by', NULL, 'approved_by', NULL, 'transaction_id', NULL, 'reason', $3::text, 'at', ${timeJson('now()')},
-    'reconciliation_id', $4::text, 'dropped_proposal', b.proposal)
+    'by', NULL, 'approved_by', NULL, 'transaction_id', NULL,
+    'reason', 'No longer found by the check of ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD') || '.', 'at', ${timeJson('now()')},
+    'reconciliation_id', $3::bigint::text, 'dropped_proposal', b.proposal)
    WHERE b.merchant_id = $1 AND b.id = ANY ($2::bigint[]) AND b.resolution IS NULL
   RETURNING b.id, ${ENDED_JSON} AS break
 )
