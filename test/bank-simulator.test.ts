@@ -275,8 +275,46 @@ describe('its statement', () => {
     );
     expect(entries.sort()).toEqual([`CRDT 1.15 ${returned.key}`, `DBIT 1.15 ${returned.key}`, `DBIT 19.99 ${ok.key}`]);
     expect((await bank.client.get('/statements/2026-02-30')).status).toBe(422);
+    expect((await bank.client.get(`/statements/${today}?faults=none`)).status).toBe(422);
+    const wrong = await bank.client.get(`/statements/${today}?faults=missing_row,batch`);
+    expect(JSON.parse(wrong.headers.get('planted-faults') ?? '')).toEqual([
+      { fault: 'missing_row', reference: expect.stringMatching(`^(${ok.key}|${returned.key})$`) },
+    ]);
     expect((await bank.client.get(`/statements/${today}?account=COUNTERFOIL-USD`)).status).toBe(404);
   });
+});
+
+describe('credits', () => {
+  const credit = { reference: 'batch 417', amount: '1324', currency: 'EUR', at: '2026-11-26T06:00:00Z' };
+  const entries = async (): Promise<string[]> => {
+    const { text } = await bank.client.get('/statements/2026-11-26');
+    return all(readXml(text), 'BkToCstmrStmt/Stmt/Ntry').map(
+      (one) => `${textAt(one, 'CdtDbtInd')} ${textAt(one, 'Amt')} ${textAt(one, 'NtryDtls/TxDtls/RmtInf/Ustrd')}`,
+    );
+  };
+
+  test('come once for each reference, and stay through a restart', async () => {
+    await start({ BANK_STATE: join(folder, 'credits') });
+    for (const times of [1, 2]) {
+      const { status: code, body } = await bank.client.post('/credits', { body: credit });
+      expect({ times, code, body }).toEqual({ times, code: 201, body: credit });
+    }
+    expect((await bank.client.post('/credits', { body: { ...credit, amount: '1325' } })).status).toBe(409);
+    await bank.end('SIGKILL');
+    await bank.start();
+    expect(await entries()).toEqual(['CRDT 13.24 batch 417']);
+    expect((await bank.client.post('/credits', { body: credit })).status).toBe(201);
+    expect(await entries()).toHaveLength(1);
+  });
+
+  test.each([{ amount: '1.5' }, { currency: 'ABC' }, { at: 'yesterday' }, { reference: '' }, { more: 1 }])(
+    'are refused with %j',
+    async (change) => {
+      await start();
+      expect((await bank.client.post('/credits', { body: { ...credit, ...change } })).status).toBe(422);
+      expect((await bank.client.get('/statements/2026-11-26')).status).toBe(404);
+    },
+  );
 });
 
 describe('on demand', () => {

@@ -6,20 +6,22 @@ import { Deadline } from '#platform/deadline.js';
 import { IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import { type Answer, type Client, type Json, type Merchant, TestApi, transfer } from './support/api.js';
+import { BreakShop, breakPosts } from './support/breaks.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
+import { plantDeadLetter } from './support/dead-letters.js';
 import { BANK_SECRET } from './support/small-bank.js';
 import { until } from './support/until.js';
 import { TestWebhooks } from './support/webhooks.js';
 
 const WAIT_MS = 400;
-/** API keys and webhook secrets, as their owners get them. */
-const SECRET = /cfm_[0-9A-Za-z]{60}|whsec_[A-Za-z0-9+/]{20,}/;
+const SECRET = /cfm_[0-9A-Za-z]{60}|cfo_[0-9A-Za-z]{49}|whsec_[A-Za-z0-9+/]{20,}/;
 
 let api: TestApi;
 let contract: Contract;
 let hooks: TestWebhooks;
 let shop: Merchant;
+let breaks: BreakShop;
 let admin: pg.Client;
 
 beforeAll(async () => {
@@ -36,6 +38,7 @@ beforeAll(async () => {
   shop = await api.merchant();
   admin = new pg.Client({ connectionString: api.on.ownerUrl });
   await admin.connect();
+  breaks = await BreakShop.open(api, admin, shop);
 });
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(async () => {
@@ -87,18 +90,6 @@ const fact = (): object => ({
 const endpoint = async (): Promise<string> =>
   (await shop.client.post('/v1/webhook_endpoints', { body: ENDPOINT })).body.id;
 
-/** A dead letter as a consumer leaves one. */
-async function deadLetter(): Promise<string> {
-  const { id } = await shop.posted(pay('1'));
-  await admin.query(
-    `INSERT INTO dead_letters (merchant_id, id, consumer, xid, seq, event_type, event_version, parks, tries, error, created_at)
-     SELECT merchant_id, $1, 'planted', xid, seq, type, version, 'event', 3, 'Error: planted', snowflake_time($1)
-       FROM events WHERE data ->> 'transaction_id' = $1::bigint::text`,
-    [id],
-  );
-  return id;
-}
-
 async function delivery(): Promise<string> {
   const id = await endpoint();
   await hooks.append(BigInt(shop.id), 1);
@@ -122,6 +113,15 @@ const POSTS: Record<string, () => Promise<Post>> = {
     client: api.operator,
     secretAt: 'secret',
   }),
+  'POST /v1/operator_keys': async () => ({
+    path: '/v1/operator_keys',
+    body: { name: fresh('operator') },
+    status: 201,
+    client: api.operator,
+    secretAt: 'secret',
+    ofPlatform: true,
+  }),
+  ...breakPosts(() => breaks),
   'POST /v1/fee_plans': async () => ({
     path: '/v1/fee_plans',
     body: FEE_PLAN,
@@ -187,13 +187,13 @@ const POSTS: Record<string, () => Promise<Post>> = {
     status: 202,
   }),
   'POST /v1/dead_letters/{id}/redrive': async () => ({
-    path: `/v1/dead_letters/${await deadLetter()}/redrive`,
+    path: `/v1/dead_letters/${await plantDeadLetter(admin, (await shop.posted(pay('1'))).id)}/redrive`,
     body: DECISION,
     status: 202,
     client: api.operator,
   }),
   'POST /v1/dead_letters/{id}/discard': async () => ({
-    path: `/v1/dead_letters/${await deadLetter()}/discard`,
+    path: `/v1/dead_letters/${await plantDeadLetter(admin, (await shop.posted(pay('1'))).id)}/discard`,
     body: DECISION,
     status: 202,
     client: api.operator,
@@ -256,7 +256,7 @@ describe('every POST of the contract', () => {
     expect(await api.countRows()).toEqual(before);
     const { rows } = await admin.query(
       `SELECT count(*)::int AS stored FROM idempotency_keys WHERE response::text ~ $1`,
-      ['cfm_[0-9A-Za-z]{60}|whsec_'],
+      ['cfm_[0-9A-Za-z]{60}|cfo_[0-9A-Za-z]{49}|whsec_'],
     );
     expect(rows).toEqual([{ stored: 0 }]);
   });

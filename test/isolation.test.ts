@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '#platform/config.js';
 import { readConfig } from '../apps/config.js';
 import { type Answer, type Client, type Json, Merchant, TestApi, transfer, until } from './support/api.js';
+import { BreakShop } from './support/breaks.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
 import { type DocumentedRoute, documentedRoutes } from './support/documented-requests.js';
@@ -11,6 +12,8 @@ import { FOREIGN_INSERTS } from './support/foreign-rows.js';
 let api: TestApi;
 let mine: Merchant;
 let theirs: Merchant;
+/** A break of one's own, and its report. */
+let own: { reportId: string; id: string };
 /** What of the other merchant's a request may name. */
 let foreign: Record<'code' | (typeof KINDS)[number], string>;
 const KINDS = [
@@ -24,6 +27,8 @@ const KINDS = [
   'delivery',
   'merchant',
   'key',
+  'reconciliation',
+  'break',
 ] as const;
 
 beforeAll(async () => {
@@ -39,6 +44,12 @@ beforeAll(async () => {
   const payout = await payoutOf(theirs.id);
   const { body } = await theirs.client.post('/v1/webhook_endpoints', { body: { url: 'https://example.com/theirs' } });
   const delivery = await deliveryTo(body.id);
+  const breaks = await asAdmin(api.on.ownerUrl, async (owner) => {
+    const shop = await BreakShop.open(api, owner, theirs);
+    const ownShop = await BreakShop.open(api, owner, mine);
+    own = { reportId: ownShop.reportId, id: await ownShop.found() };
+    return { reconciliation: shop.reportId, break: await shop.found() };
+  });
   const ids = { merchant: theirs.id, key: theirs.apiKey.id };
   foreign = {
     account,
@@ -50,6 +61,7 @@ beforeAll(async () => {
     payout,
     endpoint: body.id,
     delivery,
+    ...breaks,
     ...ids,
   };
 });
@@ -105,6 +117,13 @@ interface Way {
   status?: number;
 }
 
+/** For a break of one's own. */
+async function proposing(as: Merchant, under: string, entries: Json): Promise<Answer> {
+  const { reportId, id } = own;
+  const body = { action: 'post', entries, reason: 'x' };
+  return as.client.post(`${under.replace(/\{.*\}/, reportId)}/${id}/propose`, { body });
+}
+
 const ROUTES = documentedRoutes();
 const OF_MERCHANTS = ROUTES.filter(({ access }) => access === 'merchant' || access === 'operator_for_merchant');
 /** Merchants' own keys are refused there before anything is looked up. */
@@ -143,6 +162,15 @@ const WAYS: Record<string, Way[]> = {
     ask: (id, as) =>
       as.client.post('/v1/transactions/batch', { body: { mode, transactions: [named(id)] }, key: randomUUID() }),
   })),
+  ...Object.fromEntries(
+    ['/v1/breaks', '/v1/reconciliations/{reconciliation_id}/breaks'].map((under): [string, Way[]] => [
+      `POST ${under}/{id}/propose`,
+      [
+        { of: 'account', ask: (id, as) => proposing(as, under, named(id).entries) },
+        { of: 'code', ask: (code, as) => proposing(as, under, transfer(code, 'suspense:EUR', '1').entries) },
+      ],
+    ]),
+  ),
   'POST /v1/transactions/{id}/post': [
     { of: 'pending', ask: (id, as) => as.move(id, 'post', { amount: '999' }) },
     { of: 'posted', ask: (id, as) => as.move(id, 'post') },

@@ -4,11 +4,13 @@ import { Database } from '#platform/postgres.js';
 import { generateOperatorKey, sha256 } from '#tenancy/api-key.js';
 import { Authenticator } from '#tenancy/authenticator.js';
 import { type Answer, type Json, OPERATOR_KEY, TestApi, until } from './support/api.js';
+import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
 
 let api: TestApi;
 beforeAll(async () => {
   api = await TestApi.start();
+  await Contract.hold(api);
 });
 afterEach(() => {
   vi.restoreAllMocks();

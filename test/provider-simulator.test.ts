@@ -151,6 +151,36 @@ describe('the provider simulator', () => {
     expect((await account.request('PUT', '/accounts/shop', { body: open() })).status).toBe(401);
   });
 
+  test('reports what it holds to be true to the account alone, wrong where it is asked to be, and says what is', async () => {
+    const { setUp, account, open } = await start({ echoes: 0 });
+    await setUp.request('PUT', '/accounts/shop', { body: open() });
+    await setUp.post('/accounts/shop/payments', { body: { refs: REFS, plot: 'purchase' } });
+    const facts = [...(await truth(account)).values()];
+    const right = await account.get('/reports/generic');
+    expect([right.status, right.headers.get('content-type')]).toEqual([200, 'text/csv; charset=utf-8']);
+    const lines = right.text.trimEnd().split('\n');
+    expect(lines.filter((line) => line.includes(',payment,')).length).toBe(
+      facts.filter(({ type }) => type === 'captured').length,
+    );
+    expect(right.headers.get('planted-faults')).toBe('[]');
+    const wrong = await account.get('/reports/generic?faults=missing_row,amount');
+    const planted = JSON.parse(wrong.headers.get('planted-faults') ?? '');
+    expect(planted.map(({ fault }: Json) => fault).sort()).toEqual(['amount', 'missing_row']);
+    expect(wrong.text).not.toContain(planted.find(({ fault }: Json) => fault === 'missing_row').object_ref);
+    for (const format of ['adyen_settlement_detail', 'stripe_payout_reconciliation'])
+      expect((await account.get(`/reports/${format}`)).text).toContain(REFS[0]);
+    expect((await setUp.get('/reports/generic')).status).toBe(404);
+  });
+
+  test.each(['none', 'generic?faults=none', 'generic?from=yesterday', 'generic?batch=a&batch=b', 'generic?more=1'])(
+    'refuses a report %s',
+    async (report) => {
+      const { setUp, account, open } = await start();
+      await setUp.request('PUT', '/accounts/shop', { body: open() });
+      expect((await account.get(`/reports/${report}`)).status).toBe(422);
+    },
+  );
+
   test.each([
     ['no JSON', 'PUT', '/accounts/shop', '{'],
     ['no secret', 'PUT', '/accounts/shop', '{}'],

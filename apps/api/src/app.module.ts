@@ -22,6 +22,7 @@ import { PayoutsController } from './payouts/payouts.controller.js';
 import { ProviderWebhookController } from './providers/provider-webhook.controller.js';
 import { ProvidersController } from './providers/providers.controller.js';
 import { QueueViews } from './queue-views.js';
+import { BreaksController } from './reconciliations/breaks.controller.js';
 import { ReconciliationsController } from './reconciliations/reconciliations.controller.js';
 import { SettlementRunsController } from './settlements/settlement-runs.controller.js';
 import { SettlementsController } from './settlements/settlements.controller.js';
@@ -35,6 +36,7 @@ export const CONTROLLERS = [
   CurrenciesController,
   MerchantsController,
   OperatorKeysController,
+  BreaksController,
   FeePlansController,
   MerchantFeePlanController,
   AccountsController,

@@ -54,27 +54,32 @@ type Controller = new (...parts: never[]) => object;
 /** Every route of the controllers, documented or not. */
 export function routesOf(controllers: readonly Controller[]): Route[] {
   return controllers.flatMap((controller) => {
-    const prefix = String(Reflect.getMetadata(PATH_METADATA, controller) ?? '');
-    return Object.getOwnPropertyNames(controller.prototype).flatMap((name) => {
-      const handler: unknown = Object.getOwnPropertyDescriptor(controller.prototype, name)?.value;
-      if (typeof handler !== 'function') return [];
-      const method: RequestMethod | undefined = Reflect.getMetadata(METHOD_METADATA, handler);
-      if (method === undefined) return [];
-      const parts = `${prefix}/${Reflect.getMetadata(PATH_METADATA, handler) ?? ''}`
-        .split('/')
-        .filter((part) => part !== '');
-      const schemas: Record<string, { schema?: z.ZodType }> =
-        Reflect.getMetadata(ROUTE_ARGUMENTS, controller, name) ?? {};
-      const schemaOf = (kind: string) => Object.entries(schemas).find(([key]) => key.startsWith(kind))?.[1].schema;
-      return {
-        name: `${controller.name.replace(/Controller$/, '')}.${name}`,
-        method: RequestMethod[method].toLowerCase(),
-        path: `/${parts.map((part) => part.replace(/^:(.+)$/, '{$1}')).join('/')}`,
-        documentation: Reflect.getMetadata(DOCUMENTATION, handler),
-        body: schemaOf(BODY_ARGUMENT),
-        query: schemaOf(QUERY_ARGUMENT) as z.ZodObject | undefined,
-      };
-    });
+    const prefixes: string[] = [Reflect.getMetadata(PATH_METADATA, controller) ?? ''].flat();
+    return prefixes.flatMap((prefix, index) => routesUnder(controller, prefix, index === 0 ? '' : `_${index + 1}`));
+  });
+}
+
+/** `suffix`: what tells the names of the same handlers under several prefixes apart. */
+function routesUnder(controller: Controller, prefix: string, suffix: string): Route[] {
+  return Object.getOwnPropertyNames(controller.prototype).flatMap((name) => {
+    const handler: unknown = Object.getOwnPropertyDescriptor(controller.prototype, name)?.value;
+    if (typeof handler !== 'function') return [];
+    const method: RequestMethod | undefined = Reflect.getMetadata(METHOD_METADATA, handler);
+    if (method === undefined) return [];
+    const parts = `${prefix}/${Reflect.getMetadata(PATH_METADATA, handler) ?? ''}`
+      .split('/')
+      .filter((part) => part !== '');
+    const schemas: Record<string, { schema?: z.ZodType }> =
+      Reflect.getMetadata(ROUTE_ARGUMENTS, controller, name) ?? {};
+    const schemaOf = (kind: string) => Object.entries(schemas).find(([key]) => key.startsWith(kind))?.[1].schema;
+    return {
+      name: `${controller.name.replace(/Controller$/, '')}.${name}${suffix}`,
+      method: RequestMethod[method].toLowerCase(),
+      path: `/${parts.map((part) => part.replace(/^:(.+)$/, '{$1}')).join('/')}`,
+      documentation: Reflect.getMetadata(DOCUMENTATION, handler),
+      body: schemaOf(BODY_ARGUMENT),
+      query: schemaOf(QUERY_ARGUMENT) as z.ZodObject | undefined,
+    };
   });
 }
 

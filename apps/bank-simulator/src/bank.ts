@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Courier, type CourierOptions, type Destination } from '../../simulators/courier.js';
 import { Refused } from '../../simulators/http.js';
+import { type Credit, creditBooking } from './booking.js';
 import { behaviourOf, type Delays } from './destinations.js';
 import { Instruction, type Order, type Word } from './instruction.js';
 import { Journal } from './journal.js';
+import type { Account } from './statement.js';
 
 /** Enough for a load, and a bound. */
 const MAX_INSTRUCTIONS = 1_000_000;
@@ -13,7 +15,8 @@ const MAX_TIMER_MS = 2_147_483_647;
 type Entry =
   | { readonly is: 'taken'; readonly order: Order; readonly atMs: number }
   | { readonly is: 'said'; readonly key: string; readonly word: Word }
-  | { readonly is: 'told'; readonly key: string; readonly sequence: number };
+  | { readonly is: 'told'; readonly key: string; readonly sequence: number }
+  | { readonly is: 'credited'; readonly credit: Credit };
 
 export interface BankOptions {
   readonly delays: Delays;
@@ -28,6 +31,8 @@ export type Taken = 'new' | 'again' | 'another under the key';
 /** A bank that does, by destination, what banks do. Nothing is said before it is kept; nothing is paid twice. */
 export class Bank {
   readonly #instructions = new Map<string, Instruction>();
+  /** By what they are for: each came once. */
+  readonly #credits = new Map<string, Credit>();
   readonly #options: BankOptions;
   readonly #journal: Journal<Entry>;
   readonly #timers = new Map<string, NodeJS.Timeout>();
@@ -45,6 +50,18 @@ export class Bank {
     return this.#instructions.values();
   }
 
+  /** By currency, each of them from the first that was heard of it. */
+  get accounts(): Account[] {
+    const instructions = Map.groupBy(this.#instructions.values(), ({ order }) => order.currency);
+    const bookings = [...this.#credits.values()].map((credit, index) => creditBooking(credit, index + 1));
+    const credits = Map.groupBy(bookings, ({ currency }) => currency);
+    return [...new Set([...instructions.keys(), ...credits.keys()])].map((currency) => ({
+      currency,
+      instructions: instructions.get(currency) ?? [],
+      credits: credits.get(currency) ?? [],
+    }));
+  }
+
   get(key: string): Instruction | undefined {
     return this.#instructions.get(key);
   }
@@ -55,6 +72,15 @@ export class Bank {
     if (this.#instructions.size >= MAX_INSTRUCTIONS) throw new Refused(`there are ${MAX_INSTRUCTIONS} instructions`);
     this.#record({ is: 'taken', order, atMs: Date.now() });
     this.#await(this.#known(order.key));
+    return 'new';
+  }
+
+  /** Somebody pays us. */
+  credit(credit: Credit): Taken {
+    const known = this.#credits.get(credit.reference);
+    if (known) return isDeepStrictEqual(known, credit) ? 'again' : 'another under the key';
+    if (this.#credits.size >= MAX_INSTRUCTIONS) throw new Refused(`there are ${MAX_INSTRUCTIONS} credits`);
+    this.#record({ is: 'credited', credit });
     return 'new';
   }
 
@@ -83,7 +109,8 @@ export class Bank {
       const { order, atMs } = entry;
       const bankReference = `BK${String(this.#instructions.size + 1).padStart(10, '0')}`;
       this.#instructions.set(order.key, new Instruction(order, bankReference, atMs));
-    } else if (entry.is === 'said') this.#known(entry.key).say(entry.word);
+    } else if (entry.is === 'credited') this.#credits.set(entry.credit.reference, entry.credit);
+    else if (entry.is === 'said') this.#known(entry.key).say(entry.word);
     else this.#known(entry.key).told = entry.sequence;
   }
 

@@ -2,12 +2,22 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { z } from 'zod';
 import { isCurrency, MAX_AMOUNT } from '#kernel/money.js';
-import { type Answer, answerOf, bodyOf, pathOf, send } from '../../simulators/http.js';
+import {
+  type Answer,
+  answerOf,
+  bodyOf,
+  faultsIn,
+  pathOf,
+  plantedHeader,
+  queryOf,
+  send,
+} from '../../simulators/http.js';
 import type { Bank } from './bank.js';
 import { behaviourOf } from './destinations.js';
 import { FAULT, type Fault, Faults, type Route } from './faults.js';
 import type { Instruction } from './instruction.js';
 import { statementOf } from './statement.js';
+import { STATEMENT_FAULTS } from './statement-faults.js';
 
 /**
  * The bank's own API. All of it wants the secret that it has with its customer: `Authorization: Bearer …`.
@@ -15,7 +25,8 @@ import { statementOf } from './statement.js';
  *     PUT  /instructions/{key}           pays, once for each key
  *     GET  /instructions/{key}           what became of it
  *     GET  /instructions                 all that it was told, for tests
- *     GET  /statements/{date}?account=   camt.053 of a day
+ *     POST /credits                      somebody has paid us, such as a processor a batch of its
+ *     GET  /statements/{date}?account=   camt.053 of a day; `faults=` has it be wrong
  *     PUT  /faults, GET /faults          what goes wrong from now on, and what has
  *     PUT  /away {ms}                    nobody listens for so long
  */
@@ -23,15 +34,24 @@ import { statementOf } from './statement.js';
 const REQUEST_TIMEOUT_MS = 10_000;
 
 /** As long as camt.053 has room for them. */
-const ORDER = z.strictObject({
-  key: z.string().min(1).max(140),
+const MONEY = {
   amount: z
     .string()
     .regex(/^[1-9]\d{0,15}$/)
     .refine((amount) => BigInt(amount) <= MAX_AMOUNT),
   currency: z.string().refine(isCurrency),
+};
+const ORDER = z.strictObject({
+  key: z.string().min(1).max(140),
+  ...MONEY,
   destination: z.string().min(1).max(255),
   reference: z.string().min(1).max(35),
+});
+const CREDIT = z.strictObject({ reference: z.string().min(1).max(140), ...MONEY, at: z.iso.datetime() });
+const STATEMENT = z.strictObject({
+  date: z.iso.date(),
+  account: z.string().optional(),
+  faults: faultsIn(STATEMENT_FAULTS),
 });
 const AWAY = z.strictObject({ ms: z.int().min(1).max(600_000) });
 
@@ -78,6 +98,8 @@ export class BankServer {
         return this.#befallen('ask', name, async () => this.#ask(name ?? ''));
       case 'GET /statements/_':
         return this.#befallen('statement', name, async () => this.#statement(name, request));
+      case 'POST /credits':
+        return this.#credit(await bodyOf(request));
       case 'GET /instructions':
         return { status: 200, body: { data: [...this.bank.all].map(shown) } };
       case 'PUT /faults':
@@ -119,10 +141,19 @@ export class BankServer {
     return instruction?.last ? { status: 200, body: shown(instruction) } : UNKNOWN;
   }
 
-  #statement(date: string | undefined, { url = '' }: IncomingMessage): Outcome {
-    const account = new URL(url, 'http://bank').searchParams.get('account') ?? undefined;
-    const content = statementOf(this.bank.all, z.iso.date().parse(date), account, Date.now());
-    return content === undefined ? UNKNOWN : { status: 200, text: { type: 'application/xml; charset=utf-8', content } };
+  #credit(body: unknown): Outcome {
+    const credit = CREDIT.parse(body);
+    const taken = this.bank.credit(credit);
+    if (taken === 'another under the key') return { status: 409, body: { code: 'another_credit_under_the_reference' } };
+    return { status: 201, body: credit };
+  }
+
+  #statement(date: string | undefined, request: IncomingMessage): Outcome {
+    const { faults = [], ...asked } = STATEMENT.parse({ ...queryOf(request), date });
+    const statement = statementOf(this.bank.accounts, { ...asked, faults, nowMs: Date.now() });
+    if (!statement) return UNKNOWN;
+    const text = { type: 'application/xml; charset=utf-8', content: statement.content };
+    return { status: 200, headers: plantedHeader(statement.planted), text };
   }
 
   #goAway(ms: number): void {

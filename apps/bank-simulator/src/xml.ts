@@ -12,15 +12,28 @@ export function element(name: string, ...children: Child[]): Xml;
 export function element(name: string, ...rest: (Record<string, string> | Child)[]): Xml {
   const [first] = rest;
   const hasAttributes = typeof first === 'object' && !(first instanceof Xml);
-  const attributes = hasAttributes ? Object.entries(first) : [];
+  const attributes = hasAttributes ? first : {};
   const children = (hasAttributes ? rest.slice(1) : rest) as Child[];
-  const opening = [name, ...attributes.map(([key, value]) => `${key}="${escaped(value)}"`)].join(' ');
   const content = children.map((child) => (child instanceof Xml ? child.text : escaped(child))).join('');
+  const opening = openingOf(name, attributes);
   return new Xml(content === '' ? `<${opening}/>` : `<${opening}>${content}</${name}>`);
 }
 
-export function xmlDocument(root: Xml): string {
-  return `<?xml version="1.0" encoding="UTF-8"?>\n${root.text}\n`;
+/** An element with much in it, piece by piece. */
+export function* long(name: string, attributes: Record<string, string>, content: Iterable<Xml>): Generator<Xml> {
+  yield new Xml(`<${openingOf(name, attributes)}>`);
+  yield* content;
+  yield new Xml(`</${name}>`);
+}
+
+export function* xmlDocument(root: Iterable<Xml>): Generator<string> {
+  yield '<?xml version="1.0" encoding="UTF-8"?>\n';
+  for (const { text } of root) yield text;
+  yield '\n';
+}
+
+function openingOf(name: string, attributes: Record<string, string>): string {
+  return [name, ...Object.entries(attributes).map(([key, value]) => `${key}="${escaped(value)}"`)].join(' ');
 }
 
 const ESCAPES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' };

@@ -1,8 +1,19 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { z } from 'zod';
-import { type Answer, answerOf, bodyOf, pathOf, send } from '../../simulators/http.js';
+import {
+  type Answer,
+  answerOf,
+  bodyOf,
+  faultsIn,
+  pathOf,
+  plantedHeader,
+  queryOf,
+  send,
+} from '../../simulators/http.js';
 import { CONTRADICTIONS, type Contradiction } from './contradictions.js';
 import { PLOT_NAMES } from './life.js';
+import { REPORT_FAULTS } from './reports/faults.js';
+import { REPORT_FORMATS } from './reports/report.js';
 import type { Simulator } from './simulator.js';
 
 /**
@@ -13,6 +24,7 @@ import type { Simulator } from './simulator.js';
  *     POST /accounts/{name}/payments                   holds payments and tells of them
  *     POST /accounts/{name}/payments/{ref}/contradict  tells what cannot be true
  *     GET  /payments/{ref}                             what is true, told or not (with the account's api_key)
+ *     GET  /reports/{format}?from=&to=&batch=&faults=  what is true of all of them, as a CSV (with the account's api_key)
  */
 
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -31,6 +43,14 @@ const HOLD = z.strictObject({
   tell: z.enum(['shuffled', 'backwards']).default('shuffled'),
 });
 const CONTRADICT = z.strictObject({ kind: z.enum(Object.keys(CONTRADICTIONS) as [Contradiction, ...Contradiction[]]) });
+
+const REPORT = z.strictObject({
+  format: z.enum(REPORT_FORMATS),
+  from: z.iso.date().optional(),
+  to: z.iso.date().optional(),
+  batch: text.optional(),
+  faults: faultsIn(REPORT_FAULTS),
+});
 
 const REFUSALS = { unauthorized: { status: 401 }, unknown: { status: 404 } } satisfies Record<string, Answer>;
 
@@ -51,6 +71,12 @@ async function answerTo(simulator: Simulator, key: string, request: IncomingMess
   if (what === 'payments' && request.method === 'GET' && part === undefined) {
     const life = simulator.payment(bearer, name);
     return life ? { status: 200, body: { payment_ref: life.ref, events: life.facts } } : REFUSALS.unknown;
+  }
+  if (what === 'reports' && request.method === 'GET' && part === undefined) {
+    const report = simulator.report(bearer, REPORT.parse({ ...queryOf(request), format: name }));
+    if (!report) return REFUSALS.unknown;
+    const text = { type: 'text/csv; charset=utf-8', content: report.lines };
+    return { status: 200, headers: plantedHeader(report.planted), text };
   }
   if (bearer !== key) return REFUSALS.unauthorized;
   if (what !== 'accounts' || name === '') return REFUSALS.unknown;

@@ -4,6 +4,7 @@ import { shuffled, withEchoes } from './arrivals.js';
 import { CONTRADICTIONS, type Contradiction } from './contradictions.js';
 import { type Life, liveALife, type PlotName, type ProviderFact } from './life.js';
 import { Random } from './random.js';
+import { type Report, type ReportOptions, reportOf } from './reports/report.js';
 
 /** A payment service provider: it knows what is true of its payments, and is careless about how it tells. */
 
@@ -97,6 +98,14 @@ export class Simulator {
   payment(apiKey: string, ref: string): Life | undefined {
     for (const { facts, lives } of this.#accounts.values()) {
       if (facts.api_key === apiKey) return lives.get(ref);
+    }
+    return undefined;
+  }
+
+  /** What it holds to be true of all payments of the account whose key this is, as processors report it; wrong where it is asked to be. */
+  report(apiKey: string, options: ReportOptions): Report | undefined {
+    for (const { facts, lives } of this.#accounts.values()) {
+      if (facts.api_key === apiKey) return reportOf(lives.values(), options, new Random(this.seed, 'report'));
     }
     return undefined;
   }

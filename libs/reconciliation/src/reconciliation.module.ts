@@ -1,13 +1,15 @@
 import { Module } from '@nestjs/common';
 import { CONFIG } from '#platform/platform.module.js';
+import { BreaksModule } from './breaks/breaks.module.js';
 import { ReportQueue } from './jobs/report-queue.js';
 import { ReceiveReportHandler } from './receiving/receive-report.command.js';
 import { Uploads } from './receiving/uploads.js';
 import { GetReportHandler, ListBadRowsHandler, ListReportsHandler } from './reports/report.queries.js';
 import type { ReconciliationSettings } from './settings.js';
 
-/** Receives reports, and shows them. Needs PlatformModule. */
+/** Receives reports, shows them, and has their breaks worked off. Needs PlatformModule. */
 @Module({
+  imports: [BreaksModule],
   providers: [
     ReportQueue,
     ReceiveReportHandler,

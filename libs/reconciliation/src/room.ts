@@ -4,6 +4,7 @@ import { RECONCILIATION_SETTINGS } from './settings.js';
 
 export const RECONCILIATION = {
   settings: RECONCILIATION_SETTINGS,
+  checks: async () => (await import('./checks.js')).RECONCILIATION_CHECKS,
   module: async () => (await import('./reconciliation.module.js')).ReconciliationModule,
   worker: async () => (await import('./reconciliation-worker.module.js')).ReconciliationWorkerModule,
   queues: [RECONCILIATION_QUEUE],

@@ -15,6 +15,7 @@ import {
 import type { Posting, PostingResult } from '#ledger/posting/posting.js';
 import { entryAmount, shownAmounts } from '#ledger/posting/transaction.js';
 import type { TransactionSummary } from '#ledger/reading/transaction-store.js';
+import { ADJUSTMENT_TYPE } from '#reconciliation/breaks/approval.js';
 import { accountCodeIn, sideSchema, touchedBalances } from '../accounts/schemas.js';
 import { validated } from '../schema.pipe.js';
 import {
@@ -286,6 +287,7 @@ export function ignoreFloorOf(body: { ignore_floor?: boolean } | undefined, byOp
 export function postRequestOf(body: z.output<typeof postTransaction>, byOperator: boolean): PostRequest {
   const facts = factsOf(body);
   const { expires_at: expiresAtMs } = body;
+  if (body.type === ADJUSTMENT_TYPE) throw invalid('type', 'is what the approval of a break posts');
   if (expiresAtMs !== undefined && body.status !== 'pending') {
     throw invalid('expires_at', 'is for pending transactions only');
   }

@@ -43,7 +43,7 @@ const TRANSFER_EXAMPLE = {
     { account_code: 'wallet:bob', direction: 'credit', amount: '1250', currency: 'EUR' },
   ],
 };
-const LEDGER_REFUSES = [
+export const LEDGER_REFUSES = [
   'unbalanced_entries',
   'currency_mismatch',
   'account_closed',

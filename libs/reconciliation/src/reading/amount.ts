@@ -13,14 +13,17 @@ export interface Digits {
 /** How a currency is written; throws BadValue if it is none. */
 export type DigitsOf = (currency: string) => Digits;
 
-const DECIMAL = /^(-?\d{1,16})(?:\.(\d{1,6}))?$/;
+const DECIMAL = /^-?\d{1,16}(?:\.\d{1,6})?$/;
+const NOT_ZERO = /[^0]/;
 
 /** Minor units of a decimal such as 1234.56, exactly. Neither grouped nor with an exponent: 1.234 may be either of two amounts. */
 export function amountOf(text: string, { currency, minor, written }: Digits): bigint {
-  const [, whole, fraction = ''] = DECIMAL.exec(text) ?? [];
-  if (whole === undefined)
+  if (!DECIMAL.test(text)) {
     throw new BadValue(`${quoted(text)} is no amount: digits were expected, with a point before decimals`);
-  if (fraction.length > written || /[^0]/.test(fraction.slice(minor))) {
+  }
+  const point = text.indexOf('.');
+  const [whole, fraction] = point === -1 ? [text, ''] : [text.slice(0, point), text.slice(point + 1)];
+  if (fraction.length > written || (fraction.length > minor && NOT_ZERO.test(fraction.slice(minor)))) {
     throw new BadValue(`${quoted(text)} has more decimals than ${currency} has: ${Math.min(minor, written)}`);
   }
   const amount = BigInt(whole + fraction.slice(0, minor).padEnd(minor, '0'));

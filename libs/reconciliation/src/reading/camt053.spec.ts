@@ -150,6 +150,15 @@ describe('which way money went', () => {
       'payout',
       1999n,
     ],
+    [
+      'a payout that came back, by the code of what it is alone',
+      entry({ way: 'CRDT' }).replace(
+        '<NtryDtls>',
+        '<BkTxCd><Domn><Cd>PMNT</Cd><Fmly><Cd>ICDT</Cd><SubFmlyCd>RRTN</SubFmlyCd></Fmly></Domn></BkTxCd><NtryDtls>',
+      ),
+      'payout',
+      1999n,
+    ],
     ['a credit', entry({ way: 'CRDT' }), 'other', 1999n],
     ['a credit that was taken back', entry().replace('<Sts>', '<RvslInd>true</RvslInd><Sts>'), 'other', -1999n],
   ])('is told of %s', async (_, text, type, gross) => {

@@ -9,6 +9,7 @@ import {
   readAll,
   reportFixture,
 } from '../../../../test/support/reports.js';
+import { readReport } from './read-report.js';
 import { UnreadableReport } from './unreadable-report.js';
 
 const ADYEN = 'adyen_settlement_detail';
@@ -76,6 +77,11 @@ describe('the form of a file does not matter:', () => {
   it('Latin-1 in the header’s other columns', async () => {
     const text = Buffer.from(adyenReport(adyenRow()).replace('Acquirer', 'Händler'), 'latin1');
     expect((await readAll(ADYEN, text)).rows).toHaveLength(1);
+  });
+
+  it('a byte-order mark before a column that is needed', async () => {
+    const { rows, bad } = await generic(genericRow());
+    expect(await readAll('generic', `\u{feff}${GENERIC_HEADER}\n${genericRow()}\n`)).toMatchObject({ rows, bad });
   });
 });
 
@@ -242,6 +248,27 @@ describe('what cannot be read is listed, and the rest is read:', () => {
       expect(bad).toMatchObject([{ line: 3 }]);
       expect(bad[0]?.excerpt).toHaveLength(200);
     }
+  });
+
+  it('a row of a byte more than a row may have, wherever it lies in its piece', async () => {
+    const limits = { rowBytes: 200, depth: 64 };
+    const fits = genericRow({ reference: 'x'.repeat(200 - genericRow({ reference: '' }).length) });
+    const rows = [fits, fits.replace('x', 'xx'), fits];
+    const read = await readAll('generic', `${[GENERIC_HEADER, ...rows].join('\n')}\n`, limits);
+    expect(read.rows.map(({ line }) => line)).toEqual([2, 4]);
+    expect(read.bad).toMatchObject([{ line: 3, problem: 'is longer than 200 bytes' }]);
+  });
+
+  it('an open quote is given up after as much as a row may have, not at the end of the file', async () => {
+    let sent = 0;
+    async function* file(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from(`${GENERIC_HEADER}\n"open\n`);
+      for (; sent < 100; sent += 1) yield Buffer.from(`${genericRow()}\n`.repeat(200));
+    }
+    for await (const { bad } of readReport('generic', file())) {
+      if (bad.length > 0) break;
+    }
+    expect(sent).toBeLessThan(50);
   });
 
   it('with excerpts that PostgreSQL takes, whatever stands there', async () => {

@@ -37,6 +37,8 @@ const ABBREVIATED: Readonly<Record<string, number>> = {
 };
 
 const TIME = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[+-]\d\d:?\d\d)?$/;
+/** By months, from 1. */
+const DAYS = [undefined, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 /** Before and after it, what looks like a year is a mistake, and would stretch a report's period over it. */
 const [FIRST_YEAR, LAST_YEAR] = [2000, 2099];
 
@@ -44,13 +46,19 @@ const [FIRST_YEAR, LAST_YEAR] = [2000, 2099];
 export function momentOf(text: string, zone: string | undefined): number {
   const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '0', own] = TIME.exec(text) ?? [];
   if (year === undefined || month === undefined || day === undefined) throw notATime(text);
-  const midnight = Date.UTC(+year, +month - 1, +day);
-  const isDay = new Date(midnight).getUTCDate() === +day && +month >= 1 && +month <= 12;
-  if (!isDay || +year < FIRST_YEAR || +year > LAST_YEAR || +hour > 23 || +minute > 59 || +second > 59)
-    throw notATime(text);
+  const midnight = midnightOf(+year, +month, +day);
+  if (Number.isNaN(midnight) || +hour > 23 || +minute > 59 || +second > 59) throw notATime(text);
   const minutes = own === undefined ? minutesOf(zone, text) : ownMinutes(own, text);
   const seconds = (+hour * 60 + +minute - minutes) * 60 + +second;
   return midnight + seconds * 1_000 + Number(fraction.padEnd(3, '0').slice(0, 3));
+}
+
+/** NaN: there is no such day, or none that a report would tell of. */
+function midnightOf(year: number, month: number, day: number): number {
+  const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 1 : 0;
+  const days = month === 2 ? 28 + leap : DAYS[month];
+  const isDay = days !== undefined && day >= 1 && day <= days && year >= FIRST_YEAR && year <= LAST_YEAR;
+  return isDay ? Date.UTC(year, month - 1, day) : Number.NaN;
 }
 
 const notATime = (text: string): BadValue =>

@@ -1,0 +1,43 @@
+import { netOf, type Row } from './row.js';
+
+const DAY_MS = 86_400_000;
+/** What the processor takes for each row that it books, besides. */
+const FEE_PER_ROW = 10n;
+
+/** What happened on a day (UTC) is paid out together. */
+export interface Batch {
+  readonly name: string;
+  /** When the day is over. */
+  readonly endMs: number;
+  rows: Row[];
+}
+
+export type BatchName = (day: string, dayNumber: number) => string;
+
+/** In the order of their days; `name`: as the format has it. */
+export function batchesOf(happened: readonly Omit<Row, 'batch'>[], name: BatchName): Batch[] {
+  const days = Map.groupBy(happened, ({ atMs }) => Math.floor(atMs / DAY_MS));
+  return [...days]
+    .sort(([one], [other]) => one - other)
+    .map(([number, of]) => {
+      const batch = name(new Date(number * DAY_MS).toISOString().slice(0, 10), number);
+      const rows = of.sort(byTime).map((row) => ({ ...row, batch }));
+      return { name: batch, endMs: (number + 1) * DAY_MS, rows };
+    });
+}
+
+const byTime = (one: Omit<Row, 'batch'>, other: Omit<Row, 'batch'>): number =>
+  one.atMs - other.atMs || (one.reference < other.reference ? -1 : 1);
+
+/** What ends a batch: a fee, and what is paid out of each currency, so that all of it comes to nothing. */
+export function endingOf({ name: batch, endMs, rows }: Batch): Row[] {
+  const own = { reference: '', objectRef: '', fee: 0n, atMs: endMs, batch };
+  const currency = rows[0]?.currency ?? '';
+  const fee: Row = { ...own, type: 'fee', gross: -FEE_PER_ROW * BigInt(rows.length), currency };
+  const all = rows.length > 0 ? [...rows, fee] : [];
+  const payouts = [...Map.groupBy(all, (row) => row.currency)].map(([paid, of]): Row => {
+    const gross = -of.reduce((sum, row) => sum + netOf(row), 0n);
+    return { ...own, type: 'payout', gross, currency: paid };
+  });
+  return [...(all.length > 0 ? [fee] : []), ...payouts.filter(({ gross }) => gross !== 0n)];
+}
