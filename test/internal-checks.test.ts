@@ -172,6 +172,14 @@ describe('a check', () => {
     expect(await nextNight()).toBe(1);
   });
 
+  test('of a later day of the merchant is begun when the one before it is done', async () => {
+    const [first] = await nights.begin();
+    await nights.settle(shop);
+    expect(await nights.begin()).toEqual([]);
+    await nights.matcher().match(first as never);
+    expect(await nights.begin()).toHaveLength(1);
+  });
+
   test('has only so many merchants in work', async () => {
     for (let count = 0; count < 3; count += 1) await nights.createMerchant();
     const first = await nights.begin(2);
