@@ -29,6 +29,7 @@ export async function lookAtMissingRows(
     if (ids.length === 0) return;
     last = ids.at(-1) as bigint;
     const turnedUp = await turnedUpOf(matching, report, ids, deadline());
+    // All of them again: what becomes of a row depends on those beside it.
     if (turnedUp.length > 0) await end(matching, report, ids, deadline());
   }
 }

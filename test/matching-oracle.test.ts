@@ -1,0 +1,93 @@
+import { randomUUID } from 'node:crypto';
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Deadline } from '#platform/deadline.js';
+import { closeReport } from '#reconciliation/closing/close-report.js';
+import { readFound } from './reconciliation/found.js';
+import { nameOf } from './reconciliation/oracle/items.js';
+import { Oracle } from './reconciliation/oracle/oracle.js';
+import { showOracle } from './reconciliation/oracle/shown.js';
+import { DAY_MS, type ToldFact, type ToldPayment, type ToldReport, type World } from './reconciliation/oracle/told.js';
+import { type SmallWorld, smallWorld } from './reconciliation/small-worlds.js';
+import { type Merchant, TestApi } from './support/api.js';
+import { NOON_MS, TestMatching } from './support/matching.js';
+import { SEED } from './support/seed.js';
+
+/** The law of matching (docs/adr/0030) by brute force over plain arrays, against what PostgreSQL makes of the same. */
+
+const RUNS = Number(process.env.MATCHING_RUNS ?? 20);
+let api: TestApi;
+let matching: TestMatching;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  matching = await TestMatching.open(api.on);
+});
+afterAll(async () => {
+  await matching.close();
+  await api.stop();
+});
+
+test('small worlds in which all collides with all are decided as the law has it', async () => {
+  const agree = async ({ payments, later, reports }: SmallWorld) => {
+    const merchant = await api.merchant('EUR', 'USD');
+    const names = new Map<string, string>();
+    const world: World = { payments: [], payouts: [] };
+    const tellAll = async (told: readonly ToldPayment[]) => {
+      for (const payment of told) names.set(await tell(merchant, payment), nameOf(payment));
+      world.payments.push(...told);
+    };
+    const oracle = new Oracle(world);
+    const ids: bigint[] = [];
+    await tellAll(payments);
+    for (const [nth, report] of reports.entries()) {
+      if (nth === 1) await tellAll(later);
+      ids.push(await reconcile(BigInt(merchant.id), report));
+      oracle.reconcile(report);
+      const found = await readFound(matching, BigInt(merchant.id), { reports: ids, payments: names });
+      expect(found).toEqual(showOracle(oracle));
+    }
+  };
+  await fc.assert(fc.asyncProperty(smallWorld, agree), { seed: SEED, numRuns: RUNS, interruptAfterTimeLimit: 60_000 });
+}, 90_000);
+
+async function tell({ client }: Merchant, { provider, ref, currency, facts }: ToldPayment): Promise<string> {
+  const opening: ToldFact = { type: 'authorised', amount: 10_000n, atMs: Math.min(...facts.map(({ atMs }) => atMs)) };
+  const events = [opening, ...facts].map(({ atMs, objectRef, ...fact }) => ({
+    ...fact,
+    provider,
+    currency,
+    event_id: randomUUID(),
+    payment_ref: ref,
+    object_ref: objectRef,
+    occurred_at: new Date(atMs).toISOString(),
+  }));
+  const raw = JSON.stringify({ events }, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+  const { status, text, body } = await client.post('/v1/provider_events/batch', { raw });
+  if (status !== 200 && status !== 202) throw new Error(text);
+  const waiting = body.results.filter(({ outcome }: { outcome: string }) => outcome !== 'applied');
+  if (waiting.length > 0) throw new Error(`not applied: ${JSON.stringify(waiting)}`);
+  return body.results[0].payment_id;
+}
+
+async function reconcile(merchantId: bigint, { source, provider, rows, fromMs, toMs, slaDays }: ToldReport) {
+  const planned = rows.map(({ reference: ref, objectRef: object, batch, gross, fee, atMs, ...more }) => ({
+    ...more,
+    ...(ref !== undefined && { ref }),
+    ...(object !== undefined && { object }),
+    ...(batch !== undefined && { batch }),
+    gross: Number(gross),
+    fee: Number(fee),
+    day: (atMs - NOON_MS) / DAY_MS,
+  }));
+  const period = { periodFromMs: fromMs, periodToMs: toMs };
+  const report = await matching.stage(merchantId, planned, {
+    source,
+    provider: provider as 'adyen' | 'stripe' | undefined,
+    slaDays,
+    ...period,
+  });
+  await matching.match(report);
+  await closeReport(matching.matching, report, () => Deadline.after(30_000));
+  return report.id;
+}

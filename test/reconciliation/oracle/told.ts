@@ -1,0 +1,78 @@
+import type { RowType } from '#reconciliation/report-row.js';
+
+/** What the oracle is given: what a world told as facts, and the rows of its reports, as written. Nothing that the product has made of it. */
+
+export interface ToldFact {
+  readonly type: string;
+  readonly amount?: bigint;
+  readonly objectRef?: string;
+  readonly fee?: bigint;
+  readonly stage?: string;
+  readonly atMs: number;
+}
+
+export interface ToldPayment {
+  readonly provider: string;
+  readonly ref: string;
+  readonly currency: string;
+  readonly facts: readonly ToldFact[];
+}
+
+export interface ToldPayout {
+  readonly id: string;
+  readonly amount: bigint;
+  readonly currency: string;
+  readonly status: 'paid' | 'returned' | 'failed';
+  readonly paidAtMs: number;
+  readonly returnedAtMs?: number;
+}
+
+export interface World {
+  /** Grows while the world is told. */
+  readonly payments: ToldPayment[];
+  readonly payouts: readonly ToldPayout[];
+}
+
+export interface ToldRow {
+  readonly line: number;
+  /** What its source tells it apart by. */
+  readonly identity: string;
+  readonly type: RowType;
+  readonly reference: string | undefined;
+  readonly objectRef: string | undefined;
+  readonly gross: bigint;
+  readonly fee: bigint;
+  readonly currency: string;
+  readonly atMs: number;
+  readonly batch: string | undefined;
+}
+
+export interface ToldReport {
+  readonly source: string;
+  /** Whose payments it is about; undefined: anybody's. */
+  readonly provider: string | undefined;
+  readonly rows: readonly ToldRow[];
+  /** Of a bank. */
+  readonly statements?: readonly { account: string; id: string; isWhole: boolean }[];
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly slaDays: number;
+  /** When it is looked at. */
+  readonly nowMs: number;
+}
+
+export interface Tolerances {
+  readonly amount: bigint;
+  readonly fee: bigint;
+  readonly days: number;
+}
+
+export const DAY_MS = 86_400_000;
+
+export function sum(values: readonly bigint[]): bigint {
+  return values.reduce((total, value) => total + value, 0n);
+}
+
+export function distance(a: bigint, b: bigint): bigint {
+  return a < b ? b - a : a - b;
+}
