@@ -116,7 +116,7 @@ ${lines.map((line) => line.trimEnd()).join('\n')}
   const commands = `
   export MERCHANT=${merchantId}
 
-  curl -sS -w '\\n' $URL/v1/reconciliations -H "Authorization: Bearer $OPERATOR_KEY" -H "Counterfoil-Merchant: $MERCHANT"
+  curl -sS -w '\\n' "$URL/v1/reconciliations?source=generic" -H "Authorization: Bearer $OPERATOR_KEY" -H "Counterfoil-Merchant: $MERCHANT"
 ${found ? `\n  curl -sS -w '\\n' $URL/v1/breaks/${found.id} -H "Authorization: Bearer $OPERATOR_KEY" -H "Counterfoil-Merchant: $MERCHANT"\n` : ''}`;
   return { text, commands };
 }
