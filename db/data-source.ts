@@ -42,6 +42,7 @@ import { VersionsTakenBack1764735100000 } from './migrations/1764735100000-versi
 import { ForgetRuns1764736000000 } from './migrations/1764736000000-forget-runs.js';
 import { Reconciliation1764800000000 } from './migrations/1764800000000-reconciliation.js';
 import { MatchingIndexes1764800200000 } from './migrations/1764800200000-matching-indexes.js';
+import { InternalReports1764800400000 } from './migrations/1764800400000-internal-reports.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
@@ -87,6 +88,7 @@ export const MIGRATIONS = [
   ForgetRuns1764736000000,
   Reconciliation1764800000000,
   MatchingIndexes1764800200000,
+  InternalReports1764800400000,
   OperatorKeys1764810000000,
 ];
 

@@ -7,13 +7,15 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 /** It takes a second. The start waits no longer for a worker or for the bank: what is not there yet comes later. */
 const WITHIN_MS = 10_000;
-/** Captured so many hours before the day was over; what was given back of it afterwards. */
+/** Captured so many hours before the day was over, in so many parts; what was given back of it afterwards, and what the processor kept. */
 const PAYMENTS = [
   { hours: 9, amount: 4_200 },
   { hours: 8, amount: 1_350 },
   { hours: 6, amount: 12_900, refunded: 3_000 },
   { hours: 5, amount: 760 },
-  { hours: 3, amount: 2_480 },
+  { hours: 4, amount: 2_480, kept: 35 },
+  { hours: 3, amount: 1_990, refundFailed: 500 },
+  { hours: 2, amount: 3_000, parts: 2 },
 ];
 const PLAN = {
   name: 'Demo: 1.40 % and 0.25, refunds 0.10',
@@ -28,10 +30,11 @@ const PLAN = {
 /** @typedef {{ id: string, business_date: string, gross: string, refunds: string, disputes: string, other: string, adjustments: string, fees: string, net: string }} Settlement */
 /** @typedef {{ kind: string, amount: string, fee: string, effective_at: string, payment_id: string | null }} Line */
 /** @typedef {{ id: string, amount: string, status: string, destination: string, bank_reference: string | null }} Payout */
+/** @typedef {{ merchantId: string, name: string, date: string, endMs: number }} Day whose it is, and when it ended */
 
 /**
  * @param {{ url: string, operatorKey: string, id: string, key: string }} options
- * @returns {Promise<import('./demo-payments.mjs').Story>} what to look at
+ * @returns {Promise<import('./demo-payments.mjs').Story & { day?: Day }>} what to look at, and the day that is settled
  */
 export async function seedNight({ url, operatorKey, id: merchantId, key }) {
   /** @param {string} method @param {string} path @param {unknown} [body] @param {string} [idempotencyKey] */
@@ -59,7 +62,10 @@ export async function seedNight({ url, operatorKey, id: merchantId, key }) {
   if (!settlement)
     return { text: `The day of ${merchant.name} is being settled: GET /v1/settlements will have it.\n`, commands: '' };
   const { data: lines } = await call('GET', `/v1/settlements/${settlement.id}/lines`);
-  return story(merchant, settlement, lines, await payOut(call));
+  const { date, endMs } = lastDay(merchant);
+  const daysAgo = Date.parse(date) - Date.parse(settlement.business_date);
+  const day = { merchantId, name: merchant.name, date: settlement.business_date, endMs: endMs - daysAgo };
+  return { ...story(merchant, settlement, lines, await payOut(call)), day };
 }
 
 /**
@@ -92,19 +98,29 @@ function lastDay({ time_zone: timeZone, settlement_cutoff: cutoff }) {
 
 /** @param {number} n @param {number} endMs of the day */
 function facts(n, endMs) {
-  const { hours = 0, amount = 0, refunded } = PAYMENTS[n] ?? {};
-  /** @param {string} type @param {number} minor @param {number} minutes */
-  const fact = (type, minor, minutes) => ({
+  const { hours = 0, amount = 0, refunded, refundFailed, kept, parts = 1 } = PAYMENTS[n] ?? {};
+  /** @param {string} type @param {number} minor @param {number} minutes @param {object} [more] */
+  const fact = (type, minor, minutes, more) => ({
     provider: PROVIDER,
-    event_id: `${type}-${n}`,
+    event_id: `${type}-${n}-${minutes}`,
     payment_ref: `yesterday-${n + 1}`,
     type,
     amount: String(minor),
     currency: 'EUR',
     occurred_at: new Date(endMs - hours * HOUR_MS + minutes * 60_000).toISOString(),
+    ...more,
   });
-  const told = [fact('authorised', amount, 0), fact('captured', amount, 2)];
-  return refunded ? [...told, fact('refunded', refunded, 90)] : told;
+  const captures = Array.from({ length: parts }, (_, part) => fact('captured', amount / parts, 2 + part));
+  const refund = { object_ref: `refund-${n + 1}` };
+  return [
+    fact('authorised', amount, 0),
+    ...captures,
+    ...(refunded ? [fact('refunded', refunded, 90, refund)] : []),
+    ...(refundFailed
+      ? [fact('refunded', refundFailed, 30, refund), fact('refund_failed', refundFailed, 60, refund)]
+      : []),
+    ...(kept ? [fact('settled', amount, 45, { fee: String(kept) })] : []),
+  ];
 }
 
 /** @param {Merchant} merchant @param {Settlement} settlement @param {Line[]} lines @param {Payout} payout @returns {import('./demo-payments.mjs').Story} */

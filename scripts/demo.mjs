@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { callApi } from './call-api.mjs';
 import { seedNight } from './demo-night.mjs';
 import { SHOP, seedPayments } from './demo-payments.mjs';
+import { seedReconciliation } from './demo-reconciliation.mjs';
 
 const DAY_MS = 86_400_000;
 const ORDER = 'demo-order-1';
@@ -39,12 +40,12 @@ const MERCHANTS = [
 /** @typedef {{ id: string, key: string }} DemoMerchant */
 
 /**
- * @param {{ url: string, operatorKey: string, folder: string, webhooks?: { register: (call: import('./webhook-receiver.mjs').Call) => Promise<void> } | undefined, simulator?: import('./demo-payments.mjs').SimulatorPlace | undefined, night?: boolean }} options
+ * @param {{ url: string, operatorKey: string, folder: string, webhooks?: { register: (call: import('./webhook-receiver.mjs').Call) => Promise<void> } | undefined, simulator?: import('./demo-payments.mjs').SimulatorPlace | undefined, night?: boolean, bank?: import('./demo-reconciliation.mjs').BankPlace | undefined }} options
  *   folder: where the demo's keys are kept; webhooks: gets the first merchant's events; simulator: tells one more of its payments; night: worker and
- *   bank are there to settle the first merchant's yesterday and to pay it out
+ *   bank are there to settle the first merchant's yesterday and to pay it out; bank: one whose statement may be had and written to
  * @returns {Promise<{ banner: string, exampleIds: Record<string, string | undefined> }>} what to try next, and ids of the first merchant's by kind
  */
-export async function seedDemo({ url, operatorKey, folder, webhooks, simulator, night = false }) {
+export async function seedDemo({ url, operatorKey, folder, webhooks, simulator, night = false, bank }) {
   const file = join(folder, 'demo-keys.json');
   /** @type {Record<string, DemoMerchant>} */
   const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
@@ -70,8 +71,10 @@ export async function seedDemo({ url, operatorKey, folder, webhooks, simulator, 
   const first = /** @type {DemoMerchant} */ (Object.values(known)[0]);
   const payments = simulator && (await seedPayments({ url, shop: await open(SHOP), simulator, folder }));
   const settled = night ? await seedNight({ url, operatorKey, ...first }) : undefined;
+  const reconciled = settled?.day && (await seedReconciliation({ url, operatorKey, bank, ...settled.day }));
   const exampleIds = await idsOf(url, first);
-  return { banner: banner(url, operatorKey, known, exampleIds.accounts, [payments, settled]), exampleIds };
+  const stories = [payments, settled, reconciled];
+  return { banner: banner(url, operatorKey, known, exampleIds.accounts, stories), exampleIds };
 }
 
 /**

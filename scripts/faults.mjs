@@ -8,6 +8,8 @@
 // npm run test:faults -- night [--rounds N --payments M --seed S --mutant NAME]: a quarter of settlements and payouts in six zones, for
 // N × 6 merchants of M payments each, once in peace and once with processes killed. See test/night. Exit 1 when the two differ, or
 // either differs from the oracle; with --mutant, when the planted bug is not caught.
+// npm run test:faults -- reconciliation [--rounds N --seed S]: reports that overlap, come twice, at once and cut off, while the worker
+// that matches them is killed; each round is a business of its own. Exit 1 when a row is matched twice or a break is opened twice.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { runCampaign } from './campaign.mjs';
@@ -27,8 +29,8 @@ const { values, positionals } = parseArgs({
 });
 const { minutes, permutations, visits, point, rounds, payments, seed, mutant = '' } = values;
 const [of = 'outbox', ...more] = positionals;
-if (!['outbox', 'payments', 'payouts', 'night'].includes(of) || more.length > 0) {
-  console.error('counterfoil: say outbox, payments, payouts, night or nothing.');
+if (!['outbox', 'payments', 'payouts', 'night', 'reconciliation'].includes(of) || more.length > 0) {
+  console.error('counterfoil: say outbox, payments, payouts, night, reconciliation or nothing.');
   process.exit(1);
 }
 if (of === 'payments') {
@@ -40,6 +42,9 @@ if (of === 'payments') {
 } else if (of === 'night') {
   const env = { NIGHT_ROUNDS: rounds, NIGHT_PAYMENTS: payments, NIGHT_SEED: seed, NIGHT_MUTANT: mutant };
   await runCampaign('test/night-quarter.test.ts', { rounds, payments, seed }, env);
+} else if (of === 'reconciliation') {
+  const env = { RECONCILIATION_ROUNDS: rounds, RECONCILIATION_SEED: seed };
+  await runCampaign('test/reconciliation-crashes.test.ts', { rounds, seed }, env);
 } else {
   const env = { FAULTS_MINUTES: minutes, FAULTS_SEED: seed, FAULTS_MUTANT: mutant };
   await runCampaign('test/outbox-campaign.test.ts', { minutes, seed }, env);

@@ -92,8 +92,9 @@ await supervise(async (keep) => {
   if (bank) say(`simulated bank: ${bank.env.BANK_URL} (start with a BANK_SECRET of your own to ask it yourself)`);
   say(`metrics: http://127.0.0.1:${apiMetrics}/metrics (API), http://127.0.0.1:${workerMetrics}/metrics (worker)`);
   if (simulator) {
+    const place = bank && { url: bank.env.BANK_URL, secret: bank.env.BANK_SECRET };
     const options = { url, operatorKey: operator, folder, webhooks, simulator: await simulator.place(), night: true };
-    const { banner, exampleIds } = await seedDemo(options);
+    const { banner, exampleIds } = await seedDemo({ ...options, bank: place });
     api.process.send?.({ exampleIds });
     console.log(banner);
   } else console.log(`\n  export URL=${url}\n  export OPERATOR_KEY=${operator}\n`);

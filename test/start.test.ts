@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,6 +15,16 @@ import { commandsOf, curlRequest } from './support/shell.js';
 import { until } from './support/until.js';
 
 const ROOT = join(import.meta.dirname, '..');
+/** The kinds of break that reports of processors and banks can show: docs/reconciliation.md has them. */
+const REPORTED_KINDS = [
+  ...readFileSync(join(ROOT, 'docs/reconciliation.md'), 'utf8').matchAll(/^\| `([a-z_]+)` \| /gm),
+].map(([, kind = '']) => kind);
+interface Report {
+  source: string;
+  status: string;
+  rows_bad: number;
+  breaks: { by_kind: Record<string, number> };
+}
 /** It compiles everything, starts two servers and three processes, and has two cores with others beside it. */
 const READY_WITHIN_MS = 120_000;
 
@@ -173,17 +184,32 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     if (!settlement || !lines || !payout) throw new Error('no settlement was printed');
     const { business_date, gross, refunds, fees, net, items } = await ask(settlement);
     expect({ gross, refunds, fees, net, items }).toEqual({
-      gross: '21690',
+      gross: '26680',
       refunds: '3000',
-      fees: '440',
-      net: '18250',
-      items: 6,
+      fees: '595',
+      net: '23085',
+      items: 11,
     });
     expect(started.output).toContain(`business day ${business_date}`);
     const { data } = await ask(lines);
     for (const { amount, fee } of data)
       expect(started.output).toMatch(new RegExp(` ${amount} +fee +${fee} +${business_date}`));
     expect(await ask(payout)).toMatchObject({ amount: net, status: 'paid', destination: 'bank_ok' });
+  });
+
+  test('reconciles that day with its processor and its bank, and shows a break of each kind', async () => {
+    const [, , , , , , , reports, found] = await started.curls();
+    if (!reports || !found) throw new Error('no reconciliation was printed');
+    const ofBank = { ...reports, url: reports.url.replace('generic', 'camt053') };
+    const data = (await inTurn([ofBank, reports])).flatMap((list) => list.data);
+    expect(data.map(({ source, status, rows_bad }: Report) => [source, status, rows_bad])).toEqual([
+      ['camt053', 'completed', 0],
+      ['generic', 'completed', 0],
+    ]);
+    const byKind = Object.assign({}, ...data.map(({ breaks }: Report) => breaks.by_kind));
+    expect(byKind).toEqual(Object.fromEntries(REPORTED_KINDS.map((kind) => [kind, 1])));
+    for (const kind of REPORTED_KINDS) expect(started.output).toMatch(new RegExp(`^  ${kind} `, 'm'));
+    expect(await ask(found)).toMatchObject({ kind: 'amount_mismatch', difference: '9', reference: 'yesterday-3' });
   });
 
   test('serves balances from the cache, once Redis keeps up', async () => {
@@ -295,11 +321,12 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
   });
 
   test('killed without warning and started again, it has the same data and the same keys', async () => {
-    const [posting, balance, , payment, settlement, , payout] = await started.curls();
-    if (!posting || !balance || !payment || !settlement || !payout) throw new Error('no requests were printed');
+    const [posting, balance, , payment, settlement, , payout, reports] = await started.curls();
+    if (!posting || !balance || !payment || !settlement || !payout || !reports)
+      throw new Error('no requests were printed');
     const before = await ask(balance);
     const paymentBefore = await ask(payment);
-    const nightBefore = await inTurn([settlement, payout]);
+    const nightBefore = await inTurn([settlement, payout, reports]);
     const list = (after: string) => ({
       url: `${new URL(posting.url).origin}/v1/transactions?limit=2${after}`,
       init: { headers: posting.init.headers ?? {} },
@@ -325,8 +352,8 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     expect(await ask(list(`&cursor=${cursor}`)), 'lists go on').toEqual(rest);
     // Its provider has told of it once more.
     expect(await ask(payment)).toEqual(paymentBefore);
-    // Yesterday is settled and paid out as it was, and shown again.
-    expect(await inTurn([settlement, payout])).toEqual(nightBefore);
+    // Yesterday is settled, paid out and reconciled as it was, and shown again.
+    expect(await inTurn([settlement, payout, reports])).toEqual(nightBefore);
     const [, , , , shownSettlement, , shownPayout] = await started.curls();
     expect([shownSettlement?.url, shownPayout?.url]).toEqual([settlement.url, payout.url]);
     // Its bank knows what it has paid.

@@ -90,6 +90,7 @@ function faultsIn(answer: Answer, operation: Operation, document: Json): string[
   const type = answer.headers.get('content-type')?.split(';')[0] ?? 'none';
   const content = documented.content[type];
   if (!content) return [`the content type ${type} is not documented`];
+  if (type === 'text/csv') return (content.schema as Json).type === 'string' ? [] : ['CSV is a text'];
   if (answer.body === undefined) return ['the body is no JSON'];
   return faultsOf(answer.body, content.schema, document);
 }

@@ -6,6 +6,12 @@ import type { EventType } from '#outbox/log/catalogue.js';
 import { FACT_TYPES, type Fact, type FactType } from '#payments/facts.js';
 import { SetProviderSecretCommand, SetProviderSecretHandler } from '#payments/providers/provider-secret.commands.js';
 import { Deadline } from '#platform/deadline.js';
+import {
+  ActOnBreakCommand,
+  ActOnBreakHandler,
+  type BreakRequest,
+} from '#reconciliation/breaks/act-on-break.command.js';
+import { listBreaks } from '#reconciliation/breaks/break-store.js';
 import { closeReport } from '#reconciliation/closing/close-report.js';
 import { ReportMatcher } from '#reconciliation/jobs/report-matcher.js';
 import { insertReport, markReceived } from '#reconciliation/receiving/staging-store.js';
@@ -14,6 +20,7 @@ import {
   CreateMerchantCommand,
   CreateMerchantHandler,
 } from '#tenancy/create-merchant.command.js';
+import { ENVIRONMENT_OPERATOR, type Operator } from '#tenancy/operator.js';
 import { TimeZones } from '#tenancy/time-zones.js';
 import { DeliveryStore } from '#webhooks/delivery-store.js';
 import {
@@ -26,7 +33,7 @@ import type { WebhookEndpoint } from '#webhooks/endpoint-store.js';
 import { adjustedId, moved, submitAdjustment } from './adjustments.js';
 import type { Bystander } from './bystander.js';
 import { entitiesOn } from './entities.js';
-import { postedId, transfer } from './ledger.js';
+import { postedId, type TestLedger, transfer } from './ledger.js';
 import { TestMatching } from './matching.js';
 import { factOf, TestPayments } from './payments.js';
 import { TestSettlement } from './settlement.js';
@@ -82,7 +89,10 @@ export const PRODUCERS: Readonly<Record<EventType, readonly Producer[]>> = {
   'settlement.posted': [{ file: WRITER, prepare: settling }],
   'reconciliation.completed': [{ file: 'libs/reconciliation/src/jobs/report-matcher.ts', prepare: reconciling }],
   'break.opened': [{ file: BREAKS, prepare: opening }],
-  'break.resolved': [{ file: BREAKS, prepare: ending }],
+  'break.resolved': [
+    { file: BREAKS, prepare: ending },
+    { file: WRITER, prepare: approving },
+  ],
   'provider.secret_changed': [{ file: PROVIDER_SECRETS, prepare: settingSecret }],
   'webhook_endpoint.created': [{ file: ENDPOINTS, prepare: registering }],
   'webhook_endpoint.secret_rotated': [{ file: ENDPOINTS, prepare: rotating }],
@@ -235,6 +245,34 @@ async function opening({ hooks: { ledger } }: Stage): Promise<Ready> {
   const merchantId = await ledger.createMerchant();
   const report = await matching.stage(merchantId, [{ line: 1, ref: 'P', gross: 1 }]);
   return { merchantId, act: () => matching.match(report) };
+}
+
+/** Somebody has proposed to write such a break off, and another operator approves it. */
+async function approving(stage: Stage): Promise<Ready> {
+  const { merchantId, act } = await opening(stage);
+  await act();
+  const { ledger } = stage.hooks;
+  const [found] = await listBreaks(
+    ledger.database,
+    merchantId,
+    { beforeId: undefined, limit: 1 },
+    Deadline.after(60_000),
+  );
+  const named = { breakId: BigInt(found?.id ?? 0), reconciliationId: undefined };
+  const handler = new ActOnBreakHandler(ledger.database, ledger.directory, ledger.writer);
+  const by = async (operator: Operator, request: BreakRequest) =>
+    handler.execute(new ActOnBreakCommand(ledger.context(merchantId), operator, named, request, undefined));
+  const keyId = await insertOperatorKey(ledger);
+  await by({ keyId, name: 'ada', responsible: 'ada' }, { action: 'propose', what: 'write_off', reason: 'x' });
+  return { merchantId, act: () => by(ENVIRONMENT_OPERATOR, { action: 'approve' }) };
+}
+
+async function insertOperatorKey({ database, ids }: TestLedger): Promise<bigint> {
+  const id = ids.next();
+  const text = `INSERT INTO operator_keys (id, created_at, name, secret_sha256, created_by, responsible)
+    VALUES ($1, snowflake_time($1), $1::bigint::text, sha256($1::bigint::text::bytea), 'environment', 'ada')`;
+  await database.transaction('platform', Deadline.after(60_000), (client) => client.query({ text, values: [id] }));
+  return id;
 }
 
 /** The payment of such a row turns up. */

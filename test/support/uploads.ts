@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type ClientRequest, request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { type Answer, OPERATOR_KEY, type TestApi } from './api.js';
+import { type Answer, OPERATOR_KEY } from './api.js';
 
 export const GENERIC_HEAD = 'reference,object_ref,type,gross,fee,net,currency,occurred_at,batch\n';
 
@@ -13,6 +13,12 @@ export function genericRow(reference: string, more: { gross?: number | string; t
 
 export function genericReport(rows: number, prefix = 'pay'): string {
   return GENERIC_HEAD + Array.from({ length: rows }, (_, index) => genericRow(`${prefix}-${index}`)).join('');
+}
+
+/** A TestApi, or another process. */
+export interface UploadedTo {
+  url: string;
+  watched?(answer: Answer): void;
 }
 
 export interface UploadOptions {
@@ -28,7 +34,7 @@ export class Upload {
   readonly #request: ClientRequest;
   readonly answer: Promise<Answer>;
 
-  constructor(api: TestApi, options: UploadOptions) {
+  constructor(api: UploadedTo, options: UploadOptions) {
     const { merchantId, query = 'source=generic', type = 'text/csv', key, headers = {} } = options;
     this.#request = request(`${api.url}/v1/reconciliations?${query}`, {
       method: 'POST',
@@ -68,17 +74,17 @@ export class Upload {
     this.#request.destroy();
   }
 
-  async #answer(api: TestApi, path: string): Promise<Answer> {
+  async #answer(api: UploadedTo, path: string): Promise<Answer> {
     const [response] = await once(this.#request, 'response');
     const said = await text(response);
     this.#request.destroy();
     const headers = new Headers(response.headers);
     const answer = { method: 'POST', path, status: response.statusCode, headers, text: said, body: JSON.parse(said) };
-    api.watched(answer);
+    api.watched?.(answer);
     return answer;
   }
 }
 
-export function upload(api: TestApi, options: UploadOptions, bytes: string | Buffer): Promise<Answer> {
+export function upload(api: UploadedTo, options: UploadOptions, bytes: string | Buffer): Promise<Answer> {
   return new Upload(api, options).end(bytes);
 }

@@ -23,7 +23,9 @@ import { ProviderWebhookController } from './providers/provider-webhook.controll
 import { ProvidersController } from './providers/providers.controller.js';
 import { QueueViews } from './queue-views.js';
 import { BreaksController } from './reconciliations/breaks.controller.js';
+import { ProposalsController } from './reconciliations/proposals.controller.js';
 import { ReconciliationsController } from './reconciliations/reconciliations.controller.js';
+import { ReportExportController } from './reconciliations/report-export.controller.js';
 import { SettlementRunsController } from './settlements/settlement-runs.controller.js';
 import { SettlementsController } from './settlements/settlements.controller.js';
 import { Shutdown } from './shutdown.js';
@@ -36,7 +38,9 @@ export const CONTROLLERS = [
   CurrenciesController,
   MerchantsController,
   OperatorKeysController,
+  ProposalsController,
   BreaksController,
+  ReportExportController,
   FeePlansController,
   MerchantFeePlanController,
   AccountsController,

@@ -35,6 +35,8 @@ export interface RouteDocumentation {
   idempotent?: boolean;
   /** What the same list is as `text/event-stream`, for those who accept that; resumed with `Last-Event-ID`. */
   stream?: string;
+  /** What the same is as `text/csv`. */
+  csv?: string;
   /** Other statuses of success with the same shape, such as 200 for a dry run. */
   alsoStatus?: readonly number[];
 }

@@ -18,6 +18,7 @@ import { problem } from './schemas.js';
 
 const JSON_TYPE = 'application/json';
 const STREAM_TYPE = 'text/event-stream';
+const CSV_TYPE = 'text/csv';
 const PROBLEM_TYPE = 'application/problem+json';
 const PROVIDER_NAME = '^[a-z0-9][a-z0-9_-]{0,63}$';
 const EXAMPLE_TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -257,7 +258,7 @@ function parametersOf(
 }
 
 function successOf(route: Route, documentation: RouteDocumentation, components: Components): Json {
-  const { status = 200, alsoStatus = [], response, responseExample, stream } = documentation;
+  const { status = 200, alsoStatus = [], response, responseExample, stream, csv } = documentation;
   const answer = {
     description: documentation.summary,
     ...(isIdempotent(route) && {
@@ -275,6 +276,7 @@ function successOf(route: Route, documentation: RouteDocumentation, components: 
           ...(responseExample !== undefined && { example: responseExample }),
         },
         ...(stream !== undefined && { [STREAM_TYPE]: { schema: { type: 'string', description: stream } } }),
+        ...(csv !== undefined && { [CSV_TYPE]: { schema: { type: 'string', description: csv } } }),
       },
     }),
   };

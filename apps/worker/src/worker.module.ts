@@ -10,6 +10,7 @@ import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
 import { OutboxModule } from '#outbox/outbox.module.js';
 import { OutboxWorkerModule, type OutboxWorkerOptions } from '#outbox/outbox-worker.module.js';
 import type { Room } from '#outbox/room.js';
+import { checksModule } from '#platform/checks.module.js';
 import { DueBacklogModule } from '#platform/due-backlog.module.js';
 import { Duty } from '#platform/duty.js';
 import { JobRuns } from '#platform/job-runs.js';
@@ -20,7 +21,7 @@ import { MetricsServer } from '#platform/metrics-server.js';
 import { CONFIG, LOGGER, PlatformModule, type PlatformOptions } from '#platform/platform.module.js';
 import { type BringsDuties, type BringsMetrics, whoHas } from '#platform/room-hooks.js';
 import type { Config } from '../../config.js';
-import { consumersOf, modulesOf, ROOMS, reactorsOf } from '../../rooms.js';
+import { checksOf, consumersOf, modulesOf, ROOMS, reactorsOf } from '../../rooms.js';
 
 export type ConsumerProcess = OutboxWorkerOptions['process'];
 const COMPILED_PROCESS: ConsumerProcess = { entry: new URL('./consumer-process.js', import.meta.url) };
@@ -47,6 +48,7 @@ export class WorkerModule implements OnModuleInit, OnApplicationBootstrap, OnMod
       DiscoveryModule,
       PlatformModule.with(platform),
       DueBacklogModule,
+      checksModule(await checksOf(rooms)),
       JobRunsModule,
       OutboxModule,
       OutboxWorkerModule.with({ consumers: consumersOf(rooms), reactors: reactorsOf(rooms), process }),

@@ -6,9 +6,10 @@ import type { Logger } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
-import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import type { BringsDuties, BringsMetrics, BringsOutsideChecks, OutsideCheck } from '#platform/room-hooks.js';
 import { BALANCE_CACHE, type BalanceCache } from './balance-cache.js';
 import { addMonitorMetrics } from './balance-metrics.js';
+import { cacheCheck } from './checks.js';
 import { BalanceInvalidation } from './invalidation.js';
 import { BalanceMonitor } from './monitor.js';
 import type { BalancesSettings } from './settings.js';
@@ -18,7 +19,7 @@ const SWEEP_INTERVAL_MS = 5_000;
 
 /** What looks after the cache. Without REDIS_URL there is nothing to do. */
 @Module({})
-export class BalancesWorkerModule implements BringsDuties, BringsMetrics, BringsRelayTargets {
+export class BalancesWorkerModule implements BringsDuties, BringsMetrics, BringsRelayTargets, BringsOutsideChecks {
   readonly #monitor: BalanceMonitor | undefined;
 
   constructor(
@@ -47,6 +48,11 @@ export class BalancesWorkerModule implements BringsDuties, BringsMetrics, Brings
 
   addMetrics(metrics: Metrics): void {
     if (this.#monitor) addMonitorMetrics(metrics, this.#monitor);
+  }
+
+  outsideChecks(): readonly OutsideCheck[] {
+    const { cache, database } = this;
+    return cache ? [cacheCheck(cache.client, database)] : [];
   }
 
   relayTargets(): readonly RelayTarget[] {

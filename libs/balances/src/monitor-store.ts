@@ -115,3 +115,28 @@ export function lastEventsOf(
     values: [merchantId, String(accountId), EVENTS_LOOKED_AT, EVENTS_TOLD],
   });
 }
+
+/** $1 merchant, $2 the last that was looked at, $3 so many. No lock. */
+const ACCOUNTS_AFTER = {
+  name: 'accounts-after',
+  text: 'SELECT account_id FROM balances WHERE merchant_id = $1 AND account_id > $2 ORDER BY account_id LIMIT $3',
+};
+
+/** All of a merchant's accounts, page by page. */
+export async function* accountsOf(
+  database: Database,
+  merchantId: bigint,
+  page: number,
+  deadline: Deadline,
+): AsyncGenerator<AccountKey[]> {
+  for (let last = 0n, rows = page; rows === page; ) {
+    const values = [merchantId, last, page];
+    const found = await database.read<{ account_id: bigint }>({ merchantIds: [merchantId] }, deadline, {
+      ...ACCOUNTS_AFTER,
+      values,
+    });
+    if (found.length > 0) yield found.map(({ account_id: accountId }) => ({ merchantId, accountId }));
+    last = found.at(-1)?.account_id ?? last;
+    rows = found.length;
+  }
+}

@@ -123,20 +123,13 @@ export class Database {
   }
 
   /** Several statements in one transaction; rolled back when `work` throws. Runs `work` once: retrying is the caller's. */
-  async transaction<T>(scope: Scope, deadline: Deadline, work: (client: TransactionClient) => Promise<T>): Promise<T> {
-    return this.#withClient(deadline, async (client) => {
-      const begun = inOnePacket(client, () => [client.query('BEGIN'), client.query(enterScope(scope, deadline))]);
-      await allSettledThenThrow(begun);
-      try {
-        const result = await work(client);
-        const { command } = await client.query('COMMIT');
-        if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`);
-        return result;
-      } catch (error) {
-        await client.query('ROLLBACK').catch(() => undefined);
-        throw error;
-      }
-    });
+  transaction<T>(scope: Scope, deadline: Deadline, work: (client: TransactionClient) => Promise<T>): Promise<T> {
+    return this.#transaction('BEGIN', scope, deadline, work);
+  }
+
+  /** Several statements that read the same moment. However long it takes, it has no xid, so that nobody's horizon waits for it. */
+  snapshot<T>(scope: Scope, deadline: Deadline, work: (client: TransactionClient) => Promise<T>): Promise<T> {
+    return this.#transaction('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', scope, deadline, work);
   }
 
   get waiting(): number {
@@ -156,6 +149,27 @@ export class Database {
 
   async close(): Promise<void> {
     await this.#pool.end();
+  }
+
+  async #transaction<T>(
+    begin: string,
+    scope: Scope,
+    deadline: Deadline,
+    work: (client: TransactionClient) => Promise<T>,
+  ): Promise<T> {
+    return this.#withClient(deadline, async (client) => {
+      const begun = inOnePacket(client, () => [client.query(begin), client.query(enterScope(scope, deadline))]);
+      await allSettledThenThrow(begun);
+      try {
+        const result = await work(client);
+        const { command } = await client.query('COMMIT');
+        if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`);
+        return result;
+      } catch (error) {
+        await client.query('ROLLBACK').catch(() => undefined);
+        throw error;
+      }
+    });
   }
 
   async #inOneTrip<Row extends pg.QueryResultRow>(

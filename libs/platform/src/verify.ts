@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { connectionOptions } from './postgres.js';
+import { connectionOptions, type TransactionClient } from './postgres.js';
 
 /**
  * The machine behind `npm run verify`: runs the checks that rooms bring and names the rows that disagree. Reads only; needs no more rights than the service
@@ -44,7 +44,7 @@ export async function verify(url: string, checks: readonly Check[]): Promise<Che
     let merchants = 0n;
     for await (const merchantId of merchantIds(client)) {
       merchants += 1n;
-      await checkMerchant(client, merchantId, checks, results);
+      await addMerchant(client, merchantId, checks, results);
     }
     return [{ name: 'merchants', counted: merchants, offenders: [] }, ...results];
   } finally {
@@ -67,57 +67,82 @@ async function* merchantIds(client: pg.Client): AsyncGenerator<bigint> {
   }
 }
 
-async function checkMerchant(
+async function addMerchant(
   client: pg.Client,
   merchantId: bigint,
   checks: readonly Check[],
   results: CheckResult[],
 ): Promise<void> {
   await inSnapshot(client, { name: 'counterfoil.merchant_ids', value: `{${merchantId}}` }, async () => {
-    for (const [index, check] of checks.entries()) {
-      const result = results[index] as CheckResult;
-      const count = { name: `count ${index}`, text: check.count };
-      const [[counted]] = (await rowsOf(client, count, [merchantId])) as [[bigint | string]];
-      result.counted += BigInt(counted);
-      const room = OFFENDERS_SHOWN - result.offenders.length;
-      if (room === 0) continue;
-      const find = check.find && { name: `find ${index}`, text: check.find };
-      const found = find ? await rowsOf(client, find, [merchantId, room]) : [];
-      if (check.examine) found.push(...(await examined(client, check.examine, merchantId, room)));
-      result.offenders.push(...found.map(([offender]) => `merchant ${merchantId}: ${offender}`));
+    const room = (at: number) => OFFENDERS_SHOWN - (results[at]?.offenders.length ?? 0);
+    const checked = await checkMerchant(client, merchantId, checks, room);
+    for (const [at, { counted, offenders }] of checked.entries()) {
+      const result = results[at] as CheckResult;
+      result.counted += counted;
+      result.offenders.push(...offenders.map((offender) => `merchant ${merchantId}: ${offender}`));
     }
   });
 }
 
+/**
+ * What the checks find of one merchant, in the caller's transaction: a snapshot in the merchant's scope, or they disagree with each other.
+ * `room`: offenders of a check at most. Statements are prepared by their place among the checks: a connection is for the same ones always.
+ */
+export async function checkMerchant(
+  client: TransactionClient,
+  merchantId: bigint,
+  checks: readonly Check[],
+  room: (at: number) => number,
+): Promise<CheckResult[]> {
+  // Hash joins throughout: a nested loop chosen on tables that were never analysed would be quadratic.
+  await client.query({ text: 'SET LOCAL enable_nestloop = off' });
+  const results: CheckResult[] = [];
+  for (const [at, check] of checks.entries()) {
+    const [counted] = await valuesOf(client, { name: `count ${at}`, text: check.count }, [merchantId]);
+    const offenders = room(at) > 0 ? await offendersOf(client, { ...check, at }, merchantId, room(at)) : [];
+    results.push({ name: check.name, counted: BigInt(counted as bigint | string), offenders });
+  }
+  return results;
+}
+
+async function offendersOf(
+  client: TransactionClient,
+  { at, find, examine }: Check & { at: number },
+  merchantId: bigint,
+  room: number,
+): Promise<string[]> {
+  const found = find ? await valuesOf(client, { name: `find ${at}`, text: find }, [merchantId, room]) : [];
+  const examinedToo = examine ? await examined(client, examine, merchantId, room) : [];
+  return [...(found as string[]), ...examinedToo];
+}
+
 async function examined(
-  client: pg.Client,
+  client: TransactionClient,
   { rows, offender }: NonNullable<Check['examine']>,
   merchantId: bigint,
   room: number,
-): Promise<[string][]> {
-  const found: [string][] = [];
+): Promise<string[]> {
+  const found: string[] = [];
   await client.query({ text: `DECLARE examined CURSOR FOR ${rows}`, values: [merchantId] });
   for (let page = EXAMINED_PAGE; page === EXAMINED_PAGE && found.length < room; ) {
-    const fetched = await client.query<Record<string, unknown>>(`FETCH ${EXAMINED_PAGE} FROM examined`);
-    const told = fetched.rows.map(offender).filter((one) => one !== undefined);
-    found.push(...told.map((one): [string] => [one]));
+    const fetched = await client.query<Record<string, unknown>>({ text: `FETCH ${EXAMINED_PAGE} FROM examined` });
+    found.push(...fetched.rows.map(offender).filter((one) => one !== undefined));
     page = fetched.rows.length;
   }
-  await client.query('CLOSE examined');
+  await client.query({ text: 'CLOSE examined' });
   return found.slice(0, room);
 }
 
-/** Prepared once a connection: to parse and plan the checks takes longer than to run them on a small merchant. */
-async function rowsOf(
-  client: pg.Client,
+/** The one column. Prepared once a connection: to parse and plan the checks takes longer than to run them on a small merchant. */
+async function valuesOf(
+  client: TransactionClient,
   statement: { name: string; text: string },
   values: unknown[],
-): Promise<unknown[][]> {
-  const { rows } = await client.query({ ...statement, values, rowMode: 'array' });
-  return rows;
+): Promise<unknown[]> {
+  const { rows } = await client.query<Record<string, unknown>>({ ...statement, values });
+  return rows.map((row) => Object.values(row)[0]);
 }
 
-/** Hash joins throughout: a nested loop chosen on tables that were never analysed would be quadratic. */
 async function inSnapshot<T>(
   client: pg.Client,
   setting: { name: string; value: string },
@@ -125,10 +150,7 @@ async function inSnapshot<T>(
 ): Promise<T> {
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
   try {
-    await client.query(`SELECT set_config($1, $2, true), set_config('enable_nestloop', 'off', true)`, [
-      setting.name,
-      setting.value,
-    ]);
+    await client.query('SELECT set_config($1, $2, true)', [setting.name, setting.value]);
     return await read();
   } finally {
     await client.query('ROLLBACK');

@@ -1,5 +1,7 @@
 import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { CHECKS } from '#platform/checks.module.js';
 import { Deadline } from '#platform/deadline.js';
 import type { DueWork } from '#platform/due-work.js';
 import type { DutyPlan } from '#platform/duty.js';
@@ -8,7 +10,10 @@ import { labelled, type Metrics } from '#platform/metrics.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
-import type { BringsDuties, BringsMetrics } from '#platform/room-hooks.js';
+import { type BringsDuties, type BringsMetrics, type BringsOutsideChecks, whoHas } from '#platform/room-hooks.js';
+import type { Check } from '#platform/verify.js';
+import { InternalReports } from './internal/begin.js';
+import { InternalCheck } from './internal/internal-check.js';
 import { reportsToLookAt } from './jobs/look-again.js';
 import { OpenBreaks } from './jobs/open-breaks.js';
 import { ReportMatcher } from './jobs/report-matcher.js';
@@ -21,14 +26,16 @@ import type { ReconciliationSettings } from './settings.js';
 
 const LOOK_INTERVAL_MS = 10_000;
 
-/** Matches reports, and ends those that were given up. */
-@Module({ imports: [ReconciliationModule] })
+/** Matches reports, ends those that were given up, and holds our own books against themselves. Needs `checksModule`. */
+@Module({ imports: [DiscoveryModule, ReconciliationModule] })
 export class ReconciliationWorkerModule
   implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics
 {
   readonly #matcher: ReportMatcher;
   readonly #worker: ReportWorker;
   readonly #again: DueWork;
+  readonly #internal: InternalCheck;
+  readonly #internalReports: InternalReports;
   readonly #breaks: OpenBreaks;
   #queues: Queues | undefined;
   #isStopping = false;
@@ -38,11 +45,20 @@ export class ReconciliationWorkerModule
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly database: Database,
     private readonly queue: ReportQueue,
+    private readonly discovery: DiscoveryService,
+    @Inject(CHECKS) checks: readonly Check[],
     ids: SnowflakeGenerator,
   ) {
     const stepDeadline = () => this.#stepDeadline();
     const matching = matchingOf(config, database, ids);
-    this.#matcher = new ReportMatcher(matching, { stepDeadline, isStopping: () => this.#isStopping });
+    const offenders = config.reconciliationCheckBreaks;
+    const inspectors = { database, logger, checks, outside: () => this.#outsideChecks(), offenders };
+    const timeoutMs = config.reconciliationCheckTimeoutMs;
+    this.#internal = new InternalCheck(matching, inspectors, { timeoutMs, stepDeadline });
+    const pace = { atOnce: config.reconciliationCheckMerchants, soonMs: config.reconciliationIntervalMs };
+    this.#internalReports = new InternalReports({ database, ids, queue, stepDeadline }, pace);
+    const isStopping = () => this.#isStopping;
+    this.#matcher = new ReportMatcher(matching, { stepDeadline, isStopping, internal: this.#internal });
     const options = { concurrency: config.reconciliationConcurrency, jobLockMs: config.reconciliationJobLockMs };
     this.#worker = new ReportWorker(this.#matcher, logger, options);
     this.#again = reportsToLookAt(matching, logger);
@@ -68,8 +84,19 @@ export class ReconciliationWorkerModule
       nextInMs: () => this.#again.nextInMs,
       round: () => this.#again.round(),
     };
+    const internal = {
+      name: 'begin checks of settled merchants',
+      intervalMs: config.reconciliationCheckIntervalMs,
+      nextInMs: () => this.#internalReports.nextInMs,
+      round: () => this.#internalReports.round(),
+    };
     const count = { name: 'count breaks', intervalMs: LOOK_INTERVAL_MS, round: () => this.#breaks.look() };
-    return [look, again, ...(config.metricsPort === 0 ? [] : [count])];
+    return [
+      look,
+      again,
+      ...(config.redisQueueUrl === undefined ? [] : [internal]),
+      ...(config.metricsPort === 0 ? [] : [count]),
+    ];
   }
 
   addMetrics(metrics: Metrics): void {
@@ -90,6 +117,16 @@ export class ReconciliationWorkerModule
       'Rows of reports that were matched here, or found to be in no match.',
       () => this.#matcher.rows,
     );
+    metrics.counter(
+      'counterfoil_internal_reports_total',
+      'Checks of merchants’ books that were begun here, as their days had been settled.',
+      () => this.#internalReports.begun,
+    );
+    metrics.counter(
+      'counterfoil_internal_offences_total',
+      'What such checks have found wrong here; each time that it is found.',
+      () => this.#internal.offences,
+    );
   }
 
   onApplicationBootstrap(): void {
@@ -106,6 +143,10 @@ export class ReconciliationWorkerModule
   async onModuleDestroy(): Promise<void> {
     this.#isStopping = true;
     await this.#queues?.close(this.config.shutdownGraceMs / 2);
+  }
+
+  #outsideChecks() {
+    return whoHas<BringsOutsideChecks>(this.discovery, 'outsideChecks').flatMap((room) => room.outsideChecks());
   }
 
   #stepDeadline(): Deadline {

@@ -1,6 +1,7 @@
 import { LEDGER_SETTINGS, type LedgerSettings } from '#ledger/settings.js';
 import { integer } from '#platform/config-fields.js';
 import { atMost, roomSettings, type SettingsOf } from '#platform/room-settings.js';
+import { INTERNAL_FIELDS } from './internal/settings.js';
 import { JOB_FIELDS } from './jobs/settings.js';
 import { RECEIVING_FIELDS } from './receiving/settings.js';
 
@@ -13,6 +14,7 @@ export const RECONCILIATION_SETTINGS = roomSettings({
     ),
     ...RECEIVING_FIELDS,
     ...JOB_FIELDS,
+    ...INTERNAL_FIELDS,
   },
   checks: [
     atMost('RECONCILIATION_STALL_MS', 'RECONCILIATION_RECEIVE_MS'),

@@ -8,10 +8,20 @@ const LIMITS = { files: 1, fields: 0, parts: 1, headerPairs: 50, headerSize: 16_
 export async function* formFile(bytes: AsyncIterable<Buffer>, contentType: string): AsyncGenerator<Buffer> {
   const ready: Buffer[] = [];
   const form = formOf(contentType);
-  const broken = Promise.withResolvers<never>();
-  broken.promise.catch(() => undefined);
+  let fault: unknown;
+  let fail = (_fault: unknown): void => undefined;
   // It tells each part's end and its own: without a listener the second would end the process.
-  const breakOff = (error: unknown) => broken.reject(unreadable(error));
+  const breakOff = (error: unknown) => {
+    fault ??= error instanceof ProblemError ? error : unreadable(error);
+    fail(fault);
+  };
+  /** Of each step its own promise: with one for all, Promise.race would keep what every step has ended with. */
+  const step = (begin: (done: () => void) => void) =>
+    new Promise<void>((resolve, reject) => {
+      fail = reject;
+      if (fault === undefined) begin(resolve);
+      else reject(fault);
+    });
   form.on('error', breakOff);
   let files = 0;
   form.on('file', (_name, file) => {
@@ -19,16 +29,13 @@ export async function* formFile(bytes: AsyncIterable<Buffer>, contentType: strin
     file.on('data', (piece: Buffer) => ready.push(piece)).on('error', breakOff);
   });
   for (const limit of ['partsLimit', 'filesLimit', 'fieldsLimit'] as const) {
-    form.on(limit, () => broken.reject(invalid('file', 'must be the only part of the form')));
+    form.on(limit, () => breakOff(invalid('file', 'must be the only part of the form')));
   }
   for await (const piece of bytes) {
-    const written = new Promise<void>((resolve) => void form.write(piece, () => resolve()));
-    await Promise.race([written, broken.promise]);
+    await step((done) => void form.write(piece, () => done()));
     yield* ready.splice(0);
   }
-  const finished = new Promise<void>((resolve) => void form.once('finish', resolve));
-  form.end();
-  await Promise.race([finished, broken.promise]);
+  await step((done) => void form.once('finish', done).end());
   if (files === 0)
     throw invalid('file', 'is missing: send the report as a file, such as with curl -F file=@report.csv');
   yield* ready;

@@ -5,3 +5,5 @@ export const MAX_TEXT = 2_000;
 export const MAX_REASON = 500;
 /** Items of one match by hand. */
 export const MAX_CHOSEN = 100;
+/** Lines of one file of proposals. */
+export const MAX_PROPOSALS = 1_000;

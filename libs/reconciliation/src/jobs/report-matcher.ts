@@ -1,6 +1,8 @@
 import { MerchantLog } from '#outbox/log/append.js';
 import type { Deadline } from '#platform/deadline.js';
 import { closeReport } from '../closing/close-report.js';
+import { INTERNAL } from '../internal/found.js';
+import type { InternalCheck } from '../internal/internal-check.js';
 import { type Matching, matchNext } from '../matching/match-report.js';
 import type { ReportKey } from '../receiving/staging-store.js';
 import type { ReportInWork } from '../reports/report.js';
@@ -10,6 +12,8 @@ export interface MatcherOptions {
   readonly stepDeadline: () => Deadline;
   /** Whether this process is to stop: between two transactions. */
   readonly isStopping: () => boolean;
+  /** Without it reports of our own checks are left to others. */
+  readonly internal?: InternalCheck;
 }
 
 /**
@@ -27,15 +31,25 @@ export class ReportMatcher {
 
   /** Returns whether it was completed by this. */
   async match(key: ReportKey): Promise<boolean> {
-    const { stepDeadline, isStopping } = this.options;
-    const report = await reportInWork(this.matching.database, key, 'matching', stepDeadline());
+    const report = await reportInWork(this.matching.database, key, 'matching', this.options.stepDeadline());
     if (!report) return false;
+    const isDone = report.source === INTERNAL ? await this.#check(report) : await this.#matchRows(report);
+    return isDone && this.#complete(report);
+  }
+
+  async #check(report: ReportInWork): Promise<boolean> {
+    await this.options.internal?.run(report);
+    return this.options.internal !== undefined;
+  }
+
+  async #matchRows(report: ReportInWork): Promise<boolean> {
+    const { stepDeadline, isStopping } = this.options;
     for (let rows = 1; rows > 0; this.rows += rows) {
       if (isStopping()) return false;
       rows = await matchNext(this.matching, report, stepDeadline);
     }
     await closeReport(this.matching, report, stepDeadline);
-    return this.#complete(report);
+    return true;
   }
 
   #complete(report: ReportInWork): Promise<boolean> {

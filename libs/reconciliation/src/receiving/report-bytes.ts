@@ -17,22 +17,31 @@ export interface UploadBounds {
  * told. The stream itself is left as it is, so that the answer can still be sent.
  */
 export async function* reportBytes(body: Readable, bounds: UploadBounds): AsyncGenerator<Buffer> {
-  const { deadline, stallMs, maxBytes, signal } = bounds;
   const pieces = body.iterator({ destroyOnReturn: false });
-  const broken = Promise.withResolvers<never>();
-  broken.promise.catch(() => undefined);
-  const breakOff = () => broken.reject(signal.reason);
+  for (let bytes = 0; ; ) {
+    const { done, value } = await nextOf(pieces, bounds);
+    if (done) return;
+    bytes += (value as Buffer).length;
+    if (bytes <= bounds.maxBytes) yield value as Buffer;
+    else throw new ProblemError('payload_too_large', `A report has at most ${bounds.maxBytes} bytes.`);
+  }
+}
+
+/**
+ * Waits for the signal by a promise that ends with the piece: one that outlived it would keep every piece in memory, as Promise.race hangs
+ * on to what it has settled with.
+ */
+async function nextOf(
+  pieces: AsyncIterator<unknown>,
+  { deadline, stallMs, signal }: UploadBounds,
+): Promise<IteratorResult<unknown>> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const breakOff = () => aborted.reject(signal.reason);
   signal.addEventListener('abort', breakOff, { once: true });
   try {
-    for (let bytes = 0; ; ) {
-      signal.throwIfAborted();
-      const next = Promise.race([pieces.next(), broken.promise]);
-      const piece = await deadline.within(stallMs).race(next, () => tooSlow(deadline));
-      if (piece.done) return;
-      bytes += (piece.value as Buffer).length;
-      if (bytes > maxBytes) throw new ProblemError('payload_too_large', `A report has at most ${maxBytes} bytes.`);
-      yield piece.value;
-    }
+    const next = Promise.race([pieces.next(), aborted.promise]);
+    return await deadline.within(stallMs).race(next, () => tooSlow(deadline));
   } catch (error) {
     throw error instanceof ProblemError ? error : new ProblemError('malformed_json', 'The upload broke off.');
   } finally {
