@@ -3,12 +3,13 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { CacheClient } from '#balances/cache-client.js';
 import { cacheKey, encodeValue } from '#balances/cached-balance.js';
 import { cacheCheck } from '#balances/checks.js';
-import { TestApi } from './support/api.js';
+import { type Json, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { InternalNights } from './support/internal-night.js';
 import { privateRedis } from './support/redis.js';
 import { until } from './support/until.js';
+import { expectVerified } from './support/verified.js';
 import { startWorker } from './support/worker.js';
 
 let on: TestDatabase;
@@ -91,6 +92,7 @@ describe('after a merchant’s day is settled', () => {
     const why = expect.stringMatching(/^No longer found by the check of \d{4}-\d\d-\d\d\.$/);
     expect(await breaks()).toEqual(found.map((one) => ({ ...one, status: 'auto_resolved', reason: why })));
     expect(await nights.events(shop, 'break.resolved')).toHaveLength(found.length);
+    await expectVerified(on);
     await nights.behindTheBack(fault.plant());
     await nextNight();
     expect((await breaks()).slice(found.length)).toMatchObject(
@@ -106,11 +108,11 @@ describe('after a merchant’s day is settled', () => {
     expect(found[0]?.detail).toContain('2000 captured, of 1000 authorised.');
     await nextNight();
     expect(await breaks()).toEqual(found);
-    await nights.behindTheBack(`UPDATE breaks SET status = 'written_off', resolution = '{}' WHERE ${OF_SHOP()}`);
+    await nights.behindTheBack(`UPDATE breaks SET status = 'resolved', resolution = '{}' WHERE ${OF_SHOP()}`);
     await nights.doubt(shop, 'another');
     await nextNight();
     await nextNight();
-    expect(await breaks()).toMatchObject([{ status: 'written_off' }, { reference: 'another', status: 'open' }]);
+    expect(await breaks()).toMatchObject([{ status: 'resolved' }, { reference: 'another', status: 'open' }]);
   });
 
   test('what a check has no room to name does not end', async () => {
@@ -170,6 +172,14 @@ describe('a check', () => {
     expect(await nextNight()).toBe(1);
   });
 
+  test('of a later day of the merchant is begun when the one before it is done', async () => {
+    const [first] = await nights.begin();
+    await nights.settle(shop);
+    expect(await nights.begin()).toEqual([]);
+    await nights.matcher().match(first as never);
+    expect(await nights.begin()).toHaveLength(1);
+  });
+
   test('has only so many merchants in work', async () => {
     for (let count = 0; count < 3; count += 1) await nights.createMerchant();
     const first = await nights.begin(2);
@@ -223,6 +233,15 @@ test('a worker does so by itself, and GET /v1/jobs tells when it looked', async 
     expect(report).toMatchObject({
       source: 'internal',
       breaks: { by_kind: { internal_mismatch: expect.any(Number) } },
+    });
+    const { data: shown } = (await acting.get(`/v1/reconciliations/${report.id}/breaks`)).body;
+    expect(shown.map(({ reference }: Json) => reference)).toContainEqual(expect.stringMatching(/^every payout has on/));
+    expect(shown[0]).toMatchObject({
+      kind: 'internal_mismatch',
+      status: 'open',
+      expected: null,
+      actual: null,
+      difference: null,
     });
     const duty = await until('it is noted down', async () => {
       const { data } = (await api.operator.get('/v1/jobs')).body;

@@ -162,7 +162,9 @@ describe('a report whose receiver', () => {
       await until('some is staged', async () => (await staged()) > 0);
       await query(`UPDATE reconciliations SET status = 'failed', failure = 'taken for dead' WHERE merchant_id = $1`);
       await query('DELETE FROM report_staging WHERE merchant_id = $1');
-      const { status, body } = await sending.end(genericReport(3_000, 'more').slice(GENERIC_HEAD.length));
+      // Told at once, and not only when its end has come.
+      await sending.send(genericReport(3_000, 'more').slice(GENERIC_HEAD.length));
+      const { status, body } = await sending.answer;
       expect([status, body.code]).toEqual([503, 'overloaded']);
       expect(await staged()).toBe(0);
       expect(await query('SELECT failure FROM reconciliations WHERE merchant_id = $1')).toEqual([

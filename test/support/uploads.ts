@@ -59,11 +59,6 @@ export class Upload {
     await Promise.race([promise, this.answer.catch(() => undefined)]);
   }
 
-  /** Bytes that wait for the server to take them. */
-  get unsent(): number {
-    return this.#request.writableLength;
-  }
-
   end(bytes: string | Buffer = ''): Promise<Answer> {
     this.#request.end(bytes);
     return this.answer;

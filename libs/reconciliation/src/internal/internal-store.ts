@@ -9,11 +9,13 @@ import { INTERNAL, ITEM_PREFIX } from './found.js';
 
 const IN_WORK = `SELECT count(*)::int AS count FROM reconciliations WHERE status = 'matching' AND source = '${INTERNAL}'`;
 
-/** $1 at most. A day of which there is a report, failed or not, has been looked at. */
+/** $1 at most. A day of which there is a report, failed or not, has been looked at; one after another of a merchant's is. */
 const DUE = `
 SELECT p.merchant_id, p.ended_at FROM settlement_positions p
  WHERE NOT EXISTS (SELECT FROM reconciliations r
                     WHERE r.merchant_id = p.merchant_id AND r.source = '${INTERNAL}' AND r.period_to >= p.ended_at)
+   AND NOT EXISTS (SELECT FROM reconciliations r
+                    WHERE r.merchant_id = p.merchant_id AND r.source = '${INTERNAL}' AND r.status IN ('receiving', 'matching'))
  ORDER BY p.merchant_id LIMIT $1`;
 
 /** $1 merchants, $2 ids, $3 ends of their days. A merchant and day of which another worker has begun one is left out. */
