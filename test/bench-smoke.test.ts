@@ -74,3 +74,13 @@ it(
   },
   LIMIT_MS,
 );
+
+it(
+  'npm run bench:reconciliation -- --smoke finds what its report tells, and prints a row',
+  async () => {
+    const { code, output } = await run(['bench-reconciliation', '--smoke']);
+    expect(code, output).toBe(0);
+    expect(output).toMatch(/^2000( +[\d.]+){7}$/m);
+  },
+  LIMIT_MS,
+);

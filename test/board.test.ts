@@ -70,11 +70,11 @@ describe('the board', () => {
     expect(JSON.stringify(shown.jobs)).toContain('apply-5-7-70');
   });
 
-  test('has a queue for each consumer that the worker runs, and the night’s', async () => {
+  test('has a queue for each consumer that the worker runs, the night’s and that of reports', async () => {
     const { body } = await ask('/board/api/queues', basic('ada', OPERATOR_KEY));
     const names = body.queues.map(({ name }: { name: string }) => name).sort();
     const followers = [...consumersOf(ROOMS), ...reactorsOf(ROOMS)].map(({ name }) => queueName(name));
-    expect(names).toEqual([...followers, 'night'].sort());
+    expect(names).toEqual([...followers, 'night', 'reconciliation'].sort());
   });
 
   test.each([

@@ -15,6 +15,7 @@ import { OUTBOX_MUTANTS } from './outbox.mjs';
 import { PAYABLE_MUTANTS } from './payable-items.mjs';
 import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
 import { PAYMENT_MUTANTS } from './payments.mjs';
+import { RECONCILIATION_MUTANTS } from './reconciliation.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
@@ -227,4 +228,5 @@ export const MUTANTS = [
   ...RUN_MUTANTS,
   ...SETTLEMENT_MUTANTS,
   ...PAYOUT_MUTANTS,
+  ...RECONCILIATION_MUTANTS,
 ];
