@@ -14,7 +14,7 @@ const ROWS_MAX = 100;
 const DAYS = 7;
 const WITHIN_MS = DAYS * 86_400_000;
 /** Facts before and after the row, the nearest, whose items are looked at; and of these the nearest. */
-const FACTS_NEAR = 1_000;
+const FACTS_NEAR = 200;
 const ITEMS_NEAR = 30;
 
 /** $1 merchant, $2 report, $3 so many. Rows that stand against nothing, or against another amount. */
