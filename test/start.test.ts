@@ -17,7 +17,7 @@ import { until } from './support/until.js';
 const ROOT = join(import.meta.dirname, '..');
 /** The kinds of break that reports of processors and banks can show: docs/reconciliation.md has them. */
 const REPORTED_KINDS = [
-  ...readFileSync(join(ROOT, 'docs/reconciliation.md'), 'utf8').matchAll(/^\| `([a-z_]+)` \| /gm),
+  ...readFileSync(join(ROOT, 'docs/reconciliation.md'), 'utf8').matchAll(/^\| `([a-z_]+)` \|[^|]+\|[^|]+\|$/gm),
 ].map(([, kind = '']) => kind);
 interface Report {
   source: string;

@@ -45,8 +45,8 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   report_staging: `INSERT INTO report_staging (merchant_id, reconciliation_id, line, identity, type, gross, fee, net, currency, occurred_at)
     VALUES ($1, $1, 2, gen_random_uuid(), 'other', 1, 0, 1, 'EUR', now())`,
   report_bad_rows: `INSERT INTO report_bad_rows VALUES ($1, $1, 3, 'unreadable', 'x')`,
-  report_rows: `INSERT INTO report_rows (merchant_id, source, identity, reconciliation_id, line, type, gross, fee, net, currency, occurred_at)
-    VALUES ($1, 'generic', gen_random_uuid(), $1, 4, 'other', 1, 0, 1, 'EUR', now())`,
+  report_rows: `INSERT INTO report_rows (merchant_id, source, identity, reconciliation_id, line, type, gross, fee, net, currency, occurred_at,
+    match_reconciliation_id, match_line, rule) VALUES ($1, 'generic', gen_random_uuid(), $1, 4, 'other', 1, 0, 1, 'EUR', now(), $1, 4, 'exact')`,
   reconciled_items: `INSERT INTO reconciled_items VALUES ($1, 'payout/1', $1, 4)`,
   breaks: `INSERT INTO breaks (merchant_id, id, created_at, reconciliation_id, fingerprint, kind, status)
     VALUES ($1, $1, snowflake_time($1), $1, 'duplicate/1', 'duplicate', 'open')`,
@@ -120,7 +120,7 @@ export const FOREIGN_CHANGES = [
   'UPDATE reconciliation_turns SET merchant_id = merchant_id',
   'DELETE FROM report_staging',
   'DELETE FROM report_bad_rows',
-  'UPDATE report_rows SET rule = NULL',
+  `UPDATE report_rows SET rule = 'sum'`,
   `UPDATE breaks SET status = 'assigned'`,
   'UPDATE provider_secrets SET expires_at = NULL',
   `UPDATE provider_inbox SET times_received = 9`,
