@@ -23,11 +23,16 @@ chunk AS MATERIALIZED (SELECT ${STAGED} AND s.line = ANY ($8::bigint[]))`;
 /**
  * Whether a row was told before: `repeated` by another report, `twice` by this one. A row of one identity is told once; who tells it
  * again changes nothing, but a report that has it twice has a row too many.
+ *
+ * What matching itself fills is looked up row by row, and the merchant is an index's condition by row-level security alone (`+ 0`): of a
+ * table without statistics the planner takes one merchant, asked for twice, for a single row, and any index that begins with it for as
+ * good as the right one. Chunks of 10,000 rows took 10 s and more, growing with the table; now 0.45 s.
  */
 export const TOLD_ROWS = `
 known AS MATERIALIZED (
-  SELECT identity, reconciliation_id, match_line IS NOT NULL AS is_matched FROM report_rows
-   WHERE merchant_id = $1 AND source = $2 AND identity = ANY (ARRAY(SELECT identity FROM chunk))
+  SELECT r.* FROM (SELECT DISTINCT identity FROM chunk) c
+   CROSS JOIN LATERAL (SELECT identity, reconciliation_id, match_line IS NOT NULL AS is_matched FROM report_rows
+                        WHERE merchant_id + 0 = $1 AND source = $2 AND identity = c.identity OFFSET 0) r
 ), alike AS MATERIALIZED (
   SELECT identity, min(line) AS first FROM chunk GROUP BY identity HAVING count(*) > 1
 ), told AS MATERIALIZED (

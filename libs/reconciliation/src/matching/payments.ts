@@ -44,7 +44,7 @@ by_reference AS MATERIALIZED (
 /**
  * The items of these payments, of the kinds that rows are of. One without an object_ref is named by its amount, so that another one that
  * becomes known later does not change its name.
- * `at`: when it happened; `is_taken`: it is matched, or an open break has it; `missing`: the open break that says that nobody has told it.
+ * `merchant_id + 0`: see TOLD_ROWS. `at`: when it happened; `is_taken`: it is matched, or an open break has it; `missing`: the open break that says that nobody has told it.
  */
 export const FIND_ITEMS = `
 parts AS MATERIALIZED (${paymentItems('wanted', 'found')}
@@ -64,19 +64,22 @@ parts AS MATERIALIZED (${paymentItems('wanted', 'found')}
    WHERE kind IS NOT NULL GROUP BY subject, kind, mark
 ), told_before AS MATERIALIZED (
   SELECT r.reference, r.type, r.object_ref, r.gross, r.fee, r.match_line IS NOT NULL AS is_matched
-    FROM report_rows r
-   WHERE r.merchant_id = $1 AND r.source = $2 AND r.reference = ANY (ARRAY(SELECT provider_ref FROM found))
-     AND NOT EXISTS (SELECT FROM placed p WHERE p.identity = r.identity)
+    FROM (SELECT DISTINCT provider_ref FROM found) f
+   CROSS JOIN LATERAL (SELECT * FROM report_rows WHERE merchant_id + 0 = $1 AND reference = f.provider_ref OFFSET 0) r
+   WHERE r.source = $2 AND NOT EXISTS (SELECT FROM placed p WHERE p.identity = r.identity)
 ), items AS MATERIALIZED (
   SELECT i.*, coalesce(f.at, k.at) AS at, m.item IS NOT NULL OR t.object_ref IS NOT NULL AS is_matched,
          m.item IS NOT NULL OR t.object_ref IS NOT NULL OR coalesce(h.is_held, false) AS is_taken, h.missing AS missing
     FROM items_there i
     LEFT JOIN facts f ON f.subject = i.subject AND f.kind = i.kind AND f.mark = coalesce(i.object_ref, '#' || abs(i.amount))
     LEFT JOIN (SELECT subject, kind, min(at) AS at FROM facts GROUP BY subject, kind) k ON k.subject = i.subject AND k.kind = i.kind
-    LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items_there))) m ON m.item = i.item
+    LEFT JOIN (SELECT r.item FROM (SELECT DISTINCT item FROM items_there) w
+                 CROSS JOIN LATERAL (SELECT item FROM reconciled_items WHERE merchant_id + 0 = $1 AND item = w.item OFFSET 0) r) m ON m.item = i.item
     LEFT JOIN (SELECT DISTINCT reference, type, object_ref FROM told_before WHERE is_matched) t
       ON t.reference = i.provider_ref AND t.type = i.kind AND t.object_ref = i.object_ref
-    LEFT JOIN (SELECT item, bool_or(kind <> 'missing_in_report') AS is_held, min(id) FILTER (WHERE kind = 'missing_in_report') AS missing
-                 FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items_there)) AND resolution IS NULL GROUP BY item) h
+    LEFT JOIN (SELECT b.item, bool_or(b.kind <> 'missing_in_report') AS is_held, min(b.id) FILTER (WHERE b.kind = 'missing_in_report') AS missing
+                 FROM (SELECT DISTINCT item FROM items_there) w
+                CROSS JOIN LATERAL (SELECT id, item, kind FROM breaks WHERE merchant_id = $1 AND item = w.item AND resolution IS NULL OFFSET 0) b
+                GROUP BY b.item) h
       ON h.item = i.item
 )`;
