@@ -7,7 +7,9 @@ export const RUN_FIELDS = {
   SETTLEMENT_RANGE_MERCHANTS: integer({ default: 200, min: 1, max: 10_000 }).describe(
     'Merchants of one range: the part of a run that one worker takes at a time.',
   ),
-  SETTLEMENT_CONCURRENCY: integer({ default: 2, min: 1, max: 64 }).describe('Ranges that a worker settles at once.'),
+  SETTLEMENT_CONCURRENCY: integer({ default: 1, min: 1, max: 64 }).describe(
+    'Ranges that a worker settles at once. Two are done in less time, and postings wait for cores (docs/figures/night.md).',
+  ),
   SETTLEMENT_JOB_LOCK_MS: integer({ default: 30_000, min: 100, max: 600_000 }).describe(
     'A worker that died keeps its range from the others for this long at most, twice: until the lock ends, and until somebody looks.',
   ),
