@@ -2,6 +2,7 @@ import { trace } from '@opentelemetry/api';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ProblemError } from '#kernel/problem.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
@@ -335,6 +336,7 @@ test('a refusal that is kept keeps nothing that was written before it', async ()
   const bounds = {
     deadline: Deadline.after(20_000),
     span: trace.wrapSpanContext({ traceId: '', spanId: '', traceFlags: 0 }),
+    cost: new Cost(),
   };
   const idempotency = { key: fresh('half'), requestSha256: Buffer.alloc(32) };
   const answering = { idempotency, status: 200, bodyOf: () => ({ body: {} }) };
