@@ -40,6 +40,15 @@ export function paymentItems(wanted: string, payments: string): string {
     FROM ${dispute('dispute_reversed')} WHERE CASE WHEN tells THEN reinstated > 0 ELSE is_won AND takes END`;
 }
 
+/** Whether just one capture or refund of the payment is of that object, and it moves that amount as the merchant sees it. */
+export function hasMovement(parts: string, of: { kind: string; objectRef: string; amount: string }): string {
+  const { kind, objectRef, amount } = of;
+  const list = `CASE ${kind} WHEN 'payment' THEN 'captures' ELSE 'refunds' END`;
+  const moved = `CASE ${kind} WHEN 'payment' THEN ${amount} ELSE -${amount} END`;
+  return `(SELECT count(*) = 1 AND bool_and((part ->> 'amount')::bigint = ${moved} AND ${MOVEMENT_STATE} = 'due')
+             FROM json_array_elements(${parts} -> ${list}) AS e (part) WHERE part ->> 'object_ref' = ${objectRef})`;
+}
+
 /** What the processor kept of what it has settled. A fee of nothing is taken for one that nobody has told: null. */
 export function settledFee(parts: string): string {
   return `(SELECT nullif(sum((part ->> 'fee')::bigint), 0) FROM ${partsOf(parts, 'settlements')})`;
