@@ -49,6 +49,14 @@ export function hasMovement(parts: string, of: { kind: string; objectRef: string
              FROM json_array_elements(${parts} -> ${list}) AS e (part) WHERE part ->> 'object_ref' = ${objectRef})`;
 }
 
+/** Whether all that the payment consists of are captures and refunds with an object for which `holds`; null: of nothing at all. */
+export function onlyMovements(parts: string, holds: (kind: string, objectRef: string) => string): string {
+  const kind = `CASE list WHEN 'captures' THEN 'payment' ELSE 'refund' END`;
+  return `(SELECT bool_and(list <> 'disputes' AND part ->> 'object_ref' IS NOT NULL AND ${holds(kind, `(part ->> 'object_ref')`)})
+             FROM json_each(${parts}) AS l (list, parts) CROSS JOIN LATERAL json_array_elements(l.parts) AS e (part)
+            WHERE list IN ('captures', 'refunds', 'disputes'))`;
+}
+
 /** What the processor kept of what it has settled. A fee of nothing is taken for one that nobody has told: null. */
 export function settledFee(parts: string): string {
   return `(SELECT nullif(sum((part ->> 'fee')::bigint), 0) FROM ${partsOf(parts, 'settlements')})`;
