@@ -25,7 +25,6 @@ const EXAMPLE_TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 
 /** What a route may answer besides what it documents itself. */
 const ALWAYS: readonly ProblemCode[] = ['internal', 'overloaded', 'database_unavailable', 'deadline_exceeded'];
-/** `rate_limited` is not among them: no rate is limited yet. */
 const WITH_KEY: readonly ProblemCode[] = ['unauthorized', 'validation_failed'];
 const WITH_BODY: readonly ProblemCode[] = [
   'malformed_json',
@@ -99,6 +98,7 @@ export function problemsOf(route: Route): ProblemCode[] {
   if (access !== 'public') add(WITH_KEY);
   if (access === 'operator' || access === 'operator_for_merchant') codes.add('forbidden');
   if (access === 'merchant' || access === 'operator_for_merchant') codes.add('not_found');
+  if (access === 'merchant') codes.add('rate_limited');
   if (route.body) add(WITH_BODY);
   if (idempotent) codes.add('idempotency_key_required');
   if (isIdempotent(route)) add(WITH_IDEMPOTENCY);
