@@ -1,6 +1,5 @@
-import type { RefusedBy } from './charge.js';
-import type { LeaseCall, LeaseReply } from './lease-client.js';
-import { isSamePlan, type Plan } from './plan.js';
+import type { LeaseCall, LeaseReply } from './leases.js';
+import { isSamePlan, type Plan, type RefusedBy } from './plan.js';
 import { policyOf } from './rate-limit-headers.js';
 
 /** A process has at least this part of a burst in hand, and at most that one; and room for this part of what may be in flight. */

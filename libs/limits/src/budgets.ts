@@ -1,7 +1,6 @@
 import { Budget, type Taken } from './budget.js';
-import type { RefusedBy } from './charge.js';
-import type { LeaseCall, LeaseReply } from './lease-client.js';
-import type { Plan } from './plan.js';
+import type { Leases } from './leases.js';
+import type { Plan, RefusedBy } from './plan.js';
 
 /** A merchant that asked for nothing for so long is left: what it has in hand goes back. */
 const IDLE_MS = 5_000;
@@ -17,16 +16,6 @@ export interface BudgetsOptions {
   readonly planCacheMs: number;
   /** Monotonic. */
   readonly clock?: () => number;
-}
-
-/** How budgets are asked for: `LeaseClient`. */
-export interface Leases {
-  /** Whether nobody waits for an answer now. */
-  readonly isAway: boolean;
-  readonly mayAsk: boolean;
-  /** May reject. */
-  call(call: LeaseCall): Promise<LeaseReply>;
-  close(): void;
 }
 
 /** Who finds the plans of merchants: tells `know` later. */

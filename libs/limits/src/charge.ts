@@ -2,11 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ProblemError } from '#kernel/problem.js';
 import type { Cost } from '#platform/cost.js';
 import type { Budget, Taken } from './budget.js';
+import type { RefusedBy } from './plan.js';
 import { type Announced, estimateOf, PRICES, type PriceName, unitsOf } from './prices.js';
 import { limitOf } from './rate-limit-headers.js';
-
-/** Which limit of a merchant's plan a request was refused by. */
-export type RefusedBy = 'units' | 'in_flight';
 
 /** A request at its end, also one that was refused. */
 export interface Charged {

@@ -1,41 +1,13 @@
 import type { Redis } from 'ioredis';
 import { answeredWithin } from '#platform/late.js';
 import { openRedis } from '#platform/redis.js';
-import type { Leases } from './budgets.js';
 import { type LeaseScript, leaseScript } from './lease-script.js';
-import type { Plan } from './plan.js';
+import type { LeaseCall, LeaseReply, Leases } from './leases.js';
 
 const CONNECT_TIMEOUT_MS = 1_000;
 /** First and longest pause before somebody asks again. A Redis that flaps is asked less and less often. */
 const AWAY_FIRST_MS = 100;
 const AWAY_LONGEST_MS = 2_000;
-
-/** What lease.lua is told: see there. */
-export interface LeaseCall {
-  readonly merchantId: bigint;
-  readonly plan: Plan;
-  readonly isPlanKnown: boolean;
-  readonly spent: number;
-  readonly given: number;
-  readonly wanted: number;
-  readonly shared: number;
-  readonly told: number;
-  readonly inFlight: number;
-  readonly flightWanted: number;
-  readonly supposed: number;
-  /** Whether the process is done with the merchant. */
-  readonly leaves: boolean;
-}
-
-export interface LeaseReply {
-  readonly given: number;
-  readonly flight: number;
-  readonly level: number;
-  readonly processes: number;
-  readonly told: number;
-  /** By which it was reckoned. */
-  readonly plan: Omit<Plan, 'weight'>;
-}
 
 /** Redis cannot be asked, or does not answer: whether the call was carried out is not known. */
 export class LeaseUnavailable extends Error {

@@ -1,7 +1,8 @@
 import type { Database } from '#platform/postgres.js';
 import type { Budget } from './budget.js';
-import { Budgets, type BudgetsOptions, type Leases } from './budgets.js';
+import { Budgets, type BudgetsOptions } from './budgets.js';
 import { type Asking, Charge, type Charged } from './charge.js';
+import type { Leases } from './leases.js';
 import type { Plan } from './plan.js';
 import { Plans } from './plans.js';
 

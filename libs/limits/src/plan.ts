@@ -17,3 +17,6 @@ export function isSamePlan(one: Plan, other: Plan): boolean {
     one.weight === other.weight
   );
 }
+
+/** Which limit of a plan a request was refused by. */
+export type RefusedBy = 'units' | 'in_flight';
