@@ -10,6 +10,8 @@ const FLIGHT_PART = 16;
 const CREDIT_UNITS = 64;
 /** How long a process that was given less than it wanted does not ask again. */
 const DRY_MS = 10;
+/** How often it is asked for a merchant that goes on asking although there should be nothing left. */
+const LOOK_MS = 200;
 
 /** What was taken for a request, to be settled later. */
 export interface Taken {
@@ -142,12 +144,12 @@ export class Budget {
     return this.#inFlight * 2 > this.#flightGranted && this.#flightGranted < this.#plan.unitsInFlight;
   }
 
-  /** Whether Redis may have what a request lacks. What is known of the level is a most: others only take from it. */
+  /** Whether Redis may have what a request lacks: by what is known of the level, or because others may have given back since. */
   mayBeGiven(units: number, lacking: RefusedBy, nowMs: number): boolean {
     if (!this.#isAsked) return true;
     if (nowMs < this.#askAgainMs) return false;
     if (lacking === 'in_flight') return this.#flightGranted < this.#plan.unitsInFlight;
-    return this.waitMs(units, nowMs) === 0;
+    return this.waitMs(units, nowMs) === 0 || nowMs - this.lastAnswerMs >= LOOK_MS;
   }
 
   /** Until so many units can be there, at the earliest. */
@@ -178,8 +180,9 @@ export class Budget {
     const least = Math.max(1, Math.floor(burstUnits / LEAST_PART));
     this.#size = Math.max(least, Math.min(Math.round(lately), Math.floor(burstUnits / MOST_PART)));
     const awaited = Math.min(this.#awaited, burstUnits);
-    // What was taken by another plan goes back first.
-    const inAdvance = this.#plan === this.#askedPlan || !this.#isAsked ? this.#size : 0;
+    // What was taken by another plan goes back first; a plan that is only supposed may be far too large.
+    const isFirst = !this.#isAsked;
+    const inAdvance = this.#plan === this.#askedPlan ? this.#size : isFirst ? Math.min(this.#size, CREDIT_UNITS) : 0;
     this.#askedPlan = this.#plan;
     const wanted = leaves ? 0 : inAdvance + awaited;
     const room = Math.max(this.#inFlight * 2, this.#inFlight + awaited, Math.ceil(unitsInFlight / FLIGHT_PART));
