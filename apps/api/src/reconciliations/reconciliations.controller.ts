@@ -1,4 +1,4 @@
-import { Controller, Get, Inject, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -6,6 +6,7 @@ import { cursorScope } from '#platform/cursor.js';
 import { Deadline } from '#platform/deadline.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { RetryReportCommand } from '#reconciliation/jobs/retry-report.command.js';
 import { ReceiveReportCommand } from '#reconciliation/receiving/receive-report.command.js';
 import { Uploads } from '#reconciliation/receiving/uploads.js';
 import type { Report } from '#reconciliation/reports/report.js';
@@ -16,6 +17,7 @@ import { Documented } from '../documented.js';
 import { send, streamedIdempotency } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, CurrentOperator, PathId } from '../request.js';
+import { noFields } from '../schemas.js';
 import { Shutdown } from '../shutdown.js';
 import { reportBodyOf } from './report-body.js';
 import {
@@ -117,6 +119,24 @@ export class ReconciliationsController {
   })
   async get(@CurrentContext() context: RequestContext, @PathId('reconciliation') id: bigint) {
     return reportBody(await this.queries.execute(new GetReportQuery(context, id)));
+  }
+
+  @Post(':id/retry')
+  @Documented({
+    summary: 'Try again to match a report that failed',
+    description:
+      'One of which all was here, and that could not be matched in RECONCILIATION_TRIES: it goes on where it stood. An upload that failed is sent again.',
+    access: 'operator_for_merchant',
+    status: 202,
+    response: reconciliation,
+    problems: ['not_found', 'invalid_transition'],
+  })
+  async retry(
+    @CurrentContext() context: RequestContext,
+    @PathId('reconciliation') id: bigint,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+  ) {
+    return reportBody(await this.commands.execute(new RetryReportCommand(context, id)));
   }
 
   @Get(':id/bad_rows')

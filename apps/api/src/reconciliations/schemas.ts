@@ -54,7 +54,8 @@ export const reconciliation = z
     id: idOut,
     source: z.string().meta({ description: `One of ${sources.join(', ')}, or internal.` }),
     status: z.enum(STATUSES).meta({
-      description: '`matching`: all of it is here; `failed`: nothing of it was kept.',
+      description:
+        '`matching`: all of it is here; `failed`: see `failure`; nothing was kept of an upload that broke off.',
     }),
     failure: z.string().nullable().meta({ description: 'Why it failed, in words.' }),
     asked_by: z.string().nullable().meta({ description: 'The operator who uploaded it; null: the schedule.' }),
