@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { CONFIG } from '#platform/platform.module.js';
 import { BreaksModule } from './breaks/breaks.module.js';
+import { BeginCheckHandler } from './internal/begin-check.command.js';
 import { ReportQueue } from './jobs/report-queue.js';
 import { RetryReportHandler } from './jobs/retry-report.command.js';
 import { ReceiveReportHandler } from './receiving/receive-report.command.js';
@@ -15,6 +16,7 @@ import type { ReconciliationSettings } from './settings.js';
     ReportQueue,
     ReceiveReportHandler,
     RetryReportHandler,
+    BeginCheckHandler,
     GetReportHandler,
     ListReportsHandler,
     ListBadRowsHandler,

@@ -4,8 +4,7 @@ import { closeReport } from '../closing/close-report.js';
 import { INTERNAL } from '../internal/found.js';
 import type { InternalCheck } from '../internal/internal-check.js';
 import { type Matching, matchNext } from '../matching/match-report.js';
-import type { ReportKey } from '../receiving/staging-store.js';
-import type { ReportInWork } from '../reports/report.js';
+import type { ReportInWork, ReportKey } from '../reports/report.js';
 import { completeReport, countFailure, reportInWork } from './work-store.js';
 
 /** Of what an error says. */

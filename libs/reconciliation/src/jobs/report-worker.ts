@@ -2,7 +2,7 @@ import type { Job, Worker } from 'bullmq';
 import type { Logger } from '#platform/logging.js';
 import type { Queues } from '#platform/queues.js';
 import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
-import type { ReportKey } from '../receiving/staging-store.js';
+import type { ReportKey } from '../reports/report.js';
 import { RECONCILIATION_QUEUE } from './names.js';
 import type { ReportMatcher } from './report-matcher.js';
 import { FOR_EVER, type ReportJob } from './report-queue.js';

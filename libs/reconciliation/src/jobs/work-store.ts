@@ -1,8 +1,7 @@
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import { SOURCES, type Source } from '../reading/sources.js';
-import type { ReportKey } from '../receiving/staging-store.js';
-import type { ReportInWork } from '../reports/report.js';
+import type { ReportInWork, ReportKey } from '../reports/report.js';
 
 /** $1 status, $2 how long they have not been heard of, in milliseconds, $3 at most. */
 const UNFINISHED = {

@@ -2,13 +2,8 @@ import { int8Array, textArray, timestamptzArray } from '#platform/binary-array.j
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import type { BadRow, ReportRow } from '../report-row.js';
+import type { ReportKey } from '../reports/report.js';
 import { DELETED_AT_ONCE, type DeletedSome, deleteSome } from '../reports/report-pieces.js';
-
-/** Which report; all of this is done in its merchant's scope. */
-export interface ReportKey {
-  readonly merchantId: bigint;
-  readonly id: bigint;
-}
 
 /**
  * Rows and bad rows of a report that is still being received, counted with it: one that has been given up takes nothing more. PostgreSQL

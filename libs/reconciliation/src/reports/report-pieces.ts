@@ -1,5 +1,5 @@
 import type { Query } from '#platform/postgres.js';
-import type { ReportKey } from '../receiving/staging-store.js';
+import type { ReportKey } from './report.js';
 
 /** Tables with what a report has brought. */
 export type ReportTable = 'report_staging' | 'report_bad_rows' | 'report_rows';

@@ -6,7 +6,7 @@ import type { Database, Query } from '#platform/postgres.js';
 import { RECONCILIATION_DUE } from '../closing/close-report.js';
 import { INTERNAL } from '../internal/found.js';
 import { inTurn } from '../matching/turn.js';
-import type { ReportKey } from '../receiving/staging-store.js';
+import type { ReportKey } from '../reports/report.js';
 import { DELETED_AT_ONCE, type DeletedSome, deleteSome } from '../reports/report-pieces.js';
 
 export interface Retention {
