@@ -26,7 +26,7 @@ export default defineConfig({
     // package.json "imports" name the compiled files by default; tests run the sources.
     alias: [
       {
-        find: /^#(kernel|platform|outbox|ledger|balances|tenancy|webhooks|summaries|payments|fees|settlement|payouts|reconciliation)\/(.*)\.js$/,
+        find: /^#(kernel|platform|outbox|ledger|balances|limits|tenancy|webhooks|summaries|payments|fees|settlement|payouts|reconciliation)\/(.*)\.js$/,
         replacement: `${root}/libs/$1/src/$2.ts`,
       },
       { find: /^#db\/(.*)\.js$/, replacement: `${root}/db/$1.ts` },
