@@ -137,6 +137,7 @@ export class ReconciliationsController {
   @Post(':id/retry')
   @Documented({
     summary: 'Try again to match a report that failed',
+    price: 'change',
     description:
       'One of which all was here, and that could not be matched in RECONCILIATION_TRIES: it goes on where it stood. An upload that failed is sent again.',
     access: 'operator_for_merchant',
