@@ -1,7 +1,6 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ProblemError } from '#kernel/problem.js';
-import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import { type Answer, type Client, type Json, type Merchant, TestApi, transfer } from './support/api.js';
@@ -89,16 +88,6 @@ const fact = (): object => ({
 const endpoint = async (): Promise<string> =>
   (await shop.client.post('/v1/webhook_endpoints', { body: ENDPOINT })).body.id;
 
-/** One that could not be matched. */
-async function failedReport(): Promise<string> {
-  const { rows } = await admin.query(
-    `INSERT INTO reconciliations (merchant_id, id, created_at, source, sla_days, status, failure, tries)
-     VALUES ($1, $2::bigint, snowflake_time($2), 'generic', 3, 'failed', 'x', 9) RETURNING id::text`,
-    [shop.id, String(firstSnowflakeAt(Date.now()) + BigInt(++count))],
-  );
-  return rows[0].id;
-}
-
 async function delivery(): Promise<string> {
   const id = await endpoint();
   await hooks.append(BigInt(shop.id), 1);
@@ -131,11 +120,6 @@ const POSTS: Record<string, () => Promise<Post>> = {
     ofPlatform: true,
   }),
   ...breakPosts(() => breaks),
-  'POST /v1/reconciliations/{id}/retry': async () => ({
-    path: `/v1/reconciliations/${await failedReport()}/retry`,
-    status: 202,
-    client: api.actingFor(shop.id),
-  }),
   'POST /v1/fee_plans': async () => ({
     path: '/v1/fee_plans',
     body: FEE_PLAN,
