@@ -51,11 +51,23 @@ export class Book {
 
   /** Found twice it is one; it is another where the one before has ended by itself. */
   addBreak(fingerprint: string, found: Omit<Break, 'isOpen'>): void {
-    const nth = [...this.breaks.keys()].filter((key) => key === fingerprint || key.startsWith(`${fingerprint} `));
+    const nth = this.#allOf(fingerprint);
     const before = this.breaks.get(nth.at(-1) ?? '');
     if (before?.isOpen && before.difference === found.difference) return;
     if (before?.isOpen) before.isOpen = false;
     this.breaks.set(before ? `${fingerprint} ${nth.length}` : fingerprint, { ...found, isOpen: true });
+  }
+
+  endBreaks(fingerprint: string): void {
+    for (const key of this.#allOf(fingerprint)) {
+      const found = this.breaks.get(key);
+      if (found) found.isOpen = false;
+    }
+  }
+
+  /** Oldest first. */
+  #allOf(fingerprint: string): string[] {
+    return [...this.breaks.keys()].filter((key) => key === fingerprint || key.startsWith(`${fingerprint} `));
   }
 
   /** Of a match: there is one, and nothing ends it by itself. */

@@ -43,8 +43,9 @@ export class Oracle {
 
   #statements({ statements = [] }: ToldReport, report: number): void {
     for (const { account, id, isWhole } of statements) {
-      const found = { kind: 'payout_mismatch', report, reference: id };
-      if (!isWhole) this.book.addBreak(`payout_mismatch/${BANK}/statement/${account}/${id}`, found);
+      const fingerprint = `payout_mismatch/${BANK}/statement/${account}/${id}`;
+      if (isWhole) this.book.endBreaks(fingerprint);
+      else this.book.addBreak(fingerprint, { kind: 'payout_mismatch', report, reference: id });
     }
   }
 
