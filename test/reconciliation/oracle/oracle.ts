@@ -42,10 +42,13 @@ export class Oracle {
   }
 
   #statements({ statements = [] }: ToldReport, report: number): void {
-    for (const { account, id, isWhole } of statements) {
+    const last = new Map(statements.map((statement) => [`${statement.account}/${statement.id}`, statement]));
+    for (const { account, id, opening, closing, entries } of last.values()) {
+      if (opening === undefined || closing === undefined) continue;
       const fingerprint = `payout_mismatch/${BANK}/statement/${account}/${id}`;
-      if (isWhole) this.book.endBreaks(fingerprint);
-      else this.book.addBreak(fingerprint, { kind: 'payout_mismatch', report, reference: id });
+      const difference = closing - opening - entries;
+      if (difference === 0n) this.book.endBreaks(fingerprint);
+      else this.book.addBreak(fingerprint, { kind: 'payout_mismatch', report, reference: id, difference });
     }
   }
 
@@ -70,7 +73,10 @@ export class Oracle {
   }
 
   #bankItems(): (Item & { reference?: string })[] {
-    return [...this.world.payouts.flatMap(itemsOfPayout), ...batchItems(this.book)];
+    const paid = this.world.payouts.flatMap((payout) => {
+      return itemsOfPayout(payout).map((item) => ({ ...item, reference: payout.id }));
+    });
+    return [...paid, ...batchItems(this.book).map((item) => ({ ...item, reference: item.name }))];
   }
 
   #isSpokenFor(key: string): boolean {

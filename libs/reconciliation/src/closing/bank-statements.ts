@@ -41,9 +41,10 @@ export async function checkStatements(
     text: 'SELECT statements FROM reconciliations WHERE merchant_id = $1 AND id = $2',
     values: [merchantId, id],
   });
-  const statements = (JSON.parse(row?.statements ?? '[]') as StatementFacts[]).map((statement) => {
-    return { statement, lack: lackOf(statement), fingerprint: fingerprintOf(source, statement) };
-  });
+  const told = JSON.parse(row?.statements ?? '[]') as StatementFacts[];
+  // Of several of one account and id the last counts.
+  const last = new Map(told.map((statement) => [fingerprintOf(source, statement), statement]));
+  const statements = [...last].map(([fingerprint, statement]) => ({ fingerprint, statement, lack: lackOf(statement) }));
   const whole = statements.filter(({ lack }) => lack === 0n);
   if (whole.length > 0) {
     const ids = textArray(whole.map(({ statement }) => statement.id));

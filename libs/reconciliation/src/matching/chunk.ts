@@ -1,19 +1,21 @@
+import { NONE_ORDINARY, ORDINARY_ROWS } from './ordinary.js';
+
 /**
- * SQL of the rows that are decided together, with those that were told before and have an open break. Those that share what they are taken by (their reference, or what else names their money)
- * are in one chunk, unless they alone are more than a chunk has room for: then these rows are groups of that size, in their order.
+ * SQL of the rows that are decided together, with those that were told before and have an open break. Those that share what they are taken
+ * by (their reference, or what else names their money) are in one chunk, unless they alone are more than a chunk has room for: then these rows are groups of that size, in their order.
  */
 
 const NAME = `coalesce(s.reference, s.object_ref, '')`;
 const STAGED = `s.*, ${NAME} AS name FROM report_staging s WHERE s.merchant_id = $1 AND s.reconciliation_id = $7::bigint`;
 
-/** $8 rows at most. The next of what is staged, in the order of their names. */
+/** $8 rows at most. The next of what is staged, in the order of their names: those before the name of the first that has no room. */
 const NEXT_ROWS = `
 ahead AS MATERIALIZED (
-  SELECT a.*, row_number() OVER (ORDER BY name, line) AS n FROM (SELECT ${STAGED} ORDER BY ${NAME}, s.line LIMIT $8::int + 1) a
+  SELECT ${STAGED} ORDER BY ${NAME}, s.line LIMIT $8::int + 1
 ), ends AS MATERIALIZED (
-  SELECT count(*) > $8::int AS is_cut, min(name) AS first, max(name) AS last FROM ahead
+  SELECT (SELECT name FROM ahead LIMIT 1) AS first, (SELECT name FROM ahead OFFSET $8::int) AS beyond
 ), chunk AS MATERIALIZED (
-  SELECT a.* FROM ahead a CROSS JOIN ends e WHERE NOT e.is_cut OR a.name < e.last OR (e.first = e.last AND a.n <= $8::int)
+  SELECT a.* FROM ahead a WHERE (SELECT coalesce(first = beyond, true) FROM ends) OR a.name < (SELECT beyond FROM ends) LIMIT $8::int
 )`;
 
 /** $8 lines. What of a chunk opens or ends a break, as it was found a moment ago without the merchant's lock. */
@@ -41,7 +43,7 @@ function rowsBeside(most: string): string {
   return `
 again AS MATERIALIZED (
   SELECT ${ROW}, ${AGAIN}
-    FROM (SELECT DISTINCT name FROM chunk WHERE name <> '') c
+    FROM (SELECT DISTINCT name FROM rest WHERE name <> '') c
    CROSS JOIN LATERAL (SELECT * FROM breaks
                         WHERE merchant_id + 0 = $1 AND row_source = $2 AND ${NAME_OF_BREAK} = c.name AND ${IS_OF_ROW} ORDER BY id LIMIT ${BESIDE_MAX}) b
    CROSS JOIN LATERAL (SELECT * FROM report_rows WHERE merchant_id + 0 = $1 AND source = $2 AND identity = b.row_identity OFFSET 0) r
@@ -60,32 +62,30 @@ again AS MATERIALIZED (
  */
 const TOLD_ROWS = `
 known AS MATERIALIZED (
-  SELECT r.* FROM (SELECT DISTINCT identity FROM chunk) c
+  SELECT r.* FROM (SELECT DISTINCT identity FROM rest) c
    CROSS JOIN LATERAL (SELECT identity, reconciliation_id, match_line IS NOT NULL AS is_matched FROM report_rows
                         WHERE merchant_id + 0 = $1 AND source = $2 AND identity = c.identity OFFSET 0) r
 ), alike AS MATERIALIZED (
-  SELECT identity, min(line) AS first FROM chunk GROUP BY identity HAVING count(*) > 1
+  SELECT identity, min(line) AS first FROM rest GROUP BY identity HAVING count(*) > 1
 ), told AS MATERIALIZED (
   SELECT ${ROW}, NULL::bigint AS break_id, coalesce(k.is_matched, false) AS was_matched,
          CASE WHEN k.reconciliation_id <> r.reconciliation_id THEN 'repeated' WHEN k.identity IS NOT NULL OR r.line > a.first THEN 'twice' ELSE 'new' END
            AS told
-    FROM chunk r LEFT JOIN known k ON k.identity = r.identity LEFT JOIN alike a ON a.identity = r.identity
+    FROM rest r LEFT JOIN known k ON k.identity = r.identity LEFT JOIN alike a ON a.identity = r.identity
   UNION ALL
   SELECT ${ROW}, r.break_id, false, 'again' FROM again r
 )`;
 
-/** The next rows of a report with those beside them, and those of lines. */
-export const NEXT_TOLD = [NEXT_ROWS, rowsBeside('$8::int'), TOLD_ROWS].join(',');
-/** There are ids of breaks for as many rows beside them as there are lines, or for so many more. */
-export const LINES_TOLD = [
-  ROWS_OF_LINES,
-  rowsBeside(`cardinality($9::bigint[]) / 3 - cardinality($8::bigint[])`),
-  TOLD_ROWS,
-].join(',');
+/** The next rows of a report with those beside them, but for what is `ordinary`; and those of lines. */
+export const NEXT_TOLD = [NEXT_ROWS, ORDINARY_ROWS, rowsBeside('$8::int'), TOLD_ROWS].join(',');
+export const NEXT_BANKED = [NEXT_ROWS, NONE_ORDINARY, rowsBeside('$8::int'), TOLD_ROWS].join(',');
+/** There are ids of breaks for so many rows beside them. */
+const LINES_BESIDE = rowsBeside(`cardinality($9::bigint[]) / 3 - cardinality($8::bigint[])`);
+export const LINES_TOLD = [ROWS_OF_LINES, NONE_ORDINARY, LINES_BESIDE, TOLD_ROWS].join(',');
 
 /** $8 breaks, of rows that are decided again. Nothing of a report is in the chunk. */
 export const BREAKS_TOLD = `
-chunk AS MATERIALIZED (SELECT * FROM report_staging WHERE false), again AS MATERIALIZED (
+chunk AS MATERIALIZED (SELECT ${STAGED} AND false), ${NONE_ORDINARY}, again AS MATERIALIZED (
   SELECT ${ROW}, ${AGAIN}
     FROM (SELECT DISTINCT unnest($8::bigint[]) AS id) k
    CROSS JOIN LATERAL (SELECT * FROM breaks WHERE merchant_id + 0 = $1 AND id = k.id AND row_source = $2 AND ${IS_OF_ROW} OFFSET 0) b

@@ -1,6 +1,6 @@
 import { DECIDE_BANK } from './bank.js';
 import { END_BREAKS, OPEN_BREAKS } from './breaks.js';
-import { BREAKS_TOLD, LINES_TOLD, NEXT_TOLD } from './chunk.js';
+import { BREAKS_TOLD, LINES_TOLD, NEXT_BANKED, NEXT_TOLD } from './chunk.js';
 import { DECIDE_PAYMENTS } from './decide-payments.js';
 import { CANDIDATES, PAYMENT_BREAKS } from './payment-breaks.js';
 import { FIND_ITEMS, FIND_PAYMENTS } from './payments.js';
@@ -26,17 +26,17 @@ function matching(told: string, decide: readonly string[], tell: string): string
   return `WITH ${steps.join(',')}${tell}`;
 }
 
-function statements(decide: readonly string[]) {
+function statements(next: string, decide: readonly string[]) {
   return {
-    next: matching(NEXT_TOLD, decide, TOLD),
+    next: matching(next, decide, TOLD),
     lines: matching(LINES_TOLD, decide, TOLD),
     look: `WITH ${[PARAMETERS, BREAKS_TOLD, ...decide, OUTCOMES].join(',')}${LOOK}`,
     end: matching(BREAKS_TOLD, decide, ENDED),
   };
 }
 
-const OF_PROCESSOR = statements(PROCESSOR);
-const OF_BANK = statements(BANK);
+const OF_PROCESSOR = statements(NEXT_TOLD, PROCESSOR);
+const OF_BANK = statements(NEXT_BANKED, BANK);
 
 /**
  * SQL. `next`: the next rows of a report; `lines`: those of the lines that are told. Rows of open breaks ($8): `look` tells of which breaks

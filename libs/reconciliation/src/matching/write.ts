@@ -37,13 +37,18 @@ taken AS MATERIALIZED (
 ), taken_matches AS MATERIALIZED (
   SELECT * FROM item_matches WHERE $9::bigint[] IS NOT NULL OR unit NOT IN (SELECT unit FROM behind_lock WHERE unit IS NOT NULL)
 ), gone AS (
-  DELETE FROM report_staging WHERE merchant_id = $1 AND reconciliation_id = $7::bigint AND line = ANY (ARRAY(SELECT line FROM taken WHERE told <> 'again'))
+  DELETE FROM report_staging
+   WHERE merchant_id = $1 AND reconciliation_id = $7::bigint
+     AND line = ANY (ARRAY(SELECT line FROM taken WHERE told <> 'again' UNION ALL SELECT line FROM ordinary))
 ), kept AS (
   INSERT INTO report_rows (merchant_id, source, identity, reconciliation_id, line, type, reference, object_ref, gross, fee, net, currency,
                            occurred_at, batch, match_reconciliation_id, match_line, rule)
   SELECT $1, $2, identity, reconciliation_id, line, type, reference, object_ref, gross, fee, net, currency, occurred_at, batch,
          CASE WHEN rule = 'told' THEN reconciliation_id ELSE match_report END, CASE WHEN rule = 'told' THEN line ELSE match_line END, rule
     FROM taken WHERE told = 'new'
+  UNION ALL
+  SELECT $1, $2, identity, reconciliation_id, line, type, reference, object_ref, gross, fee, net, currency, occurred_at, batch, reconciliation_id, line, 'exact'
+    FROM ordinary
 ), matched AS (
   UPDATE report_rows r SET match_reconciliation_id = t.match_report, match_line = t.match_line, rule = t.rule
     FROM taken t
@@ -52,13 +57,16 @@ taken AS MATERIALIZED (
 ), items_kept AS (
   INSERT INTO reconciled_items (merchant_id, item, match_reconciliation_id, match_line)
   SELECT $1, item, match_report, match_line FROM taken_matches
+  UNION ALL SELECT $1, item, reconciliation_id, line FROM ordinary
 ), counted AS (
   UPDATE reconciliations c SET matched = c.matched + t.matched, repeated = c.repeated + t.repeated
     FROM (SELECT reconciliation_id, count(*) FILTER (WHERE rule IS NOT NULL OR was_matched) AS matched,
                  count(*) FILTER (WHERE told = 'repeated') AS repeated
-            FROM taken GROUP BY reconciliation_id) t
-   WHERE c.merchant_id = $1 AND c.id = t.reconciliation_id AND c.id = ANY (ARRAY(SELECT reconciliation_id FROM taken))
-     AND t.matched + t.repeated > 0
+            FROM (SELECT reconciliation_id, rule, was_matched, told FROM taken
+                  UNION ALL SELECT reconciliation_id, 'exact', false, 'new' FROM ordinary) o
+           GROUP BY reconciliation_id) t
+   WHERE c.merchant_id = $1 AND c.id = t.reconciliation_id AND t.matched + t.repeated > 0
+     AND c.id = ANY (ARRAY(SELECT reconciliation_id FROM taken UNION ALL SELECT $7::bigint))
 )`;
 
 /** What the statement tells: what is left to be done behind the lock, by what is to be done together, and the events of what was. */
