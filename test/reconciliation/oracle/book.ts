@@ -85,7 +85,7 @@ export class Book {
     }
     if (row.break) row.break.isOpen = false;
     row.break = found;
-    this.breaks.set(`${kind}/${source}/${identity}/${this.breaks.size}`, found);
+    this.breaks.set(`${kind}/${source}/${identity}, the ${this.breaks.size}th`, found);
     for (const key of [found.item, ...(found.candidates ?? [])]) if (key !== undefined) this.#isTold(key);
   }
 
