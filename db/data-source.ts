@@ -46,6 +46,7 @@ import { InternalReports1764800400000 } from './migrations/1764800400000-interna
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
 import { BreaksOfRows1764910100000 } from './migrations/1764910100000-breaks-of-rows.js';
 import { ForgetReports1764920100000 } from './migrations/1764920100000-forget-reports.js';
+import { OperatorIdentities1764920200000 } from './migrations/1764920200000-operator-identities.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -94,6 +95,7 @@ export const MIGRATIONS = [
   OperatorKeys1764810000000,
   BreaksOfRows1764910100000,
   ForgetReports1764920100000,
+  OperatorIdentities1764920200000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';
