@@ -135,6 +135,33 @@ test('a later row ends the break of an item that nobody had told, and says so', 
   expect(await eventsOf(merchantId)).toEqual(['break.opened missing_in_report', 'break.resolved missing_in_report']);
 });
 
+test('what failed or was won meanwhile nobody has to tell any more: its break ends with the next report', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  const captures = [{ ref: 'c', amount: 1_000 }];
+  const [refund, dispute] = [
+    { ref: 'r', amount: 300 },
+    { ref: 'd', amount: 200 },
+  ];
+  const ofStripe = { provider: 'stripe', ref: 'P', refunds: [{ ref: 's', amount: 7 }] };
+  await matching.pay(merchantId, { ref: 'P', captures, refunds: [refund], disputes: [dispute] });
+  await matching.pay(merchantId, ofStripe);
+  await reconcile(merchantId, [], { ...GENERIC, ...PERIOD });
+  expect(await kindsOf(merchantId)).toEqual(Array.from({ length: 4 }, () => 'missing_in_report open'));
+  const refunds = [{ ...refund, status: 'failed' as const }];
+  await matching.change(merchantId, { ref: 'P', captures, refunds, disputes: [{ ...dispute, outcome: 'won' }] });
+  await matching.change(merchantId, { ...ofStripe, refunds: [{ ref: 's', amount: 7, status: 'reversed' }] });
+  const report = await reconcile(merchantId, [], PERIOD);
+  await lookAgain(matching.matching, report, within);
+  // A report of Adyen's says nothing of what is Stripe's.
+  expect((await matching.breaksOf(merchantId)).map(({ item, status }) => `${item} ${status}`)).toEqual([
+    'dispute/d auto_resolved',
+    'payment/c open',
+    'refund/r auto_resolved',
+    'refund/s open',
+  ]);
+  expect((await eventsOf(merchantId)).filter((told) => told.startsWith('break.resolved'))).toHaveLength(2);
+});
+
 test('a row that was nowhere in the ledger is matched when its payment turns up, with the next report', async () => {
   const merchantId = await matching.ledger.createMerchant();
   const early = await reconcile(merchantId, [{ line: 2, ref: 'P', object: 'c', gross: 1_000 }]);
@@ -294,6 +321,11 @@ test('what a bank’s statement of the period does not have is missing: payouts,
     ['missing_in_report', `payout/${returned}`, 80],
     ['missing_in_report', `return/${returned}`, -80],
   ]);
+  const text = `UPDATE payouts SET status = 'failed' WHERE merchant_id = $1 AND id = $2`;
+  await matching.write(merchantId, { text, values: [merchantId, paid] });
+  await reconcile(merchantId, [], BANK);
+  const ended = (await matching.breaksOf(merchantId)).filter(({ status }) => status === 'auto_resolved');
+  expect(ended.map(({ item }) => item)).toEqual([`payout/${paid}`]);
 });
 
 test('a batch that the bank had told before its processor did is matched with the processor’s report at the next statement', async () => {
@@ -304,6 +336,39 @@ test('a batch that the bank had told before its processor did is matched with th
   await reconcile(merchantId, [], BANK);
   expect(await kindsOf(merchantId)).toEqual(['missing_in_ledger auto_resolved']);
   expect(await matching.rowsOf(statement)).toEqual({ 1: 'exact 1' });
+});
+
+test('rows of several statements that are looked at again are told apart, whatever their lines', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  const first = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '4', gross: 950 }], BANK);
+  const second = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '9', gross: 950 }], BANK);
+  await matching.pay(merchantId, { ref: 'P', captures: [{ ref: 'c', amount: 1_000 }] });
+  await reconcile(merchantId, [...BATCH, { line: 4, type: 'payout', gross: -950, batch: '4' }]);
+  await reconcile(merchantId, [], BANK);
+  expect(await matching.rowsOf(first)).toEqual({ 1: 'exact 1' });
+  expect(await matching.rowsOf(second)).toEqual({ 1: null });
+});
+
+test('a credit that names two batches is of neither, takes nothing from who names one, and neither is missing', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  const rows: PlannedRow[] = [
+    { line: 2, type: 'other', gross: 500, batch: '4' },
+    { line: 3, type: 'other', gross: 500, batch: '5' },
+    { line: 4, type: 'payout', gross: -500, batch: '4' },
+    { line: 5, type: 'payout', gross: -500, batch: '5', day: 0.5 },
+  ];
+  await reconcile(merchantId, rows);
+  await reconcile(merchantId, [{ line: 1, type: 'other', batch: '4 5', gross: 500 }], { ...BANK, ...PERIOD });
+  expect(await kindsOf(merchantId)).toEqual(['ambiguous open']);
+  const one = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '4', gross: 500 }], BANK);
+  expect(await matching.rowsOf(one)).toEqual({ 1: 'exact 1' });
+  const both = [
+    { line: 1, type: 'other', batch: '4 and 5', gross: 500 },
+    { line: 2, type: 'other', batch: '4', gross: 500 },
+  ];
+  const other = await matching.ledger.createMerchant();
+  await reconcile(other, rows);
+  expect(await matching.rowsOf(await reconcile(other, both, BANK))).toEqual({ 1: null, 2: 'exact 2' });
 });
 
 test('balances of a statement that its entries do not explain are a break', async () => {

@@ -66,7 +66,7 @@ export class ShopMonth {
     const report = () => this.#report(date, { ...days, faults });
     const isBankFirst = dice.next() < BANK_FIRST;
     if (!isBankFirst) await report();
-    await this.statements(date, days.to);
+    await this.#statements(date, days.to, isBankFirst);
     if (isBankFirst) await report();
   }
 
@@ -81,14 +81,14 @@ export class ShopMonth {
   }
 
   /** Those of the banking days that have come by the night. */
-  async statements(date: string, until: string): Promise<void> {
+  async #statements(date: string, until: string, isBankFirst: boolean): Promise<void> {
     const { quarter } = this.with_;
     const days = [...new Set(this.credits.map((credit) => credit.date))].filter(
       (day) => day > this.#statementsTo && day <= until,
     );
     for (const day of days.sort()) {
       const slaDays = slaOf(date, BANK_SLA_DAYS, Date.now());
-      await this.statement({ day, from: quarter.since, slaDays, faults: this.#chosenOfBank(day) });
+      await this.statement({ day, from: quarter.since, slaDays, faults: this.#chosenOfBank(day, isBankFirst) });
       this.#statementsTo = day;
     }
   }
@@ -168,9 +168,11 @@ export class ShopMonth {
     return atMs >= Date.parse(dayAfter(last, -SLA_DAYS));
   }
 
-  #chosenOfBank(day: string): StatementFault[] {
+  /** What a processor pays in that it has not told of yet is nowhere in the ledger, whatever it comes to. */
+  #chosenOfBank(day: string, isBankFirst: boolean): StatementFault[] {
     if (!this.with_.isFaulty || !this.credits.some(({ date }) => date === day)) return [];
-    return (['batch', 'balance', 'unknown'] as const).filter(
+    const faults: readonly StatementFault[] = isBankFirst ? ['balance', 'unknown'] : ['batch', 'balance', 'unknown'];
+    return faults.filter(
       (fault) =>
         !this.faults.some((one) => one.of === 'statement' && one.fault === fault) || this.with_.dice.next() < AGAIN,
     );

@@ -48,13 +48,15 @@ export class Oracle {
   }
 
   #statements({ statements = [] }: ToldReport, report: number): void {
-    for (const { account, id, isWhole } of statements) {
-      const found = { kind: 'payout_mismatch', report, reference: id };
-      if (!isWhole) this.book.addBreak(`payout_mismatch/${BANK}/statement/${account}/${id}`, found);
+    for (const { account, id, opening, closing, entries } of statements) {
+      if (opening === undefined || closing === undefined || opening + entries === closing) continue;
+      const found = { kind: 'payout_mismatch', report, reference: id, difference: closing - opening - entries };
+      this.book.addBreak(`payout_mismatch/${BANK}/statement/${account}/${id}`, found);
     }
   }
 
   #absent({ source, provider, fromMs, toMs, slaDays, nowMs }: ToldReport, report: number): void {
+    this.#endNoLongerDue(source, provider);
     const items = source === BANK ? this.#bankItems() : this.#paymentItems(provider);
     for (const { key, amount, atMs, isDue, reference } of items) {
       if (!isDue || atMs < fromMs || atMs >= toMs || this.#isSpokenFor(key)) continue;
@@ -66,6 +68,16 @@ export class Oracle {
     }
   }
 
+  /** What failed meanwhile nobody has to tell. */
+  #endNoLongerDue(source: string, provider: string | undefined): void {
+    const { payments, payouts } = this.world;
+    const of = payments.filter((payment) => provider === undefined || payment.provider === provider);
+    const items = source === BANK ? payouts.flatMap(itemsOfPayout) : of.flatMap(itemsOfPayment);
+    const gone = new Set(items.filter(({ isDue }) => !isDue).map(({ key }) => key));
+    for (const found of this.book.breaks.values())
+      if (found.kind === 'missing_in_report' && gone.has(found.item ?? '')) found.isOpen = false;
+  }
+
   #paymentItems(provider: string | undefined): (Item & { reference?: string })[] {
     const payments = this.world.payments.filter((payment) => provider === undefined || payment.provider === provider);
     return payments.flatMap((payment) => {
@@ -75,7 +87,10 @@ export class Oracle {
   }
 
   #bankItems(): (Item & { reference?: string })[] {
-    return [...this.world.payouts.flatMap(itemsOfPayout), ...batchItems(this.book)];
+    const paid = this.world.payouts.flatMap((payout) => {
+      return itemsOfPayout(payout).map((item) => ({ ...item, reference: payout.id }));
+    });
+    return [...paid, ...batchItems(this.book).map((item) => ({ ...item, reference: item.name }))];
   }
 
   #isSpokenFor(key: string): boolean {
