@@ -25,6 +25,9 @@ export interface Sums {
   /** Reported and not settled yet, less what is settled and will not be reported. */
   readonly onTheWay: bigint;
   readonly reported: bigint;
+  /** What processors keep of it, but for what disputes cost; and what they owe, or are owed where that is below zero. */
+  readonly fees: bigint;
+  readonly atProcessor: bigint;
   readonly banked: bigint;
 }
 
@@ -146,6 +149,7 @@ async function sumsOf(month: ShopMonth, sources: Sources): Promise<Sums[]> {
       settled: await settledOf(month, currency, sources),
       onTheWay: onTheWay(month, currency, sources),
       reported: told(currency, false),
+      ...atProcessor(month, currency, sources),
       banked: told(currency, true),
     })),
   );
@@ -162,15 +166,31 @@ async function settledOf({ shop }: ShopMonth, currency: string, { lived }: Sourc
 const endOf = ({ shop }: ShopMonth, { quarter }: Sources): number =>
   new Wall(shop.plan.clock).day(quarter.steps.at(-1)?.date as string).toMs;
 
+/** What was reported and not paid in, told from what happened. */
+function atProcessor(month: ShopMonth, currency: string, sources: Sources): Pick<Sums, 'fees' | 'atProcessor'> {
+  const { items, lastReport } = month;
+  const to = lastReport?.to ?? '';
+  const fees = paidIn(items, Date.parse(to)).fees.get(currency) ?? 0n;
+  const paid = paidIn(items, Date.parse(paidUntil(lastNight(sources)))).paid.get(currency) ?? 0n;
+  const reported = items
+    .filter((item) => item.currency === currency && isReported(item, to))
+    .reduce((sum, item) => sum + grossOf(item), 0n);
+  return { fees, atProcessor: reported - fees - paid };
+}
+
+const lastNight = ({ quarter }: Sources): string => quarter.steps.at(-1)?.date as string;
+
+/** What a dispute costs is taken from the merchant with it. */
+const grossOf = ({ kind, amount, fee }: Item): bigint => amount - (kind === 'dispute' ? fee : 0n);
+
 /** Item by item: what is reported of it, less what is settled of it. */
 function onTheWay(month: ShopMonth, currency: string, sources: Sources): bigint {
-  const last = sources.quarter.steps.at(-1)?.date as string;
+  const last = lastNight(sources);
   const endMs = endOf(month, sources);
   const { items, told, lastReport } = month;
   let sum = 0n;
   for (const item of items.filter((one) => one.currency === currency)) {
-    const amount = item.amount - (item.kind === 'dispute' ? item.fee : 0n);
-    if (isReported(item, lastReport?.to ?? '')) sum += amount;
+    if (isReported(item, lastReport?.to ?? '')) sum += grossOf(item);
     sum -= settledOfItem(item, { told, last, endMs });
   }
   return sum;
@@ -196,18 +216,21 @@ function wrongSums(all: readonly Sums[], month: ShopMonth, sources: Sources): st
   const { shop, items, credits } = month;
   const last = quarter.steps.at(-1)?.date as string;
   const should = settledSums(quarter.stories.get(shop.plan) ?? [], endOf(month, sources));
-  const paid = paidIn(items, Date.parse(paidUntil(last)));
+  const { paid } = paidIn(items, Date.parse(paidUntil(last)));
   const seen = (currency: string): bigint =>
     credits
       .filter((one) => one.currency === currency && one.date <= dayAfter(last, 1))
       .reduce((sum, { amount }) => sum + amount, 0n);
-  return all.flatMap(({ currency, settled, onTheWay: way, reported, banked }) => [
+  return all.flatMap(({ currency, settled, onTheWay: way, reported, fees, atProcessor: owed, banked }) => [
     ...(settled === (should.get(currency) ?? 0n)
       ? []
       : [`${settled} ${currency} are settled and should be ${should.get(currency)}`]),
     ...(settled + way === reported
       ? []
       : [`${settled} ${currency} are settled, ${way} on the way, and ${reported} reported`]),
+    ...(reported - fees - owed === banked
+      ? []
+      : [`${reported} ${currency} are reported, ${fees} of it fees, ${owed} owed, and ${banked} banked`]),
     ...(banked === (paid.get(currency) ?? 0n) && banked === seen(currency)
       ? []
       : [

@@ -24,10 +24,11 @@ function tableOf(found: readonly string[], waiting: readonly string[], planted: 
   const lines = kinds.map((kind) => {
     const [is, should] = [of, planted].map((all) => all.filter((one) => kindOf(one) === kind)) as [string[], string[]];
     const right = is.length - without(is, should).length;
-    return [kind, should.length, is.length, right / is.length || 0, right / should.length || 0];
+    const shares = [is, should].map(({ length }) => (right / length || 0).toFixed(3));
+    return [kind, should.length, is.length, ...shares];
   });
   return [['kind', 'planted', 'found', 'precision', 'recall'], ...lines].map((cells) =>
-    cells.map((cell, index) => (index === 0 ? String(cell).padEnd(20) : String(cell).padStart(10))).join(''),
+    cells.map((cell, index) => (index === 0 ? String(cell).padEnd(20) : String(cell).padStart(11))).join(''),
   );
 }
 
@@ -45,9 +46,11 @@ function without(all: readonly string[], some: readonly string[]): string[] {
 
 function sumsOf(shops: MonthOutcome['shops']): string[] {
   const lines = shops.flatMap(({ sums }) =>
-    sums.map(({ shop, currency, ...amounts }) => [shop, currency, ...Object.values(amounts)]),
+    sums.map(({ shop, currency, settled, onTheWay, reported, fees, atProcessor, banked }) => [
+      ...[shop, currency, settled, onTheWay, reported, fees, atProcessor, banked],
+    ]),
   );
-  return [['shop', '', 'settled', 'on the way', 'reported', 'banked'], ...lines].map(([shop, ...cells]) =>
-    [String(shop).padEnd(28), ...cells.map((cell) => String(cell).padStart(12))].join(''),
+  return [['shop', '', 'settled', 'on the way', 'reported', 'fees', 'owed', 'banked'], ...lines].map(
+    ([shop, ...cells]) => [String(shop).padEnd(28), ...cells.map((cell) => String(cell).padStart(12))].join(''),
   );
 }

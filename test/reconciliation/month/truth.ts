@@ -110,24 +110,35 @@ const DAY_MS = 86_400_000;
 /** What the processor takes for each row that it books. */
 const FEE_PER_ROW = 10n;
 
+export interface Paid {
+  readonly paid: ReadonlyMap<string, bigint>;
+  /** What the processor keeps, but for what disputes cost. */
+  readonly fees: ReadonlyMap<string, bigint>;
+}
+
 /** What the processor pays in by the end of a day (UTC), day by day: nothing as long as it comes to less than nothing. */
-export function paidIn(items: readonly Item[], untilMs: number): Map<string, bigint> {
-  const [paid, left] = [new Map<string, bigint>(), new Map<string, bigint>()];
-  const add = (to: Map<string, bigint>, currency: string, amount: bigint): bigint => {
-    to.set(currency, (to.get(currency) ?? 0n) + amount);
-    return to.get(currency) ?? 0n;
-  };
+export function paidIn(items: readonly Item[], untilMs: number): Paid {
+  const [paid, left, fees] = [new Map<string, bigint>(), new Map<string, bigint>(), new Map<string, bigint>()];
   const booked = items.filter(({ isUndone, atMs }) => !isUndone && atMs < untilMs);
   const days = Map.groupBy(booked, ({ atMs }) => Math.floor(atMs / DAY_MS));
   for (const [, of] of [...days].sort(([one], [other]) => one - other)) {
-    for (const { currency, amount, fee } of of) add(left, currency, amount - fee);
-    const first = of.toSorted((one, other) => one.atMs - other.atMs || (one.ref < other.ref ? -1 : 1))[0] as Item;
-    add(left, first.currency, -FEE_PER_ROW * BigInt(of.length));
-    for (const [currency, amount] of left)
-      if (amount > 0n) {
-        add(paid, currency, amount);
-        left.set(currency, 0n);
-      }
+    for (const { kind, currency, amount, fee } of of) {
+      add(left, currency, amount - fee);
+      if (kind !== 'dispute') add(fees, currency, fee);
+    }
+    const [first] = of.toSorted((one, other) => one.atMs - other.atMs || (one.ref < other.ref ? -1 : 1)) as [Item];
+    const fee = FEE_PER_ROW * BigInt(of.length);
+    add(left, first.currency, -fee);
+    add(fees, first.currency, fee);
+    for (const [currency, amount] of left) {
+      if (amount <= 0n) continue;
+      add(paid, currency, amount);
+      left.set(currency, 0n);
+    }
   }
-  return paid;
+  return { paid, fees };
+}
+
+function add(to: Map<string, bigint>, currency: string, amount: bigint): void {
+  to.set(currency, (to.get(currency) ?? 0n) + amount);
 }
