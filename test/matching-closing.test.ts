@@ -135,33 +135,6 @@ test('a later row ends the break of an item that nobody had told, and says so', 
   expect(await eventsOf(merchantId)).toEqual(['break.opened missing_in_report', 'break.resolved missing_in_report']);
 });
 
-test('what failed or was won meanwhile nobody has to tell any more: its break ends with the next report', async () => {
-  const merchantId = await matching.ledger.createMerchant();
-  const captures = [{ ref: 'c', amount: 1_000 }];
-  const [refund, dispute] = [
-    { ref: 'r', amount: 300 },
-    { ref: 'd', amount: 200 },
-  ];
-  const ofStripe = { provider: 'stripe', ref: 'P', refunds: [{ ref: 's', amount: 7 }] };
-  await matching.pay(merchantId, { ref: 'P', captures, refunds: [refund], disputes: [dispute] });
-  await matching.pay(merchantId, ofStripe);
-  await reconcile(merchantId, [], { ...GENERIC, ...PERIOD });
-  expect(await kindsOf(merchantId)).toEqual(Array.from({ length: 4 }, () => 'missing_in_report open'));
-  const refunds = [{ ...refund, status: 'failed' as const }];
-  await matching.change(merchantId, { ref: 'P', captures, refunds, disputes: [{ ...dispute, outcome: 'won' }] });
-  await matching.change(merchantId, { ...ofStripe, refunds: [{ ref: 's', amount: 7, status: 'reversed' }] });
-  const report = await reconcile(merchantId, [], PERIOD);
-  await lookAgain(matching.matching, report, within);
-  // A report of Adyen's says nothing of what is Stripe's.
-  expect((await matching.breaksOf(merchantId)).map(({ item, status }) => `${item} ${status}`)).toEqual([
-    'dispute/d auto_resolved',
-    'payment/c open',
-    'refund/r auto_resolved',
-    'refund/s open',
-  ]);
-  expect((await eventsOf(merchantId)).filter((told) => told.startsWith('break.resolved'))).toHaveLength(2);
-});
-
 test('a row that was nowhere in the ledger is matched when its payment turns up, with the next report', async () => {
   const merchantId = await matching.ledger.createMerchant();
   const early = await reconcile(merchantId, [{ line: 2, ref: 'P', object: 'c', gross: 1_000 }]);
@@ -321,11 +294,6 @@ test('what a bank’s statement of the period does not have is missing: payouts,
     ['missing_in_report', `payout/${returned}`, 80],
     ['missing_in_report', `return/${returned}`, -80],
   ]);
-  const text = `UPDATE payouts SET status = 'failed' WHERE merchant_id = $1 AND id = $2`;
-  await matching.write(merchantId, { text, values: [merchantId, paid] });
-  await reconcile(merchantId, [], BANK);
-  const ended = (await matching.breaksOf(merchantId)).filter(({ status }) => status === 'auto_resolved');
-  expect(ended.map(({ item }) => item)).toEqual([`payout/${paid}`]);
 });
 
 test('a batch that the bank had told before its processor did is matched with the processor’s report at the next statement', async () => {
