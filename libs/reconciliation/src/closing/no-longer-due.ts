@@ -1,8 +1,7 @@
 import type { Deadline } from '#platform/deadline.js';
 import { behindLock } from '../matching/behind-lock.js';
-import { ENDED_JSON } from '../matching/breaks.js';
+import { ENDED_JSON, endedAs } from '../matching/breaks.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
-import { timeJson } from '../matching/sides.js';
 import { isBank } from '../matching/statements.js';
 import { byKeys } from '../matching/turn.js';
 import { ITEMS_OF_SUBJECTS } from './absent.js';
@@ -33,11 +32,10 @@ const OF_PAYOUTS = `${missing(`(starts_with(item, 'payout/') OR starts_with(item
 const LOOK = `
 SELECT (SELECT count(*) FROM missing)::int AS looked, (SELECT max(id) FROM missing) AS last, (SELECT count(*) FROM gone)::int AS gone`;
 
-/** A proposal is dropped, and the resolution says so. */
+const REASON = `'It failed, was reversed or was given back: nobody has to tell it.'`;
+
 const END = `, ended AS (
-  UPDATE breaks b SET status = 'auto_resolved', proposal = NULL, resolution = json_build_object(
-    'by', NULL, 'approved_by', NULL, 'transaction_id', NULL, 'reason', 'It failed, was reversed or was given back: nobody has to tell it.',
-    'at', ${timeJson('now()')}, 'dropped_proposal', b.proposal)
+  UPDATE breaks b SET ${endedAs(REASON, `'row', NULL`)}
    WHERE b.merchant_id = $1 AND b.id = ANY (ARRAY(SELECT id FROM gone)) AND b.resolution IS NULL
   RETURNING b.id, ${ENDED_JSON} AS break
 )
