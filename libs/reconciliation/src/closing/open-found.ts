@@ -3,7 +3,7 @@ import type { Deadline } from '#platform/deadline.js';
 import { behindLock } from '../matching/behind-lock.js';
 import { OPENED_JSON } from '../matching/breaks.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
-import { smallEnough } from '../matching/sides.js';
+import { IS_OPEN, smallEnough } from '../matching/sides.js';
 
 /** A break that was found without the merchant's lock. Amounts are text. */
 export interface FoundBreak {
@@ -33,8 +33,8 @@ WITH found AS MATERIALIZED (
          ${smallEnough('difference')}, currency, detail
     FROM found f
    WHERE f.item IS NULL
-      OR (f.item NOT IN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM found)))
-          AND f.item NOT IN (SELECT item FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM found)) AND resolution IS NULL))
+      OR (f.item NOT IN (SELECT item FROM reconciled_items WHERE merchant_id + 0 = $1 AND item = ANY (ARRAY(SELECT item FROM found)))
+          AND f.item NOT IN (SELECT item FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM found)) AND ${IS_OPEN}))
   ON CONFLICT (merchant_id, fingerprint) DO NOTHING
   RETURNING b.id, ${OPENED_JSON} AS break
 )

@@ -46,8 +46,7 @@ known AS MATERIALIZED (
 export const ROWS_OF_BREAKS = `
 told AS MATERIALIZED (
   SELECT r.*, b.id AS break_id, 'new' AS told, false AS was_matched
-    FROM (SELECT id, row_identity FROM breaks WHERE merchant_id = $1 AND id = ANY ($8::bigint[]) AND row_source = $2 AND resolution IS NULL) b
-    JOIN (SELECT * FROM report_rows WHERE merchant_id = $1 AND source = $2 AND match_line IS NULL
-             AND identity = ANY (ARRAY(SELECT row_identity FROM breaks WHERE merchant_id = $1 AND id = ANY ($8::bigint[])))) r
-      ON r.identity = b.row_identity
+    FROM (SELECT DISTINCT unnest($8::bigint[]) AS id) k
+   CROSS JOIN LATERAL (SELECT id, row_identity FROM breaks WHERE merchant_id = $1 AND id = k.id AND row_source = $2 AND resolution IS NULL OFFSET 0) b
+   CROSS JOIN LATERAL (SELECT * FROM report_rows WHERE merchant_id + 0 = $1 AND source = $2 AND identity = b.row_identity AND match_line IS NULL OFFSET 0) r
 )`;

@@ -21,7 +21,7 @@ export const END_ROWS = `
 matched AS (
   UPDATE report_rows r SET match_reconciliation_id = t.report_of_match, match_line = t.line_of_match, rule = t.rule_of_match
     FROM taken t
-   WHERE r.merchant_id = $1 AND r.source = $2 AND r.identity = t.identity AND r.identity = ANY (ARRAY(SELECT identity FROM taken))
+   WHERE r.merchant_id + 0 = $1 AND r.source = $2 AND r.identity = t.identity AND r.identity = ANY (ARRAY(SELECT identity FROM taken))
 ), items_kept AS (
   INSERT INTO reconciled_items (merchant_id, item, match_reconciliation_id, match_line) SELECT $1, item, match_report, match_line FROM item_matches
 ), counted AS (
