@@ -6,6 +6,10 @@
  */
 export const IS_OPEN = `status NOT IN ('resolved', 'auto_resolved', 'written_off')`;
 
+/** SQL of open breaks of rows: what they are named by, as the index `breaks_of_rows` has it. */
+export const NAME_OF_BREAK = `coalesce(reference, object_ref, '')`;
+export const IS_OF_ROW = `row_identity IS NOT NULL AND resolution IS NULL`;
+
 /** Candidates that a break names at most. */
 export const CANDIDATES_MAX = 20;
 /** Of PostgreSQL's bigint. */
