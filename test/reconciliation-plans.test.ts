@@ -41,10 +41,10 @@ const KEYS: Readonly<Record<string, RegExp>> = {
   report_staging: /reconciliation_id =/,
   report_rows: /identity =|reference =|batch [=>]|ROW\(source, batch\) >|reconciliation_id =/,
   reconciled_items: /item =/,
-  breaks: /item =|\bid [=>]|fingerprint =|row_identity =|reference =|reconciliation_id =|coalesce/i,
+  breaks: /item =|\bid [=>]|fingerprint [=><]|row_identity =|reference =|reconciliation_id =|CASE/i,
 };
-/** Open breaks of a merchant are read as such: page by page, and by a bank's statement. */
-const OPEN_BREAKS = /^ *(SELECT id FROM breaks|WITH RECURSIVE names)/;
+/** A bank's statement reads the open breaks of its source as such. */
+const OPEN_BREAKS = /^ *WITH RECURSIVE names/;
 const TABLES = new RegExp(Object.keys(KEYS).join('|'));
 
 /** A merchant of whom each statement has something to do. */
@@ -75,6 +75,7 @@ interface PlanNode {
   'Relation Name'?: string;
   'Index Cond'?: string;
   'Recheck Cond'?: string;
+  Filter?: string;
   Plans?: PlanNode[];
 }
 
@@ -107,7 +108,7 @@ async function strayReads(): Promise<string[]> {
       const by = read['Index Cond'] ?? read['Recheck Cond'] ?? 'nothing';
       if (read['Relation Name'] === 'breaks' && OPEN_BREAKS.test(one.query.text.replace(/\s+/g, ' '))) continue;
       if (keys === undefined || (/merchant_id =/.test(by) && keys.test(by))) continue;
-      const how = `${read['Node Type']} of ${read['Relation Name']} by ${by}`;
+      const how = `${read['Node Type']} of ${read['Relation Name']} by ${by}, not by ${read.Filter}`;
       strays.push(`${how}: ${one.query.text.replace(/\s+/g, ' ').slice(0, 150)}`);
     }
   }

@@ -2,7 +2,6 @@ import type { Deadline } from '#platform/deadline.js';
 import { behindLock } from '../matching/behind-lock.js';
 import { ENDED_JSON, endedBy } from '../matching/breaks.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
-import { IS_OPEN } from '../matching/sides.js';
 import { inTurn } from '../matching/turn.js';
 import { AFTER, type FoundBreak, openFound } from './open-found.js';
 

@@ -41,8 +41,9 @@ function rowsBeside(most: string): string {
 again AS MATERIALIZED (
   SELECT ${ROW}, ${AGAIN}
     FROM (SELECT DISTINCT name FROM rest WHERE name <> '') c
-   CROSS JOIN LATERAL (SELECT * FROM breaks
-                        WHERE merchant_id = $1 AND row_source = $2 AND ${NAME_OF_BREAK} = c.name AND ${IS_OF_ROW} ORDER BY id LIMIT ${BESIDE_MAX}) b
+   CROSS JOIN LATERAL (SELECT * FROM (SELECT * FROM breaks
+                                       WHERE merchant_id = $1 AND row_source = $2 AND ${NAME_OF_BREAK} = c.name AND ${IS_OF_ROW} OFFSET 0) b
+                        ORDER BY id LIMIT ${BESIDE_MAX}) b
    CROSS JOIN LATERAL (SELECT * FROM report_rows WHERE merchant_id + 0 = $1 AND source = $2 AND identity = b.row_identity OFFSET 0) r
    WHERE r.match_line IS NULL
    ORDER BY b.id LIMIT ${most}

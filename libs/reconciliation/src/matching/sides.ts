@@ -6,8 +6,8 @@
  */
 export const IS_OPEN = `status NOT IN ('resolved', 'auto_resolved', 'written_off')`;
 
-/** SQL of open breaks of rows: what they are named by, as the index `breaks_of_rows` has it. */
-export const NAME_OF_BREAK = `coalesce(reference, object_ref, '')`;
+/** SQL of open breaks of rows: what they are named by, as the index `breaks_of_rows` has it. By coalesce() nothing is found under row-level security. */
+export const NAME_OF_BREAK = `CASE WHEN reference IS NULL THEN CASE WHEN object_ref IS NULL THEN '' ELSE object_ref END ELSE reference END`;
 export const IS_OF_ROW = `row_identity IS NOT NULL AND resolution IS NULL`;
 
 /** Candidates that a break names at most. */
