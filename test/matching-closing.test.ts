@@ -249,6 +249,7 @@ test('a bank’s statement: payouts by our id, returns, and batches by their nam
       { line: 7, type: 'other', batch: 'ADYEN BATCH 4', gross: 950 },
       { line: 8, type: 'other', batch: 'ADYEN BATCH 5', gross: 950 },
       { line: 9, type: 'payout', ref: String(paid), gross: -700 },
+      { line: 10, type: 'payout', ref: String(less), gross: 50 },
     ],
     BANK,
   );
@@ -262,19 +263,24 @@ test('a bank’s statement: payouts by our id, returns, and batches by their nam
     7: 'exact 7',
     8: null,
     9: null,
+    10: null,
   });
-  const found = (await matching.breaksOf(merchantId)).map(({ line, kind, item, difference }) => [
-    line,
-    kind,
-    item,
-    difference,
-  ]);
-  expect(found).toEqual([
+  const found = await matching.breaksOf(merchantId);
+  expect(found.map(({ line, kind, item, difference }) => [line, kind, item, difference])).toEqual([
     [4, 'status_mismatch', `payout/${failed}`, -9],
     [5, 'payout_mismatch', `payout/${less}`, 1],
     [6, 'missing_in_ledger', null, -5],
     [8, 'missing_in_ledger', null, 950],
     [9, 'duplicate', null, -700],
+    [10, 'status_mismatch', `return/${less}`, 50],
+  ]);
+  expect(found.map(({ reference, detail }) => [reference, detail])).toEqual([
+    [String(failed), 'The payout failed here.'],
+    [String(less), 'Told with another amount than the ledger has.'],
+    ['NOTPROVIDED', 'No payout and no batch is known by this name.'],
+    ['ADYEN BATCH 5', 'No payout and no batch is known by this name.'],
+    [String(paid), 'Another row has told this already.'],
+    [String(less), 'The payout has not come back here.'],
   ]);
 });
 
