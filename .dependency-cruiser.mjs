@@ -2,6 +2,7 @@
 const CAPABILITIES = [
   'balances',
   'fees',
+  'limits',
   'payments',
   'payouts',
   'reconciliation',
@@ -19,6 +20,8 @@ const ABOVE = {
   outbox: ['ledger', ...CAPABILITIES],
   // The writer calls the balance cache through the BalanceFences that ledger itself declares.
   ledger: CAPABILITIES,
+  // Limits know nothing of what is limited.
+  limits: ['ledger', ...beside('limits')],
   // Capabilities know the ledger, not each other; but payouts pay out what was settled, settlements charge fees, a merchant is
   // opened with its plan and its first day, and reconciliation holds all of them against what others tell.
   balances: beside('balances'),

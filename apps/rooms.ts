@@ -2,6 +2,7 @@ import type { Type } from '@nestjs/common';
 import { BALANCES } from '#balances/room.js';
 import { FEES } from '#fees/room.js';
 import { LEDGER } from '#ledger/room.js';
+import { LIMITS } from '#limits/room.js';
 import type { Consumer } from '#outbox/consumers/consumer.js';
 import { queueName } from '#outbox/consumers/queue-name.js';
 import type { Reactor } from '#outbox/consumers/reactor.js';
@@ -20,6 +21,7 @@ export const ROOMS = [
   LEDGER,
   BALANCES,
   TENANCY,
+  LIMITS,
   PAYMENTS,
   FEES,
   SETTLEMENT,

@@ -1,8 +1,6 @@
-import { trace } from '@opentelemetry/api';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ProblemError } from '#kernel/problem.js';
-import { Deadline } from '#platform/deadline.js';
 import { IdempotentRequests } from '#platform/idempotency.js';
 import { Database } from '#platform/postgres.js';
 import { type Answer, type Client, type Json, type Merchant, TestApi, transfer } from './support/api.js';
@@ -10,13 +8,13 @@ import { BreakShop, breakPosts } from './support/breaks.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
 import { plantDeadLetter } from './support/dead-letters.js';
+import { within } from './support/settlement.js';
 import { BANK_SECRET } from './support/small-bank.js';
 import { until } from './support/until.js';
 import { TestWebhooks } from './support/webhooks.js';
 
 const WAIT_MS = 400;
 const SECRET = /cfm_[0-9A-Za-z]{60}|cfo_[0-9A-Za-z]{49}|whsec_[A-Za-z0-9+/]{20,}/;
-
 let api: TestApi;
 let contract: Contract;
 let hooks: TestWebhooks;
@@ -332,10 +330,7 @@ test('a refusal that is kept keeps nothing that was written before it', async ()
   const database = new Database(api.on.runtimeUrl, { poolSize: 1, connectTimeoutMs: 20_000, applicationName: 'test' });
   const requests = new IdempotentRequests(database, { waitMs: WAIT_MS });
   const merchantId = BigInt(shop.id);
-  const bounds = {
-    deadline: Deadline.after(20_000),
-    span: trace.wrapSpanContext({ traceId: '', spanId: '', traceFlags: 0 }),
-  };
+  const bounds = within(20_000);
   const idempotency = { key: fresh('half'), requestSha256: Buffer.alloc(32) };
   const answering = { idempotency, status: 200, bodyOf: () => ({ body: {} }) };
   try {

@@ -312,6 +312,39 @@ test('a batch that the bank had told before its processor did is matched with th
   expect(await matching.rowsOf(statement)).toEqual({ 1: 'exact 1' });
 });
 
+test('rows of several statements that are looked at again are told apart, whatever their lines', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  const first = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '4', gross: 950 }], BANK);
+  const second = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '9', gross: 950 }], BANK);
+  await matching.pay(merchantId, { ref: 'P', captures: [{ ref: 'c', amount: 1_000 }] });
+  await reconcile(merchantId, [...BATCH, { line: 4, type: 'payout', gross: -950, batch: '4' }]);
+  await reconcile(merchantId, [], BANK);
+  expect(await matching.rowsOf(first)).toEqual({ 1: 'exact 1' });
+  expect(await matching.rowsOf(second)).toEqual({ 1: null });
+});
+
+test('a credit that names two batches is of neither, takes nothing from who names one, and neither is missing', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  const rows: PlannedRow[] = [
+    { line: 2, type: 'other', gross: 500, batch: '4' },
+    { line: 3, type: 'other', gross: 500, batch: '5' },
+    { line: 4, type: 'payout', gross: -500, batch: '4' },
+    { line: 5, type: 'payout', gross: -500, batch: '5', day: 0.5 },
+  ];
+  await reconcile(merchantId, rows);
+  await reconcile(merchantId, [{ line: 1, type: 'other', batch: '4 5', gross: 500 }], { ...BANK, ...PERIOD });
+  expect(await kindsOf(merchantId)).toEqual(['ambiguous open']);
+  const one = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '4', gross: 500 }], BANK);
+  expect(await matching.rowsOf(one)).toEqual({ 1: 'exact 1' });
+  const both = [
+    { line: 1, type: 'other', batch: '4 and 5', gross: 500 },
+    { line: 2, type: 'other', batch: '4', gross: 500 },
+  ];
+  const other = await matching.ledger.createMerchant();
+  await reconcile(other, rows);
+  expect(await matching.rowsOf(await reconcile(other, both, BANK))).toEqual({ 1: null, 2: 'exact 2' });
+});
+
 test('balances of a statement that its entries do not explain are a break', async () => {
   const merchantId = await matching.ledger.createMerchant();
   const report = await matching.stage(merchantId, [], BANK);

@@ -3,11 +3,20 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Deadline } from '#platform/deadline.js';
 import { closeReport } from '#reconciliation/closing/close-report.js';
+import { type BankWorld, bankWorld } from './reconciliation/bank-worlds.js';
 import { readFound } from './reconciliation/found.js';
 import { nameOf } from './reconciliation/oracle/items.js';
 import { Oracle } from './reconciliation/oracle/oracle.js';
 import { showOracle } from './reconciliation/oracle/shown.js';
-import { DAY_MS, type ToldFact, type ToldPayment, type ToldReport, type World } from './reconciliation/oracle/told.js';
+import {
+  DAY_MS,
+  type ToldFact,
+  type ToldPayment,
+  type ToldPayout,
+  type ToldReport,
+  type ToldStatement,
+  type World,
+} from './reconciliation/oracle/told.js';
 import { type SmallWorld, smallWorld } from './reconciliation/small-worlds.js';
 import { type Merchant, TestApi } from './support/api.js';
 import { NOON_MS, TestMatching } from './support/matching.js';
@@ -51,6 +60,59 @@ test('small worlds in which all collides with all are decided as the law has it'
   await fc.assert(fc.asyncProperty(smallWorld, agree), { seed: SEED, numRuns: RUNS, interruptAfterTimeLimit: 60_000 });
 }, 90_000);
 
+test('banks’ statements are decided as the law has it, whatever is named in them, and whoever reports first', async () => {
+  const agree = async (drawn: BankWorld) => {
+    const merchant = await api.merchant('EUR', 'USD');
+    const merchantId = BigInt(merchant.id);
+    const { payouts, later, reports } = withIds(drawn);
+    const world: World = { payments: [], payouts: [] };
+    const tellAll = async (told: readonly ToldPayout[]) => {
+      for (const payout of told) await payOut(merchantId, payout);
+      world.payouts.push(...told);
+    };
+    const oracle = new Oracle(world);
+    const ids: bigint[] = [];
+    await tellAll(payouts);
+    for (const [nth, report] of reports.entries()) {
+      if (nth === 1) await tellAll(later);
+      ids.push(await reconcile(merchantId, report));
+      oracle.reconcile(report);
+      const found = await readFound(matching, merchantId, { reports: ids, payments: new Map() });
+      expect(found).toEqual(showOracle(oracle));
+    }
+  };
+  await fc.assert(fc.asyncProperty(bankWorld, agree), {
+    seed: SEED,
+    numRuns: Math.ceil(RUNS / 2),
+    interruptAfterTimeLimit: 60_000,
+  });
+}, 90_000);
+
+/** Payouts have names until they are told. */
+function withIds({ payouts, later, reports }: BankWorld): BankWorld {
+  const ids = new Map(['o0', 'o1', 'o2', 'o3'].map((name) => [name, String(matching.ledger.ids.next())]));
+  const known = <Name extends string | undefined>(name: Name) => (ids.get(name ?? '') ?? name) as Name;
+  const named = (told: readonly ToldPayout[]) => told.map((payout) => ({ ...payout, id: known(payout.id) }));
+  const rows = (of: ToldReport) => of.rows.map((row) => ({ ...row, reference: known(row.reference) }));
+  return {
+    payouts: named(payouts),
+    later: named(later),
+    reports: reports.map((report) => ({ ...report, rows: rows(report) })),
+  };
+}
+
+async function payOut(merchantId: bigint, { id, amount, currency, status, ...at }: ToldPayout): Promise<void> {
+  const { paidAtMs, returnedAtMs } = at;
+  const step = (word: string, ms: number) => ({ status: word, at: new Date(ms).toISOString() });
+  const paid = status === 'paid' || status === 'returned' ? [step('paid', paidAtMs)] : [];
+  const timeline = returnedAtMs === undefined ? paid : [...paid, step('returned', returnedAtMs)];
+  await matching.write(merchantId, {
+    text: `INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, status, transactions, timeline)
+           VALUES ($1, $2, snowflake_time($2), $3, $4, 0, 'd', $5, '{}', $6)`,
+    values: [merchantId, id, amount, currency, status, JSON.stringify(timeline)],
+  });
+}
+
 async function tell({ client }: Merchant, { provider, ref, currency, facts }: ToldPayment): Promise<string> {
   const opening: ToldFact = { type: 'authorised', amount: 10_000n, atMs: Math.min(...facts.map(({ atMs }) => atMs)) };
   const events = [opening, ...facts].map(({ atMs, objectRef, ...fact }) => ({
@@ -70,7 +132,8 @@ async function tell({ client }: Merchant, { provider, ref, currency, facts }: To
   return body.results[0].payment_id;
 }
 
-async function reconcile(merchantId: bigint, { source, provider, rows, fromMs, toMs, slaDays }: ToldReport) {
+async function reconcile(merchantId: bigint, told: ToldReport): Promise<bigint> {
+  const { source, provider, rows, fromMs, toMs, slaDays, statements } = told;
   const planned = rows.map(({ reference: ref, objectRef: object, batch, gross, fee, atMs, ...more }) => ({
     ...more,
     ...(ref !== undefined && { ref }),
@@ -87,7 +150,19 @@ async function reconcile(merchantId: bigint, { source, provider, rows, fromMs, t
     slaDays,
     ...period,
   });
+  if (statements !== undefined) await state(report.merchantId, report.id, statements);
   await matching.match(report);
   await closeReport(matching.matching, report, () => Deadline.after(30_000));
   return report.id;
+}
+
+async function state(merchantId: bigint, id: bigint, statements: readonly ToldStatement[]): Promise<void> {
+  const text = JSON.stringify(
+    statements.map((one) => ({ ...one, currency: 'EUR' })),
+    (_, value) => (typeof value === 'bigint' ? String(value) : value),
+  );
+  await matching.write(merchantId, {
+    text: 'UPDATE reconciliations SET statements = $3 WHERE merchant_id = $1 AND id = $2',
+    values: [merchantId, id, text],
+  });
 }

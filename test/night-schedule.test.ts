@@ -1,6 +1,7 @@
 import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
@@ -48,7 +49,11 @@ const shops = (count: number): Promise<Merchant[]> => Promise.all(Array.from({ l
 const pass = async (merchants: readonly Merchant[]): Promise<void> => {
   await Promise.all(merchants.map((shop) => owe(shop, '10', BEFORE)));
   const ids = merchants.map(({ id }) => BigInt(id));
-  const bounds = { deadline: Deadline.after(30_000), span: trace.wrapSpanContext(INVALID_SPAN_CONTEXT) };
+  const bounds = {
+    deadline: Deadline.after(30_000),
+    span: trace.wrapSpanContext(INVALID_SPAN_CONTEXT),
+    cost: new Cost(),
+  };
   const results = await api.app.get(Settler).settle(ids, BEFORE, bounds);
   expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(['settled']));
   await Promise.all(merchants.map((shop) => owe(shop, '20', YESTERDAY)));

@@ -4,6 +4,7 @@ import { trace } from '@opentelemetry/api';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { TellPayoutCommand } from '#payouts/payout.commands.js';
 import { type BankWord, STORED_STATUSES, type StoredStatus } from '#payouts/status.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Json, TestApi, transfer } from './support/api.js';
 import { Bystander } from './support/bystander.js';
@@ -396,6 +397,7 @@ describe('every word of the bank, over the database:', () => {
       merchantId: BigInt(payouts.shop.id),
       deadline: Deadline.after(60_000),
       span: trace.getTracer('t').startSpan('t'),
+      cost: new Cost(),
     };
     // What it refuses it has no words about.
     const more = word === 'refused' ? {} : { sequence, reference: 'B' };

@@ -55,7 +55,7 @@ test(
     const left: number[] = [];
     for (const kills of drawn) {
       const business = await Business.open({ api, owner, worker }, 150);
-      const half = Math.floor(business.planted.rows.length / 2);
+      const half = Math.floor(business.planted.count / 2);
       // All of it, and the second half of it: at once, and both wait for a worker.
       const both = await Promise.all([business.upload(), business.upload(half)]);
       for (const share of kills.toSorted().reverse()) {
@@ -66,7 +66,7 @@ test(
       await worker.start();
       for (const id of both) await business.completed(id);
       const again = await business.completed(await business.upload());
-      expect(again).toMatchObject({ repeated: business.planted.rows.length, matched: business.planted.matched });
+      expect(again).toMatchObject({ repeated: business.planted.count, matched: business.planted.matched });
       expect(await business.offences()).toEqual([]);
       await worker.crash();
     }

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
@@ -81,6 +83,26 @@ describe('a report that was received', () => {
       expect(await completed(body.id)).toMatchObject({ rows: 10, repeated: 10, breaks: { open: 0 } });
       expect(await query('SELECT id FROM breaks WHERE merchant_id = $1')).toHaveLength(10);
     });
+  });
+
+  test('has a batch that takes over what another one had left: what the bank shows is its payout', async () => {
+    shop = await api.merchant();
+    const fixture = (name: string) => readFileSync(join(import.meta.dirname, 'fixtures/reports', name));
+    await withWorker(async () => {
+      const query = 'source=adyen_settlement_detail';
+      const adyen = await upload(api, { merchantId: shop.id, query }, fixture('adyen-settlement-detail.csv'));
+      expect(await completed(adyen.body.id)).toMatchObject({
+        matched: 4,
+        breaks: { by_kind: { missing_in_ledger: 8 } },
+      });
+      const type = 'application/xml';
+      const bank = { merchantId: shop.id, query: 'source=camt053', type };
+      const { body } = await upload(api, bank, fixture('camt053-001-08.xml'));
+      // The batch's credit; nobody here has asked for its payouts.
+      expect(await completed(body.id)).toMatchObject({ matched: 1, breaks: { by_kind: { missing_in_ledger: 4 } } });
+    });
+    const [item] = await query('SELECT item FROM reconciled_items WHERE merchant_id = $1');
+    expect(item).toEqual({ item: 'batch/adyen_settlement_detail/417/EUR' });
   });
 
   test('is completed once, whoever matches it at once, and stops between two steps', async () => {

@@ -2,6 +2,7 @@ import { trace } from '@opentelemetry/api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FeePlanVersionRow } from '#fees/fee-plan.entity.js';
 import { FeePlans } from '#fees/fee-plans.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Entities } from '#platform/entities.js';
 import { type SettleResult, Settler } from '#settlement/settler.js';
@@ -33,7 +34,7 @@ function settleTold(merchantId: bigint, date: string, spansOf: FeePlans['spansOf
   const plans = Object.assign(new FeePlans(database, entities), { spansOf });
   const parts = { database, writer, ids, system: settlement.system, plans, chunkEntries: 10, stepTimeoutMs: 30_000 };
   const span = trace.wrapSpanContext({ traceId: '0'.repeat(32), spanId: '0'.repeat(16), traceFlags: 0 });
-  return new Settler(parts).settle([merchantId], date, { deadline: Deadline.after(60_000), span });
+  return new Settler(parts).settle([merchantId], date, { deadline: Deadline.after(60_000), span, cost: new Cost() });
 }
 
 test('a day is charged by the plans of when it was begun, also by who was asked before', async () => {

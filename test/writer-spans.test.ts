@@ -1,5 +1,6 @@
 import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { Telemetry } from '#platform/telemetry.js';
 import { endSpan } from '#platform/tracing.js';
@@ -44,7 +45,7 @@ async function traced(request = transfer(...accounts, 1n)): Promise<ReadableSpan
   const { commands, accounts: touched } = await ledger.directory.resolve({ ...ledger.context(merchant), span }, [
     request,
   ]);
-  const context = { merchantId: merchant, deadline: Deadline.after(60_000), span };
+  const context = { merchantId: merchant, deadline: Deadline.after(60_000), span, cost: new Cost() };
   const idempotency = { key: crypto.randomUUID(), requestSha256: Buffer.alloc(32) };
   await ledger.writer
     .post(context, { mode: 'single', commands, accounts: touched, idempotency })

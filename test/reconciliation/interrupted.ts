@@ -3,6 +3,7 @@ import type { Service } from '../histories/servers.js';
 import type { Json, Merchant, TestApi } from '../support/api.js';
 import { until } from '../support/until.js';
 import { Upload, type UploadOptions, upload } from '../support/uploads.js';
+import { tellPlanted } from './ledger-of.js';
 import { type Planted, plant } from './planted.js';
 import { linesOf } from './writers.js';
 
@@ -29,11 +30,7 @@ export class Business {
   static async open(on: Interrupted, payments: number): Promise<Business> {
     const merchant = await on.api.merchant('EUR', 'USD');
     const planted = plant('generic', { payments, faulty: 2, atMs: AT_MS });
-    for (let from = 0; from < planted.events.length; from += 1_000) {
-      const events = planted.events.slice(from, from + 1_000);
-      const { status, text } = await merchant.client.post('/v1/provider_events/batch', { body: { events } });
-      if (status !== 202) throw new Error(text);
-    }
+    await tellPlanted(merchant, planted);
     return new Business(on, merchant, planted);
   }
 
@@ -83,7 +80,7 @@ export class Business {
 
   /** What is not as it must be, in words. */
   async offences(): Promise<string[]> {
-    const { rows, expected, matched } = this.planted;
+    const { count, expected, matched } = this.planted;
     const is = async (what: string, text: string, wanted: number) => {
       const { rows: found } = await this.on.owner.query(text, [this.merchant.id]);
       const [{ count }] = found as [{ count: string }];
@@ -94,7 +91,7 @@ export class Business {
     const all = (await this.#breaks('true')).length;
     const completed = (await this.#reports("status = 'completed'")).length;
     const found = [
-      ...(await is('rows', 'SELECT count(*) FROM report_rows WHERE merchant_id = $1', rows.length)),
+      ...(await is('rows', 'SELECT count(*) FROM report_rows WHERE merchant_id = $1', count)),
       ...(await is('matched', 'SELECT count(rule) AS count FROM report_rows WHERE merchant_id = $1', matched)),
       ...(await is('staged', 'SELECT count(*) FROM report_staging WHERE merchant_id = $1', 0)),
       ...(await is('openings told', `SELECT count(*) ${events('break.opened')}`, all)),
@@ -129,7 +126,7 @@ export class Business {
   }
 
   #bytes(from = 0): string {
-    const { rows, batch } = this.planted;
-    return [...linesOf('generic', rows.slice(from), batch)].join('');
+    const { batch } = this.planted;
+    return [...linesOf('generic', [...this.planted.rows()].slice(from), batch)].join('');
   }
 }

@@ -3,6 +3,7 @@ import { AccountDirectory } from '#ledger/accounts/account-directory.js';
 import type { Adjust, NewEntry } from '#ledger/posting/command.js';
 import { extended, type GroupExtension, type Outcome } from '#ledger/writing/group-extension.js';
 import { Writer } from '#ledger/writing/writer.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -48,7 +49,7 @@ export async function adjustOn(api: TestApi, merchant: { id: string }, adjust: A
     directory: api.app.get(AccountDirectory, { strict: false }),
   };
   const span = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
-  const context = { merchantId: BigInt(merchant.id), deadline: Deadline.after(20_000), span };
+  const context = { merchantId: BigInt(merchant.id), deadline: Deadline.after(20_000), span, cost: new Cost() };
   return String(adjustedId(await submitAdjustment(ledger, context, adjust)));
 }
 

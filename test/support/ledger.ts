@@ -10,6 +10,7 @@ import { type PostingReply, replyTo } from '#ledger/posting/posting.js';
 import type { BalanceFences } from '#ledger/writing/balance-fences.js';
 import { Writer, type WriterOptions } from '#ledger/writing/writer.js';
 import { MerchantLog } from '#outbox/log/append.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
@@ -61,7 +62,7 @@ export class TestLedger {
   context(merchantId: bigint, timeoutMs = 60_000): RequestContext {
     const traceId = randomUUID().replaceAll('-', '');
     const span = trace.wrapSpanContext({ traceId, spanId: traceId.slice(16), traceFlags: 0 });
-    return { merchantId, deadline: Deadline.after(timeoutMs), span };
+    return { merchantId, deadline: Deadline.after(timeoutMs), span, cost: new Cost() };
   }
 
   async createMerchant(): Promise<bigint> {

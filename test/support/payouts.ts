@@ -5,6 +5,7 @@ import { systemClock } from '#kernel/clock.js';
 import { BankClient } from '#payouts/bank-client.js';
 import { PayoutSaga } from '#payouts/payout-saga.js';
 import { PAYOUT, PAYOUT_HINT, PAYOUT_WATCH } from '#payouts/payout-timers.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Settler } from '#settlement/settler.js';
@@ -51,7 +52,11 @@ export class PayoutShop {
     const [from, to] = amount > 0 ? [more, less] : [less, more];
     const effective_at = `${day}T12:00:00.000Z`;
     await this.shop.posted(transfer(from, to, String(Math.abs(amount)), { currency, effective_at }));
-    const bounds = { deadline: Deadline.after(60_000), span: trace.getTracer('test').startSpan('settle') };
+    const bounds = {
+      deadline: Deadline.after(60_000),
+      span: trace.getTracer('test').startSpan('settle'),
+      cost: new Cost(),
+    };
     const settler = this.api.app.get(Settler, { strict: false });
     const [result] = await settler.settle([BigInt(this.shop.id)], day, bounds);
     if (result?.outcome !== 'settled') throw new Error(`not settled: ${JSON.stringify(result)}`);

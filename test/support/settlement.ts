@@ -11,6 +11,7 @@ import { type SystemName, systemAccounts, systemCode } from '#ledger/accounts/sy
 import type { Adjust, NewEntry } from '#ledger/posting/command.js';
 import { extended, type GroupExtension } from '#ledger/writing/group-extension.js';
 import type { WriterOptions } from '#ledger/writing/writer.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Entities } from '#platform/entities.js';
 import type { RequestBounds } from '#platform/request-context.js';
@@ -174,7 +175,7 @@ export class TestSettlement {
 }
 
 export function within(timeoutMs: number): RequestBounds {
-  return { deadline: Deadline.after(timeoutMs), span: trace.wrapSpanContext(INVALID_SPAN_CONTEXT) };
+  return { deadline: Deadline.after(timeoutMs), span: trace.wrapSpanContext(INVALID_SPAN_CONTEXT), cost: new Cost() };
 }
 
 export const RULE: FeeRule = {

@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Limits } from '#limits/limits.js';
 import { createLogger, type Logger, NestLog } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
@@ -78,6 +79,7 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
       authenticator,
       shutdown,
       requests,
+      limits: app.get(Limits),
       unsent,
       bodies,
     });

@@ -24,6 +24,7 @@ const DATA = CURRENCIES.map((code) => ({ code, exponent: currencyExponent(code),
 export class CurrenciesController {
   @Get()
   @Documented({
+    price: 'open',
     summary: 'List the currencies that accounts may be in',
     description: 'All of them, by code. ISO 4217.',
     access: 'public',

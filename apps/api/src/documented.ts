@@ -1,7 +1,8 @@
 import { applyDecorators, HttpCode, SetMetadata } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { ProblemCode } from '#kernel/problem.js';
+import type { PriceName } from '#limits/prices.js';
 import { SchemaPipe } from './schema.pipe.js';
 
 /**
@@ -13,6 +14,8 @@ export type Access = 'merchant' | 'operator' | 'operator_for_merchant' | 'public
 /** What the contract says about a route beyond the schemas that validate its `@Body({schema})` and `@Query({schema})`. */
 export interface RouteDocumentation {
   summary: string;
+  /** What a request of it is charged by: libs/limits. */
+  price: PriceName;
   description?: string;
   /** Default `merchant`. Held by the `onRequest` hook, before the body is read. */
   access?: Access;
@@ -43,6 +46,9 @@ export interface RouteDocumentation {
 
 /** What the hooks know of a route, as `request.routeOptions.config`. */
 export interface RouteAccess {
+  price?: PriceName;
+  /** Whether `?limit=` says how many rows the answer may have. */
+  isList?: boolean;
   access?: Access;
   largeBody?: boolean;
   rawBody?: boolean;
@@ -75,13 +81,15 @@ export function Documented(documentation: RouteDocumentation): MethodDecorator {
       Reflect.getMetadata(ROUTE_ARGUMENTS, target.constructor, key) ?? {};
     // Not a global pipe: that costs each parameter of each request, those without a schema too, four promises.
     for (const { schema, pipes } of Object.values(parameters)) if (schema) pipes.push(SCHEMA_PIPE);
-    const takesQuery = Object.keys(parameters).some((name) => name.startsWith(QUERY_ARGUMENT));
+    const query = Object.entries(parameters).find(([name]) => name.startsWith(QUERY_ARGUMENT))?.[1];
     const access: RouteAccess = {
+      price: documentation.price,
+      isList: query?.schema instanceof z.ZodObject && 'limit' in query.schema.shape,
       access: documentation.access ?? 'merchant',
       largeBody: documentation.largeBody ?? false,
       rawBody: documentation.rawBody ?? false,
       streamedBody: documentation.streamedBody,
-      takesQuery,
+      takesQuery: query !== undefined,
     };
     applyDecorators(
       HttpCode(documentation.status ?? 200),

@@ -41,6 +41,7 @@ export class HealthController {
 
   @Get('healthz')
   @Documented({
+    price: 'open',
     summary: 'Whether the process is alive',
     access: 'public',
     response: health,
@@ -52,6 +53,7 @@ export class HealthController {
 
   @Get('readyz')
   @Documented({
+    price: 'open',
     summary: 'Whether requests can be served: the database answers and its schema is current',
     description: 'The same shape with status 503 when not.',
     access: 'public',

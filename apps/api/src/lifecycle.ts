@@ -2,6 +2,8 @@ import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { invalid, notFound, ProblemError } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
+import type { Limits } from '#limits/limits.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Telemetry } from '#platform/telemetry.js';
@@ -10,6 +12,7 @@ import type { Authenticator, Caller } from '#tenancy/authenticator.js';
 import type { Operator } from '#tenancy/operator.js';
 import type { Config } from '../../config.js';
 import { holdBody, readJsonBody } from './bodies.js';
+import { beginCharge } from './charging.js';
 import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
 import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
@@ -42,6 +45,7 @@ export interface LifecycleParts {
   authenticator: Authenticator;
   shutdown: Shutdown;
   requests: RequestCounts;
+  limits: Limits;
   unsent: UnsentAnswers;
   /** Bodies of requests that are not answered yet. */
   bodies: HeldBytes;
@@ -52,7 +56,7 @@ export interface LifecycleParts {
  * read, so that a stranger could make us parse megabytes. Hooks call back and are no async functions: a promise less per hook.
  */
 export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts): void {
-  const { config, logger, telemetry, shutdown } = parts;
+  const { config, logger, telemetry, shutdown, limits } = parts;
   const routes = new KnownRoutes();
 
   fastify.decorateRequest('state', null);
@@ -90,6 +94,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     }
     const merchantId = request.state?.context?.merchantId;
     const bytes = Buffer.byteLength(payload);
+    request.state?.cost.addBytes(bytes);
     const isRead = request.method === 'GET' && reply.statusCode < 300;
     const refusal = isRead ? parts.unsent.refusal(merchantId, bytes) : undefined;
     if (refusal) return void done(refusal);
@@ -121,6 +126,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     // Unlike Fastify's onResponse this also comes when the client goes away before its answer.
     reply.raw.once('close', () => {
       shutdown.requestEnded();
+      state.charge?.end();
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
       telemetry.endRequest(state.span, status);
       parts.requests.add(request.method, request.routeOptions.url, status);
@@ -143,6 +149,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
 
     function goOn(): void {
       begin(config.traceparentTrust === 'everybody');
+      state.charge = beginCharge(limits, request, state);
       const { streamedBody } = request.routeOptions.config as RouteAccess;
       const refusal = streamedBody
         ? streamRefusal(request, streamedBody)
@@ -190,6 +197,8 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       context: undefined,
       operator: undefined,
       isStillAdmitted: undefined,
+      cost: new Cost(),
+      charge: undefined,
       problem: undefined,
     };
   }
@@ -269,7 +278,7 @@ function setOperator(state: RequestState, operator: Operator): void {
 }
 
 function setMerchant(state: RequestState, merchantId: bigint): undefined {
-  state.context = { merchantId, deadline: state.deadline, span: state.span };
+  state.context = { merchantId, deadline: state.deadline, span: state.span, cost: state.cost };
   state.span.setAttribute('counterfoil.merchant_id', String(merchantId));
 }
 

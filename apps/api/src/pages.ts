@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import type { Cost } from '#platform/cost.js';
 import { CursorCodec } from '#platform/cursor.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { Config } from '../../config.js';
@@ -20,6 +21,7 @@ export class Pages {
 
   /** A list by id or by another number: `position` is the row's, and the next page is what lies below it. */
   async page<Row, Body>(list: {
+    cost: Cost;
     scope: string;
     cursor: string | undefined;
     limit: number;
@@ -39,6 +41,8 @@ export class Pages {
    * has fewer rows than `limit` where they are large: PAGE_LIMIT_BYTES.
    */
   async pageByKey<Row, Body>(list: {
+    /** Of the request: its rows are counted. */
+    cost: Cost;
     scope: string;
     cursor: string | undefined;
     limit: number;
@@ -50,7 +54,11 @@ export class Pages {
     const { rows, hasMore } = await readPage<Row>({
       limit: list.limit,
       bytes: this.config.pageLimitBytes,
-      read: (behind, count) => list.read(behind === undefined ? before : list.position(behind), count),
+      read: async (behind, count) => {
+        const read = await list.read(behind === undefined ? before : list.position(behind), count);
+        list.cost.addRows(read.length);
+        return read;
+      },
       body: (row) => list.body(row),
     });
     const last = rows.at(-1);

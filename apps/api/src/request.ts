@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import type { ProblemCode } from '#kernel/problem.js';
 import { notFound } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
+import type { Charge } from '#limits/charge.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { RequestBounds, RequestContext } from '#platform/request-context.js';
 import type { Operator } from '#tenancy/operator.js';
@@ -20,6 +21,8 @@ export interface RequestState extends RequestBounds {
   operator: Operator | undefined;
   /** Whether the caller's key is still valid, for requests that last. Set once it was found to be. */
   isStillAdmitted: (() => Promise<boolean>) | undefined;
+  /** What it is charged. Set once it is known whose it is; what needs no key is charged to nobody. */
+  charge: Charge | undefined;
   /** What it was refused with, for the log. */
   problem: ProblemCode | undefined;
 }

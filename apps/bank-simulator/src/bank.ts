@@ -50,11 +50,17 @@ export class Bank {
     return this.#instructions.values();
   }
 
-  /** By currency, each of them from the first that was heard of it. */
-  get accounts(): Account[] {
-    const instructions = Map.groupBy(this.#instructions.values(), ({ order }) => order.currency);
-    const bookings = [...this.#credits.values()].map((credit, index) => creditBooking(credit, index + 1));
-    const credits = Map.groupBy(bookings, ({ currency }) => currency);
+  /** By currency, each of them from the first that was heard of it; of an owner, with what is that one's alone. */
+  accountsOf(owner?: string): Account[] {
+    const isOwn = ({ order: { key } }: Instruction): boolean => owner === undefined || key.startsWith(`${owner}-`);
+    const instructions = Map.groupBy([...this.#instructions.values()].filter(isOwn), ({ order }) => order.currency);
+    const bookings = [...this.#credits.values()].map((credit, index) => ({ credit, number: index + 1 }));
+    const credits = Map.groupBy(
+      bookings
+        .filter(({ credit }) => owner === undefined || credit.owner === owner)
+        .map(({ credit, number }) => creditBooking(credit, number)),
+      ({ currency }) => currency,
+    );
     return [...new Set([...instructions.keys(), ...credits.keys()])].map((currency) => ({
       currency,
       instructions: instructions.get(currency) ?? [],

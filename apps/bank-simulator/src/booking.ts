@@ -8,6 +8,8 @@ export interface Credit {
   readonly amount: string;
   readonly currency: string;
   readonly at: string;
+  /** Whose it is; absent: of no one of those for whom we pay. */
+  readonly owner?: string | undefined;
 }
 
 /** An entry of a statement. */

@@ -26,7 +26,8 @@ import { STATEMENT_FAULTS } from './statement-faults.js';
  *     GET  /instructions/{key}           what became of it
  *     GET  /instructions                 all that it was told, for tests
  *     POST /credits                      somebody has paid us, such as a processor a batch of its
- *     GET  /statements/{date}?account=   camt.053 of a day; `faults=` has it be wrong
+ *     GET  /statements/{date}?account=   camt.053 of a day; `owner=` of one merchant's money alone, as if it had accounts of its own:
+ *                                        what its keys begin with, and its credits; `faults=` has it be wrong
  *     PUT  /faults, GET /faults          what goes wrong from now on, and what has
  *     PUT  /away {ms}                    nobody listens for so long
  */
@@ -47,10 +48,20 @@ const ORDER = z.strictObject({
   destination: z.string().min(1).max(255),
   reference: z.string().min(1).max(35),
 });
-const CREDIT = z.strictObject({ reference: z.string().min(1).max(140), ...MONEY, at: z.iso.datetime() });
+const OWNER = z
+  .string()
+  .regex(/^\d{1,19}$/)
+  .optional();
+const CREDIT = z.strictObject({
+  reference: z.string().min(1).max(140),
+  ...MONEY,
+  at: z.iso.datetime(),
+  owner: OWNER,
+});
 const STATEMENT = z.strictObject({
   date: z.iso.date(),
   account: z.string().optional(),
+  owner: OWNER,
   faults: faultsIn(STATEMENT_FAULTS),
 });
 const AWAY = z.strictObject({ ms: z.int().min(1).max(600_000) });
@@ -149,8 +160,8 @@ export class BankServer {
   }
 
   #statement(date: string | undefined, request: IncomingMessage): Outcome {
-    const { faults = [], ...asked } = STATEMENT.parse({ ...queryOf(request), date });
-    const statement = statementOf(this.bank.accounts, { ...asked, faults, nowMs: Date.now() });
+    const { faults = [], owner, ...asked } = STATEMENT.parse({ ...queryOf(request), date });
+    const statement = statementOf(this.bank.accountsOf(owner), { ...asked, faults, nowMs: Date.now() });
     if (!statement) return UNKNOWN;
     const text = { type: 'application/xml; charset=utf-8', content: statement.content };
     return { status: 200, headers: plantedHeader(statement.planted), text };

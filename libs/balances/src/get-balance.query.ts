@@ -41,7 +41,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
   ) {}
 
   async execute({ context, accountId, options }: GetBalanceQuery): Promise<BalanceView> {
-    const { merchantId, deadline } = context;
+    const { merchantId, deadline, cost } = context;
     const { consistency, minVersion, atMs } = options;
     if (atMs !== undefined) {
       const record = await getBalanceAt(this.database, merchantId, accountId, atMs, deadline);
@@ -57,6 +57,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
     }
     const answer = await this.cache.reader.read({ merchantId, accountId }, { consistency, minVersion, deadline });
     if (!answer) throw notFound('account');
+    if (answer.source === 'database') cost.addRows(1);
     return { ...answer, accountId, currency, normalSide };
   }
 
@@ -65,11 +66,12 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
    * past counts back-dated entries, however new: it, too, is as new as the account.
    */
   async #fromDatabase(
-    { merchantId }: RequestContext,
+    { merchantId, cost }: RequestContext,
     record: (Omit<BalanceView, 'source'> & { newestVersion: bigint }) | undefined,
     minVersion = 0n,
   ): Promise<BalanceView> {
     if (!record) throw notFound('account');
+    cost.addRows(1);
     const { accountId, newestVersion: newest } = record;
     await this.fences.invalidate([{ merchantId, accountId, version: newest }]);
     if (newest < minVersion) throw invalid('min_version', `is ${minVersion}, but the account is at version ${newest}`);

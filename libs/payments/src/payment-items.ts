@@ -40,6 +40,23 @@ export function paymentItems(wanted: string, payments: string): string {
     FROM ${dispute('dispute_reversed')} WHERE CASE WHEN tells THEN reinstated > 0 ELSE is_won AND takes END`;
 }
 
+/** Whether just one capture or refund of the payment is of that object, and it moves that amount as the merchant sees it. */
+export function hasMovement(parts: string, of: { kind: string; objectRef: string; amount: string }): string {
+  const { kind, objectRef, amount } = of;
+  const list = `CASE ${kind} WHEN 'payment' THEN 'captures' ELSE 'refunds' END`;
+  const moved = `CASE ${kind} WHEN 'payment' THEN ${amount} ELSE -${amount} END`;
+  return `(SELECT count(*) = 1 AND bool_and((part ->> 'amount')::bigint = ${moved} AND ${MOVEMENT_STATE} = 'due')
+             FROM json_array_elements(${parts} -> ${list}) AS e (part) WHERE part ->> 'object_ref' = ${objectRef})`;
+}
+
+/** Whether all that the payment consists of are captures and refunds with an object for which `holds`; null: of nothing at all. */
+export function onlyMovements(parts: string, holds: (kind: string, objectRef: string) => string): string {
+  const kind = `CASE list WHEN 'captures' THEN 'payment' ELSE 'refund' END`;
+  return `(SELECT bool_and(list <> 'disputes' AND part ->> 'object_ref' IS NOT NULL AND ${holds(kind, `(part ->> 'object_ref')`)})
+             FROM json_each(${parts}) AS l (list, parts) CROSS JOIN LATERAL json_array_elements(l.parts) AS e (part)
+            WHERE list IN ('captures', 'refunds', 'disputes'))`;
+}
+
 /** What the processor kept of what it has settled. A fee of nothing is taken for one that nobody has told: null. */
 export function settledFee(parts: string): string {
   return `(SELECT nullif(sum((part ->> 'fee')::bigint), 0) FROM ${partsOf(parts, 'settlements')})`;

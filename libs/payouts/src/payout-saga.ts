@@ -1,5 +1,6 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import { type Clock, systemClock } from '#kernel/clock.js';
+import { Cost } from '#platform/cost.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueResult, DueWork } from '#platform/due-work.js';
@@ -67,7 +68,8 @@ export class PayoutSaga {
     const { database, logger } = this.#parts;
     const run = (row: DueRow, deadline: Deadline) => {
       const span = tracer.startSpan('advance payout', { root: true, startTime: spanTime() });
-      return inSpan(span, () => this.#advance(name, row, { merchantId: row.merchantId, deadline, span }));
+      const context = { merchantId: row.merchantId, deadline, span, cost: new Cost() };
+      return inSpan(span, () => this.#advance(name, row, context));
     };
     return new DueWork(database, { name, atOnce: this.#options.concurrency, run }, logger);
   }

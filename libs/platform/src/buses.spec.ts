@@ -2,6 +2,7 @@ import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-tr
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { notFound, ProblemError } from '#kernel/problem.js';
 import { type Message, MessageCalls } from './buses.js';
+import { Cost } from './cost.js';
 import { Deadline } from './deadline.js';
 import { Metrics } from './metrics.js';
 import { Telemetry } from './telemetry.js';
@@ -28,7 +29,7 @@ class OpenThingCommand implements Message {
 function command({ traced = true } = {}): OpenThingCommand {
   const request = { method: 'POST', route: '/test', path: '/test', startedMs: performance.now() };
   const span = (traced ? telemetry : untraced).startRequest(request, undefined);
-  return new OpenThingCommand({ deadline: Deadline.after(1_000), span }, 'sesame');
+  return new OpenThingCommand({ deadline: Deadline.after(1_000), span, cost: new Cost() }, 'sesame');
 }
 
 const counted = async (calls: MessageCalls): Promise<string[]> => {

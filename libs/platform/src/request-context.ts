@@ -1,4 +1,5 @@
 import type { Span } from '@opentelemetry/api';
+import type { Cost } from './cost.js';
 import type { Deadline } from './deadline.js';
 
 /** What every command and query of the platform itself is told about the request that it serves. */
@@ -6,6 +7,8 @@ export interface RequestBounds {
   readonly deadline: Deadline;
   /** The request's span; without tracing a no-op that still carries the trace id. */
   readonly span: Span;
+  /** What it has touched so far. A worker has one that nobody reads. */
+  readonly cost: Cost;
 }
 
 /** The same for a request on behalf of one merchant. */

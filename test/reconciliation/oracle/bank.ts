@@ -23,10 +23,11 @@ function payoutOf({ payouts }: World, { reference, gross }: KnownRow): Item[] {
 
 function named(book: Book, { batch = '', reference, currency, gross }: KnownRow): Item[] {
   const words = [batch, reference, ...batch.split(/[^A-Za-z0-9_-]+/)];
-  let items: Item[] = batchItems(book).filter(({ name }) => words.includes(name));
-  if (items.length > 1) items = items.filter((item) => item.currency === currency);
-  const equal = items.filter(({ amount }) => amount === gross);
-  return items.length > 1 && equal.length === 1 ? equal : items;
+  const items = batchItems(book).filter(({ name }) => words.includes(name));
+  const alike = items.filter((item) => item.currency === currency);
+  const equal = alike.filter(({ amount }) => amount === gross);
+  if (alike.length === 0) return items;
+  return equal.length === 1 ? equal : alike;
 }
 
 function decideItem(book: Book, item: Item, rows: readonly KnownRow[], { days }: Tolerances): void {

@@ -60,19 +60,22 @@ function settledOf({ payments }: World, [row]: readonly KnownRow[], provider: st
     .flatMap(({ facts }) => facts.filter(({ type, objectRef }) => type === 'settled' && objectRef === row?.batch));
 }
 
-/** What the bank should have got. */
+/** What the bank should have got: at the time of the last row, be it the one that says that it was paid out. */
 export function batchItems(book: Book): (Item & { name: string })[] {
   const batches = new Map<string, KnownRow[]>();
   for (const row of book.rows.values()) {
-    if (row.source === BANK || row.batch === undefined || row.type === 'payout') continue;
+    if (row.source === BANK || row.batch === undefined) continue;
     const key = `batch/${row.source}/${keyOf(row)}`;
     batches.set(key, [...(batches.get(key) ?? []), row]);
   }
-  return [...batches].map(([key, rows]) => {
-    const { batch: name = '', currency = '' } = rows[0] ?? {};
-    const amount = sum(rows.map(net));
+  return [...batches].flatMap(([key, rows]) => {
+    const own = rows.filter(({ type }) => type !== 'payout');
+    if (own.length === 0) return [];
+    const { batch: name = '', currency = '' } = own[0] ?? {};
+    const amount = sum(own.map(net));
     const atMs = Math.max(...rows.map((row) => row.atMs));
-    const item = { key, kind: 'other' as const, objectRef: undefined, isUndone: false, isDue: true };
+    // Nobody pays out nothing.
+    const item = { key, kind: 'other' as const, objectRef: undefined, isUndone: false, isDue: amount !== 0n };
     return { ...item, name, amount, currency, atMs };
   });
 }

@@ -82,10 +82,10 @@ function itemOf(payment: ToldPayment, kind: RowType, name: string, amount: bigin
 
 export function itemsOfPayout({ id, amount, currency, status, paidAtMs, returnedAtMs }: ToldPayout): Item[] {
   const item = { kind: 'payout' as const, objectRef: undefined, currency };
-  const isFailed = status === 'failed';
+  const [isPaid, isFailed] = [status === 'paid' || status === 'returned', status === 'failed'];
   const isBack = status === 'returned';
   return [
-    { ...item, key: `payout/${id}`, amount: -amount, atMs: paidAtMs, isUndone: isFailed, isDue: !isFailed },
+    { ...item, key: `payout/${id}`, amount: -amount, atMs: paidAtMs, isUndone: isFailed, isDue: isPaid },
     { ...item, key: `return/${id}`, amount, atMs: returnedAtMs ?? paidAtMs, isUndone: !isBack, isDue: isBack },
   ];
 }

@@ -48,9 +48,10 @@ export class Oracle {
   }
 
   #statements({ statements = [] }: ToldReport, report: number): void {
-    for (const { account, id, isWhole } of statements) {
-      const found = { kind: 'payout_mismatch', report, reference: id };
-      if (!isWhole) this.book.addBreak(`payout_mismatch/${BANK}/statement/${account}/${id}`, found);
+    for (const { account, id, opening, closing, entries } of statements) {
+      if (opening === undefined || closing === undefined || opening + entries === closing) continue;
+      const found = { kind: 'payout_mismatch', report, reference: id, difference: closing - opening - entries };
+      this.book.addBreak(`payout_mismatch/${BANK}/statement/${account}/${id}`, found);
     }
   }
 
@@ -75,7 +76,10 @@ export class Oracle {
   }
 
   #bankItems(): (Item & { reference?: string })[] {
-    return [...this.world.payouts.flatMap(itemsOfPayout), ...batchItems(this.book)];
+    const paid = this.world.payouts.flatMap((payout) => {
+      return itemsOfPayout(payout).map((item) => ({ ...item, reference: payout.id }));
+    });
+    return [...paid, ...batchItems(this.book).map((item) => ({ ...item, reference: item.name }))];
   }
 
   #isSpokenFor(key: string): boolean {

@@ -22,7 +22,8 @@ export interface ToldPayout {
   readonly id: string;
   readonly amount: bigint;
   readonly currency: string;
-  readonly status: 'paid' | 'returned' | 'failed';
+  readonly status: 'instructed' | 'paid' | 'returned' | 'failed';
+  /** Of one that is not paid yet, when it was asked for. */
   readonly paidAtMs: number;
   readonly returnedAtMs?: number;
 }
@@ -30,7 +31,7 @@ export interface ToldPayout {
 export interface World {
   /** Grows while the world is told. */
   readonly payments: ToldPayment[];
-  readonly payouts: readonly ToldPayout[];
+  readonly payouts: ToldPayout[];
 }
 
 export interface ToldRow {
@@ -47,13 +48,22 @@ export interface ToldRow {
   readonly batch: string | undefined;
 }
 
+/** Opening and closing balance, where it has them, and what its entries come to. */
+export interface ToldStatement {
+  readonly account: string;
+  readonly id: string;
+  readonly opening?: bigint;
+  readonly closing?: bigint;
+  readonly entries: bigint;
+}
+
 export interface ToldReport {
   readonly source: string;
   /** Whose payments it is about; undefined: anybody's. */
   readonly provider: string | undefined;
   readonly rows: readonly ToldRow[];
   /** Of a bank. */
-  readonly statements?: readonly { account: string; id: string; isWhole: boolean }[];
+  readonly statements?: readonly ToldStatement[];
   readonly fromMs: number;
   readonly toMs: number;
   readonly slaDays: number;

@@ -40,6 +40,7 @@ export class AccountsController {
 
   @Post()
   @Documented({
+    price: 'change',
     summary: 'Open an account',
     status: 201,
     response: account,
@@ -73,13 +74,14 @@ export class AccountsController {
   }
 
   @Get()
-  @Documented({ summary: 'List accounts, newest first', response: accountList })
+  @Documented({ price: 'list', summary: 'List accounts, newest first', response: accountList })
   async list(
     @CurrentContext() context: RequestContext,
     @Query({ schema: listAccountsQuery }) query: z.output<typeof listAccountsQuery>,
   ) {
     const { limit, cursor, ...filters } = query;
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'accounts', filters),
       cursor,
       limit,
@@ -98,7 +100,7 @@ export class AccountsController {
   }
 
   @Get(':id')
-  @Documented({ summary: 'Get an account', response: account, problems: ['not_found'] })
+  @Documented({ price: 'get', summary: 'Get an account', response: account, problems: ['not_found'] })
   get(@CurrentContext() context: RequestContext, @PathId('account') id: bigint) {
     return this.#account(context, id);
   }
@@ -106,6 +108,7 @@ export class AccountsController {
   @Post(':id/close')
   @HttpCode(200)
   @Documented({
+    price: 'change',
     summary: 'Close an empty account',
     description: 'A system account never closes.',
     response: account,
@@ -125,6 +128,7 @@ export class AccountsController {
   @Post(':id/reopen')
   @HttpCode(200)
   @Documented({
+    price: 'change',
     summary: 'Open a closed account again',
     description: 'Of an account that is open nothing changes.',
     response: account,
@@ -143,6 +147,7 @@ export class AccountsController {
 
   @Get(':id/balance')
   @Documented({
+    price: 'balance',
     summary: 'Get the balance, now or by effective time',
     description:
       '`cached` is linearizable for each account: never older than what anybody has been told. `strong` reads the database. `bounded` may come from the process, at most BALANCE_L1_MAX_AGE_MS old. `source` says where it came from. With `at` it is at the highest version that it counts; `min_version` is compared with the account’s newest.',
@@ -159,7 +164,7 @@ export class AccountsController {
   }
 
   @Get(':id/entries')
-  @Documented({ summary: 'Statement lines, newest first', response: statement, problems: ['not_found'] })
+  @Documented({ price: 'list', summary: 'Statement lines, newest first', response: statement, problems: ['not_found'] })
   async entries(
     @CurrentContext() context: RequestContext,
     @PathId('account') id: bigint,
@@ -168,6 +173,7 @@ export class AccountsController {
     const { limit, cursor, ...filters } = query;
     let side: 'debit' | 'credit' = 'debit';
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, `accounts/${id}/entries`, filters),
       cursor,
       limit,

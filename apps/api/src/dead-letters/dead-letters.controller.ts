@@ -35,6 +35,7 @@ export class DeadLettersController {
 
   @Get()
   @Documented({
+    price: 'list',
     summary: 'List events that a consumer gave up on, newest first',
     access: 'operator',
     response: deadLetterList,
@@ -46,6 +47,7 @@ export class DeadLettersController {
     const { limit, cursor, ...filters } = query;
     const filter = { status: filters.status, consumer: filters.consumer, merchantId: filters.merchant_id };
     return this.pages.page({
+      cost: bounds.cost,
       scope: cursorScope('platform', 'dead_letters', filters),
       cursor,
       limit,
@@ -58,6 +60,7 @@ export class DeadLettersController {
 
   @Get(':id')
   @Documented({
+    price: 'get',
     summary: 'Get a dead letter with its event',
     access: 'operator',
     response: deadLetterWithEvent,
@@ -69,6 +72,7 @@ export class DeadLettersController {
 
   @Post(':id/redrive')
   @Documented({
+    price: 'change',
     summary: 'Have the event applied after all',
     description:
       'A worker does it, and then what waits behind it. The letter ends as `redriven`, or as `parked` again with one more try. Asking twice is asking once.',
@@ -90,6 +94,7 @@ export class DeadLettersController {
 
   @Post(':id/discard')
   @Documented({
+    price: 'change',
     summary: 'Leave the event out for good',
     description: 'A worker does it, and lets what waits behind it go on. Asking twice is asking once.',
     access: 'operator',

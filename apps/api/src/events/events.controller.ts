@@ -45,6 +45,7 @@ export class EventsController {
 
   @Get()
   @Documented({
+    price: 'events',
     summary: 'The event log, oldest first',
     description:
       'Whoever asks on with `next_cursor` sees every event once, each account’s in their order; what is committed late comes late and is never passed over. Each event tells its account versions, and adding up `posted` and `pending` of all entries gives every balance.',
@@ -68,6 +69,7 @@ export class EventsController {
     }
     if (acceptsStream(request)) return this.#stream(context, page, { request, reply });
     const { rows, hasMore } = await this.#page(context, page, query.wait_ms, { request, reply });
+    context.cost.addRows(rows.length);
     return {
       data: rows.map(eventBody),
       has_more: hasMore,
@@ -131,7 +133,12 @@ export class EventsController {
           read: async (after) =>
             (await this.#read(merchantId, { ...batch, after }, Deadline.after(this.config.requestDeadlineMs))).rows,
           wait: (after, options) => this.watch.wait(merchantId, after, options),
-          frame: (event) => `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`,
+          frame: (event) => {
+            const frame = `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`;
+            context.cost.addRows(1);
+            context.cost.addBytes(frame.length);
+            return frame;
+          },
           mayGoOn: async () => !this.watch.isClosed && (await isStillAdmitted(request)),
           ended: (error) => {
             leave();

@@ -41,6 +41,7 @@ export class FeePlansController {
 
   @Post()
   @Documented({
+    price: 'change',
     summary: 'Make a fee plan',
     description:
       'Its first version counts since ever, unless `valid_from` says otherwise. Where no rule is for an item, there is no fee.',
@@ -61,6 +62,7 @@ export class FeePlansController {
 
   @Get()
   @Documented({
+    price: 'list',
     summary: 'List fee plans with their newest versions, newest first',
     access: 'operator',
     response: feePlanList,
@@ -70,6 +72,7 @@ export class FeePlansController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
+      cost: bounds.cost,
       scope: cursorScope('platform', 'fee_plans'),
       cursor,
       limit,
@@ -81,6 +84,7 @@ export class FeePlansController {
 
   @Get(':id')
   @Documented({
+    price: 'get',
     summary: 'Get a fee plan with all of its versions',
     access: 'operator',
     response: feePlanWithVersions,
@@ -92,6 +96,7 @@ export class FeePlansController {
 
   @Post(':id/versions')
   @Documented({
+    price: 'change',
     summary: 'Add a version to a fee plan',
     description:
       'It counts from `valid_from` on, or from now: later than the version before, and not within a day that is settled of a merchant on the plan.',
@@ -114,6 +119,7 @@ export class FeePlansController {
 
   @Delete(':id/versions/:version')
   @Documented({
+    price: 'change',
     summary: 'Take back a version that has not begun',
     description:
       'The newest one of the plan, and not its only one. What counted before goes on; the next version has its number.',
@@ -146,6 +152,7 @@ export class MerchantFeePlanController {
 
   @Put()
   @Documented({
+    price: 'change',
     summary: 'Put a merchant on a fee plan',
     description:
       'From `valid_from` on. Without it: since ever, if it was on none and nothing of it is settled; otherwise from now on. What was planned from then on is superseded. Not within a day that is settled.',

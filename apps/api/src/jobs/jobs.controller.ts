@@ -16,6 +16,7 @@ export class JobsController {
 
   @Get()
   @Documented({
+    price: 'list',
     summary: 'What the workers do by themselves: when it last ran, when it is next, what fails and what is late',
     access: 'operator',
     response: jobList,

@@ -43,6 +43,7 @@ export class MerchantsController {
 
   @Post()
   @Documented({
+    price: 'change',
     summary: 'Open a merchant with its system accounts and its first API key',
     access: 'operator',
     status: 201,
@@ -74,12 +75,13 @@ export class MerchantsController {
   }
 
   @Get()
-  @Documented({ summary: 'List merchants, newest first', access: 'operator', response: merchantList })
+  @Documented({ price: 'list', summary: 'List merchants, newest first', access: 'operator', response: merchantList })
   list(
     @CurrentBounds() bounds: RequestBounds,
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
+      cost: bounds.cost,
       scope: cursorScope('platform', 'merchants'),
       cursor,
       limit,
@@ -90,13 +92,20 @@ export class MerchantsController {
   }
 
   @Get(':id')
-  @Documented({ summary: 'Get a merchant', access: 'operator', response: merchant, problems: ['not_found'] })
+  @Documented({
+    price: 'get',
+    summary: 'Get a merchant',
+    access: 'operator',
+    response: merchant,
+    problems: ['not_found'],
+  })
   async get(@CurrentBounds() bounds: RequestBounds, @PathId('merchant') id: bigint) {
     return merchantBody(await this.queries.execute(new GetMerchantQuery(bounds, id)));
   }
 
   @Patch(':id')
   @Documented({
+    price: 'change',
     summary: 'Rename a merchant, or move it to another time zone from a day on',
     description:
       'The name changes at once. The zone changes with the beginning of a day that has not begun; days before keep theirs. Where no day can be reckoned in the present zone, the new one is for all days.',
@@ -117,6 +126,7 @@ export class MerchantsController {
 
   @Post(':id/api_keys')
   @Documented({
+    price: 'change',
     summary: 'Issue one more API key',
     access: 'operator',
     status: 201,
@@ -139,6 +149,7 @@ export class MerchantsController {
 
   @Get(':id/api_keys')
   @Documented({
+    price: 'list',
     summary: 'List API keys, newest first, without their secrets',
     access: 'operator',
     response: apiKeyList,
@@ -150,6 +161,7 @@ export class MerchantsController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
+      cost: bounds.cost,
       scope: cursorScope(id, 'api_keys'),
       cursor,
       limit,
@@ -161,6 +173,7 @@ export class MerchantsController {
 
   @Delete(':id/api_keys/:key_id')
   @Documented({
+    price: 'change',
     summary: 'Revoke an API key',
     description: 'Effective at once in this process and within 5 seconds everywhere. Revoking twice is revoking once.',
     access: 'operator',

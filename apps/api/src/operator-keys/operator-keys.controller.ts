@@ -38,6 +38,7 @@ export class OperatorKeysController {
 
   @Post()
   @Documented({
+    price: 'change',
     summary: 'Issue an operator’s key',
     description: 'By name. A name has one valid key; when that is revoked it may have another.',
     access: 'operator',
@@ -61,6 +62,7 @@ export class OperatorKeysController {
 
   @Get()
   @Documented({
+    price: 'list',
     summary: 'List operators’ keys, without their secrets',
     description: 'Those of the environment first, as one, then newest first; revoked ones included.',
     access: 'operator',
@@ -71,6 +73,7 @@ export class OperatorKeysController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page<OperatorKey | null, object>({
+      cost: bounds.cost,
       scope: cursorScope('platform', 'operator_keys'),
       cursor,
       limit,
@@ -86,6 +89,7 @@ export class OperatorKeysController {
 
   @Delete(':id')
   @Documented({
+    price: 'change',
     summary: 'Revoke an operator’s key',
     description:
       'Effective at once in this process and within 5 seconds everywhere. A key may revoke itself; revoking twice is revoking once. The environment’s keys are changed there.',

@@ -34,6 +34,7 @@ export class PaymentsController {
 
   @Post()
   @Documented({
+    price: 'payment',
     summary: 'Open a payment',
     description:
       'With the `provider_ref` of a payment that its provider has told of already, it becomes that payment’s: once, after that it is `invalid_transition`.',
@@ -54,7 +55,7 @@ export class PaymentsController {
   }
 
   @Get()
-  @Documented({ summary: 'List payments, newest first', response: paymentList })
+  @Documented({ price: 'list', summary: 'List payments, newest first', response: paymentList })
   async list(
     @CurrentContext() context: RequestContext,
     @Query({ schema: listPaymentsQuery }) query: z.output<typeof listPaymentsQuery>,
@@ -68,6 +69,7 @@ export class PaymentsController {
       createdToMs: filters.created_to,
     };
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'payments', filters),
       cursor,
       limit,
@@ -80,6 +82,7 @@ export class PaymentsController {
 
   @Get(':id')
   @Documented({
+    price: 'get',
     summary: 'Get a payment, with all that is known of it',
     response: paymentWithTimeline,
     problems: ['not_found'],
@@ -90,6 +93,7 @@ export class PaymentsController {
 
   @Post(':id/capture')
   @Documented({
+    price: 'payment',
     summary: 'Capture what is held, whole or in part',
     response: changedPayment,
     requestExample: { amount: '500', final: false },
@@ -110,6 +114,7 @@ export class PaymentsController {
 
   @Post(':id/void')
   @Documented({
+    price: 'payment',
     summary: 'Give back what is still held',
     response: changedPayment,
     problems: ['not_found', 'invalid_transition'],
@@ -128,6 +133,7 @@ export class PaymentsController {
 
   @Post(':id/refund')
   @Documented({
+    price: 'payment',
     summary: 'Give captured money back, whole or in part',
     description: 'Never more than was captured and is neither refunded nor disputed.',
     response: changedPayment,

@@ -48,6 +48,7 @@ export class ProviderEventsController {
 
   @Post()
   @Documented({
+    price: 'payment',
     summary: 'Tell what a provider says of a payment',
     description: ANY_ORDER,
     status: 202,
@@ -68,6 +69,7 @@ export class ProviderEventsController {
 
   @Post('batch')
   @Documented({
+    price: 'payment',
     summary: 'Tell up to 1,000 of them, each for itself',
     description: `${ANY_ORDER} One that is malformed is \`rejected\` in its place.`,
     status: 202,

@@ -13,6 +13,7 @@ export class BankCallbacksController {
 
   @Post()
   @Documented({
+    price: 'payout',
     summary: 'Take what the bank calls back with',
     description:
       'Without an API key: the bank’s signature over the body is checked with BANK_SECRET. It is a hint and no more: the bank is asked about the payout that it names, and what it then answers counts. The same callback may come as often as it likes.',

@@ -16,6 +16,7 @@ export class PayoutScheduleController {
 
   @Get(':id/payout_schedule')
   @Documented({
+    price: 'get',
     summary: 'Tell when a merchant is paid out by itself',
     access: 'operator',
     response: payoutSchedule,
@@ -27,6 +28,7 @@ export class PayoutScheduleController {
 
   @Put(':id/payout_schedule')
   @Documented({
+    price: 'change',
     summary: 'Say when a merchant is paid out by itself',
     description: 'For settlements from now on. Payouts that were asked for stay as they are.',
     access: 'operator',

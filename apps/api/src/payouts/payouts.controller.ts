@@ -22,6 +22,7 @@ export class PayoutsController {
 
   @Post()
   @Documented({
+    price: 'payout',
     summary: 'Ask for a payout',
     description:
       'Never more than was settled and is not paid out. It is reserved when this is answered; the bank is told by the worker, and what becomes of it is shown by GET /v1/payouts/{id} and told by the events `payout.paid`, `payout.failed` and `payout.returned`.',
@@ -44,13 +45,14 @@ export class PayoutsController {
   }
 
   @Get()
-  @Documented({ summary: 'List payouts, newest first', response: payoutList })
+  @Documented({ price: 'list', summary: 'List payouts, newest first', response: payoutList })
   async list(
     @CurrentContext() context: RequestContext,
     @Query({ schema: listPayoutsQuery }) query: z.output<typeof listPayoutsQuery>,
   ) {
     const { limit, cursor, ...filter } = query;
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'payouts', filter),
       cursor,
       limit,
@@ -62,7 +64,7 @@ export class PayoutsController {
   }
 
   @Get(':id')
-  @Documented({ summary: 'Get a payout', response: payout, problems: ['not_found'] })
+  @Documented({ price: 'get', summary: 'Get a payout', response: payout, problems: ['not_found'] })
   get(@CurrentContext() context: RequestContext, @PathId('payout') id: bigint) {
     return this.queries.execute(new GetPayoutQuery(context, id));
   }

@@ -14,6 +14,7 @@ export class ProviderWebhookController {
 
   @Post('webhook')
   @Documented({
+    price: 'payment',
     summary: 'Take what a payment provider sends',
     description:
       'Without an API key: the provider’s own signature over the body is checked with the secret of PUT /v1/providers/{provider}. Answered once it is kept; the same body may come as often as it likes. Whatever is wrong with a signature, and for whom nothing is expected, the answer is the same `unauthorized`.',

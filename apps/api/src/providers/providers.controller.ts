@@ -26,12 +26,13 @@ export class ProvidersController {
   ) {}
 
   @Get()
-  @Documented({ summary: 'List the payment providers that may send webhooks', response: providerList })
+  @Documented({ price: 'list', summary: 'List the payment providers that may send webhooks', response: providerList })
   list(
     @CurrentContext() context: RequestContext,
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'providers'),
       cursor,
       limit,
@@ -42,7 +43,12 @@ export class ProvidersController {
   }
 
   @Get(':provider')
-  @Documented({ summary: 'Tell which secrets of a provider are valid', response: provider, problems: ['not_found'] })
+  @Documented({
+    price: 'get',
+    summary: 'Tell which secrets of a provider are valid',
+    response: provider,
+    problems: ['not_found'],
+  })
   async get(@CurrentContext() context: RequestContext, @ProviderName() name: string) {
     const found = (await this.#all(context)).find((one) => one.provider === name);
     if (!found) throw notFound('provider');
@@ -51,6 +57,7 @@ export class ProvidersController {
 
   @Put(':provider')
   @Documented({
+    price: 'change',
     summary: 'Set what a provider signs its webhooks with',
     description:
       'It is valid at once, and the one before beside it for a while, so that either may be rolled first; five at most. The same secret again changes nothing but that. `stripe` and `adyen` are understood as they are, any other name speaks the form of POST /v1/provider_events.',
@@ -72,6 +79,7 @@ export class ProvidersController {
 
   @Delete(':provider')
   @Documented({
+    price: 'change',
     summary: 'Take no more webhooks of a provider',
     description: 'Its secrets are forgotten. What it has told stays.',
     status: 204,

@@ -39,8 +39,8 @@ const POSTED = {
   reason: 'The processor kept it.',
 };
 
-function action(documentation: Omit<RouteDocumentation, 'response'>): MethodDecorator {
-  return Documented({ ...OF_OPERATORS, problems: ACTED, ...documentation });
+function action(documentation: Omit<RouteDocumentation, 'response' | 'price'>): MethodDecorator {
+  return Documented({ ...OF_OPERATORS, price: 'change', problems: ACTED, ...documentation });
 }
 
 /** All of a merchant's breaks, and those of one report, are worked off alike. */
@@ -53,7 +53,7 @@ export class BreaksController {
   ) {}
 
   @Get()
-  @Documented({ ...OF_OPERATORS, summary: 'List breaks, newest first', response: breakList })
+  @Documented({ ...OF_OPERATORS, price: 'list', summary: 'List breaks, newest first', response: breakList })
   list(
     @CurrentContext() context: RequestContext,
     @Req() request: FastifyRequest,
@@ -64,6 +64,7 @@ export class BreaksController {
     const reconciliationId = reportOf(request, 'reconciliation');
     const filter = { reconciliationId, kind, status, assignee, olderThanDays };
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'breaks', { ...filters, reconciliation_id: reconciliationId }),
       cursor,
       limit,
@@ -75,7 +76,7 @@ export class BreaksController {
   }
 
   @Get(':id')
-  @Documented({ ...OF_OPERATORS, summary: 'Get a break' })
+  @Documented({ ...OF_OPERATORS, price: 'get', summary: 'Get a break' })
   get(@CurrentContext() context: RequestContext, @Req() request: FastifyRequest, @PathId('break') id: bigint) {
     return this.queries.execute(new GetBreakQuery(context, id, reportOf(request, 'break')));
   }

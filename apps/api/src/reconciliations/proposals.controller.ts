@@ -44,6 +44,7 @@ export class ProposalsController {
 
   @Post()
   @Documented({
+    price: 'upload',
     summary: 'Propose how many breaks should end, by CSV',
     description: `Columns break_id, action, account_debit, account_credit, amount, reason; at most ${MAX_PROPOSALS} lines and BODY_LIMIT_BYTES. Of a \`post\` the accounts are codes, the amount is a count of minor units, and the currency is the break’s. Each line is for itself.`,
     access: 'operator_for_merchant',

@@ -52,6 +52,7 @@ export class ReconciliationsController {
 
   @Post()
   @Documented({
+    price: 'upload',
     summary: 'Upload what a processor or a bank reports, and have it held against the ledger',
     description:
       'The body is the report itself, or a form with it as its only file; it is read as it comes and may be large (RECONCILIATION_MAX_BYTES). Answered once all of it is here; then GET /v1/reconciliations/{id} tells what has become of it. An upload that breaks off leaves nothing. A report may come again, and overlap with others: each of its rows is matched once. An `Idempotency-Key` is kept with the digest of the report.',
@@ -88,6 +89,7 @@ export class ReconciliationsController {
 
   @Get()
   @Documented({
+    price: 'list',
     summary: 'List reconciliations, newest first',
     access: 'operator_for_merchant',
     response: reconciliationList,
@@ -99,6 +101,7 @@ export class ReconciliationsController {
     const { limit, cursor, ...filter } = query;
     const { source, status } = filter;
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'reconciliations', filter),
       cursor,
       limit,
@@ -111,6 +114,7 @@ export class ReconciliationsController {
 
   @Get(':id')
   @Documented({
+    price: 'get',
     summary: 'Get a reconciliation: how far it is, and what came of it',
     access: 'operator_for_merchant',
     response: reconciliation,
@@ -121,6 +125,7 @@ export class ReconciliationsController {
 
   @Get(':id/bad_rows')
   @Documented({
+    price: 'list',
     summary: 'List lines of a report that could not be read, in their order',
     description: 'The first RECONCILIATION_BAD_ROWS of them; `rows_bad` counts all.',
     access: 'operator_for_merchant',
@@ -132,6 +137,7 @@ export class ReconciliationsController {
     @Query({ schema: listBadRowsQuery }) { limit, cursor }: z.output<typeof listBadRowsQuery>,
   ) {
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'bad_rows', { id }),
       cursor,
       limit,

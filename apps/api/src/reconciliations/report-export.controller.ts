@@ -34,6 +34,7 @@ export class ReportExportController {
 
   @Get()
   @Documented({
+    price: 'list',
     summary: 'Get all rows of a report with what became of each, as JSON or CSV',
     description: 'As it is read: rows that are matched meanwhile are shown as they are when their turn comes.',
     access: 'operator_for_merchant',

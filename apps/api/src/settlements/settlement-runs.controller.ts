@@ -26,6 +26,7 @@ export class SettlementRunsController {
 
   @Post()
   @Documented({
+    price: 'change',
     summary: 'Have a business day settled, of some merchants or of all',
     description:
       'The workers do it, and by themselves as each merchant’s cut-off passes. Days that were missed are settled before it, in order. A day that is settled stays as it is, however often it is asked for.',
@@ -46,12 +47,18 @@ export class SettlementRunsController {
   }
 
   @Get()
-  @Documented({ summary: 'List settlement runs, newest first', access: 'operator', response: settlementRunList })
+  @Documented({
+    price: 'list',
+    summary: 'List settlement runs, newest first',
+    access: 'operator',
+    response: settlementRunList,
+  })
   list(
     @CurrentBounds() bounds: RequestBounds,
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
+      cost: bounds.cost,
       scope: cursorScope('platform', 'settlement_runs'),
       cursor,
       limit,
@@ -63,6 +70,7 @@ export class SettlementRunsController {
 
   @Get(':id')
   @Documented({
+    price: 'get',
     summary: 'Get a settlement run: how far it is, and what could not be settled',
     access: 'operator',
     response: settlementRun,

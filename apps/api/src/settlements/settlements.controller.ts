@@ -31,7 +31,7 @@ export class SettlementsController {
   ) {}
 
   @Get()
-  @Documented({ summary: 'List settlements, newest first', response: settlementList })
+  @Documented({ price: 'list', summary: 'List settlements, newest first', response: settlementList })
   list(
     @CurrentContext() context: RequestContext,
     @Query({ schema: listSettlementsQuery }) query: z.output<typeof listSettlementsQuery>,
@@ -39,6 +39,7 @@ export class SettlementsController {
     const { limit, cursor, ...filters } = query;
     const { business_date: businessDate, currency } = filters;
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'settlements', filters),
       cursor,
       limit,
@@ -51,6 +52,7 @@ export class SettlementsController {
 
   @Get(':id')
   @Documented({
+    price: 'get',
     summary: 'Get a settlement: what a business day comes to in a currency',
     response: settlement,
     problems: ['not_found'],
@@ -61,6 +63,7 @@ export class SettlementsController {
 
   @Get(':id/lines')
   @Documented({
+    price: 'list',
     summary: 'List what a settlement took, newest first, with the fee of each',
     response: settlementLineList,
     problems: ['not_found'],
@@ -71,6 +74,7 @@ export class SettlementsController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, `settlements/${id}/lines`),
       cursor,
       limit,

@@ -19,6 +19,7 @@ export class DailySummariesController {
 
   @Get()
   @Documented({
+    price: 'list',
     summary: 'What was posted a day, by account, type and currency, newest day first',
     description: 'A read model folded from the event log, behind it by moments: `as_of` says how far it has come.',
     response: dailySummaryList,
@@ -37,6 +38,7 @@ export class DailySummariesController {
     };
     let currentness: Currentness | undefined;
     const page = await this.pages.pageByKey({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'daily_summaries', filters),
       cursor,
       limit,

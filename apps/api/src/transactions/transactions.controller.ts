@@ -62,6 +62,7 @@ export class TransactionsController {
 
   @Post()
   @Documented({
+    price: 'posting',
     summary: 'Post a transaction, or hold it',
     status: 201,
     alsoStatus: [200],
@@ -85,6 +86,7 @@ export class TransactionsController {
 
   @Post('batch')
   @Documented({
+    price: 'posting',
     summary: 'Post up to 1,000 transactions, all or each for itself',
     largeBody: true,
     response: batchResults,
@@ -116,7 +118,12 @@ export class TransactionsController {
   }
 
   @Get()
-  @Documented({ summary: 'List transactions, newest first', response: transactionList, problems: ['not_found'] })
+  @Documented({
+    price: 'list',
+    summary: 'List transactions, newest first',
+    response: transactionList,
+    problems: ['not_found'],
+  })
   async list(
     @CurrentContext() context: RequestContext,
     @Query({ schema: listTransactionsQuery }) query: z.output<typeof listTransactionsQuery>,
@@ -133,7 +140,8 @@ export class TransactionsController {
       effectiveFromMs: filters.effective_from,
       effectiveToMs: filters.effective_to,
     };
-    const page = { scope: cursorScope(context.merchantId, 'transactions', { ...filters, expand }), cursor, limit };
+    const scope = cursorScope(context.merchantId, 'transactions', { ...filters, expand });
+    const page = { cost: context.cost, scope, cursor, limit };
     const read = (before: bigint | undefined, count: number) =>
       this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count }));
     if (expand === undefined) {
@@ -151,7 +159,7 @@ export class TransactionsController {
   }
 
   @Get(':id')
-  @Documented({ summary: 'Get a transaction by its id', response: transaction, problems: ['not_found'] })
+  @Documented({ price: 'get', summary: 'Get a transaction by its id', response: transaction, problems: ['not_found'] })
   async get(@CurrentContext() context: RequestContext, @PathId('transaction') id: bigint) {
     const [posting] = await this.queries.execute(new GetTransactionsQuery(context, [id]));
     if (!posting) throw notFound('transaction');
@@ -160,6 +168,7 @@ export class TransactionsController {
 
   @Post(':id/post')
   @Documented({
+    price: 'posting',
     summary: 'Post a pending transaction, whole or in part',
     status: 201,
     response: transaction,
@@ -197,6 +206,7 @@ export class TransactionsController {
 
   @Post(':id/void')
   @Documented({
+    price: 'posting',
     summary: 'Void what a pending transaction still holds',
     status: 201,
     response: transaction,
@@ -221,6 +231,7 @@ export class TransactionsController {
 
   @Post(':id/reverse')
   @Documented({
+    price: 'posting',
     summary: 'Reverse a posted transaction, whole or in part, never more than once in total',
     status: 201,
     response: transaction,

@@ -51,6 +51,7 @@ export class WebhookEndpointsController {
 
   @Post()
   @Documented({
+    price: 'change',
     summary: 'Have events sent to a URL',
     description:
       'Signed as Standard Webhooks (standardwebhooks.com) has it, at least once: a repetition has the same `webhook-id`. `ordering` says whether deliveries wait for each other.',
@@ -71,12 +72,13 @@ export class WebhookEndpointsController {
   }
 
   @Get()
-  @Documented({ summary: 'List webhook endpoints, newest first', response: webhookEndpointList })
+  @Documented({ price: 'list', summary: 'List webhook endpoints, newest first', response: webhookEndpointList })
   list(
     @CurrentContext() context: RequestContext,
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, 'webhook_endpoints'),
       cursor,
       limit,
@@ -87,13 +89,14 @@ export class WebhookEndpointsController {
   }
 
   @Get(':id')
-  @Documented({ summary: 'Get a webhook endpoint', response: webhookEndpoint, problems: ['not_found'] })
+  @Documented({ price: 'get', summary: 'Get a webhook endpoint', response: webhookEndpoint, problems: ['not_found'] })
   get(@CurrentContext() context: RequestContext, @PathId('webhook endpoint') id: bigint) {
     return this.#endpoint(context, id);
   }
 
   @Delete(':id')
   @Documented({
+    price: 'change',
     summary: 'Send nothing more to an endpoint',
     status: 204,
     response: undefined,
@@ -105,6 +108,7 @@ export class WebhookEndpointsController {
 
   @Post(':id/rotate_secret')
   @Documented({
+    price: 'change',
     summary: 'Make a new secret',
     description:
       'It signs at once; each one before it signs until WEBHOOK_SECRET_OVERLAP_HOURS after its own rotation. Five sign at most: another rotation is then refused.',
@@ -126,6 +130,7 @@ export class WebhookEndpointsController {
 
   @Post(':id/enable')
   @Documented({
+    price: 'change',
     summary: 'Enable an endpoint that was disabled',
     description:
       'It gets what was due when it was disabled, and what happens from now on; nothing of the time between.',
@@ -147,6 +152,7 @@ export class WebhookEndpointsController {
 
   @Get(':id/deliveries')
   @Documented({
+    price: 'list',
     summary: 'List what was sent to an endpoint and what is due, newest first',
     response: webhookDeliveryList,
     problems: ['not_found'],
@@ -157,6 +163,7 @@ export class WebhookEndpointsController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
+      cost: context.cost,
       scope: cursorScope(context.merchantId, `webhook_endpoints/${id}/deliveries`),
       cursor,
       limit,
@@ -181,6 +188,7 @@ export class WebhookDeliveriesController {
 
   @Post(':id/redeliver')
   @Documented({
+    price: 'change',
     summary: 'Send a delivery again',
     description:
       'At once and under the same `webhook-id`. One that is still due is tried now; any other is sent once, before all that is due.',

@@ -47,12 +47,14 @@ const COLUMNS = [
   'Acquirer',
 ];
 
-const TYPES: Record<Exclude<Row['type'], 'payout'>, string> = {
+const TYPES: Record<Row['type'], string> = {
   payment: 'Settled',
   refund: 'Refunded',
   dispute: 'Chargeback',
   dispute_reversed: 'ChargebackReversed',
   fee: 'Fee',
+  carried: 'Balancetransfer',
+  payout: 'MerchantPayout',
 };
 
 export const ADYEN: Format = {
@@ -64,8 +66,8 @@ export const ADYEN: Format = {
     'Psp Reference': row.reference,
     'Creation Date': clockTime(row.atMs, 1),
     TimeZone: 'CET',
-    Type: typeOf(row),
-    'Modification Reference': row.objectRef || textOf(row),
+    Type: TYPES[row.type],
+    'Modification Reference': textOf(row) || row.objectRef,
     'Gross Currency': row.currency,
     'Net Currency': row.currency,
     'Exchange Rate': '1',
@@ -75,14 +77,9 @@ export const ADYEN: Format = {
   }),
 };
 
-/** A batch that comes to less than nothing is made up for by what comes from another one. */
-function typeOf({ type, gross }: Row): string {
-  if (type !== 'payout') return TYPES[type];
-  return gross < 0n ? 'MerchantPayout' : 'Balancetransfer';
-}
-
-function textOf({ type, batch, currency }: Row): string {
+function textOf({ type, batch, currency, objectRef }: Row): string {
   if (type === 'fee') return `Transaction fees of batch ${batch}`;
+  if (type === 'carried') return `Balance transfer ${objectRef} ${currency} batch ${batch}`;
   return type === 'payout' ? `TX${batch}XT ${currency} batch ${batch}` : '';
 }
 

@@ -82,7 +82,7 @@ export function rowsOf(batches: readonly Batch[], targets: Targets): Row[] {
   return batches.flatMap((batch) => {
     const made = MADE_UP.flatMap((fault) => targets.get(fault) ?? []).filter((row) => row.batch === batch.name);
     const rows = [...batch.rows, ...made].flatMap((row) => changed(row, targets, BEFORE));
-    return [...rows, ...endingOf({ ...batch, rows })].flatMap((row) => changed(row, targets, AFTER));
+    return [...batch.carried, ...rows, ...endingOf({ ...batch, rows })].flatMap((row) => changed(row, targets, AFTER));
   });
 }
 

@@ -8,7 +8,7 @@ export const GENERIC: Format = {
   cells: (row) => ({
     reference: row.reference,
     object_ref: row.objectRef,
-    type: row.type,
+    type: row.type === 'carried' ? 'other' : row.type,
     gross: String(row.gross),
     fee: String(row.fee),
     net: String(netOf(row)),

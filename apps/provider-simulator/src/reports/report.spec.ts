@@ -20,6 +20,29 @@ const livesIn = (currency: string, seed: string): Life[] =>
 
 const LIVES = livesIn('EUR', 'lives');
 
+const DAY_MS = 86_400_000;
+const day = (n: number): string => new Date(SINCE + n * DAY_MS).toISOString();
+/** On the second day more goes back than comes in. */
+const OWING: readonly Life[] = [
+  lifeOf('a', { type: 'captured', amount: '4000', at: day(0) }, { type: 'refunded', amount: '3000', at: day(0) }),
+  lifeOf('b', { type: 'captured', amount: '5000', at: day(2) }, { type: 'refunded', amount: '3000', at: day(1) }),
+];
+
+function lifeOf(ref: string, ...facts: { type: 'captured' | 'refunded'; amount: string; at: string }[]): Life {
+  const told = facts.map(({ type, amount, at }, n) => {
+    return {
+      event_id: `${ref}-${n}`,
+      payment_ref: ref,
+      type,
+      currency: 'EUR',
+      amount,
+      object_ref: `${ref}-o${n}`,
+      occurred_at: at,
+    };
+  });
+  return { ref, currency: 'EUR', plot: 'purchase', facts: told };
+}
+
 function write(options: ReportOptions, lives: readonly Life[] = LIVES) {
   const { lines, planted } = reportOf(lives, options, new Random('report'));
   return { text: [...lines].join(''), planted };
@@ -70,6 +93,24 @@ describe.each(REPORT_FORMATS)('a report as %s', (format) => {
     expect(new Set(batches.values())).toEqual(new Set([0n]));
     for (const type of ['fee', 'payout'] as const)
       expect(rows.filter((row) => row.type === type).length).toBe(batches.size);
+  });
+
+  test('carries over what comes to less than nothing, so that each batch is what its payout is', async () => {
+    const { rows, bad } = await read({ format }, OWING);
+    expect(bad).toEqual([]);
+    expect(new Set(sumsByBatch(rows).values())).toEqual(new Set([0n]));
+    const carried = rows.filter(({ type }) => type === 'other').map(({ batch, gross }) => [batch, Number(gross)]);
+    const [first, second, third] = new Set(rows.map(({ batch }) => batch));
+    // 4,000 less 3,000, less a percent of what came in, and 10 for each row; then 3,000 go back, and then 5,000 come in.
+    expect(carried).toEqual([
+      [second, 3_010],
+      [third, -3_010],
+    ]);
+    const paid = rows.filter(({ type }) => type === 'payout').map(({ batch, gross }) => [batch, Number(gross)]);
+    expect(paid).toEqual([
+      [first, -940],
+      [third, -1_930],
+    ]);
   });
 
   test('names each row otherwise, and the same ones each time', async () => {

@@ -1,9 +1,9 @@
 /** What a processor says in one row of a report, whatever the format. Signed as the merchant sees it: a refund is below zero. */
 export interface Row {
-  readonly type: 'payment' | 'refund' | 'dispute' | 'dispute_reversed' | 'fee' | 'payout';
+  readonly type: 'payment' | 'refund' | 'dispute' | 'dispute_reversed' | 'fee' | 'carried' | 'payout';
   /** The payment's name; '' where it is of none. */
   readonly reference: string;
-  /** Of the capture, refund or dispute. */
+  /** Of the capture, refund or dispute; of what is carried over whence, or whither. */
   readonly objectRef: string;
   /** In minor units. */
   readonly gross: bigint;

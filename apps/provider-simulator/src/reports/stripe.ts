@@ -45,6 +45,7 @@ const CATEGORIES: Record<Row['type'], string> = {
   dispute: 'dispute',
   dispute_reversed: 'dispute_reversal',
   fee: 'fee',
+  carried: 'other_adjustment',
   payout: 'payout',
 };
 
@@ -70,6 +71,6 @@ export const STRIPE: Format = {
 };
 
 function transactionOf({ type, reference, objectRef, batch, currency }: Row): string {
-  const of = reference === '' ? `${batch}_${currency}` : `${reference}_${objectRef}`;
+  const of = reference === '' ? `${batch}_${currency}${objectRef}` : `${reference}_${objectRef}`;
   return `txn_${CATEGORIES[type]}_${of}`;
 }

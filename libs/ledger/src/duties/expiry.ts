@@ -1,5 +1,6 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import { ProblemError } from '#kernel/problem.js';
+import { Cost } from '#platform/cost.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
@@ -27,7 +28,7 @@ function expire(
   return inSpan(span, async () => {
     const change = { kind: 'expire', parentId: subjectId } as const;
     const { result } = await commands.execute(
-      new ChangeTransactionCommand({ merchantId, deadline, span }, change, undefined),
+      new ChangeTransactionCommand({ merchantId, deadline, span, cost: new Cost() }, change, undefined),
     );
     if ('posting' in result) return 'done';
     const { code, detail } = result.refusal;

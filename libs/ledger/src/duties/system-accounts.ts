@@ -1,5 +1,6 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
@@ -59,7 +60,7 @@ async function complete(mender: Mender, merchantId: bigint, flaws: readonly Flaw
 /** It was closed while it was the merchant's own. */
 function reopen(commands: CommandBus, merchantId: bigint, accountId: bigint): Promise<unknown> {
   const span = tracer.startSpan('reopen system account', { root: true, startTime: spanTime() });
-  const context = { merchantId, deadline: newDeadline(), span };
+  const context = { merchantId, deadline: newDeadline(), span, cost: new Cost() };
   return inSpan(span, () => commands.execute(new ChangeAccountStatusCommand(context, accountId, 'reopen', undefined)));
 }
 

@@ -30,6 +30,7 @@ export class GetTransactionsHandler implements IQueryHandler<GetTransactionsQuer
 
   async execute({ context, ids }: GetTransactionsQuery): Promise<Posting[]> {
     const stored = await loadTransactions(this.database, context.merchantId, ids, context.deadline);
+    context.cost.addRows(stored.reduce((sum, { transaction }) => sum + transaction.entries.length, 0));
     const accounts = await this.directory.ofTransactions(
       context,
       stored.map(({ transaction }) => transaction),

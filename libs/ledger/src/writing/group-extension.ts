@@ -11,7 +11,7 @@ import type { Transaction } from '../posting/transaction.js';
  * The commands of one request, with everything about them that never changes already resolved. Groups are traced as children of
  * its span, and events carry it.
  */
-export interface Submission extends RequestContext {
+export interface Submission extends Omit<RequestContext, 'cost'> {
   /** `single` and `atomic`: all or nothing; `independent`: each for itself. One idempotency key for the whole request. */
   mode: 'single' | 'atomic' | 'independent';
   commands: readonly SubmittedCommand[];

@@ -15,6 +15,7 @@ import type { Outcome, Submission } from './group-extension.js';
 import type { GroupWrites } from './group-parameters.js';
 import { GroupSpans, nameTransactions } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection } from './group-store.js';
+import { writtenEntries } from './written-entries.js';
 
 export interface WriterOptions {
   /** Runtime role's URL; each lane keeps one connection of its own. */
@@ -95,14 +96,16 @@ export class Writer {
     }
   }
 
-  /** Submits a request's commands, and names what came of them on its span. */
+  /** Submits a request's commands, names what came of them on its span, and counts it. */
   async post(
     context: RequestContext,
     request: Omit<Submission, keyof RequestContext | 'parents'> & Partial<Pick<Submission, 'parents'>>,
   ): Promise<{ submission: Submission; outcome: Outcome }> {
-    const { merchantId, deadline, span } = context;
+    const { merchantId, deadline, span, cost } = context;
     const submission: Submission = { merchantId, deadline, span, parents: new Map(), ...request };
     const outcome = await this.submit(submission);
+    cost.addRows(submission.commands.length);
+    cost.addEntries(writtenEntries(outcome));
     if (span.isRecording()) nameTransactions(span, outcome);
     return { submission, outcome };
   }

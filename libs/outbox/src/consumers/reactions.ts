@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { CommandBus } from '@nestjs/cqrs';
 import { type ProblemCode, ProblemError } from '#kernel/problem.js';
+import { Cost } from '#platform/cost.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
@@ -100,7 +101,7 @@ class KeyedReaction implements Reaction {
     const { commands, call, deadline } = this.#parts;
     // A reaction that goes on behind its deadline begins nothing: others have taken over.
     if (deadline.expired) throw deadlineExceeded();
-    const context = { merchantId: this.#event.merchantId, deadline, span: this.#span };
+    const context = { merchantId: this.#event.merchantId, deadline, span: this.#span, cost: new Cost() };
     const command = commandOf(context, this.#keyOf(effect));
     return notRefused(await call.waitingFor(commands.execute(command) as Promise<R>));
   }

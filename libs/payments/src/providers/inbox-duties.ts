@@ -1,5 +1,6 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { merchantPages } from '#ledger/duties/merchant-pages.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
@@ -19,7 +20,7 @@ export function inboxWork(database: Database, inbox: Inbox, logger?: Logger): Du
       const span = tracer.startSpan('apply provider inbox', { root: true, startTime: spanTime() });
       return inSpan(span, async (): Promise<'done'> => {
         const row = await findReceived(database, { merchantId, id }, deadline);
-        if (row) await inbox.apply(row, { deadline, span });
+        if (row) await inbox.apply(row, { deadline, span, cost: new Cost() });
         return 'done';
       });
     },

@@ -1,7 +1,5 @@
-import type { Span } from '@opentelemetry/api';
-import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import type { RequestContext } from '#platform/request-context.js';
+import type { RequestBounds, RequestContext } from '#platform/request-context.js';
 import type { ProviderFact, ToldOutcome } from '../provider-fact.js';
 import { type InboxResult, type InboxRow, settle } from './inbox-store.js';
 import { isText, type Told } from './provider.js';
@@ -39,28 +37,24 @@ export class Inbox {
   ) {}
 
   /** Returns false when nothing in it can be read, which is settled as well. Throws what the ledger throws: then it still waits. */
-  async apply(row: InboxRow, { deadline, span }: { deadline: Deadline; span: Span }): Promise<boolean> {
+  async apply(row: InboxRow, bounds: RequestBounds): Promise<boolean> {
     const translation = providerOf(row.provider).translate(row.body, row.receivedAtMs);
     if ('unreadable' in translation) {
       const results: InboxResult[] = [{ what: 'the body', outcome: 'ignored', reason: translation.unreadable }];
-      await settle(this.database, row, { outcome: 'undeliverable', results }, deadline);
+      await settle(this.database, row, { outcome: 'undeliverable', results }, bounds.deadline);
       this.counts.undeliverable += 1;
       return false;
     }
     const results: InboxResult[] = [];
     for (let at = 0; at < translation.told.length; at += BATCH) {
-      results.push(...(await this.#applyBatch(row, translation.told.slice(at, at + BATCH), { deadline, span })));
+      results.push(...(await this.#applyBatch(row, translation.told.slice(at, at + BATCH), bounds)));
     }
-    await settle(this.database, row, { outcome: 'done', results }, deadline);
+    await settle(this.database, row, { outcome: 'done', results }, bounds.deadline);
     for (const { outcome } of results) this.counts[outcome] += 1;
     return true;
   }
 
-  async #applyBatch(
-    row: InboxRow,
-    told: readonly Told[],
-    bounds: { deadline: Deadline; span: Span },
-  ): Promise<InboxResult[]> {
+  async #applyBatch(row: InboxRow, told: readonly Told[], bounds: RequestBounds): Promise<InboxResult[]> {
     const facts = told.filter((one): one is ToldFact => this.#whyIgnored(one, row) === undefined);
     const { merchantId, provider } = row;
     const given = facts.map(({ what: _, ...fact }) => ({ provider, ...fact }));

@@ -71,10 +71,10 @@ export class ReceiveWebhookHandler implements ICommandHandler<ReceiveWebhookComm
   }
 
   /** Whatever hinders it, the row is there, and the worker's turn comes. */
-  async #apply(row: InboxRow, { deadline, span }: RequestBounds): Promise<boolean> {
+  async #apply(row: InboxRow, { deadline, span, cost }: RequestBounds): Promise<boolean> {
     const soon = Deadline.after(Math.min(this.config.providerApplyMs, deadline.remainingMs));
     try {
-      const isReadable = await soon.race(this.inbox.apply(row, { deadline: soon, span }));
+      const isReadable = await soon.race(this.inbox.apply(row, { deadline: soon, span, cost }));
       if (isReadable) return true;
     } catch (error) {
       this.logger.warn(

@@ -1,5 +1,6 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import { decidedRoomLetters } from '#outbox/dead-letters/room-letters.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
@@ -30,7 +31,7 @@ function traced<T>(
   work: (context: Context) => Promise<T>,
 ): Promise<T> {
   const span = tracer.startSpan(name, { root: true, startTime: spanTime() });
-  return inSpan(span, () => work({ merchantId, deadline, span }));
+  return inSpan(span, () => work({ merchantId, deadline, span, cost: new Cost() }));
 }
 
 /** The group that takes away what is held takes its row away. */

@@ -2,6 +2,7 @@ import type { Span } from '@opentelemetry/api';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { nextAskAt } from '#platform/ask-schedule.js';
+import { Cost } from '#platform/cost.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, type DueResult, DueWork } from '#platform/due-work.js';
@@ -113,7 +114,7 @@ export class PaymentQueries {
     const { database, ids, inbox } = this.#parts;
     const told = { merchantId, id: ids.next(), provider, body };
     const kept = await receive(database, told, this.#clock.now() + this.#options.inboxRetryMs, deadline);
-    await inbox.apply(kept, { deadline, span });
+    await inbox.apply(kept, { deadline, span, cost: new Cost() });
   }
 
   async #keep({ row, subject, deadline }: Asking, outcome: AnswerOutcome, detail: string | null): Promise<true> {

@@ -47,13 +47,16 @@ WITH RECURSIVE names AS (
   SELECT * FROM (SELECT * FROM batches UNION ALL SELECT * FROM paid) i WHERE i.at >= $2 AND i.at < $3
 )`;
 
-/** $8 days of the SLA. What of it no statement has. */
+/** $8 days of the SLA. What of it no statement has, nor may have: of what a row is that names several, is not known yet. */
 const ABSENT = `${BANK_ITEMS}, absent AS MATERIALIZED (
   SELECT i.*, i.at + $8::int * interval '1 day' AS due_at FROM items i
     LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items))) m ON m.item = i.item
     LEFT JOIN (SELECT DISTINCT item FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items)) AND status <> 'auto_resolved') b
       ON b.item = i.item
-   WHERE m.item IS NULL AND b.item IS NULL
+    LEFT JOIN (SELECT DISTINCT c.candidate ->> 'item' AS item
+                 FROM breaks b CROSS JOIN LATERAL json_array_elements(b.candidates) c (candidate)
+                WHERE b.merchant_id = $1 AND b.row_source = $4 AND b.resolution IS NULL AND b.kind = 'ambiguous') c ON c.item = i.item
+   WHERE m.item IS NULL AND b.item IS NULL AND c.item IS NULL
 )
 SELECT count(*) FILTER (WHERE due_at > now())::int AS expected, min(due_at) FILTER (WHERE due_at > now()) AS next,
        json_agg(json_build_object(

@@ -1,4 +1,4 @@
-import { MOVING_FACTS } from '#payments/payment-items.js';
+import { MOVING_FACTS, onlyMovements } from '#payments/payment-items.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
 import { FIND_ITEMS } from '../matching/payments.js';
@@ -35,14 +35,27 @@ found AS MATERIALIZED (
   SELECT f.id, k.kind FROM found f CROSS JOIN (VALUES ('payment'), ('refund'), ('dispute'), ('dispute_reversed')) k (kind)
 ),${FIND_ITEMS.replaceAll('$2', '$5')}`;
 
+const IS_MATCHED = (kind: string, objectRef: string): string => `EXISTS (
+  SELECT FROM reconciled_items r WHERE r.merchant_id + 0 = $1 AND r.item = 'payment/' || p.id || '/' || ${kind} || '/' || ${objectRef} OFFSET 0)`;
+
+/**
+ * Payments of which something happened in the window, without those of which all is matched: most are, and are seen to be so for a fifth of what
+ * looking at items costs.
+ */
+const SUBJECTS = `
+moved AS MATERIALIZED (
+  SELECT DISTINCT subject FROM payment_facts WHERE ${IN_PERIOD}
+), subjects AS MATERIALIZED (
+  SELECT p.subject FROM payments p
+   WHERE p.merchant_id = $1 AND p.subject = ANY (ARRAY(SELECT subject FROM moved)) AND ${onlyMovements('p.parts', IS_MATCHED)} IS NOT TRUE
+)`;
+
 /**
  * $1 merchant, $2 from, $3 until, $4 provider, $5 source, $6 days of the SLA. Items of the window that are in no match and no break, be it
  * one that people have ended, and that no open break names as what it may be about.
  */
 const ABSENT = `
-WITH subjects AS MATERIALIZED (
-  SELECT DISTINCT subject FROM payment_facts WHERE ${IN_PERIOD}
-),${ITEMS_OF_SUBJECTS}, absent AS MATERIALIZED (
+WITH ${SUBJECTS},${ITEMS_OF_SUBJECTS}, absent AS MATERIALIZED (
   SELECT i.*, f.currency, i.at + $6::int * interval '1 day' AS due_at
     FROM items i JOIN found f ON f.id = i.payment_id
    WHERE i.state = 'due' AND NOT i.is_taken AND i.at >= $2 AND i.at < $3

@@ -31,39 +31,42 @@ payout_items AS MATERIALIZED (
 /** A name is the whole remittance, one of its words, or the row's reference. */
 const BATCHES = `
 batch_names AS MATERIALIZED (
-  SELECT DISTINCT b.line, n.name
+  SELECT DISTINCT b.reconciliation_id, b.line, n.name
     FROM bank_rows b
    CROSS JOIN LATERAL (SELECT b.reference UNION ALL SELECT b.batch UNION ALL SELECT regexp_split_to_table(b.batch, '[^A-Za-z0-9_-]+')) n (name)
    WHERE b.way = 'batch' AND n.name <> ''
 ), batch_items AS MATERIALIZED (
-  SELECT 'batch/' || source || '/' || batch || '/' || currency AS item, batch, currency, sum(net) AS amount, max(occurred_at) AS at
+  SELECT 'batch/' || source || '/' || batch || '/' || currency AS item, batch, currency, sum(net) FILTER (WHERE type <> 'payout') AS amount,
+         max(occurred_at) AS at
     FROM report_rows
-   WHERE merchant_id = $1 AND batch = ANY (ARRAY(SELECT name FROM batch_names)) AND source <> $2 AND type <> 'payout'
-   GROUP BY source, batch, currency
+   WHERE merchant_id = $1 AND batch = ANY (ARRAY(SELECT name FROM batch_names)) AND source <> $2
+   GROUP BY source, batch, currency HAVING bool_or(type <> 'payout')
 ), named_batches AS MATERIALIZED (
-  SELECT n.line, i.*, count(*) FILTER (WHERE i.currency = b.currency) OVER of_row AS of_currency,
+  SELECT n.reconciliation_id, n.line, i.*, count(*) FILTER (WHERE i.currency = b.currency) OVER of_row AS of_currency,
          count(*) FILTER (WHERE i.currency = b.currency AND i.amount = b.gross) OVER of_row AS of_amount, i.amount = b.gross AS is_equal,
-         i.currency = b.currency AS is_alike, count(*) OVER of_row AS named
-    FROM batch_names n JOIN batch_items i ON i.batch = n.name JOIN bank_rows b ON b.line = n.line
-  WINDOW of_row AS (PARTITION BY n.line)
+         i.currency = b.currency AS is_alike
+    FROM batch_names n JOIN batch_items i ON i.batch = n.name JOIN bank_rows b ON b.reconciliation_id = n.reconciliation_id AND b.line = n.line
+  WINDOW of_row AS (PARTITION BY n.reconciliation_id, n.line)
 ), meant_batches AS MATERIALIZED (
-  SELECT line, item, currency, amount, at FROM named_batches
+  SELECT reconciliation_id, line, item, currency, amount, at FROM named_batches
    WHERE CASE WHEN of_currency = 0 THEN true WHEN of_currency = 1 THEN is_alike WHEN of_amount = 1 THEN is_alike AND is_equal ELSE is_alike END
 )`;
 
 const ITEMS = `
 bank_found AS MATERIALIZED (
-  SELECT b.line, i.item, i.currency, i.amount, i.at, i.state FROM bank_rows b JOIN payout_items i ON i.payout_id = b.payout_id AND i.way = b.way
-  UNION ALL SELECT line, item, currency, amount, at, 'due' FROM meant_batches
+  SELECT b.reconciliation_id, b.line, i.item, i.currency, i.amount, i.at, i.state
+    FROM bank_rows b JOIN payout_items i ON i.payout_id = b.payout_id AND i.way = b.way
+  UNION ALL SELECT reconciliation_id, line, item, currency, amount, at, 'due' FROM meant_batches
 ), bank_decided AS MATERIALIZED (
   SELECT r.*, ${firstOf(BANKED, 'match')} AS rule, ${firstOf(BANKED, 'break')} AS kind
     FROM (
       SELECT b.reconciliation_id, b.line, b.gross, b.currency, coalesce(f.items, 0) AS items, f.currency AS payment_currency, f.item, f.amount, f.at, f.state,
              m.item IS NOT NULL OR coalesce(h.is_held, false) AS is_taken, h.missing,
-             row_number() OVER (PARTITION BY f.item ORDER BY b.currency <> f.currency, b.gross <> f.amount, b.reconciliation_id, b.line) AS nth
+             row_number() OVER (PARTITION BY f.items, f.item ORDER BY b.currency <> f.currency, b.gross <> f.amount, b.reconciliation_id, b.line) AS nth
         FROM bank_rows b
-        LEFT JOIN (SELECT line, count(*) AS items, min(item) AS item, min(currency) AS currency, min(amount) AS amount, min(at) AS at,
-                          min(state) AS state FROM bank_found GROUP BY line) f ON f.line = b.line
+        LEFT JOIN (SELECT reconciliation_id, line, count(*) AS items, min(item) AS item, min(currency) AS currency, min(amount) AS amount, min(at) AS at,
+                          min(state) AS state FROM bank_found GROUP BY reconciliation_id, line) f
+          ON f.reconciliation_id = b.reconciliation_id AND f.line = b.line
         LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM bank_found))) m ON m.item = f.item
         LEFT JOIN (SELECT item, bool_or(kind <> 'missing_in_report') AS is_held, min(id) FILTER (WHERE kind = 'missing_in_report') AS missing
                      FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM bank_found)) AND resolution IS NULL GROUP BY item) h
@@ -86,7 +89,7 @@ decided AS MATERIALIZED (
 ), candidates AS MATERIALIZED (
   SELECT d.reconciliation_id, d.line,
          (SELECT json_agg(${candidateJson({ item: 'c.item', amount: 'c.amount', currency: 'c.currency', at: 'c.at' })} ORDER BY c.item)
-            FROM (SELECT * FROM bank_found f WHERE f.line = d.line ORDER BY item LIMIT ${CANDIDATES_MAX}) c) AS list
+            FROM (SELECT * FROM bank_found f WHERE f.reconciliation_id = d.reconciliation_id AND f.line = d.line ORDER BY item LIMIT ${CANDIDATES_MAX}) c) AS list
     FROM decided d WHERE d.kind = 'ambiguous'
 )`;
 

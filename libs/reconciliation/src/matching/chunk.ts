@@ -6,14 +6,14 @@
 const NAME = `coalesce(s.reference, s.object_ref, '')`;
 const STAGED = `s.*, ${NAME} AS name FROM report_staging s WHERE s.merchant_id = $1 AND s.reconciliation_id = $7::bigint`;
 
-/** $8 rows at most. The next of what is staged, in the order of their names. */
+/** $8 rows at most. The next of what is staged, in the order of their names: those before the name of the first that has no room. */
 export const NEXT_ROWS = `
 ahead AS MATERIALIZED (
-  SELECT a.*, row_number() OVER (ORDER BY name, line) AS n FROM (SELECT ${STAGED} ORDER BY ${NAME}, s.line LIMIT $8::int + 1) a
+  SELECT ${STAGED} ORDER BY ${NAME}, s.line LIMIT $8::int + 1
 ), ends AS MATERIALIZED (
-  SELECT count(*) > $8::int AS is_cut, min(name) AS first, max(name) AS last FROM ahead
+  SELECT (SELECT name FROM ahead LIMIT 1) AS first, (SELECT name FROM ahead OFFSET $8::int) AS beyond
 ), chunk AS MATERIALIZED (
-  SELECT a.* FROM ahead a CROSS JOIN ends e WHERE NOT e.is_cut OR a.name < e.last OR (e.first = e.last AND a.n <= $8::int)
+  SELECT a.* FROM ahead a WHERE (SELECT coalesce(first = beyond, true) FROM ends) OR a.name < (SELECT beyond FROM ends) LIMIT $8::int
 )`;
 
 /** $8 lines. What of a chunk opens or ends a break, as it was found a moment ago without the merchant's lock. */
@@ -30,16 +30,16 @@ chunk AS MATERIALIZED (SELECT ${STAGED} AND s.line = ANY ($8::bigint[]))`;
  */
 export const TOLD_ROWS = `
 known AS MATERIALIZED (
-  SELECT r.* FROM (SELECT DISTINCT identity FROM chunk) c
+  SELECT r.* FROM (SELECT DISTINCT identity FROM rest) c
    CROSS JOIN LATERAL (SELECT identity, reconciliation_id, match_line IS NOT NULL AS is_matched FROM report_rows
                         WHERE merchant_id + 0 = $1 AND source = $2 AND identity = c.identity OFFSET 0) r
 ), alike AS MATERIALIZED (
-  SELECT identity, min(line) AS first FROM chunk GROUP BY identity HAVING count(*) > 1
+  SELECT identity, min(line) AS first FROM rest GROUP BY identity HAVING count(*) > 1
 ), told AS MATERIALIZED (
   SELECT c.*, coalesce(k.is_matched, false) AS was_matched,
          CASE WHEN k.reconciliation_id <> c.reconciliation_id THEN 'repeated' WHEN k.identity IS NOT NULL OR c.line > a.first THEN 'twice' ELSE 'new' END
            AS told
-    FROM chunk c LEFT JOIN known k ON k.identity = c.identity LEFT JOIN alike a ON a.identity = c.identity
+    FROM rest c LEFT JOIN known k ON k.identity = c.identity LEFT JOIN alike a ON a.identity = c.identity
 )`;
 
 /** $8 breaks. Rows that are in the ledger by now, perhaps: they have their place in report_rows, and a break that is open. */

@@ -5,7 +5,7 @@ export const PAYMENT_ROWS = `('payment', 'refund', 'dispute', 'dispute_reversed'
 
 const IS_WANTED = `told = 'new' AND type IN ${PAYMENT_ROWS}`;
 const PAYMENT = 'p.id, p.subject, p.provider_ref, p.currency, p.amount_settled, p.parts';
-const OF_PROVIDER = '($3::text IS NULL OR p.provider = $3)';
+export const OF_PROVIDER = '($3::text IS NULL OR p.provider = $3)';
 
 /**
  * $3 the provider whose payments they are; null: whoever's. A row's payment is the one of its reference, or else the one that its

@@ -2,6 +2,7 @@ import { DECIDE_BANK } from './bank.js';
 import { END_BREAKS, OPEN_BREAKS } from './breaks.js';
 import { NEXT_ROWS, ROWS_OF_BREAKS, ROWS_OF_LINES, TOLD_ROWS } from './chunk.js';
 import { DECIDE_PAYMENTS } from './decide-payments.js';
+import { NONE_ORDINARY, ORDINARY_ROWS } from './ordinary.js';
 import { CANDIDATES, PAYMENT_BREAKS } from './payment-breaks.js';
 import { FIND_ITEMS, FIND_PAYMENTS } from './payments.js';
 import { END_ROWS, LOOK_AT_ROWS, TURNED_UP } from './turned-up.js';
@@ -22,8 +23,8 @@ const PARAMETERS = `parameters AS (SELECT $1::bigint, $2::text, $3::text, $4::bi
  * One statement: what becomes of a row is decided by one snapshot, and commits with the row. Not prepared: planned for tables as they are,
  * for a microsecond a row.
  */
-function matching(rows: string, decide: readonly string[]): string {
-  const steps = [PARAMETERS, rows, TOLD_ROWS, ...decide, OUTCOMES, WRITE_ROWS, OPEN_BREAKS, END_BREAKS];
+function matching(rows: readonly string[], decide: readonly string[]): string {
+  const steps = [PARAMETERS, ...rows, TOLD_ROWS, ...decide, OUTCOMES, WRITE_ROWS, OPEN_BREAKS, END_BREAKS];
   return `WITH ${steps.join(',')}${TOLD}`;
 }
 
@@ -36,12 +37,14 @@ function turnedUp(decide: readonly string[]): { readonly look: string; readonly 
   };
 }
 
-function statements(decide: readonly string[]) {
-  return { next: matching(NEXT_ROWS, decide), lines: matching(ROWS_OF_LINES, decide), ...turnedUp(decide) };
+function statements(ordinary: string, decide: readonly string[]) {
+  const next = matching([NEXT_ROWS, ordinary], decide);
+  const lines = matching([ROWS_OF_LINES, NONE_ORDINARY], decide);
+  return { next, lines, ...turnedUp(decide) };
 }
 
-const OF_PROCESSOR = statements(PROCESSOR);
-const OF_BANK = statements(BANK);
+const OF_PROCESSOR = statements(ORDINARY_ROWS, PROCESSOR);
+const OF_BANK = statements(NONE_ORDINARY, BANK);
 
 /** SQL. `next`: the next rows of a report; `lines`: those of the lines that are told; `look` and `end`: those that were missing in the ledger. */
 export function statementsOf(source: string): Readonly<Record<'next' | 'lines' | 'look' | 'end', string>> {

@@ -27,19 +27,24 @@ taken AS MATERIALIZED (
 ), taken_matches AS MATERIALIZED (
   SELECT * FROM item_matches WHERE $9::bigint[] IS NOT NULL OR unit NOT IN (SELECT unit FROM behind_lock WHERE unit IS NOT NULL)
 ), gone AS (
-  DELETE FROM report_staging WHERE merchant_id = $1 AND reconciliation_id = $7::bigint AND line = ANY (ARRAY(SELECT line FROM taken))
+  DELETE FROM report_staging WHERE merchant_id = $1 AND reconciliation_id = $7::bigint AND line = ANY (ARRAY(SELECT line FROM taken UNION ALL SELECT line FROM ordinary))
 ), kept AS (
   INSERT INTO report_rows (merchant_id, source, identity, reconciliation_id, line, type, reference, object_ref, gross, fee, net, currency,
                            occurred_at, batch, match_reconciliation_id, match_line, rule)
   SELECT $1, $2, identity, reconciliation_id, line, type, reference, object_ref, gross, fee, net, currency, occurred_at, batch,
          CASE WHEN rule = 'told' THEN reconciliation_id ELSE match_report END, CASE WHEN rule = 'told' THEN line ELSE match_line END, rule
     FROM taken WHERE told = 'new'
+  UNION ALL
+  SELECT $1, $2, identity, reconciliation_id, line, type, reference, object_ref, gross, fee, net, currency, occurred_at, batch, reconciliation_id, line, 'exact'
+    FROM ordinary
 ), items_kept AS (
   INSERT INTO reconciled_items (merchant_id, item, match_reconciliation_id, match_line)
   SELECT $1, item, match_report, match_line FROM taken_matches
+  UNION ALL SELECT $1, item, reconciliation_id, line FROM ordinary
 ), counted AS (
   UPDATE reconciliations c SET matched = c.matched + t.matched, repeated = c.repeated + t.repeated
-    FROM (SELECT count(*) FILTER (WHERE rule IS NOT NULL OR was_matched) AS matched, count(*) FILTER (WHERE told = 'repeated') AS repeated
+    FROM (SELECT count(*) FILTER (WHERE rule IS NOT NULL OR was_matched) + (SELECT count(*) FROM ordinary) AS matched,
+                 count(*) FILTER (WHERE told = 'repeated') AS repeated
             FROM taken) t
    WHERE c.merchant_id = $1 AND c.id = $7::bigint AND t.matched + t.repeated > 0
 )`;

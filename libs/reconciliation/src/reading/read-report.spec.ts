@@ -41,7 +41,7 @@ describe('Adyen’s settlement details', () => {
       ['refund', '8816178914070014', '8516178914120020', 29n, 0n, 29n, 'EUR', '417'],
       ['fee', undefined, undefined, -88n, 0n, -88n, 'EUR', '417'],
       ['other', undefined, undefined, -100n, 0n, -100n, 'EUR', '417'],
-      ['payout', undefined, undefined, 50n, 0n, 50n, 'EUR', '417'],
+      ['other', undefined, undefined, 50n, 0n, 50n, 'EUR', '417'],
       ['payout', undefined, undefined, -1324n, 0n, -1324n, 'EUR', '417'],
     ]);
     expect(rows[0]?.occurredAtMs).toBe(Date.parse('2026-11-25T11:26:49+01:00'));

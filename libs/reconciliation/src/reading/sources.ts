@@ -86,7 +86,8 @@ const ADYEN: CsvProfile = {
     PaymentCost: 'fee',
     InvoiceDeduction: 'fee',
     MerchantPayout: 'payout',
-    Balancetransfer: 'payout',
+    // What another batch has left or lacks makes this one's payout larger or smaller, and reaches no bank by itself.
+    Balancetransfer: 'other',
   },
   // DepositCorrection, ManualCorrected, BankInstructionReturned and whatever else changes what a batch comes to.
   otherTypes: 'other',

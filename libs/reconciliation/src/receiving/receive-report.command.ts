@@ -146,8 +146,8 @@ export class ReceiveReportHandler implements ICommandHandler<ReceiveReportComman
     return { database: this.database, stageRows, badRows, silenceMs, stepDeadline: () => this.#stepDeadline() };
   }
 
-  #bounds({ span }: RequestContext) {
-    return { span, deadline: this.#stepDeadline() };
+  #bounds({ span, cost }: RequestContext) {
+    return { span, cost, deadline: this.#stepDeadline() };
   }
 
   #stepDeadline(): Deadline {

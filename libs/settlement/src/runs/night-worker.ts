@@ -1,5 +1,6 @@
 import type { Job, Worker } from 'bullmq';
 import { problemDocument } from '#kernel/problem.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { JobPlan, JobRuns } from '#platform/job-runs.js';
 import type { Logger } from '#platform/logging.js';
@@ -110,7 +111,7 @@ export class NightWorker {
     const span = tracer.startSpan('settle range', { startTime: spanTime(), attributes }, context);
     await inSpan(span, async () => {
       const deadline = Deadline.after(this.#options.rangeTimeoutMs);
-      const results = await settler.settle(merchantIds, businessDate, { deadline, span });
+      const results = await settler.settle(merchantIds, businessDate, { deadline, span, cost: new Cost() });
       const counts = countsOf(results);
       const unsettled = results.filter(({ outcome }) => outcome === 'failed' || outcome === 'not_due');
       const outcome = { counts, errors: errorsOf(range, unsettled), unsettled };
