@@ -131,6 +131,50 @@ describe('a report that was received', () => {
   });
 });
 
+describe('a report that cannot be matched', () => {
+  const REFUSING = (merchantId: string) => `
+    CREATE FUNCTION refuse_rows() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no row today'; END $$;
+    CREATE TRIGGER refuse_rows BEFORE INSERT ON report_rows FOR EACH ROW WHEN (NEW.merchant_id = ${merchantId}) EXECUTE FUNCTION refuse_rows()`;
+  const retry = (id: string) => api.actingFor(shop.id).post(`/v1/reconciliations/${id}/retry`, { body: {} });
+
+  test('fails after so many tries, says why, and is matched when it is tried again', async () => {
+    shop = await api.merchant();
+    await query(REFUSING(shop.id), []);
+    const { body } = await upload(api, { merchantId: shop.id }, genericReport(7));
+    await withWorker(
+      async () => {
+        const { failure } = await until('it has failed', async () => {
+          const report = await reportOf(body.id);
+          return report.status === 'failed' && report;
+        });
+        expect(failure).toMatch(/^It could not be matched in 2 tries .*\/retry goes on.* no row today$/);
+        expect(await staged()).toBe(7);
+        expect((await query('SELECT tries FROM reconciliations WHERE merchant_id = $1'))[0].tries).toBe(2);
+        await query('DROP FUNCTION refuse_rows CASCADE', []);
+        const tried = await retry(body.id);
+        expect([tried.status, tried.body.status, tried.body.failure]).toEqual([202, 'matching', null]);
+        expect(await completed(body.id)).toMatchObject({ rows: 7, breaks: { open: 7 } });
+      },
+      { RECONCILIATION_TRIES: '2' },
+    );
+    expect((await retry(body.id)).body).toMatchObject({
+      code: 'invalid_transition',
+      detail: expect.stringContaining('is completed'),
+    });
+  });
+
+  test('as its upload failed is not tried again', async () => {
+    shop = await api.merchant();
+    await query(
+      `INSERT INTO reconciliations (merchant_id, id, created_at, source, sla_days, status, failure)
+       VALUES ($1, $1, snowflake_time($1), 'generic', 3, 'failed', 'x')`,
+    );
+    const { status, body } = await retry(shop.id);
+    expect([status, body.code]).toEqual([409, 'invalid_transition']);
+    expect(body.detail).toContain('Send it again');
+  });
+});
+
 describe('a report whose receiver', () => {
   test('has died is failed by a worker, which leaves nothing of it', async () => {
     shop = await api.merchant();

@@ -107,6 +107,17 @@ export class BreakShop {
     return identity;
   }
 
+  /** A report that could not be matched. Answers its id. */
+  async failedReport(): Promise<string> {
+    const id = String(newId());
+    await this.owner.query(
+      `INSERT INTO reconciliations (merchant_id, id, created_at, source, sla_days, status, failure, tries)
+       VALUES ($1, $2, snowflake_time($2), 'generic', 3, 'failed', 'x', 9)`,
+      [this.merchant.id, id],
+    );
+    return id;
+  }
+
   act(by: TestOperator | Client, id: string, action: string, body?: object, key?: string): Promise<Answer> {
     const client = 'client' in by ? by.client : by;
     const needsKey = action === 'approve' ? (key ?? randomUUID()) : key;
@@ -155,11 +166,17 @@ export function breakPosts(shopOf: () => BreakShop) {
     'POST /v1/reconciliations/{reconciliation_id}/breaks/{id}': ({ reportId }: BreakShop) =>
       `/v1/reconciliations/${reportId}/breaks`,
   };
-  return Object.fromEntries(
+  const retry = async () => {
+    const shop = shopOf();
+    const path = `/v1/reconciliations/${await shop.failedReport()}/retry`;
+    return { path, status: 202, client: shop.environment.client };
+  };
+  const acts = Object.fromEntries(
     Object.entries(prefixes).flatMap(([route, under]) =>
       Object.keys(bodies).map((action) => [`${route}/${action}`, () => acting(under, action)] as const),
     ),
   );
+  return { ...acts, 'POST /v1/reconciliations/{id}/retry': retry };
 }
 
 const DAY_MS = 86_400_000;

@@ -120,6 +120,8 @@ export const FOREIGN_CHANGES = [
   'UPDATE reconciliation_turns SET merchant_id = merchant_id',
   'DELETE FROM report_staging',
   'DELETE FROM report_bad_rows',
+  'DELETE FROM report_rows',
+  'DELETE FROM reconciliations',
   `UPDATE report_rows SET rule = 'sum'`,
   `UPDATE breaks SET status = 'assigned'`,
   'UPDATE provider_secrets SET expires_at = NULL',

@@ -173,7 +173,7 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
     }),
     parameters: parametersOf(route, documentation, writing),
     ...(documentation.streamedBody && {
-      requestBody: streamed(documentation.streamedBody, documentation.requestExample),
+      requestBody: streamed(documentation.streamedBody, documentation),
     }),
     ...(route.body && {
       requestBody: {
@@ -191,12 +191,15 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
 }
 
 /** A body that is the file itself, or a form with it. The example is of the first type. */
-function streamed(types: readonly string[], example: unknown): Json {
+function streamed(types: readonly string[], { requestExample: example, bodyIsOptional }: RouteDocumentation): Json {
   const file = { type: 'string', format: 'binary' };
   const form = { type: 'object', properties: { file }, required: ['file'] };
   const schemaOf = (type: string) => (type.startsWith('multipart/') ? form : file);
   const contentOf = (type: string, place: number) => ({ schema: schemaOf(type), ...(place === 0 && { example }) });
-  return { required: true, content: Object.fromEntries(types.map((type, place) => [type, contentOf(type, place)])) };
+  return {
+    required: !bodyIsOptional,
+    content: Object.fromEntries(types.map((type, place) => [type, contentOf(type, place)])),
+  };
 }
 
 function parametersOf(

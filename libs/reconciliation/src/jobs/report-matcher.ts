@@ -4,9 +4,11 @@ import { closeReport } from '../closing/close-report.js';
 import { INTERNAL } from '../internal/found.js';
 import type { InternalCheck } from '../internal/internal-check.js';
 import { type Matching, matchNext } from '../matching/match-report.js';
-import type { ReportKey } from '../receiving/staging-store.js';
-import type { ReportInWork } from '../reports/report.js';
-import { completeReport, reportInWork } from './work-store.js';
+import type { ReportInWork, ReportKey } from '../reports/report.js';
+import { completeReport, countFailure, reportInWork } from './work-store.js';
+
+/** Of what an error says. */
+const REASON_CHARACTERS = 500;
 
 export interface MatcherOptions {
   readonly stepDeadline: () => Deadline;
@@ -35,6 +37,13 @@ export class ReportMatcher {
     if (!report) return false;
     const isDone = report.source === INTERNAL ? await this.#check(report) : await this.#matchRows(report);
     return isDone && this.#complete(report);
+  }
+
+  /** Counts a try that failed. Returns whether it was the last one of so many. */
+  failed(key: ReportKey, error: unknown, tries: number): Promise<boolean> {
+    const last = (error instanceof Error ? error.message : String(error)).slice(0, REASON_CHARACTERS);
+    const why = `It could not be matched in ${tries} tries (RECONCILIATION_TRIES). What was matched by then stays; POST /v1/reconciliations/${key.id}/retry goes on. The last time: ${last}`;
+    return countFailure(this.matching.database, key, { tries, why }, this.options.stepDeadline());
   }
 
   async #check(report: ReportInWork): Promise<boolean> {

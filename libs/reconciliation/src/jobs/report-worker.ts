@@ -2,6 +2,7 @@ import type { Job, Worker } from 'bullmq';
 import type { Logger } from '#platform/logging.js';
 import type { Queues } from '#platform/queues.js';
 import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import type { ReportKey } from '../reports/report.js';
 import { RECONCILIATION_QUEUE } from './names.js';
 import type { ReportMatcher } from './report-matcher.js';
 import { FOR_EVER, type ReportJob } from './report-queue.js';
@@ -13,12 +14,14 @@ const BACKOFF_LONGEST_MS = 10_000;
 export interface ReportWorkerOptions {
   readonly concurrency: number;
   readonly jobLockMs: number;
+  /** Of one report, that fail; then it has failed. */
+  readonly tries: number;
 }
 
 /** Takes reports that wait to be matched. One may be worked on twice, by one that slept past its lock: what comes of it is written once. */
 export class ReportWorker {
   #worker: Worker<ReportJob> | undefined;
-  readonly reports = { completed: 0, left: 0, failed: 0 };
+  readonly reports = { completed: 0, left: 0, failed: 0, given_up: 0 };
   /** Of turns of reports, failed ones included. */
   seconds = 0;
 
@@ -41,6 +44,16 @@ export class ReportWorker {
     });
   }
 
+  /** What cannot be counted now, as PostgreSQL is away, was no try. */
+  async #isGivenUp(key: ReportKey, error: unknown): Promise<boolean> {
+    const about = { err: error, merchant_id: String(key.merchantId), reconciliation_id: String(key.id) };
+    const isLast = await this.matcher.failed(key, error, this.options.tries).catch(() => false);
+    this.reports[isLast ? 'given_up' : 'failed'] += 1;
+    if (isLast) this.logger.error(about, 'a report has failed: it could not be matched, and is not tried again');
+    else this.logger.warn(about, 'a report could not be matched');
+    return isLast;
+  }
+
   /** In a span of the upload's trace. */
   async #run({ data, opts }: Job<ReportJob>): Promise<void> {
     const key = { merchantId: BigInt(data.merchant_id), id: BigInt(data.reconciliation_id) };
@@ -55,8 +68,7 @@ export class ReportWorker {
       const isCompleted = await inSpan(span, () => this.matcher.match(key));
       this.reports[isCompleted ? 'completed' : 'left'] += 1;
     } catch (error) {
-      this.reports.failed += 1;
-      this.logger.warn({ err: error, reconciliation_id: data.reconciliation_id }, 'a report could not be matched');
+      if (await this.#isGivenUp(key, error)) return;
       throw error;
     } finally {
       this.seconds += (performance.now() - startedMs) / 1_000;
