@@ -266,22 +266,16 @@ test('a bank’s statement: payouts by our id, returns, and batches by their nam
     10: null,
   });
   const found = await matching.breaksOf(merchantId);
-  expect(found.map(({ line, kind, item, difference }) => [line, kind, item, difference])).toEqual([
-    [4, 'status_mismatch', `payout/${failed}`, -9],
-    [5, 'payout_mismatch', `payout/${less}`, 1],
-    [6, 'missing_in_ledger', null, -5],
-    [8, 'missing_in_ledger', null, 950],
-    [9, 'duplicate', null, -700],
-    [10, 'status_mismatch', `return/${less}`, 50],
+  const unknown = 'No payout and no batch is known by this name.';
+  expect(found.map(({ line, kind, item, difference, detail }) => [line, kind, item, difference, detail])).toEqual([
+    [4, 'status_mismatch', `payout/${failed}`, -9, 'The payout failed here.'],
+    [5, 'payout_mismatch', `payout/${less}`, 1, 'Told with another amount than the ledger has.'],
+    [6, 'missing_in_ledger', null, -5, unknown],
+    [8, 'missing_in_ledger', null, 950, unknown],
+    [9, 'duplicate', null, -700, 'Another row has told this already.'],
+    [10, 'status_mismatch', `return/${less}`, 50, 'The payout has not come back here.'],
   ]);
-  expect(found.map(({ reference, detail }) => [reference, detail])).toEqual([
-    [String(failed), 'The payout failed here.'],
-    [String(less), 'Told with another amount than the ledger has.'],
-    ['NOTPROVIDED', 'No payout and no batch is known by this name.'],
-    ['ADYEN BATCH 5', 'No payout and no batch is known by this name.'],
-    [String(paid), 'Another row has told this already.'],
-    [String(less), 'The payout has not come back here.'],
-  ]);
+  expect(found.slice(2, 4).map(({ reference }) => reference)).toEqual(['NOTPROVIDED', 'ADYEN BATCH 5']);
 });
 
 test('what a bank’s statement of the period does not have is missing: payouts, returns and batches', async () => {
