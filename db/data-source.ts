@@ -45,6 +45,7 @@ import { MatchingIndexes1764800200000 } from './migrations/1764800200000-matchin
 import { InternalReports1764800400000 } from './migrations/1764800400000-internal-reports.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
 import { ForgetReports1764920100000 } from './migrations/1764920100000-forget-reports.js';
+import { OperatorIdentities1764920200000 } from './migrations/1764920200000-operator-identities.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -92,6 +93,7 @@ export const MIGRATIONS = [
   InternalReports1764800400000,
   OperatorKeys1764810000000,
   ForgetReports1764920100000,
+  OperatorIdentities1764920200000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -49,6 +49,8 @@ describe('a file of proposals', () => {
         'x,write_off,,,,x',
         `${third},write_off,,,9,x`,
         `${third},write_off,,,,`,
+        `${third},write_off,,,," "`,
+        `${third},write_off,,,,\u200b`,
         `${third},write_off`,
         `${third},post,cash:EUR,suspense:EUR,1,250,A fee`,
         `${third},write_off,,,,Told twice, says the processor`,
@@ -71,10 +73,12 @@ describe('a file of proposals', () => {
       [13, 422, 'validation_failed'],
       [14, 422, 'validation_failed'],
       [15, 422, 'validation_failed'],
-      [16, 409, 'invalid_transition'],
+      [16, 422, 'validation_failed'],
+      [17, 422, 'validation_failed'],
+      [18, 409, 'invalid_transition'],
     ]);
     const details = told.body.results.map(({ problem }: Json) => problem?.detail);
-    expect([4, 8, 11, 12, 13].map((index) => details[index])).toEqual([
+    expect([4, 8, 13, 14, 15].map((index) => details[index])).toEqual([
       'amount: must be a count of minor units, at least 1',
       'amount: is of a post alone, not of a write_off',
       'line: has 7 cells where the header has 6: a cell with a separator in it must be quoted',

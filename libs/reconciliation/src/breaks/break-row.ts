@@ -27,6 +27,7 @@ export interface Comment {
   readonly key_id: string | null;
   readonly at: string;
   readonly rejected_proposal?: Proposal;
+  readonly withdrawn_proposal?: Proposal;
 }
 
 export interface ProposedEntry {
