@@ -44,6 +44,7 @@ import { Reconciliation1764800000000 } from './migrations/1764800000000-reconcil
 import { MatchingIndexes1764800200000 } from './migrations/1764800200000-matching-indexes.js';
 import { InternalReports1764800400000 } from './migrations/1764800400000-internal-reports.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
+import { BreaksOfRows1764910100000 } from './migrations/1764910100000-breaks-of-rows.js';
 import { ForgetReports1764920100000 } from './migrations/1764920100000-forget-reports.js';
 import { OperatorIdentities1764920200000 } from './migrations/1764920200000-operator-identities.js';
 
@@ -92,6 +93,7 @@ export const MIGRATIONS = [
   MatchingIndexes1764800200000,
   InternalReports1764800400000,
   OperatorKeys1764810000000,
+  BreaksOfRows1764910100000,
   ForgetReports1764920100000,
   OperatorIdentities1764920200000,
 ];

@@ -1,10 +1,11 @@
 import type { ReportRow, RowType } from '../report-row.js';
 import { BadValue, named, quoted } from './bad-value.js';
 import { type Cells, type Column, type Columns, currencyColumns, moneyColumns } from './csv-money.js';
+import { decoded } from './decoded.js';
 import { identityOf } from './identity.js';
 import { momentOf } from './moment.js';
 import type { CsvProfile } from './sources.js';
-import { decoded, textOf } from './text.js';
+import { textOf } from './text.js';
 
 /** A row's cells as a row, by a profile and where its columns are. Throws BadValue. */
 export function rowReader(profile: CsvProfile, columns: ReadonlyMap<string, number>) {

@@ -12,6 +12,7 @@ import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { traceparentOf } from '#platform/tracing.js';
 import { ReportQueue } from '../jobs/report-queue.js';
+import type { ReadingLimits } from '../reading/limits.js';
 import { readReport } from '../reading/read-report.js';
 import type { Source } from '../reading/sources.js';
 import type { Report } from '../reports/report.js';
@@ -128,7 +129,7 @@ export class ReceiveReportHandler implements ICommandHandler<ReceiveReportComman
     const { reconciliationStallMs: stallMs, reconciliationMaxBytes: maxBytes } = this.config;
     const bounds = { deadline: context.deadline, stallMs, maxBytes, signal: this.uploads.signal };
     const report = digested(body.contents(reportBytes(body.stream, bounds)), digest);
-    return readReport(asked.source, report);
+    return readReport(asked.source, report, limitsOf(this.config));
   }
 
   async #giveUp(staged: StagedReport, error: unknown): Promise<void> {
@@ -158,6 +159,15 @@ export class ReceiveReportHandler implements ICommandHandler<ReceiveReportComman
 function shownAs({ key, digestOf, status, bodyOf }: ReportAnswering, digest: Hash): Answering<Report> {
   const idempotency = key === undefined ? undefined : { key, requestSha256: digestOf(digest.digest()) };
   return { idempotency, status, bodyOf };
+}
+
+function limitsOf(config: ReconciliationSettings): ReadingLimits {
+  return {
+    rowBytes: config.reconciliationRowBytes,
+    depth: config.reconciliationXmlDepth,
+    statements: config.reconciliationStatements,
+    nameless: config.reconciliationNamelessRows,
+  };
 }
 
 async function* digested(bytes: AsyncIterable<Buffer>, digest: Hash): AsyncGenerator<Buffer> {
