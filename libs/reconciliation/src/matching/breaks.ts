@@ -61,7 +61,7 @@ SELECT r.reconciliation_id, ${FINGERPRINT} AS fingerprint,
 
 /** Of matches: they hold neither row nor item. */
 const OF_DATES = `
-SELECT r.reconciliation_id, 'date_mismatch/' || $2 || '/' || r.identity, 'date_mismatch', r.reference, r.object_ref, NULL, NULL, NULL::uuid, ${EXPECTED},
+SELECT r.reconciliation_id, 'date_mismatch/' || $2 || '/' || r.identity, 'date_mismatch', ${REFERENCE}, r.object_ref, NULL, NULL, NULL::uuid, ${EXPECTED},
        ${ACTUAL}, NULL::numeric, r.currency, 'Matched, and told of a time more than ' || $5::int || ' days away.', NULL::json, NULL
   FROM taken r WHERE r.is_late`;
 
