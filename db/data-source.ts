@@ -44,7 +44,9 @@ import { Reconciliation1764800000000 } from './migrations/1764800000000-reconcil
 import { MatchingIndexes1764800200000 } from './migrations/1764800200000-matching-indexes.js';
 import { InternalReports1764800400000 } from './migrations/1764800400000-internal-reports.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
+import { BreaksOfRows1764910100000 } from './migrations/1764910100000-breaks-of-rows.js';
 import { ForgetReports1764920100000 } from './migrations/1764920100000-forget-reports.js';
+import { OperatorIdentities1764920200000 } from './migrations/1764920200000-operator-identities.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -91,7 +93,9 @@ export const MIGRATIONS = [
   MatchingIndexes1764800200000,
   InternalReports1764800400000,
   OperatorKeys1764810000000,
+  BreaksOfRows1764910100000,
   ForgetReports1764920100000,
+  OperatorIdentities1764920200000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -49,6 +49,8 @@ describe('a file of proposals', () => {
         'x,write_off,,,,x',
         `${third},write_off,,,9,x`,
         `${third},write_off,,,,`,
+        `${third},write_off,,,," "`,
+        `${third},write_off,,,,\u200b`,
         `${third},write_off`,
       ),
     );
@@ -64,6 +66,8 @@ describe('a file of proposals', () => {
       [10, 422, 'validation_failed'],
       [11, 422, 'validation_failed'],
       [12, 422, 'validation_failed'],
+      [13, 422, 'validation_failed'],
+      [14, 422, 'validation_failed'],
     ]);
     expect(told.body.results[4].problem.errors[0].path).toBe('amount');
     expect((await shop.get(first)).proposal).toMatchObject({

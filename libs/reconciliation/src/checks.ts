@@ -1,5 +1,5 @@
 import type { Check } from '#platform/verify.js';
-import { ADJUSTMENT_TYPE } from './breaks/approval.js';
+import { ADJUSTMENT_TYPE } from './breaks/adjustment-type.js';
 
 /** What is to be posted or was: `<account> <direction> <amount>` of each entry, in the order of these texts. */
 const PROPOSED = `(

@@ -155,7 +155,7 @@ export class Decider {
 
   #matchOne(rule: string, row: KnownRow, item: Item): void {
     this.book.match(rule, [row], [item]);
-    if (Math.abs(row.atMs - item.atMs) > this.tolerances.days * DAY_MS) this.book.breakRow('date_mismatch', row);
+    if (Math.abs(row.atMs - item.atMs) > this.tolerances.days * DAY_MS) this.book.dateMismatch(row);
   }
 
   #compareFees({ payment, rows }: Group): void {
@@ -173,7 +173,7 @@ export class Decider {
     if (first === undefined) return;
     const { report, line } = first;
     const found = { kind: 'fee_mismatch', report, line, reference: payment.ref, difference: told - fee };
-    this.book.addBreak(`fee_mismatch/payment/${nameOf(payment)}`, found);
+    this.book.addBreakOfMatch(`fee_mismatch/payment/${nameOf(payment)}`, found);
   }
 }
 

@@ -21,37 +21,34 @@ export class Oracle {
   }
 
   reconcile(told: ToldReport): void {
+    const open = this.book.rowsOf(told.source).filter(isOpen);
     const rows = this.book.receive(told);
     const report = this.book.counts.length - 1;
-    this.#decide(told, rows);
+    const names = new Set(rows.map(nameOf));
+    // What an earlier report told under the same name is decided with it, and all that is open once more when it is closed.
+    this.#decide(told, [...open.filter((row) => nameOf(row) !== '' && names.has(nameOf(row))), ...rows]);
     if (told.source !== BANK) tellOwnRows(this.book, rows);
-    this.#again(told);
     if (told.source === BANK) this.#statements(told, report);
     else closeBatches(this.world, this.book, told.source, told.provider, report);
+    this.#decide(told, this.book.rowsOf(told.source).filter(isOpen));
     this.#absent(told, report);
   }
 
   #decide({ source, provider }: ToldReport, rows: readonly KnownRow[]): void {
-    if (source === BANK) decideBank(this.world, this.book, rows, this.tolerances);
-    else this.#decider.decide(rows, provider);
-  }
-
-  /** What an earlier report told that was unknown: whether it is known by now. */
-  #again(told: ToldReport): void {
-    const breakOf = (row: KnownRow) => this.book.breaks.get(`missing_in_ledger/${row.source}/${row.identity}`);
-    const rows = this.book.rowsOf(told.source).filter((row) => breakOf(row)?.isOpen);
-    this.book.onlyMatching(() => this.#decide(told, rows));
-    for (const row of rows) {
-      const found = breakOf(row);
-      if (row.match !== undefined && found !== undefined) found.isOpen = false;
-    }
+    this.book.decide(rows, () => {
+      if (source === BANK) decideBank(this.world, this.book, rows, this.tolerances);
+      else this.#decider.decide(rows, provider);
+    });
   }
 
   #statements({ statements = [] }: ToldReport, report: number): void {
-    for (const { account, id, opening, closing, entries } of statements) {
-      if (opening === undefined || closing === undefined || opening + entries === closing) continue;
-      const found = { kind: 'payout_mismatch', report, reference: id, difference: closing - opening - entries };
-      this.book.addBreak(`payout_mismatch/${BANK}/statement/${account}/${id}`, found);
+    const last = new Map(statements.map((statement) => [`${statement.account}/${statement.id}`, statement]));
+    for (const { account, id, opening, closing, entries } of last.values()) {
+      if (opening === undefined || closing === undefined) continue;
+      const fingerprint = `payout_mismatch/${BANK}/statement/${account}/${id}`;
+      const difference = closing - opening - entries;
+      if (difference === 0n) this.book.endBreaks(fingerprint);
+      else this.book.addBreak(fingerprint, { kind: 'payout_mismatch', report, reference: id, difference });
     }
   }
 
@@ -89,3 +86,7 @@ export class Oracle {
     });
   }
 }
+
+const isOpen = (row: KnownRow): boolean => row.break?.isOpen ?? false;
+
+const nameOf = ({ reference, objectRef }: KnownRow): string => reference ?? objectRef ?? '';

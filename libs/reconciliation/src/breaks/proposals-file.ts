@@ -1,5 +1,6 @@
 import { invalid } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
+import { isReadable } from '#kernel/text.js';
 import type { Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
 import { csvHeader } from '../reading/csv-header.js';
@@ -62,7 +63,9 @@ function proposedBy(cell: (name: string) => string): ProposedLine | Refused {
   const action = PROPOSALS.find((one) => one === cell('action'));
   if (!action) return bad(`must be one of ${PROPOSALS.join(', ')}`, 'action');
   const reason = cell('reason');
-  if (reason === '' || reason.length > MAX_REASON) return bad(`must have 1 to ${MAX_REASON} characters`, 'reason');
+  if (reason.length > MAX_REASON || !isReadable(reason)) {
+    return bad(`must have 1 to ${MAX_REASON} characters, and something that can be read`, 'reason');
+  }
   const [accountDebit, accountCredit, digits] = OF_POSTS.map(cell) as [string, string, string];
   const isPost = action === 'post';
   for (const name of OF_POSTS)

@@ -30,7 +30,7 @@ found AS MATERIALIZED (
   SELECT p.id, p.subject, p.provider_ref, p.currency, p.parts FROM payments p
    WHERE p.merchant_id = $1 AND p.subject = ANY (ARRAY(SELECT subject FROM subjects)) AND ($4::text IS NULL OR p.provider = $4)
 ), placed AS (
-  SELECT NULL::uuid AS identity WHERE false
+  SELECT NULL::uuid AS identity, NULL::bigint AS break_id WHERE false
 ), wanted AS MATERIALIZED (
   SELECT f.id, k.kind FROM found f CROSS JOIN (VALUES ('payment'), ('refund'), ('dispute'), ('dispute_reversed')) k (kind)
 ),${FIND_ITEMS.replaceAll('$2', '$5')}`;

@@ -3,7 +3,7 @@ import { behindLock } from '../matching/behind-lock.js';
 import { ENDED_JSON, endedBy } from '../matching/breaks.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
 import { inTurn } from '../matching/turn.js';
-import { type FoundBreak, openFound } from './open-found.js';
+import { AFTER, type FoundBreak, openFound } from './open-found.js';
 
 /** Batches that are looked at by one statement. */
 const BATCHES_AT_ONCE = 1_000;
@@ -37,6 +37,11 @@ named AS MATERIALIZED (
   SELECT s.*, t.net AS settled, 'payout_mismatch/' || $3 || '/' || s.batch || '/' || s.currency AS fingerprint,
          (s.net + s.paid = 0 OR ($5::boolean AND s.payouts = 0)) AS is_paid, coalesce(t.net = s.payments, true) AS is_settled
     FROM sums s LEFT JOIN settled t ON t.batch = s.batch AND coalesce(t.currency, s.currency) = s.currency
+), made_whole AS MATERIALIZED (
+  SELECT o.batch, o.currency, b.id FROM batches o
+   CROSS JOIN LATERAL (SELECT id, fingerprint FROM breaks
+                        WHERE merchant_id + 0 = $1 AND reference = o.batch AND kind = 'payout_mismatch' AND resolution IS NULL OFFSET 0) b
+   WHERE o.is_paid AND o.is_settled AND (b.fingerprint = o.fingerprint OR starts_with(b.fingerprint, o.fingerprint || '${AFTER}'))
 )`;
 
 const FOUND = `
@@ -49,9 +54,7 @@ SELECT (SELECT count(*) FROM named)::int AS batches, (SELECT max(batch) FROM nam
           'detail', CASE WHEN is_paid THEN 'The payments of the batch are not what the processor has told as settled.'
                          ELSE 'The rows of the batch do not come to what was paid out.' END) ORDER BY batch, currency)
           FROM batches WHERE NOT (is_paid AND is_settled)) AS found,
-       (SELECT json_agg(json_build_array(batch, currency))
-          FROM batches WHERE is_paid AND is_settled AND fingerprint IN (
-            SELECT fingerprint FROM breaks WHERE merchant_id = $1 AND fingerprint = ANY (ARRAY(SELECT fingerprint FROM batches)) AND resolution IS NULL)) AS ended`;
+       (SELECT count(*) FROM made_whole)::int AS ended`;
 
 /** Whatever belongs to whole batches and to no payment is matched with them. A match is named by its first row. */
 const MATCH_WHOLE = `
@@ -78,9 +81,8 @@ WITH ${LOOK}, last AS MATERIALIZED (
    WHERE merchant_id = $1 AND reconciliation_id = $2::bigint AND batch = ANY (ARRAY(SELECT batch FROM named)) ORDER BY batch, currency, line DESC
 ), ended AS (
   UPDATE breaks b SET ${endedBy('l')}
-    FROM batches o JOIN last l ON l.batch = o.batch AND l.currency = o.currency
-   WHERE b.merchant_id = $1 AND b.fingerprint = o.fingerprint AND o.is_paid AND o.is_settled AND b.resolution IS NULL
-     AND b.fingerprint = ANY (ARRAY(SELECT fingerprint FROM batches))
+    FROM made_whole o JOIN last l ON l.batch = o.batch AND l.currency = o.currency
+   WHERE b.merchant_id = $1 AND b.id = o.id AND b.id = ANY (ARRAY(SELECT id FROM made_whole)) AND b.resolution IS NULL
   RETURNING b.id, ${ENDED_JSON} AS break
 )
 SELECT NULL::json AS opened, (SELECT json_agg(break ORDER BY id) FROM ended) AS ended`;
@@ -89,7 +91,7 @@ interface Looked {
   readonly batches: number;
   readonly last: string | null;
   readonly found: string | null;
-  readonly ended: string | null;
+  readonly ended: number;
 }
 
 /** Batches that the report tells of: each is whole and its rows are matched, or it is a break. */
@@ -101,7 +103,7 @@ export async function matchBatches(matching: Matching, report: MatchedReport, de
     const looked = await database.transaction({ merchantIds: [merchantId] }, deadline(), (client) =>
       inTurn<Looked>(client, merchantId, { text: MATCH_WHOLE, values }),
     );
-    if (looked.ended) await behindLock(database, report, { text: END_WHOLE, values }, deadline());
+    if (looked.ended > 0) await behindLock(database, report, { text: END_WHOLE, values }, deadline());
     await openFound(matching, report, JSON.parse(looked.found ?? '[]') as FoundBreak[], deadline);
     if (looked.batches < BATCHES_AT_ONCE || looked.last === null) return;
     last = looked.last;

@@ -15,7 +15,7 @@ export function sinceOf(status: string): string {
 const BANK_ROWS = `
 bank_rows AS MATERIALIZED (
   SELECT t.*, CASE WHEN t.type <> 'payout' THEN 'batch' WHEN t.gross < 0 THEN 'payout' ELSE 'return' END AS way, ${PAYOUT_ID} AS payout_id
-    FROM told t WHERE t.told = 'new'
+    FROM told t WHERE t.told IN ('new', 'again')
 )`;
 
 /** A payout that failed was not booked, and one that is not returned did not come back: whatever the bank has booked, it is `undone` here. */
@@ -69,7 +69,8 @@ bank_found AS MATERIALIZED (
           ON f.reconciliation_id = b.reconciliation_id AND f.line = b.line
         LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM bank_found))) m ON m.item = f.item
         LEFT JOIN (SELECT item, bool_or(kind <> 'missing_in_report') AS is_held, min(id) FILTER (WHERE kind = 'missing_in_report') AS missing
-                     FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM bank_found)) AND resolution IS NULL GROUP BY item) h
+                     FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM bank_found)) AND resolution IS NULL
+                       AND NOT EXISTS (SELECT FROM bank_rows p WHERE p.break_id = breaks.id) GROUP BY item) h
           ON h.item = f.item) r
 )`;
 

@@ -3,7 +3,7 @@ import { KIND_OF_FACT, paymentItems } from '#payments/payment-items.js';
 /** Rows of a report that are to be found among payments. */
 export const PAYMENT_ROWS = `('payment', 'refund', 'dispute', 'dispute_reversed')`;
 
-const IS_WANTED = `told = 'new' AND type IN ${PAYMENT_ROWS}`;
+const IS_WANTED = `told IN ('new', 'again') AND type IN ${PAYMENT_ROWS}`;
 const PAYMENT = 'p.id, p.subject, p.provider_ref, p.currency, p.amount_settled, p.parts';
 export const OF_PROVIDER = '($3::text IS NULL OR p.provider = $3)';
 
@@ -31,7 +31,7 @@ by_reference AS MATERIALIZED (
 ), found AS MATERIALIZED (
   SELECT * FROM by_reference UNION ALL SELECT * FROM by_object WHERE id NOT IN (SELECT id FROM by_reference)
 ), placed AS MATERIALIZED (
-  SELECT t.reconciliation_id, t.line, t.identity, t.type, t.reference, t.object_ref, t.gross, t.fee, t.currency, t.occurred_at,
+  SELECT t.reconciliation_id, t.line, t.identity, t.type, t.reference, t.object_ref, t.gross, t.fee, t.currency, t.occurred_at, t.break_id,
          coalesce(r.payments, o.payments, 0) AS payments, coalesce(r.payment_id, o.payment_id) AS payment_id
     FROM told t
     LEFT JOIN references_found r ON r.reference = t.reference
@@ -44,7 +44,7 @@ by_reference AS MATERIALIZED (
 /**
  * The items of these payments, of the kinds that rows are of. One without an object_ref is named by its amount, so that another one that
  * becomes known later does not change its name.
- * `merchant_id + 0`: see TOLD_ROWS. `at`: when it happened; `is_taken`: it is matched, or an open break has it; `missing`: the open break that says that nobody has told it.
+ * `merchant_id + 0`: see TOLD_ROWS. `at`: when it happened; `is_taken`: it is matched, or an open break of a row that is not decided here has it; `missing`: the open break that says that nobody has told it.
  */
 export const FIND_ITEMS = `
 parts AS MATERIALIZED (${paymentItems('wanted', 'found')}
@@ -80,6 +80,7 @@ parts AS MATERIALIZED (${paymentItems('wanted', 'found')}
     LEFT JOIN (SELECT b.item, bool_or(b.kind <> 'missing_in_report') AS is_held, min(b.id) FILTER (WHERE b.kind = 'missing_in_report') AS missing
                  FROM (SELECT DISTINCT item FROM items_there) w
                 CROSS JOIN LATERAL (SELECT id, item, kind FROM breaks WHERE merchant_id = $1 AND item = w.item AND resolution IS NULL OFFSET 0) b
+                WHERE NOT EXISTS (SELECT FROM placed p WHERE p.break_id = b.id)
                 GROUP BY b.item) h
       ON h.item = i.item
 )`;
