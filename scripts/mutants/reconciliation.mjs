@@ -90,12 +90,12 @@ export const RECONCILIATION_MUTANTS = [
     ['what is expected counts as missing', 'FILTER (WHERE due_at <= now()) AS missing', 'AS missing'],
   ]),
   ...inFile('libs/reconciliation/src/breaks/approval.ts', BREAKS, [
-    ['the maker approves by another key of the same name', 'proposal.by !== name && ', ''],
-    ['the maker approves by a key that it issued', '&& proposal.responsible !== responsible', ''],
+    ['the maker approves by another key of the same name', 'isSameOperator(proposal.by, name) || ', ''],
+    ['the maker approves by a key that it issued', '|| isSameOperator(proposal.responsible, responsible)', ''],
     [
       'a proposal is carried out by its maker',
-      'if (!isSameKey && proposal.by !== name && proposal.responsible !== responsible) return undefined;',
-      'if (!isSameKey || keyId !== null) return undefined;',
+      'if (!isOwn(proposal, operator)) return undefined;',
+      'if (operator.keyId !== null) return undefined;',
     ],
   ]),
   ...inFile('libs/reconciliation/src/breaks/approval.ts', APPROVALS, [
