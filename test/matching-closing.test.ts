@@ -308,13 +308,13 @@ test('a batch that the bank had told before its processor did is matched with th
 
 test('rows of several statements that are looked at again are told apart, whatever their lines', async () => {
   const merchantId = await matching.ledger.createMerchant();
-  const first = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '4', gross: 950 }], BANK);
-  const second = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '9', gross: 950 }], BANK);
+  const first = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '9', gross: 950 }], BANK);
+  const second = await reconcile(merchantId, [{ line: 1, type: 'other', batch: '4', gross: 950 }], BANK);
   await matching.pay(merchantId, { ref: 'P', captures: [{ ref: 'c', amount: 1_000 }] });
   await reconcile(merchantId, [...BATCH, { line: 4, type: 'payout', gross: -950, batch: '4' }]);
   await reconcile(merchantId, [], BANK);
-  expect(await matching.rowsOf(first)).toEqual({ 1: 'exact 1' });
-  expect(await matching.rowsOf(second)).toEqual({ 1: null });
+  expect(await matching.rowsOf(first)).toEqual({ 1: null });
+  expect(await matching.rowsOf(second)).toEqual({ 1: 'exact 1' });
 });
 
 test('a credit that names two batches is of neither, takes nothing from who names one, and neither is missing', async () => {

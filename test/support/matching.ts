@@ -94,6 +94,14 @@ export class TestMatching {
     return id;
   }
 
+  /** What a payment consists of by now. */
+  async change(merchantId: bigint, { ref, provider = 'adyen', ...lists }: PlannedPayment): Promise<void> {
+    await this.write(merchantId, {
+      text: 'UPDATE payments SET parts = $3 WHERE merchant_id = $1 AND subject = $2',
+      values: [merchantId, `${provider}/${ref}`, JSON.stringify(partsOf(lists))],
+    });
+  }
+
   async tell(merchantId: bigint, subject: string, facts: readonly PlannedFact[]): Promise<void> {
     for (const [index, { type, ref, amount, day = 0, fee }] of facts.entries()) {
       const id = this.ledger.ids.next();

@@ -53,6 +53,7 @@ export class Oracle {
   }
 
   #absent({ source, provider, fromMs, toMs, slaDays, nowMs }: ToldReport, report: number): void {
+    this.#endNoLongerDue(source, provider);
     const items = source === BANK ? this.#bankItems() : this.#paymentItems(provider);
     for (const { key, amount, atMs, isDue, reference } of items) {
       if (!isDue || atMs < fromMs || atMs >= toMs || this.#isSpokenFor(key)) continue;
@@ -62,6 +63,16 @@ export class Oracle {
         this.book.addBreak(`missing_in_report/${key}`, found);
       } else if (counts) counts.expected++;
     }
+  }
+
+  /** What failed meanwhile nobody has to tell. */
+  #endNoLongerDue(source: string, provider: string | undefined): void {
+    const { payments, payouts } = this.world;
+    const of = payments.filter((payment) => provider === undefined || payment.provider === provider);
+    const items = source === BANK ? payouts.flatMap(itemsOfPayout) : of.flatMap(itemsOfPayment);
+    const gone = new Set(items.filter(({ isDue }) => !isDue).map(({ key }) => key));
+    for (const found of this.book.breaks.values())
+      if (found.kind === 'missing_in_report' && gone.has(found.item ?? '')) found.isOpen = false;
   }
 
   #paymentItems(provider: string | undefined): (Item & { reference?: string })[] {

@@ -5,8 +5,8 @@ import type { Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
 import { csvHeader } from '../reading/csv-header.js';
 import { CsvRows } from '../reading/csv-rows.js';
+import { decoded } from '../reading/decoded.js';
 import { READING_LIMITS } from '../reading/limits.js';
-import { decoded } from '../reading/text.js';
 import { PROPOSALS } from './break-row.js';
 import { MAX_PROPOSALS, MAX_REASON } from './limits.js';
 

@@ -8,6 +8,7 @@ import { checkStatements } from './bank-statements.js';
 import { matchBatches } from './batches.js';
 import { countReport } from './count.js';
 import { lookAtOpenRows } from './look-again.js';
+import { endNoLongerDue } from './no-longer-due.js';
 import { openFound } from './open-found.js';
 import { proposeItems } from './proposals.js';
 
@@ -48,6 +49,7 @@ export async function lookAtLateFacts(
 }
 
 async function lookAtAbsent(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<void> {
+  await endNoLongerDue(matching, report, deadline);
   let expected = 0;
   let nextMs: number | undefined;
   for await (const absent of absentOf(matching, report, deadline)) {

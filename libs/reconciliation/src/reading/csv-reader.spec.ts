@@ -222,6 +222,20 @@ describe('what cannot be read is listed, and the rest is read:', () => {
     expect(bad).toMatchObject([{ line: 3, problem: 'is the header once more' }]);
   });
 
+  it.each([
+    ['an amount', { gross: '12.50 €' }, '"12.50 €" is no amount'],
+    ['a type', { type: 'Zahlung für Käse' }, '"Zahlung für Käse" is not one of'],
+    ['a currency', { currency: 'Ĉ' }, '"Ĉ" is no currency'],
+    [
+      'a time',
+      { occurred_at: 'gestern früh um zehn nach zwölf vielleicht später' },
+      '"gestern früh um zehn nach zwölf vielleic…" is no time',
+    ],
+  ])('quoting %s as the file says it', async (_, cells, problem) => {
+    const { bad } = await generic(genericRow(cells));
+    expect(bad).toMatchObject([{ problem: expect.stringContaining(problem) }]);
+  });
+
   it('a row that is cut off with the file', async () => {
     const text = adyenReport(adyenRow(), adyenRow());
     const { rows, bad } = await readAll(ADYEN, text.slice(0, text.length - 40));

@@ -24,6 +24,8 @@ export class CsvReader implements ReportReader {
   constructor(
     private readonly profile: CsvProfile,
     private readonly limits: ReadingLimits,
+    /** Rows of others are bad; undefined: there are no others. */
+    private readonly accounts?: ReadonlySet<string>,
   ) {}
 
   read(piece: Buffer): ReportBatch {
@@ -67,7 +69,7 @@ export class CsvReader implements ReportReader {
   private open(line: string, rest: string): void {
     const { needed, optional } = columnsOf(this.profile);
     this.header = csvHeader(line, needed, optional);
-    this.toRow = rowReader(this.profile, this.header.columns);
+    this.toRow = rowReader(this.profile, this.header.columns, this.accounts);
     // Files of old write a return alone.
     const newline = rest.startsWith('\r') && !rest.startsWith('\r\n') ? '\r' : '\n';
     const form = {
