@@ -3,7 +3,7 @@ import type { RelayTarget } from '#outbox/relay/relay.js';
 import { int2Array, int8Array, textArray } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
-import { IS_OF_ROW, NAME_OF_BREAK } from '../matching/chunk.js';
+import { IS_OF_ROW, NAME_OF_BREAK } from '../matching/sides.js';
 import { SOURCES } from '../reading/sources.js';
 import { LATE_FACTS } from './names.js';
 

@@ -1,6 +1,6 @@
 import type { BadRow, ReportRow } from '../report-row.js';
 import { BadValue } from './bad-value.js';
-import { type CsvHeader, csvHeader } from './csv-header.js';
+import { type CsvHeader, csvHeader, widthProblem } from './csv-header.js';
 import { rowReader } from './csv-row.js';
 import { type BrokenRow, type CsvRow, CsvRows } from './csv-rows.js';
 import type { ReadingLimits } from './limits.js';
@@ -97,14 +97,8 @@ export class CsvReader implements ReportReader {
   private checkWidth(cells: readonly string[], raw: string): void {
     const { width, raw: header } = this.header as CsvHeader;
     if (raw === header) throw new BadValue('is the header once more');
-    if (cells.length < width)
-      throw new BadValue(
-        `has ${cells.length} cells where the header has ${width}: it is cut off or a separator is missing`,
-      );
-    if (cells.length > width && cells.slice(width).some((cell) => cell !== ''))
-      throw new BadValue(
-        `has ${cells.length} cells where the header has ${width}: a cell with a separator in it must be quoted`,
-      );
+    const problem = widthProblem(cells, width);
+    if (problem !== undefined) throw new BadValue(problem);
   }
 
   private refuse({ problem, line, raw }: BrokenRow): void {
