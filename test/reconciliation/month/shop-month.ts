@@ -118,13 +118,18 @@ export class ShopMonth {
   #chosen(days: { from: string; to: string }, date: string): ReportFault[] {
     if (!this.with_.isFaulty) return [];
     const { planted } = this.processor.report({ ...days, faults: [...REPORT_FAULTS] });
-    return planted.flatMap((one) => {
+    const chosen = planted.flatMap((one) => {
       const found = this.#breaksOf(one, date);
       const isNew = !this.faults.some(({ of, fault }) => of === 'report' && fault === one.fault);
-      if (!found || !(isNew || this.with_.dice.next() < AGAIN)) return [];
-      this.faults.push({ of: 'report', fault: one.fault, found });
-      return [one.fault];
+      return found && (isNew || this.with_.dice.next() < AGAIN)
+        ? [{ of: 'report' as const, fault: one.fault, found }]
+        : [];
     });
+    const faults = chosen.map(({ fault }) => fault);
+    // Of some alone another one may have nothing to befall.
+    const there = new Set(this.processor.report({ ...days, faults }).planted.map(({ fault }) => fault));
+    this.faults.push(...chosen.filter(({ fault }) => there.has(fault)));
+    return faults;
   }
 
   /** Undefined: what is told late, or changes later, would make something else of it. */
