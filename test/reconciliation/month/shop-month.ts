@@ -107,7 +107,7 @@ export class ShopMonth {
     const report = await this.desk.upload({ source: 'camt053', from, to: dayAfter(day, 1), slaDays }, statement.text);
     if (report.rows_bad > 0) this.offences.push(`statement of ${day}: ${report.rows_bad} bad rows`);
     this.faults.push(
-      ...statement.planted.map((planted): Fault => ({ of: 'statement', ...breakOfEntry(planted, day) })),
+      ...statement.planted.map((planted): Fault => ({ of: 'statement', ...breakOfEntry(planted, day, this.credits) })),
     );
     this.reports += 1;
   }
@@ -185,7 +185,7 @@ export class ShopMonth {
 }
 
 /** Payouts are called by their ids, and a statement by its day and currency. */
-function breakOfEntry({ fault, reference }: PlantedEntry, day: string): Omit<Fault, 'of'> {
+function breakOfEntry({ fault, reference }: PlantedEntry, day: string, credits: readonly Credit[]): Omit<Fault, 'of'> {
   const kinds: Record<string, string> = {
     missing_row: 'missing_in_report',
     duplicate: 'duplicate',
@@ -194,6 +194,8 @@ function breakOfEntry({ fault, reference }: PlantedEntry, day: string): Omit<Fau
   };
   const kind = kinds[fault] ?? 'payout_mismatch';
   if (fault === 'balance') return { fault, found: [`${kind} ${day}-${reference}`] };
-  // What processors pay in has no reference: only its batch says what it is.
-  return { fault, found: [`${kind} ${fault === 'batch' ? '' : reference}`] };
+  const credit = credits.find((one) => reference.startsWith(`${one.reference} of `));
+  // It is shown with a unit more than was paid in.
+  if (fault === 'batch') return { fault, found: [`${kind} credit of ${(credit?.amount ?? 0n) + 1n}`] };
+  return { fault, found: [`${kind} ${reference}`] };
 }
