@@ -47,6 +47,8 @@ import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-k
 import { BreaksOfRows1764910100000 } from './migrations/1764910100000-breaks-of-rows.js';
 import { ForgetReports1764920100000 } from './migrations/1764920100000-forget-reports.js';
 import { OperatorIdentities1764920200000 } from './migrations/1764920200000-operator-identities.js';
+import { ProviderAccounts1764920300000 } from './migrations/1764920300000-provider-accounts.js';
+import { MatchingLookups1764930100000 } from './migrations/1764930100000-matching-lookups.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -96,6 +98,8 @@ export const MIGRATIONS = [
   BreaksOfRows1764910100000,
   ForgetReports1764920100000,
   OperatorIdentities1764920200000,
+  MatchingLookups1764930100000,
+  ProviderAccounts1764920300000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -44,6 +44,7 @@ const RUNTIME: Record<string, string> = {
   'table payouts':
     'INSERT, SELECT, UPDATE (bank_reference, bank_sequence, failure_code, status, timeline, transactions)',
   'table projections': 'SELECT, UPDATE',
+  'table provider_accounts': 'DELETE, INSERT, SELECT, UPDATE (accounts, changed_at)',
   'table provider_inbox':
     'DELETE, SELECT, INSERT (body, id, merchant_id, provider, received_at), UPDATE (outcome, results, times_received)',
   'table provider_queries': 'DELETE, INSERT, SELECT, UPDATE (changed_at, token, url)',

@@ -253,3 +253,19 @@ test('a batch that was whole and is not any more is a break again, and so is one
   await reconcile(merchantId, [batch(1, 'fee', -2)]);
   expect(await differencesOf(merchantId)).toEqual(['4 -2 auto_resolved', '4 -2 open', '4 -3 auto_resolved']);
 });
+
+test('a row that an earlier one’s break reaches by its object waits for that one, be it as plain as can be', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  const first = await matching.stage(merchantId, [{ line: 2, ref: 'R', object: 'c', gross: 1_000 }]);
+  await matching.match(first);
+  await matching.pay(merchantId, { ref: 'P', captures: [{ ref: 'c', amount: 1_000 }] });
+  // Its row R is looked up by the name of another, and both it and the row of P are of one capture.
+  const second = await matching.stage(merchantId, [row(3, 1_000, 'c'), { line: 4, ref: 'R', gross: 5 }]);
+  await matching.match(second);
+  expect(await matching.rowsOf(first)).toEqual({ 2: 'exact 2' });
+  expect(await kindsOf(merchantId)).toEqual([
+    '2 missing_in_ledger auto_resolved',
+    '3 duplicate open',
+    '4 missing_in_ledger open',
+  ]);
+});

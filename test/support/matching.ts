@@ -184,7 +184,7 @@ export class TestMatching {
     const rows = await this.read<{ found: string }>(merchantId, {
       text: `SELECT json_build_object('kind', kind, 'status', status, 'line', (actual ->> 'line')::int, 'reference', reference,
                'item', regexp_replace(item, '^payment/[0-9]+/', ''), 'difference', difference, 'expected', expected, 'actual', actual,
-               'candidates', candidates, 'resolution', resolution, 'fingerprint', fingerprint) AS found
+               'candidates', candidates, 'resolution', resolution, 'fingerprint', fingerprint, 'detail', detail) AS found
                FROM breaks WHERE merchant_id = $1 ORDER BY (actual ->> 'line')::int, kind, item`,
       values: [merchantId],
     });
@@ -212,6 +212,7 @@ export interface FoundBreak {
   candidates: { item?: string; amount?: string; payment_id?: string; proposed: boolean }[] | null;
   resolution: { row?: { line: number } } | null;
   fingerprint: string;
+  detail: string;
 }
 
 export interface PlannedFact {

@@ -1,5 +1,5 @@
 import type { Item } from './items.js';
-import type { ToldReport, ToldRow } from './told.js';
+import { OF_PAYMENTS, type ToldReport, type ToldRow } from './told.js';
 
 /** Where the oracle writes down what is matched and what is broken. */
 
@@ -77,8 +77,8 @@ export class Book {
 
   /** What is true of a row that is in no match: what it had is kept where it says that, or it ends. */
   breakRow(kind: string, row: KnownRow, more: Partial<Break> = {}): void {
-    const { report, line, reference, source, identity } = row;
-    const found = { kind, report, line, reference, ...more, isOpen: true };
+    const { report, line, source, identity } = row;
+    const found = { kind, report, line, reference: knownAs(row), ...more, isOpen: true };
     if (row.break?.isOpen && isSame(row.break, found)) {
       this.#undecided.delete(row.break);
       return;
@@ -90,8 +90,9 @@ export class Book {
   }
 
   dateMismatch(row: KnownRow): void {
-    const { report, line, reference, source, identity } = row;
-    this.addBreakOfMatch(`date_mismatch/${source}/${identity}`, { kind: 'date_mismatch', report, line, reference });
+    const { report, line, source, identity } = row;
+    const found = { kind: 'date_mismatch', report, line, reference: knownAs(row) };
+    this.addBreakOfMatch(`date_mismatch/${source}/${identity}`, found);
   }
 
   /** Rows and items are the same money. The match has the name of its first row. */
@@ -140,11 +141,16 @@ export class Book {
       }
       const counts = this.counts[report];
       if (known.report !== report && counts) counts.repeated++;
-      const again = { kind: 'duplicate', report, line: row.line, reference: row.reference, difference: row.gross };
+      const again = { kind: 'duplicate', report, line: row.line, reference: knownAs(row), difference: row.gross };
       if (known.report === report) this.addBreak(`duplicate/${key}/${row.line}`, again);
       return [];
     });
   }
+}
+
+/** What its breaks name a row by: one that is of no payment may have its batch alone. */
+function knownAs({ type, reference, batch }: ToldRow): string | undefined {
+  return OF_PAYMENTS.includes(type) ? reference : (reference ?? batch);
 }
 
 function isSame(a: Break, b: Break): boolean {

@@ -1,10 +1,8 @@
 import { type Book, byReportAndLine, type KnownRow } from './book.js';
 import { type Item, itemsOfPayment, nameOf } from './items.js';
-import { DAY_MS, distance, sum, type ToldPayment, type Tolerances, type World } from './told.js';
+import { DAY_MS, distance, OF_PAYMENTS, sum, type ToldPayment, type Tolerances, type World } from './told.js';
 
 /** Rows of payments: the law clause by clause, over plain arrays. */
-
-export const OF_PAYMENTS: readonly string[] = ['payment', 'refund', 'dispute', 'dispute_reversed'];
 
 /** What of a payment and type is decided together. */
 interface Group {

@@ -44,6 +44,9 @@ export function learn({ payments }: World, told: readonly ToldPayment[]): void {
   }
 }
 
+/** Types of rows that are of a payment. */
+export const OF_PAYMENTS: readonly string[] = ['payment', 'refund', 'dispute', 'dispute_reversed'];
+
 export interface ToldRow {
   readonly line: number;
   /** What its source tells it apart by. */

@@ -20,7 +20,7 @@ const END_CORRECTED = `
 WITH corrected AS MATERIALIZED (
   SELECT b.id FROM unnest($3::text[], $4::text[]) AS s (reference, fingerprint)
    CROSS JOIN LATERAL (SELECT id, fingerprint FROM breaks
-                        WHERE merchant_id + 0 = $1 AND reference = s.reference AND kind = 'payout_mismatch' AND resolution IS NULL OFFSET 0) b
+                        WHERE merchant_id = $1 AND reference = s.reference AND kind = 'payout_mismatch' AND resolution IS NULL OFFSET 0) b
    WHERE b.fingerprint = s.fingerprint OR starts_with(b.fingerprint, s.fingerprint || '${AFTER}')
 ), ended AS (
   UPDATE breaks b SET ${endedAs("'A statement of the same account and id adds up.'", `'reconciliation_id', $2::bigint::text`)}

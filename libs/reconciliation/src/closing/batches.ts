@@ -13,6 +13,9 @@ const WITHOUT_PAYOUT_ROWS: ReadonlySet<string> = new Set(['stripe_payout_reconci
 
 const FOLLOWERS = `('fee', 'payout', 'other')`;
 
+/** Rows of the batch `n`. See TOLD_ROWS for `+ 0`. */
+const OF_BATCH = `SELECT * FROM report_rows WHERE merchant_id + 0 = $1 AND source = $3 AND batch = n.batch`;
+
 /**
  * $1 merchant, $2 report, $3 source, $4 provider, $5 whether batches need no payout rows, $6 the last batch that was looked at, $7 so many.
  * Of batches that the report tells of: whether each is whole, and what of it belongs to no payment.
@@ -21,17 +24,16 @@ const LOOK = `
 named AS MATERIALIZED (
   SELECT DISTINCT batch FROM report_rows WHERE merchant_id = $1 AND reconciliation_id = $2::bigint AND batch > $6 ORDER BY batch LIMIT $7::int
 ), sums AS MATERIALIZED (
-  SELECT batch, currency, coalesce(sum(net) FILTER (WHERE type <> 'payout'), 0) AS net,
+  SELECT r.batch, currency, coalesce(sum(net) FILTER (WHERE type <> 'payout'), 0) AS net,
          coalesce(sum(net) FILTER (WHERE type = 'payout'), 0) AS paid, count(*) FILTER (WHERE type = 'payout') AS payouts,
          coalesce(sum(net) FILTER (WHERE type = 'payment'), 0) AS payments
-    FROM report_rows
-   WHERE merchant_id = $1 AND source = $3 AND batch = ANY (ARRAY(SELECT batch FROM named))
-   GROUP BY batch, currency
+    FROM named n CROSS JOIN LATERAL (${OF_BATCH} OFFSET 0) r
+   GROUP BY r.batch, currency
 ), settled AS MATERIALIZED (
   SELECT object_ref AS batch, currency, sum(amount - coalesce((more ->> 'fee')::bigint, 0)) AS net
     FROM payment_facts
-   WHERE merchant_id = $1 AND object_ref = ANY (ARRAY(SELECT batch FROM named)) AND type = 'settled' AND outcome NOT IN ('rejected', 'discarded')
-     AND ($4::text IS NULL OR starts_with(subject, $4 || '/'))
+   WHERE merchant_id + 0 = $1 AND object_ref = ANY (ARRAY(SELECT batch FROM named)) AND type = 'settled' AND outcome NOT IN ('rejected', 'discarded')
+     AND ($4::text IS NULL OR left(subject, length($4) + 1) = $4 || '/')
    GROUP BY object_ref, currency
 ), batches AS MATERIALIZED (
   SELECT s.*, t.net AS settled, 'payout_mismatch/' || $3 || '/' || s.batch || '/' || s.currency AS fingerprint,
@@ -40,7 +42,7 @@ named AS MATERIALIZED (
 ), made_whole AS MATERIALIZED (
   SELECT o.batch, o.currency, b.id FROM batches o
    CROSS JOIN LATERAL (SELECT id, fingerprint FROM breaks
-                        WHERE merchant_id + 0 = $1 AND reference = o.batch AND kind = 'payout_mismatch' AND resolution IS NULL OFFSET 0) b
+                        WHERE merchant_id = $1 AND reference = o.batch AND kind = 'payout_mismatch' AND resolution IS NULL OFFSET 0) b
    WHERE o.is_paid AND o.is_settled AND (b.fingerprint = o.fingerprint OR starts_with(b.fingerprint, o.fingerprint || '${AFTER}'))
 )`;
 
@@ -61,13 +63,14 @@ const MATCH_WHOLE = `
 WITH ${LOOK}, followers AS MATERIALIZED (
   SELECT r.identity, r.reconciliation_id, r.match_line IS NULL AS is_new,
          first_value(r.reconciliation_id) OVER in_order AS match_report, first_value(r.line) OVER in_order AS match_line
-    FROM report_rows r JOIN batches b ON b.batch = r.batch AND b.currency = r.currency AND b.is_paid AND b.is_settled
-   WHERE r.merchant_id = $1 AND r.source = $3 AND r.batch = ANY (ARRAY(SELECT batch FROM named)) AND r.type IN ${FOLLOWERS}
+    FROM (SELECT * FROM batches WHERE is_paid AND is_settled) n
+   CROSS JOIN LATERAL (${OF_BATCH} OFFSET 0) r
+   WHERE r.currency = n.currency AND r.type IN ${FOLLOWERS}
   WINDOW in_order AS (PARTITION BY r.batch, r.currency ORDER BY r.reconciliation_id, r.line)
 ), matched AS (
   UPDATE report_rows r SET match_reconciliation_id = f.match_report, match_line = f.match_line, rule = 'batch'
     FROM followers f
-   WHERE r.merchant_id = $1 AND r.source = $3 AND r.identity = f.identity AND r.identity = ANY (ARRAY(SELECT identity FROM followers WHERE is_new))
+   WHERE r.merchant_id + 0 = $1 AND r.source = $3 AND r.identity = f.identity AND r.identity = ANY (ARRAY(SELECT identity FROM followers WHERE is_new))
 ), counted AS (
   UPDATE reconciliations c SET matched = c.matched + f.rows
     FROM (SELECT reconciliation_id, count(*) AS rows FROM followers WHERE is_new GROUP BY reconciliation_id) f

@@ -1,8 +1,8 @@
 import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import { behindLock } from '../matching/behind-lock.js';
-import { IS_OF_ROW, NAME_OF_BREAK } from '../matching/chunk.js';
 import { idsFor, type MatchedReport, type Matching, valuesOf } from '../matching/match-report.js';
+import { IS_OF_ROW, NAME_OF_BREAK } from '../matching/sides.js';
 import { statementsOf } from '../matching/statements.js';
 import { byKeys } from '../matching/turn.js';
 

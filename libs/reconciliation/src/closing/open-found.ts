@@ -3,7 +3,7 @@ import type { Deadline } from '#platform/deadline.js';
 import { behindLock } from '../matching/behind-lock.js';
 import { ENDED_JSON, endedAs, OPENED_JSON } from '../matching/breaks.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
-import { smallEnough } from '../matching/sides.js';
+import { IS_OPEN, smallEnough } from '../matching/sides.js';
 
 /** What a fingerprint has behind it of a break that came after another one of it. */
 export const AFTER = '/after ';
@@ -35,7 +35,7 @@ WITH found AS MATERIALIZED (
   SELECT f.n, b.id, b.status, b.resolution IS NULL AS is_open, b.difference IS NOT DISTINCT FROM ${smallEnough('f.difference')} AS is_same
     FROM found f
    CROSS JOIN LATERAL (SELECT id, status, resolution, difference, fingerprint FROM breaks
-                        WHERE merchant_id + 0 = $1 AND fingerprint >= f.fingerprint AND fingerprint < f.fingerprint || '/after!' OFFSET 0) b
+                        WHERE merchant_id = $1 AND fingerprint >= f.fingerprint AND fingerprint < f.fingerprint || '/after!' OFFSET 0) b
    WHERE b.fingerprint = f.fingerprint OR starts_with(b.fingerprint, f.fingerprint || '${AFTER}')
 ), gone AS MATERIALIZED (
   SELECT n, max(id) AS last, bool_or(status <> 'auto_resolved' AND is_same) AS is_known, bool_or(status <> 'auto_resolved') AS is_kept FROM before GROUP BY n
@@ -46,8 +46,8 @@ WITH found AS MATERIALIZED (
          object_ref, item, expected, actual, ${smallEnough('difference')}, currency, detail
     FROM found f LEFT JOIN gone g ON g.n = f.n
    WHERE CASE WHEN f.item IS NULL THEN NOT coalesce(g.is_known, false) ELSE NOT coalesce(g.is_kept, false)
-          AND f.item NOT IN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM found)))
-          AND f.item NOT IN (SELECT item FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM found)) AND resolution IS NULL) END
+          AND f.item NOT IN (SELECT item FROM reconciled_items WHERE merchant_id + 0 = $1 AND item = ANY (ARRAY(SELECT item FROM found)))
+          AND f.item NOT IN (SELECT item FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM found)) AND ${IS_OPEN}) END
   ON CONFLICT (merchant_id, fingerprint) DO NOTHING
   RETURNING b.id, ${OPENED_JSON} AS break
 ), ended AS (

@@ -1,4 +1,5 @@
 import { FEE_EXPECTED } from './payment-breaks.js';
+import { PAYMENT_ROWS } from './payments.js';
 import { ACTUAL, expectedJson, smallEnough, timeJson } from './sides.js';
 
 /** What the events tell of the row `b` of breaks. */
@@ -13,13 +14,19 @@ const columns = (
 ) => `reconciliation_id, fingerprint, kind, reference, object_ref, item, row_source, row_identity, expected, actual, ${difference},
   currency, detail, candidates, assignee`;
 
+/** Of a bank's statement no row is. */
+const IS_OF_PAYMENT = `r.type IN ${PAYMENT_ROWS}`;
+
 const DETAIL = `CASE
   WHEN r.told = 'twice' THEN 'The report has this row more than once.'
+  WHEN r.kind = 'missing_in_ledger' AND NOT ${IS_OF_PAYMENT} THEN 'No payout and no batch is known by this name.'
   WHEN r.kind = 'missing_in_ledger' AND r.unit IS NULL THEN 'Nothing in the ledger has this reference.'
   WHEN r.kind = 'missing_in_ledger' THEN 'The payment is known, and has nothing of this kind and amount that no other row tells.'
   WHEN r.kind = 'duplicate' THEN 'Another row has told this already.'
+  WHEN r.kind = 'ambiguous' AND NOT ${IS_OF_PAYMENT} THEN 'Several batches are known by this name.'
   WHEN r.kind = 'ambiguous' AND r.unit IS NULL THEN 'Several payments have this reference.'
   WHEN r.kind = 'ambiguous' THEN 'The payment has more of this amount than the report tells, and nothing says which it is.'
+  WHEN r.kind = 'status_mismatch' AND NOT ${IS_OF_PAYMENT} THEN CASE WHEN r.gross < 0 THEN 'The payout failed here.' ELSE 'The payout has not come back here.' END
   WHEN r.kind = 'status_mismatch' THEN 'It failed or was reversed here.'
   WHEN r.kind = 'currency_mismatch' THEN 'Told in another currency than the ledger has.'
   WHEN r.kind IN ('amount_mismatch', 'payout_mismatch') THEN 'Told with another amount than the ledger has.'
@@ -29,6 +36,9 @@ END`;
 export function differenceOf(kind: string): string {
   return `CASE WHEN ${kind} IN ('amount_mismatch', 'payout_mismatch') THEN r.gross - r.amount WHEN ${kind} IN ('missing_in_ledger', 'duplicate', 'status_mismatch') THEN r.gross END`;
 }
+
+/** What a bank's credit is known by is its remittance. */
+const REFERENCE = `CASE WHEN ${IS_OF_PAYMENT} THEN r.reference ELSE coalesce(r.reference, r.batch) END`;
 
 const EXPECTED = expectedJson({
   amount: 'r.amount',
@@ -43,7 +53,7 @@ const FINGERPRINT = `r.kind || '/' || $2 || '/' || r.identity || CASE r.told WHE
 /** Of rows that are in no match. Whoever had taken the break that it follows has it. */
 const OF_ROWS = `
 SELECT r.reconciliation_id, ${FINGERPRINT} AS fingerprint,
-       r.kind, r.reference, r.object_ref, r.item, CASE WHEN r.told <> 'twice' THEN $2 END AS row_source,
+       r.kind, ${REFERENCE} AS reference, r.object_ref, r.item, CASE WHEN r.told <> 'twice' THEN $2 END AS row_source,
        CASE WHEN r.told <> 'twice' THEN r.identity END AS row_identity, CASE WHEN r.item IS NOT NULL THEN ${EXPECTED} END AS expected,
        ${ACTUAL} AS actual, ${differenceOf('r.kind')} AS difference, r.currency, ${DETAIL} AS detail, c.list AS candidates, r.assignee
   FROM taken r LEFT JOIN candidates c ON c.reconciliation_id = r.reconciliation_id AND c.line = r.line
@@ -51,7 +61,7 @@ SELECT r.reconciliation_id, ${FINGERPRINT} AS fingerprint,
 
 /** Of matches: they hold neither row nor item. */
 const OF_DATES = `
-SELECT r.reconciliation_id, 'date_mismatch/' || $2 || '/' || r.identity, 'date_mismatch', r.reference, r.object_ref, NULL, NULL, NULL::uuid, ${EXPECTED},
+SELECT r.reconciliation_id, 'date_mismatch/' || $2 || '/' || r.identity, 'date_mismatch', ${REFERENCE}, r.object_ref, NULL, NULL, NULL::uuid, ${EXPECTED},
        ${ACTUAL}, NULL::numeric, r.currency, 'Matched, and told of a time more than ' || $5::int || ' days away.', NULL::json, NULL
   FROM taken r WHERE r.is_late`;
 
@@ -101,7 +111,7 @@ named_items AS MATERIALIZED (
     SELECT missing, match_report AS reconciliation_id, match_line AS line FROM taken_matches WHERE missing IS NOT NULL
     UNION ALL
     SELECT b.id, n.reconciliation_id, n.line FROM named_items n
-     CROSS JOIN LATERAL (SELECT id FROM breaks WHERE merchant_id + 0 = $1 AND item = n.item AND kind = 'missing_in_report' AND resolution IS NULL OFFSET 0) b) m
+     CROSS JOIN LATERAL (SELECT id FROM breaks WHERE merchant_id = $1 AND item = n.item AND kind = 'missing_in_report' AND resolution IS NULL OFFSET 0) b) m
    ORDER BY missing, reconciliation_id, line
 ), ended_items AS (
   UPDATE breaks b SET ${endedBy('r')}

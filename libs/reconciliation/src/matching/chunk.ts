@@ -1,4 +1,5 @@
 import { NONE_ORDINARY, ORDINARY_ROWS } from './ordinary.js';
+import { IS_OF_ROW, NAME_OF_BREAK } from './sides.js';
 
 /**
  * SQL of the rows that are decided together, with those that were told before and have an open break. Those that share what they are taken
@@ -27,10 +28,6 @@ const BESIDE_MAX = 1_000;
 
 const ROW = `r.reconciliation_id, r.line, r.identity, r.type, r.reference, r.object_ref, r.gross, r.fee, r.net, r.currency, r.occurred_at, r.batch`;
 
-/** SQL of open breaks of rows: what they are named by, as the index `breaks_of_rows` has it. */
-export const NAME_OF_BREAK = `coalesce(reference, object_ref, '')`;
-export const IS_OF_ROW = `row_identity IS NOT NULL AND resolution IS NULL`;
-
 /** What an open break says of its row, the row, and who has taken it. */
 const AGAIN = `b.id AS break_id, b.kind AS kind_before, b.item AS item_before, b.difference AS difference_before,
          CASE WHEN b.kind = 'ambiguous' THEN b.candidates::text END AS candidates_before, b.assignee`;
@@ -44,8 +41,9 @@ function rowsBeside(most: string): string {
 again AS MATERIALIZED (
   SELECT ${ROW}, ${AGAIN}
     FROM (SELECT DISTINCT name FROM rest WHERE name <> '') c
-   CROSS JOIN LATERAL (SELECT * FROM breaks
-                        WHERE merchant_id + 0 = $1 AND row_source = $2 AND ${NAME_OF_BREAK} = c.name AND ${IS_OF_ROW} ORDER BY id LIMIT ${BESIDE_MAX}) b
+   CROSS JOIN LATERAL (SELECT * FROM (SELECT * FROM breaks
+                                       WHERE merchant_id = $1 AND row_source = $2 AND ${NAME_OF_BREAK} = c.name AND ${IS_OF_ROW} OFFSET 0) b
+                        ORDER BY id LIMIT ${BESIDE_MAX}) b
    CROSS JOIN LATERAL (SELECT * FROM report_rows WHERE merchant_id + 0 = $1 AND source = $2 AND identity = b.row_identity OFFSET 0) r
    WHERE r.match_line IS NULL
    ORDER BY b.id LIMIT ${most}
@@ -88,7 +86,7 @@ export const BREAKS_TOLD = `
 chunk AS MATERIALIZED (SELECT ${STAGED} AND false), ${NONE_ORDINARY}, again AS MATERIALIZED (
   SELECT ${ROW}, ${AGAIN}
     FROM (SELECT DISTINCT unnest($8::bigint[]) AS id) k
-   CROSS JOIN LATERAL (SELECT * FROM breaks WHERE merchant_id + 0 = $1 AND id = k.id AND row_source = $2 AND ${IS_OF_ROW} OFFSET 0) b
+   CROSS JOIN LATERAL (SELECT * FROM breaks WHERE merchant_id = $1 AND id = k.id AND row_source = $2 AND ${IS_OF_ROW} OFFSET 0) b
    CROSS JOIN LATERAL (SELECT * FROM report_rows WHERE merchant_id + 0 = $1 AND source = $2 AND identity = b.row_identity OFFSET 0) r
    WHERE r.match_line IS NULL
 ), told AS MATERIALIZED (

@@ -52,7 +52,7 @@ taken AS MATERIALIZED (
 ), matched AS (
   UPDATE report_rows r SET match_reconciliation_id = t.match_report, match_line = t.match_line, rule = t.rule
     FROM taken t
-   WHERE r.merchant_id = $1 AND r.source = $2 AND r.identity = t.identity AND t.told = 'again' AND t.rule IS NOT NULL
+   WHERE r.merchant_id + 0 = $1 AND r.source = $2 AND r.identity = t.identity AND t.told = 'again' AND t.rule IS NOT NULL
      AND r.identity = ANY (ARRAY(SELECT identity FROM taken WHERE told = 'again' AND rule IS NOT NULL))
 ), items_kept AS (
   INSERT INTO reconciled_items (merchant_id, item, match_reconciliation_id, match_line)

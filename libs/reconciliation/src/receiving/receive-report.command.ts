@@ -4,6 +4,7 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { findAccounts } from '#payments/providers/account-store.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Answer, type Answering, IdempotentRequests, knowsKey } from '#platform/idempotency.js';
 import type { Logger } from '#platform/logging.js';
@@ -14,7 +15,7 @@ import { traceparentOf } from '#platform/tracing.js';
 import { ReportQueue } from '../jobs/report-queue.js';
 import type { ReadingLimits } from '../reading/limits.js';
 import { readReport } from '../reading/read-report.js';
-import type { Source } from '../reading/sources.js';
+import { SOURCES, type Source } from '../reading/sources.js';
 import type { Report } from '../reports/report.js';
 import { findReport } from '../reports/report-store.js';
 import type { ReconciliationSettings } from '../settings.js';
@@ -125,11 +126,18 @@ export class ReceiveReportHandler implements ICommandHandler<ReceiveReportComman
   }
 
   /** Of the report, which is counted and hashed on its way. */
-  #batches({ context, asked, body }: ReceiveReportCommand, digest: Hash) {
+  async *#batches({ context, asked, body }: ReceiveReportCommand, digest: Hash) {
     const { reconciliationStallMs: stallMs, reconciliationMaxBytes: maxBytes } = this.config;
     const bounds = { deadline: context.deadline, stallMs, maxBytes, signal: this.uploads.signal };
     const report = digested(body.contents(reportBytes(body.stream, bounds)), digest);
-    return readReport(asked.source, report, limitsOf(this.config));
+    const accounts = await this.#accounts(context.merchantId, SOURCES[asked.source].provider);
+    yield* readReport(asked.source, report, limitsOf(this.config), accounts);
+  }
+
+  /** Those that the report may be of. */
+  async #accounts(merchantId: bigint, provider: string | undefined): Promise<ReadonlySet<string> | undefined> {
+    if (provider === undefined) return undefined;
+    return findAccounts(this.database, { merchantId, provider }, this.#stepDeadline());
   }
 
   async #giveUp(staged: StagedReport, error: unknown): Promise<void> {
