@@ -28,6 +28,16 @@ const CONTRADICTIONS: { given: NodeJS.ProcessEnv; right: NodeJS.ProcessEnv; said
     said: 'BALANCE_SWEEP_AFTER_MS must be more than WRITER_GROUP_TIMEOUT_MS',
   },
   {
+    given: { WRITER_GROUP_TIMEOUT_MS: '1000' },
+    right: { WRITER_GROUP_TIMEOUT_MS: '1001' },
+    said: 'WRITER_GROUP_TIMEOUT_MS must be more than WRITER_APART_LOCK_WAIT_MS',
+  },
+  {
+    given: { WRITER_LOCK_WAIT_MS: '1000' },
+    right: { WRITER_LOCK_WAIT_MS: '999' },
+    said: 'WRITER_APART_LOCK_WAIT_MS must be more than WRITER_LOCK_WAIT_MS',
+  },
+  {
     given: { BODY_TIMEOUT_MS: '9999' },
     right: { BODY_TIMEOUT_MS: '10000' },
     said: 'HEADERS_TIMEOUT_MS must not be more than BODY_TIMEOUT_MS',

@@ -281,7 +281,10 @@ describe('whoever proposed it', () => {
     const deputy = await shop.operator(undefined, maker);
     const trainee = await shop.operator(undefined, deputy);
     for (const as of [deputy, trainee]) await expectRefused(as, await proposedBy(maker));
-    await expectRefused(maker, await proposedBy(trainee));
+    const id = await proposedBy(trainee);
+    await expectRefused(maker, id);
+    await shop.revoke(trainee); // Its name has another key then, for which somebody else answers.
+    await expectRefused(await shop.operator(trainee.name), id);
   });
 
   test('does not approve it with a key that it issued when its name was written otherwise', async () => {

@@ -44,6 +44,7 @@ const RUNTIME: Record<string, string> = {
   'table payouts':
     'INSERT, SELECT, UPDATE (bank_reference, bank_sequence, failure_code, status, timeline, transactions)',
   'table projections': 'SELECT, UPDATE',
+  'table provider_accounts': 'DELETE, INSERT, SELECT, UPDATE (accounts, changed_at)',
   'table provider_inbox':
     'DELETE, SELECT, INSERT (body, id, merchant_id, provider, received_at), UPDATE (outcome, results, times_received)',
   'table provider_queries': 'DELETE, INSERT, SELECT, UPDATE (changed_at, token, url)',
@@ -88,6 +89,7 @@ const RUNTIME: Record<string, string> = {
   'function forget_events(smallint,timestamp with time zone,integer)': 'EXECUTE',
   'function is_server_of(log_epochs)': 'EXECUTE',
   'function lock_merchants(bigint[])': 'EXECUTE',
+  'function lock_merchants_within(bigint[],integer)': 'EXECUTE',
   'function log_horizon()': 'EXECUTE',
   'function log_xid()': 'EXECUTE',
   'function partition_of(bigint)': 'EXECUTE',
@@ -113,6 +115,7 @@ const RETENTION: Record<string, string> = {
   'function forget_events(smallint,timestamp with time zone,integer)': 'EXECUTE',
   'function is_server_of(log_epochs)': 'EXECUTE',
   'function lock_merchants(bigint[])': 'EXECUTE',
+  'function lock_merchants_within(bigint[],integer)': 'EXECUTE',
   'function log_horizon()': 'EXECUTE',
   'function log_xid()': 'EXECUTE',
   'function partition_of(bigint)': 'EXECUTE',

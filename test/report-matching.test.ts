@@ -1,10 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
+import { Telemetry } from '#platform/telemetry.js';
 import { RECONCILIATION_QUEUE } from '#reconciliation/jobs/names.js';
 import { ReportMatcher } from '#reconciliation/jobs/report-matcher.js';
 import { type Json, type Merchant, TestApi } from './support/api.js';
@@ -64,6 +67,32 @@ describe('a report that was received', () => {
         { reconciliation_id: body.id, source: 'generic', rows: 25, breaks_open: 25 },
       ]);
     });
+  });
+
+  test('has one trace, from its upload through matching and closing to what the log tells of it', async () => {
+    const exporter = new InMemorySpanExporter();
+    const spanProcessor = new SimpleSpanProcessor({ exporter });
+    const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+    shop = await api.merchant();
+    const traceId = randomUUID().replaceAll('-', '');
+    const headers = { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` };
+    await withWorker(async () => {
+      const { body } = await upload(api, { merchantId: shop.id, headers }, genericReport(5));
+      await completed(body.id);
+    });
+    const spans = exporter.getFinishedSpans().filter((span) => span.spanContext().traceId === traceId);
+    const whole = spans.filter(({ name }) => name === 'match report').map((span) => span.spanContext().spanId);
+    const within = spans.filter((span) => whole.includes(span.parentSpanContext?.spanId ?? ''));
+    expect(new Set(within.map(({ name }) => name))).toEqual(new Set(['match chunk', 'close report']));
+    const events = await query(
+      `SELECT type, trace_context FROM events WHERE merchant_id = $1 AND (type LIKE 'break.%' OR type LIKE 'reconciliation.%')`,
+    );
+    expect(events.map(({ type }) => type).sort()).toEqual([
+      ...Array(5).fill('break.opened'),
+      'reconciliation.completed',
+    ]);
+    expect(new Set(events.map(({ trace_context }) => trace_context.split('-')[1]))).toEqual(new Set([traceId]));
+    await telemetry.shutdown();
   });
 
   test('is matched though its job was lost, or could never be added', async () => {

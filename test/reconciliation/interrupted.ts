@@ -14,7 +14,6 @@ const AT_MS = Math.floor(Date.now() / 1_000) * 1_000 - 6 * DAY_MS;
 const NOTE = 'n'.repeat(2_000);
 /** Of a report that is interrupted so much is sent before. */
 const BEFORE = 0.7;
-const TRIES = 10;
 const LONG_MS = 90_000;
 
 export class Business {
@@ -37,13 +36,13 @@ export class Business {
 
   /** Uploads the report from a row on until it is taken; answers its id. What is not all of it is of a period in which nothing was due. */
   async upload(from = 0): Promise<string> {
-    for (let tries = 0; tries < TRIES; tries += 1) {
+    return until('it is taken', async () => {
       const sending = new Upload(this.on, this.#options(from));
       const answer = await sending.end(this.#bytes(from)).catch(() => undefined);
-      if (answer?.status === 202) return answer.body.id;
-      if (answer !== undefined && answer.status < 500 && answer.status !== 429) throw new Error(answer.text);
-    }
-    throw new Error(`not taken in ${TRIES} tries`);
+      if (answer?.status === 202) return answer.body.id as string;
+      if (answer !== undefined && ![429, 503, 504].includes(answer.status)) throw new Error(answer.text);
+      return false;
+    });
   }
 
   /** Ends an upload when some of its rows are committed and others are to come. It leaves nothing. */

@@ -133,6 +133,10 @@ export const breakShape = z
         approved_by: z.string().nullable(),
         transaction_id: idOut.nullable(),
         reason: z.string().nullable(),
+        followed_by: idOut.nullish().meta({
+          description:
+            'The break that its row, batch or statement has instead, as something else is true of it by now.',
+        }),
       })
       .nullable(),
     created_at: timestampOut,

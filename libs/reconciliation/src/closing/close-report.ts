@@ -7,7 +7,8 @@ import { absentPayouts } from './absent-payouts.js';
 import { checkStatements } from './bank-statements.js';
 import { matchBatches } from './batches.js';
 import { countReport } from './count.js';
-import { lookAtMissingRows } from './look-again.js';
+import { lookAtOpenRows } from './look-again.js';
+import { endNoLongerDue } from './no-longer-due.js';
 import { openFound } from './open-found.js';
 import { proposeItems } from './proposals.js';
 
@@ -30,7 +31,8 @@ export async function closeReport(matching: Matching, report: MatchedReport, dea
  * expected, then it is missing. Whoever closes a report does so, and whoever has its due row.
  */
 export async function lookAgain(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<void> {
-  await lookAtMissingRows(matching, report, deadline);
+  await lookAtOpenRows(matching, report, deadline);
+  await endNoLongerDue(matching, report, deadline);
   let expected = 0;
   let nextMs: number | undefined;
   for await (const absent of absentOf(matching, report, deadline)) {

@@ -24,7 +24,7 @@ const DAY_MS = 86_400_000;
  */
 const NEAR_PAYOUTS = `${BANK_ITEMS}, free AS MATERIALIZED (
   SELECT i.*, split_part(i.item, '/', 1) AS way FROM items i
-    LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items))) m ON m.item = i.item
+    LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id + 0 = $1 AND item = ANY (ARRAY(SELECT item FROM items))) m ON m.item = i.item
     LEFT JOIN (SELECT DISTINCT item FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items)) AND resolution IS NULL
                   AND kind <> 'missing_in_report') b ON b.item = i.item
    WHERE m.item IS NULL AND b.item IS NULL

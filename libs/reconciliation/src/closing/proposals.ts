@@ -2,7 +2,7 @@ import { MOVING_FACTS } from '#payments/payment-items.js';
 import type { Deadline } from '#platform/deadline.js';
 import { behindLock } from '../matching/behind-lock.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
-import { timeJson } from '../matching/sides.js';
+import { IS_OPEN, timeJson } from '../matching/sides.js';
 import { isBank } from '../matching/statements.js';
 import { byKeys } from '../matching/turn.js';
 import { ITEMS_OF_SUBJECTS } from './absent.js';
@@ -20,7 +20,7 @@ const ITEMS_NEAR = 30;
 const UNCOVERED = `
 SELECT b.id, r.type, r.gross, r.currency, r.occurred_at
   FROM breaks b JOIN report_rows r ON r.merchant_id = $1 AND r.source = b.row_source AND r.identity = b.row_identity
- WHERE b.merchant_id = $1 AND b.reconciliation_id = $2 AND b.kind IN ('missing_in_ledger', 'payout_mismatch') AND b.resolution IS NULL
+ WHERE b.merchant_id = $1 AND b.reconciliation_id = $2 AND b.kind IN ('missing_in_ledger', 'payout_mismatch') AND b.${IS_OPEN}
    AND b.candidates IS NULL
  ORDER BY b.id LIMIT $3`;
 

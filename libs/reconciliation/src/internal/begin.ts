@@ -16,7 +16,8 @@ export interface BeginParts {
 export class InternalReports {
   /** Begun here. */
   begun = 0;
-  #mayBeMore = false;
+  /** Of a worker that has just started nobody knows: one that restarts within the interval would never look. */
+  #mayBeMore = true;
 
   constructor(
     private readonly parts: BeginParts,

@@ -1,5 +1,7 @@
+import { type Context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { MerchantLog } from '#outbox/log/append.js';
 import type { Deadline } from '#platform/deadline.js';
+import { inSpan, spanTime, tracer } from '#platform/tracing.js';
 import { closeReport } from '../closing/close-report.js';
 import { INTERNAL } from '../internal/found.js';
 import type { InternalCheck } from '../internal/internal-check.js';
@@ -31,11 +33,11 @@ export class ReportMatcher {
     private readonly options: MatcherOptions,
   ) {}
 
-  /** Returns whether it was completed by this. */
-  async match(key: ReportKey): Promise<boolean> {
+  /** Returns whether it was completed by this. Its spans are below `within`. */
+  async match(key: ReportKey, within: Context = ROOT_CONTEXT): Promise<boolean> {
     const report = await reportInWork(this.matching.database, key, 'matching', this.options.stepDeadline());
     if (!report) return false;
-    const isDone = report.source === INTERNAL ? await this.#check(report) : await this.#matchRows(report);
+    const isDone = report.source === INTERNAL ? await this.#check(report) : await this.#matchRows(report, within);
     return isDone && this.#complete(report);
   }
 
@@ -51,13 +53,14 @@ export class ReportMatcher {
     return this.options.internal !== undefined;
   }
 
-  async #matchRows(report: ReportInWork): Promise<boolean> {
+  async #matchRows(report: ReportInWork, within: Context): Promise<boolean> {
     const { stepDeadline, isStopping } = this.options;
+    const spanOf = (name: string) => tracer.startSpan(name, { startTime: spanTime() }, within);
     for (let rows = 1; rows > 0; this.rows += rows) {
       if (isStopping()) return false;
-      rows = await matchNext(this.matching, report, stepDeadline);
+      rows = await inSpan(spanOf('match chunk'), () => matchNext(this.matching, report, stepDeadline));
     }
-    await closeReport(this.matching, report, stepDeadline);
+    await inSpan(spanOf('close report'), () => closeReport(this.matching, report, stepDeadline));
     return true;
   }
 

@@ -1,7 +1,7 @@
 import type { Job, Worker } from 'bullmq';
 import type { Logger } from '#platform/logging.js';
 import type { Queues } from '#platform/queues.js';
-import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { contextOf, inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
 import type { ReportKey } from '../reports/report.js';
 import { RECONCILIATION_QUEUE } from './names.js';
 import type { ReportMatcher } from './report-matcher.js';
@@ -65,7 +65,7 @@ export class ReportWorker {
     const span = tracer.startSpan('match report', { startTime: spanTime(), attributes }, upload);
     const startedMs = performance.now();
     try {
-      const isCompleted = await inSpan(span, () => this.matcher.match(key));
+      const isCompleted = await inSpan(span, () => this.matcher.match(key, contextOf(span)));
       this.reports[isCompleted ? 'completed' : 'left'] += 1;
     } catch (error) {
       if (await this.#isGivenUp(key, error)) return;
