@@ -3,7 +3,8 @@ import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { decideGroup, touchedBy } from '#ledger/writing/group.js';
 import type { Submission } from '#ledger/writing/group-extension.js';
 import { GroupConnection } from '#ledger/writing/group-store.js';
-import { Writer, type WriterOptions } from '#ledger/writing/writer.js';
+import { Writer } from '#ledger/writing/writer.js';
+import type { WriterOptions } from '#ledger/writing/writer-options.js';
 import { Database } from '#platform/postgres.js';
 import { finish } from '#platform/turns.js';
 import { PostgresWorkerLease } from '#platform/worker-lease.js';
@@ -53,7 +54,11 @@ export class LoneCaller {
   /** Postings whose statements are sent by hand: trip 1, the decision, trip 2. */
   byHand(times: Times): Promise<TrialResult> {
     return this.#measure(times, async (submission) => {
-      const locked = await this.#connection.begin({ ...touchedBy([submission]), timeoutMs: TIMEOUT_MS });
+      const locked = await this.#connection.begin({
+        ...touchedBy([submission]),
+        timeoutMs: TIMEOUT_MS,
+        lockWaitMs: TIMEOUT_MS,
+      });
       const { writes } = finish(decideGroup([submission], locked, this.#ids, this.#ids.next()));
       if (!writes) throw new Error('nothing to write');
       await this.#connection.writeAndCommit(writes);
@@ -89,9 +94,13 @@ export function writerOptions(databaseUrl: string): WriterOptions {
   return {
     databaseUrl,
     lanes: 2,
+    apartLanes: 1,
     laneCapacity: 1_000,
+    merchantCapacity: 1_000,
     groupSize: 200,
     attempts: 3,
+    lockWaitMs: 50,
+    apartLockWaitMs: 1_000,
     groupTimeoutMs: TIMEOUT_MS,
     idempotencyWaitMs: TIMEOUT_MS,
   };

@@ -41,7 +41,12 @@ export class NightService {
     this.worker = worker;
   }
 
-  static async start(database: ScratchDatabase, env: NodeJS.ProcessEnv = {}): Promise<NightService> {
+  /** `ofApi`: what the API's environment has besides. */
+  static async start(
+    database: ScratchDatabase,
+    env: NodeJS.ProcessEnv = {},
+    ofApi: NodeJS.ProcessEnv = {},
+  ): Promise<NightService> {
     // Each copy has the same merchants and accounts, and knows nothing of what others have cached.
     for (const url of [process.env.REDIS_URL, process.env.REDIS_QUEUE_URL]) {
       const redis = new Redis(url as string);
@@ -53,7 +58,7 @@ export class NightService {
       COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
       ...env,
     };
-    const api = await startApi(API, own);
+    const api = await startApi(API, { ...own, ...ofApi });
     const worker = await WorkerProcess.start(WORKER, own);
     const service = new NightService(api, worker);
     await service.#settleIn(Date.now());

@@ -10,14 +10,21 @@ import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { scratchDatabase } from '#db/bench/scratch-database.js';
 import { median, textTable } from '#db/bench/text-table.js';
+import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { peakMemoryOf } from './cpu.js';
 import { NightService, OPERATOR_KEY } from './night-service.js';
 import { BREAK_EVERY, copyFile, fillPayments, writeReport } from './reconciliation-book.js';
+import { matchByRows } from './reconciliation-rows.js';
 
 /** `npm run bench:reconciliation`: see docs/figures/reconciliation.md. */
 
 const { values } = parseArgs({
-  options: { smoke: { type: 'boolean', default: false }, rows: { type: 'string' }, rounds: { type: 'string' } },
+  options: {
+    smoke: { type: 'boolean', default: false },
+    rows: { type: 'string' },
+    rounds: { type: 'string' },
+    heap: { type: 'string' },
+  },
 });
 const sizes = (values.rows ?? (values.smoke ? '2000' : '100000,1000000')).split(',').map(Number);
 const rounds = Number(values.rounds ?? (values.smoke ? 1 : 3));
@@ -25,6 +32,10 @@ const POLL_MS = 20;
 const WITHIN_MS = 900_000;
 const serverUrl = process.env.DATABASE_URL;
 if (!serverUrl) throw new Error('DATABASE_URL is not set; run npm run bench:reconciliation');
+
+/** V8 gives what it has freed back when it must: a heap that must not grow tells whether what is received is held. Empty: as V8 likes. */
+const apiHeap =
+  values.heap === undefined ? {} : { NODE_OPTIONS: `--max-old-space-size=${values.heap} --max-semi-space-size=2` };
 
 interface Measured {
   readonly copy: number;
@@ -42,6 +53,7 @@ try {
   for (const rows of sizes) table.push(await measure(rows));
   const head = ['rows', 'COPY, s', 'received, s', 'completed, s', 'rows/s', 'COPY ÷ ours', 'API, MiB', 'worker, MiB'];
   console.log(textTable(head, table));
+  console.log(`A row at a time, each an object: ${(await byRows(Math.min(...sizes))).toFixed(0)} rows/s.`);
 } finally {
   rmSync(folder, { recursive: true });
 }
@@ -69,12 +81,27 @@ async function once(path: string, rows: number): Promise<Measured> {
   const owner = new pg.Client({ connectionString: database.url });
   await owner.connect();
   try {
-    const service = await NightService.start(database);
+    const service = await NightService.start(database, {}, apiHeap);
     try {
       return await reconcile(service, owner, path, rows);
     } finally {
       await service.stop();
     }
+  } finally {
+    await owner.end();
+    await database.drop();
+  }
+}
+
+/** On a database of its own. */
+async function byRows(rows: number): Promise<number> {
+  const database = await scratchDatabase(serverUrl as string, 'rows');
+  const owner = new pg.Client({ connectionString: database.url });
+  await owner.connect();
+  try {
+    const merchantId = firstSnowflakeAt(Date.now());
+    await fillPayments(owner, String(merchantId), rows);
+    return await matchByRows(database.runtimeUrl, merchantId, join(folder, `${rows}.csv`));
   } finally {
     await owner.end();
     await database.drop();

@@ -44,7 +44,13 @@ import { Reconciliation1764800000000 } from './migrations/1764800000000-reconcil
 import { MatchingIndexes1764800200000 } from './migrations/1764800200000-matching-indexes.js';
 import { InternalReports1764800400000 } from './migrations/1764800400000-internal-reports.js';
 import { OperatorKeys1764810000000 } from './migrations/1764810000000-operator-keys.js';
+import { BreaksOfRows1764910100000 } from './migrations/1764910100000-breaks-of-rows.js';
+import { ForgetReports1764920100000 } from './migrations/1764920100000-forget-reports.js';
+import { OperatorIdentities1764920200000 } from './migrations/1764920200000-operator-identities.js';
+import { ProviderAccounts1764920300000 } from './migrations/1764920300000-provider-accounts.js';
+import { MatchingLookups1764930100000 } from './migrations/1764930100000-matching-lookups.js';
 import { MerchantLimits1765000100000 } from './migrations/1765000100000-merchant-limits.js';
+import { LocksWithin1765020100000 } from './migrations/1765020100000-locks-within.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -91,7 +97,13 @@ export const MIGRATIONS = [
   MatchingIndexes1764800200000,
   InternalReports1764800400000,
   OperatorKeys1764810000000,
+  BreaksOfRows1764910100000,
+  ForgetReports1764920100000,
+  OperatorIdentities1764920200000,
+  ProviderAccounts1764920300000,
+  MatchingLookups1764930100000,
   MerchantLimits1765000100000,
+  LocksWithin1765020100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -84,7 +84,7 @@ export async function seedReconciliation({ url, operatorKey, merchantId, name, d
     reports.map(({ id }) => call('GET', `/v1/reconciliations/${id}/breaks?limit=${LIMIT}`)),
   );
   return story(
-    { merchantId, name, date },
+    { name, date },
     reports,
     breaks.flatMap(({ data }) => data.toReversed()),
   );
@@ -101,8 +101,8 @@ async function statementOf({ url, secret }, batch, paid) {
   return { type: 'application/xml', content: await answer.text() };
 }
 
-/** @param {{ merchantId: string, name: string, date: string }} day @param {Report[]} reports @param {Break[]} breaks @returns {import('./demo-payments.mjs').Story} */
-function story({ merchantId, name, date }, reports, breaks) {
+/** @param {{ name: string, date: string }} day @param {Report[]} reports @param {Break[]} breaks @returns {import('./demo-payments.mjs').Story} */
+function story({ name, date }, reports, breaks) {
   const [rows, matched] = [sum(reports.map((one) => one.rows)), sum(reports.map((one) => one.matched))];
   const lines = breaks.map(
     ({ kind, status, reference, difference, currency }) =>
@@ -114,8 +114,6 @@ ${lines.map((line) => line.trimEnd()).join('\n')}
 `;
   const found = breaks.find(({ kind }) => kind === 'amount_mismatch') ?? breaks[0];
   const commands = `
-  export MERCHANT=${merchantId}
-
   curl -sS -w '\\n' "$URL/v1/reconciliations?source=generic" -H "Authorization: Bearer $OPERATOR_KEY" -H "Counterfoil-Merchant: $MERCHANT"
 ${found ? `\n  curl -sS -w '\\n' $URL/v1/breaks/${found.id} -H "Authorization: Bearer $OPERATOR_KEY" -H "Counterfoil-Merchant: $MERCHANT"\n` : ''}`;
   return { text, commands };

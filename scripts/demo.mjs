@@ -177,7 +177,7 @@ async function idsOf(url, { id, key }) {
 /** @param {string} url @param {string} operatorKey @param {Record<string, DemoMerchant>} merchants @param {string | undefined} bobId @param {(import('./demo-payments.mjs').Story | undefined)[]} stories */
 function banner(url, operatorKey, merchants, bobId, stories) {
   const keys = Object.entries(merchants).map(([name, { id, key }]) => `  ${name.padEnd(17)} merchant ${id}   ${key}`);
-  const key = Object.values(merchants)[0]?.key ?? '';
+  const { id = '', key = '' } = Object.values(merchants)[0] ?? {};
   const bob = `$URL/v1/accounts/${bobId}`;
   return `
 Demo merchants and their API keys:
@@ -188,6 +188,7 @@ Try (paste as they are; the first request moves 12.50 EUR from Alice to Bob, onc
   export URL=${url}
   export OPERATOR_KEY=${operatorKey}
   export KEY=${key}
+  export MERCHANT=${id}
 
   curl -sS -w '\\n' $URL/v1/transactions -H "Authorization: Bearer $KEY" -H "Idempotency-Key: first-try" -H "Content-Type: application/json" -d '{"type":"transfer","entries":[{"account_code":"wallet:alice","direction":"debit","amount":"1250","currency":"EUR"},{"account_code":"wallet:bob","direction":"credit","amount":"1250","currency":"EUR"}]}'
 

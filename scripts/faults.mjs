@@ -10,6 +10,11 @@
 // either differs from the oracle; with --mutant, when the planted bug is not caught.
 // npm run test:faults -- reconciliation [--rounds N --seed S]: reports that overlap, come twice, at once and cut off, while the worker
 // that matches them is killed; each round is a business of its own. Exit 1 when a row is matched twice or a break is opened twice.
+// npm run test:faults -- reconciliation-month [--payments M --seed S]: a month of the simulated quarter, each night reconciled with what
+// processors report and the bank shows: as they are, and then wrong in every way. See test/reconciliation-month.test.ts. Exit 1 when a
+// break is open that was not planted, or one that was is not found.
+// npm run test:faults -- planted [--rows N,N]: reports of so many rows in every format, with faults of each kind and with none. See
+// test/reconciliation-planted.test.ts. Exit 1 when a fault is not found, or something is that was not planted.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { runCampaign } from './campaign.mjs';
@@ -23,14 +28,16 @@ const { values, positionals } = parseArgs({
     point: { type: 'string', default: '' },
     rounds: { type: 'string', default: '2' },
     payments: { type: 'string', default: '150' },
+    rows: { type: 'string', default: '1000,10000,100000' },
     seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
     mutant: { type: 'string' },
   },
 });
-const { minutes, permutations, visits, point, rounds, payments, seed, mutant = '' } = values;
+const { minutes, permutations, visits, point, rounds, payments, rows, seed, mutant = '' } = values;
 const [of = 'outbox', ...more] = positionals;
-if (!['outbox', 'payments', 'payouts', 'night', 'reconciliation'].includes(of) || more.length > 0) {
-  console.error('counterfoil: say outbox, payments, payouts, night, reconciliation or nothing.');
+const CAMPAIGNS = ['outbox', 'payments', 'payouts', 'night', 'reconciliation', 'reconciliation-month', 'planted'];
+if (!CAMPAIGNS.includes(of) || more.length > 0) {
+  console.error(`counterfoil: say ${CAMPAIGNS.join(', ')} or nothing.`);
   process.exit(1);
 }
 if (of === 'payments') {
@@ -42,9 +49,18 @@ if (of === 'payments') {
 } else if (of === 'night') {
   const env = { NIGHT_ROUNDS: rounds, NIGHT_PAYMENTS: payments, NIGHT_SEED: seed, NIGHT_MUTANT: mutant };
   await runCampaign('test/night-quarter.test.ts', { rounds, payments, seed }, env);
+} else if (of === 'reconciliation-month') {
+  const env = { MONTH_PAYMENTS: payments, MONTH_SEED: seed };
+  await runCampaign('test/reconciliation-month.test.ts', { payments, seed }, env);
 } else if (of === 'reconciliation') {
   const env = { RECONCILIATION_ROUNDS: rounds, RECONCILIATION_SEED: seed };
   await runCampaign('test/reconciliation-crashes.test.ts', { rounds, seed }, env);
+} else if (of === 'planted') {
+  if (!rows.split(',').every((size) => Number(size) >= 1_000)) {
+    console.error('counterfoil: --rows must be numbers from 1000 on.');
+    process.exit(1);
+  }
+  await runCampaign('test/reconciliation-planted.test.ts', { seed }, { PLANTED_ROWS: rows });
 } else {
   const env = { FAULTS_MINUTES: minutes, FAULTS_SEED: seed, FAULTS_MUTANT: mutant };
   await runCampaign('test/outbox-campaign.test.ts', { minutes, seed }, env);

@@ -49,7 +49,13 @@ describe('a file of proposals', () => {
         'x,write_off,,,,x',
         `${third},write_off,,,9,x`,
         `${third},write_off,,,,`,
+        `${third},write_off,,,," "`,
+        `${third},write_off,,,,\u200b`,
         `${third},write_off`,
+        `${third},post,cash:EUR,suspense:EUR,1,250,A fee`,
+        `${third},write_off,,,,Told twice, says the processor`,
+        `${third},post,cash:EUR,,250,x`,
+        `${second},write_off,,,,Empty cells behind it,,`,
       ),
     );
     expect(outcomes(told)).toEqual([
@@ -64,8 +70,21 @@ describe('a file of proposals', () => {
       [10, 422, 'validation_failed'],
       [11, 422, 'validation_failed'],
       [12, 422, 'validation_failed'],
+      [13, 422, 'validation_failed'],
+      [14, 422, 'validation_failed'],
+      [15, 422, 'validation_failed'],
+      [16, 422, 'validation_failed'],
+      [17, 422, 'validation_failed'],
+      [18, 409, 'invalid_transition'],
     ]);
-    expect(told.body.results[4].problem.errors[0].path).toBe('amount');
+    const details = told.body.results.map(({ problem }: Json) => problem?.detail);
+    expect([4, 8, 13, 14, 15].map((index) => details[index])).toEqual([
+      'amount: must be a count of minor units, at least 1',
+      'amount: is of a post alone, not of a write_off',
+      'line: has 7 cells where the header has 6: a cell with a separator in it must be quoted',
+      'line: has 7 cells where the header has 6: a cell with a separator in it must be quoted',
+      'account_credit: is needed by a post',
+    ]);
     expect((await shop.get(first)).proposal).toMatchObject({
       by: 'environment',
       reason: 'A fee, kept',

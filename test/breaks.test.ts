@@ -1,31 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { BREAK_ACTIONS } from '#reconciliation/breaks/break-status.js';
 import { type Answer, type Json, TestApi, transfer } from './support/api.js';
-import { BreakShop, type TestOperator } from './support/breaks.js';
-import { Bystander } from './support/bystander.js';
-import { Contract } from './support/contract.js';
-import { expectVerified } from './support/verified.js';
+import { type BreakTest, breakTests, type TestOperator } from './support/breaks.js';
 
-let api: TestApi;
-let bystander: Bystander;
-let shop: BreakShop;
-let maker: TestOperator;
-let checker: TestOperator;
-
-beforeAll(async () => {
-  api = await TestApi.start();
-  await Contract.hold(api);
-  bystander = await Bystander.open(api.on);
-});
-beforeEach(async () => {
-  shop = await BreakShop.open(api, bystander.client);
-  [maker, checker] = [await shop.operator(), await shop.operator()];
-});
-afterEach(() => expect(api.errors).toEqual([]));
-afterAll(async () => {
-  await expectVerified(api.on);
-  await bystander.close();
-  await api.stop();
+let { api, bystander, shop, maker, checker } = {} as BreakTest;
+breakTests((now) => {
+  ({ api, bystander, shop, maker, checker } = now);
 });
 
 const told = ({ status, body }: Answer) => [status, body.code];
@@ -113,6 +94,31 @@ describe('a break that is worked off', () => {
     });
     expect((await shop.act(checker, other, 'reject', { reason: 'No.' })).body.status).toBe('open');
     expect((await shop.act(maker, id, 'propose', { action: 'write_off', reason: 'So be it.' })).status).toBe(200);
+  });
+
+  test('goes back when its maker withdraws what was proposed, under whatever key, and nobody else does', async () => {
+    const id = await shop.found();
+    await shop.act(maker, id, 'propose', shop.posting('25000'));
+    const reason = 'A hundred times too much.';
+    expect(told(await shop.act(checker, id, 'withdraw', { reason }))).toEqual(REFUSED);
+    await shop.revoke(maker);
+    const again = await shop.operator(maker.name.toUpperCase());
+    const withdrawn = await shop.act(again, id, 'withdraw', { reason });
+    expect([withdrawn.status, withdrawn.body.status, withdrawn.body.proposal]).toEqual([200, 'open', null]);
+    expect(withdrawn.body.comments).toEqual([
+      {
+        text: reason,
+        by: again.name,
+        key_id: again.keyId,
+        at: expect.any(String),
+        withdrawn_proposal: expect.objectContaining({ by: maker.name, action: 'post' }),
+      },
+    ]);
+    expect(withdrawn.text).not.toContain('responsible');
+    expect(told(await shop.act(again, id, 'withdraw', { reason }))).toEqual([409, 'invalid_transition']);
+    expect(told(await shop.act(checker, id, 'approve'))).toEqual([409, 'invalid_transition']);
+    expect((await shop.act(again, id, 'propose', shop.posting())).status).toBe(200);
+    expect(await shop.adjustments()).toEqual([]);
   });
 
   test('says what can be done where something cannot', async () => {
@@ -259,10 +265,13 @@ describe('whoever proposed it', () => {
 
   test('does not approve it with the same key', async () => expectRefused(maker, await proposedBy(maker)));
 
-  test('does not approve it with a new key of the same name', async () => {
+  test.each([
+    ['of the same name', (name: string) => name],
+    ['of its name in other letters', (name: string) => `${name.toUpperCase().replace(' ', '\u00a0 ')}\u200b`],
+  ])('does not approve it with a new key %s', async (_, written) => {
     const id = await proposedBy(maker);
     await shop.revoke(maker);
-    const again = await shop.operator(maker.name);
+    const again = await shop.operator(written(maker.name));
     await expectRefused(again, id);
     await shop.act(checker, id, 'approve');
     expect(await shop.adjustments()).toHaveLength(1);
@@ -272,7 +281,17 @@ describe('whoever proposed it', () => {
     const deputy = await shop.operator(undefined, maker);
     const trainee = await shop.operator(undefined, deputy);
     for (const as of [deputy, trainee]) await expectRefused(as, await proposedBy(maker));
-    await expectRefused(maker, await proposedBy(trainee));
+    const id = await proposedBy(trainee);
+    await expectRefused(maker, id);
+    await shop.revoke(trainee); // Its name has another key then, for which somebody else answers.
+    await expectRefused(await shop.operator(trainee.name), id);
+  });
+
+  test('does not approve it with a key that it issued when its name was written otherwise', async () => {
+    const deputy = await shop.operator(undefined, maker);
+    await shop.revoke(maker);
+    const again = await shop.operator(maker.name.toUpperCase());
+    await expectRefused(await shop.operator(undefined, again), await proposedBy(deputy));
   });
 
   test('does not approve it with another key of the environment', async () => {
@@ -310,7 +329,7 @@ describe('whoever proposed it', () => {
 
   test('is an operator: a merchant’s own key can do nothing about breaks', async () => {
     const id = await shop.found();
-    for (const action of ['assign', 'comment', 'propose', 'approve', 'reject']) {
+    for (const action of BREAK_ACTIONS) {
       expect(told(await shop.act(shop.merchant.client, id, action, {}))).toEqual(REFUSED);
     }
     expect(told(await shop.merchant.client.get('/v1/breaks'))).toEqual(REFUSED);

@@ -142,7 +142,7 @@ describe('two processes on one book', () => {
   });
 
   test('a full lane refuses at once, and takes requests again afterwards', async () => {
-    const narrow = await TestLedger.open(on, { laneCapacity: 3 });
+    const narrow = await TestLedger.open(on, { lanes: 1, laneCapacity: 3 });
     const [from, to] = [await account(), await account()];
     await bystander.lockBalance(from);
     const inHand = narrow.post(merchant, transfer(from, to, 1n));

@@ -333,6 +333,7 @@ describe('duties', () => {
       await connection.begin({
         merchantIds: [merchants[0] as bigint],
         timeoutMs: 5_000,
+        lockWaitMs: 5_000,
         accounts: [],
         keys: [],
         parents: [],

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { readBalances } from '#ledger/accounts/balance-store.js';
 import { type BalanceFences, type FencedGroup, NO_FENCES } from '#ledger/writing/balance-fences.js';
-import type { WriterOptions } from '#ledger/writing/writer.js';
+import type { WriterOptions } from '#ledger/writing/writer-options.js';
 import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';

@@ -46,6 +46,7 @@ const RUNTIME: Record<string, string> = {
   'table payouts':
     'INSERT, SELECT, UPDATE (bank_reference, bank_sequence, failure_code, status, timeline, transactions)',
   'table projections': 'SELECT, UPDATE',
+  'table provider_accounts': 'DELETE, INSERT, SELECT, UPDATE (accounts, changed_at)',
   'table provider_inbox':
     'DELETE, SELECT, INSERT (body, id, merchant_id, provider, received_at), UPDATE (outcome, results, times_received)',
   'table provider_queries': 'DELETE, INSERT, SELECT, UPDATE (changed_at, token, url)',
@@ -53,12 +54,12 @@ const RUNTIME: Record<string, string> = {
   'table reconciled_items': 'INSERT, SELECT',
   'table reconciliation_turns': 'INSERT, SELECT, UPDATE (merchant_id)',
   'table reconciliations':
-    'INSERT, SELECT, UPDATE (completed_at, expected, failure, heard_at, matched, period_from, period_to, repeated, rows, rows_bad, statements, status, totals)',
+    'DELETE, INSERT, SELECT, UPDATE (completed_at, expected, failure, forgotten_at, heard_at, matched, period_from, period_to, repeated, rows, rows_bad, statements, status, totals, tries)',
   'table relay_cursors': 'DELETE, INSERT, SELECT, UPDATE (handed_at, seq, xid)',
   'table relay_members': 'DELETE, INSERT, SELECT, UPDATE',
   'table relay_partitions': 'SELECT, UPDATE (epoch, expires_at, holder)',
   'table report_bad_rows': 'DELETE, INSERT, SELECT',
-  'table report_rows': 'INSERT, SELECT, UPDATE (match_line, match_reconciliation_id, rule)',
+  'table report_rows': 'DELETE, INSERT, SELECT, UPDATE (match_line, match_reconciliation_id, rule)',
   'table report_staging': 'DELETE, INSERT, SELECT',
   'table schema_migrations': 'SELECT',
   'table settled_balances': 'INSERT, SELECT, UPDATE (looked_through, paid_out, settled, taken_through)',
@@ -90,6 +91,7 @@ const RUNTIME: Record<string, string> = {
   'function forget_events(smallint,timestamp with time zone,integer)': 'EXECUTE',
   'function is_server_of(log_epochs)': 'EXECUTE',
   'function lock_merchants(bigint[])': 'EXECUTE',
+  'function lock_merchants_within(bigint[],integer)': 'EXECUTE',
   'function log_horizon()': 'EXECUTE',
   'function log_xid()': 'EXECUTE',
   'function partition_of(bigint)': 'EXECUTE',
@@ -115,6 +117,7 @@ const RETENTION: Record<string, string> = {
   'function forget_events(smallint,timestamp with time zone,integer)': 'EXECUTE',
   'function is_server_of(log_epochs)': 'EXECUTE',
   'function lock_merchants(bigint[])': 'EXECUTE',
+  'function lock_merchants_within(bigint[],integer)': 'EXECUTE',
   'function log_horizon()': 'EXECUTE',
   'function log_xid()': 'EXECUTE',
   'function partition_of(bigint)': 'EXECUTE',

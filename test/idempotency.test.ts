@@ -13,7 +13,6 @@ import { BANK_SECRET } from './support/small-bank.js';
 import { until } from './support/until.js';
 import { TestWebhooks } from './support/webhooks.js';
 
-
 const WAIT_MS = 400;
 const SECRET = /cfm_[0-9A-Za-z]{60}|cfo_[0-9A-Za-z]{49}|whsec_[A-Za-z0-9+/]{20,}/;
 

@@ -5,6 +5,7 @@ import { cacheKey, encodeValue } from '#balances/cached-balance.js';
 import { cacheCheck } from '#balances/checks.js';
 import { type Json, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
+import { Contract } from './support/contract.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { InternalNights } from './support/internal-night.js';
 import { privateRedis } from './support/redis.js';
@@ -189,6 +190,89 @@ describe('a check', () => {
   });
 });
 
+describe('a merchant of whom nothing is settled', () => {
+  const DAY_MS = 86_400_000;
+  /** As of a moment of its day after the next one. */
+  const laterAt = (hour: string) =>
+    Date.parse(`${new Date(Date.now() + 2 * DAY_MS).toISOString().slice(0, 10)}T${hour}Z`);
+  const merchantIn = async (zone: string) => {
+    const id = await nights.settlement.ledger.createMerchant();
+    await nights.query('UPDATE merchants SET time_zone = $2 WHERE id = $1', [id, zone]);
+    return id;
+  };
+  const begunFor = async (id: bigint, nowMs: number) =>
+    (await nights.begin(100, nowMs)).filter(({ merchantId }) => merchantId === id);
+
+  test('is checked once a day, when that has ended where it is', async () => {
+    const tokyo = await merchantIn('Asia/Tokyo');
+    expect(await begunFor(tokyo, Date.now())).toEqual([]);
+    const [first, ...others] = await begunFor(tokyo, laterAt('14:59:59'));
+    expect(others).toEqual([]);
+    await nights.matcher().match(first as never);
+    expect(await begunFor(tokyo, laterAt('14:59:59'))).toEqual([]);
+    const [second] = await begunFor(tokyo, laterAt('15:00:01'));
+    await nights.matcher().match(second as never);
+    const periods = (await nights.reports(tokyo)).map(({ status, period_to }) => [
+      status,
+      new Date(period_to ?? 0).getTime(),
+    ]);
+    expect(periods).toEqual([
+      ['completed', laterAt('15:00:00') - DAY_MS],
+      ['completed', laterAt('15:00:00')],
+    ]);
+  });
+
+  test('any more is checked as well, from the second day on', async () => {
+    const settled = await nights.begin();
+    for (const report of settled) await nights.matcher().match(report);
+    await nights.query(
+      `UPDATE settlement_positions SET ended_at = date_trunc('day', now(), 'UTC') WHERE merchant_id = $1`,
+      [shop],
+    );
+    await nights.query(`UPDATE merchants SET time_zone = 'UTC' WHERE id = $1`, [shop]);
+    await nights.query(
+      `UPDATE reconciliations SET period_to = date_trunc('day', now(), 'UTC') WHERE merchant_id = $1`,
+      [shop],
+    );
+    expect(await begunFor(shop, laterAt('00:00:01') - DAY_MS)).toEqual([]);
+    expect(await begunFor(shop, laterAt('00:00:01'))).toEqual([]);
+    expect(await begunFor(shop, laterAt('00:00:01') + DAY_MS)).toHaveLength(1);
+  });
+});
+
+describe('POST /v1/reconciliations?source=internal', () => {
+  test('checks a merchant’s books now; asked again while that runs it is the same check', async () => {
+    const api = await TestApi.start({ on, environment: { REDIS_QUEUE_URL: inject('redisQueueUrl') } });
+    await Contract.hold(api);
+    try {
+      const acting = api.actingFor(String(shop));
+      const ask = (more = '', options = {}) => acting.post(`/v1/reconciliations?source=internal${more}`, options);
+      const asked = await Promise.all([ask(), ask(), ask('', { key: 'one' }), ask('', { key: 'one' })]);
+      expect(asked.map(({ status }) => status)).toEqual([202, 202, 202, 202]);
+      expect(new Set(asked.map(({ body }) => body.id)).size).toBe(1);
+      expect(asked[0]?.body).toMatchObject({ source: 'internal', status: 'matching', asked_by: 'environment' });
+      for (const [more, options] of [
+        ['&sla_days=1', {}],
+        ['&period_from=2026-01-01T00:00:00Z', {}],
+        ['', { raw: 'x', headers: { 'content-type': 'text/csv' } }],
+      ] as const) {
+        const { status, body } = await ask(more, options);
+        expect([more, status, body.code]).toEqual([more, 422, 'validation_failed']);
+      }
+      const { id } = asked[0]?.body ?? {};
+      expect(await nights.matcher().match({ merchantId: shop, id: BigInt(id) })).toBe(true);
+      const again = await ask();
+      expect([again.status, again.body.id === id]).toEqual([202, false]);
+      await nights.matcher().match({ merchantId: shop, id: BigInt(again.body.id) });
+      // The settled day has its own, whatever was asked for.
+      expect(await nights.night()).toBe(1);
+      expect(api.errors).toEqual([]);
+    } finally {
+      await api.stop();
+    }
+  });
+});
+
 test('what the cache serves and the ledger lacks is a break, which stays while Redis is away', async () => {
   const redis = await privateRedis();
   const client = new CacheClient({ url: redis.url, timeoutMs: 2_000 });
@@ -219,10 +303,13 @@ test('what the cache serves and the ledger lacks is a break, which stays while R
   }
 });
 
-test('a worker does so by itself, and GET /v1/jobs tells when it looked', async () => {
+test('a worker does so by itself soon after its start, however rarely it looks, and GET /v1/jobs tells when', async () => {
   const api = await TestApi.start({ on, environment: { REDIS_QUEUE_URL: inject('redisQueueUrl') } });
   await nights.behindTheBack(`UPDATE payouts SET amount = amount + 1 WHERE ${PAID()}`);
-  const stop = await startWorker(on, { RECONCILIATION_CHECK_INTERVAL_MS: '200', RECONCILIATION_INTERVAL_MS: '200' });
+  const stop = await startWorker(on, {
+    RECONCILIATION_CHECK_INTERVAL_MS: '3600000',
+    RECONCILIATION_INTERVAL_MS: '200',
+  });
   try {
     const acting = api.actingFor(String(shop));
     // The worker settles later days as well; what was there in the first is a break of it alone.
@@ -247,7 +334,7 @@ test('a worker does so by itself, and GET /v1/jobs tells when it looked', async 
       const { data } = (await api.operator.get('/v1/jobs')).body;
       return data.find(({ name }: { name: string }) => name === 'begin checks of settled merchants');
     });
-    expect(duty.every_ms).toBe(200);
+    expect(duty.every_ms).toBe(3_600_000);
   } finally {
     await stop();
     await api.stop();

@@ -10,6 +10,7 @@ import { Oracle } from './reconciliation/oracle/oracle.js';
 import { showOracle } from './reconciliation/oracle/shown.js';
 import {
   DAY_MS,
+  learn,
   type ToldFact,
   type ToldPayment,
   type ToldPayout,
@@ -43,8 +44,9 @@ test('small worlds in which all collides with all are decided as the law has it'
     const names = new Map<string, string>();
     const world: World = { payments: [], payouts: [] };
     const tellAll = async (told: readonly ToldPayment[]) => {
-      for (const payment of told) names.set(await tell(merchant, payment), nameOf(payment));
-      world.payments.push(...told);
+      const known = new Set(names.values());
+      for (const payment of told) names.set(await tell(merchant, payment, known), nameOf(payment));
+      learn(world, told);
     };
     const oracle = new Oracle(world);
     const ids: bigint[] = [];
@@ -113,16 +115,18 @@ async function payOut(merchantId: bigint, { id, amount, currency, status, ...at 
   });
 }
 
-async function tell({ client }: Merchant, { provider, ref, currency, facts }: ToldPayment): Promise<string> {
-  const opening: ToldFact = { type: 'authorised', amount: 10_000n, atMs: Math.min(...facts.map(({ atMs }) => atMs)) };
-  const events = [opening, ...facts].map(({ atMs, objectRef, ...fact }) => ({
+async function tell({ client }: Merchant, payment: ToldPayment, known: ReadonlySet<string>): Promise<string> {
+  const { provider, ref, currency, facts } = payment;
+  const atMs = Math.min(...facts.map((fact) => fact.atMs));
+  const opening: ToldFact[] = known.has(nameOf(payment)) ? [] : [{ type: 'authorised', amount: 10_000n, atMs }];
+  const events = [...opening, ...facts].map(({ atMs: happenedMs, objectRef, ...fact }) => ({
     ...fact,
     provider,
     currency,
     event_id: randomUUID(),
     payment_ref: ref,
     object_ref: objectRef,
-    occurred_at: new Date(atMs).toISOString(),
+    occurred_at: new Date(happenedMs).toISOString(),
   }));
   const raw = JSON.stringify({ events }, (_, value) => (typeof value === 'bigint' ? String(value) : value));
   const { status, text, body } = await client.post('/v1/provider_events/batch', { raw });

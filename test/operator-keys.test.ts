@@ -1,11 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { OperatorIdentities1764920200000 } from '#db/migrations/1764920200000-operator-identities.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { generateOperatorKey, sha256 } from '#tenancy/api-key.js';
 import { Authenticator } from '#tenancy/authenticator.js';
 import { type Answer, type Json, OPERATOR_KEY, TestApi, until } from './support/api.js';
 import { Contract } from './support/contract.js';
-import { asAdmin } from './support/database.js';
+import { asAdmin, freshDatabase } from './support/database.js';
+import { peerAt, strangersOf } from './support/strangers.js';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -69,6 +71,26 @@ describe('a key that was issued', () => {
     expect([await status(first.secret), await status(second.secret)]).toEqual([401, 200]);
   });
 
+  test.each([
+    ['Ann Lee', 'ann lee'],
+    ['Ann Lea', 'ANN  LEA'],
+    ['Zoë', 'zoe\u0308'],
+    ['Eve', 'E\u200bve'],
+    ['Environment', 'environment'],
+  ])('has the name %s, and then no other has %s', async (one, other) => {
+    const { body } = await issue(one);
+    const refused = await issue(other);
+    expect([refused.status, refused.body.code, refused.body.errors[0].path]).toEqual([
+      422,
+      'validation_failed',
+      'name',
+    ]);
+    if (body.id === undefined) return;
+    expect(body.name).toBe(one);
+    await revoke(body.id);
+    expect((await issue(other)).status).toBe(201);
+  });
+
   test('is its issuer’s, and of whoever answers for that one', async () => {
     const boss = (await issue('boss')).body;
     const one = (await issue('deputy', api.withKey(boss.secret))).body;
@@ -77,7 +99,7 @@ describe('a key that was issued', () => {
     expect([two.created_by, two.responsible]).toEqual(['deputy', 'boss']);
   });
 
-  test.each(['environment', '', ' ada', 'ada ', 'a\nb', 'x'.repeat(256), 7, null, undefined])(
+  test.each(['environment', 'ENVIRONMENT', '', '\u200b', ' ada', 'ada ', 'a\nb', 'x'.repeat(256), 7, null, undefined])(
     'cannot have the name %j',
     async (name) => {
       const { status: told, body } = await issue(name as string);
@@ -161,7 +183,7 @@ describe('asking for operators’ keys', () => {
     const read = vi.spyOn(database, 'read');
     try {
       await work(
-        new Authenticator(database, { operatorKeys: [OPERATOR_KEY], cacheMs: 5_000 }),
+        new Authenticator({ database, strangers: strangersOf() }, { operatorKeys: [OPERATOR_KEY], cacheMs: 5_000 }),
         () => read.mock.calls.length,
       );
     } finally {
@@ -171,10 +193,12 @@ describe('asking for operators’ keys', () => {
 
   test('the environment’s is known without a query, and so is one that cannot be a key', () =>
     withDatabase(async (authenticator, asked) => {
-      expect(authenticator.authenticate(OPERATOR_KEY, soon(), {})).toMatchObject({ operator: { name: 'environment' } });
+      expect(authenticator.authenticate(OPERATOR_KEY, soon(), peerAt('192.0.2.1'))).toMatchObject({
+        operator: { name: 'environment' },
+      });
       const key = generateOperatorKey();
       for (const no of [`cfo_${'1'.repeat(49)}`, `cfo_${'1'.repeat(40)}`, key.slice(0, -1), `${key}0`, 'cfo_']) {
-        expect(authenticator.authenticate(no, soon(), {})).toBeUndefined();
+        expect(authenticator.authenticate(no, soon(), peerAt('192.0.2.1'))).toBeUndefined();
       }
       expect(asked()).toBe(0);
     }));
@@ -185,10 +209,45 @@ describe('asking for operators’ keys', () => {
       const unknown = generateOperatorKey();
       const ask = () =>
         Promise.all(
-          [1, 2, 3].flatMap(() => [secret, unknown].map((key) => authenticator.authenticate(key, soon(), {}))),
+          [1, 2, 3].flatMap(() =>
+            [secret, unknown].map((key) => authenticator.authenticate(key, soon(), peerAt('192.0.2.1'))),
+          ),
         );
       const caller = { kind: 'operator', operator: { keyId: BigInt(id), name: 'popular', responsible: 'popular' } };
       for (const _ of [1, 2]) expect(await ask()).toEqual([1, 2, 3].flatMap(() => [caller, undefined]));
       expect(asked()).toBe(2);
     }));
+});
+
+test('two valid keys whose names have become one both stay as the database is migrated, and no third is issued', async () => {
+  const on = await freshDatabase();
+  await asAdmin(on.ownerUrl, async (owner) => {
+    const runner = { query: async (sql: string, values?: unknown[]) => (await owner.query(sql, values)).rows };
+    const migration = new OperatorIdentities1764920200000();
+    await migration.down(runner as never);
+    for (const [id, name] of ['Ann', 'ann', 'ANN', 'Bob'].entries()) {
+      await owner.query(
+        `INSERT INTO operator_keys (id, created_at, name, secret_sha256, created_by, responsible, revoked_at, revoked_by)
+         VALUES ($1, snowflake_time($1), $2::text, sha256($2::text::bytea), 'environment', $2::text, CASE $2::text WHEN 'ANN' THEN now() END, CASE $2::text WHEN 'ANN' THEN 'x' END)`,
+        [id + 1, name],
+      );
+    }
+    await migration.up(runner as never);
+    const { rows } = await owner.query('SELECT name, identity FROM operator_keys ORDER BY id');
+    expect(rows.map(({ name, identity }) => [name, identity])).toEqual([
+      ['Ann', 'ann'],
+      ['ann', null],
+      ['ANN', 'ann'],
+      ['Bob', 'bob'],
+    ]);
+  });
+  const upgraded = await TestApi.start({ on });
+  try {
+    expect([(await issue('aNN', upgraded.operator)).status, (await issue('bob', upgraded.operator)).status]).toEqual([
+      422, 422,
+    ]);
+  } finally {
+    await upgraded.stop();
+    await on.drop();
+  }
 });

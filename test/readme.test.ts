@@ -14,15 +14,15 @@ let provider: SimulatedProvider;
 let folder: string;
 /** What `npm start` prints about the demo. */
 let banner: string;
-let demoKey: string;
+let demo: { id: string; key: string };
 
 beforeAll(async () => {
   api = await TestApi.start();
   folder = mkdtempSync(join(tmpdir(), 'counterfoil-readme-'));
   provider = await SimulatedProvider.start();
   ({ banner } = await seedDemo({ url: api.url, operatorKey: OPERATOR_KEY, folder, simulator: provider.place }));
-  const keys: Record<string, { key: string }> = JSON.parse(readFileSync(join(folder, 'demo-keys.json'), 'utf8'));
-  demoKey = Object.values(keys)[0]?.key ?? '';
+  const known: Record<string, typeof demo> = JSON.parse(readFileSync(join(folder, 'demo-keys.json'), 'utf8'));
+  demo = Object.values(known)[0] ?? { id: '', key: '' };
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true });
@@ -63,8 +63,9 @@ describe('the README', () => {
 
   beforeAll(async () => {
     exchanges = await paste(sectionOf(README, 'Ten minutes with it'), {
-      KEY: (merchant) => merchant?.api_key?.secret ?? demoKey,
+      KEY: (merchant) => merchant?.api_key?.secret ?? demo.key,
       URL: () => api.url,
+      MERCHANT: () => demo.id,
       OPERATOR_KEY: () => OPERATOR_KEY,
       BOB: (accounts) => accounts.data[0].id,
       HOLD: (transaction) => transaction.id,

@@ -1,10 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
+import { Telemetry } from '#platform/telemetry.js';
 import { RECONCILIATION_QUEUE } from '#reconciliation/jobs/names.js';
 import { ReportMatcher } from '#reconciliation/jobs/report-matcher.js';
 import { type Json, type Merchant, TestApi } from './support/api.js';
@@ -64,6 +67,32 @@ describe('a report that was received', () => {
         { reconciliation_id: body.id, source: 'generic', rows: 25, breaks_open: 25 },
       ]);
     });
+  });
+
+  test('has one trace, from its upload through matching and closing to what the log tells of it', async () => {
+    const exporter = new InMemorySpanExporter();
+    const spanProcessor = new SimpleSpanProcessor({ exporter });
+    const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+    shop = await api.merchant();
+    const traceId = randomUUID().replaceAll('-', '');
+    const headers = { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` };
+    await withWorker(async () => {
+      const { body } = await upload(api, { merchantId: shop.id, headers }, genericReport(5));
+      await completed(body.id);
+    });
+    const spans = exporter.getFinishedSpans().filter((span) => span.spanContext().traceId === traceId);
+    const whole = spans.filter(({ name }) => name === 'match report').map((span) => span.spanContext().spanId);
+    const within = spans.filter((span) => whole.includes(span.parentSpanContext?.spanId ?? ''));
+    expect(new Set(within.map(({ name }) => name))).toEqual(new Set(['match chunk', 'close report']));
+    const events = await query(
+      `SELECT type, trace_context FROM events WHERE merchant_id = $1 AND (type LIKE 'break.%' OR type LIKE 'reconciliation.%')`,
+    );
+    expect(events.map(({ type }) => type).sort()).toEqual([
+      ...Array(5).fill('break.opened'),
+      'reconciliation.completed',
+    ]);
+    expect(new Set(events.map(({ trace_context }) => trace_context.split('-')[1]))).toEqual(new Set([traceId]));
+    await telemetry.shutdown();
   });
 
   test('is matched though its job was lost, or could never be added', async () => {
@@ -128,6 +157,50 @@ describe('a report that was received', () => {
     expect(await reportOf(body.id)).toMatchObject({ status: 'completed', rows: 40, breaks: { open: 40 } });
     const told = await query(`SELECT FROM events WHERE merchant_id = $1 AND type = 'reconciliation.completed'`);
     expect(told).toHaveLength(1);
+  });
+});
+
+describe('a report that cannot be matched', () => {
+  const REFUSING = (merchantId: string) => `
+    CREATE FUNCTION refuse_rows() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no row today'; END $$;
+    CREATE TRIGGER refuse_rows BEFORE INSERT ON report_rows FOR EACH ROW WHEN (NEW.merchant_id = ${merchantId}) EXECUTE FUNCTION refuse_rows()`;
+  const retry = (id: string) => api.actingFor(shop.id).post(`/v1/reconciliations/${id}/retry`, { body: {} });
+
+  test('fails after so many tries, says why, and is matched when it is tried again', async () => {
+    shop = await api.merchant();
+    await query(REFUSING(shop.id), []);
+    const { body } = await upload(api, { merchantId: shop.id }, genericReport(7));
+    await withWorker(
+      async () => {
+        const { failure } = await until('it has failed', async () => {
+          const report = await reportOf(body.id);
+          return report.status === 'failed' && report;
+        });
+        expect(failure).toMatch(/^It could not be matched in 2 tries .*\/retry goes on.* no row today$/);
+        expect(await staged()).toBe(7);
+        expect((await query('SELECT tries FROM reconciliations WHERE merchant_id = $1'))[0].tries).toBe(2);
+        await query('DROP FUNCTION refuse_rows CASCADE', []);
+        const tried = await retry(body.id);
+        expect([tried.status, tried.body.status, tried.body.failure]).toEqual([202, 'matching', null]);
+        expect(await completed(body.id)).toMatchObject({ rows: 7, breaks: { open: 7 } });
+      },
+      { RECONCILIATION_TRIES: '2' },
+    );
+    expect((await retry(body.id)).body).toMatchObject({
+      code: 'invalid_transition',
+      detail: expect.stringContaining('is completed'),
+    });
+  });
+
+  test('as its upload failed is not tried again', async () => {
+    shop = await api.merchant();
+    await query(
+      `INSERT INTO reconciliations (merchant_id, id, created_at, source, sla_days, status, failure)
+       VALUES ($1, $1, snowflake_time($1), 'generic', 3, 'failed', 'x')`,
+    );
+    const { status, body } = await retry(shop.id);
+    expect([status, body.code]).toEqual([409, 'invalid_transition']);
+    expect(body.detail).toContain('Send it again');
   });
 });
 

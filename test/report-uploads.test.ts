@@ -280,6 +280,38 @@ describe('uploads at once', () => {
     }
   });
 
+  test('have the limits of their readers from the settings', async () => {
+    const strict = await TestApi.start({
+      on: api.on,
+      environment: {
+        RECONCILIATION_ROW_BYTES: '1024',
+        RECONCILIATION_XML_DEPTH: '20',
+        RECONCILIATION_STATEMENTS: '1',
+        RECONCILIATION_NAMELESS_ROWS: '1',
+      },
+    });
+    try {
+      const of = await someone();
+      const { body } = await upload(strict, of, `${GENERIC_HEAD}${'x'.repeat(1_025)}\n`);
+      expect([body.rows, body.rows_bad]).toEqual([0, 1]);
+      const document = (content: string) =>
+        `<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt>${content}</BkToCstmrStmt></Document>`;
+      const entry = (amount: number) =>
+        `<Ntry><Amt Ccy="EUR">${amount}</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts><BookgDt><Dt>2026-11-20</Dt></BookgDt></Ntry>`;
+      for (const [content, problem] of [
+        ['<a>'.repeat(20), 'deep'],
+        ['<Stmt></Stmt>'.repeat(2), 'more than 1 statements'],
+        [`<Stmt>${entry(1)}${entry(2)}</Stmt>`, 'more than 1 different transactions'],
+      ] as const) {
+        const xml = { ...of, query: 'source=camt053', type: 'application/xml' };
+        const refused = await upload(strict, xml, document(content));
+        expect([refused.status, refused.text]).toEqual([422, expect.stringContaining(problem)]);
+      }
+    } finally {
+      await strict.stop();
+    }
+  });
+
   test('wait for PostgreSQL, and their senders for them', async () => {
     const narrow = await TestApi.start({ on: api.on, environment: { RECONCILIATION_STAGE_ROWS: '100' } });
     try {

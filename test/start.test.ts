@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -11,10 +11,10 @@ import { startPrograms } from '../scripts/programs.mjs';
 import type { Child } from '../scripts/services/child.mjs';
 import { privateServers } from '../scripts/services/start-services.mjs';
 import { freshDatabase } from './support/database.js';
-import { commandsOf, curlRequest } from './support/shell.js';
+import { blocksOf, Pasting } from './support/page.js';
+import { environment, READY_WITHIN_MS, ROOT, Started } from './support/started.js';
 import { until } from './support/until.js';
 
-const ROOT = join(import.meta.dirname, '..');
 /** The kinds of break that reports of processors and banks can show: docs/reconciliation.md has them. */
 const REPORTED_KINDS = [
   ...readFileSync(join(ROOT, 'docs/reconciliation.md'), 'utf8').matchAll(/^\| `([a-z_]+)` \|[^|]+\|[^|]+\|$/gm),
@@ -25,16 +25,6 @@ interface Report {
   rows_bad: number;
   breaks: { by_kind: Record<string, number> };
 }
-/** It compiles everything, starts two servers and three processes, and has two cores with others beside it. */
-const READY_WITHIN_MS = 120_000;
-
-/** Of somebody who has set nothing but where the data lies. */
-function environment(dataDir: string): NodeJS.ProcessEnv {
-  const ours = /^(DATABASE_|REDIS_|COUNTERFOIL_|PORT$|HOST$)/;
-  const kept = Object.entries(process.env).filter(([name]) => !ours.test(name));
-  return { ...Object.fromEntries(kept), COUNTERFOIL_DATA_DIR: dataDir };
-}
-
 /** What `npm run <name> -- <args>` runs, to its end. */
 async function command(dataDir: string, [name = '', ...args]: string[], more: NodeJS.ProcessEnv = {}) {
   const child = spawn(process.execPath, [join(ROOT, `scripts/${name}.mjs`), ...args], {
@@ -46,52 +36,6 @@ async function command(dataDir: string, [name = '', ...args]: string[], more: No
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   const [code] = await once(child, 'close');
   return { code, output };
-}
-
-/** What `npm start` runs, without its launcher (a kill is to hit the supervisor), in a data folder of the test's own. */
-class Started {
-  output = '';
-  /** The variables that it printed with them. */
-  readonly exported: Record<string, string> = {};
-  readonly process: ChildProcess;
-
-  constructor(dataDir: string, port: number) {
-    this.process = spawn(process.execPath, [join(ROOT, 'scripts/start.mjs')], {
-      cwd: ROOT,
-      env: { ...environment(dataDir), PORT: String(port) },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    for (const stream of [this.process.stdout, this.process.stderr]) {
-      stream?.on('data', (chunk) => {
-        this.output += chunk;
-      });
-    }
-  }
-
-  /** The `curl` lines that it printed, as requests. */
-  async curls(): Promise<{ url: string; init: RequestInit }[]> {
-    await until(
-      'npm start is ready',
-      () => {
-        if (this.process.exitCode !== null) throw new Error(`npm start ended:\n${this.output}`);
-        return this.output.includes('Ctrl-C stops everything');
-      },
-      READY_WITHIN_MS,
-    );
-    const text = this.output.slice(this.output.indexOf('  export URL='), this.output.indexOf('counterfoil: Ctrl-C'));
-    return [...commandsOf(text, this.exported, () => undefined)].map((words) => {
-      const { method, url, headers, body } = curlRequest(words);
-      return { url, init: { method, headers, ...(body !== undefined && { body }) } };
-    });
-  }
-
-  async end(signal: NodeJS.Signals): Promise<number | null> {
-    if (this.process.exitCode !== null) return this.process.exitCode;
-    const ended = once(this.process, 'exit');
-    this.process.kill(signal);
-    await ended;
-    return this.process.exitCode;
-  }
 }
 
 /** k6 is no dependency: a program of its name that says what it was given. */
@@ -159,6 +103,15 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     await rm(dataDir, { recursive: true, force: true });
   });
 
+  const bankSettings = async () => JSON.parse(await readFile(join(dataDir, 'demo', 'running.json'), 'utf8')).env;
+
+  /** The bank that runs beside the service. */
+  async function bankOf(method: string, path: string, body?: object) {
+    const { BANK_URL, BANK_SECRET } = await bankSettings();
+    const headers = { authorization: `Bearer ${BANK_SECRET}`, 'content-type': 'application/json' };
+    return ask({ url: BANK_URL + path, init: { method, headers, ...(body && { body: JSON.stringify(body) }) } });
+  }
+
   test('prints three requests that work as they are: a posting, its balance, its statement', async () => {
     const [posted, balance, statement] = await inTurn(await started.curls());
     expect(posted).toMatchObject({ status: 'posted', type: 'transfer' });
@@ -210,6 +163,34 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     expect(byKind).toEqual(Object.fromEntries(REPORTED_KINDS.map((kind) => [kind, 1])));
     for (const kind of REPORTED_KINDS) expect(started.output).toMatch(new RegExp(`^  ${kind} `, 'm'));
     expect(await ask(found)).toMatchObject({ kind: 'amount_mismatch', difference: '9', reference: 'yesterday-3' });
+  });
+
+  describe('a page on it, pasted into a shell word for word, prints what it shows', () => {
+    const pasting = async () => {
+      await started.curls();
+      return new Pasting({ ...started.exported, ...(await bankSettings()), COUNTERFOIL_DATA_DIR: dataDir });
+    };
+
+    test('docs/reconciliation.md', async () => {
+      const shell = await pasting();
+      const blocks = blocksOf('reconciliation.md');
+      expect(blocks.filter(({ shown }) => shown).length).toBeGreaterThan(10);
+      for (const block of blocks) {
+        const { printed, shown } = await shell.paste(block);
+        expect(printed, block.code).toBe(shown);
+      }
+    });
+
+    test('docs/payouts.md: a payout that is paid, and the bank’s word on it', async () => {
+      const shell = await pasting();
+      const blocks = blocksOf('payouts.md', 'Try it');
+      expect(blocks.length).toBeGreaterThan(2);
+      for (const block of blocks) await shell.paste(block);
+      await until('the bank was told', async () => {
+        const { data } = await bankOf('GET', '/instructions');
+        return data.some(({ destination }: { destination: string }) => destination === 'bank_slow');
+      });
+    });
   });
 
   test('serves balances from the cache, once Redis keeps up', async () => {
@@ -303,15 +284,6 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     const load = await command(dataDir, ['k6', 'smoke'], elsewhere);
     expect(load).toEqual({ code: 1, output: 'counterfoil: set COUNTERFOIL_OPERATOR_KEY beside COUNTERFOIL_URL.\n' });
   });
-
-  const bankSettings = async () => JSON.parse(await readFile(join(dataDir, 'demo', 'running.json'), 'utf8')).env;
-
-  /** The bank that runs beside the service. */
-  async function bankOf(method: string, path: string, body?: object) {
-    const { BANK_URL, BANK_SECRET } = await bankSettings();
-    const headers = { authorization: `Bearer ${BANK_SECRET}`, 'content-type': 'application/json' };
-    return ask({ url: BANK_URL + path, init: { method, headers, ...(body && { body: JSON.stringify(body) }) } });
-  }
 
   test('has a bank beside it, which pays', async () => {
     await started.curls();

@@ -46,7 +46,7 @@ export const BALANCE_MUTANTS = [
   ...inFile('libs/balances/src/cache-client.ts', 'test/redis-gone.test.ts', [
     ['a Redis that refused does so for ever', "if (calls[index]?.script === 'fence') this.#refusing = false;", ''],
   ]),
-  ...inFile('libs/ledger/src/writing/writer.ts', 'test/redis-gone.test.ts', [
+  ...inFile('libs/ledger/src/writing/lane.ts', 'test/redis-gone.test.ts', [
     [
       'what is acknowledged was not committed',
       'connection.writeAndCommit(writes), groupTimedOut',

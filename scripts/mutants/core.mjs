@@ -11,8 +11,8 @@ const EXTENSION = 'test/group-extension.test.ts';
  * @type {import('./mutant.mjs').Mutant[]}
  */
 export const CORE_MUTANTS = [
-  ...inFile('libs/ledger/src/writing/writer.ts', 'test/writer.test.ts', [
-    ['a group has one request too many', 'if (count > 0 && commands >', 'if (count > 1 && commands >'],
+  ...inFile('libs/ledger/src/writing/lines.ts', 'test/writer.test.ts', [
+    ['a group has one request too many', 'if (waiting.length > 0 && cost', 'if (waiting.length > 1 && cost'],
   ]),
   ...inFile('db/migrations/1764500200000-event-places.ts', 'test/event-order.test.ts', [
     ['events stand where they like', 'FROM added WHERE xid <> here', 'FROM added WHERE false'],
@@ -24,7 +24,7 @@ export const CORE_MUTANTS = [
       'if (command.expiresAtMs === 0) {',
     ],
   ]),
-  ...inFile('libs/ledger/src/writing/writer.ts', 'test/faults.test.ts', [
+  ...inFile('libs/ledger/src/writing/lane.ts', 'test/faults.test.ts', [
     ['a group that is not settled is unfenced', 'if (error instanceof Unsettled) fenced.leave(); else await', 'await'],
   ]),
   ...inFile('libs/kernel/src/business-day.ts', 'test/business-days.test.ts', [
@@ -82,7 +82,9 @@ export const CORE_MUTANTS = [
   ]),
   ...inFile('libs/ledger/src/writing/writer.ts', WRITER, [
     ['merchants share idempotency keys in flight', '`${merchantId}:${idempotency.key}`', 'idempotency.key'],
-    ['held answers fill no lane', 'this.#held += outcomes.length;', ''],
+  ]),
+  ...inFile('libs/ledger/src/writing/lane.ts', WRITER, [
+    ['held answers fill no lane', 'this.#lines.publishing(held);', ''],
   ]),
   ...inFile('libs/ledger/src/writing/group-store.ts', WRITER, [
     [
@@ -110,7 +112,7 @@ export const CORE_MUTANTS = [
   ...inFile('libs/ledger/src/writing/group.ts', EXTENSION, [
     ['an extension that throws takes its group with it', "return { kind: 'failed', error };", 'throw error;'],
   ]),
-  ...inFile('libs/ledger/src/writing/writer.ts', EXTENSION, [
+  ...inFile('libs/ledger/src/writing/lane.ts', EXTENSION, [
     ['a row that is there already fails the group', 'isUniqueViolation(error) || ', ''],
     [
       'who failed is told nothing of it',

@@ -5,6 +5,7 @@ import { API_MUTANTS } from './api.mjs';
 import { BALANCE_MUTANTS } from './balances.mjs';
 import { CORE_MUTANTS } from './core.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
+import { LIMIT_MUTANTS } from './limits.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { FEE_MUTANTS } from './night-fees.mjs';
 import { PAYOUT_MUTANTS } from './night-payouts.mjs';
@@ -16,6 +17,7 @@ import { PAYABLE_MUTANTS } from './payable-items.mjs';
 import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
 import { PAYMENT_MUTANTS } from './payments.mjs';
 import { RECONCILIATION_MUTANTS } from './reconciliation.mjs';
+import { STRANGER_MUTANTS } from './strangers.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
@@ -40,7 +42,7 @@ const binaryArray = mutantsOf('libs/platform/src/binary-array.ts', ['libs/platfo
 const FAULTS = 'test/faults.test.ts';
 const CONCURRENCY = 'test/concurrency.test.ts';
 const PLANS = 'test/balance-at.test.ts';
-const writer = mutantsOf('libs/ledger/src/writing/writer.ts', [FAULTS]);
+const writer = mutantsOf('libs/ledger/src/writing/lane.ts', [FAULTS]);
 const groupStore = mutantsOf('libs/ledger/src/writing/group-store.ts', [FAULTS]);
 const migration = mutantsOf('db/migrations/1763740000000-ledger.ts', ['test/refusals.test.ts']);
 
@@ -178,8 +180,8 @@ export const MUTANTS = [
   writer('poison takes its group along', 'if (alive.length > 1 &&', 'if (false &&', [CONCURRENCY]),
   writer(
     'requests that are late behind a lock are written',
-    'const inTime = group.filter((waiting) => !rejectedAsLate(waiting));',
-    'const inTime = group;',
+    'const inTime = here.filter((waiting) => !rejectedAsLate(waiting));',
+    'const inTime = here;',
     [CONCURRENCY],
   ),
   writer('a lost race for a key is final', "['23505', '55P03', '57014']", "['55P03', '57014']", [CONCURRENCY]),
@@ -219,6 +221,7 @@ export const MUTANTS = [
   ...OPERATIONS_MUTANTS,
   ...OUTBOX_MUTANTS,
   ...EVENT_MUTANTS,
+  ...LIMIT_MUTANTS,
   ...BALANCE_MUTANTS,
   ...WEBHOOK_MUTANTS,
   ...PAYMENT_MUTANTS,
@@ -229,4 +232,5 @@ export const MUTANTS = [
   ...SETTLEMENT_MUTANTS,
   ...PAYOUT_MUTANTS,
   ...RECONCILIATION_MUTANTS,
+  ...STRANGER_MUTANTS,
 ];

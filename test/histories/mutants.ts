@@ -19,7 +19,7 @@ interface Change {
 const FENCES = 'dist/libs/balances/src/fences.js';
 const READER = 'dist/libs/balances/src/read-balance.js';
 const LOAD = 'dist/libs/balances/src/load-balances.js';
-const WRITER = 'dist/libs/ledger/src/writing/writer.js';
+const LANE = 'dist/libs/ledger/src/writing/lane.js';
 const DECIDE = 'dist/libs/ledger/src/posting/decide.js';
 const LUA = 'libs/balances/src/lua';
 
@@ -58,9 +58,9 @@ export const MUTANTS: readonly Mutant[] = [
   baseline('delete-after-commit'),
   // Its lock is taken before the balances are read.
   baseline('lock-with-ttl', {
-    file: WRITER,
-    search: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);',
-    replace: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
+    file: LANE,
+    search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);',
+    replace: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
   }),
   {
     name: 'set-if-newer',
@@ -81,10 +81,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'settlement-unfenced',
     changes: [
       {
-        file: WRITER,
-        search: 'const fence = this.#fences.fence(accounts, token, this.#options.groupTimeoutMs);',
+        file: LANE,
+        search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);',
         replace: `const settles = group.some(({ submission }) => submission.commands.some(({ extension }) => extension?.name === 'settlement'));
-const fence = (settles ? NO_FENCES : this.#fences).fence(accounts, token, this.#options.groupTimeoutMs);`,
+const none = { confirmed: true, publish: async () => {}, abandon: async () => {}, leave: () => {} };
+const fence = settles ? Promise.resolve(none) : this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);`,
       },
       {
         file: 'dist/libs/ledger/src/writing/group-draft.js',
@@ -115,7 +116,7 @@ const fence = (settles ? NO_FENCES : this.#fences).fence(accounts, token, this.#
     shows: 'wrong',
     changes: [
       {
-        file: WRITER,
+        file: LANE,
         search: 'connection.writeAndCommit(writes), groupTimedOut',
         replace: 'Math.random() < 0.01 ? connection.rollback() : connection.writeAndCommit(writes), groupTimedOut',
       },

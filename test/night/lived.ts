@@ -10,7 +10,8 @@ import type { NightHarm } from './harm.js';
 import { Plans, type Shop } from './open-shops.js';
 import type { Night } from './oracle.js';
 import { Payouts } from './payouts.js';
-import { type ByHand, type Evening, nightMs, type Quarter, SINCE, type Step } from './quarter.js';
+import { type ByHand, type Evening, nightMs, type Quarter, type Step } from './quarter.js';
+import type { PlanVersion } from './tariff.js';
 import type { Today } from './today.js';
 
 /** A run as it was asked for, and what it said in the end. */
@@ -30,6 +31,15 @@ const LOOK_MS = 10;
 const TODAY_LIMIT_MS = 120_000;
 const BATCH = 500;
 
+export interface LivingOptions {
+  readonly harm?: NightHarm;
+  readonly today?: Today;
+  /** What plans there are; absent: those of the quarter. */
+  readonly versions?: readonly PlanVersion[];
+  /** What more is done when a night is over and paid out. */
+  readonly afterStep?: (step: Step, shops: readonly Shop[]) => Promise<void>;
+}
+
 /** The quarter as it is lived through at the service, night by night. */
 export class LivedQuarter {
   readonly shops: Shop[] = [];
@@ -43,17 +53,20 @@ export class LivedQuarter {
   readonly counts = { facts: 0, byHand: 0 };
   readonly plans: Plans;
   readonly payouts: Payouts;
-  readonly #fleet: Fleet;
+  readonly #fleet: Pick<Fleet, 'client' | 'on'>;
   readonly #quarter: Quarter;
   readonly #harm: NightHarm | undefined;
   readonly #today: Today | undefined;
+  readonly #afterStep: LivingOptions['afterStep'];
 
-  constructor(fleet: Fleet, quarter: Quarter, { harm, today }: { harm?: NightHarm; today?: Today }) {
+  constructor(fleet: Pick<Fleet, 'client' | 'on'>, quarter: Quarter, options: LivingOptions) {
+    const { harm, today, versions, afterStep } = options;
+    this.#afterStep = afterStep;
     this.#today = today;
     this.#fleet = fleet;
     this.#quarter = quarter;
     this.#harm = harm;
-    this.plans = new Plans(fleet.client);
+    this.plans = new Plans(fleet.client, versions);
     this.payouts = new Payouts(fleet.client, this.offences);
   }
 
@@ -66,7 +79,7 @@ export class LivedQuarter {
     this.shops.push(...(await this.plans.open([...this.#quarter.shops, ...today])));
     for (const shop of this.shops) this.nights.set(shop, []);
     // Before anything has happened.
-    await this.#night(dayAfter(SINCE, -40), this.shops);
+    await this.#night(dayAfter(this.#quarter.since, -40), this.shops);
     const quarterly = this.shops.filter(({ plan }) => plan !== this.#today?.plan);
     await this.#beginToday();
     for (const step of this.#quarter.steps) await this.#step(step, quarterly);
@@ -99,6 +112,7 @@ export class LivedQuarter {
       shops.filter(({ plan }) => !step.missing.has(plan)),
     );
     await Promise.all(shops.map((shop) => this.payouts.afterNight(shop, step.payouts.get(shop.plan))));
+    await this.#afterStep?.(step, shops);
   }
 
   // ---- what happens
@@ -111,8 +125,8 @@ export class LivedQuarter {
   }
 
   /** Under one key, so that they are recorded in this order whoever is killed meanwhile. */
-  async #tell({ key }: Shop, facts: Evening['facts']): Promise<void> {
-    const events = facts.map((fact) => wireOf(fact, { provider: PROVIDER, ref: fact.ref }));
+  async #tell({ key, plan }: Shop, facts: Evening['facts']): Promise<void> {
+    const events = facts.map((fact) => wireOf(fact, { provider: plan.provider ?? PROVIDER, ref: fact.ref }));
     const answer = await this.client.post('/v1/provider_events/batch', key, { events }, true);
     if (answer.status !== 202) this.offences.push(`told ${facts.length} facts: ${tellOf(answer)}`);
     for (const [index, { outcome, payment_id, reason }] of (answer.body.results ?? []).entries()) {

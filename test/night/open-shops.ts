@@ -17,17 +17,19 @@ export interface Shop {
 /** What is planned for later is said when its time has come: plans change while days are settled by them. */
 export class Plans {
   readonly #client: Client;
+  readonly #versions: readonly PlanVersion[];
   readonly #ids = new Map<string, string>();
   #later: { readonly fromMs: number; readonly say: () => Promise<void> }[] = [];
   /** How far in the quarter plans have been said, by the clock of this machine. */
   readonly #said: { readonly untilMs: number; readonly nowMs: number }[] = [];
 
-  constructor(client: Client) {
+  constructor(client: Client, versions: readonly PlanVersion[] = PLAN_VERSIONS) {
     this.#client = client;
+    this.#versions = versions;
   }
 
   async open(shopPlans: readonly ShopPlan[]): Promise<Shop[]> {
-    for (const version of PLAN_VERSIONS) {
+    for (const version of this.#versions) {
       if (version.version === 1) this.#ids.set(version.plan, (await this.#post('/v1/fee_plans', bodyOf(version))).id);
       else this.#plan(version.validFromMs, () => this.#addVersion(version));
     }
@@ -56,7 +58,7 @@ export class Plans {
 
   /** Both would change days that are settled: answers what did not refuse them. */
   async changeThePast({ merchantId }: Shop, atMs: number): Promise<string[]> {
-    const first = PLAN_VERSIONS[0] as PlanVersion;
+    const first = this.#versions[0] as PlanVersion;
     const id = this.#ids.get(first.plan) as string;
     const other = this.#ids.get('flat');
     const valid_from = new Date(atMs).toISOString();

@@ -48,7 +48,7 @@ export class Payouts {
   async afterNight(shop: Shop, asked: PayoutAsked | undefined): Promise<void> {
     if (shop.plan.daily !== undefined) await this.#untilPaidDaily(shop);
     if (!asked) return;
-    const left = await this.#left(shop, asked.currency);
+    const left = await this.left(shop, asked.currency);
     const { share, currency, destination } = asked;
     const amount = share === undefined ? left : (left * BigInt(share)) / 100n || 1n;
     const body = { currency, destination, ...(share !== undefined && { amount: String(amount < 0n ? 1n : amount) }) };
@@ -71,12 +71,27 @@ export class Payouts {
     for (const shop of shops) if (shop.plan.daily !== undefined) await this.#untilPaidDaily(shop);
   }
 
+  /** The least that there is, until the bank has said what is said of it. */
+  async payOne(shop: Shop, currency: string, destination: string, end: string): Promise<void> {
+    const body = { currency, destination, amount: '1' };
+    const answer = await this.#client.post('/v1/payouts', shop.key, body, true);
+    if (answer.status !== 202) throw new Error(tellOf(answer));
+    await this.#untilItIs(shop, answer.body.id, { destination, end });
+  }
+
   async all(shop: Shop): Promise<Json[]> {
     return listOf(this.#client, '/v1/payouts?', shop.key);
   }
 
-  async #untilAtItsEnd({ key, plan }: Shop, id: string, destination: string): Promise<void> {
-    const end = ENDS[destination];
+  #untilAtItsEnd(shop: Shop, id: string, destination: string): Promise<void> {
+    return this.#untilItIs(shop, id, { destination, end: ENDS[destination] });
+  }
+
+  async #untilItIs(
+    { key, plan }: Shop,
+    id: string,
+    { destination, end }: { destination: string; end: string | undefined },
+  ): Promise<void> {
     let last: Json;
     await until(
       `payout ${id} of ${plan.name} to ${destination}`,
@@ -99,13 +114,13 @@ export class Payouts {
         async () => {
           await sleep(LOOK_MS);
           const all = await this.all(shop);
-          return all.every(({ status }) => status === 'paid') && (await this.#left(shop, currency, all)) <= 0n;
+          return all.every(({ status }) => status === 'paid') && (await this.left(shop, currency, all)) <= 0n;
         },
         OVER_LIMIT_MS,
       );
   }
 
-  async #left(shop: Shop, currency: string, payouts?: Json[]): Promise<bigint> {
+  async left(shop: Shop, currency: string, payouts?: Json[]): Promise<bigint> {
     const settlements = await listOf(this.#client, `/v1/settlements?currency=${currency}&`, shop.key);
     const settled = settlements.reduce((sum, { net }) => sum + BigInt(net), 0n);
     const out = (payouts ?? (await this.all(shop))).filter(

@@ -10,12 +10,16 @@ export interface QuarterOptions {
   readonly seed: number;
   /** Of six shops. */
   readonly rounds: number;
+  /** These instead, where they are given. */
+  readonly shops?: readonly ShopPlan[];
   /** Of each shop. */
   readonly payments: number;
   /** All nights of the quarter, or some, and then payments are over sooner. */
   readonly everyNight: boolean;
   /** These alone, where they are given. */
   readonly nights?: readonly string[];
+  /** Before which nothing has happened; absent: as the quarter begins. */
+  readonly since?: string;
 }
 
 /** What `npm test` lives through. */
@@ -60,8 +64,12 @@ export interface Step {
 }
 
 export interface Quarter {
+  readonly since: string;
   readonly shops: readonly ShopPlan[];
+  /** What of them is told by the end. */
   readonly stories: ReadonlyMap<ShopPlan, readonly Story[]>;
+  /** Told or not. */
+  readonly happened: ReadonlyMap<ShopPlan, readonly Story[]>;
   readonly steps: readonly Step[];
 }
 
@@ -109,11 +117,12 @@ function nightsOf(all: boolean): string[] {
 const SHORT_NIGHTS = ['10-01', '10-02', '10-30', '11-06', '11-09', '12-01', '12-29', '12-30', '12-31'];
 
 export function quarterOf(options: QuarterOptions): Quarter {
-  const shops = shopPlans(options.rounds);
+  const shops = options.shops ?? shopPlans(options.rounds);
   const dates = [...(options.nights ?? nightsOf(options.everyNight))];
   const drawn = new Map(shops.map((shop, index) => [shop, new ShopQuarter(shop, index, { ...options, dates })]));
   const dice = new Dice(options.seed);
   const stories = new Map([...drawn].map(([shop, { stories }]) => [shop, stories]));
+  const happened = new Map([...drawn].map(([shop, of]) => [shop, of.happened]));
   const steps = dates.map((date, index): Step => {
     const isLast = index === dates.length - 1;
     const missing = shops.filter(({ daily }) => daily === undefined && !isLast && dice.next() < MISSED);
@@ -125,7 +134,7 @@ export function quarterOf(options: QuarterOptions): Quarter {
       payouts: new Map(paid.map((shop) => [shop, payoutOf(shop, dice)])),
     };
   });
-  return { shops, stories, steps };
+  return { since: options.since ?? SINCE, shops, stories, happened, steps };
 }
 
 function payoutOf({ currencies }: ShopPlan, dice: Dice): PayoutAsked {
@@ -138,6 +147,7 @@ function payoutOf({ currencies }: ShopPlan, dice: Dice): PayoutAsked {
 }
 
 class ShopQuarter {
+  readonly happened: Story[] = [];
   readonly stories: readonly Story[];
   readonly #nights: readonly number[];
   readonly #facts: (Fact & { ref: string })[][];
@@ -151,7 +161,7 @@ class ShopQuarter {
     this.#nights = dates.map(nightMs);
     this.#facts = dates.map(() => []);
     this.#byHand = dates.map(() => []);
-    const from = Date.parse(`${SINCE}T00:00:00Z`);
+    const from = Date.parse(`${options.since ?? SINCE}T00:00:00Z`);
     this.stories = Array.from({ length: payments }, (_, number) => {
       const sinceMs = Math.max(from, nightMs(dice.pick(dates)) - Math.floor(dice.next() * BEFORE_DAYS * DAY_MS));
       const ref = `s${index}p${number}`;
@@ -178,6 +188,7 @@ class ShopQuarter {
 
   /** Tells it, in its order but for a refund now and then that is told before its capture. Answers what of it is told by the end. */
   #told(story: Story, dice: Dice): Story {
+    this.happened.push(story);
     const nights: number[] = [];
     for (const { fact } of story.happenings) {
       const lateMs = dice.next() < LATE ? dice.next() * LATE_DAYS * DAY_MS : 0;

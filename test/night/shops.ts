@@ -11,6 +11,8 @@ export interface ShopPlan {
   readonly plans: readonly OnPlan[];
   /** Paid out after each night, to where. */
   readonly daily?: string;
+  /** Whose payments these are; absent: a provider's that is nobody's in particular. */
+  readonly provider?: string;
 }
 
 const at = (time: string): number => Date.parse(`2011-${time}Z`);

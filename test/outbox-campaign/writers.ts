@@ -271,7 +271,8 @@ export class LateWriter {
         };
       }),
     );
-    const locked = await this.#connection.begin({ ...touchedBy(submissions), timeoutMs: holdMs + PATIENCE_MS });
+    const timeoutMs = holdMs + PATIENCE_MS;
+    const locked = await this.#connection.begin({ ...touchedBy(submissions), timeoutMs, lockWaitMs: timeoutMs });
     const before = posted();
     await sleep(holdMs);
     const { writes } = finish(decideGroup(submissions, locked, this.#ledger.ids, this.#ledger.ids.next()));

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dice } from '../histories/history.js';
 import { type Exchange, exchange } from '../histories/http.js';
-import type { Service } from '../histories/servers.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: bodies are looked into at will.
 export type Json = any;
@@ -18,13 +17,18 @@ const RETRY_MS = 50;
 /** What may be answered while processes and connections come and go: nobody knows then, and the same is sent again. */
 const AMBIGUOUS = new Set([429, 503, 504]);
 
+/** Where an API listens; undefined while it does not. */
+export interface Listening {
+  readonly url: string | undefined;
+}
+
 /** Asks either API, and again until there is an answer, wherever it comes from. */
 export class Client {
   readonly counts = { requests: 0, again: 0 };
-  readonly #apis: readonly Service[];
+  readonly #apis: readonly Listening[];
   readonly #dice: Dice;
 
-  constructor(apis: readonly Service[], dice: Dice) {
+  constructor(apis: readonly Listening[], dice: Dice) {
     this.#apis = apis;
     this.#dice = dice;
   }

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Json } from '../support/api.js';
 
-/** A business of many payments as a processor reports it, with so many faults of each kind planted as one asks for. */
+/** A business of many payments as a processor reports it, with so many faults of each kind planted as one asks for. Made as it is read. */
 
 export const FORMATS = ['generic', 'adyen_settlement_detail', 'stripe_payout_reconciliation'] as const;
 
@@ -26,26 +25,47 @@ export type Fault = (typeof FAULTS)[number];
 /** A row in no format yet: amounts in cents. */
 export interface PlantedRow {
   readonly id: string;
-  readonly type: 'payment' | 'refund' | 'payout';
+  readonly type: 'payment' | 'refund' | 'payout' | 'other';
   readonly reference: string;
   readonly object: string;
   readonly gross: bigint;
   readonly fee: bigint;
   readonly currency: string;
   readonly atMs: number;
+  /** Where it is not the report's own. */
+  readonly batch?: string;
+}
+
+export interface PlantedFact {
+  readonly type: 'captured' | 'refunded' | 'refund_failed' | 'settled';
+  readonly amount: bigint;
+  readonly objectRef?: string | undefined;
+  readonly fee?: bigint;
+}
+
+export interface PlantedPayment {
+  readonly provider: string;
+  readonly reference: string;
+  /** What the ledger is told of it; nothing: it knows no such payment. */
+  readonly facts: readonly PlantedFact[];
+  readonly rows: readonly PlantedRow[];
+  /** `<kind> <reference>` of each break that there must be. */
+  readonly expected: readonly string[];
+  readonly unmatched: number;
 }
 
 export interface Planted {
-  readonly events: Json[];
-  readonly rows: PlantedRow[];
-  /** `<kind> <reference>` of each break that there must be. */
-  readonly expected: string[];
   readonly batch: string;
+  readonly atMs: number;
+  payments(): Iterable<PlantedPayment>;
+  rows(): Iterable<PlantedRow>;
+  readonly count: number;
+  readonly expected: string[];
   readonly matched: number;
 }
 
 /** These end where they begin only when nobody reckons in floating point. */
-const AMOUNTS = [1_999n, 115n, 29n, 4_200n, 100_001n, 7n, 8_675_309n];
+export const AMOUNTS = [1_999n, 115n, 29n, 4_200n, 100_001n, 7n, 8_675_309n];
 const FEE = 3n;
 
 /** `faulty`: of each kind so many payments; each payment is two rows, a capture and a refund. */
@@ -54,35 +74,36 @@ export function plant(
   { payments, faulty, atMs }: { payments: number; faulty: number; atMs: number },
 ): Planted {
   const of = { format, provider: PROVIDERS[format], atMs, batch: `b${randomUUID().slice(0, 8)}` };
-  const kinds = possible(format);
-  const all = Array.from({ length: payments }, (_, nth) => {
-    const kind = nth < faulty * kinds.length ? kinds[nth % kinds.length] : undefined;
-    return plantOne(of, nth, kind);
-  });
-  const rows = all.flatMap((one) => one.rows);
-  const net = rows.reduce((sum, { gross, fee }) => sum + gross - fee, 0n);
-  const more = { type: 'payout', reference: '', object: '', fee: 0n, currency: 'EUR', atMs } as const;
-  // What is told in another currency would be a batch of its own.
-  const foreign = rows
-    .filter(({ currency }) => currency !== 'EUR')
-    .reduce((sum, { gross, fee }) => sum + gross - fee, 0n);
+  function* all(): Generator<PlantedPayment> {
+    for (let nth = 0; nth < payments; nth += 1) {
+      yield plantOne(of, nth, nth < faulty * FAULTS.length ? FAULTS[nth % FAULTS.length] : undefined);
+    }
+  }
+  const [expected, nets]: [string[], Map<string, bigint>] = [[], new Map([['EUR', 0n]])];
+  let [count, unmatched] = [0, 0];
+  for (const payment of all()) {
+    expected.push(...payment.expected);
+    count += payment.rows.length;
+    unmatched += payment.unmatched;
+    for (const { currency, gross, fee } of payment.rows) nets.set(currency, (nets.get(currency) ?? 0n) + gross - fee);
+  }
   // With faults, what is paid out is a cent short, too.
   const short = faulty > 0 ? 1n : 0n;
-  const payouts: PlantedRow[] = [{ ...more, id: 'payout', gross: -(net - foreign) + short }];
-  if (foreign !== 0n) payouts.push({ ...more, id: 'payout of dollars', gross: -foreign, currency: 'USD' });
-  const expected = [...all.flatMap((one) => one.expected), ...(faulty > 0 ? [`payout_mismatch ${of.batch}`] : [])];
+  const more = { type: 'payout', reference: '', object: '', fee: 0n, atMs } as const;
+  // What is told in another currency is a batch of its own.
+  const payouts = [...nets].map(([currency, net]): PlantedRow => {
+    return { ...more, id: `payout of ${currency}`, gross: -net + (currency === 'EUR' ? short : 0n), currency };
+  });
+  if (faulty > 0) expected.push(`payout_mismatch ${of.batch}`);
+  count += payouts.length;
   return {
-    events: all.flatMap((one) => one.events),
-    rows: [...rows, ...payouts],
-    expected: expected.sort(),
-    batch: of.batch,
-    matched: rows.length + payouts.length - Number(short) - all.reduce((sum, { unmatched }) => sum + unmatched, 0),
+    ...{ batch: of.batch, atMs, payments: all, count, expected: expected.sort() },
+    matched: count - unmatched - Number(short),
+    *rows() {
+      for (const payment of all()) yield* payment.rows;
+      yield* payouts;
+    },
   };
-}
-
-/** Captures of Stripe's have no name of their own: what is told of one is told of its payment. */
-function possible(format: Format): readonly Fault[] {
-  return format === 'stripe_payout_reconciliation' ? FAULTS.filter((kind) => kind !== 'status_mismatch') : FAULTS;
 }
 
 interface Of {
@@ -92,48 +113,41 @@ interface Of {
   readonly batch: string;
 }
 
-function plantOne({ format, provider, atMs, batch }: Of, nth: number, kind: Fault | undefined) {
+function plantOne({ format, provider, atMs, batch }: Of, nth: number, kind: Fault | undefined): PlantedPayment {
   const reference = `${batch}-p${nth}`;
+  // Captures of Stripe's have no name of their own: what is told of one is told of its payment.
   const hasNames = format !== 'stripe_payout_reconciliation';
   const amount = (AMOUNTS[nth % AMOUNTS.length] as bigint) + BigInt(nth);
   const back = amount / 2n;
-  const [capture, refund] = [`${reference}-c`, `${reference}-r`];
-  const occurred_at = new Date(atMs).toISOString();
-  const event = (type: string, size: bigint, object_ref?: string, more: object = {}): Json => {
-    const told = { provider, event_id: randomUUID(), payment_ref: reference, type, currency: 'EUR', occurred_at };
-    return { ...told, amount: String(size), ...(object_ref !== undefined && { object_ref }), ...more };
-  };
-  const name = hasNames && kind !== 'ambiguous' ? capture : undefined;
-  const events = [
-    event('authorised', amount * 3n),
-    event('captured', amount, name),
-    ...(kind === 'ambiguous' ? [event('captured', amount)] : []),
-    event('refunded', back, refund),
-    ...(kind === 'status_mismatch' ? [event('refund_failed', back, refund)] : []),
-    ...(kind === 'fee_mismatch' ? [event('settled', amount, undefined, { fee: String(FEE - 1n) })] : []),
+  const refund = `${reference}-r`;
+  const capture = hasNames && kind !== 'ambiguous' ? `${reference}-c` : undefined;
+  const facts: PlantedFact[] = [
+    { type: 'captured', amount, objectRef: capture },
+    ...(kind === 'ambiguous' ? [{ type: 'captured', amount } as const] : []),
+    { type: 'refunded', amount: back, objectRef: refund },
+    ...(kind === 'status_mismatch' ? [{ type: 'refund_failed', amount: back, objectRef: refund } as const] : []),
+    ...(kind === 'fee_mismatch' ? [{ type: 'settled', amount, fee: FEE - 1n } as const] : []),
   ];
-  const object = hasNames && kind !== 'ambiguous' ? capture : '';
+  const row = { reference, fee: FEE, currency: 'EUR', atMs };
   const first: PlantedRow = {
-    ...{ id: `${reference}/c`, type: 'payment', reference, object, gross: amount, fee: FEE, currency: 'EUR', atMs },
+    ...{ ...row, id: `${reference}/c`, type: 'payment', object: capture ?? '', gross: amount },
     ...(kind === 'amount_mismatch' && { gross: amount - 1n }),
     ...(kind === 'currency_mismatch' && { currency: 'USD' }),
     ...(kind === 'date_mismatch' && { atMs: atMs - 9 * 86_400_000 }),
   };
-  const second: PlantedRow = {
-    ...first,
-    id: `${reference}/r`,
-    type: 'refund',
-    object: refund,
-    gross: -back,
-    fee: 0n,
-    currency: 'EUR',
-    atMs,
-  };
-  const known = kind === 'missing_in_ledger' ? [] : events;
+  const second: PlantedRow = { ...row, id: `${reference}/r`, type: 'refund', object: refund, gross: -back, fee: 0n };
   const rows = kind === 'missing_in_report' ? [second] : [first, second];
   // Told again at another second: another row of the same money.
   if (kind === 'duplicate') rows.push({ ...first, id: `${reference}/again`, atMs: atMs + 1_000 });
-  return { events: known, rows, expected: breaksOf(kind, reference, hasNames), unmatched: unmatchedOf(kind) };
+  const known = kind === 'missing_in_ledger' ? [] : facts;
+  return {
+    provider,
+    reference,
+    facts: known,
+    rows,
+    expected: breaksOf(kind, reference, hasNames),
+    unmatched: unmatchedOf(kind),
+  };
 }
 
 function breaksOf(kind: Fault | undefined, reference: string, hasNames: boolean): string[] {

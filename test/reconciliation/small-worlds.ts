@@ -89,7 +89,7 @@ const report = fc.array(row, { minLength: 1, maxLength: 14 });
 
 export interface SmallWorld {
   readonly payments: readonly ToldPayment[];
-  /** What is told only after the first report. */
+  /** What is told only after the first report: of payments of which nothing was known, and of others what more happened. */
   readonly later: readonly ToldPayment[];
   readonly reports: readonly ToldReport[];
 }
@@ -101,17 +101,20 @@ export const smallWorld: fc.Arbitrary<SmallWorld> = fc.constantFrom(...SOURCES).
     .record({
       payments: fc.uniqueArray(payment(PROVIDERS[source]), { minLength: 1, maxLength: 4, selector: namesOf }),
       told: fc.nat(4),
+      early: fc.nat(6),
       reports: fc.array(report, { minLength: 1, maxLength: 3 }),
       isWhole: fc.boolean(),
     })
-    .map(({ payments, told, reports, isWhole }) => {
+    .map(({ payments, told, early, reports, isWhole }) => {
       const rows = reports.map(rowsOf);
       if (isWhole) rows.push([payoutOf(rows.flat())]);
       const period = { fromMs: START_MS - 20 * DAY_MS, toMs: START_MS + 20 * DAY_MS };
       const more = { source, provider: PROVIDERS[source], ...period, slaDays: 3, nowMs: Date.now() };
       return {
-        payments: payments.slice(0, told),
-        later: payments.slice(told),
+        payments: payments.slice(0, told).map((one) => ({ ...one, facts: one.facts.slice(0, early + 1) })),
+        later: payments
+          .map((one, nth) => ({ ...one, facts: one.facts.slice(nth < told ? early + 1 : 0) }))
+          .filter(({ facts }) => facts.length > 0),
         reports: rows.map((of) => ({ ...more, rows: of })),
       };
     }),

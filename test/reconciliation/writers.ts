@@ -18,7 +18,7 @@ export function major(cents: bigint): string {
 
 export function* linesOf(format: Format, rows: Iterable<PlantedRow>, batch: string): Generator<string> {
   yield `${COLUMNS[format]}\n`;
-  for (const row of rows) yield `${WRITERS[format](row, batch).join(',')}\n`;
+  for (const row of rows) yield `${WRITERS[format](row, row.batch ?? batch).join(',')}\n`;
 }
 
 const WRITERS: Record<Format, (row: PlantedRow, batch: string) => readonly (string | bigint)[]> = {
@@ -30,7 +30,7 @@ const WRITERS: Record<Format, (row: PlantedRow, batch: string) => readonly (stri
     const net = gross - fee;
     // A second telling of the same capture is another kind of row to Adyen.
     const payment = id.endsWith('/again') ? 'SettledReversed' : 'Settled';
-    const type = { payment, refund: 'Refunded', payout: 'MerchantPayout' }[row.type];
+    const type = { payment, refund: 'Refunded', payout: 'MerchantPayout', other: 'DepositCorrection' }[row.type];
     const columns = (amount: bigint) => (amount < 0n ? [major(-amount), ''] : ['', major(amount)]);
     return [
       ...['Shop', 'ShopECOM', reference, '', 'visa', timeOf(row), 'UTC', type, object, currency, ...columns(gross)],
@@ -39,7 +39,7 @@ const WRITERS: Record<Format, (row: PlantedRow, batch: string) => readonly (stri
   },
   stripe_payout_reconciliation: (row, batch) => {
     const { id, type, reference, object, gross, fee, currency } = row;
-    const category = { payment: 'charge', refund: 'refund', payout: 'payout' }[type];
+    const category = { payment: 'charge', refund: 'refund', payout: 'payout', other: 'other_adjustment' }[type];
     const amounts = [gross, fee, gross - fee].map(major);
     const source = object === '' ? `ch_${id}` : object;
     return [

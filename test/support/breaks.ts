@@ -1,7 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { type Answer, type Client, type Json, type Merchant, OPERATOR_KEY, type TestApi } from './api.js';
+import { type Answer, type Client, type Json, type Merchant, OPERATOR_KEY, TestApi } from './api.js';
+import { Bystander } from './bystander.js';
+import { Contract } from './contract.js';
+import { expectVerified } from './verified.js';
 
 export interface Found {
   kind?: string;
@@ -107,6 +111,17 @@ export class BreakShop {
     return identity;
   }
 
+  /** A report that could not be matched. Answers its id. */
+  async failedReport(): Promise<string> {
+    const id = String(newId());
+    await this.owner.query(
+      `INSERT INTO reconciliations (merchant_id, id, created_at, source, sla_days, status, failure, tries)
+       VALUES ($1, $2, snowflake_time($2), 'generic', 3, 'failed', 'x', 9)`,
+      [this.merchant.id, id],
+    );
+    return id;
+  }
+
   act(by: TestOperator | Client, id: string, action: string, body?: object, key?: string): Promise<Answer> {
     const client = 'client' in by ? by.client : by;
     const needsKey = action === 'approve' ? (key ?? randomUUID()) : key;
@@ -132,6 +147,35 @@ export class BreakShop {
   }
 }
 
+export interface BreakTest {
+  readonly api: TestApi;
+  readonly bystander: Bystander;
+  readonly shop: BreakShop;
+  readonly maker: TestOperator;
+  readonly checker: TestOperator;
+}
+
+/** An API that is held to its contract, and before each test a shop with two operators; afterwards every book is right. */
+export function breakTests(beforeOne: (now: BreakTest) => void): void {
+  let api: TestApi;
+  let bystander: Bystander;
+  beforeAll(async () => {
+    api = await TestApi.start();
+    await Contract.hold(api);
+    bystander = await Bystander.open(api.on);
+  });
+  beforeEach(async () => {
+    const shop = await BreakShop.open(api, bystander.client);
+    beforeOne({ api, bystander, shop, maker: await shop.operator(), checker: await shop.operator() });
+  });
+  afterEach(() => expect(api.errors).toEqual([]));
+  afterAll(async () => {
+    await expectVerified(api.on);
+    await bystander.close();
+    await api.stop();
+  });
+}
+
 /** What operators do about breaks, under either prefix: by route, a request that can succeed. */
 export function breakPosts(shopOf: () => BreakShop) {
   const proposal = { action: 'write_off', reason: 'Too small.' };
@@ -141,25 +185,34 @@ export function breakPosts(shopOf: () => BreakShop) {
     propose: proposal,
     approve: undefined,
     reject: { reason: 'x' },
+    withdraw: { reason: 'x' },
   };
   const acting = async (under: (shop: BreakShop) => string, action: string) => {
     const shop = shopOf();
     const id = await shop.found();
     const { client } = await shop.operator();
-    if (action === 'approve' || action === 'reject') await shop.act(shop.environment, id, 'propose', proposal);
+    const isOwn = action === 'withdraw';
+    if (isOwn || action === 'approve' || action === 'reject') await shop.act(shop.environment, id, 'propose', proposal);
     const body = bodies[action];
-    return { path: `${under(shop)}/${id}/${action}`, status: 200, client, ...(body && { body }) };
+    const by = isOwn ? shop.environment.client : client;
+    return { path: `${under(shop)}/${id}/${action}`, status: 200, client: by, ...(body && { body }) };
   };
   const prefixes = {
     'POST /v1/breaks/{id}': () => '/v1/breaks',
     'POST /v1/reconciliations/{reconciliation_id}/breaks/{id}': ({ reportId }: BreakShop) =>
       `/v1/reconciliations/${reportId}/breaks`,
   };
-  return Object.fromEntries(
+  const retry = async () => {
+    const shop = shopOf();
+    const path = `/v1/reconciliations/${await shop.failedReport()}/retry`;
+    return { path, status: 202, client: shop.environment.client };
+  };
+  const acts = Object.fromEntries(
     Object.entries(prefixes).flatMap(([route, under]) =>
       Object.keys(bodies).map((action) => [`${route}/${action}`, () => acting(under, action)] as const),
     ),
   );
+  return { ...acts, 'POST /v1/reconciliations/{id}/retry': retry };
 }
 
 const DAY_MS = 86_400_000;

@@ -78,9 +78,9 @@ export class InternalNights {
   }
 
   /** Ids of the reports that this has begun. */
-  async begin(atOnce = 100) {
+  async begin(atOnce = 100, nowMs = Date.now()) {
     const { database, ids } = this.settlement.ledger;
-    const { due } = await dueMerchants(database, atOnce, Deadline.after(20_000));
+    const { due } = await dueMerchants(database, { atOnce, nowMs }, Deadline.after(20_000));
     return beginReports({ database, ids }, due, Deadline.after(20_000));
   }
 
@@ -136,4 +136,5 @@ export interface ReportRow {
   status: string;
   failure: string | null;
   rows: number;
+  period_to: Date | null;
 }

@@ -8,7 +8,8 @@ import { ChangeTransactionCommand, ChangeTransactionHandler } from '#ledger/post
 import type { PostRequest, TransactionChange } from '#ledger/posting/command.js';
 import { type PostingReply, replyTo } from '#ledger/posting/posting.js';
 import type { BalanceFences } from '#ledger/writing/balance-fences.js';
-import { Writer, type WriterOptions } from '#ledger/writing/writer.js';
+import { Writer } from '#ledger/writing/writer.js';
+import type { WriterOptions } from '#ledger/writing/writer-options.js';
 import { MerchantLog } from '#outbox/log/append.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
@@ -40,9 +41,13 @@ export class TestLedger {
       {
         databaseUrl: on.runtimeUrl,
         lanes: 2,
+        apartLanes: 1,
         laneCapacity: 100_000,
+        merchantCapacity: 100_000,
         groupSize: 200,
         attempts: 5,
+        lockWaitMs: 50,
+        apartLockWaitMs: 1_000,
         groupTimeoutMs: 5_000,
         idempotencyWaitMs: 30_000,
         ...options,

@@ -94,6 +94,14 @@ export class TestMatching {
     return id;
   }
 
+  /** What a payment consists of by now. */
+  async change(merchantId: bigint, { ref, provider = 'adyen', ...lists }: PlannedPayment): Promise<void> {
+    await this.write(merchantId, {
+      text: 'UPDATE payments SET parts = $3 WHERE merchant_id = $1 AND subject = $2',
+      values: [merchantId, `${provider}/${ref}`, JSON.stringify(partsOf(lists))],
+    });
+  }
+
   async tell(merchantId: bigint, subject: string, facts: readonly PlannedFact[]): Promise<void> {
     for (const [index, { type, ref, amount, day = 0, fee }] of facts.entries()) {
       const id = this.ledger.ids.next();
@@ -176,7 +184,7 @@ export class TestMatching {
     const rows = await this.read<{ found: string }>(merchantId, {
       text: `SELECT json_build_object('kind', kind, 'status', status, 'line', (actual ->> 'line')::int, 'reference', reference,
                'item', regexp_replace(item, '^payment/[0-9]+/', ''), 'difference', difference, 'expected', expected, 'actual', actual,
-               'candidates', candidates, 'resolution', resolution, 'fingerprint', fingerprint) AS found
+               'candidates', candidates, 'resolution', resolution, 'fingerprint', fingerprint, 'detail', detail) AS found
                FROM breaks WHERE merchant_id = $1 ORDER BY (actual ->> 'line')::int, kind, item`,
       values: [merchantId],
     });
@@ -204,6 +212,7 @@ export interface FoundBreak {
   candidates: { item?: string; amount?: string; payment_id?: string; proposed: boolean }[] | null;
   resolution: { row?: { line: number } } | null;
   fingerprint: string;
+  detail: string;
 }
 
 export interface PlannedFact {

@@ -13,6 +13,8 @@ export interface PrivatePostgres {
   url: string;
   /** Stops the server and starts it again, at the same place. */
   restart(): Promise<void>;
+  /** The same, without a chance for it to do anything first: it recovers as it starts. What was committed is there. */
+  crash(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -32,6 +34,11 @@ export async function privatePostgres(settings: Record<string, string | number> 
     },
     restart: async () => {
       await server.stop();
+      server = await start();
+    },
+    crash: async () => {
+      process.kill(server.pid, 'SIGQUIT');
+      await server.ended;
       server = await start();
     },
     stop: async () => {

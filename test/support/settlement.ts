@@ -10,7 +10,7 @@ import { insertPayableItems, type PayableItem } from '#ledger/accounts/payable-i
 import { type SystemName, systemAccounts, systemCode } from '#ledger/accounts/system-accounts.js';
 import type { Adjust, NewEntry } from '#ledger/posting/command.js';
 import { extended, type GroupExtension } from '#ledger/writing/group-extension.js';
-import type { WriterOptions } from '#ledger/writing/writer.js';
+import type { WriterOptions } from '#ledger/writing/writer-options.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Entities } from '#platform/entities.js';

@@ -30,16 +30,16 @@ export function* commandsOf(
 }
 
 /** Lines joined where a quote is open or a backslash ends one. */
-function logicalLines(text: string): string[] {
+export function logicalLines(text: string): string[] {
   const lines: string[] = [];
-  let current = '';
+  let [current, joint] = ['', ''];
   for (const line of text.split('\n')) {
-    current += current === '' ? line : `\n${line}`;
-    if (current.endsWith('\\')) current = `${current.slice(0, -1)} `;
-    else if (isQuoteOpen(current)) continue;
+    current += joint + line;
+    if (current.endsWith('\\')) [current, joint] = [`${current.slice(0, -1)} `, ''];
+    else if (isQuoteOpen(current)) joint = '\n';
     else {
       lines.push(current);
-      current = '';
+      [current, joint] = ['', ''];
     }
   }
   return lines;

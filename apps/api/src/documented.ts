@@ -25,6 +25,8 @@ export interface RouteDocumentation {
   rawBody?: boolean;
   /** Media types of a body that is neither held nor read before the route is: any number of bytes, by whichever deadline the route has. */
   streamedBody?: readonly string[];
+  /** Whether such a body may be left out. */
+  bodyIsOptional?: boolean;
   /** Status of success, which is also what the route answers; default 200. */
   status?: number;
   /** Shape of success, with an `id` in its meta; undefined: no body. */

@@ -65,10 +65,15 @@ function countOf(rawHeaders: readonly string[], name: string): number {
   return count;
 }
 
+/** Whether one is announced. */
+export function hasBody({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
 /** What is streamed comes as it is, in a media type of its route; whoever reads it knows its characters. */
 export function streamRefusal(request: FastifyRequest, types: readonly string[]): ProblemError | undefined {
   const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
-  if (types.includes(type)) return codingRefusal(request);
+  if (types.includes(type) || !hasBody(request)) return codingRefusal(request);
   return new ProblemError('unsupported_media_type', `Send the body as ${types.join(', ')}.`);
 }
 

@@ -58,6 +58,12 @@ export function streamedIdempotency(request: FastifyRequest): {
   return { key: keyOf(request), digestOf };
 }
 
+/** And for such a route where nothing is to come. */
+export function emptyBodyIdempotencyOf(request: FastifyRequest): Idempotency | undefined {
+  const { key, digestOf } = streamedIdempotency(request);
+  return key === undefined ? undefined : { key, requestSha256: digestOf(createHash('sha256').digest()) };
+}
+
 function keyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;

@@ -25,7 +25,7 @@ const EXAMPLE_TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 
 /** What a route may answer besides what it documents itself. */
 const ALWAYS: readonly ProblemCode[] = ['internal', 'overloaded', 'database_unavailable', 'deadline_exceeded'];
-const WITH_KEY: readonly ProblemCode[] = ['unauthorized', 'validation_failed'];
+const WITH_KEY: readonly ProblemCode[] = ['unauthorized', 'validation_failed', 'rate_limited'];
 const WITH_BODY: readonly ProblemCode[] = [
   'malformed_json',
   'unsupported_media_type',
@@ -90,7 +90,7 @@ function isIdempotent({ method, documentation }: Route): boolean {
 
 /** The codes that a route may answer, in the order of the contract. */
 export function problemsOf(route: Route): ProblemCode[] {
-  const { access = 'merchant', idempotent = false, problems = [] } = route.documentation ?? {};
+  const { access = 'merchant', idempotent = false, rawBody = false, problems = [] } = route.documentation ?? {};
   const codes = new Set<ProblemCode>([...ALWAYS, ...problems]);
   const add = (more: readonly ProblemCode[]) => {
     for (const code of more) codes.add(code);
@@ -98,7 +98,7 @@ export function problemsOf(route: Route): ProblemCode[] {
   if (access !== 'public') add(WITH_KEY);
   if (access === 'operator' || access === 'operator_for_merchant') codes.add('forbidden');
   if (access === 'merchant' || access === 'operator_for_merchant') codes.add('not_found');
-  if (access === 'merchant') codes.add('rate_limited');
+  if (rawBody) codes.add('rate_limited');
   if (route.body) add(WITH_BODY);
   if (idempotent) codes.add('idempotency_key_required');
   if (isIdempotent(route)) add(WITH_IDEMPOTENCY);
@@ -173,7 +173,7 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
     }),
     parameters: parametersOf(route, documentation, writing),
     ...(documentation.streamedBody && {
-      requestBody: streamed(documentation.streamedBody, documentation.requestExample),
+      requestBody: streamed(documentation.streamedBody, documentation),
     }),
     ...(route.body && {
       requestBody: {
@@ -191,12 +191,15 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
 }
 
 /** A body that is the file itself, or a form with it. The example is of the first type. */
-function streamed(types: readonly string[], example: unknown): Json {
+function streamed(types: readonly string[], { requestExample: example, bodyIsOptional }: RouteDocumentation): Json {
   const file = { type: 'string', format: 'binary' };
   const form = { type: 'object', properties: { file }, required: ['file'] };
   const schemaOf = (type: string) => (type.startsWith('multipart/') ? form : file);
   const contentOf = (type: string, place: number) => ({ schema: schemaOf(type), ...(place === 0 && { example }) });
-  return { required: true, content: Object.fromEntries(types.map((type, place) => [type, contentOf(type, place)])) };
+  return {
+    required: !bodyIsOptional,
+    content: Object.fromEntries(types.map((type, place) => [type, contentOf(type, place)])),
+  };
 }
 
 function parametersOf(

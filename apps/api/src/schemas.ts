@@ -3,6 +3,7 @@ import { isoTime } from '#kernel/clock.js';
 import { isCurrency, MAX_AMOUNT, MAX_TOTAL } from '#kernel/money.js';
 import { PROBLEMS, type ProblemCode } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
+import { isReadable } from '#kernel/text.js';
 
 /**
  * The pieces that every route's schemas are made of. Requests: strict objects whose money, ids and times come out as
@@ -188,6 +189,11 @@ export const currencyOut = z
 /** A line of text of 1 to `max` characters. NUL and lone surrogates are refused when the body is read. */
 export function textIn(max: number) {
   return z.string('must be a string').min(1, 'must not be empty').max(max, `must have at most ${max} characters`);
+}
+
+/** The same of what people have to be able to read: not white space alone, nor what nobody sees. */
+export function readableIn(max: number) {
+  return textIn(max).refine(isReadable, 'must have something that can be read');
 }
 
 /** For routes that need no body: none, an empty one or `{}`. A field that nobody reads is a mistake that the client wants told. */

@@ -1,7 +1,7 @@
 /** Every stable error code of the REST contract with its HTTP status and RFC 9457 title. */
 export const PROBLEMS = {
   malformed_json: { status: 400, title: 'The body is not readable JSON' },
-  unsupported_media_type: { status: 415, title: 'The body is not application/json' },
+  unsupported_media_type: { status: 415, title: 'The body has a media type or charset that is not taken here' },
   payload_too_large: { status: 413, title: 'The body is too large' },
   validation_failed: { status: 422, title: 'The request has invalid fields' },
   unauthorized: { status: 401, title: 'A valid API key is needed' },

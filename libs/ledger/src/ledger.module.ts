@@ -1,6 +1,7 @@
 import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { CommitHints } from '#outbox/log/hints.js';
+import { MerchantWeights } from '#platform/merchant-weights.js';
 import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
@@ -14,7 +15,8 @@ import { GetAccountHandler, ListAccountsHandler, ListStatementHandler } from './
 import { GetTransactionsHandler, ListTransactionsHandler } from './reading/transaction.queries.js';
 import type { LedgerSettings } from './settings.js';
 import { BALANCE_FENCES, type BalanceFences } from './writing/balance-fences.js';
-import { Writer, type WriterOptions } from './writing/writer.js';
+import { Writer } from './writing/writer.js';
+import type { WriterOptions } from './writing/writer-options.js';
 
 const HANDLERS = [
   PostTransactionHandler,
@@ -39,9 +41,14 @@ const HANDLERS = [
     SystemAccounts,
     {
       provide: Writer,
-      useFactory: (config: LedgerSettings, ids: SnowflakeGenerator, fences: BalanceFences, hints: CommitHints) =>
-        new Writer(writerOptionsOf(config), ids, fences, hints),
-      inject: [CONFIG, SnowflakeGenerator, BALANCE_FENCES, CommitHints],
+      useFactory: (
+        config: LedgerSettings,
+        weights: MerchantWeights,
+        ids: SnowflakeGenerator,
+        fences: BalanceFences,
+        hints: CommitHints,
+      ) => new Writer({ ...writerOptionsOf(config), weightOf: weights.of }, ids, fences, hints),
+      inject: [CONFIG, MerchantWeights, SnowflakeGenerator, BALANCE_FENCES, CommitHints],
     },
   ],
   exports: [Writer, SystemAccounts],
@@ -67,9 +74,13 @@ function writerOptionsOf(config: LedgerSettings): WriterOptions {
   return {
     databaseUrl: config.databaseRuntimeUrl,
     lanes: config.writerLanes,
+    apartLanes: config.writerApartLanes,
     laneCapacity: config.writerLaneCapacity,
+    merchantCapacity: config.writerMerchantCapacity,
     groupSize: config.writerGroupSize,
     attempts: config.writerAttempts,
+    lockWaitMs: config.writerLockWaitMs,
+    apartLockWaitMs: config.writerApartLockWaitMs,
     groupTimeoutMs: config.writerGroupTimeoutMs,
     idempotencyWaitMs: config.idempotencyWaitMs,
   };

@@ -1,22 +1,34 @@
 import { OUTBOX_SETTINGS, type OutboxSettings } from '#outbox/settings.js';
 import { integer } from '#platform/config-fields.js';
-import { roomSettings, type SettingsOf, zeroOrAtLeast } from '#platform/room-settings.js';
+import { greater, roomSettings, type SettingsOf, zeroOrAtLeast } from '#platform/room-settings.js';
 
 export const LEDGER_SETTINGS = roomSettings({
   room: 'libs/ledger',
   reads: [OUTBOX_SETTINGS],
   fields: {
     WRITER_LANES: integer({ default: 2, min: 1, max: 16 }).describe(
-      'Lanes of the group-commit writer; a merchant stays in one.',
+      'Commit groups of many merchants that the writer has in flight at once.',
+    ),
+    WRITER_APART_LANES: integer({ default: 1, min: 1, max: 16 }).describe(
+      'Commit groups of one merchant by itself in flight besides: requests that fill a group, and merchants that another process keeps locked.',
     ),
     WRITER_LANE_CAPACITY: integer({ default: 2_000, min: 1, max: 100_000 }).describe(
-      'Postings that may wait in a lane, for their group or for their balances to be told; beyond that the answer is `overloaded`.',
+      'Requests that may wait for each of WRITER_LANES, for their group or for their balances to be told; beyond that the answer is `overloaded`.',
+    ),
+    WRITER_MERCHANT_CAPACITY: integer({ default: 1_000, min: 1, max: 100_000 }).describe(
+      'Those of one merchant, in all: beyond that the answer is `overloaded` to this one alone.',
     ),
     WRITER_GROUP_SIZE: integer({ default: 200, min: 1, max: 10_000 }).describe(
-      'Postings that one database transaction carries at most.',
+      'Postings of two entries that one database transaction carries at most; of larger ones as many fewer.',
     ),
     WRITER_ATTEMPTS: integer({ default: 5, min: 1, max: 20 }).describe(
       'How often a group is tried after serialization failures, deadlocks and lost connections.',
+    ),
+    WRITER_LOCK_WAIT_MS: integer({ default: 50, min: 0, max: 60_000 }).describe(
+      'How long a group of many waits for merchants that other processes keep locked; then it goes on without them, and they go apart.',
+    ),
+    WRITER_APART_LOCK_WAIT_MS: integer({ default: 1_000, min: 10, max: 60_000 }).describe(
+      'How long a merchant by itself waits for its lock before others that go apart have their turn.',
     ),
     WRITER_GROUP_TIMEOUT_MS: integer({ default: 6_000, min: 100, max: 60_000 }).describe(
       'Deadline of one group’s transaction.',
@@ -28,7 +40,11 @@ export const LEDGER_SETTINGS = roomSettings({
       'How long the worker waits at most before it asks which pending transactions have expired. It asks sooner where it knows of one.',
     ),
   },
-  checks: [zeroOrAtLeast('RELAY_MAX_HOLD_MS', 'WRITER_GROUP_TIMEOUT_MS')],
+  checks: [
+    greater('WRITER_GROUP_TIMEOUT_MS', 'WRITER_APART_LOCK_WAIT_MS'),
+    greater('WRITER_APART_LOCK_WAIT_MS', 'WRITER_LOCK_WAIT_MS'),
+    zeroOrAtLeast('RELAY_MAX_HOLD_MS', 'WRITER_GROUP_TIMEOUT_MS'),
+  ],
 });
 
 /** What the room reads. */

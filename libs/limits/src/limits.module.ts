@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Module, type OnApplicationShutdown } from '@nestjs/common';
+import { MerchantWeights } from '#platform/merchant-weights.js';
 import { CONFIG } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import { PROCESS_TTL_MS } from './budgets.js';
@@ -18,7 +19,12 @@ import { defaultPlan, type LimitsSettings } from './settings.js';
   exports: [Limits],
 })
 export class LimitsModule implements OnApplicationShutdown {
-  constructor(private readonly limits: Limits) {}
+  constructor(
+    private readonly limits: Limits,
+    weights: MerchantWeights,
+  ) {
+    weights.use((merchantId) => limits.budgets.planOf(merchantId).weight);
+  }
 
   /** The last answer has gone in the hook before. */
   async onApplicationShutdown(): Promise<void> {

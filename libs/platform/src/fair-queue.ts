@@ -1,10 +1,10 @@
 import { type Link, LinkedList } from './linked-list.js';
 
 export interface FairQueueOptions<Key> {
-  /** Items that may wait in all. */
-  capacity: number;
+  /** Items that may wait in all; without it whoever pushes bounds them. */
+  capacity?: number;
   /** Items of one key that may wait: whoever floods is full by itself. */
-  keyCapacity: number;
+  keyCapacity?: number;
   /** Cost that a key of weight 1 may take in its turn. Small is fair; about what an item costs takes one round for each. */
   quantum?: number;
   /** A key's share among those that wait, asked at each of its turns. More than 0. */
@@ -23,7 +23,6 @@ export interface Place<Key, Item> extends Link {
 interface Line<Key, Item> extends Link {
   readonly key: Key;
   readonly places: LinkedList<Place<Key, Item>>;
-  length: number;
   /** What it may still take, or has saved for an item that costs more than its turn. */
   deficit: number;
   isInTurn: boolean;
@@ -47,16 +46,22 @@ export class FairQueue<Key, Item> {
   readonly #held = new Set<Key>();
   #size = 0;
 
-  constructor(options: FairQueueOptions<Key>) {
-    this.#options = { quantum: 1, weightOf: () => 1, ...options };
+  constructor(options: FairQueueOptions<Key> = {}) {
+    const none = Number.POSITIVE_INFINITY;
+    this.#options = { capacity: none, keyCapacity: none, quantum: 1, weightOf: () => 1, ...options };
   }
 
   get size(): number {
     return this.#size;
   }
 
+  /** Keys that have something and are not held. */
+  get ready(): number {
+    return this.#ring.length;
+  }
+
   sizeOf(key: Key): number {
-    return this.#lines.get(key)?.length ?? 0;
+    return this.#lines.get(key)?.places.length ?? 0;
   }
 
   /** At the end of the key's line. Undefined: it is full, for this key or in all. */
@@ -93,9 +98,8 @@ export class FairQueue<Key, Item> {
     if (!line) return false;
     line.places.remove(place);
     place.line = undefined;
-    line.length -= 1;
     this.#size -= 1;
-    if (line.length > 0) return true;
+    if (line.places.length > 0) return true;
     if (!this.#held.has(line.key)) this.#ring.remove(line);
     this.#lines.delete(line.key);
     return true;
@@ -111,6 +115,10 @@ export class FairQueue<Key, Item> {
     line.isInTurn = false;
     // Not more than its next item costs: a key that is held again and again would save without end.
     line.deficit = Math.min(line.deficit, line.places.first?.cost ?? 0);
+  }
+
+  isHeld(key: Key): boolean {
+    return this.#held.has(key);
   }
 
   release(key: Key): void {
@@ -129,14 +137,13 @@ export class FairQueue<Key, Item> {
     const line = this.#lines.get(key) ?? this.#begin(key);
     const place = { item, cost, line, before: undefined, after: undefined };
     into(line, place);
-    line.length += 1;
     this.#size += 1;
     return place;
   }
 
   #begin(key: Key): Line<Key, Item> {
     const places = new LinkedList<Place<Key, Item>>();
-    const line = { key, places, length: 0, deficit: 0, isInTurn: false, before: undefined, after: undefined };
+    const line = { key, places, deficit: 0, isInTurn: false, before: undefined, after: undefined };
     this.#lines.set(key, line);
     if (!this.#held.has(key)) this.#ring.push(line);
     return line;

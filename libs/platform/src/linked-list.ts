@@ -9,6 +9,12 @@ export class LinkedList<L extends Link> {
   #first: L | undefined;
   #last: L | undefined;
 
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
   get first(): L | undefined {
     return this.#first;
   }
@@ -19,6 +25,7 @@ export class LinkedList<L extends Link> {
     if (this.#last) this.#last.after = link;
     else this.#first = link;
     this.#last = link;
+    this.#length += 1;
   }
 
   unshift(link: L): void {
@@ -27,6 +34,7 @@ export class LinkedList<L extends Link> {
     if (this.#first) this.#first.before = link;
     else this.#last = link;
     this.#first = link;
+    this.#length += 1;
   }
 
   remove(link: L): void {
@@ -37,5 +45,6 @@ export class LinkedList<L extends Link> {
     else this.#last = before;
     link.before = undefined;
     link.after = undefined;
+    this.#length -= 1;
   }
 }

@@ -10,6 +10,7 @@ import { CursorCodec } from './cursor.js';
 import { Entities } from './entities.js';
 import { IdempotentRequests } from './idempotency.js';
 import type { Logger } from './logging.js';
+import { MerchantWeights } from './merchant-weights.js';
 import type { Metrics } from './metrics.js';
 import { Database } from './postgres.js';
 import type { BringsMetrics } from './room-hooks.js';
@@ -44,8 +45,11 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
   ) {}
 
   static with({ config, logger, telemetry, service }: PlatformOptions): DynamicModule {
+    const weights = new MerchantWeights();
     const database = new Database(config.databaseRuntimeUrl, {
       poolSize: config.databasePoolSize,
+      merchantConnections: config.databaseMerchantConnections,
+      weightOf: weights.of,
       connectTimeoutMs: config.databaseConnectTimeoutMs,
       applicationName: `counterfoil-${service}`,
     });
@@ -68,6 +72,7 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
         { provide: Telemetry, useValue: telemetry },
         { provide: CursorCodec, useValue: new CursorCodec(config.cursorSecret) },
         { provide: Database, useValue: database },
+        { provide: MerchantWeights, useValue: weights },
         { provide: Entities, useFactory: (source: DataSource) => new Entities(source), inject: [DataSource] },
         {
           provide: IdempotentRequests,
@@ -86,6 +91,7 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
         Telemetry,
         CursorCodec,
         Database,
+        MerchantWeights,
         Entities,
         IdempotentRequests,
         PostgresWorkerLease,

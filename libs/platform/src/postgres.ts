@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { ProblemError } from '#kernel/problem.js';
+import { ConnectionTurns, type Holder } from './connection-turns.js';
 import { type Deadline, deadlineExceeded } from './deadline.js';
 
 /**
@@ -94,15 +95,31 @@ export interface TransactionClient {
   query<Row extends pg.QueryResultRow>(query: Query): Promise<pg.QueryResult<Row>>;
 }
 
+export interface DatabaseOptions {
+  poolSize: number;
+  /** Connections that one merchant may have at once; all of them, when it is not given. */
+  merchantConnections?: number;
+  /** How long a connection may take, the wait for a free one included. */
+  connectTimeoutMs: number;
+  applicationName: string;
+  /** A merchant's share among those that wait. */
+  weightOf?: (merchantId: bigint) => number;
+}
+
 /** A bounded pool of connections as the runtime role. Every statement runs in a transaction that names its tenants. */
 export class Database {
   readonly #pool: pg.Pool;
+  readonly #turns: ConnectionTurns;
+  readonly #connectTimeoutMs: number;
 
-  constructor(url: string, options: { poolSize: number; connectTimeoutMs: number; applicationName: string }) {
+  constructor(url: string, options: DatabaseOptions) {
+    const { poolSize, merchantConnections = poolSize, connectTimeoutMs, weightOf = () => 1 } = options;
+    this.#turns = new ConnectionTurns({ size: poolSize, perMerchant: merchantConnections, weightOf });
+    this.#connectTimeoutMs = connectTimeoutMs;
     this.#pool = new pg.Pool({
       ...connectionOptions(url, options.applicationName),
-      max: options.poolSize,
-      connectionTimeoutMillis: options.connectTimeoutMs,
+      max: poolSize,
+      connectionTimeoutMillis: connectTimeoutMs,
       idleTimeoutMillis: 60_000,
       pipeline: true,
     } as pg.PoolConfig);
@@ -133,7 +150,7 @@ export class Database {
   }
 
   get waiting(): number {
-    return this.#pool.waitingCount;
+    return this.#turns.waiting + this.#pool.waitingCount;
   }
 
   /** This pool as TypeORM takes its driver, in place of `pg`: it opens no pool beside it, and does not close it. */
@@ -157,7 +174,7 @@ export class Database {
     deadline: Deadline,
     work: (client: TransactionClient) => Promise<T>,
   ): Promise<T> {
-    return this.#withClient(deadline, async (client) => {
+    return this.#withClient(scope, deadline, async (client) => {
       const begun = inOnePacket(client, () => [client.query(begin), client.query(enterScope(scope, deadline))]);
       await allSettledThenThrow(begun);
       try {
@@ -178,7 +195,7 @@ export class Database {
     deadline: Deadline,
     query: Query,
   ): Promise<Row[]> {
-    return this.#withClient(deadline, async (client) => {
+    return this.#withClient(scope, deadline, async (client) => {
       const sent = inOnePacket(client, () => [
         client.query(begin),
         client.query(enterScope(scope, deadline)),
@@ -190,12 +207,25 @@ export class Database {
     });
   }
 
-  async #withClient<T>(deadline: Deadline, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  /** In the turn of whoever it is for. */
+  async #withClient<T>(scope: Scope, deadline: Deadline, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     if (deadline.expired) throw deadlineExceeded();
-    let client: pg.PoolClient;
+    const holder = holderOf(scope);
+    const patience = deadline.within(this.#connectTimeoutMs);
+    const [busy, away] =
+      deadline.remainingMs <= this.#connectTimeoutMs ? [deadlineExceeded, deadlineExceeded] : [allBusy, noConnection];
+    if (!this.#turns.tryEnter(holder)) await this.#turns.enter(holder, patience, busy);
+    try {
+      return await this.#onClient(await this.#connect(patience, away), deadline, work);
+    } finally {
+      this.#turns.leave(holder);
+    }
+  }
+
+  async #connect(patience: Deadline, onExpiry: () => Error): Promise<pg.PoolClient> {
     const checkout = this.#pool.connect();
     try {
-      client = await deadline.race(checkout);
+      return await patience.race(checkout, onExpiry);
     } catch (error) {
       checkout.then(
         (late) => late.release(),
@@ -203,6 +233,13 @@ export class Database {
       );
       throw translateError(error);
     }
+  }
+
+  async #onClient<T>(
+    client: pg.PoolClient,
+    deadline: Deadline,
+    work: (client: pg.PoolClient) => Promise<T>,
+  ): Promise<T> {
     try {
       const result = await deadline.race(work(client));
       client.release();
@@ -213,6 +250,13 @@ export class Database {
       throw translateError(error);
     }
   }
+}
+
+/** A merchant's own reads and writes are its; what is for several, or for none, is the platform's. */
+function holderOf(scope: Scope): Holder {
+  if (typeof scope === 'string') return 'platform';
+  const [merchantId, another] = scope.merchantIds;
+  return merchantId === undefined || another !== undefined ? 'platform' : merchantId;
 }
 
 /** Waits for every statement of a pipeline, then throws the first one's error: later ones only repeat 25P02. */
@@ -262,17 +306,20 @@ export function isConnectionLoss(error: unknown): boolean {
 /** What pg-pool says when no connection came free in time; a server that does not answer reads otherwise. */
 const NO_FREE_CONNECTION = 'timeout exceeded when trying to connect';
 
+function allBusy(cause?: unknown): ProblemError {
+  return new ProblemError('overloaded', 'Every database connection is busy.', { retryAfterS: 1, cause });
+}
+
+function noConnection(cause?: unknown): ProblemError {
+  return new ProblemError('database_unavailable', 'The database cannot be reached.', { retryAfterS: 1, cause });
+}
+
 /** Errors of the database as the contract tells them; what it does not know is returned as it is. */
 export function translateError(error: unknown): unknown {
   if (error instanceof ProblemError) return error;
-  if (error instanceof Error && error.message === NO_FREE_CONNECTION) {
-    return new ProblemError('overloaded', 'Every database connection is busy.', { retryAfterS: 1, cause: error });
-  }
+  if (error instanceof Error && error.message === NO_FREE_CONNECTION) return allBusy(error);
   if (isConnectionLoss(error)) {
-    return new ProblemError('database_unavailable', 'The database cannot be reached.', {
-      retryAfterS: 1,
-      cause: error,
-    });
+    return noConnection(error);
   }
   if (isRetriable(error)) {
     const detail = 'The database gave up this transaction because of another one; try again.';

@@ -1,5 +1,5 @@
 import type { Check } from '#platform/verify.js';
-import { ADJUSTMENT_TYPE } from './breaks/approval.js';
+import { ADJUSTMENT_TYPE } from './breaks/adjustment-type.js';
 
 /** What is to be posted or was: `<account> <direction> <amount>` of each entry, in the order of these texts. */
 const PROPOSED = `(
@@ -19,6 +19,9 @@ SELECT b.id, b.resolution ->> 'transaction_id' AS transaction_id, ${PROPOSED} AS
 const ENDING = `
 SELECT t.id, t.metadata ->> 'break_id' AS break_id, ${POSTED} AS entries FROM transactions t
  WHERE t.merchant_id = $1 AND t.type = '${ADJUSTMENT_TYPE}' AND t.metadata ->> 'break_id' IS NOT NULL`;
+
+/** Of a report that was forgotten the items stay, and no row. */
+const IS_KEPT = `EXISTS (SELECT FROM reconciliations k WHERE k.merchant_id = $1 AND k.id = i.match_reconciliation_id AND k.forgotten_at IS NULL)`;
 
 /** Whoever told these rows, told them of something that the ledger has. */
 const OF_ITEMS = `('exact', 'tolerance', 'pairs', 'sum', 'by hand')`;
@@ -42,7 +45,7 @@ SELECT CASE WHEN i.item IS NULL THEN format('line %s of report %s is matched by 
             ELSE format('%s is matched with line %s of report %s, which is in no such match', i.item, i.match_line, i.match_reconciliation_id) END
   FROM (SELECT * FROM report_rows WHERE merchant_id = $1 AND rule IN ${OF_ITEMS}) r
   FULL JOIN (SELECT * FROM reconciled_items WHERE merchant_id = $1) i USING (match_reconciliation_id, match_line)
- WHERE i.item IS NULL OR r.line IS NULL LIMIT $2`,
+ WHERE i.item IS NULL OR r.line IS NULL AND ${IS_KEPT} LIMIT $2`,
   },
   {
     name: 'every item of a match is named by a row that is in it',
@@ -50,7 +53,7 @@ SELECT CASE WHEN i.item IS NULL THEN format('line %s of report %s is matched by 
     find: `
 SELECT format('%s: its match is named by line %s of report %s, which is not in it', i.item, i.match_line, i.match_reconciliation_id)
   FROM reconciled_items i
- WHERE i.merchant_id = $1 AND NOT EXISTS (
+ WHERE i.merchant_id = $1 AND ${IS_KEPT} AND NOT EXISTS (
          SELECT FROM report_rows r
           WHERE r.merchant_id = $1 AND r.reconciliation_id = i.match_reconciliation_id AND r.line = i.match_line
             AND (r.match_reconciliation_id, r.match_line) = (i.match_reconciliation_id, i.match_line)) LIMIT $2`,

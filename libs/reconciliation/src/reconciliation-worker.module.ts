@@ -1,6 +1,9 @@
 import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
+import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { RelayTarget } from '#outbox/relay/relay.js';
+import type { BringsRelayTargets } from '#outbox/room.js';
 import { CHECKS } from '#platform/checks.module.js';
 import { Deadline } from '#platform/deadline.js';
 import type { DueWork } from '#platform/due-work.js';
@@ -14,7 +17,8 @@ import { type BringsDuties, type BringsMetrics, type BringsOutsideChecks, whoHas
 import type { Check } from '#platform/verify.js';
 import { InternalReports } from './internal/begin.js';
 import { InternalCheck } from './internal/internal-check.js';
-import { reportsToLookAt } from './jobs/look-again.js';
+import { LateFacts } from './jobs/late-facts.js';
+import { lateFacts, reportsToLookAt } from './jobs/look-again.js';
 import { OpenBreaks } from './jobs/open-breaks.js';
 import { ReportMatcher } from './jobs/report-matcher.js';
 import { ReportQueue } from './jobs/report-queue.js';
@@ -22,18 +26,23 @@ import { ReportWorker } from './jobs/report-worker.js';
 import { lookAfterReports } from './jobs/reports-left.js';
 import type { Matching } from './matching/match-report.js';
 import { ReconciliationModule } from './reconciliation.module.js';
+import { forgetReports, type Retention } from './retention/forget-reports.js';
 import type { ReconciliationSettings } from './settings.js';
 
 const LOOK_INTERVAL_MS = 10_000;
+const DAY_MS = 86_400_000;
+/** Reports are kept for days: an hour later is all the same. */
+const FORGET_INTERVAL_MS = 3_600_000;
 
 /** Matches reports, ends those that were given up, and holds our own books against themselves. Needs `checksModule`. */
 @Module({ imports: [DiscoveryModule, ReconciliationModule] })
 export class ReconciliationWorkerModule
-  implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics
+  implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics, BringsRelayTargets
 {
   readonly #matcher: ReportMatcher;
   readonly #worker: ReportWorker;
   readonly #again: DueWork;
+  readonly #late: DueWork;
   readonly #internal: InternalCheck;
   readonly #internalReports: InternalReports;
   readonly #breaks: OpenBreaks;
@@ -59,9 +68,13 @@ export class ReconciliationWorkerModule
     this.#internalReports = new InternalReports({ database, ids, queue, stepDeadline }, pace);
     const isStopping = () => this.#isStopping;
     this.#matcher = new ReportMatcher(matching, { stepDeadline, isStopping, internal: this.#internal });
-    const options = { concurrency: config.reconciliationConcurrency, jobLockMs: config.reconciliationJobLockMs };
-    this.#worker = new ReportWorker(this.#matcher, logger, options);
+    this.#worker = new ReportWorker(this.#matcher, logger, {
+      concurrency: config.reconciliationConcurrency,
+      jobLockMs: config.reconciliationJobLockMs,
+      tries: config.reconciliationTries,
+    });
     this.#again = reportsToLookAt(matching, logger);
+    this.#late = lateFacts(matching, config.reconciliationLateMs, logger);
     this.#breaks = new OpenBreaks(database);
   }
 
@@ -84,6 +97,12 @@ export class ReconciliationWorkerModule
       nextInMs: () => this.#again.nextInMs,
       round: () => this.#again.round(),
     };
+    const late = {
+      name: 'look at what became known late',
+      intervalMs: config.reconciliationIntervalMs,
+      nextInMs: () => this.#late.nextInMs,
+      round: () => this.#late.round(),
+    };
     const internal = {
       name: 'begin checks of settled merchants',
       intervalMs: config.reconciliationCheckIntervalMs,
@@ -91,19 +110,30 @@ export class ReconciliationWorkerModule
       round: () => this.#internalReports.round(),
     };
     const count = { name: 'count breaks', intervalMs: LOOK_INTERVAL_MS, round: () => this.#breaks.look() };
+    const forget = {
+      name: 'forget reports',
+      intervalMs: FORGET_INTERVAL_MS,
+      round: () => forgetReports(database, retentionOf(config), systemClock.now()),
+    };
     return [
       look,
       again,
+      late,
+      forget,
       ...(config.redisQueueUrl === undefined ? [] : [internal]),
       ...(config.metricsPort === 0 ? [] : [count]),
     ];
+  }
+
+  relayTargets(): readonly RelayTarget[] {
+    return [new LateFacts(this.database, this.config.reconciliationLateMs)];
   }
 
   addMetrics(metrics: Metrics): void {
     this.#breaks.addMetrics(metrics);
     metrics.counter(
       'counterfoil_reconciliation_turns_total',
-      'Turns of reports that were matched here by how they ended; left: for another worker, or another had completed it.',
+      'Turns of reports that were matched here by how they ended; left: for another worker, or another had completed it; given_up: the last of RECONCILIATION_TRIES failed.',
       () => labelled('outcome', this.#worker.reports),
       ['outcome'],
     );
@@ -152,6 +182,14 @@ export class ReconciliationWorkerModule
   #stepDeadline(): Deadline {
     return Deadline.after(this.config.reconciliationStepTimeoutMs);
   }
+}
+
+function retentionOf(config: ReconciliationSettings): Retention {
+  return {
+    reportsMs: config.reconciliationRetentionDays * DAY_MS,
+    badRowsMs: config.reconciliationBadRowRetentionDays * DAY_MS,
+    checksMs: config.reconciliationCheckRetentionDays * DAY_MS,
+  };
 }
 
 function matchingOf(config: ReconciliationSettings, database: Database, ids: SnowflakeGenerator): Matching {

@@ -1,7 +1,9 @@
 import { Module } from '@nestjs/common';
 import { CONFIG } from '#platform/platform.module.js';
 import { BreaksModule } from './breaks/breaks.module.js';
+import { BeginCheckHandler } from './internal/begin-check.command.js';
 import { ReportQueue } from './jobs/report-queue.js';
+import { RetryReportHandler } from './jobs/retry-report.command.js';
 import { ReceiveReportHandler } from './receiving/receive-report.command.js';
 import { Uploads } from './receiving/uploads.js';
 import { GetReportHandler, ListBadRowsHandler, ListReportsHandler } from './reports/report.queries.js';
@@ -13,6 +15,8 @@ import type { ReconciliationSettings } from './settings.js';
   providers: [
     ReportQueue,
     ReceiveReportHandler,
+    RetryReportHandler,
+    BeginCheckHandler,
     GetReportHandler,
     ListReportsHandler,
     ListBadRowsHandler,

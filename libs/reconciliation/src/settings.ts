@@ -4,6 +4,7 @@ import { atMost, roomSettings, type SettingsOf } from '#platform/room-settings.j
 import { INTERNAL_FIELDS } from './internal/settings.js';
 import { JOB_FIELDS } from './jobs/settings.js';
 import { RECEIVING_FIELDS } from './receiving/settings.js';
+import { RETENTION_FIELDS } from './retention/settings.js';
 
 export const RECONCILIATION_SETTINGS = roomSettings({
   room: 'libs/reconciliation',
@@ -15,6 +16,7 @@ export const RECONCILIATION_SETTINGS = roomSettings({
     ...RECEIVING_FIELDS,
     ...JOB_FIELDS,
     ...INTERNAL_FIELDS,
+    ...RETENTION_FIELDS,
   },
   checks: [
     atMost('RECONCILIATION_STALL_MS', 'RECONCILIATION_RECEIVE_MS'),

@@ -2,6 +2,7 @@ import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Quer
 import { type EntityManager, LessThan } from 'typeorm';
 import { invalid, notFound, ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator, snowflakeTimeMs } from '#kernel/snowflake.js';
+import { foldedText } from '#kernel/text.js';
 import { among } from '#platform/columns.js';
 import { Entities } from '#platform/entities.js';
 import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from '#platform/idempotency.js';
@@ -9,8 +10,11 @@ import { Database, isUniqueViolation } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { generateOperatorKey, sha256 } from './api-key.js';
 import { Authenticator } from './authenticator.js';
-import { ENVIRONMENT, type Operator, responsibleFor } from './operator.js';
+import { ENVIRONMENT, isSameOperator, type Operator, responsibleFor } from './operator.js';
 import { OperatorKey } from './operator-key.entity.js';
+
+/** Indexes by which a name has one valid key, however it is written. */
+const NAMES = ['operator_keys_name', 'operator_keys_identity'];
 
 /** A key and what its owner sends, which is told once. */
 export interface IssuedOperatorKey {
@@ -39,7 +43,7 @@ export class IssueOperatorKeyHandler implements ICommandHandler<IssueOperatorKey
   ) {}
 
   async execute({ context, issuer, name, answering }: IssueOperatorKeyCommand): Promise<Answer> {
-    if (name === ENVIRONMENT) throw invalid('name', 'is the name of the keys of the environment');
+    if (isSameOperator(name, ENVIRONMENT)) throw invalid('name', 'is the name of the keys of the environment');
     const secret = generateOperatorKey();
     const key = newOperatorKey(this.ids.next(), { name, secret, issuer });
     try {
@@ -50,8 +54,8 @@ export class IssueOperatorKeyHandler implements ICommandHandler<IssueOperatorKey
         return { key, secret };
       });
     } catch (error) {
-      if (isUniqueViolation(error, 'operator_keys_name')) {
-        throw invalid('name', 'has a valid key already: revoke that one first');
+      if (NAMES.some((index) => isUniqueViolation(error, index))) {
+        throw invalid('name', 'has a valid key already, perhaps written otherwise: revoke that one first');
       }
       throw error;
     }
@@ -126,6 +130,7 @@ function newOperatorKey(id: bigint, of: { name: string; secret: string; issuer: 
     id,
     createdAtMs: snowflakeTimeMs(id),
     name,
+    identity: foldedText(name),
     secretSha256: sha256(secret),
     createdBy: issuer.name,
     responsible: responsibleFor(name, issuer),

@@ -12,6 +12,10 @@ export class OperatorKey {
   @Column({ type: 'text' })
   name: string;
 
+  /** As far as it tells operators apart. */
+  @Column({ type: 'text', nullable: true, select: false })
+  identity: string | null;
+
   @Column({ name: 'secret_sha256', type: 'bytea', select: false })
   secretSha256: Buffer;
 

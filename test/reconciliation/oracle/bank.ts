@@ -48,7 +48,7 @@ function decideItem(book: Book, item: Item, rows: readonly KnownRow[], { days }:
       book.breakRow('payout_mismatch', row, { ...found, difference: gross - item.amount });
     } else {
       book.match('exact', [row], [item]);
-      if (Math.abs(row.atMs - item.atMs) > days * DAY_MS) book.breakRow('date_mismatch', row);
+      if (Math.abs(row.atMs - item.atMs) > days * DAY_MS) book.dateMismatch(row);
     }
   }
 }

@@ -36,8 +36,7 @@ export function closeBatches(world: World, book: Book, source: string, provider:
       own.filter(({ type }) => OWN.includes(type)),
       [],
     );
-    const found = book.breaks.get(fingerprint);
-    if (found !== undefined) found.isOpen = false;
+    book.endBreaks(fingerprint);
   }
 }
 

@@ -1,10 +1,8 @@
 import { type Book, byReportAndLine, type KnownRow } from './book.js';
 import { type Item, itemsOfPayment, nameOf } from './items.js';
-import { DAY_MS, distance, sum, type ToldPayment, type Tolerances, type World } from './told.js';
+import { DAY_MS, distance, OF_PAYMENTS, sum, type ToldPayment, type Tolerances, type World } from './told.js';
 
 /** Rows of payments: the law clause by clause, over plain arrays. */
-
-export const OF_PAYMENTS: readonly string[] = ['payment', 'refund', 'dispute', 'dispute_reversed'];
 
 /** What of a payment and type is decided together. */
 interface Group {
@@ -155,7 +153,7 @@ export class Decider {
 
   #matchOne(rule: string, row: KnownRow, item: Item): void {
     this.book.match(rule, [row], [item]);
-    if (Math.abs(row.atMs - item.atMs) > this.tolerances.days * DAY_MS) this.book.breakRow('date_mismatch', row);
+    if (Math.abs(row.atMs - item.atMs) > this.tolerances.days * DAY_MS) this.book.dateMismatch(row);
   }
 
   #compareFees({ payment, rows }: Group): void {
@@ -173,7 +171,7 @@ export class Decider {
     if (first === undefined) return;
     const { report, line } = first;
     const found = { kind: 'fee_mismatch', report, line, reference: payment.ref, difference: told - fee };
-    this.book.addBreak(`fee_mismatch/payment/${nameOf(payment)}`, found);
+    this.book.addBreakOfMatch(`fee_mismatch/payment/${nameOf(payment)}`, found);
   }
 }
 

@@ -21,41 +21,39 @@ export class Oracle {
   }
 
   reconcile(told: ToldReport): void {
+    const open = this.book.rowsOf(told.source).filter(isOpen);
     const rows = this.book.receive(told);
     const report = this.book.counts.length - 1;
-    this.#decide(told, rows);
+    const names = new Set(rows.map(nameOf));
+    // What an earlier report told under the same name is decided with it, and all that is open once more when it is closed.
+    this.#decide(told, [...open.filter((row) => nameOf(row) !== '' && names.has(nameOf(row))), ...rows]);
     if (told.source !== BANK) tellOwnRows(this.book, rows);
-    this.#again(told);
     if (told.source === BANK) this.#statements(told, report);
     else closeBatches(this.world, this.book, told.source, told.provider, report);
+    this.#decide(told, this.book.rowsOf(told.source).filter(isOpen));
     this.#absent(told, report);
   }
 
   #decide({ source, provider }: ToldReport, rows: readonly KnownRow[]): void {
-    if (source === BANK) decideBank(this.world, this.book, rows, this.tolerances);
-    else this.#decider.decide(rows, provider);
-  }
-
-  /** What an earlier report told that was unknown: whether it is known by now. */
-  #again(told: ToldReport): void {
-    const breakOf = (row: KnownRow) => this.book.breaks.get(`missing_in_ledger/${row.source}/${row.identity}`);
-    const rows = this.book.rowsOf(told.source).filter((row) => breakOf(row)?.isOpen);
-    this.book.onlyMatching(() => this.#decide(told, rows));
-    for (const row of rows) {
-      const found = breakOf(row);
-      if (row.match !== undefined && found !== undefined) found.isOpen = false;
-    }
+    this.book.decide(rows, () => {
+      if (source === BANK) decideBank(this.world, this.book, rows, this.tolerances);
+      else this.#decider.decide(rows, provider);
+    });
   }
 
   #statements({ statements = [] }: ToldReport, report: number): void {
-    for (const { account, id, opening, closing, entries } of statements) {
-      if (opening === undefined || closing === undefined || opening + entries === closing) continue;
-      const found = { kind: 'payout_mismatch', report, reference: id, difference: closing - opening - entries };
-      this.book.addBreak(`payout_mismatch/${BANK}/statement/${account}/${id}`, found);
+    const last = new Map(statements.map((statement) => [`${statement.account}/${statement.id}`, statement]));
+    for (const { account, id, opening, closing, entries } of last.values()) {
+      if (opening === undefined || closing === undefined) continue;
+      const fingerprint = `payout_mismatch/${BANK}/statement/${account}/${id}`;
+      const difference = closing - opening - entries;
+      if (difference === 0n) this.book.endBreaks(fingerprint);
+      else this.book.addBreak(fingerprint, { kind: 'payout_mismatch', report, reference: id, difference });
     }
   }
 
   #absent({ source, provider, fromMs, toMs, slaDays, nowMs }: ToldReport, report: number): void {
+    this.#endNoLongerDue(source, provider);
     const items = source === BANK ? this.#bankItems() : this.#paymentItems(provider);
     for (const { key, amount, atMs, isDue, reference } of items) {
       if (!isDue || atMs < fromMs || atMs >= toMs || this.#isSpokenFor(key)) continue;
@@ -64,6 +62,22 @@ export class Oracle {
         const found = { kind: 'missing_in_report', report, reference, item: key, difference: -amount };
         this.book.addBreak(`missing_in_report/${key}`, found);
       } else if (counts) counts.expected++;
+    }
+  }
+
+  /** What failed meanwhile nobody has to tell. */
+  #endNoLongerDue(source: string, provider: string | undefined): void {
+    const { payments, payouts } = this.world;
+    const of = payments.filter((payment) => provider === undefined || payment.provider === provider);
+    const items = source === BANK ? payouts.flatMap(itemsOfPayout) : of.flatMap(itemsOfPayment);
+    const due = new Set(items.filter(({ isDue }) => isDue).map(({ key }) => key));
+    // A dispute that took nothing after all is no item any more.
+    const owners =
+      source === BANK ? ['payout/', 'return/'] : of.map(({ provider: name, ref }) => `payment/${name}:${ref}/`);
+    for (const found of this.book.breaks.values()) {
+      const { kind, item = '' } = found;
+      const isGone = owners.some((owner) => item.startsWith(owner)) && !due.has(item);
+      if (kind === 'missing_in_report' && isGone) found.isOpen = false;
     }
   }
 
@@ -89,3 +103,7 @@ export class Oracle {
     });
   }
 }
+
+const isOpen = (row: KnownRow): boolean => row.break?.isOpen ?? false;
+
+const nameOf = ({ reference, objectRef }: KnownRow): string => reference ?? objectRef ?? '';

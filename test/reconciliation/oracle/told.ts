@@ -34,6 +34,19 @@ export interface World {
   readonly payouts: ToldPayout[];
 }
 
+/** What becomes known of payments: of one that is known already, what more happened. */
+export function learn({ payments }: World, told: readonly ToldPayment[]): void {
+  for (const payment of told) {
+    const nth = payments.findIndex(({ provider, ref }) => provider === payment.provider && ref === payment.ref);
+    const known = payments[nth];
+    if (known === undefined) payments.push(payment);
+    else payments[nth] = { ...known, facts: [...known.facts, ...payment.facts] };
+  }
+}
+
+/** Types of rows that are of a payment. */
+export const OF_PAYMENTS: readonly string[] = ['payment', 'refund', 'dispute', 'dispute_reversed'];
+
 export interface ToldRow {
   readonly line: number;
   /** What its source tells it apart by. */

@@ -2,13 +2,16 @@ import { z } from 'zod';
 import { isoTime } from '#kernel/clock.js';
 import { ENVIRONMENT } from '#tenancy/operator.js';
 import type { OperatorKey } from '#tenancy/operator-key.entity.js';
-import { idOut, listOf, listQuery, textIn, timestampOut } from '../schemas.js';
+import { idOut, listOf, listQuery, readableIn, timestampOut } from '../schemas.js';
 
 export const issueOperatorKey = z
   .strictObject({
-    name: textIn(255)
+    name: readableIn(255)
       .regex(/^\S(?:.*\S)?$/u, 'must begin and end with something that can be seen, in one line')
-      .meta({ description: 'Of a person or a machine. It has one valid key at a time.', examples: ['ada'] }),
+      .meta({
+        description: 'Of a person or a machine. It has one valid key at a time, whatever its case and spaces.',
+        examples: ['ada'],
+      }),
   })
   .meta({ id: 'IssueOperatorKey' });
 

@@ -73,7 +73,7 @@ export class ProvidersController {
     const secret = { text: body.webhook_secret, previousUntilMs: body.previous_valid_until };
     const { query_token: token, query_url: url } = body;
     const query = token == null ? token : { url, token };
-    const set = await this.commands.execute(new SetProviderSecretCommand(context, name, secret, query));
+    const set = await this.commands.execute(new SetProviderSecretCommand(context, name, secret, query, body.accounts));
     return providerBody(context.merchantId, set);
   }
 

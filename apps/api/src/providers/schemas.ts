@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isoTime } from '#kernel/clock.js';
 import type { ConnectedProvider } from '#payments/providers/provider-secret.commands.js';
-import { listOf, timestampIn, timestampOut } from '../schemas.js';
+import { listOf, readableIn, timestampIn, timestampOut } from '../schemas.js';
 
 export const setProviderSecret = z
   .strictObject({
@@ -33,6 +33,17 @@ export const setProviderSecret = z
           'Where it is asked: `GET <query_url>/<payment_ref>` answers `{"events": […]}` in the form of POST /v1/provider_events, or 404. Not for `stripe`, which has its own; `adyen` cannot be asked.',
         examples: ['https://api.acme.example/payments'],
       }),
+    accounts: z
+      .array(readableIn(255))
+      .min(1, 'must name at least one; null: any')
+      .max(100, 'must name at most 100')
+      .nullable()
+      .optional()
+      .meta({
+        description:
+          'Merchant accounts with the provider, as its reports name them: rows of any other are not read into this merchant’s reconciliation. `adyen` alone. Null: any; absent: as before.',
+        examples: [['NordwindCoffeeECOM']],
+      }),
     previous_valid_until: timestampIn.optional().meta({
       description:
         'When the secrets before it end, at the latest; a time that has passed ends them at once. Default: the one before ends PROVIDER_SECRET_OVERLAP_HOURS from now.',
@@ -60,6 +71,7 @@ export const provider = z
       .looseObject({ url: z.string().nullable().meta({ description: 'Null: the provider’s own.' }) })
       .nullable()
       .meta({ description: 'Where it is asked about payments. Null: it is not.' }),
+    accounts: z.array(z.string()).nullable().meta({ description: 'Those that its reports may be of. Null: any.' }),
   })
   .meta({ id: 'Provider' });
 
@@ -72,7 +84,7 @@ export const receivedWebhook = z
   })
   .meta({ id: 'ReceivedWebhook' });
 
-export function providerBody(merchantId: bigint, { provider, secrets, query }: ConnectedProvider) {
+export function providerBody(merchantId: bigint, { provider, secrets, query, accounts }: ConnectedProvider) {
   return {
     provider,
     webhook_path: `/v1/providers/${provider}/merchants/${merchantId}/webhook`,
@@ -81,5 +93,6 @@ export function providerBody(merchantId: bigint, { provider, secrets, query }: C
       valid_until: expiresAtMs === null ? null : isoTime(expiresAtMs),
     })),
     query,
+    accounts,
   };
 }

@@ -14,6 +14,7 @@ import {
   idOut,
   listOf,
   listQuery,
+  readableIn,
   textIn,
   timestampOut,
 } from '../schemas.js';
@@ -36,9 +37,10 @@ export const listBreaksQuery = z.strictObject({
   ...listQuery,
 });
 
-export const assign = z.strictObject({ to: textIn(255) }).meta({ id: 'AssignBreak' });
-export const comment = z.strictObject({ text: textIn(MAX_TEXT) }).meta({ id: 'CommentBreak' });
-export const reject = z.strictObject({ reason: textIn(MAX_REASON) }).meta({ id: 'RejectProposal' });
+export const assign = z.strictObject({ to: readableIn(255) }).meta({ id: 'AssignBreak' });
+export const comment = z.strictObject({ text: readableIn(MAX_TEXT) }).meta({ id: 'CommentBreak' });
+export const reject = z.strictObject({ reason: readableIn(MAX_REASON) }).meta({ id: 'RejectProposal' });
+export const withdraw = z.strictObject({ reason: readableIn(MAX_REASON) }).meta({ id: 'WithdrawProposal' });
 
 const entryIn = z
   .strictObject({
@@ -67,7 +69,7 @@ export const propose = z
       description:
         'Items, of the break’s `candidates` or of other breaks that are open, to be matched with its row; of `match` alone. The break’s own item is always among them.',
     }),
-    reason: textIn(MAX_REASON),
+    reason: readableIn(MAX_REASON),
   })
   .refine(({ action, entries }) => (action === 'post') === (entries !== undefined), {
     path: ['entries'],
@@ -131,6 +133,10 @@ export const breakShape = z
         approved_by: z.string().nullable(),
         transaction_id: idOut.nullable(),
         reason: z.string().nullable(),
+        followed_by: idOut.nullish().meta({
+          description:
+            'The break that its row, batch or statement has instead, as something else is true of it by now.',
+        }),
       })
       .nullable(),
     created_at: timestampOut,

@@ -25,6 +25,7 @@ import {
   proposalOf,
   propose,
   reject,
+  withdraw,
 } from './break-schemas.js';
 
 const OF_OPERATORS = { access: 'operator_for_merchant', response: breakShape } as const;
@@ -161,6 +162,24 @@ export class BreaksController {
     @Body({ schema: reject }) { reason }: z.output<typeof reject>,
   ) {
     return this.#act({ context, operator, id, request, reply }, { action: 'reject', reason });
+  }
+
+  @Post(':id/withdraw')
+  @action({
+    summary: 'Take back what one has proposed',
+    description:
+      'Whoever proposed it, under whatever key. The break is assigned or open again; its comments keep the proposal and the reason.',
+    requestExample: { reason: 'The amount was a typing error.' },
+  })
+  withdraw(
+    @CurrentContext() context: RequestContext,
+    @CurrentOperator() operator: Operator,
+    @PathId('break') id: bigint,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @Body({ schema: withdraw }) { reason }: z.output<typeof withdraw>,
+  ) {
+    return this.#act({ context, operator, id, request, reply }, { action: 'withdraw', reason });
   }
 
   async #act(asked: Asked, what: BreakRequest, idempotency?: Idempotency) {

@@ -1,11 +1,15 @@
-import { Controller, Get, Inject, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Post, Query, Req, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { invalid } from '#kernel/problem.js';
 import { cursorScope } from '#platform/cursor.js';
 import { Deadline } from '#platform/deadline.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { RequestContext } from '#platform/request-context.js';
+import { BeginCheckCommand } from '#reconciliation/internal/begin-check.command.js';
+import { INTERNAL } from '#reconciliation/internal/found.js';
+import { RetryReportCommand } from '#reconciliation/jobs/retry-report.command.js';
 import { ReceiveReportCommand } from '#reconciliation/receiving/receive-report.command.js';
 import { Uploads } from '#reconciliation/receiving/uploads.js';
 import type { Report } from '#reconciliation/reports/report.js';
@@ -13,9 +17,11 @@ import { GetReportQuery, ListBadRowsQuery, ListReportsQuery } from '#reconciliat
 import type { Operator } from '#tenancy/operator.js';
 import type { Config } from '../../../config.js';
 import { Documented } from '../documented.js';
-import { send, streamedIdempotency } from '../idempotency.js';
+import { hasBody } from '../http-rules.js';
+import { answering, emptyBodyIdempotencyOf, send, streamedIdempotency } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, CurrentOperator, PathId } from '../request.js';
+import { noFields } from '../schemas.js';
 import { Shutdown } from '../shutdown.js';
 import { reportBodyOf } from './report-body.js';
 import {
@@ -55,9 +61,10 @@ export class ReconciliationsController {
     price: 'upload',
     summary: 'Upload what a processor or a bank reports, and have it held against the ledger',
     description:
-      'The body is the report itself, or a form with it as its only file; it is read as it comes and may be large (RECONCILIATION_MAX_BYTES). Answered once all of it is here; then GET /v1/reconciliations/{id} tells what has become of it. An upload that breaks off leaves nothing. A report may come again, and overlap with others: each of its rows is matched once. An `Idempotency-Key` is kept with the digest of the report.',
+      'The body is the report itself, or a form with it as its only file; it is read as it comes and may be large (RECONCILIATION_MAX_BYTES). Answered once all of it is here; then GET /v1/reconciliations/{id} tells what has become of it. An upload that breaks off leaves nothing. A report may come again, and overlap with others: each of its rows is matched once. An `Idempotency-Key` is kept with the digest of the report. With `source=internal` there is no body: the merchant’s books are held against themselves now, unless that is being done.',
     access: 'operator_for_merchant',
     streamedBody: REPORT_TYPES,
+    bodyIsOptional: true,
     status: 202,
     response: reconciliation,
     requestExample: EXAMPLE,
@@ -70,21 +77,25 @@ export class ReconciliationsController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Query({ schema: receiveReportQuery }) query: z.output<typeof receiveReportQuery>,
   ) {
+    const { source } = query;
+    if (source === INTERNAL) return this.#check(context, name, { request, reply });
     const asked = {
-      source: query.source,
+      source,
       askedBy: name,
       periodFromMs: query.period_from,
       periodToMs: query.period_to,
       slaDays: query.sla_days,
     };
     const deadline = Deadline.after(this.config.reconciliationReceiveMs);
-    const answering = {
-      ...streamedIdempotency(request),
-      status: 202,
-      bodyOf: (report: Report) => ({ body: reportBody(report) }),
-    };
-    const command = new ReceiveReportCommand({ ...context, deadline }, asked, reportBodyOf(request), answering);
+    const shown = { ...streamedIdempotency(request), status: 202, bodyOf: asBody };
+    const command = new ReceiveReportCommand({ ...context, deadline }, asked, reportBodyOf(request), shown);
     return send(reply, await this.commands.execute(command));
+  }
+
+  async #check(context: RequestContext, askedBy: string, { request, reply }: Asked) {
+    if (hasBody(request)) throw invalid('body', 'must be empty: nobody uploads a report of the source internal');
+    const shown = { idempotency: emptyBodyIdempotencyOf(request), status: 202, bodyOf: asBody };
+    return send(reply, await this.commands.execute(new BeginCheckCommand(context, askedBy, shown)));
   }
 
   @Get()
@@ -123,6 +134,28 @@ export class ReconciliationsController {
     return reportBody(await this.queries.execute(new GetReportQuery(context, id)));
   }
 
+  @Post(':id/retry')
+  @Documented({
+    summary: 'Try again to match a report that failed',
+    price: 'change',
+    description:
+      'One of which all was here, and that could not be matched in RECONCILIATION_TRIES: it goes on where it stood. An upload that failed is sent again.',
+    access: 'operator_for_merchant',
+    status: 202,
+    response: reconciliation,
+    problems: ['not_found', 'invalid_transition'],
+  })
+  async retry(
+    @CurrentContext() context: RequestContext,
+    @PathId('reconciliation') id: bigint,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+    @Body({ schema: noFields }) _body: z.output<typeof noFields>,
+  ) {
+    const shown = answering(request, 202, asBody);
+    return send(reply, await this.commands.execute(new RetryReportCommand(context, id, shown)));
+  }
+
   @Get(':id/bad_rows')
   @Documented({
     price: 'list',
@@ -147,4 +180,13 @@ export class ReconciliationsController {
       body: badRowBody,
     });
   }
+}
+
+interface Asked {
+  request: FastifyRequest;
+  reply: FastifyReply;
+}
+
+function asBody(report: Report): { body: object } {
+  return { body: reportBody(report) };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isoTime } from '#kernel/clock.js';
+import { INTERNAL } from '#reconciliation/internal/found.js';
 import { SOURCES, type Source } from '#reconciliation/reading/sources.js';
 import type { ListedBadRow } from '#reconciliation/reports/bad-row-store.js';
 import type { Report } from '#reconciliation/reports/report.js';
@@ -18,7 +19,7 @@ const days = z
 
 export const receiveReportQuery = z
   .strictObject({
-    source: z.enum(sources, `must be one of ${sources.join(', ')}`),
+    source: z.enum([...sources, INTERNAL], `must be one of ${sources.join(', ')}, ${INTERNAL}`),
     period_from: timestampIn.optional().meta({ description: 'Left out: when the first of its rows happened.' }),
     period_to: timestampIn
       .optional()
@@ -34,6 +35,10 @@ export const receiveReportQuery = z
   .refine(({ period_from: from, period_to: to }) => from === undefined || to === undefined || from <= to, {
     path: ['period_to'],
     message: 'must not be before period_from',
+  })
+  .refine(({ source, ...more }) => source !== INTERNAL || Object.values(more).every((given) => given === undefined), {
+    path: ['source'],
+    message: 'has neither a period nor days where it is internal',
   });
 
 export const listReportsQuery = z.strictObject({
@@ -54,10 +59,14 @@ export const reconciliation = z
     id: idOut,
     source: z.string().meta({ description: `One of ${sources.join(', ')}, or internal.` }),
     status: z.enum(STATUSES).meta({
-      description: '`matching`: all of it is here; `failed`: nothing of it was kept.',
+      description:
+        '`matching`: all of it is here; `failed`: see `failure`; nothing was kept of an upload that broke off.',
     }),
     failure: z.string().nullable().meta({ description: 'Why it failed, in words.' }),
-    asked_by: z.string().nullable().meta({ description: 'The operator who uploaded it; null: the schedule.' }),
+    asked_by: z
+      .string()
+      .nullable()
+      .meta({ description: 'The operator who uploaded it, or asked for the check; null: the schedule.' }),
     rows: count.meta({ description: 'Lines that could be read, so far.' }),
     rows_bad: count.meta({ description: 'Lines that could not, so far.' }),
     repeated: count.meta({ description: 'Rows that another report had told before.' }),

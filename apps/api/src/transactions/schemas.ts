@@ -15,7 +15,7 @@ import {
 import type { Posting, PostingResult } from '#ledger/posting/posting.js';
 import { entryAmount, shownAmounts } from '#ledger/posting/transaction.js';
 import type { TransactionSummary } from '#ledger/reading/transaction-store.js';
-import { ADJUSTMENT_TYPE } from '#reconciliation/breaks/approval.js';
+import { ADJUSTMENT_TYPE } from '#reconciliation/breaks/adjustment-type.js';
 import { accountCodeIn, sideSchema, touchedBalances } from '../accounts/schemas.js';
 import { validated } from '../schema.pipe.js';
 import {

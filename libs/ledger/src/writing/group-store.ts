@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { insertEvents, LOCK_MERCHANTS } from '#outbox/log/append.js';
+import { insertEvents } from '#outbox/log/append.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import { allSettledThenThrow, connectionOptions, inOnePacket, isConnectionLoss } from '#platform/postgres.js';
 import { finishInTurns, type Pieces } from '#platform/turns.js';
@@ -44,6 +44,11 @@ export interface LockedRows {
   found: Map<GroupExtension, Record<string, unknown>[]>;
 }
 
+export interface LockedGroup extends LockedRows {
+  /** Those whose lock was there in time. Of the others nothing was read, and nothing can be written. */
+  merchantIds: bigint[];
+}
+
 /**
  * The planner settings matter: a generic plan made while idempotency_keys was young and empty scans every key of the
  * merchant, 2 ms a look-up and growing. All are transaction-local.
@@ -55,6 +60,9 @@ const ENTER_GROUP = {
     set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
 };
+
+/** Sorted by the caller, as by everybody who locks several. */
+const LOCK_MERCHANTS = { name: 'lock-merchants-within', text: 'SELECT lock_merchants_within($1, $2) AS locked' };
 
 /** Sorted by the caller. Locks row by row in that order: two groups can never deadlock here. */
 const LOCK_BALANCES = { name: 'lock-balances', text: selectBalances('b.*', 'FOR NO KEY UPDATE') };
@@ -193,22 +201,24 @@ export class GroupConnection {
     /** Sorted. */
     merchantIds: readonly bigint[];
     timeoutMs: number;
+    /** How long to wait in all for merchants whose lock others hold. */
+    lockWaitMs: number;
     /** Sorted by (merchantId, id). */
     accounts: readonly TenantId[];
     keys: readonly { merchantId: bigint; key: string }[];
     parents: readonly TenantId[];
     parts: ReadonlyMap<GroupExtension, readonly { merchantId: bigint; part: unknown }[]>;
-  }): Promise<LockedRows> {
+  }): Promise<LockedGroup> {
     const { accounts, keys, parents } = group;
     const lookUps = [...group.parts].flatMap(([extension, parts]) =>
       extension.lookUp
         ? [{ extension, statement: { text: extension.lookUp.text, values: extension.lookUp.values(parts) } }]
         : [],
     );
-    const [, , , locked, known, stood, ...found] = await this.#pipeline(() => [
+    const [, , held, locked, known, stood, ...found] = await this.#pipeline(() => [
       this.#client.query('BEGIN'),
       this.#client.query(ENTER_GROUP, [`{${group.merchantIds.join(',')}}`, String(group.timeoutMs)]),
-      this.#client.query(LOCK_MERCHANTS, [int8Array(group.merchantIds)]),
+      this.#client.query(LOCK_MERCHANTS, [int8Array(group.merchantIds), group.lockWaitMs]),
       this.#client.query(LOCK_BALANCES, [
         int8Array(accounts.map((a) => a.merchantId)),
         int8Array(accounts.map((a) => a.id)),
@@ -228,6 +238,7 @@ export class GroupConnection {
       ...lookUps.map(({ statement }) => this.#client.query(named(statement))),
     ]);
     return {
+      merchantIds: held?.rows[0]?.locked ?? [],
       balances: (locked?.rows ?? []).map(toKeyedBalance),
       keys: (known?.rows ?? []).map(toKey),
       states: (stood?.rows ?? []).map(toState),

@@ -154,6 +154,15 @@ function sizeOf(submission: Submission, command: SubmittedCommand): number {
   return command.kind === 'extended' ? submission.accounts.size : touchedEntries(submission, command).length;
 }
 
+/** What a submission costs its group, in postings of two entries. */
+export function costOf(submission: Submission): number {
+  const { commands, accounts } = submission;
+  const posted = commands.filter((command) => 'accepted' in command || command.kind !== 'extended');
+  const entries = posted.reduce((sum, command) => sum + sizeOf(submission, command), 0);
+  const others = posted.length < commands.length ? accounts.size : 0;
+  return Math.max(1, commands.length, Math.ceil((entries + others) / 2));
+}
+
 /** An atomic batch answers with its first failing problem, `errors[0].path` naming the transaction. */
 function failedAt(refused: Refused, index: number): Refused {
   const path = `transactions.${index}`;

@@ -12,6 +12,7 @@ import { urlRulesOf } from '#platform/public-url.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { traceparentOf } from '#platform/tracing.js';
 import type { PaymentsSettings } from '../settings.js';
+import { accountsByProvider, checkAccounts, setAccounts } from './account-store.js';
 import { ProviderSecret } from './provider-secret.entity.js';
 import { succeed, validAt } from './provider-secrets.js';
 import { providerOf } from './providers.js';
@@ -26,6 +27,8 @@ export interface ConnectedProvider {
   readonly secrets: readonly Pick<ProviderSecret, 'id' | 'createdAtMs' | 'expiresAtMs'>[];
   /** Whether it is asked about payments; a URL that is null is its own. */
   readonly query: { readonly url: string | null } | null;
+  /** Those that its reports may be of; null: any. */
+  readonly accounts: readonly string[] | null;
 }
 
 /**
@@ -39,6 +42,8 @@ export class SetProviderSecretCommand extends Command<ConnectedProvider> {
     readonly secret: { readonly text: string; readonly previousUntilMs: number | undefined },
     /** `undefined`: as before. */
     readonly query?: { readonly url?: string | undefined; readonly token: string } | null,
+    /** `undefined`: as before. */
+    readonly accounts?: readonly string[] | null,
   ) {
     super();
   }
@@ -53,12 +58,14 @@ export class SetProviderSecretHandler implements ICommandHandler<SetProviderSecr
     @Inject(CONFIG) private readonly config: PaymentsSettings,
   ) {}
 
-  async execute({ context, provider, secret, query }: SetProviderSecretCommand): Promise<ConnectedProvider> {
+  async execute(command: SetProviderSecretCommand): Promise<ConnectedProvider> {
+    const { context, provider, secret, query, accounts } = command;
     const { merchantId, deadline, span } = context;
     const { keyOf, secretForm } = providerOf(provider);
     const key = keyOf(secret.text);
     if (key === undefined) throw invalid('webhook_secret', `must be ${secretForm}`);
     const access = query && checkedAccess(provider, query, urlRulesOf(this.config));
+    checkAccounts(provider, accounts);
     const nowMs = systemClock.now();
     const overlapMs = this.config.providerSecretOverlapHours * HOUR_MS;
     const succession = { nowMs, overlapMs, previousUntilMs: secret.previousUntilMs };
@@ -77,9 +84,11 @@ export class SetProviderSecretHandler implements ICommandHandler<SetProviderSecr
         });
       }
       if (access !== undefined) await setAccess(client, { merchantId, provider }, access ?? undefined);
+      if (accounts !== undefined) await setAccounts(client, { merchantId, provider }, accounts);
       const secrets = validAt(await manager.findBy(ProviderSecret, { merchantId, provider }), nowMs);
       const asked = await askedProviders(client, merchantId);
-      return { provider, secrets, query: queryOf(asked, provider) };
+      const named = await accountsByProvider(client, merchantId);
+      return { provider, secrets, query: queryOf(asked, provider), accounts: named.get(provider) ?? null };
     });
   }
 }
@@ -124,6 +133,7 @@ export class DisconnectProviderHandler implements ICommandHandler<DisconnectProv
       const { affected } = await this.entities.in(client).delete(ProviderSecret, { merchantId, provider });
       if (!affected) throw notFound('provider');
       await setAccess(client, { merchantId, provider }, undefined);
+      await setAccounts(client, { merchantId, provider }, null);
       await log.append({
         type: 'provider.secret_changed',
         data: { provider, change: 'deleted' },
@@ -149,15 +159,25 @@ export class ListProvidersHandler implements IQueryHandler<ListProvidersQuery> {
   ) {}
 
   async execute({ context: { merchantId, deadline } }: ListProvidersQuery): Promise<ConnectedProvider[]> {
-    const [all, asked] = await this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => [
-      await this.entities.in(client).find(ProviderSecret, {
-        select: { merchantId: true, provider: true, id: true, expiresAtMs: true, createdAtMs: true },
-        where: { merchantId },
-      }),
-      await askedProviders(client, merchantId),
-    ]);
+    const [all, asked, named] = await this.database.transaction(
+      { merchantIds: [merchantId] },
+      deadline,
+      async (client) => [
+        await this.entities.in(client).find(ProviderSecret, {
+          select: { merchantId: true, provider: true, id: true, expiresAtMs: true, createdAtMs: true },
+          where: { merchantId },
+        }),
+        await askedProviders(client, merchantId),
+        await accountsByProvider(client, merchantId),
+      ],
+    );
     return [...Map.groupBy(validAt(all, systemClock.now()), (secret) => secret.provider)]
-      .map(([provider, secrets]) => ({ provider, secrets, query: queryOf(asked, provider) }))
+      .map(([provider, secrets]) => ({
+        provider,
+        secrets,
+        query: queryOf(asked, provider),
+        accounts: named.get(provider) ?? null,
+      }))
       .sort((one, other) => (one.provider < other.provider ? -1 : 1));
   }
 }

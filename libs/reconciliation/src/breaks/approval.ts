@@ -1,7 +1,8 @@
 import type { Accepted, Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
 import type { Answer } from '#ledger/writing/group-extension.js';
-import type { Operator } from '#tenancy/operator.js';
+import { isSameOperator, type Operator } from '#tenancy/operator.js';
+import { ADJUSTMENT_TYPE } from './adjustment-type.js';
 import { approvedBody } from './break-body.js';
 import type { BreakPart, BreakTurn, ReportedRow } from './break-part.js';
 import type { BreakRow, Proposal, Resolution } from './break-row.js';
@@ -9,9 +10,6 @@ import { unproposed } from './break-status.js';
 import { changed, commented, end } from './changed.js';
 import { matchByHand } from './match-by-hand.js';
 import { type Moment, momentOf } from './moment.js';
-
-/** Type of the transactions that end breaks. No client's posting has it. */
-export const ADJUSTMENT_TYPE = 'reconciliation.adjustment';
 
 type Found = { break: BreakRow; row: ReportedRow | null };
 
@@ -46,18 +44,41 @@ export function approve(
 /** The proposal is kept with what was said to it. */
 export function reject(part: BreakPart, reason: string, { break: row }: Found, turn: BreakTurn): Answer | Refused {
   const proposal = row.proposal as Proposal;
-  const own = refuseOwn(proposal, part.operator, 'rejected');
-  if (own) return own;
-  const { by, key_id, at } = momentOf(part.operator, turn);
-  const said = commented(row, { text: reason, by, key_id, at, rejected_proposal: proposal });
+  return (
+    refuseOwn(proposal, part.operator, 'rejected') ?? dropped(part, reason, { row, as: 'rejected_proposal' }, turn)
+  );
+}
+
+/** Whoever proposed it takes it back. Kept like a rejection; but one person makes it, so that it is counted with comments. */
+export function withdraw(part: BreakPart, reason: string, { break: row }: Found, turn: BreakTurn): Answer | Refused {
+  const { by } = row.proposal as Proposal;
+  if (!isOwn(row.proposal as Proposal, part.operator)) {
+    return refuse('forbidden', `A proposal of ${by} is not withdrawn by ${part.operator.name}: reject it.`);
+  }
+  return dropped(part, reason, { row, as: 'withdrawn_proposal' }, turn);
+}
+
+function dropped(
+  { operator }: BreakPart,
+  text: string,
+  { row, as }: { row: BreakRow; as: 'rejected_proposal' | 'withdrawn_proposal' },
+  turn: BreakTurn,
+): Answer | Refused {
+  const { by, key_id, at } = momentOf(operator, turn);
+  const said = commented(row, { text, by, key_id, at, [as]: row.proposal as Proposal });
   if ('accepted' in said) return said;
   return changed({ ...said, status: unproposed(row.assignee), proposal: null }, turn);
 }
 
 /** By key, by name (a name may have another key by now), and by whoever answers for the keys. */
-function refuseOwn(proposal: Proposal, { keyId, name, responsible }: Operator, what: string): Refused | undefined {
+function isOwn(proposal: Proposal, { keyId, name, responsible }: Operator): boolean {
   const isSameKey = proposal.key_id === (keyId === null ? null : String(keyId));
-  if (!isSameKey && proposal.by !== name && proposal.responsible !== responsible) return undefined;
+  return isSameKey || isSameOperator(proposal.by, name) || isSameOperator(proposal.responsible, responsible);
+}
+
+function refuseOwn(proposal: Proposal, operator: Operator, what: string): Refused | undefined {
+  if (!isOwn(proposal, operator)) return undefined;
+  const { name } = operator;
   return refuse('forbidden', `A proposal of ${proposal.by} is not ${what} by ${name}: it takes another operator.`);
 }
 

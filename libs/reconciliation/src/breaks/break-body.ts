@@ -38,8 +38,12 @@ export function approvedBody(
   return { ...breakBody(row, nowMs), balances };
 }
 
-function commentBody({ rejected_proposal, ...shown }: Comment) {
-  return { ...shown, ...(rejected_proposal && { rejected_proposal: proposalBody(rejected_proposal) }) };
+function commentBody({ rejected_proposal, withdrawn_proposal, ...shown }: Comment) {
+  return {
+    ...shown,
+    ...(rejected_proposal && { rejected_proposal: proposalBody(rejected_proposal) }),
+    ...(withdrawn_proposal && { withdrawn_proposal: proposalBody(withdrawn_proposal) }),
+  };
 }
 
 function proposalBody({ responsible: _, ...shown }: Proposal) {

@@ -19,7 +19,7 @@ export type BreakAsk =
   | Propose
   /** The proposal that the checker was shown. */
   | { readonly action: 'approve'; readonly proposalId: string | undefined }
-  | { readonly action: 'reject'; readonly reason: string };
+  | { readonly action: 'reject' | 'withdraw'; readonly reason: string };
 
 export type Propose = { readonly action: 'propose'; readonly reason: string } & (
   | { readonly what: 'post'; readonly entries: readonly ProposedEntry[] }

@@ -27,6 +27,7 @@ export interface Comment {
   readonly key_id: string | null;
   readonly at: string;
   readonly rejected_proposal?: Proposal;
+  readonly withdrawn_proposal?: Proposal;
 }
 
 export interface ProposedEntry {
@@ -66,6 +67,8 @@ export interface Resolution {
   readonly proposal?: Proposal;
   readonly approved_key_id?: string | null;
   readonly dropped_proposal?: Proposal | null;
+  /** The break that its row has instead. */
+  readonly followed_by?: string | null;
 }
 
 /** A row of breaks. Numbers above 2^53 are text: JSON.parse would round them. */

@@ -4,7 +4,7 @@ import { BREAK_ACTIONS, BREAK_STATUSES, illegal, isLegal, unproposed } from './b
 const LEGAL = {
   open: ['assign', 'comment', 'propose'],
   assigned: ['assign', 'comment', 'propose'],
-  proposed: ['assign', 'comment', 'approve', 'reject'],
+  proposed: ['assign', 'comment', 'approve', 'reject', 'withdraw'],
   resolved: ['comment'],
   auto_resolved: ['comment'],
   written_off: ['comment'],
@@ -25,7 +25,7 @@ describe('what can be done about a break', () => {
     [
       'propose',
       'proposed',
-      'The break is proposed: it cannot be given a proposal; it can be assigned, commented, approved or rejected.',
+      'The break is proposed: it cannot be given a proposal; it can be assigned, commented, approved, rejected or withdrawn.',
     ],
     ['reject', 'written_off', 'The break is written_off: it cannot be rejected; it can be commented.'],
   ] as const)('is told to whoever would %s one that is %s', (action, status, detail) => {

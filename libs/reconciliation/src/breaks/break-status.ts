@@ -7,7 +7,7 @@ export const ENDED_STATUSES = ['resolved', 'auto_resolved', 'written_off'] as co
 export const BREAK_STATUSES = [...OPEN_STATUSES, ...ENDED_STATUSES] as const;
 export type BreakStatus = (typeof BREAK_STATUSES)[number];
 
-export const BREAK_ACTIONS = ['assign', 'comment', 'propose', 'approve', 'reject'] as const;
+export const BREAK_ACTIONS = ['assign', 'comment', 'propose', 'approve', 'reject', 'withdraw'] as const;
 export type BreakAction = (typeof BREAK_ACTIONS)[number];
 
 /** Whatever its status is, it can be spoken of. */
@@ -17,6 +17,7 @@ const LEGAL: Readonly<Record<BreakAction, readonly BreakStatus[]>> = {
   propose: ['open', 'assigned'],
   approve: ['proposed'],
   reject: ['proposed'],
+  withdraw: ['proposed'],
 };
 
 export function isLegal(action: BreakAction, status: BreakStatus): boolean {
@@ -35,6 +36,7 @@ export function illegal(action: BreakAction, status: BreakStatus): ReturnType<ty
 
 function pastOf(action: BreakAction): string {
   if (action === 'comment') return 'commented';
+  if (action === 'withdraw') return 'withdrawn';
   return action === 'propose' ? 'given a proposal' : `${action}${action.endsWith('e') ? 'd' : 'ed'}`;
 }
 

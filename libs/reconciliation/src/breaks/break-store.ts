@@ -10,7 +10,7 @@ const FIND = {
 
 const IS_REPORT = {
   name: 'is-reconciliation',
-  text: 'SELECT 1 FROM reconciliations WHERE merchant_id = $1 AND id = $2',
+  text: 'SELECT 1 FROM reconciliations WHERE merchant_id = $1 AND id = $2 AND forgotten_at IS NULL',
 };
 
 export interface BreakFilter {

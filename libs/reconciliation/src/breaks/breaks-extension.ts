@@ -3,7 +3,7 @@ import { refuse } from '#ledger/posting/entries.js';
 import type { Answer, GroupExtension } from '#ledger/writing/group-extension.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
 import type { Operator } from '#tenancy/operator.js';
-import { approve, reject } from './approval.js';
+import { approve, reject, withdraw } from './approval.js';
 import {
   type BreakPart,
   type BreakTurn,
@@ -116,6 +116,8 @@ function decide(part: BreakPart, turn: BreakTurn): Answer | Refused {
       return approve(part, ask.proposalId, found, turn);
     case 'reject':
       return reject(part, ask.reason, found, turn);
+    case 'withdraw':
+      return withdraw(part, ask.reason, found, turn);
   }
 }
 

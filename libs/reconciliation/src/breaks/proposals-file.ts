@@ -1,11 +1,12 @@
 import { invalid } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
+import { isReadable } from '#kernel/text.js';
 import type { Refused } from '#ledger/posting/command.js';
 import { refuse } from '#ledger/posting/entries.js';
-import { csvHeader } from '../reading/csv-header.js';
+import { csvHeader, widthProblem } from '../reading/csv-header.js';
 import { CsvRows } from '../reading/csv-rows.js';
+import { decoded } from '../reading/decoded.js';
 import { READING_LIMITS } from '../reading/limits.js';
-import { decoded } from '../reading/text.js';
 import { PROPOSALS } from './break-row.js';
 import { MAX_PROPOSALS, MAX_REASON } from './limits.js';
 
@@ -43,10 +44,8 @@ export function readProposals(bytes: Buffer): FileLine[] {
     take: ({ cells, line }) => {
       if (cells.every((cell) => cell.trim() === '')) return;
       const cell = (name: string) => decoded(cells[columns.get(name) ?? -1] ?? '').trim();
-      keep(
-        line,
-        cells.length < width ? bad(`has ${cells.length} cells where the header has ${width}`) : proposedBy(cell),
-      );
+      const problem = widthProblem(cells, width);
+      keep(line, problem === undefined ? proposedBy(cell) : bad(problem));
     },
     refuse: ({ line, problem }) => keep(line, bad(problem)),
   });
@@ -62,11 +61,13 @@ function proposedBy(cell: (name: string) => string): ProposedLine | Refused {
   const action = PROPOSALS.find((one) => one === cell('action'));
   if (!action) return bad(`must be one of ${PROPOSALS.join(', ')}`, 'action');
   const reason = cell('reason');
-  if (reason === '' || reason.length > MAX_REASON) return bad(`must have 1 to ${MAX_REASON} characters`, 'reason');
+  if (reason.length > MAX_REASON || !isReadable(reason)) {
+    return bad(`must have 1 to ${MAX_REASON} characters, and something that can be read`, 'reason');
+  }
   const [accountDebit, accountCredit, digits] = OF_POSTS.map(cell) as [string, string, string];
   const isPost = action === 'post';
-  for (const name of OF_POSTS)
-    if (isPost !== (cell(name) !== '')) return bad('is what a post has, and nothing else', name);
+  const misplaced = OF_POSTS.find((name) => isPost !== (cell(name) !== ''));
+  if (misplaced) return bad(isPost ? 'is needed by a post' : `is of a post alone, not of a ${action}`, misplaced);
   if (isPost && !/^[1-9][0-9]{0,18}$/.test(digits)) return bad('must be a count of minor units, at least 1', 'amount');
   return { breakId, action, accountDebit, accountCredit, amount: BigInt(digits || 0), reason };
 }

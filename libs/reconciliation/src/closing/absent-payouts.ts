@@ -50,7 +50,7 @@ WITH RECURSIVE names AS (
 /** $8 days of the SLA. What of it no statement has, nor may have: of what a row is that names several, is not known yet. */
 const ABSENT = `${BANK_ITEMS}, absent AS MATERIALIZED (
   SELECT i.*, i.at + $8::int * interval '1 day' AS due_at FROM items i
-    LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items))) m ON m.item = i.item
+    LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id + 0 = $1 AND item = ANY (ARRAY(SELECT item FROM items))) m ON m.item = i.item
     LEFT JOIN (SELECT DISTINCT item FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items)) AND status <> 'auto_resolved') b
       ON b.item = i.item
     LEFT JOIN (SELECT DISTINCT c.candidate ->> 'item' AS item

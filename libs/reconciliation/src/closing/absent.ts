@@ -1,7 +1,7 @@
 import { MOVING_FACTS, onlyMovements } from '#payments/payment-items.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
-import { FIND_ITEMS } from '../matching/payments.js';
+import { FIND_ITEMS, OF_PROVIDER } from '../matching/payments.js';
 import { expectedJson } from '../matching/sides.js';
 import { byKeys } from '../matching/turn.js';
 import type { FoundBreak } from './open-found.js';
@@ -28,9 +28,9 @@ SELECT occurred_at AS until FROM payment_facts
 export const ITEMS_OF_SUBJECTS = `
 found AS MATERIALIZED (
   SELECT p.id, p.subject, p.provider_ref, p.currency, p.parts FROM payments p
-   WHERE p.merchant_id = $1 AND p.subject = ANY (ARRAY(SELECT subject FROM subjects)) AND ($4::text IS NULL OR p.provider = $4)
+   WHERE p.merchant_id + 0 = $1 AND p.subject = ANY (ARRAY(SELECT subject FROM subjects)) AND ${OF_PROVIDER.replace('$3', '$4')}
 ), placed AS (
-  SELECT NULL::uuid AS identity WHERE false
+  SELECT NULL::uuid AS identity, NULL::bigint AS break_id WHERE false
 ), wanted AS MATERIALIZED (
   SELECT f.id, k.kind FROM found f CROSS JOIN (VALUES ('payment'), ('refund'), ('dispute'), ('dispute_reversed')) k (kind)
 ),${FIND_ITEMS.replaceAll('$2', '$5')}`;
@@ -47,7 +47,7 @@ moved AS MATERIALIZED (
   SELECT DISTINCT subject FROM payment_facts WHERE ${IN_PERIOD}
 ), subjects AS MATERIALIZED (
   SELECT p.subject FROM payments p
-   WHERE p.merchant_id = $1 AND p.subject = ANY (ARRAY(SELECT subject FROM moved)) AND ${onlyMovements('p.parts', IS_MATCHED)} IS NOT TRUE
+   WHERE p.merchant_id + 0 = $1 AND p.subject = ANY (ARRAY(SELECT subject FROM moved)) AND ${onlyMovements('p.parts', IS_MATCHED)} IS NOT TRUE
 )`;
 
 /**
@@ -64,9 +64,10 @@ WITH ${SUBJECTS},${ITEMS_OF_SUBJECTS}, absent AS MATERIALIZED (
     LEFT JOIN (SELECT DISTINCT item FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM absent)) AND status <> 'auto_resolved') b
       ON b.item = a.item
     LEFT JOIN (SELECT DISTINCT c.candidate ->> 'item' AS item
-                 FROM breaks b CROSS JOIN LATERAL json_array_elements(b.candidates) c (candidate)
-                WHERE b.merchant_id = $1 AND b.reference = ANY (ARRAY(SELECT provider_ref FROM absent)) AND b.resolution IS NULL
-                  AND b.kind = 'ambiguous') c ON c.item = a.item
+                 FROM (SELECT DISTINCT provider_ref FROM absent) a
+                CROSS JOIN LATERAL (SELECT candidates FROM breaks
+                                     WHERE merchant_id = $1 AND reference = a.provider_ref AND resolution IS NULL AND kind = 'ambiguous' OFFSET 0) b
+                CROSS JOIN LATERAL json_array_elements(b.candidates) c (candidate)) c ON c.item = a.item
    WHERE b.item IS NULL AND c.item IS NULL
 )
 SELECT count(*) FILTER (WHERE due_at > now())::int AS expected, min(due_at) FILTER (WHERE due_at > now()) AS next,

@@ -3,7 +3,7 @@ import { behindLock } from '../matching/behind-lock.js';
 import { ENDED_JSON, endedBy } from '../matching/breaks.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
 import { inTurn } from '../matching/turn.js';
-import { type FoundBreak, openFound } from './open-found.js';
+import { AFTER, type FoundBreak, openFound } from './open-found.js';
 
 /** Batches that are looked at by one statement. */
 const BATCHES_AT_ONCE = 1_000;
@@ -13,6 +13,9 @@ const WITHOUT_PAYOUT_ROWS: ReadonlySet<string> = new Set(['stripe_payout_reconci
 
 const FOLLOWERS = `('fee', 'payout', 'other')`;
 
+/** Rows of the batch `n`. See TOLD_ROWS for `+ 0`. */
+const OF_BATCH = `SELECT * FROM report_rows WHERE merchant_id + 0 = $1 AND source = $3 AND batch = n.batch`;
+
 /**
  * $1 merchant, $2 report, $3 source, $4 provider, $5 whether batches need no payout rows, $6 the last batch that was looked at, $7 so many.
  * Of batches that the report tells of: whether each is whole, and what of it belongs to no payment.
@@ -21,22 +24,26 @@ const LOOK = `
 named AS MATERIALIZED (
   SELECT DISTINCT batch FROM report_rows WHERE merchant_id = $1 AND reconciliation_id = $2::bigint AND batch > $6 ORDER BY batch LIMIT $7::int
 ), sums AS MATERIALIZED (
-  SELECT batch, currency, coalesce(sum(net) FILTER (WHERE type <> 'payout'), 0) AS net,
+  SELECT r.batch, currency, coalesce(sum(net) FILTER (WHERE type <> 'payout'), 0) AS net,
          coalesce(sum(net) FILTER (WHERE type = 'payout'), 0) AS paid, count(*) FILTER (WHERE type = 'payout') AS payouts,
          coalesce(sum(net) FILTER (WHERE type = 'payment'), 0) AS payments
-    FROM report_rows
-   WHERE merchant_id = $1 AND source = $3 AND batch = ANY (ARRAY(SELECT batch FROM named))
-   GROUP BY batch, currency
+    FROM named n CROSS JOIN LATERAL (${OF_BATCH} OFFSET 0) r
+   GROUP BY r.batch, currency
 ), settled AS MATERIALIZED (
   SELECT object_ref AS batch, currency, sum(amount - coalesce((more ->> 'fee')::bigint, 0)) AS net
     FROM payment_facts
-   WHERE merchant_id = $1 AND object_ref = ANY (ARRAY(SELECT batch FROM named)) AND type = 'settled' AND outcome NOT IN ('rejected', 'discarded')
-     AND ($4::text IS NULL OR starts_with(subject, $4 || '/'))
+   WHERE merchant_id + 0 = $1 AND object_ref = ANY (ARRAY(SELECT batch FROM named)) AND type = 'settled' AND outcome NOT IN ('rejected', 'discarded')
+     AND ($4::text IS NULL OR left(subject, length($4) + 1) = $4 || '/')
    GROUP BY object_ref, currency
 ), batches AS MATERIALIZED (
   SELECT s.*, t.net AS settled, 'payout_mismatch/' || $3 || '/' || s.batch || '/' || s.currency AS fingerprint,
          (s.net + s.paid = 0 OR ($5::boolean AND s.payouts = 0)) AS is_paid, coalesce(t.net = s.payments, true) AS is_settled
     FROM sums s LEFT JOIN settled t ON t.batch = s.batch AND coalesce(t.currency, s.currency) = s.currency
+), made_whole AS MATERIALIZED (
+  SELECT o.batch, o.currency, b.id FROM batches o
+   CROSS JOIN LATERAL (SELECT id, fingerprint FROM breaks
+                        WHERE merchant_id = $1 AND reference = o.batch AND kind = 'payout_mismatch' AND resolution IS NULL OFFSET 0) b
+   WHERE o.is_paid AND o.is_settled AND (b.fingerprint = o.fingerprint OR starts_with(b.fingerprint, o.fingerprint || '${AFTER}'))
 )`;
 
 const FOUND = `
@@ -49,22 +56,21 @@ SELECT (SELECT count(*) FROM named)::int AS batches, (SELECT max(batch) FROM nam
           'detail', CASE WHEN is_paid THEN 'The payments of the batch are not what the processor has told as settled.'
                          ELSE 'The rows of the batch do not come to what was paid out.' END) ORDER BY batch, currency)
           FROM batches WHERE NOT (is_paid AND is_settled)) AS found,
-       (SELECT json_agg(json_build_array(batch, currency))
-          FROM batches WHERE is_paid AND is_settled AND fingerprint IN (
-            SELECT fingerprint FROM breaks WHERE merchant_id = $1 AND fingerprint = ANY (ARRAY(SELECT fingerprint FROM batches)) AND resolution IS NULL)) AS ended`;
+       (SELECT count(*) FROM made_whole)::int AS ended`;
 
 /** Whatever belongs to whole batches and to no payment is matched with them. A match is named by its first row. */
 const MATCH_WHOLE = `
 WITH ${LOOK}, followers AS MATERIALIZED (
   SELECT r.identity, r.reconciliation_id, r.match_line IS NULL AS is_new,
          first_value(r.reconciliation_id) OVER in_order AS match_report, first_value(r.line) OVER in_order AS match_line
-    FROM report_rows r JOIN batches b ON b.batch = r.batch AND b.currency = r.currency AND b.is_paid AND b.is_settled
-   WHERE r.merchant_id = $1 AND r.source = $3 AND r.batch = ANY (ARRAY(SELECT batch FROM named)) AND r.type IN ${FOLLOWERS}
+    FROM (SELECT * FROM batches WHERE is_paid AND is_settled) n
+   CROSS JOIN LATERAL (${OF_BATCH} OFFSET 0) r
+   WHERE r.currency = n.currency AND r.type IN ${FOLLOWERS}
   WINDOW in_order AS (PARTITION BY r.batch, r.currency ORDER BY r.reconciliation_id, r.line)
 ), matched AS (
   UPDATE report_rows r SET match_reconciliation_id = f.match_report, match_line = f.match_line, rule = 'batch'
     FROM followers f
-   WHERE r.merchant_id = $1 AND r.source = $3 AND r.identity = f.identity AND r.identity = ANY (ARRAY(SELECT identity FROM followers WHERE is_new))
+   WHERE r.merchant_id + 0 = $1 AND r.source = $3 AND r.identity = f.identity AND r.identity = ANY (ARRAY(SELECT identity FROM followers WHERE is_new))
 ), counted AS (
   UPDATE reconciliations c SET matched = c.matched + f.rows
     FROM (SELECT reconciliation_id, count(*) AS rows FROM followers WHERE is_new GROUP BY reconciliation_id) f
@@ -78,9 +84,8 @@ WITH ${LOOK}, last AS MATERIALIZED (
    WHERE merchant_id = $1 AND reconciliation_id = $2::bigint AND batch = ANY (ARRAY(SELECT batch FROM named)) ORDER BY batch, currency, line DESC
 ), ended AS (
   UPDATE breaks b SET ${endedBy('l')}
-    FROM batches o JOIN last l ON l.batch = o.batch AND l.currency = o.currency
-   WHERE b.merchant_id = $1 AND b.fingerprint = o.fingerprint AND o.is_paid AND o.is_settled AND b.resolution IS NULL
-     AND b.fingerprint = ANY (ARRAY(SELECT fingerprint FROM batches))
+    FROM made_whole o JOIN last l ON l.batch = o.batch AND l.currency = o.currency
+   WHERE b.merchant_id = $1 AND b.id = o.id AND b.id = ANY (ARRAY(SELECT id FROM made_whole)) AND b.resolution IS NULL
   RETURNING b.id, ${ENDED_JSON} AS break
 )
 SELECT NULL::json AS opened, (SELECT json_agg(break ORDER BY id) FROM ended) AS ended`;
@@ -89,7 +94,7 @@ interface Looked {
   readonly batches: number;
   readonly last: string | null;
   readonly found: string | null;
-  readonly ended: string | null;
+  readonly ended: number;
 }
 
 /** Batches that the report tells of: each is whole and its rows are matched, or it is a break. */
@@ -101,7 +106,7 @@ export async function matchBatches(matching: Matching, report: MatchedReport, de
     const looked = await database.transaction({ merchantIds: [merchantId] }, deadline(), (client) =>
       inTurn<Looked>(client, merchantId, { text: MATCH_WHOLE, values }),
     );
-    if (looked.ended) await behindLock(database, report, { text: END_WHOLE, values }, deadline());
+    if (looked.ended > 0) await behindLock(database, report, { text: END_WHOLE, values }, deadline());
     await openFound(matching, report, JSON.parse(looked.found ?? '[]') as FoundBreak[], deadline);
     if (looked.batches < BATCHES_AT_ONCE || looked.last === null) return;
     last = looked.last;

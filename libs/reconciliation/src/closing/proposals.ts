@@ -2,17 +2,16 @@ import { MOVING_FACTS } from '#payments/payment-items.js';
 import type { Deadline } from '#platform/deadline.js';
 import { behindLock } from '../matching/behind-lock.js';
 import type { MatchedReport, Matching } from '../matching/match-report.js';
-import { timeJson } from '../matching/sides.js';
+import { IS_OPEN, timeJson } from '../matching/sides.js';
 import { isBank } from '../matching/statements.js';
 import { byKeys } from '../matching/turn.js';
 import { ITEMS_OF_SUBJECTS } from './absent.js';
-import { BANK_ITEMS, valuesOfBank } from './absent-payouts.js';
-import { type Candidate, coveringSet } from './covering-set.js';
+import { coveringSet } from './covering-set.js';
+import { type Near, nearOf, nearPayouts, type Uncovered } from './near-payouts.js';
 
 /** Breaks of a report for which items are looked for: the first. */
 const ROWS_MAX = 100;
 const DAYS = 7;
-const WITHIN_MS = DAYS * 86_400_000;
 /** Facts before and after the row, the nearest, whose items are looked at; and of these the nearest. */
 const FACTS_NEAR = 200;
 const ITEMS_NEAR = 30;
@@ -21,7 +20,7 @@ const ITEMS_NEAR = 30;
 const UNCOVERED = `
 SELECT b.id, r.type, r.gross, r.currency, r.occurred_at
   FROM breaks b JOIN report_rows r ON r.merchant_id = $1 AND r.source = b.row_source AND r.identity = b.row_identity
- WHERE b.merchant_id = $1 AND b.reconciliation_id = $2 AND b.kind IN ('missing_in_ledger', 'payout_mismatch') AND b.resolution IS NULL
+ WHERE b.merchant_id = $1 AND b.reconciliation_id = $2 AND b.kind IN ('missing_in_ledger', 'payout_mismatch') AND b.${IS_OPEN}
    AND b.candidates IS NULL
  ORDER BY b.id LIMIT $3`;
 
@@ -46,17 +45,6 @@ ${NEAREST} FROM (
      AND abs(extract(epoch FROM i.at - $2)) <= $3::int * 86400) i
  WHERE n <= $8::int`;
 
-/** $1 to $7 as BANK_ITEMS has them, $8 the row's time, $9 'payout', 'return' or 'batch', $10 currency, $11 items at most. */
-const NEAR_PAYOUTS = `${BANK_ITEMS}
-${NEAREST} FROM (
-  SELECT i.*, row_number() OVER (ORDER BY abs(extract(epoch FROM i.at - $8::timestamptz)), i.item) AS n
-    FROM items i
-    LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items))) m ON m.item = i.item
-    LEFT JOIN (SELECT DISTINCT item FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM items)) AND resolution IS NULL
-                  AND kind <> 'missing_in_report') b ON b.item = i.item
-   WHERE starts_with(i.item, $9 || '/') AND i.currency = $10 AND m.item IS NULL AND b.item IS NULL) i
- WHERE n <= $11::int`;
-
 /** $1 merchant, $2 breaks, $3 their candidates. */
 const PROPOSE = `
 WITH proposed AS (
@@ -65,16 +53,6 @@ WITH proposed AS (
    WHERE b.merchant_id = $1 AND b.id = p.id AND b.id = ANY ($2::bigint[]) AND b.candidates IS NULL AND b.resolution IS NULL)
 SELECT NULL::json AS opened, NULL::json AS ended`;
 
-interface Uncovered extends Record<string, unknown> {
-  id: bigint;
-  type: string;
-  gross: bigint;
-  currency: string;
-  occurred_at: number;
-}
-
-type Near = Candidate & { readonly told: object };
-
 /** Proposes what rows may be of, that are of nothing known: items whose sum they are. People decide; nothing is matched by it. */
 export async function proposeItems(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<void> {
   const { merchantId, id } = report;
@@ -82,9 +60,11 @@ export async function proposeItems(matching: Matching, report: MatchedReport, de
     text: UNCOVERED,
     values: [merchantId, id, ROWS_MAX],
   });
+  const ofBank = isBank(report.source) && (await nearPayouts(matching, report, rows, DAYS, ITEMS_NEAR, deadline()));
   const proposals: [id: bigint, candidates: string][] = [];
   for (const row of rows) {
-    const set = coveringSet(row.gross, await itemsNear(matching, report, row, deadline()));
+    const near = ofBank ? (ofBank.get(row.id) ?? []) : await nearPayments(matching, report, row, deadline());
+    const set = coveringSet(row.gross, near);
     if (set) proposals.push([row.id, JSON.stringify(set.map(({ told }) => ({ ...told, proposed: true })))]);
   }
   if (proposals.length === 0) return;
@@ -96,28 +76,15 @@ export async function proposeItems(matching: Matching, report: MatchedReport, de
   await behindLock(matching.database, report, { text: PROPOSE, values }, deadline());
 }
 
-async function itemsNear(
+async function nearPayments(
   { database }: Matching,
-  report: MatchedReport,
-  row: Uncovered,
+  { merchantId, provider, source }: MatchedReport,
+  { occurred_at, type, currency }: Uncovered,
   deadline: Deadline,
 ): Promise<Near[]> {
-  const query = isBank(report.source) ? nearPayouts(report, row) : nearPayments(report, row);
-  const { items } = await database.transaction({ merchantIds: [report.merchantId] }, deadline, (client) =>
-    byKeys<{ items: string }>(client, query),
-  );
-  const told = JSON.parse(items) as { item: string; amount: string }[];
-  return told.map((one) => ({ item: one.item, amount: BigInt(one.amount), told: one }));
-}
-
-function nearPayments({ merchantId, provider, source }: MatchedReport, { occurred_at, type, currency }: Uncovered) {
   const values = [merchantId, new Date(occurred_at), DAYS, provider ?? null, source, type, currency, ITEMS_NEAR];
-  return { text: NEAR_PAYMENTS, values };
-}
-
-function nearPayouts({ merchantId, source }: MatchedReport, { occurred_at, type, gross, currency }: Uncovered) {
-  const period = { fromMs: occurred_at - WITHIN_MS, toMs: occurred_at + WITHIN_MS + 1 };
-  const kind = type !== 'payout' ? 'batch' : gross < 0n ? 'payout' : 'return';
-  const values = [...valuesOfBank(merchantId, source, period), new Date(occurred_at), kind, currency, ITEMS_NEAR];
-  return { text: NEAR_PAYOUTS, values };
+  const { items } = await database.transaction({ merchantIds: [merchantId] }, deadline, (client) =>
+    byKeys<{ items: string }>(client, { text: NEAR_PAYMENTS, values }),
+  );
+  return nearOf(items);
 }

@@ -1,3 +1,4 @@
+import { systemClock } from '#kernel/clock.js';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
@@ -11,11 +12,12 @@ export interface BeginParts {
   readonly stepDeadline: () => Deadline;
 }
 
-/** Begins reports of our own checks as days have been settled, a bounded number at a time. Any number of workers may. */
+/** Begins reports of our own checks as days have been settled, or have ended, a bounded number at a time. Any number of workers may. */
 export class InternalReports {
   /** Begun here. */
   begun = 0;
-  #mayBeMore = false;
+  /** Of a worker that has just started nobody knows: one that restarts within the interval would never look. */
+  #mayBeMore = true;
 
   constructor(
     private readonly parts: BeginParts,
@@ -28,7 +30,9 @@ export class InternalReports {
 
   async round(): Promise<void> {
     const { database, queue, stepDeadline } = this.parts;
-    const { due, mayBeMore } = await dueMerchants(database, this.options.atOnce, stepDeadline());
+    const { atOnce } = this.options;
+    const asOf = { atOnce, nowMs: systemClock.now() };
+    const { due, mayBeMore } = await dueMerchants(database, asOf, stepDeadline());
     this.#mayBeMore = mayBeMore;
     const begun = await beginReports(this.parts, due, stepDeadline());
     this.begun += begun.length;

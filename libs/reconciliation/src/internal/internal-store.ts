@@ -1,22 +1,33 @@
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { zoneOf } from '#ledger/reading/merchant-day.js';
 import { int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { ENDED_JSON } from '../matching/breaks.js';
 import { timeJson } from '../matching/sides.js';
-import type { ReportKey } from '../receiving/staging-store.js';
+import type { ReportKey } from '../reports/report.js';
 import { INTERNAL, ITEM_PREFIX } from './found.js';
 
 const IN_WORK = `SELECT count(*)::int AS count FROM reconciliations WHERE status = 'matching' AND source = '${INTERNAL}'`;
 
-/** $1 at most. A day of which there is a report, failed or not, has been looked at; one after another of a merchant's is. */
+/**
+ * $1 at most, $2 the moment. What is checked is the day that was settled last; where it has been, and none was settled for two days, or ever, the day that
+ * has ended where the merchant is. A day of which there is a report, failed or not, has been looked at; one after another of a merchant's is.
+ */
 const DUE = `
-SELECT p.merchant_id, p.ended_at FROM settlement_positions p
- WHERE NOT EXISTS (SELECT FROM reconciliations r
-                    WHERE r.merchant_id = p.merchant_id AND r.source = '${INTERNAL}' AND r.period_to >= p.ended_at)
+SELECT m.id AS merchant_id, d.ended_at
+  FROM merchants m
+  LEFT JOIN settlement_positions p ON p.merchant_id = m.id
+ CROSS JOIN LATERAL (SELECT coalesce(max(r.period_to), '-infinity') AS until FROM reconciliations r
+                      WHERE r.merchant_id = m.id AND r.source = '${INTERNAL}') checked
+ CROSS JOIN LATERAL (SELECT date_trunc('day', $2::timestamptz, ${zoneOf('m', '$2::timestamptz')}) AS midnight) t
+ CROSS JOIN LATERAL (
+   SELECT CASE WHEN p.ended_at > checked.until THEN p.ended_at
+               WHEN m.created_at < t.midnight AND coalesce(p.ended_at, '-infinity') < t.midnight - interval '2 days' THEN t.midnight END AS ended_at) d
+ WHERE d.ended_at > checked.until
    AND NOT EXISTS (SELECT FROM reconciliations r
-                    WHERE r.merchant_id = p.merchant_id AND r.source = '${INTERNAL}' AND r.status IN ('receiving', 'matching'))
- ORDER BY p.merchant_id LIMIT $1`;
+                    WHERE r.merchant_id = m.id AND r.source = '${INTERNAL}' AND r.status IN ('receiving', 'matching'))
+ ORDER BY m.id LIMIT $1`;
 
 /** $1 merchants, $2 ids, $3 ends of their days. A merchant and day of which another worker has begun one is left out. */
 const BEGIN = `
@@ -26,20 +37,31 @@ SELECT merchant_id, id, snowflake_time(id), '${INTERNAL}', ended_at, 0, 'matchin
 ON CONFLICT (merchant_id, period_to) WHERE source = '${INTERNAL}' DO NOTHING
 RETURNING merchant_id, id`;
 
+/** $1 merchant, $2 id, $3 the operator, $4 trace; in the merchant's turn. Of no day: the day's own check comes as ever. */
+export const BEGIN_NOW = `
+WITH running AS (
+  SELECT id FROM reconciliations WHERE merchant_id = $1 AND source = '${INTERNAL}' AND status = 'matching' ORDER BY id LIMIT 1
+), begun AS (
+  INSERT INTO reconciliations (merchant_id, id, created_at, source, asked_by, sla_days, status, trace_context)
+  SELECT $1, $2, snowflake_time($2), '${INTERNAL}', $3, 0, 'matching', $4 WHERE NOT EXISTS (SELECT FROM running)
+  RETURNING id
+)
+SELECT id FROM running UNION ALL SELECT id FROM begun`;
+
 interface Due extends Record<string, unknown> {
   merchant_id: bigint;
   ended_at: number;
 }
 
-/** Merchants whose last settled day is later than what was checked last: so many that at most `atOnce` reports are in work. */
+/** Merchants of whom a day is to be checked that is later than what was checked last: so many that at most `atOnce` reports are in work. */
 export async function dueMerchants(
   database: Database,
-  atOnce: number,
+  { atOnce, nowMs }: { atOnce: number; nowMs: number },
   deadline: Deadline,
 ): Promise<{ due: readonly Due[]; mayBeMore: boolean }> {
   const [inWork] = await database.read<{ count: number }>('platform', deadline, { text: IN_WORK });
   const room = Math.max(0, atOnce - (inWork?.count ?? 0));
-  const due = await database.read<Due>('platform', deadline, { text: DUE, values: [room] });
+  const due = await database.read<Due>('platform', deadline, { text: DUE, values: [room, new Date(nowMs)] });
   return { due, mayBeMore: due.length === room };
 }
 

@@ -2,7 +2,7 @@ import { integer } from '#platform/config-fields.js';
 
 export const INTERNAL_FIELDS = {
   RECONCILIATION_CHECK_INTERVAL_MS: integer({ default: 3_600_000, min: 100, max: 86_400_000 }).describe(
-    'How often a worker looks for merchants whose day has been settled since their books were last checked.',
+    'How often a worker looks for merchants whose day has been settled, or has ended without, since their books were last checked.',
   ),
   RECONCILIATION_CHECK_MERCHANTS: integer({ default: 100, min: 1, max: 100_000 }).describe(
     'Merchants whose books wait to be checked at once; the others follow within RECONCILIATION_INTERVAL_MS of each other.',

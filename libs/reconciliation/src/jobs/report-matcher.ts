@@ -1,12 +1,16 @@
+import { type Context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { MerchantLog } from '#outbox/log/append.js';
 import type { Deadline } from '#platform/deadline.js';
+import { inSpan, spanTime, tracer } from '#platform/tracing.js';
 import { closeReport } from '../closing/close-report.js';
 import { INTERNAL } from '../internal/found.js';
 import type { InternalCheck } from '../internal/internal-check.js';
 import { type Matching, matchNext } from '../matching/match-report.js';
-import type { ReportKey } from '../receiving/staging-store.js';
-import type { ReportInWork } from '../reports/report.js';
-import { completeReport, reportInWork } from './work-store.js';
+import type { ReportInWork, ReportKey } from '../reports/report.js';
+import { completeReport, countFailure, reportInWork } from './work-store.js';
+
+/** Of what an error says. */
+const REASON_CHARACTERS = 500;
 
 export interface MatcherOptions {
   readonly stepDeadline: () => Deadline;
@@ -29,12 +33,19 @@ export class ReportMatcher {
     private readonly options: MatcherOptions,
   ) {}
 
-  /** Returns whether it was completed by this. */
-  async match(key: ReportKey): Promise<boolean> {
+  /** Returns whether it was completed by this. Its spans are below `within`. */
+  async match(key: ReportKey, within: Context = ROOT_CONTEXT): Promise<boolean> {
     const report = await reportInWork(this.matching.database, key, 'matching', this.options.stepDeadline());
     if (!report) return false;
-    const isDone = report.source === INTERNAL ? await this.#check(report) : await this.#matchRows(report);
+    const isDone = report.source === INTERNAL ? await this.#check(report) : await this.#matchRows(report, within);
     return isDone && this.#complete(report);
+  }
+
+  /** Counts a try that failed. Returns whether it was the last one of so many. */
+  failed(key: ReportKey, error: unknown, tries: number): Promise<boolean> {
+    const last = (error instanceof Error ? error.message : String(error)).slice(0, REASON_CHARACTERS);
+    const why = `It could not be matched in ${tries} tries (RECONCILIATION_TRIES). What was matched by then stays; POST /v1/reconciliations/${key.id}/retry goes on. The last time: ${last}`;
+    return countFailure(this.matching.database, key, { tries, why }, this.options.stepDeadline());
   }
 
   async #check(report: ReportInWork): Promise<boolean> {
@@ -42,13 +53,14 @@ export class ReportMatcher {
     return this.options.internal !== undefined;
   }
 
-  async #matchRows(report: ReportInWork): Promise<boolean> {
+  async #matchRows(report: ReportInWork, within: Context): Promise<boolean> {
     const { stepDeadline, isStopping } = this.options;
+    const spanOf = (name: string) => tracer.startSpan(name, { startTime: spanTime() }, within);
     for (let rows = 1; rows > 0; this.rows += rows) {
       if (isStopping()) return false;
-      rows = await matchNext(this.matching, report, stepDeadline);
+      rows = await inSpan(spanOf('match chunk'), () => matchNext(this.matching, report, stepDeadline));
     }
-    await closeReport(this.matching, report, stepDeadline);
+    await inSpan(spanOf('close report'), () => closeReport(this.matching, report, stepDeadline));
     return true;
   }
 

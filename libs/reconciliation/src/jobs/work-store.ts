@@ -1,8 +1,7 @@
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import { SOURCES, type Source } from '../reading/sources.js';
-import type { ReportKey } from '../receiving/staging-store.js';
-import type { ReportInWork } from '../reports/report.js';
+import type { ReportInWork, ReportKey } from '../reports/report.js';
 
 /** $1 status, $2 how long they have not been heard of, in milliseconds, $3 at most. */
 const UNFINISHED = {
@@ -70,6 +69,39 @@ export async function reportInWork(
     slaDays: row.sla_days,
     traceContext: row.trace_context ?? undefined,
   };
+}
+
+/** $1 merchant, $2 report, $3 tries in all, $4 why. What is staged stays: whoever tries again goes on there. */
+const COUNT_FAILURE = {
+  name: 'count-reconciliation-failure',
+  text: `
+UPDATE reconciliations
+   SET tries = tries + 1, status = CASE WHEN tries + 1 < $3 THEN status ELSE 'failed' END, failure = CASE WHEN tries + 1 < $3 THEN failure ELSE $4 END
+ WHERE merchant_id = $1 AND id = $2 AND status = 'matching' RETURNING status`,
+};
+
+/** Returns whether it has failed by that. */
+export async function countFailure(
+  database: Database,
+  { merchantId, id }: ReportKey,
+  { tries, why }: { tries: number; why: string },
+  deadline: Deadline,
+): Promise<boolean> {
+  const query = { ...COUNT_FAILURE, values: [merchantId, id, tries, why] };
+  const [row] = await database.write<{ status: string }>({ merchantIds: [merchantId] }, deadline, query);
+  return row?.status === 'failed';
+}
+
+const RETRY = {
+  name: 'retry-reconciliation',
+  text: `
+UPDATE reconciliations SET status = 'matching', failure = NULL, tries = 0, heard_at = now()
+ WHERE merchant_id = $1 AND id = $2 AND status = 'failed' AND tries > 0 AND forgotten_at IS NULL`,
+};
+
+/** In the caller's transaction. Returns whether it had failed while it was matched. */
+export async function retryReport(client: TransactionClient, { merchantId, id }: ReportKey): Promise<boolean> {
+  return (await client.query({ ...RETRY, values: [merchantId, id] })).rowCount === 1;
 }
 
 export interface Completed {

@@ -1,5 +1,5 @@
 import { BANKED, firstOf } from './rules.js';
-import { CANDIDATES_MAX, candidateJson } from './sides.js';
+import { CANDIDATES_MAX, candidateJson, IS_OPEN } from './sides.js';
 
 /** SQL of a bank's statement: payouts and their returns by our own reference, processors' batches by the name that the remittance has. */
 
@@ -15,7 +15,7 @@ export function sinceOf(status: string): string {
 const BANK_ROWS = `
 bank_rows AS MATERIALIZED (
   SELECT t.*, CASE WHEN t.type <> 'payout' THEN 'batch' WHEN t.gross < 0 THEN 'payout' ELSE 'return' END AS way, ${PAYOUT_ID} AS payout_id
-    FROM told t WHERE t.told = 'new'
+    FROM told t WHERE t.told IN ('new', 'again')
 )`;
 
 /** A payout that failed was not booked, and one that is not returned did not come back: whatever the bank has booked, it is `undone` here. */
@@ -25,7 +25,7 @@ payout_items AS MATERIALIZED (
          CASE w.way WHEN 'payout' THEN ${sinceOf("'paid'")} ELSE ${sinceOf("'returned'")} END AS at,
          CASE WHEN p.status = 'failed' OR (w.way = 'return' AND p.status <> 'returned') THEN 'undone' ELSE 'due' END AS state
     FROM payouts p CROSS JOIN (VALUES ('payout'), ('return')) w (way)
-   WHERE p.merchant_id = $1 AND p.id = ANY (ARRAY(SELECT payout_id FROM bank_rows WHERE way <> 'batch' AND payout_id IS NOT NULL))
+   WHERE p.merchant_id + 0 = $1 AND p.id = ANY (ARRAY(SELECT payout_id FROM bank_rows WHERE way <> 'batch' AND payout_id IS NOT NULL))
 )`;
 
 /** A name is the whole remittance, one of its words, or the row's reference. */
@@ -39,7 +39,7 @@ batch_names AS MATERIALIZED (
   SELECT 'batch/' || source || '/' || batch || '/' || currency AS item, batch, currency, sum(net) FILTER (WHERE type <> 'payout') AS amount,
          max(occurred_at) AS at
     FROM report_rows
-   WHERE merchant_id = $1 AND batch = ANY (ARRAY(SELECT name FROM batch_names)) AND source <> $2
+   WHERE merchant_id + 0 = $1 AND batch = ANY (ARRAY(SELECT name FROM batch_names)) AND source <> $2
    GROUP BY source, batch, currency HAVING bool_or(type <> 'payout')
 ), named_batches AS MATERIALIZED (
   SELECT n.reconciliation_id, n.line, i.*, count(*) FILTER (WHERE i.currency = b.currency) OVER of_row AS of_currency,
@@ -67,9 +67,10 @@ bank_found AS MATERIALIZED (
         LEFT JOIN (SELECT reconciliation_id, line, count(*) AS items, min(item) AS item, min(currency) AS currency, min(amount) AS amount, min(at) AS at,
                           min(state) AS state FROM bank_found GROUP BY reconciliation_id, line) f
           ON f.reconciliation_id = b.reconciliation_id AND f.line = b.line
-        LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM bank_found))) m ON m.item = f.item
+        LEFT JOIN (SELECT item FROM reconciled_items WHERE merchant_id + 0 = $1 AND item = ANY (ARRAY(SELECT item FROM bank_found))) m ON m.item = f.item
         LEFT JOIN (SELECT item, bool_or(kind <> 'missing_in_report') AS is_held, min(id) FILTER (WHERE kind = 'missing_in_report') AS missing
-                     FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM bank_found)) AND resolution IS NULL GROUP BY item) h
+                     FROM breaks WHERE merchant_id = $1 AND item = ANY (ARRAY(SELECT item FROM bank_found)) AND ${IS_OPEN}
+                       AND NOT EXISTS (SELECT FROM bank_rows p WHERE p.break_id = breaks.id) GROUP BY item) h
           ON h.item = f.item) r
 )`;
 

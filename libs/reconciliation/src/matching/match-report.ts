@@ -38,6 +38,11 @@ interface Taken {
 /** Breaks that a row may open: its own, and those of the date and the fee of its match. */
 const BREAKS_OF_A_ROW = 3;
 
+/** Ids of breaks that so many rows may open. */
+export function idsFor({ ids }: Matching, rows: number): Buffer {
+  return int8Array(Array.from({ length: BREAKS_OF_A_ROW * rows }, () => ids.next()));
+}
+
 /**
  * The next chunk of a report. Rows that are matched without more are, in a transaction for which no posting waits; whatever opens or ends
  * a break is then decided anew behind the merchant's lock, a few at a time. Who is killed in between leaves the latter staged. Returns how
@@ -74,8 +79,9 @@ async function matchBehindLock(
   lines: readonly number[],
   deadline: Deadline,
 ): Promise<void> {
-  const ids = lines.flatMap(() => Array.from({ length: BREAKS_OF_A_ROW }, () => matching.ids.next()));
-  const values = valuesOf(matching, report, int8Array(lines.map(BigInt)), int8Array(ids));
+  // Rows beside them have open breaks, and are decided again.
+  const ids = idsFor(matching, lines.length + matching.breaksAtOnce);
+  const values = valuesOf(matching, report, int8Array(lines.map(BigInt)), ids);
   await behindLock(matching.database, report, { text: statementsOf(report.source).lines, values }, deadline);
 }
 

@@ -9,8 +9,8 @@ export const PAYMENT_BREAKS = `
 fee_breaks AS MATERIALIZED (
   SELECT f.id AS unit, f.provider_ref, f.currency, f.amount_settled AS amount, s.fee AS expected, r.fee + coalesce(b.fee, 0) AS fee, r.gross, r.reconciliation_id, r.line,
          r.occurred_at
-    FROM (SELECT d.unit, sum(p.gross) AS gross, sum(p.fee) AS fee, min(p.reconciliation_id) AS reconciliation_id, min(p.line) AS line,
-                 min(p.occurred_at) AS occurred_at, count(d.rule) = count(*) AND count(p.fee) = count(*) AS is_whole
+    FROM (SELECT d.unit, sum(p.gross) AS gross, sum(p.fee) AS fee, min(p.reconciliation_id) AS reconciliation_id,
+                 (array_agg(p.line ORDER BY p.reconciliation_id, p.line))[1] AS line, min(p.occurred_at) AS occurred_at, count(d.rule) = count(*) AND count(p.fee) = count(*) AS is_whole
             FROM decided d JOIN placed p ON p.reconciliation_id = d.reconciliation_id AND p.line = d.line
            WHERE p.type = 'payment' AND d.unit IS NOT NULL GROUP BY d.unit) r
     JOIN found f ON f.id = r.unit

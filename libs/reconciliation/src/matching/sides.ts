@@ -1,5 +1,15 @@
 /** SQL of the JSON of breaks. Amounts are text, as in all JSON that is stored: JSON.parse would round those above 2^53. */
 
+/**
+ * Of breaks that are looked up by a key. Said by their resolution, a planner without statistics would take the index of all open breaks for nearly empty,
+ * and go through all of a merchant's.
+ */
+export const IS_OPEN = `status NOT IN ('resolved', 'auto_resolved', 'written_off')`;
+
+/** SQL of open breaks of rows: what they are named by, as the index `breaks_of_rows` has it. By coalesce() nothing is found under row-level security. */
+export const NAME_OF_BREAK = `CASE WHEN reference IS NULL THEN CASE WHEN object_ref IS NULL THEN '' ELSE object_ref END ELSE reference END`;
+export const IS_OF_ROW = `row_identity IS NOT NULL AND resolution IS NULL`;
+
 /** Candidates that a break names at most. */
 export const CANDIDATES_MAX = 20;
 /** Of PostgreSQL's bigint. */

@@ -8,6 +8,8 @@ export interface Digits {
   readonly minor: number;
   /** At most so many are written; those beyond `minor` must be 0. */
   readonly written: number;
+  /** Counts of the currency's minor unit are written: 1250 for 12.50. */
+  readonly areCounts?: boolean;
 }
 
 /** How a currency is written; throws BadValue if it is none. */
@@ -17,10 +19,9 @@ const DECIMAL = /^-?\d{1,16}(?:\.\d{1,6})?$/;
 const NOT_ZERO = /[^0]/;
 
 /** Minor units of a decimal such as 1234.56, exactly. Neither grouped nor with an exponent: 1.234 may be either of two amounts. */
-export function amountOf(text: string, { currency, minor, written }: Digits): bigint {
-  if (!DECIMAL.test(text)) {
-    throw new BadValue(`${quoted(text)} is no amount: digits were expected, with a point before decimals`);
-  }
+export function amountOf(text: string, digits: Digits): bigint {
+  const { currency, minor, written, areCounts } = digits;
+  if (!DECIMAL.test(text) || (areCounts && text.includes('.'))) throw notAnAmount(text, digits);
   const point = text.indexOf('.');
   const [whole, fraction] = point === -1 ? [text, ''] : [text.slice(0, point), text.slice(point + 1)];
   if (fraction.length > written || (fraction.length > minor && NOT_ZERO.test(fraction.slice(minor)))) {
@@ -32,6 +33,13 @@ export function amountOf(text: string, { currency, minor, written }: Digits): bi
   return amount;
 }
 
+function notAnAmount(text: string, { currency, areCounts }: Digits): BadValue {
+  const expected = areCounts
+    ? `a count of minor units of ${currency} was expected, digits alone`
+    : 'digits were expected, with a point before decimals';
+  return new BadValue(`${quoted(text)} is no amount: ${expected}`);
+}
+
 /** In major units, of a source that gives some currencies more digits than ISO 4217 does. */
 export function majorUnits(theirs: (currency: string, iso: number) => number | undefined = () => undefined): DigitsOf {
   return remembered((currency, minor) => ({ currency, minor, written: Math.max(minor, theirs(currency, minor) ?? 0) }));
@@ -39,7 +47,7 @@ export function majorUnits(theirs: (currency: string, iso: number) => number | u
 
 /** In minor units: a whole number. */
 export function minorUnits(): DigitsOf {
-  return remembered((currency) => ({ currency, minor: 0, written: 0 }));
+  return remembered((currency) => ({ currency, minor: 0, written: 0, areCounts: true }));
 }
 
 function remembered(digits: (currency: string, minor: number) => Digits): DigitsOf {

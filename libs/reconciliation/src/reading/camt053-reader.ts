@@ -19,7 +19,7 @@ export class Camt053Reader implements ReportReader {
   private isOver = false;
 
   constructor(limits: ReadingLimits) {
-    this.statements = new Camt053Statements(limits.statements);
+    this.statements = new Camt053Statements(limits);
     this.records = new XmlRecords(CAMT053, this.statements, limits, (tag) => this.checkRoot(tag));
   }
 

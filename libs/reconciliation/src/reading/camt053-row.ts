@@ -58,7 +58,7 @@ export function camtRow(transaction: Transaction, line: number, alike: (identity
     line,
     identity: camtIdentity(transaction, alike),
     type: isPayout ? 'payout' : 'other',
-    reference: referenceOf(own),
+    reference: referenceOf(own) ?? banksNameOf(transaction),
     objectRef: undefined,
     gross: move.amount,
     fee: 0n,
@@ -88,6 +88,12 @@ function dayOf({ entry }: Transaction): string {
 function referenceOf(own: Values): string | undefined {
   const text = textOf(own['Refs/EndToEndId'] ?? '', 'EndToEndId');
   return text === '' || text === NOT_PROVIDED ? undefined : text;
+}
+
+/** What people find it by at the bank. */
+function banksNameOf({ account, entry, own }: Transaction): string | undefined {
+  const reference = own['Refs/AcctSvcrRef'] || entry.AcctSvcrRef;
+  return reference ? textOf(`${account}/${reference}`, 'AcctSvcrRef') : undefined;
 }
 
 function isReturned({ entry, own }: Transaction): boolean {

@@ -2,6 +2,7 @@ import type { BadRow, ReportRow } from '../report-row.js';
 import { BadValue, quoted } from './bad-value.js';
 import { camtRow, isBooked, type Move, moveOf, ownMove } from './camt053-row.js';
 import { BALANCE_PATH, ENTRY_PATH, STATEMENT_PATH, TRANSACTION_PATH } from './camt053-shape.js';
+import type { ReadingLimits } from './limits.js';
 import type { ReportBatch, StatementFacts } from './report-batch.js';
 import { excerptOf, textOf } from './text.js';
 import { unreadable } from './unreadable-report.js';
@@ -35,7 +36,7 @@ export class Camt053Statements {
   /** How many rows without a reference of the bank's own were alike, by what else they say. */
   private readonly counts = new Map<string, number>();
 
-  constructor(private readonly most: number) {}
+  constructor(private readonly limits: Pick<ReadingLimits, 'statements' | 'nameless'>) {}
 
   /** What was read since it was asked for last. */
   taken(): ReportBatch {
@@ -65,8 +66,9 @@ export class Camt053Statements {
 
   private beginStatement(): void {
     this.statementsBegun += 1;
-    if (this.statementsBegun > this.most)
-      throw unreadable(`has more than ${this.most} statements: send it as several files`);
+    const { statements } = this.limits;
+    if (this.statementsBegun > statements)
+      throw unreadable(`has more than ${statements} statements: send it as several files`);
     this.opening = undefined;
     this.closing = undefined;
     this.entries = 0n;
@@ -126,6 +128,12 @@ export class Camt053Statements {
   private alike(identity: string): number {
     const count = (this.counts.get(identity) ?? 0) + 1;
     this.counts.set(identity, count);
+    const { nameless } = this.limits;
+    if (this.counts.size > nameless) {
+      throw unreadable(
+        `has more than ${nameless} different transactions without an AcctSvcrRef: send it as several files, each of whole days`,
+      );
+    }
     return count;
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readAll, reportFixture } from '../../../../test/support/reports.js';
+import { READING_LIMITS } from './limits.js';
 import { UnreadableReport } from './unreadable-report.js';
 
 const FIXTURE = reportFixture('camt053-001-08.xml');
@@ -177,6 +178,22 @@ describe('which way money went', () => {
   });
 });
 
+describe('what names a transaction', () => {
+  const none = transaction('NOTPROVIDED');
+  it.each([
+    ['the reference that we gave', entry(), 'p1'],
+    ['else the account and the bank’s own of the entry', entry({ details: none }), 'DE02120300000000202051/A1'],
+    [
+      'or of the transaction',
+      entry({ details: none.replace('<Refs>', '<Refs><AcctSvcrRef>T7</AcctSvcrRef>') }),
+      'DE02120300000000202051/T7',
+    ],
+    ['or nothing', entry({ details: none, own: '' }), undefined],
+  ])('is %s', async (_, text, reference) => {
+    expect((await readAll('camt053', statement(text))).rows[0]?.reference).toBe(reference);
+  });
+});
+
 describe('the identity of a transaction', () => {
   const identities = async (...entries: string[]) =>
     (await readAll('camt053', statement(...entries))).rows.map(({ identity }) => identity);
@@ -199,6 +216,15 @@ describe('the identity of a transaction', () => {
     const found = await identities(plain, second, plain, entry({ own: '', amount: '5.00' }));
     expect(new Set(found).size).toBe(4);
     expect(await identities(plain, plain)).toEqual([found[0], found[2]]);
+  });
+
+  it('without a reference is counted for so many different ones, and no more', async () => {
+    const plain = (cents: number) => entry({ own: '', amount: `1.0${cents}` });
+    const limits = { ...READING_LIMITS, nameless: 2 };
+    const alike = statement(plain(1), plain(2), plain(1), plain(2), entry(), second);
+    expect((await readAll('camt053', alike, limits)).rows).toHaveLength(6);
+    const reading = readAll('camt053', statement(plain(1), plain(2), plain(3)), limits);
+    await expect(reading).rejects.toThrow('has more than 2 different transactions without an AcctSvcrRef');
   });
 
   it('of another account is another', async () => {

@@ -33,6 +33,17 @@ export function csvHeader(line: string, needed: readonly string[], optional: rea
   return { separator, width: names.length, columns: new Map(columns), raw: line };
 }
 
+/**
+ * Cells that a row has too few or too many shift the others: 1,250 without quotes would be an amount of 1, and 250 what stands behind it.
+ * Undefined: as many as the header has, or empty ones behind them.
+ */
+export function widthProblem(cells: readonly string[], width: number): string | undefined {
+  const has = `has ${cells.length} cells where the header has ${width}`;
+  if (cells.length < width) return `${has}: it is cut off or a separator is missing`;
+  if (cells.slice(width).some((cell) => cell !== '')) return `${has}: a cell with a separator in it must be quoted`;
+  return undefined;
+}
+
 const key = (name: string): string => name.trim().toLowerCase();
 
 function namesOf(line: string, separator: string): string[] {

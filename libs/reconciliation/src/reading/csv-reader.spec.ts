@@ -192,18 +192,23 @@ describe('what cannot be read is listed, and the rest is read:', () => {
     const { rows, bad } = await generic(
       genericRow({ type: 'sale' }),
       genericRow({ occurred_at: '2026-11-26T13:02:11' }),
+      genericRow({ occurred_at: '26/11/2026' }),
       genericRow(),
     );
     expect(bad).toMatchObject([
       { line: 2, problem: 'type: "sale" is not one of payment, refund, dispute, dispute_reversed, fee, payout, other' },
       { line: 3, problem: expect.stringContaining('does not say its zone') },
+      { line: 4, problem: expect.stringContaining('"26/11/2026" is no time: YYYY-MM-DDTHH:MM:SSZ was expected') },
     ]);
     expect(rows).toHaveLength(1);
   });
 
   it('a decimal where minor units are told', async () => {
     expect((await generic(genericRow({ gross: '19.99' }))).bad).toMatchObject([
-      { line: 2, problem: expect.stringContaining('decimals') },
+      {
+        line: 2,
+        problem: 'gross: "19.99" is no amount: a count of minor units of EUR was expected, digits alone',
+      },
     ]);
   });
 
@@ -220,6 +225,20 @@ describe('what cannot be read is listed, and the rest is read:', () => {
     const { rows, bad } = await generic(genericRow(), GENERIC_HEADER, genericRow());
     expect(rows.map(({ line }) => line)).toEqual([2, 4]);
     expect(bad).toMatchObject([{ line: 3, problem: 'is the header once more' }]);
+  });
+
+  it.each([
+    ['an amount', { gross: '12.50 €' }, '"12.50 €" is no amount'],
+    ['a type', { type: 'Zahlung für Käse' }, '"Zahlung für Käse" is not one of'],
+    ['a currency', { currency: 'Ĉ' }, '"Ĉ" is no currency'],
+    [
+      'a time',
+      { occurred_at: 'gestern früh um zehn nach zwölf vielleicht später' },
+      '"gestern früh um zehn nach zwölf vielleic…" is no time',
+    ],
+  ])('quoting %s as the file says it', async (_, cells, problem) => {
+    const { bad } = await generic(genericRow(cells));
+    expect(bad).toMatchObject([{ problem: expect.stringContaining(problem) }]);
   });
 
   it('a row that is cut off with the file', async () => {

@@ -1,6 +1,6 @@
 import type { BadRow, ReportRow } from '../report-row.js';
 import { BadValue } from './bad-value.js';
-import { type CsvHeader, csvHeader } from './csv-header.js';
+import { type CsvHeader, csvHeader, widthProblem } from './csv-header.js';
 import { rowReader } from './csv-row.js';
 import { type BrokenRow, type CsvRow, CsvRows } from './csv-rows.js';
 import type { ReadingLimits } from './limits.js';
@@ -24,6 +24,8 @@ export class CsvReader implements ReportReader {
   constructor(
     private readonly profile: CsvProfile,
     private readonly limits: ReadingLimits,
+    /** Rows of others are bad; undefined: there are no others. */
+    private readonly accounts?: ReadonlySet<string>,
   ) {}
 
   read(piece: Buffer): ReportBatch {
@@ -67,7 +69,7 @@ export class CsvReader implements ReportReader {
   private open(line: string, rest: string): void {
     const { needed, optional } = columnsOf(this.profile);
     this.header = csvHeader(line, needed, optional);
-    this.toRow = rowReader(this.profile, this.header.columns);
+    this.toRow = rowReader(this.profile, this.header.columns, this.accounts);
     // Files of old write a return alone.
     const newline = rest.startsWith('\r') && !rest.startsWith('\r\n') ? '\r' : '\n';
     const form = {
@@ -95,14 +97,8 @@ export class CsvReader implements ReportReader {
   private checkWidth(cells: readonly string[], raw: string): void {
     const { width, raw: header } = this.header as CsvHeader;
     if (raw === header) throw new BadValue('is the header once more');
-    if (cells.length < width)
-      throw new BadValue(
-        `has ${cells.length} cells where the header has ${width}: it is cut off or a separator is missing`,
-      );
-    if (cells.length > width && cells.slice(width).some((cell) => cell !== ''))
-      throw new BadValue(
-        `has ${cells.length} cells where the header has ${width}: a cell with a separator in it must be quoted`,
-      );
+    const problem = widthProblem(cells, width);
+    if (problem !== undefined) throw new BadValue(problem);
   }
 
   private refuse({ problem, line, raw }: BrokenRow): void {

@@ -1,13 +1,18 @@
 import type { ReportRow, RowType } from '../report-row.js';
 import { BadValue, named, quoted } from './bad-value.js';
 import { type Cells, type Column, type Columns, currencyColumns, moneyColumns } from './csv-money.js';
+import { decoded } from './decoded.js';
 import { identityOf } from './identity.js';
 import { momentOf } from './moment.js';
 import type { CsvProfile } from './sources.js';
-import { decoded, textOf } from './text.js';
+import { textOf } from './text.js';
 
 /** A row's cells as a row, by a profile and where its columns are. Throws BadValue. */
-export function rowReader(profile: CsvProfile, columns: ReadonlyMap<string, number>) {
+export function rowReader(
+  profile: CsvProfile,
+  columns: ReadonlyMap<string, number>,
+  accounts: ReadonlySet<string> | undefined,
+) {
   const at: Columns = (name) => {
     const index = columns.get(name) ?? -1;
     return (cells) => cells[index] ?? '';
@@ -27,7 +32,10 @@ export function rowReader(profile: CsvProfile, columns: ReadonlyMap<string, numb
   const batch = text(profile.batch);
   const identities = profile.identity.columns.map(text);
 
+  const refuseOthers = accountCheck(profile, text, accounts);
+
   return (cells: Cells, line: number): ReportRow => {
+    refuseOthers(cells);
     const kind = typeOf(cells);
     const digits = currency(cells);
     const amounts = money(cells, digits, kind);
@@ -47,6 +55,17 @@ export function rowReader(profile: CsvProfile, columns: ReadonlyMap<string, numb
       occurredAtMs,
       batch: batch(cells) || undefined,
     };
+  };
+}
+
+/** A report may be another merchant's, or of several merchants: what is not this one's is none of its rows. */
+function accountCheck({ account: name }: CsvProfile, text: Columns, accounts: ReadonlySet<string> | undefined) {
+  if (name === undefined || accounts === undefined) return () => undefined;
+  const cell = text(name);
+  return (cells: Cells) => {
+    const found = cell(cells);
+    if (accounts.has(found)) return;
+    throw new BadValue(`${name}: ${quoted(found)} is no account of this merchant, but ${[...accounts].join(', ')}`);
   };
 }
 

@@ -6,6 +6,8 @@ export interface ReadingLimits {
   readonly depth: number;
   /** Of a bank, in one file: each is kept until the file has ended. */
   readonly statements: number;
+  /** Transactions of a bank in one file that have no reference of its own, and differ: each is counted until the file has ended. */
+  readonly nameless: number;
 }
 
-export const READING_LIMITS: ReadingLimits = { rowBytes: 65_536, depth: 64, statements: 10_000 };
+export const READING_LIMITS: ReadingLimits = { rowBytes: 65_536, depth: 64, statements: 10_000, nameless: 100_000 };

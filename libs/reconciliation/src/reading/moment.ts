@@ -45,9 +45,9 @@ const [FIRST_YEAR, LAST_YEAR] = [2000, 2099];
 /** Milliseconds of the epoch. `zone`: of a time that does not say it itself; undefined: it has to. A day alone is its first moment. */
 export function momentOf(text: string, zone: string | undefined): number {
   const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '0', own] = TIME.exec(text) ?? [];
-  if (year === undefined || month === undefined || day === undefined) throw notATime(text);
+  if (year === undefined || month === undefined || day === undefined) throw notATime(text, zone);
   const midnight = midnightOf(+year, +month, +day);
-  if (Number.isNaN(midnight) || +hour > 23 || +minute > 59 || +second > 59) throw notATime(text);
+  if (Number.isNaN(midnight) || +hour > 23 || +minute > 59 || +second > 59) throw notATime(text, zone);
   const minutes = own === undefined ? minutesOf(zone, text) : ownMinutes(own, text);
   const seconds = (+hour * 60 + +minute - minutes) * 60 + +second;
   return midnight + seconds * 1_000 + Number(fraction.padEnd(3, '0').slice(0, 3));
@@ -61,10 +61,10 @@ function midnightOf(year: number, month: number, day: number): number {
   return isDay ? Date.UTC(year, month - 1, day) : Number.NaN;
 }
 
-const notATime = (text: string): BadValue =>
-  new BadValue(
-    `${quoted(text)} is no time: YYYY-MM-DD HH:MM:SS was expected, of the years ${FIRST_YEAR} to ${LAST_YEAR}`,
-  );
+const notATime = (text: string, zone?: string): BadValue => {
+  const form = zone === undefined ? 'YYYY-MM-DDTHH:MM:SSZ' : 'YYYY-MM-DD HH:MM:SS';
+  return new BadValue(`${quoted(text)} is no time: ${form} was expected, of the years ${FIRST_YEAR} to ${LAST_YEAR}`);
+};
 
 function minutesOf(zone: string | undefined, text: string): number {
   if (zone === undefined) throw new BadValue(`${quoted(text)} does not say its zone: end it with Z or +HH:MM`);

@@ -84,7 +84,16 @@ describe('a bank’s statement', () => {
     const { rows, bad, statements } = await readAll('camt053', reportFixture('camt053-001-08.xml'));
     expect(bad).toEqual([]);
     expect(rows.map(told)).toEqual([
-      ['other', undefined, undefined, 1324n, 0n, 1324n, 'EUR', 'NordwindCoffeeECOM batch 417 TX417XT'],
+      [
+        'other',
+        'DE02120300000000202051/2026112600000001',
+        undefined,
+        1324n,
+        0n,
+        1324n,
+        'EUR',
+        'NordwindCoffeeECOM batch 417 TX417XT',
+      ],
       ['payout', '7211000000000001', undefined, -1999n, 0n, -1999n, 'EUR', undefined],
       ['payout', '7211000000000002', undefined, -115n, 0n, -115n, 'EUR', undefined],
       ['payout', '7211000000000003', undefined, -15481n, 0n, -15481n, 'EUR', undefined],
@@ -107,7 +116,7 @@ describe('a bank’s statement', () => {
       ['payout', '7211000000000004', undefined, -29n, 0n, -29n, 'EUR', undefined],
       ['payout', '7211000000000004', undefined, -29n, 0n, -29n, 'EUR', undefined],
       ['payout', '7211000000000005', undefined, 115n, 0n, 115n, 'EUR', undefined],
-      ['other', undefined, undefined, 58n, 0n, 58n, 'EUR', undefined],
+      ['other', '0532013000/2026112621050000', undefined, 58n, 0n, 58n, 'EUR', undefined],
     ]);
     expect(new Set(rows.map(({ identity }) => identity)).size).toBe(4);
     expect(statements).toEqual([

@@ -10,14 +10,15 @@ import { refuseWrapped } from './wrappings.js';
 /**
  * Reads a report as it comes, holding a piece of it at a time. What can be read is told in rows, what cannot in bad rows, each in the
  * file's order; lines are unique among the rows, and among the bad rows. Throws UnreadableReport when it is no report of the source:
- * mostly before the first batch, and nothing that was told before then counts.
+ * mostly before the first batch, and nothing that was told before then counts. `accounts`: whose rows are read; those of others are bad.
  */
 export async function* readReport(
   source: Source,
   bytes: AsyncIterable<Uint8Array>,
   limits: ReadingLimits = READING_LIMITS,
+  accounts?: ReadonlySet<string>,
 ): AsyncGenerator<ReportBatch> {
-  const reader = readerOf(SOURCES[source], limits);
+  const reader = readerOf(SOURCES[source], limits, accounts);
   let isEmpty = true;
   for await (const piece of pieces(bytes)) {
     if (isEmpty) refuseWrapped(piece);
@@ -28,8 +29,8 @@ export async function* readReport(
   yield* told(reader.end());
 }
 
-function readerOf(profile: Profile, limits: ReadingLimits): ReportReader {
-  return profile.format === 'csv' ? new CsvReader(profile, limits) : new Camt053Reader(limits);
+function readerOf(profile: Profile, limits: ReadingLimits, accounts?: ReadonlySet<string>): ReportReader {
+  return profile.format === 'csv' ? new CsvReader(profile, limits, accounts) : new Camt053Reader(limits);
 }
 
 function* told(batch: ReportBatch): Generator<ReportBatch> {

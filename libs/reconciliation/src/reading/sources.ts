@@ -10,6 +10,8 @@ export interface CsvProfile {
   readonly format: 'csv';
   /** Whose payments it tells of; undefined: anybody's. */
   readonly provider: 'adyen' | 'stripe' | undefined;
+  /** Where a row says whose it is, of the provider's accounts; undefined: nowhere. */
+  readonly account?: string;
   readonly type: string;
   readonly types: Readonly<Record<string, RowType>>;
   /** What a type is that stands not in `types`; undefined: the row is bad. */
@@ -72,6 +74,7 @@ const GENERIC: CsvProfile = {
 const ADYEN: CsvProfile = {
   format: 'csv',
   provider: 'adyen',
+  account: 'Merchant Account',
   type: 'Type',
   types: {
     Settled: 'payment',

@@ -1,11 +1,11 @@
 import { EXCERPT_CHARACTERS } from '../report-row.js';
 import { BadValue, quoted } from './bad-value.js';
+import { decoded } from './decoded.js';
 
 const TEXT_CHARACTERS = 255;
 const BEYOND_ASCII = /[^\x20-\x7e]/;
 /** Which PostgreSQL or a terminal would stumble over. */
 const CONTROLS = /\p{Cc}/gu;
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /** A text that names something; '' is nothing. */
 export function textOf(given: string, what: string): string {
@@ -17,16 +17,6 @@ export function textOf(given: string, what: string): string {
     throw new BadValue(`${what}: ${quoted(text)} is longer than ${TEXT_CHARACTERS} characters`);
   }
   return text;
-}
-
-/** Of bytes that were read as Latin-1 what they say: UTF-8 if they are that. A file may be either, and both. */
-export function decoded(latin1: string): string {
-  if (!BEYOND_ASCII.test(latin1)) return latin1;
-  try {
-    return UTF8.decode(Buffer.from(latin1, 'latin1'));
-  } catch {
-    return latin1;
-  }
 }
 
 /** A row as it stands, for a person to look at. */

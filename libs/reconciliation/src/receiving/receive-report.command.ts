@@ -4,6 +4,7 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ProblemError } from '#kernel/problem.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import { findAccounts } from '#payments/providers/account-store.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Answer, type Answering, IdempotentRequests, knowsKey } from '#platform/idempotency.js';
 import type { Logger } from '#platform/logging.js';
@@ -12,8 +13,9 @@ import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { traceparentOf } from '#platform/tracing.js';
 import { ReportQueue } from '../jobs/report-queue.js';
+import type { ReadingLimits } from '../reading/limits.js';
 import { readReport } from '../reading/read-report.js';
-import type { Source } from '../reading/sources.js';
+import { SOURCES, type Source } from '../reading/sources.js';
 import type { Report } from '../reports/report.js';
 import { findReport } from '../reports/report-store.js';
 import type { ReconciliationSettings } from '../settings.js';
@@ -124,11 +126,18 @@ export class ReceiveReportHandler implements ICommandHandler<ReceiveReportComman
   }
 
   /** Of the report, which is counted and hashed on its way. */
-  #batches({ context, asked, body }: ReceiveReportCommand, digest: Hash) {
+  async *#batches({ context, asked, body }: ReceiveReportCommand, digest: Hash) {
     const { reconciliationStallMs: stallMs, reconciliationMaxBytes: maxBytes } = this.config;
     const bounds = { deadline: context.deadline, stallMs, maxBytes, signal: this.uploads.signal };
     const report = digested(body.contents(reportBytes(body.stream, bounds)), digest);
-    return readReport(asked.source, report);
+    const accounts = await this.#accounts(context.merchantId, SOURCES[asked.source].provider);
+    yield* readReport(asked.source, report, limitsOf(this.config), accounts);
+  }
+
+  /** Those that the report may be of. */
+  async #accounts(merchantId: bigint, provider: string | undefined): Promise<ReadonlySet<string> | undefined> {
+    if (provider === undefined) return undefined;
+    return findAccounts(this.database, { merchantId, provider }, this.#stepDeadline());
   }
 
   async #giveUp(staged: StagedReport, error: unknown): Promise<void> {
@@ -158,6 +167,15 @@ export class ReceiveReportHandler implements ICommandHandler<ReceiveReportComman
 function shownAs({ key, digestOf, status, bodyOf }: ReportAnswering, digest: Hash): Answering<Report> {
   const idempotency = key === undefined ? undefined : { key, requestSha256: digestOf(digest.digest()) };
   return { idempotency, status, bodyOf };
+}
+
+function limitsOf(config: ReconciliationSettings): ReadingLimits {
+  return {
+    rowBytes: config.reconciliationRowBytes,
+    depth: config.reconciliationXmlDepth,
+    statements: config.reconciliationStatements,
+    nameless: config.reconciliationNamelessRows,
+  };
 }
 
 async function* digested(bytes: AsyncIterable<Buffer>, digest: Hash): AsyncGenerator<Buffer> {

@@ -19,6 +19,18 @@ export const RECEIVING_FIELDS = {
   RECONCILIATION_STAGE_ROWS: integer({ default: 10_000, min: 1, max: 100_000 }).describe(
     'Rows of a report that one transaction stages. While it runs, the log’s horizon waits for it.',
   ),
+  RECONCILIATION_ROW_BYTES: integer({ default: 65_536, min: 1_024, max: MIB }).describe(
+    'Largest row of a CSV, its header included: a longer one is a bad row. Of XML, the most that may stand between two tags.',
+  ),
+  RECONCILIATION_XML_DEPTH: integer({ default: 64, min: 20, max: 1_000 }).describe(
+    'Elements of a bank’s file within each other, at most; a statement has about 15.',
+  ),
+  RECONCILIATION_STATEMENTS: integer({ default: 10_000, min: 1, max: 1_000_000 }).describe(
+    'Statements in one file of a bank, at most: what each says of itself is in memory until all are here.',
+  ),
+  RECONCILIATION_NAMELESS_ROWS: integer({ default: 100_000, min: 1, max: 10_000_000 }).describe(
+    'Different transactions in one file of a bank that have no reference of the bank’s own, at most: they are told apart by counting, in memory.',
+  ),
   RECONCILIATION_BAD_ROWS: integer({ default: 10_000, min: 1, max: 1_000_000 }).describe(
     'Of a report’s rows that cannot be read so many are listed; all are counted.',
   ),

@@ -2,12 +2,8 @@ import { int8Array, textArray, timestamptzArray } from '#platform/binary-array.j
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import type { BadRow, ReportRow } from '../report-row.js';
-
-/** Which report; all of this is done in its merchant's scope. */
-export interface ReportKey {
-  readonly merchantId: bigint;
-  readonly id: bigint;
-}
+import type { ReportKey } from '../reports/report.js';
+import { DELETED_AT_ONCE, type DeletedSome, deleteSome } from '../reports/report-pieces.js';
 
 /**
  * Rows and bad rows of a report that is still being received, counted with it: one that has been given up takes nothing more. PostgreSQL
@@ -81,16 +77,6 @@ export async function hearOf(database: Database, { merchantId, id }: ReportKey, 
   await database.write({ merchantIds: [merchantId] }, deadline, { ...HEARD, values: [merchantId, id] });
 }
 
-/** Rows of one transaction: with an xid it holds back the log's horizon. */
-const DELETED_AT_ONCE = 50_000;
-
-/** $1 merchant, $2 report, $3 at most. */
-const DELETE_SOME = (table: string) => `
-WITH gone AS (
-  DELETE FROM ${table} WHERE ctid = ANY (ARRAY (
-    SELECT ctid FROM ${table} WHERE merchant_id = $1 AND reconciliation_id = $2 LIMIT $3))
-  RETURNING 1)
-SELECT count(*)::int AS count FROM gone`;
 const TABLES = ['report_staging', 'report_bad_rows'] as const;
 
 const LOCK = {
@@ -109,16 +95,14 @@ export async function failReport(
 ): Promise<void> {
   const scope = { merchantIds: [merchantId] };
   for (const table of TABLES) {
-    const query = { text: DELETE_SOME(table), values: [merchantId, id, DELETED_AT_ONCE] };
-    while ((await database.write<{ count: number }>(scope, deadlineOf(), query))[0]?.count === DELETED_AT_ONCE);
+    const query = deleteSome(table, { merchantId, id });
+    while ((await database.write<DeletedSome>(scope, deadlineOf(), query))[0]?.count === DELETED_AT_ONCE);
   }
   // Behind the report's row, which whoever stages changes: nothing comes after this.
   await database.transaction(scope, deadlineOf(), async (client) => {
     const { rows } = await client.query({ ...LOCK, values: [merchantId, id] });
     if (rows.length === 0) return;
-    for (const table of TABLES) {
-      await client.query({ text: DELETE_SOME(table), values: [merchantId, id, null] });
-    }
+    for (const table of TABLES) await client.query(deleteSome(table, { merchantId, id }, null));
     await client.query({ ...FAIL, values: [merchantId, id, failure] });
   });
 }

@@ -16,7 +16,7 @@ SELECT b.line, b.problem, b.excerpt
   LEFT JOIN LATERAL (SELECT line, problem, excerpt FROM report_bad_rows
                       WHERE merchant_id = r.merchant_id AND reconciliation_id = r.id AND line > $3
                       ORDER BY line LIMIT $4) b ON true
- WHERE r.merchant_id = $1 AND r.id = $2
+ WHERE r.merchant_id = $1 AND r.id = $2 AND r.forgotten_at IS NULL
  ORDER BY b.line`,
 };
 

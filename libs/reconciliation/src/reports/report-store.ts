@@ -12,14 +12,14 @@ const REPORT = `
 
 const GET = {
   name: 'get-reconciliation',
-  text: `SELECT ${REPORT} FROM reconciliations r WHERE r.merchant_id = $1 AND r.id = $2`,
+  text: `SELECT ${REPORT} FROM reconciliations r WHERE r.merchant_id = $1 AND r.id = $2 AND r.forgotten_at IS NULL`,
 };
 /** $1 merchant, $2 below this id, $3 source, $4 status, $5 limit. */
 const LIST = {
   name: 'list-reconciliations',
   text: `
 SELECT ${REPORT} FROM reconciliations r
- WHERE r.merchant_id = $1 AND ($2::bigint IS NULL OR r.id < $2) AND ($3::text IS NULL OR r.source = $3)
+ WHERE r.merchant_id = $1 AND r.forgotten_at IS NULL AND ($2::bigint IS NULL OR r.id < $2) AND ($3::text IS NULL OR r.source = $3)
    AND ($4::text IS NULL OR r.status = $4)
  ORDER BY r.id DESC LIMIT $5`,
 };

@@ -2,10 +2,14 @@
 
 export type ReportStatus = 'receiving' | 'matching' | 'completed' | 'failed';
 
-/** What whoever matches it has to know of it. */
-export interface ReportInWork {
+/** Which report; what is done with it is done in its merchant's scope. */
+export interface ReportKey {
   readonly merchantId: bigint;
   readonly id: bigint;
+}
+
+/** What whoever matches it has to know of it. */
+export interface ReportInWork extends ReportKey {
   readonly source: string;
   /** Whose references it has; undefined: any provider's. */
   readonly provider: string | undefined;

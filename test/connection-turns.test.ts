@@ -1,0 +1,119 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { Deadline } from '#platform/deadline.js';
+import { Database, type DatabaseOptions, type Scope } from '#platform/postgres.js';
+import { freshDatabase, type TestDatabase } from './support/database.js';
+import { until } from './support/until.js';
+
+let on: TestDatabase;
+const opened: Database[] = [];
+
+beforeAll(async () => {
+  on = await freshDatabase();
+});
+afterEach(() => Promise.all(opened.splice(0).map((database) => database.close())));
+afterAll(() => on.drop());
+
+const [A, B, C] = [{ merchantIds: [1n] }, { merchantIds: [2n] }, { merchantIds: [3n] }];
+const soon = () => Deadline.after(15_000);
+const ONE = { text: 'SELECT 1 AS one' };
+
+function open(options: Partial<DatabaseOptions>): Database {
+  const database = new Database(on.runtimeUrl, {
+    poolSize: 2,
+    connectTimeoutMs: 10_000,
+    applicationName: 'turns',
+    ...options,
+  });
+  opened.push(database);
+  return database;
+}
+
+/** A connection in use until it is let go. */
+async function hold(database: Database, scope: Scope): Promise<() => Promise<void>> {
+  const [begun, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const over = database.transaction(scope, soon(), () => {
+    begun.resolve();
+    return held.promise;
+  });
+  await Promise.race([begun.promise, over]);
+  return async () => {
+    held.resolve();
+    await over;
+  };
+}
+
+/** Reads of these, which end in the order in which they got a connection. */
+function reading(database: Database, order: string[], reads: [string, Scope][]): Promise<void>[] {
+  return reads.map(async ([name, scope]) => {
+    await database.transaction(scope, soon(), async (client) => {
+      order.push(name);
+      await client.query(ONE);
+    });
+  });
+}
+
+test('a merchant has no more than its connections; what is left is others’, and the platform’s', async () => {
+  const database = open({ poolSize: 3, merchantConnections: 1 });
+  const letGo = await hold(database, A);
+  const order: string[] = [];
+  const waiting = reading(database, order, [['A', A]]);
+  await until('it waits', () => database.waiting === 1);
+  const platform = await Promise.all([hold(database, 'platform'), hold(database, 'relay')]);
+  await platform[0]();
+  expect(await database.read(B, soon(), ONE)).toEqual([{ one: 1 }]);
+  expect([order, database.waiting]).toEqual([[], 1]);
+  await letGo();
+  await Promise.all(waiting);
+  await platform[1]();
+});
+
+test('whoever waits has a connection in turn by merchant, however many of another came before', async () => {
+  const database = open({ poolSize: 1 });
+  const letGo = await hold(database, A);
+  const order: string[] = [];
+  const reads = reading(database, order, [
+    ['A', A],
+    ['A', A],
+    ['A', A],
+    ['B', B],
+    ['B', B],
+    ['C', C],
+    ['platform', 'platform'],
+  ]);
+  await until('all wait', () => database.waiting === 7);
+  await letGo();
+  await Promise.all(reads);
+  expect(order).toEqual(['B', 'C', 'platform', 'A', 'B', 'A', 'A']);
+});
+
+test('whose deadline passes waits no longer: it is told so, and its turn is the next one’s', async () => {
+  const database = open({ poolSize: 1 });
+  const letGo = await hold(database, A);
+  const late = database.read(B, Deadline.after(50), ONE);
+  await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' });
+  expect(database.waiting).toBe(0);
+  const next = database.read(C, soon(), ONE);
+  await letGo();
+  expect(await next).toEqual([{ one: 1 }]);
+  // The connection is free again.
+  expect(await database.read(B, soon(), ONE)).toEqual([{ one: 1 }]);
+});
+
+test('a pool of two is enough for any number of merchants', async () => {
+  const database = open({ poolSize: 2, merchantConnections: 1 });
+  const reads = [A, B, C].flatMap((scope) => Array.from({ length: 50 }, () => database.read(scope, soon(), ONE)));
+  expect(await Promise.all(reads)).toHaveLength(150);
+  expect(database.waiting).toBe(0);
+});
+
+test('what fails gives its connection back', async () => {
+  const database = open({ poolSize: 1 });
+  await expect(database.read(A, soon(), { text: 'SELECT 1 / 0' })).rejects.toMatchObject({ code: '22012' });
+  await expect(database.read(A, Deadline.after(100), { text: 'SELECT pg_sleep(60)' })).rejects.toMatchObject({
+    code: 'deadline_exceeded',
+  });
+  await expect(database.transaction(A, soon(), async () => Promise.reject(new Error('of the work')))).rejects.toThrow(
+    'of the work',
+  );
+  expect(await database.read(A, soon(), ONE)).toEqual([{ one: 1 }]);
+});
