@@ -57,6 +57,7 @@ export class Lines {
   #published = 0;
   /** Merchants in shared groups. */
   #inFlight = 0;
+  readonly #counts = { shared: 0, apart: 0, leftBehind: 0 };
 
   constructor(options: LinesOptions) {
     this.#options = options;
@@ -67,6 +68,11 @@ export class Lines {
   /** Requests that wait for their group, or for their balances to be published. */
   get size(): number {
     return this.#queues.shared.size + this.#queues.apart.size + this.#published;
+  }
+
+  /** Groups that were taken for each kind of lane, and requests that were left behind, since the process began. */
+  get counts(): Readonly<Record<LaneKind | 'leftBehind', number>> {
+    return { ...this.#counts };
   }
 
   /** False: too many wait, of this merchant or in all. */
@@ -104,6 +110,7 @@ export class Lines {
     if (waiting.length === 0) return undefined;
     for (const merchantId of merchantIds) for (const each of Object.values(this.#queues)) each.hold(merchantId);
     if (kind === 'shared') this.#inFlight += merchantIds.size;
+    this.#counts[kind] += 1;
     return { kind, waiting, merchantIds };
   }
 
@@ -119,6 +126,7 @@ export class Lines {
 
   /** Those of a group whose merchant's lock another process held for longer than the group waited. They come first again, apart. */
   leaveBehind(waiting: readonly Waiting[]): void {
+    this.#counts.leftBehind += waiting.length;
     for (const one of waiting.toReversed()) {
       this.#queues.apart.putBack(one.submission.merchantId, one, one.cost);
       this.#goApart(one.submission.merchantId);
