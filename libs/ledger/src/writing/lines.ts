@@ -40,6 +40,8 @@ export interface LinesOptions {
   weightOf: (merchantId: bigint) => number;
 }
 
+/** Part of a group from which a request is large: others would wait for it nearly as long as for all of a group. */
+const LARGE = 1 / 4;
 /** How long a merchant's requests go apart once another process held its lock for long. */
 const APART_MS = 5_000;
 
@@ -81,7 +83,7 @@ export class Lines {
     const { shared, apart } = this.#queues;
     const ofMerchant = shared.sizeOf(merchantId) + apart.sizeOf(merchantId) + (this.#publishing.get(merchantId) ?? 0);
     if (this.size >= this.#options.capacity || ofMerchant >= this.#options.merchantCapacity) return false;
-    const goesApart = waiting.cost > this.#options.groupSize || this.#isApart(merchantId);
+    const goesApart = waiting.cost > this.#options.groupSize * LARGE || this.#isApart(merchantId);
     (goesApart ? apart : shared).push(merchantId, waiting, waiting.cost);
     return true;
   }
