@@ -13,6 +13,16 @@ const CONTRADICTIONS: { given: NodeJS.ProcessEnv; right: NodeJS.ProcessEnv; said
     said: 'BANK_SECRET must be given where there is a BANK_URL',
   },
   {
+    given: { AUTH_FAILURES_PER_SECOND: '201' },
+    right: { AUTH_FAILURES_IN_ALL_PER_SECOND: '201' },
+    said: 'AUTH_FAILURES_PER_SECOND must not be more than AUTH_FAILURES_IN_ALL_PER_SECOND',
+  },
+  {
+    given: { AUTH_LOOKUPS_WAITING: '1001' },
+    right: { AUTH_LOOKUPS_WAITING_IN_ALL: '1001' },
+    said: 'AUTH_LOOKUPS_WAITING must not be more than AUTH_LOOKUPS_WAITING_IN_ALL',
+  },
+  {
     given: { BALANCE_SWEEP_AFTER_MS: '6000', WRITER_GROUP_TIMEOUT_MS: '6000' },
     right: { BALANCE_SWEEP_AFTER_MS: '6001' },
     said: 'BALANCE_SWEEP_AFTER_MS must be more than WRITER_GROUP_TIMEOUT_MS',

@@ -5,8 +5,10 @@ import { generateApiKey, sha256 } from '#tenancy/api-key.js';
 import { Authenticator } from '#tenancy/authenticator.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { TestLedger } from './support/ledger.js';
+import { peerAt, strangersOf } from './support/strangers.js';
 
 const CACHE_MS = 1_000;
+const NOBODY = peerAt('192.0.2.1');
 
 let on: TestDatabase;
 let ledger: TestLedger;
@@ -37,7 +39,8 @@ afterAll(async () => {
   await on.drop();
 });
 
-const open = (): Authenticator => new Authenticator(database, { operatorKeys: [], cacheMs: CACHE_MS });
+const open = (): Authenticator =>
+  new Authenticator({ database, strangers: strangersOf() }, { operatorKeys: [], cacheMs: CACHE_MS });
 const soon = (): Deadline => Deadline.after(20_000);
 const CALLER = () => ({ kind: 'merchant', merchantId });
 
@@ -78,14 +81,14 @@ describe('look-ups of one key that meet', () => {
     const authenticator = open();
     const asked = vi.spyOn(database, 'read');
     const { patient } = await whileNobodyReadsKeys(async () => {
-      const hasty = authenticator.authenticate(key, Deadline.after(20), {});
-      const patient = authenticator.authenticate(key, soon(), {});
+      const hasty = authenticator.authenticate(key, Deadline.after(20), NOBODY);
+      const patient = authenticator.authenticate(key, soon(), NOBODY);
       await expect(hasty).rejects.toMatchObject({ code: 'deadline_exceeded' });
       return { patient };
     });
     expect(await patient).toEqual(CALLER());
     expect(asked).toHaveBeenCalledTimes(1);
-    expect(authenticator.authenticate(key, soon(), {})).toEqual(CALLER());
+    expect(authenticator.authenticate(key, soon(), NOBODY)).toEqual(CALLER());
   });
 });
 
@@ -100,13 +103,13 @@ describe('a key that is revoked while it is looked up', () => {
     const beganMs = now();
     const authenticator = open();
     const held = holdAnswer();
-    const first = authenticator.authenticate(key, soon(), {});
+    const first = authenticator.authenticate(key, soon(), NOBODY);
     await held.given;
     await revoke();
     passedMs = CACHE_MS - 100;
     held.release();
     expect(await first).toEqual(CALLER());
     passedMs = afterMs;
-    expect(await authenticator.authenticate(key, soon(), {})).toEqual(isKnown ? CALLER() : undefined);
+    expect(await authenticator.authenticate(key, soon(), NOBODY)).toEqual(isKnown ? CALLER() : undefined);
   });
 });

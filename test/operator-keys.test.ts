@@ -7,6 +7,7 @@ import { Authenticator } from '#tenancy/authenticator.js';
 import { type Answer, type Json, OPERATOR_KEY, TestApi, until } from './support/api.js';
 import { Contract } from './support/contract.js';
 import { asAdmin, freshDatabase } from './support/database.js';
+import { peerAt, strangersOf } from './support/strangers.js';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -182,7 +183,7 @@ describe('asking for operators’ keys', () => {
     const read = vi.spyOn(database, 'read');
     try {
       await work(
-        new Authenticator(database, { operatorKeys: [OPERATOR_KEY], cacheMs: 5_000 }),
+        new Authenticator({ database, strangers: strangersOf() }, { operatorKeys: [OPERATOR_KEY], cacheMs: 5_000 }),
         () => read.mock.calls.length,
       );
     } finally {
@@ -192,10 +193,12 @@ describe('asking for operators’ keys', () => {
 
   test('the environment’s is known without a query, and so is one that cannot be a key', () =>
     withDatabase(async (authenticator, asked) => {
-      expect(authenticator.authenticate(OPERATOR_KEY, soon(), {})).toMatchObject({ operator: { name: 'environment' } });
+      expect(authenticator.authenticate(OPERATOR_KEY, soon(), peerAt('192.0.2.1'))).toMatchObject({
+        operator: { name: 'environment' },
+      });
       const key = generateOperatorKey();
       for (const no of [`cfo_${'1'.repeat(49)}`, `cfo_${'1'.repeat(40)}`, key.slice(0, -1), `${key}0`, 'cfo_']) {
-        expect(authenticator.authenticate(no, soon(), {})).toBeUndefined();
+        expect(authenticator.authenticate(no, soon(), peerAt('192.0.2.1'))).toBeUndefined();
       }
       expect(asked()).toBe(0);
     }));
@@ -206,7 +209,9 @@ describe('asking for operators’ keys', () => {
       const unknown = generateOperatorKey();
       const ask = () =>
         Promise.all(
-          [1, 2, 3].flatMap(() => [secret, unknown].map((key) => authenticator.authenticate(key, soon(), {}))),
+          [1, 2, 3].flatMap(() =>
+            [secret, unknown].map((key) => authenticator.authenticate(key, soon(), peerAt('192.0.2.1'))),
+          ),
         );
       const caller = { kind: 'operator', operator: { keyId: BigInt(id), name: 'popular', responsible: 'popular' } };
       for (const _ of [1, 2]) expect(await ask()).toEqual([1, 2, 3].flatMap(() => [caller, undefined]));

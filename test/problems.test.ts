@@ -21,7 +21,6 @@ const RETRY_AFTER: readonly string[] = ['rate_limited', 'overloaded', 'database_
 
 /** Codes that nothing of this issue's routes answers. */
 const UNREACHED: Partial<Record<ProblemCode, string>> = {
-  rate_limited: 'limits of rate come with a later issue',
   internal: 'never for anything that a client sends: only a bug of ours could reach it',
 };
 
@@ -30,6 +29,8 @@ let shop: Merchant;
 /** Another process, whose way to the database can be cut. */
 let cut: TestApi;
 let proxy: TcpProxy;
+/** Another one, which bears one forged key and no more. */
+let strict: TestApi;
 
 beforeAll(async () => {
   api = await TestApi.start();
@@ -42,8 +43,11 @@ beforeAll(async () => {
   const DATABASE_RUNTIME_URL = proxy.url;
   cut = await TestApi.start({ on: api.on, environment: { DATABASE_RUNTIME_URL, WRITER_ATTEMPTS: '2' } });
   await shop.via(cut).posted(GOOD);
+  strict = await TestApi.start({ on: api.on, config: { authFailuresBurst: 1, authFailuresPerSecond: 0.001 } });
+  expect(await strict.withKey(generateApiKey(BigInt(shop.id))).get('/v1/accounts')).toMatchObject({ status: 401 });
 });
 afterAll(async () => {
+  await strict.stop();
   await cut.stop();
   await proxy.close();
   await api.stop();
@@ -64,6 +68,9 @@ const bodyOf = (bytes: number): string => `{"type":"${'x'.repeat(bytes - 11)}"}`
 
 /** How each code is reached over HTTP. Every one of PROBLEMS must be here or in UNREACHED. */
 const REACHED: Partial<Record<ProblemCode, Record<string, () => Promise<Answer>>>> = {
+  rate_limited: {
+    'a forged key too many': () => strict.withKey(generateApiKey(BigInt(shop.id))).get('/v1/accounts'),
+  },
   malformed_json: {
     'half a body': () => raw('{"type":'),
     'invalid UTF-8': () => shop.client.post('/v1/transactions', { raw: new Uint8Array([0x22, 0xff, 0x22]), key: 'k' }),

@@ -170,8 +170,8 @@ export const OUTBOX_MUTANTS = [
   ),
   mutantsOf('libs/outbox/src/consumers/consumer-queue.ts', OUTBOX)(
     'a job that has failed often waits for minutes',
-    'const BACKOFF_LONGEST_MS = 1_000;',
-    'const BACKOFF_LONGEST_MS = 100_000;',
+    'longestMs: 1_000',
+    'longestMs: 100_000',
   ),
   positions(
     'a position moves without its claim',

@@ -17,6 +17,7 @@ import { PAYABLE_MUTANTS } from './payable-items.mjs';
 import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
 import { PAYMENT_MUTANTS } from './payments.mjs';
 import { RECONCILIATION_MUTANTS } from './reconciliation.mjs';
+import { STRANGER_MUTANTS } from './strangers.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
@@ -231,4 +232,5 @@ export const MUTANTS = [
   ...SETTLEMENT_MUTANTS,
   ...PAYOUT_MUTANTS,
   ...RECONCILIATION_MUTANTS,
+  ...STRANGER_MUTANTS,
 ];

@@ -8,6 +8,7 @@ import type { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
 import { randomHex, Telemetry } from '#platform/telemetry.js';
 import { Authenticator } from '#tenancy/authenticator.js';
+import { Strangers } from '#tenancy/strangers.js';
 import type { Config } from '../../config.js';
 import { apiModule } from './app.module.js';
 import { serveBoard } from './board.js';
@@ -77,6 +78,7 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
       logger,
       telemetry,
       authenticator,
+      strangers: app.get(Strangers),
       shutdown,
       requests,
       limits: app.get(Limits),

@@ -57,7 +57,7 @@ async function onlyOperators(request: FastifyRequest, authenticator: Authenticat
   const key = passwordOf(request) ?? keyOf(request);
   if (key === undefined) throw new ProblemError('unauthorized', 'Send an operator’s key as the password.');
   const deadline = request.state?.deadline;
-  const caller = deadline && (await authenticator.authenticate(key, deadline, request.raw.socket));
+  const caller = deadline && (await authenticator.authenticate(key, deadline, request.raw));
   if (!caller) throw new ProblemError('unauthorized', 'The key is not valid.');
   if (caller.kind !== 'operator') throw new ProblemError('forbidden', 'The board is for operators of the platform.');
   // A browser sends the password along with what other sites make it ask for.

@@ -10,6 +10,7 @@ import type { Telemetry } from '#platform/telemetry.js';
 import { traceIdOf } from '#platform/tracing.js';
 import type { Authenticator, Caller } from '#tenancy/authenticator.js';
 import type { Operator } from '#tenancy/operator.js';
+import type { Strangers } from '#tenancy/strangers.js';
 import type { Config } from '../../config.js';
 import { holdBody, readJsonBody } from './bodies.js';
 import { beginCharge } from './charging.js';
@@ -27,6 +28,7 @@ import type { Shutdown } from './shutdown.js';
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
 /** What nginx logs for a client that did not wait. */
 const CLIENT_CLOSED_REQUEST = 499;
+const UNAUTHORIZED = 401;
 /** For asking again whether a key is valid, once its request has lasted for a while. */
 const KEY_CHECK_TIMEOUT_MS = 2_000;
 /** From so many characters on an answer is written as bytes: of a text that waits to be taken, libuv keeps three for each. */
@@ -43,6 +45,7 @@ export interface LifecycleParts {
   logger: Logger;
   telemetry: Telemetry;
   authenticator: Authenticator;
+  strangers: Strangers;
   shutdown: Shutdown;
   requests: RequestCounts;
   limits: Limits;
@@ -140,6 +143,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     try {
       refuseOddHead(request);
       if (request.is404) return refuse(elsewhere(request, reply));
+      if (isSigned(request)) watchSignature(request, reply, parts.strangers);
       const pending = authorise(request, state, { authenticator: parts.authenticator, begin });
       if (pending) pending.then(goOn, refuse);
       else goOn();
@@ -213,6 +217,18 @@ function toldPath({ url, routeOptions }: FastifyRequest): string {
     .join('/');
 }
 
+/** Whether its signature is checked in place of a key, once its body is there. */
+function isSigned({ routeOptions }: FastifyRequest): boolean {
+  const { access, rawBody } = routeOptions.config as RouteAccess;
+  return access === 'public' && rawBody === true;
+}
+
+/** Throws `rate_limited` for who has sent too many that were wrong, before the body is read. */
+function watchSignature({ raw }: FastifyRequest, reply: FastifyReply, strangers: Strangers): void {
+  const attempt = strangers.begin(raw);
+  reply.raw.once('close', () => attempt.end(reply.statusCode !== UNAUTHORIZED));
+}
+
 export function keyOf(request: FastifyRequest): string | undefined {
   return BEARER.exec(request.headers.authorization ?? '')?.[1];
 }
@@ -242,8 +258,8 @@ function authorise(
     return access === 'operator' ? undefined : actForMerchant(request, state, caller, authenticator);
   };
   state.isStillAdmitted = async () =>
-    (await authenticator.authenticate(key, Deadline.after(KEY_CHECK_TIMEOUT_MS), request.raw.socket)) !== undefined;
-  const caller = authenticator.authenticate(key, state.deadline, request.raw.socket);
+    (await authenticator.authenticate(key, Deadline.after(KEY_CHECK_TIMEOUT_MS), request.raw)) !== undefined;
+  const caller = authenticator.authenticate(key, state.deadline, request.raw);
   return caller instanceof Promise ? caller.then(admit) : admit(caller);
 }
 

@@ -121,8 +121,8 @@ describe('the OpenAPI document', () => {
 
   it('names every problem code on some route, but those that none may answer', () => {
     const documented = new Set(routes.flatMap(problemsOf));
-    // A method that a path lacks is no route of it, and no rate is limited yet.
-    const unnamed: ProblemCode[] = ['method_not_allowed', 'rate_limited'];
+    // A method that a path lacks is no route of it.
+    const unnamed: ProblemCode[] = ['method_not_allowed'];
     expect((Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => !documented.has(code))).toEqual(unnamed);
   });
 });

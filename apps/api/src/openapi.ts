@@ -25,8 +25,7 @@ const EXAMPLE_TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 
 /** What a route may answer besides what it documents itself. */
 const ALWAYS: readonly ProblemCode[] = ['internal', 'overloaded', 'database_unavailable', 'deadline_exceeded'];
-/** `rate_limited` is not among them: no rate is limited yet. */
-const WITH_KEY: readonly ProblemCode[] = ['unauthorized', 'validation_failed'];
+const WITH_KEY: readonly ProblemCode[] = ['unauthorized', 'validation_failed', 'rate_limited'];
 const WITH_BODY: readonly ProblemCode[] = [
   'malformed_json',
   'unsupported_media_type',
@@ -91,7 +90,7 @@ function isIdempotent({ method, documentation }: Route): boolean {
 
 /** The codes that a route may answer, in the order of the contract. */
 export function problemsOf(route: Route): ProblemCode[] {
-  const { access = 'merchant', idempotent = false, problems = [] } = route.documentation ?? {};
+  const { access = 'merchant', idempotent = false, rawBody = false, problems = [] } = route.documentation ?? {};
   const codes = new Set<ProblemCode>([...ALWAYS, ...problems]);
   const add = (more: readonly ProblemCode[]) => {
     for (const code of more) codes.add(code);
@@ -99,6 +98,7 @@ export function problemsOf(route: Route): ProblemCode[] {
   if (access !== 'public') add(WITH_KEY);
   if (access === 'operator' || access === 'operator_for_merchant') codes.add('forbidden');
   if (access === 'merchant' || access === 'operator_for_merchant') codes.add('not_found');
+  if (rawBody) codes.add('rate_limited');
   if (route.body) add(WITH_BODY);
   if (idempotent) codes.add('idempotency_key_required');
   if (isIdempotent(route)) add(WITH_IDEMPOTENCY);

@@ -1,8 +1,10 @@
 import { LRUCache } from 'lru-cache';
+import type { Peer } from '#platform/client-address.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { isOperatorKey, isSameSecret, merchantOfApiKey, OPERATOR_PREFIX, sha256 } from './api-key.js';
 import { ENVIRONMENT_OPERATOR, type Operator } from './operator.js';
+import type { Strangers } from './strangers.js';
 
 /** Who asks: a merchant with its own key, or an operator of the platform. */
 export type Caller = { kind: 'merchant'; merchantId: bigint } | { kind: 'operator'; operator: Operator };
@@ -38,16 +40,23 @@ interface OperatorKeyRow extends Record<string, unknown> {
  */
 export class Authenticator {
   readonly #database: Database;
+  readonly #strangers: Strangers;
   readonly #operatorKeys: readonly Buffer[];
   readonly #cacheMs: number;
+  /** Keys that were valid when they were last looked up, however long ago: they are looked up again as no stranger's are. */
+  readonly #familiar = new LRUCache<string, true>({ max: CACHED_KEYS });
   readonly #callers: LRUCache<string, Caller>;
   readonly #refused: LRUCache<string, true>;
   readonly #merchants = new LRUCache<bigint, true>({ max: CACHED_MERCHANTS });
   readonly #lookups = new Map<string, Promise<Caller | undefined>>();
   readonly #digests = new WeakMap<object, { key: string; digest: Buffer; name: string }>();
 
-  constructor(database: Database, options: { operatorKeys: readonly string[]; cacheMs: number }) {
-    this.#database = database;
+  constructor(
+    parts: { database: Database; strangers: Strangers },
+    options: { operatorKeys: readonly string[]; cacheMs: number },
+  ) {
+    this.#database = parts.database;
+    this.#strangers = parts.strangers;
     this.#operatorKeys = options.operatorKeys.map(sha256);
     this.#cacheMs = options.cacheMs;
     // A ttl of 0 would mean "for ever" to the cache; without caching nothing is put into it.
@@ -57,25 +66,26 @@ export class Authenticator {
   }
 
   /**
-   * The caller, or undefined when the key is not valid. A promise only when the database has to be asked. `connection`: what
-   * the key came over; its last key's digest is remembered for as long as it lives, its validity is not.
+   * The caller, or undefined when the key is not valid. A promise only when the database has to be asked. `peer`: where the key
+   * came from; the digest of its connection's last key is remembered for as long as that lives, its validity is not. Throws, or
+   * rejects with, `rate_limited` or `overloaded` for keys that nobody knows: see Strangers.
    */
-  authenticate(key: string, deadline: Deadline, connection: object): Caller | undefined | Promise<Caller | undefined> {
+  authenticate(key: string, deadline: Deadline, peer: Peer): Caller | undefined | Promise<Caller | undefined> {
     const isOperator = key.startsWith(OPERATOR_PREFIX);
     // The digest first: a key that is known by it needs neither its checksum nor its merchant worked out again.
-    const { digest, name } = this.#digestOf(key, connection);
+    const { digest, name } = this.#digestOf(key, peer.socket);
     if (isOperator && this.#isOfEnvironment(digest)) return OF_ENVIRONMENT;
     const known = this.#callers.get(name);
     if (known !== undefined) return known;
     if (this.#refused.get(name)) return undefined;
     if (isOperator) {
       return isOperatorKey(key)
-        ? this.#lookUpOnce(name, deadline, (until) => this.#findOperator(digest, until))
+        ? this.#lookUpOnce({ name, peer }, deadline, (until) => this.#findOperator(digest, until))
         : undefined;
     }
     const merchantId = merchantOfApiKey(key);
     if (merchantId === undefined) return undefined;
-    return this.#lookUpOnce(name, deadline, (until) => this.#findMerchant(merchantId, digest, until));
+    return this.#lookUpOnce({ name, peer }, deadline, (until) => this.#findMerchant(merchantId, digest, until));
   }
 
   /** Whether there is such a merchant: for operators who act for one. */
@@ -119,22 +129,44 @@ export class Authenticator {
   }
 
   async #lookUpOnce(
-    name: string,
+    of: { name: string; peer: Peer },
     deadline: Deadline,
     find: (deadline: Deadline) => Promise<Caller | undefined>,
   ): Promise<Caller | undefined> {
-    let lookup = this.#lookups.get(name);
+    let lookup = this.#lookups.get(of.name);
     if (!lookup) {
       // Everybody who asks meanwhile shares it, so that its deadline is its own and not that of whoever came first.
-      lookup = this.#lookUp(name, find).finally(() => this.#lookups.delete(name));
-      this.#lookups.set(name, lookup);
+      const until = Deadline.after(LOOKUP_TIMEOUT_MS);
+      lookup = this.#lookUp(of, until, find).finally(() => this.#lookups.delete(of.name));
+      this.#lookups.set(of.name, lookup);
     }
     return deadline.race(lookup);
   }
 
-  async #lookUp(name: string, find: (deadline: Deadline) => Promise<Caller | undefined>): Promise<Caller | undefined> {
+  async #lookUp(
+    { name, peer }: { name: string; peer: Peer },
+    until: Deadline,
+    find: (deadline: Deadline) => Promise<Caller | undefined>,
+  ): Promise<Caller | undefined> {
+    const findAndKeep = () => this.#keep(name, () => find(until));
+    if (this.#familiar.has(name)) return findAndKeep();
+    const attempt = this.#strangers.begin(peer);
+    // What the database cannot tell is nobody's failure.
+    let isValid = true;
+    try {
+      const caller = await this.#strangers.lookUp(peer, until, findAndKeep);
+      isValid = caller !== undefined;
+      return caller;
+    } finally {
+      attempt.end(isValid);
+    }
+  }
+
+  async #keep(name: string, find: () => Promise<Caller | undefined>): Promise<Caller | undefined> {
     const start = performance.now();
-    const caller = await find(Deadline.after(LOOKUP_TIMEOUT_MS));
+    const caller = await find();
+    if (caller) this.#familiar.set(name, true);
+    else this.#familiar.delete(name);
     if (this.#cacheMs > 0) {
       if (caller) this.#callers.set(name, caller, { start });
       else this.#refused.set(name, true, { start });

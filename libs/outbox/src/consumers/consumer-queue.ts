@@ -1,5 +1,6 @@
 import type { Job, Queue } from 'bullmq';
 import { inTime, type Queues } from '#platform/queues.js';
+import { UNTIRING_JOB, untiring } from '#platform/untiring-jobs.js';
 import type { EventBatch } from '../log/position.js';
 import type { RelayTarget } from '../relay/relay.js';
 import { queueName } from './queue-name.js';
@@ -15,9 +16,7 @@ export interface BatchJob {
  * A job is tried until it is done: it is events that may fail for good, and their tries are counted in PostgreSQL. When what
  * was away is back, nobody waits for longer than this.
  */
-const FOR_EVER = Number.MAX_SAFE_INTEGER;
-const BACKOFF_MS = 100;
-const BACKOFF_LONGEST_MS = 1_000;
+export const RETRIES = untiring({ firstMs: 100, longestMs: 1_000 });
 
 /**
  * Hands batches to a consumer as BullMQ jobs, one for each partition that has none under way: order survives, and jobs
@@ -34,11 +33,7 @@ export class ConsumerQueue implements RelayTarget {
     this.consumer = consumer;
     this.batchSize = options.batchSize;
     this.from = options.from;
-    this.queue = queues.queue(queueName(consumer), {
-      attempts: FOR_EVER,
-      backoff: { type: 'custom' },
-      removeOnComplete: true,
-    });
+    this.queue = queues.queue(queueName(consumer), UNTIRING_JOB);
   }
 
   async dispatch(batches: readonly EventBatch[]): Promise<void> {
@@ -50,14 +45,6 @@ export class ConsumerQueue implements RelayTarget {
     await inTime(this.queue.addBulk(jobs));
   }
 }
-
-/** How BullMQ's workers are to treat a job that failed, or whose worker has died. */
-export const RETRIES = {
-  settings: {
-    backoffStrategy: (attempts: number) => Math.min(BACKOFF_MS * 2 ** (attempts - 1), BACKOFF_LONGEST_MS),
-  },
-  maxStalledCount: FOR_EVER,
-};
 
 export function rangeOf({ data }: Job<BatchJob>): { partition: number; through: { xid: bigint; seq: bigint } } {
   return { partition: data.partition, through: { xid: BigInt(data.xid), seq: BigInt(data.seq) } };

@@ -3,6 +3,7 @@ import type { Queue } from 'bullmq';
 import type { Logger } from '#platform/logging.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { inTime, Queues } from '#platform/queues.js';
+import { untiringJob } from '#platform/untiring-jobs.js';
 import type { ReconciliationSettings } from '../settings.js';
 import { RECONCILIATION_QUEUE } from './names.js';
 
@@ -11,9 +12,6 @@ export interface ReportJob {
   merchant_id: string;
   reconciliation_id: string;
 }
-
-/** A job is tried until its report is completed. */
-export const FOR_EVER = Number.MAX_SAFE_INTEGER;
 
 /** Jobs of reports that wait to be matched. Without REDIS_QUEUE_URL there are none, and reports wait. */
 @Injectable()
@@ -33,16 +31,7 @@ export class ReportQueue implements OnApplicationShutdown {
   async add({ merchantId, id }: { merchantId: bigint; id: bigint }, traceContext: string | undefined): Promise<void> {
     if (!this.#queue) return;
     const data = { merchant_id: String(merchantId), reconciliation_id: String(id) };
-    const opts = {
-      jobId: `match-${merchantId}-${id}`,
-      attempts: FOR_EVER,
-      backoff: { type: 'custom' },
-      // A job that is kept would stand in the way of the next one of its id.
-      removeOnComplete: true,
-      removeOnFail: true,
-      ...(traceContext !== undefined && { telemetry: { metadata: traceContext } }),
-    };
-    await inTime(this.#queue.add('match', data, opts));
+    await inTime(this.#queue.add('match', data, untiringJob(`match-${merchantId}-${id}`, traceContext)));
   }
 
   /** The same for whoever cannot wait: what cannot be added now is by the next look at what waits. */

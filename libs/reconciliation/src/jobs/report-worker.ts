@@ -2,14 +2,14 @@ import type { Job, Worker } from 'bullmq';
 import type { Logger } from '#platform/logging.js';
 import type { Queues } from '#platform/queues.js';
 import { contextOf, inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { untiring } from '#platform/untiring-jobs.js';
 import type { ReportKey } from '../reports/report.js';
 import { RECONCILIATION_QUEUE } from './names.js';
 import type { ReportMatcher } from './report-matcher.js';
-import { FOR_EVER, type ReportJob } from './report-queue.js';
+import { type ReportJob } from './report-queue.js';
 
 /** When what was away is back, no report waits for longer than this. */
-const BACKOFF_MS = 500;
-const BACKOFF_LONGEST_MS = 10_000;
+const BACKOFF = { firstMs: 500, longestMs: 10_000 };
 
 export interface ReportWorkerOptions {
   readonly concurrency: number;
@@ -34,10 +34,7 @@ export class ReportWorker {
   start(queues: Queues): void {
     const { concurrency, jobLockMs } = this.options;
     this.#worker = queues.worker<ReportJob>(RECONCILIATION_QUEUE, (job) => this.#run(job), {
-      settings: {
-        backoffStrategy: (attempts: number) => Math.min(BACKOFF_MS * 2 ** (attempts - 1), BACKOFF_LONGEST_MS),
-      },
-      maxStalledCount: FOR_EVER,
+      ...untiring(BACKOFF),
       concurrency,
       lockDuration: jobLockMs,
       stalledInterval: jobLockMs,

@@ -3,6 +3,7 @@ import type { Queue } from 'bullmq';
 import type { Logger } from '#platform/logging.js';
 import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { inTime, Queues } from '#platform/queues.js';
+import { untiringJob } from '#platform/untiring-jobs.js';
 import type { SettlementSettings } from '../settings.js';
 import { NIGHT_QUEUE } from './names.js';
 
@@ -12,8 +13,6 @@ export const LOOK = 'settle what is due';
 /** What a job says: which range, not whose. Lost ones are made anew from PostgreSQL. The scheduler's says nothing. */
 export type NightJob = { run_id: string; range: number } | Record<string, never>;
 
-/** A job is tried until its range is completed. */
-export const FOR_EVER = Number.MAX_SAFE_INTEGER;
 /** Jobs without a priority go first: to look at what is due never waits for ranges. */
 const AFTER_LOOKS = 1;
 const AT_ONCE = 1_000;
@@ -37,16 +36,7 @@ export class NightQueue implements OnApplicationShutdown {
     const jobs = ranges.map((range) => ({
       name: 'settle',
       data: { run_id: String(runId), range },
-      opts: {
-        jobId: `settle-${runId}-${range}`,
-        priority: AFTER_LOOKS,
-        attempts: FOR_EVER,
-        backoff: { type: 'custom' },
-        // A job that is kept would stand in the way of the next one of its id.
-        removeOnComplete: true,
-        removeOnFail: true,
-        ...(traceContext !== undefined && { telemetry: { metadata: traceContext } }),
-      },
+      opts: { ...untiringJob(`settle-${runId}-${range}`, traceContext), priority: AFTER_LOOKS },
     }));
     for (let from = 0; from < jobs.length; from += AT_ONCE) {
       if (this.#queue) await inTime(this.#queue.addBulk(jobs.slice(from, from + AT_ONCE)));

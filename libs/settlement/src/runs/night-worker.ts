@@ -7,14 +7,14 @@ import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import type { Queues } from '#platform/queues.js';
 import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { untiring } from '#platform/untiring-jobs.js';
 import type { SettleResult, Settler } from '../settler.js';
 import { NIGHT_QUEUE } from './names.js';
-import { FOR_EVER, LOOK, type NightJob } from './night-queue.js';
+import { LOOK, type NightJob } from './night-queue.js';
 import { beginRange, completeRange, countsOf, type Range } from './range-store.js';
 
 /** When what was away is back, no range waits for longer than this. */
-const BACKOFF_MS = 500;
-const BACKOFF_LONGEST_MS = 10_000;
+const BACKOFF = { firstMs: 500, longestMs: 10_000 };
 const STATEMENT_DEADLINE_MS = 5_000;
 
 export interface NightOptions {
@@ -55,10 +55,7 @@ export class NightWorker {
     const { concurrency, jobLockMs } = this.#options;
     this.#parts.jobs.planned(this.#look);
     this.#worker = queues.worker<NightJob>(NIGHT_QUEUE, (job) => this.#run(job), {
-      settings: {
-        backoffStrategy: (attempts: number) => Math.min(BACKOFF_MS * 2 ** (attempts - 1), BACKOFF_LONGEST_MS),
-      },
-      maxStalledCount: FOR_EVER,
+      ...untiring(BACKOFF),
       concurrency,
       lockDuration: jobLockMs,
       stalledInterval: jobLockMs,
