@@ -99,8 +99,8 @@ export const MIGRATIONS = [
   BreaksOfRows1764910100000,
   ForgetReports1764920100000,
   OperatorIdentities1764920200000,
-  MatchingLookups1764930100000,
   ProviderAccounts1764920300000,
+  MatchingLookups1764930100000,
   LocksWithin1765020100000,
 ];
 

@@ -70,9 +70,15 @@ export class Oracle {
     const { payments, payouts } = this.world;
     const of = payments.filter((payment) => provider === undefined || payment.provider === provider);
     const items = source === BANK ? payouts.flatMap(itemsOfPayout) : of.flatMap(itemsOfPayment);
-    const gone = new Set(items.filter(({ isDue }) => !isDue).map(({ key }) => key));
-    for (const found of this.book.breaks.values())
-      if (found.kind === 'missing_in_report' && gone.has(found.item ?? '')) found.isOpen = false;
+    const due = new Set(items.filter(({ isDue }) => isDue).map(({ key }) => key));
+    // A dispute that took nothing after all is no item any more.
+    const owners =
+      source === BANK ? ['payout/', 'return/'] : of.map(({ provider: name, ref }) => `payment/${name}:${ref}/`);
+    for (const found of this.book.breaks.values()) {
+      const { kind, item = '' } = found;
+      const isGone = owners.some((owner) => item.startsWith(owner)) && !due.has(item);
+      if (kind === 'missing_in_report' && isGone) found.isOpen = false;
+    }
   }
 
   #paymentItems(provider: string | undefined): (Item & { reference?: string })[] {
