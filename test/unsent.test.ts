@@ -99,7 +99,7 @@ describe('pages', () => {
   });
 
   test('hold one row however large it is', async () => {
-    const narrow = await TestApi.start({ on: api.on, environment: { PAGE_LIMIT_BYTES: '1024' } });
+    const narrow = await TestApi.start({ on: api.on, environment: { ...WITHOUT_BUDGETS, PAGE_LIMIT_BYTES: '1024' } });
     const { body } = await shop.via(narrow).client.get(`${LIST}&code_prefix=wallet:`);
     expect([body.data.length, body.has_more]).toEqual([1, true]);
     await narrow.stop();
