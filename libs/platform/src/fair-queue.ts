@@ -23,8 +23,6 @@ export interface Place<Key, Item> extends Link {
 interface Line<Key, Item> extends Link {
   readonly key: Key;
   readonly places: LinkedList<Place<Key, Item>>;
-  /** Of all that waits. */
-  cost: number;
   /** What it may still take, or has saved for an item that costs more than its turn. */
   deficit: number;
   isInTurn: boolean;
@@ -66,11 +64,6 @@ export class FairQueue<Key, Item> {
     return this.#lines.get(key)?.places.length ?? 0;
   }
 
-  /** Of all that waits of the key. */
-  costOf(key: Key): number {
-    return this.#lines.get(key)?.cost ?? 0;
-  }
-
   /** At the end of the key's line. Undefined: it is full, for this key or in all. */
   push(key: Key, item: Item, cost = 1): Place<Key, Item> | undefined {
     const { capacity, keyCapacity } = this.#options;
@@ -104,7 +97,6 @@ export class FairQueue<Key, Item> {
     const { line } = place;
     if (!line) return false;
     line.places.remove(place);
-    line.cost -= place.cost;
     place.line = undefined;
     this.#size -= 1;
     if (line.places.length > 0) return true;
@@ -145,14 +137,13 @@ export class FairQueue<Key, Item> {
     const line = this.#lines.get(key) ?? this.#begin(key);
     const place = { item, cost, line, before: undefined, after: undefined };
     into(line, place);
-    line.cost += cost;
     this.#size += 1;
     return place;
   }
 
   #begin(key: Key): Line<Key, Item> {
     const places = new LinkedList<Place<Key, Item>>();
-    const line = { key, places, cost: 0, deficit: 0, isInTurn: false, before: undefined, after: undefined };
+    const line = { key, places, deficit: 0, isInTurn: false, before: undefined, after: undefined };
     this.#lines.set(key, line);
     if (!this.#held.has(key)) this.#ring.push(line);
     return line;

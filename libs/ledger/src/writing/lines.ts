@@ -17,8 +17,8 @@ export interface Waiting {
 }
 
 /**
- * `shared`: a group takes from all merchants in turn. `apart`: one merchant by itself, who would hold up the others: with what is more than a
- * part of a group, be it one request or many, or with a lock that another process holds.
+ * `shared`: a group takes from all merchants in turn. `apart`: one merchant by itself, who would hold up the others: with a request that fills
+ * a group, or with a lock that another process holds.
  */
 export type LaneKind = 'shared' | 'apart';
 
@@ -40,8 +40,8 @@ export interface LinesOptions {
   weightOf: (merchantId: bigint) => number;
 }
 
-/** Part of a group that one merchant may have waiting among the others; they would wait for more nearly as long as for a full group. */
-const PART = 1 / 4;
+/** Part of a group from which a request is large: others would wait for it nearly as long as for all of a group. */
+const LARGE = 1 / 4;
 /** How long a merchant's requests go apart once another process held its lock for long. */
 const APART_MS = 5_000;
 
@@ -83,8 +83,7 @@ export class Lines {
     const { shared, apart } = this.#queues;
     const ofMerchant = shared.sizeOf(merchantId) + apart.sizeOf(merchantId) + (this.#publishing.get(merchantId) ?? 0);
     if (this.size >= this.#options.capacity || ofMerchant >= this.#options.merchantCapacity) return false;
-    const fits = shared.costOf(merchantId) + waiting.cost <= this.#options.groupSize * PART;
-    const goesApart = !fits || this.#isApart(merchantId);
+    const goesApart = waiting.cost > this.#options.groupSize * LARGE || this.#isApart(merchantId);
     (goesApart ? apart : shared).push(merchantId, waiting, waiting.cost);
     return true;
   }

@@ -14,8 +14,8 @@ import { writtenEntries } from './written-entries.js';
 
 /**
  * Group commit. Requests that arrive while a commit is under way wait and go together in the next one; no timer, so a lone
- * request commits at once. Groups take from merchants in turn, and a merchant has one in flight: its postings never fight over row locks
- * within this process. Who would hold up others goes apart (docs/adr/0032). Correctness is the database's: other
+ * request commits at once. Groups take from merchants in turn, and a merchant has one in flight: its postings keep their order and never
+ * fight over row locks within this process. Who would hold up others goes apart (docs/adr/0032). Correctness is the database's: other
  * processes are kept out by the locks, a duplicate by the unique key, an ambiguous COMMIT is settled by the group's fence token.
  */
 export class Writer {
