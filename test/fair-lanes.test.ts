@@ -117,6 +117,7 @@ describe('lanes that merchants share', () => {
     await bystander.release();
     expect(await held).toMatchObject({ kind: 'decided' });
     postedId(await behind);
+    expect(one.writer.counts).toEqual({ shared: 2, apart: 1, leftBehind: 0 });
   });
 
   test('a merchant has one group in flight, and a lane that is idle is others’', async () => {
@@ -148,6 +149,7 @@ describe('lanes that merchants share', () => {
     await bystander.release();
     const ids = (await Promise.all(waits)).map(postedId);
     expect(await groupsOf(ids)).toEqual([ids]);
+    expect(one.writer.counts).toEqual({ shared: 3, apart: 1, leftBehind: 2 });
   });
 
   test('nor does it keep others that go apart from their lane; in the end it is told so, and nothing is written', async () => {

@@ -84,6 +84,9 @@ const NAMES = [
   'counterfoil_balance_database_queries_total',
   'counterfoil_balance_database_waiting',
   'counterfoil_writer_waiting',
+  'counterfoil_writer_groups_total{lane="shared"}',
+  'counterfoil_writer_groups_total{lane="apart"}',
+  'counterfoil_writer_left_behind_total',
   'counterfoil_event_followers',
   'counterfoil_event_polls_total',
   'process_cpu_seconds_total',
@@ -110,6 +113,7 @@ describe('/metrics of the API', () => {
     const moved = (name: string): number => (readingOf(after, name) ?? 0) - (readingOf(before, name) ?? 0);
     expect(moved('counterfoil_balance_hits_total')).toBe(3);
     expect(moved('counterfoil_balance_groups_total')).toBe(1);
+    expect(moved('counterfoil_writer_groups_total{lane="shared"}')).toBe(1);
     expect(moved('counterfoil_balance_publishes_total{outcome="installed"}')).toBe(2);
     const requests = (method: string, route: string, status: string): number =>
       moved(`counterfoil_http_requests_total{method="${method}",route="${route}",status="${status}"}`);

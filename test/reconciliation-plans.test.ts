@@ -41,7 +41,7 @@ const KEYS: Readonly<Record<string, RegExp>> = {
   report_staging: /reconciliation_id =/,
   report_rows: /identity =|reference =|batch [=>]|ROW\(source, batch\) >|reconciliation_id =/,
   reconciled_items: /item =/,
-  breaks: /item =|\bid [=>]|fingerprint [=><]|row_identity =|reference =|reconciliation_id =|CASE/i,
+  breaks: /item =|starts_with\(item|\bid [=>]|fingerprint [=><]|row_identity =|reference =|reconciliation_id =|CASE/i,
 };
 /** A bank's statement reads the open breaks of its source as such. */
 const OPEN_BREAKS = /^ *WITH RECURSIVE names/;

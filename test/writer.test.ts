@@ -189,7 +189,7 @@ describe('the group-commit writer', () => {
   test('a group has at most groupSize commands; a request that has more is one by itself, in turn with the others', async () => {
     const [from, to] = await pair();
     const ids: bigint[] = [];
-    const small = await TestLedger.open(on, { lanes: 1, groupSize: 4 });
+    const small = await TestLedger.open(on, { lanes: 1, groupSize: 8 });
     const submit = async (size: number): Promise<void> => {
       const context = small.context(merchant);
       const requests = Array.from({ length: size }, () => transfer(from, to, 1n));
@@ -202,7 +202,7 @@ describe('the group-commit writer', () => {
     await bystander.lockBalance(from);
     const first = submit(1);
     await bystander.untilWaiting();
-    const sizes = [2, 2, 1, 9, 1];
+    const sizes = [2, 2, 2, 2, 1, 9, 9, 1];
     const others: Promise<void>[] = [];
     for (const size of sizes) {
       const waiting = small.writer.waiting;
@@ -216,7 +216,7 @@ describe('the group-commit writer', () => {
          SELECT count(*)::int AS n, min(id) AS first FROM transactions WHERE id = ANY ($1::bigint[]) GROUP BY xmin::text) g`,
       [ids],
     );
-    expect(groups).toEqual([1, 9, 4, 2]);
+    expect(groups).toEqual([1, 9, 8, 9, 2]);
     await small.close();
   });
 

@@ -17,7 +17,10 @@ CREATE INDEX breaks_of_rows ON breaks (merchant_id, row_source, (coalesce(refere
   WHERE row_identity IS NOT NULL AND resolution IS NULL;
 CREATE INDEX reconciled_items_match ON reconciled_items (merchant_id, match_reconciliation_id, match_line);`;
 
-/** By what open breaks of rows are found; items have an index less. */
+/**
+ * By what open breaks of rows are found; items have an index less. Contracts: no statement of a release found anything by either of the two indexes
+ * that go.
+ */
 export class MatchingLookups1764930100000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(UP);

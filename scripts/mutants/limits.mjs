@@ -41,7 +41,7 @@ export const LIMIT_MUTANTS = [
       '(goesApart ? apart : shared).push(0n, waiting',
     ],
     ['a lane is full in all only', ' || ofMerchant >= this.#options.merchantCapacity', ''],
-    ['a batch goes with the others', 'waiting.cost > this.#options.groupSize || ', ''],
+    ['a batch goes with the others', 'waiting.cost > this.#options.groupSize * LARGE || ', ''],
     [
       'a merchant has two groups in flight',
       'for (const each of Object.values(this.#queues)) each.hold(merchantId);',

@@ -2,7 +2,7 @@ import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { CommitHints } from '#outbox/log/hints.js';
 import { MerchantWeights } from '#platform/merchant-weights.js';
-import type { Metrics } from '#platform/metrics.js';
+import { labelled, type Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
 import { ChangeAccountStatusHandler } from './accounts/account-status.command.js';
@@ -61,6 +61,16 @@ export class LedgerModule implements BeforeApplicationShutdown, BringsMetrics {
       'counterfoil_writer_waiting',
       'Postings that wait for their commit group, or for their balances to be told.',
       () => this.writer.waiting,
+    );
+    const groups = () => {
+      const { shared, apart } = this.writer.counts;
+      return labelled('lane', { shared, apart });
+    };
+    metrics.counter('counterfoil_writer_groups_total', 'Commit groups by the kind of their lane.', groups, ['lane']);
+    metrics.counter(
+      'counterfoil_writer_left_behind_total',
+      'Postings whose group did not wait any longer for their merchant’s lock, or that were parted from it by poison.',
+      () => this.writer.counts.leftBehind,
     );
   }
 

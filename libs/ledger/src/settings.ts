@@ -10,7 +10,7 @@ export const LEDGER_SETTINGS = roomSettings({
       'Commit groups of many merchants that the writer has in flight at once.',
     ),
     WRITER_APART_LANES: integer({ default: 1, min: 1, max: 16 }).describe(
-      'Commit groups of one merchant by itself in flight besides: requests that fill a group, and merchants that another process keeps locked.',
+      'Commit groups of one merchant by itself in flight besides: requests of more than a quarter of WRITER_GROUP_SIZE, and merchants that another process keeps locked.',
     ),
     WRITER_LANE_CAPACITY: integer({ default: 2_000, min: 1, max: 100_000 }).describe(
       'Requests that may wait for each of WRITER_LANES, for their group or for their balances to be told; beyond that the answer is `overloaded`.',

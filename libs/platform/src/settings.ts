@@ -67,7 +67,7 @@ export const PLATFORM_SETTINGS = roomSettings({
     ),
     DATABASE_POOL_SIZE: integer({ default: 10, min: 2, max: 200 }).describe('Connections to PostgreSQL per process.'),
     DATABASE_MERCHANT_CONNECTIONS: integer({ default: 0, min: 0, max: 200 }).describe(
-      'Those that one merchant’s requests may have at once; who waits has its turn by merchant. 0: half of them.',
+      'Those that one merchant’s requests may have at once; who waits has its turn by merchant. 0: a third of them.',
     ),
     DATABASE_CONNECT_TIMEOUT_MS: integer({ default: 2_000, min: 100, max: 60_000 }).describe(
       'How long a connection to PostgreSQL may take, waiting for a free one included.',
@@ -104,7 +104,8 @@ export const PLATFORM_SETTINGS = roomSettings({
     const runtimeUrl = runtimeUrlOf(given.DATABASE_URL, given.DATABASE_RUNTIME_URL);
     return {
       DATABASE_RUNTIME_URL: runtimeUrl,
-      DATABASE_MERCHANT_CONNECTIONS: given.DATABASE_MERCHANT_CONNECTIONS || Math.floor(given.DATABASE_POOL_SIZE / 2),
+      DATABASE_MERCHANT_CONNECTIONS:
+        given.DATABASE_MERCHANT_CONNECTIONS || Math.max(1, Math.floor(given.DATABASE_POOL_SIZE / 3)),
       TRACE_SAMPLE_RATIO: given.TRACE_SAMPLE_RATIO ?? (given.NODE_ENV === 'production' ? PRODUCTION_SAMPLE_RATIO : 1),
       CURSOR_SECRET: given.CURSOR_SECRET ?? cursorSecretOf(runtimeUrl),
     };

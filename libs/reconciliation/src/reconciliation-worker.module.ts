@@ -2,6 +2,8 @@ import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } fro
 import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
 import { systemClock } from '#kernel/clock.js';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
+import type { RelayTarget } from '#outbox/relay/relay.js';
+import type { BringsRelayTargets } from '#outbox/room.js';
 import { CHECKS } from '#platform/checks.module.js';
 import { Deadline } from '#platform/deadline.js';
 import type { DueWork } from '#platform/due-work.js';
@@ -15,7 +17,8 @@ import { type BringsDuties, type BringsMetrics, type BringsOutsideChecks, whoHas
 import type { Check } from '#platform/verify.js';
 import { InternalReports } from './internal/begin.js';
 import { InternalCheck } from './internal/internal-check.js';
-import { reportsToLookAt } from './jobs/look-again.js';
+import { LateFacts } from './jobs/late-facts.js';
+import { lateFacts, reportsToLookAt } from './jobs/look-again.js';
 import { OpenBreaks } from './jobs/open-breaks.js';
 import { ReportMatcher } from './jobs/report-matcher.js';
 import { ReportQueue } from './jobs/report-queue.js';
@@ -34,11 +37,12 @@ const FORGET_INTERVAL_MS = 3_600_000;
 /** Matches reports, ends those that were given up, and holds our own books against themselves. Needs `checksModule`. */
 @Module({ imports: [DiscoveryModule, ReconciliationModule] })
 export class ReconciliationWorkerModule
-  implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics
+  implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics, BringsRelayTargets
 {
   readonly #matcher: ReportMatcher;
   readonly #worker: ReportWorker;
   readonly #again: DueWork;
+  readonly #late: DueWork;
   readonly #internal: InternalCheck;
   readonly #internalReports: InternalReports;
   readonly #breaks: OpenBreaks;
@@ -70,6 +74,7 @@ export class ReconciliationWorkerModule
       tries: config.reconciliationTries,
     });
     this.#again = reportsToLookAt(matching, logger);
+    this.#late = lateFacts(matching, config.reconciliationLateMs, logger);
     this.#breaks = new OpenBreaks(database);
   }
 
@@ -92,6 +97,12 @@ export class ReconciliationWorkerModule
       nextInMs: () => this.#again.nextInMs,
       round: () => this.#again.round(),
     };
+    const late = {
+      name: 'look at what became known late',
+      intervalMs: config.reconciliationIntervalMs,
+      nextInMs: () => this.#late.nextInMs,
+      round: () => this.#late.round(),
+    };
     const internal = {
       name: 'begin checks of settled merchants',
       intervalMs: config.reconciliationCheckIntervalMs,
@@ -107,10 +118,15 @@ export class ReconciliationWorkerModule
     return [
       look,
       again,
+      late,
       forget,
       ...(config.redisQueueUrl === undefined ? [] : [internal]),
       ...(config.metricsPort === 0 ? [] : [count]),
     ];
+  }
+
+  relayTargets(): readonly RelayTarget[] {
+    return [new LateFacts(this.database, this.config.reconciliationLateMs)];
   }
 
   addMetrics(metrics: Metrics): void {

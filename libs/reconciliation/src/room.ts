@@ -1,5 +1,5 @@
 import type { Room } from '#outbox/room.js';
-import { RECONCILIATION_QUEUE } from './jobs/names.js';
+import { LATE_FACTS, RECONCILIATION_QUEUE } from './jobs/names.js';
 import { RECONCILIATION_SETTINGS } from './settings.js';
 
 export const RECONCILIATION = {
@@ -7,5 +7,6 @@ export const RECONCILIATION = {
   checks: async () => (await import('./checks.js')).RECONCILIATION_CHECKS,
   module: async () => (await import('./reconciliation.module.js')).ReconciliationModule,
   worker: async () => (await import('./reconciliation-worker.module.js')).ReconciliationWorkerModule,
+  targets: [LATE_FACTS],
   queues: [RECONCILIATION_QUEUE],
 } satisfies Room;

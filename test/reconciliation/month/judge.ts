@@ -47,7 +47,7 @@ export async function judge(month: ShopMonth, sources: Sources): Promise<Judged>
   const all = await desk.breaks();
   const found = all
     .filter(({ status }) => status === 'open')
-    .map(({ kind, reference }) => `${kind} ${reference ?? ''}`);
+    .map(({ kind, reference, actual }) => `${kind} ${isBanks(reference) ? `credit of ${actual.amount}` : reference}`);
   const offences = [...month.offences];
   if (lastReport.report.expected !== expected)
     offences.push(`${lastReport.report.expected} are expected and should be ${expected}`);
@@ -93,6 +93,9 @@ function left({ items, told, lastReport }: ShopMonth, last: string): { waiting: 
   }
   return { waiting, expected };
 }
+
+/** What others pay in is called by the bank's own name of it, which nobody here knows. */
+const isBanks = (reference: string | null): boolean => reference?.startsWith('COUNTERFOIL-') ?? false;
 
 async function itemsIn(owner: pg.Client, merchantId: string): Promise<string[]> {
   const { rows } = await owner.query('SELECT item FROM reconciled_items WHERE merchant_id = $1', [merchantId]);

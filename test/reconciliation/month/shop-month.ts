@@ -107,7 +107,7 @@ export class ShopMonth {
     const report = await this.desk.upload({ source: 'camt053', from, to: dayAfter(day, 1), slaDays }, statement.text);
     if (report.rows_bad > 0) this.offences.push(`statement of ${day}: ${report.rows_bad} bad rows`);
     this.faults.push(
-      ...statement.planted.map((planted): Fault => ({ of: 'statement', ...breakOfEntry(planted, day) })),
+      ...statement.planted.map((planted): Fault => ({ of: 'statement', ...breakOfEntry(planted, day, this.credits) })),
     );
     this.reports += 1;
   }
@@ -118,13 +118,18 @@ export class ShopMonth {
   #chosen(days: { from: string; to: string }, date: string): ReportFault[] {
     if (!this.with_.isFaulty) return [];
     const { planted } = this.processor.report({ ...days, faults: [...REPORT_FAULTS] });
-    return planted.flatMap((one) => {
+    const chosen = planted.flatMap((one) => {
       const found = this.#breaksOf(one, date);
       const isNew = !this.faults.some(({ of, fault }) => of === 'report' && fault === one.fault);
-      if (!found || !(isNew || this.with_.dice.next() < AGAIN)) return [];
-      this.faults.push({ of: 'report', fault: one.fault, found });
-      return [one.fault];
+      return found && (isNew || this.with_.dice.next() < AGAIN)
+        ? [{ of: 'report' as const, fault: one.fault, found }]
+        : [];
     });
+    const faults = chosen.map(({ fault }) => fault);
+    // Of some alone another one may have nothing to befall.
+    const there = new Set(this.processor.report({ ...days, faults }).planted.map(({ fault }) => fault));
+    this.faults.push(...chosen.filter(({ fault }) => there.has(fault)));
+    return faults;
   }
 
   /** Undefined: what is told late, or changes later, would make something else of it. */
@@ -180,7 +185,7 @@ export class ShopMonth {
 }
 
 /** Payouts are called by their ids, and a statement by its day and currency. */
-function breakOfEntry({ fault, reference }: PlantedEntry, day: string): Omit<Fault, 'of'> {
+function breakOfEntry({ fault, reference }: PlantedEntry, day: string, credits: readonly Credit[]): Omit<Fault, 'of'> {
   const kinds: Record<string, string> = {
     missing_row: 'missing_in_report',
     duplicate: 'duplicate',
@@ -189,6 +194,8 @@ function breakOfEntry({ fault, reference }: PlantedEntry, day: string): Omit<Fau
   };
   const kind = kinds[fault] ?? 'payout_mismatch';
   if (fault === 'balance') return { fault, found: [`${kind} ${day}-${reference}`] };
-  // What processors pay in has no reference: only its batch says what it is.
-  return { fault, found: [`${kind} ${fault === 'batch' ? '' : reference}`] };
+  const credit = credits.find((one) => reference.startsWith(`${one.reference} of `));
+  // It is shown with a unit more than was paid in.
+  if (fault === 'batch') return { fault, found: [`${kind} credit of ${(credit?.amount ?? 0n) + 1n}`] };
+  return { fault, found: [`${kind} ${reference}`] };
 }

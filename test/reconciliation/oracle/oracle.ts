@@ -1,6 +1,6 @@
 import { decideBank } from './bank.js';
 import { batchItems, closeBatches, tellOwnRows } from './batches.js';
-import { Book, type KnownRow } from './book.js';
+import { Book, type KnownRow, knownAs } from './book.js';
 import { Decider } from './decide.js';
 import { type Item, itemsOfPayment, itemsOfPayout } from './items.js';
 import { DAY_MS, type ToldReport, type Tolerances, type World } from './told.js';
@@ -70,9 +70,15 @@ export class Oracle {
     const { payments, payouts } = this.world;
     const of = payments.filter((payment) => provider === undefined || payment.provider === provider);
     const items = source === BANK ? payouts.flatMap(itemsOfPayout) : of.flatMap(itemsOfPayment);
-    const gone = new Set(items.filter(({ isDue }) => !isDue).map(({ key }) => key));
-    for (const found of this.book.breaks.values())
-      if (found.kind === 'missing_in_report' && gone.has(found.item ?? '')) found.isOpen = false;
+    const due = new Set(items.filter(({ isDue }) => isDue).map(({ key }) => key));
+    // A dispute that took nothing after all is no item any more.
+    const owners =
+      source === BANK ? ['payout/', 'return/'] : of.map(({ provider: name, ref }) => `payment/${name}:${ref}/`);
+    for (const found of this.book.breaks.values()) {
+      const { kind, item = '' } = found;
+      const isGone = owners.some((owner) => item.startsWith(owner)) && !due.has(item);
+      if (kind === 'missing_in_report' && isGone) found.isOpen = false;
+    }
   }
 
   #paymentItems(provider: string | undefined): (Item & { reference?: string })[] {
@@ -100,4 +106,4 @@ export class Oracle {
 
 const isOpen = (row: KnownRow): boolean => row.break?.isOpen ?? false;
 
-const nameOf = ({ reference, objectRef }: KnownRow): string => reference ?? objectRef ?? '';
+const nameOf = (row: KnownRow): string => knownAs(row) ?? row.objectRef ?? '';

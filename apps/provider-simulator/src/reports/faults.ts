@@ -94,6 +94,8 @@ function changed(row: Row, targets: Targets, changes: Changes): Row[] {
   return [row];
 }
 
+export const isIn = (rows: readonly Row[], target: Row): boolean => rows.some((row) => isSame(target, row));
+
 /** Payouts are added up anew: theirs is the one of the batch and currency. */
 function isSame(target: Row, row: Row): boolean {
   if (target.type !== 'payout') return target === row;

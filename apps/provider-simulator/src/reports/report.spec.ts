@@ -185,6 +185,12 @@ describe.each(REPORT_FORMATS)('a wrong report as %s', (format) => {
     expect(wrong).toEqual([[`${planted.find(({ fault }) => fault === 'batch')?.batch} EUR`, 1n]]);
   });
 
+  test('a batch that another fault leaves with nothing to pay out is not wrong besides', () => {
+    const life = lifeOf('a', { type: 'captured', amount: '4000', at: day(0) });
+    const of = (faults: ReportFault[]) => write({ format, faults }, [life]).planted.map(({ fault }) => fault);
+    expect([of(['batch']), of(['missing_row', 'batch'])]).toEqual([['batch'], ['missing_row']]);
+  });
+
   test('what finds nothing to befall is not planted', () => {
     const life: Life = { ref: 'p', currency: 'EUR', plot: 'abandoned', facts: [] };
     expect(write({ format, faults: [...REPORT_FAULTS] }, [life]).planted).toEqual([]);

@@ -3,7 +3,7 @@ import type { Random } from '../random.js';
 import { ADYEN } from './adyen.js';
 import { batchesOf } from './batches.js';
 import { csvLine } from './csv.js';
-import { type ReportFault, rowsOf, targetsIn } from './faults.js';
+import { isIn, type ReportFault, rowsOf, targetsIn } from './faults.js';
 import type { Format } from './format.js';
 import { GENERIC } from './generic.js';
 import { happenedIn } from './happened.js';
@@ -60,7 +60,10 @@ export function reportOf(lives: Iterable<Life>, options: ReportOptions, random: 
   });
   const all = targetsIn(batches, told, random);
   const targets = new Map([...all].filter(([fault]) => faults.includes(fault)));
-  return { lines: linesOf(columns, cells, rowsOf(batches, targets)), planted: [...targets].map(plantedAs) };
+  const rows = rowsOf(batches, targets);
+  // Another fault may have left a batch with nothing to pay out.
+  const planted = [...targets].filter(([fault, target]) => fault !== 'batch' || isIn(rows, target));
+  return { lines: linesOf(columns, cells, rows), planted: planted.map(plantedAs) };
 }
 
 function* linesOf(columns: readonly string[], cells: Format['cells'], rows: readonly Row[]): Generator<string> {

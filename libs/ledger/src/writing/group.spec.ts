@@ -7,7 +7,7 @@ import { START_MS } from '../../../../test/support/memory-book.js';
 import { ACCOUNT_STATUS } from '../accounts/account-status.js';
 import type { Decision, EntryRequest, Post } from '../posting/command.js';
 import { refuse } from '../posting/entries.js';
-import { type Failed, touchedBy } from './group.js';
+import { costOf, type Failed, touchedBy } from './group.js';
 import type { Outcome, Submission, SubmittedCommand } from './group-extension.js';
 import { type Answered, extended, type GroupExtension, type GroupTurn } from './group-extension.js';
 import type { TenantId } from './group-store.js';
@@ -65,6 +65,27 @@ function availableOf(merchantId: bigint): bigint {
   if (!balance) throw new Error('no balance');
   return balance.postedCredits - balance.postedDebits - balance.pendingDebits;
 }
+
+describe('what a submission costs its group', () => {
+  const wide: SubmittedCommand = {
+    kind: 'post',
+    pending: false,
+    type: 'split',
+    entries: [...Array(9)].map(() => entry('debit', CASH, 1n)),
+  };
+  const unread = refuse('validation_failed', 'It could not be read.');
+
+  it.each([
+    ['a transfer', [fund(1n)], 1],
+    ['each of a batch', [fund(1n), fund(2n), spend(1n)], 3],
+    ['the entries of a wide one, in twos', [wide], 5],
+    ['what could not be read, all the same', [unread, unread], 2],
+    ['what an extension may touch, once', [close(CASH), close(PAYABLE)], 2],
+    ['both', [close(CASH), wide], 6],
+  ])('%s', (_, commands, cost) => {
+    expect(costOf(rows.submission(commands))).toBe(cost);
+  });
+});
 
 describe('what a group touches', () => {
   it('comes once each and in one order: merchants ascending, then ids', () => {

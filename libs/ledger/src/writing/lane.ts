@@ -54,7 +54,7 @@ export class Lane {
   readonly #lockWaitMs: number;
   /** Groups that are committed and whose balances are being published; the lane goes on meanwhile. */
   readonly #publishing = new Set<Promise<void>>();
-  #running: Promise<void> | undefined;
+  #isBusy = false;
   #connection: GroupConnection | undefined;
 
   constructor(
@@ -67,16 +67,15 @@ export class Lane {
     this.#lockWaitMs = kind === 'shared' ? parts.options.lockWaitMs : parts.options.apartLockWaitMs;
   }
 
-  /** What it is at; undefined while it is idle. */
-  get running(): Promise<void> | undefined {
-    return this.#running;
+  get isBusy(): boolean {
+    return this.#isBusy;
   }
 
-  /** Commits a group; resolves when the next one may be taken. Never rejects: its requests are told. */
+  /** Commits a group; resolves when the next one may be taken. Its requests are told by themselves. */
   async commit(group: Group): Promise<void> {
-    this.#running = this.#commit(group.waiting);
-    await this.#running;
-    this.#running = undefined;
+    this.#isBusy = true;
+    await this.#commit(group.waiting);
+    this.#isBusy = false;
     this.#lines.done(group);
   }
 

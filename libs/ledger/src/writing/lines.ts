@@ -40,6 +40,8 @@ export interface LinesOptions {
   weightOf: (merchantId: bigint) => number;
 }
 
+/** Part of a group from which a request is large: others would wait for it nearly as long as for all of a group. */
+const LARGE = 1 / 4;
 /** How long a merchant's requests go apart once another process held its lock for long. */
 const APART_MS = 5_000;
 
@@ -57,6 +59,7 @@ export class Lines {
   #published = 0;
   /** Merchants in shared groups. */
   #inFlight = 0;
+  readonly #counts = { shared: 0, apart: 0, leftBehind: 0 };
 
   constructor(options: LinesOptions) {
     this.#options = options;
@@ -69,13 +72,18 @@ export class Lines {
     return this.#queues.shared.size + this.#queues.apart.size + this.#published;
   }
 
+  /** Groups that were taken for each kind of lane, and requests that were left behind, since the process began. */
+  get counts(): Readonly<Record<LaneKind | 'leftBehind', number>> {
+    return { ...this.#counts };
+  }
+
   /** False: too many wait, of this merchant or in all. */
   push(waiting: Waiting): boolean {
     const { merchantId } = waiting.submission;
     const { shared, apart } = this.#queues;
     const ofMerchant = shared.sizeOf(merchantId) + apart.sizeOf(merchantId) + (this.#publishing.get(merchantId) ?? 0);
     if (this.size >= this.#options.capacity || ofMerchant >= this.#options.merchantCapacity) return false;
-    const goesApart = waiting.cost > this.#options.groupSize || this.#isApart(merchantId);
+    const goesApart = waiting.cost > this.#options.groupSize * LARGE || this.#isApart(merchantId);
     (goesApart ? apart : shared).push(merchantId, waiting, waiting.cost);
     return true;
   }
@@ -104,6 +112,7 @@ export class Lines {
     if (waiting.length === 0) return undefined;
     for (const merchantId of merchantIds) for (const each of Object.values(this.#queues)) each.hold(merchantId);
     if (kind === 'shared') this.#inFlight += merchantIds.size;
+    this.#counts[kind] += 1;
     return { kind, waiting, merchantIds };
   }
 
@@ -119,6 +128,7 @@ export class Lines {
 
   /** Those of a group whose merchant's lock another process held for longer than the group waited. They come first again, apart. */
   leaveBehind(waiting: readonly Waiting[]): void {
+    this.#counts.leftBehind += waiting.length;
     for (const one of waiting.toReversed()) {
       this.#queues.apart.putBack(one.submission.merchantId, one, one.cost);
       this.#goApart(one.submission.merchantId);

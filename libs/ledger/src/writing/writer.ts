@@ -8,7 +8,7 @@ import { costOf } from './group.js';
 import type { Outcome, Submission } from './group-extension.js';
 import { nameTransactions } from './group-spans.js';
 import { Lane } from './lane.js';
-import { Lines } from './lines.js';
+import { type Group, Lines } from './lines.js';
 import type { WriterOptions } from './writer-options.js';
 import { writtenEntries } from './written-entries.js';
 
@@ -22,6 +22,7 @@ export class Writer {
   readonly #options: WriterOptions;
   readonly #lines: Lines;
   readonly #lanes: readonly Lane[];
+  readonly #committing = new Set<Promise<void>>();
   /** The request that is running with a merchant's key. The next one is decided when it has settled: it may have burnt no key. */
   readonly #inFlight = new Map<string, Promise<unknown>>();
 
@@ -74,9 +75,13 @@ export class Writer {
     return this.#lines.size;
   }
 
+  get counts(): Lines['counts'] {
+    return this.#lines.counts;
+  }
+
   /** Finishes what is in hand, then closes the connections. */
   async close(): Promise<void> {
-    for (let busy = this.#busy(); busy.length > 0; busy = this.#busy()) await Promise.all(busy);
+    while (this.#committing.size > 0) await Promise.all(this.#committing);
     await Promise.all(this.#lanes.map((lane) => lane.close()));
   }
 
@@ -93,14 +98,18 @@ export class Writer {
   /** Lanes that are idle take what waits for them. */
   #dispatch(): void {
     for (const lane of this.#lanes) {
-      if (lane.running) continue;
+      if (lane.isBusy) continue;
       const group = this.#lines.take(lane.kind);
-      if (group) void lane.commit(group).then(() => this.#dispatch());
+      if (group) this.#commit(lane, group);
     }
   }
 
-  #busy(): Promise<void>[] {
-    return this.#lanes.flatMap(({ running }) => running ?? []);
+  #commit(lane: Lane, group: Group): void {
+    const committing: Promise<void> = lane.commit(group).then(() => {
+      this.#dispatch();
+      this.#committing.delete(committing);
+    });
+    this.#committing.add(committing);
   }
 }
 

@@ -27,11 +27,28 @@ export async function closeReport(matching: Matching, report: MatchedReport, dea
 }
 
 /**
- * Looks for what the ledger lacked and has by now, and at what the report should have told and has not: until its time is up it is
+ * Looks whether breaks of rows still say what is true, and at what the report should have told and has not: until its time is up it is
  * expected, then it is missing. Whoever closes a report does so, and whoever has its due row.
  */
 export async function lookAgain(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<void> {
-  await lookAtOpenRows(matching, report, deadline);
+  const changed = await lookAtOpenRows(matching, report, deadline);
+  changed.delete(report.id);
+  // Items of which their breaks have let go may be missing by now: they are of the period of the report that told the row.
+  for (const id of changed) await lookAt(matching, { ...report, id }, Date.now(), deadline());
+  await lookAtAbsent(matching, report, deadline);
+}
+
+/** The same, of the report's own rows alone, where the ledger has learnt more of what they name. */
+export async function lookAtLateFacts(
+  matching: Matching,
+  report: MatchedReport,
+  deadline: () => Deadline,
+): Promise<void> {
+  const changed = await lookAtOpenRows(matching, report, deadline, 'report');
+  if (changed.size > 0) await lookAtAbsent(matching, report, deadline);
+}
+
+async function lookAtAbsent(matching: Matching, report: MatchedReport, deadline: () => Deadline): Promise<void> {
   await endNoLongerDue(matching, report, deadline);
   let expected = 0;
   let nextMs: number | undefined;

@@ -9,60 +9,74 @@ import { byKeys } from '../matching/turn.js';
 /** Breaks that one look holds against the ledger again. */
 const BREAKS_MAX = 100_000;
 
+const IS_OPEN = `merchant_id = $1 AND row_source = $2 AND ${IS_OF_ROW}`;
+
 /**
- * $1 merchant, $2 source, $3 and $4 the name and the id of the last that was looked at, $5 so many. Open breaks of rows, whole names at a time:
- * what becomes of a row depends on those beside it. One name that has more than there is room for is cut.
+ * $1 merchant, $2 source, $3 and $4 the name and the id of the last that was looked at, $5 so many, $6 a report or null: of all. Open breaks of
+ * rows, whole names at a time: what becomes of a row depends on those beside it, of whichever report. One name that has more than there is
+ * room for is cut.
  */
 const OPEN = `
 WITH ahead AS MATERIALIZED (
   SELECT ${NAME_OF_BREAK} AS name, id FROM breaks
-   WHERE merchant_id = $1 AND row_source = $2 AND ${IS_OF_ROW} AND (${NAME_OF_BREAK}, id) > ($3, $4::bigint)
+   WHERE ${IS_OPEN} AND (${NAME_OF_BREAK}, id) > ($3, $4::bigint) AND ($6::bigint IS NULL OR reconciliation_id = $6::bigint)
    ORDER BY ${NAME_OF_BREAK}, id LIMIT $5::int + 1
 ), ends AS MATERIALIZED (
   SELECT count(*) > $5::int AS is_cut, min(name) AS first, max(name) AS last FROM ahead
 ), page AS MATERIALIZED (
   SELECT a.* FROM ahead a CROSS JOIN ends e WHERE NOT e.is_cut OR a.name < e.last OR e.first = e.last ORDER BY a.name, a.id LIMIT $5::int
+), beside AS MATERIALIZED (
+  SELECT id FROM breaks
+   WHERE ${IS_OPEN} AND ${NAME_OF_BREAK} = ANY (ARRAY(SELECT name FROM page WHERE name <> '')) AND $6::bigint IS NOT NULL
+     AND reconciliation_id <> $6::bigint ORDER BY id LIMIT $5::int
 )
-SELECT ARRAY(SELECT id FROM page ORDER BY name, id) AS ids, (SELECT max(name) FROM page) AS name`;
+SELECT ARRAY(SELECT id FROM page UNION ALL SELECT id FROM beside) AS ids, (SELECT max(name) FROM page) AS name,
+       (SELECT id FROM page ORDER BY name DESC, id DESC LIMIT 1) AS last`;
 
 interface Page {
   readonly ids: bigint[];
   readonly name: string | null;
+  readonly last: bigint | null;
 }
 
 /**
- * Rows of the report’s source that have an open break: perhaps something else is true of them by now, as the ledger has learnt more. Nobody
- * waits where nothing has changed.
+ * Rows of the report’s source that have an open break, of all its reports or of this one: perhaps something else is true of them by now, as
+ * the ledger has learnt more. Nobody waits where nothing has changed. Tells the reports of which breaks have ended.
  */
 export async function lookAtOpenRows(
   matching: Matching,
   report: MatchedReport,
   deadline: () => Deadline,
-): Promise<void> {
+  of: 'source' | 'report' = 'source',
+): Promise<Set<bigint>> {
+  const changed = new Set<bigint>();
   let [name, last] = ['', 0n];
   for (let looked = 0; looked < BREAKS_MAX; ) {
-    const page = await openAfter(matching, report, { name, last }, deadline());
-    if (page.ids.length === 0) return;
+    const page = await openAfter(matching, report, { name, last, of }, deadline());
+    if (page.name === null || page.last === null) break;
     looked += page.ids.length;
-    [name, last] = [page.name ?? '', page.ids.at(-1) as bigint];
-    const changed = await changedOf(matching, report, page.ids, deadline());
+    [name, last] = [page.name, page.last];
+    const reports = await changedOf(matching, report, page.ids, deadline());
     // All of them again: what becomes of a row depends on those beside it.
-    if (changed.length > 0) await end(matching, report, page.ids, deadline());
+    if (reports.length > 0) await end(matching, report, page.ids, deadline());
+    for (const id of reports) changed.add(id);
   }
+  return changed;
 }
 
 async function openAfter(
   { database, breaksAtOnce }: Matching,
-  { merchantId, source }: MatchedReport,
-  after: { name: string; last: bigint },
+  { merchantId, source, id }: MatchedReport,
+  after: { name: string; last: bigint; of: 'source' | 'report' },
   deadline: Deadline,
 ): Promise<Page> {
-  const values = [merchantId, source, after.name, after.last, breaksAtOnce];
+  const values = [merchantId, source, after.name, after.last, breaksAtOnce, after.of === 'report' ? id : null];
   const query = { text: OPEN, values };
   const [page] = await database.read<Page & Record<string, unknown>>({ merchantIds: [merchantId] }, deadline, query);
-  return page ?? { ids: [], name: null };
+  return page ?? { ids: [], name: null, last: null };
 }
 
+/** Reports of which breaks would end. */
 async function changedOf(
   matching: Matching,
   report: MatchedReport,
@@ -71,10 +85,10 @@ async function changedOf(
 ): Promise<bigint[]> {
   const text = statementsOf(report.source).look;
   const values = valuesOf(matching, report, int8Array(breakIds), null);
-  const { ids } = await matching.database.transaction({ merchantIds: [report.merchantId] }, deadline, (client) =>
-    byKeys<{ ids: bigint[] }>(client, { text, values }),
+  const { reports } = await matching.database.transaction({ merchantIds: [report.merchantId] }, deadline, (client) =>
+    byKeys<{ reports: bigint[] }>(client, { text, values }),
   );
-  return ids;
+  return reports;
 }
 
 async function end(

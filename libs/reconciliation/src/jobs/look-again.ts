@@ -3,8 +3,9 @@ import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, type DueResult, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
-import { lookAgain, RECONCILIATION_DUE } from '../closing/close-report.js';
+import { lookAgain, lookAtLateFacts, RECONCILIATION_DUE } from '../closing/close-report.js';
 import type { Matching } from '../matching/match-report.js';
+import { LATE_FACTS } from './names.js';
 import { reportInWork } from './work-store.js';
 
 /** Few: each reads a period of its merchant. */
@@ -27,4 +28,16 @@ async function lookAt(matching: Matching, { merchantId, subjectId }: DueRow, dea
   // The next time is set with what is found.
   await inSpan(span, () => lookAgain(matching, report, () => deadline));
   return 'done';
+}
+
+/** Looks at rows of reports once more, of which the ledger has learnt something. One that is being matched is looked at when it is closed. */
+export function lateFacts(matching: Matching, waitMs: number, logger: Logger): DueWork {
+  const run = async ({ merchantId, subjectId: id }: DueRow, deadline: Deadline): Promise<DueResult> => {
+    const report = await reportInWork(matching.database, { merchantId, id }, 'completed', deadline);
+    if (report) await lookAtLateFacts(matching, report, () => deadline);
+    const isInWork =
+      report === undefined && (await reportInWork(matching.database, { merchantId, id }, 'matching', deadline));
+    return isInWork ? { againAtMs: Date.now() + Math.max(waitMs, 1_000) } : 'done';
+  };
+  return new DueWork(matching.database, { name: LATE_FACTS, atOnce: AT_ONCE, run }, logger);
 }

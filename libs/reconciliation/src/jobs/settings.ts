@@ -4,6 +4,9 @@ export const JOB_FIELDS = {
   RECONCILIATION_INTERVAL_MS: integer({ default: 10_000, min: 100, max: 3_600_000 }).describe(
     'How often a worker looks whether Redis has lost jobs of reports, and whether receivers of reports have died.',
   ),
+  RECONCILIATION_LATE_MS: integer({ default: 60_000, min: 0, max: 3_600_000 }).describe(
+    'When a payment or payout becomes known that rows with open breaks name, these are looked at after this long, once for whatever else becomes known meanwhile.',
+  ),
   RECONCILIATION_CONCURRENCY: integer({ default: 2, min: 1, max: 64 }).describe(
     'Reports that a worker matches at once. Those of one merchant take turns.',
   ),

@@ -79,9 +79,11 @@ SELECT (SELECT count(*) FROM chunk)::int AS rows,
            GROUP BY together) u) AS units,
        ${TOLD_BREAKS}`;
 
-/** Whether what is decided again is anything new: breaks that end. */
+/** Reports of which breaks end, as what is decided again is anything new. */
 export const LOOK = `
-SELECT ARRAY(SELECT break_id FROM leaving WHERE told = 'again' AND (rule IS NOT NULL OR kind IS NOT NULL) ORDER BY break_id) AS ids`;
+SELECT ARRAY(SELECT DISTINCT b.reconciliation_id FROM leaving l
+               CROSS JOIN LATERAL (SELECT reconciliation_id FROM breaks WHERE merchant_id + 0 = $1 AND id = l.break_id OFFSET 0) b
+              WHERE l.told = 'again' AND (l.rule IS NOT NULL OR l.kind IS NOT NULL)) AS reports`;
 
 /** Of rows that were all decided again. */
 export const ENDED = `
