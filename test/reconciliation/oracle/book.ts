@@ -149,7 +149,7 @@ export class Book {
 }
 
 /** What its breaks name a row by: one that is of no payment may have its batch alone. */
-function knownAs({ type, reference, batch }: ToldRow): string | undefined {
+export function knownAs({ type, reference, batch }: ToldRow): string | undefined {
   return OF_PAYMENTS.includes(type) ? reference : (reference ?? batch);
 }
 

@@ -1,6 +1,6 @@
 import { decideBank } from './bank.js';
 import { batchItems, closeBatches, tellOwnRows } from './batches.js';
-import { Book, type KnownRow } from './book.js';
+import { Book, type KnownRow, knownAs } from './book.js';
 import { Decider } from './decide.js';
 import { type Item, itemsOfPayment, itemsOfPayout } from './items.js';
 import { DAY_MS, type ToldReport, type Tolerances, type World } from './told.js';
@@ -106,4 +106,4 @@ export class Oracle {
 
 const isOpen = (row: KnownRow): boolean => row.break?.isOpen ?? false;
 
-const nameOf = ({ reference, objectRef }: KnownRow): string => reference ?? objectRef ?? '';
+const nameOf = (row: KnownRow): string => knownAs(row) ?? row.objectRef ?? '';

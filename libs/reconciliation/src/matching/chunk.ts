@@ -1,4 +1,5 @@
 import { NONE_ORDINARY, ORDINARY_ROWS } from './ordinary.js';
+import { PAYMENT_ROWS } from './payments.js';
 import { IS_OF_ROW, NAME_OF_BREAK } from './sides.js';
 
 /**
@@ -23,6 +24,9 @@ ahead AS MATERIALIZED (
 const ROWS_OF_LINES = `
 chunk AS MATERIALIZED (SELECT ${STAGED} AND s.line = ANY ($8::bigint[]))`;
 
+/** As the break of a row is named: a bank's row without a reference has its remittance. */
+const NAME_BESIDE = `CASE WHEN name = '' AND type NOT IN ${PAYMENT_ROWS} AND batch IS NOT NULL THEN batch ELSE name END`;
+
 /** Open breaks of rows that one name brings along at most: the oldest. */
 const BESIDE_MAX = 1_000;
 
@@ -40,7 +44,7 @@ function rowsBeside(most: string): string {
   return `
 again AS MATERIALIZED (
   SELECT ${ROW}, ${AGAIN}
-    FROM (SELECT DISTINCT name FROM rest WHERE name <> '') c
+    FROM (SELECT DISTINCT name FROM (SELECT ${NAME_BESIDE} AS name FROM rest) n WHERE name <> '') c
    CROSS JOIN LATERAL (SELECT * FROM (SELECT * FROM breaks
                                        WHERE merchant_id = $1 AND row_source = $2 AND ${NAME_OF_BREAK} = c.name AND ${IS_OF_ROW} OFFSET 0) b
                         ORDER BY id LIMIT ${BESIDE_MAX}) b
