@@ -18,8 +18,9 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
-# package.json's "#balances/lua/*.lua" points at the scripts where they were written.
+# package.json's "#balances/lua/*.lua" and "#limits/lua/*.lua" point at the scripts where they were written.
 COPY --from=build /app/libs/balances/src/lua ./libs/balances/src/lua
+COPY --from=build /app/libs/limits/src/lua ./libs/limits/src/lua
 # What the simulated bank keeps: a volume that is mounted there has its owner.
 RUN install -d -o node /var/lib/counterfoil
 USER node

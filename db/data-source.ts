@@ -49,6 +49,7 @@ import { ForgetReports1764920100000 } from './migrations/1764920100000-forget-re
 import { OperatorIdentities1764920200000 } from './migrations/1764920200000-operator-identities.js';
 import { ProviderAccounts1764920300000 } from './migrations/1764920300000-provider-accounts.js';
 import { MatchingLookups1764930100000 } from './migrations/1764930100000-matching-lookups.js';
+import { MerchantLimits1765000100000 } from './migrations/1765000100000-merchant-limits.js';
 import { LocksWithin1765020100000 } from './migrations/1765020100000-locks-within.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
@@ -101,6 +102,7 @@ export const MIGRATIONS = [
   OperatorIdentities1764920200000,
   ProviderAccounts1764920300000,
   MatchingLookups1764930100000,
+  MerchantLimits1765000100000,
   LocksWithin1765020100000,
 ];
 

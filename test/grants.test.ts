@@ -31,6 +31,8 @@ const RUNTIME: Record<string, string> = {
     'DELETE, INSERT, SELECT, UPDATE (every_ms, failures, last_error, last_failed_at, last_finished_at, last_started_at, next_at, noted_at, runs)',
   'table late_sums': 'INSERT, SELECT, UPDATE',
   'table log_epochs': 'SELECT',
+  'table merchant_limits':
+    'DELETE, INSERT, SELECT, UPDATE (burst_units, changed_at, units_in_flight, units_per_second, weight)',
   'table merchant_time_zones': 'DELETE, SELECT, INSERT (from_at, from_day, merchant_id, time_zone)',
   'table merchants': 'INSERT, SELECT, UPDATE (name)',
   'table operator_keys': 'INSERT, SELECT, UPDATE (revoked_at, revoked_by)',

@@ -15,6 +15,7 @@ import { TestWebhooks } from './support/webhooks.js';
 
 const WAIT_MS = 400;
 const SECRET = /cfm_[0-9A-Za-z]{60}|cfo_[0-9A-Za-z]{49}|whsec_[A-Za-z0-9+/]{20,}/;
+
 let api: TestApi;
 let contract: Contract;
 let hooks: TestWebhooks;

@@ -87,8 +87,11 @@ async function payoutOf(merchantId: string): Promise<string> {
 }
 
 /** Everything that a client sees, but for what differs from one request to the next. */
+/** What is left of one's limits differs from request to request. */
+const OF_THE_REQUEST = ['date', 'traceresponse', 'ratelimit'];
+
 function seen({ status, headers, text, body }: Answer): unknown {
-  const shown = Object.fromEntries([...headers].filter(([name]) => !['date', 'traceresponse'].includes(name)));
+  const shown = Object.fromEntries([...headers].filter(([name]) => !OF_THE_REQUEST.includes(name)));
   return { status, shown, text: body?.trace_id ? text.replaceAll(body.trace_id, '…') : text };
 }
 

@@ -29,6 +29,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
   payouts: `INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, status, transactions, timeline)
     VALUES ($1, $1, snowflake_time($1), 1, 'EUR', 0, 'd', 'failed', '{}', '[{"status": "failed", "at": "2026-01-01T00:00:00.000Z", "detail": null, "transaction_id": null}]')`,
   payout_schedules: `INSERT INTO payout_schedules (merchant_id, schedule, destination) VALUES ($1, 'manual', 'd')`,
+  merchant_limits: `INSERT INTO merchant_limits VALUES ($1, 1, 1, 1, 1)`,
   payable_items: `INSERT INTO payable_items (merchant_id, account_id, account_version, kind, subject_id) VALUES ($1, 1, 2, 'fees', $1)`,
   settlements: `INSERT INTO settlements (merchant_id, id, business_date, currency, account_id, starts_at, ends_at, gross, refunds, disputes, other,
     adjustments, fees, net, items, looked_through, first_version, last_version)
@@ -69,6 +70,7 @@ export const NOT_OF_POSTINGS = [
   'dead_letters',
   'parked_streams',
   'merchant_time_zones',
+  'merchant_limits',
   'fee_plan_assignments',
   'payments',
   'payment_facts',
@@ -108,6 +110,8 @@ export const FOREIGN_CHANGES = [
   `UPDATE dead_letters SET status = 'redriving'`,
   'DELETE FROM parked_streams',
   'DELETE FROM merchant_time_zones',
+  'UPDATE merchant_limits SET weight = 9',
+  'DELETE FROM merchant_limits',
   'DELETE FROM fee_plan_assignments',
   `UPDATE payments SET status = 'voided'`,
   `UPDATE payment_facts SET outcome = 'stale'`,

@@ -11,6 +11,7 @@ import { EventsController } from './events/events.controller.js';
 import { FeePlansController, MerchantFeePlanController } from './fees/fee-plans.controller.js';
 import { HealthController } from './health.controller.js';
 import { JobsController } from './jobs/jobs.controller.js';
+import { MerchantLimitsController } from './merchants/limits.controller.js';
 import { MerchantsController } from './merchants/merchants.controller.js';
 import { OperatorKeysController } from './operator-keys/operator-keys.controller.js';
 import { Pages } from './pages.js';
@@ -37,6 +38,7 @@ export const CONTROLLERS = [
   HealthController,
   CurrenciesController,
   MerchantsController,
+  MerchantLimitsController,
   OperatorKeysController,
   ProposalsController,
   BreaksController,

@@ -2,6 +2,7 @@ import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { invalid, notFound, ProblemError } from '#kernel/problem.js';
 import { parseSnowflake } from '#kernel/snowflake.js';
+import type { Charge } from '#limits/charge.js';
 import type { Limits } from '#limits/limits.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
@@ -13,7 +14,7 @@ import type { Operator } from '#tenancy/operator.js';
 import type { Strangers } from '#tenancy/strangers.js';
 import type { Config } from '../../config.js';
 import { holdBody, readJsonBody } from './bodies.js';
-import { beginCharge } from './charging.js';
+import { beginCharge, tellLimit } from './charging.js';
 import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
 import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
@@ -153,11 +154,22 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
 
     function goOn(): void {
       begin(config.traceparentTrust === 'everybody');
-      state.charge = beginCharge(limits, request, state);
+      const charge = beginCharge(limits, request, state);
+      if (charge instanceof Promise) charge.then(takeIn, done);
+      else takeIn(charge);
+    }
+
+    function takeIn(charge: Charge | undefined): void {
+      state.charge = charge;
+      // Its client did not wait for its merchant's budget.
+      if (reply.raw.closed) charge?.end();
+      if (charge) tellLimit(charge, reply);
       const { streamedBody } = request.routeOptions.config as RouteAccess;
-      const refusal = streamedBody
-        ? streamRefusal(request, streamedBody)
-        : (encodingRefusal(request) ?? holdBody(request, reply, parts.bodies));
+      const refusal =
+        charge?.refusal() ??
+        (streamedBody
+          ? streamRefusal(request, streamedBody)
+          : (encodingRefusal(request) ?? holdBody(request, reply, parts.bodies)));
       if (refusal) return void done(refusal);
       if (streamedBody) lastLong(request, reply);
       // Only now: who waits for it has not sent its body.

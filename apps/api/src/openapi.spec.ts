@@ -92,6 +92,8 @@ describe('the OpenAPI document', () => {
       'patch /v1/merchants/{id}': ['1'],
       'get /v1/merchants/{id}/payout_schedule': ['1'],
       'put /v1/merchants/{id}/payout_schedule': ['1'],
+      'get /v1/merchants/{id}/limits': ['1'],
+      'put /v1/merchants/{id}/limits': ['1'],
       'post /v1/merchants/{id}/api_keys': ['1'],
       'get /v1/merchants/{id}/api_keys': ['1'],
       'put /v1/merchants/{id}/fee_plan': ['1'],

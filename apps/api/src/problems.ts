@@ -45,6 +45,8 @@ export function untraced(traceId: string): string {
   return `00-${traceId}-${randomHex(8)}-00`;
 }
 
+/** Longest body of a merchant that has used its units that is taken, unread, to reach its next request. */
+const TAKEN_UNREAD_BYTES = 65_536;
 /** How long a client that is still sending what was refused has to read why. */
 const LINGER_MS = 1_000;
 
@@ -105,7 +107,7 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
     );
   }
   if (reply.sent) return;
-  if (hasMoreToCome(request)) {
+  if (hasMoreToCome(request, answer)) {
     reply.header('connection', 'close');
     closeOnceRead(request.raw.socket);
   }
@@ -123,11 +125,12 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
  * Whether a body too large to be read, or of untold length, is still arriving. On a connection that stays open Node would
  * read all of it to reach the next request, so that a stranger's 100 MB would be refused and taken all the same.
  */
-function hasMoreToCome({ raw, routeOptions }: FastifyRequest): boolean {
+function hasMoreToCome({ raw, routeOptions }: FastifyRequest, { code }: ProblemError): boolean {
   if (raw.complete) return false;
+  const mostTaken = code === 'rate_limited' ? TAKEN_UNREAD_BYTES : (routeOptions?.bodyLimit ?? 0);
   const { 'content-length': length, 'transfer-encoding': encoding, expect } = raw.headers;
   // Who was not told to continue may send its body or not: what comes next could be either.
-  return encoding !== undefined || expect !== undefined || Number(length ?? 0) > (routeOptions?.bodyLimit ?? 0);
+  return encoding !== undefined || expect !== undefined || Number(length ?? 0) > mostTaken;
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   isBrokenCircuitError,
 } from 'cockatiel';
 import type { ChainableCommander, Redis } from 'ioredis';
+import { answeredWithin } from '#platform/late.js';
 import { openRedis } from '#platform/redis.js';
 import { type AccountKey, cacheKey } from './cached-balance.js';
 import { loadScripts, SCRIPT_NAMES, type Script, type ScriptName } from './scripts.js';
@@ -219,24 +220,11 @@ export class CacheClient {
     }
   }
 
-  async #within<T>(timeoutMs: number, call: Promise<T>): Promise<T> {
-    let answered = false;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(async () => {
-        // When this process itself was busy, the answer lies in the socket: one turn of the event loop reads it.
-        await nextTurn();
-        if (answered) return;
-        this.#timeouts += 1;
-        reject(new CacheUnavailable(`Redis did not answer within ${timeoutMs} ms`));
-      }, timeoutMs);
+  #within<T>(timeoutMs: number, call: Promise<T>): Promise<T> {
+    return answeredWithin(timeoutMs, call, () => {
+      this.#timeouts += 1;
+      return new CacheUnavailable(`Redis did not answer within ${timeoutMs} ms`);
     });
-    try {
-      return await Promise.race([call, late]);
-    } finally {
-      answered = true;
-      clearTimeout(timer);
-    }
   }
 
   async #send(calls: readonly ScriptCall[]): Promise<(ScriptReply | CacheRefused)[]> {

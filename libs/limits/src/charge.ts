@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ProblemError } from '#kernel/problem.js';
 import type { Cost } from '#platform/cost.js';
+import type { Budget, Taken } from './budget.js';
+import type { RefusedBy } from './plan.js';
 import { type Announced, estimateOf, PRICES, type PriceName, unitsOf } from './prices.js';
-
-/** Which limit of a merchant's plan a request was refused by. */
-export type RefusedBy = 'units' | 'in_flight';
+import { limitOf } from './rate-limit-headers.js';
 
 /** A request at its end, also one that was refused. */
 export interface Charged {
@@ -29,31 +31,98 @@ export interface Asking extends Announced {
   readonly cost: Cost;
 }
 
+/** Most that a stream waits before it looks again whether its merchant has units. */
+const LONGEST_PAUSE_MS = 1_000;
+const SHORTEST_PAUSE_MS = 10;
+
 /** What one request is charged, from its admission to its last byte. */
 export class Charge {
   readonly estimated: number;
-  readonly #asking: Asking;
-  readonly #ended: (charged: Charged) => void;
+  #taken: Taken | undefined;
+  #flight = 0;
   #refused: RefusedBy | undefined;
   #isOver = false;
 
-  constructor(asking: Asking, ended: (charged: Charged) => void) {
-    this.#asking = asking;
-    this.#ended = ended;
+  constructor(
+    private readonly asking: Asking,
+    /** Undefined: of an operator, who is counted alone. */
+    readonly budget: Budget | undefined,
+    private readonly parts: { clock: () => number; ended: (charged: Charged) => void },
+  ) {
     this.estimated = estimateOf(PRICES[asking.price], asking);
+  }
+
+  /** What came of asking its budget for what it is estimated at. */
+  admitted(taken: Taken | RefusedBy): this {
+    if (typeof taken === 'object') {
+      this.#taken = taken;
+      this.#flight = taken.flight;
+    } else {
+      this.#refused = taken;
+    }
+    return this;
   }
 
   /** What it has come to so far. */
   get actual(): number {
-    return this.#refused ? 0 : unitsOf(PRICES[this.#asking.price], this.#asking.cost);
+    return this.#refused ? 0 : unitsOf(PRICES[this.asking.price], this.asking.cost);
+  }
+
+  /** Whole seconds; undefined where it was not refused. */
+  get retryAfterS(): number | undefined {
+    if (!this.#refused || !this.budget) return undefined;
+    const waitMs = this.#refused === 'units' ? this.budget.waitMs(this.estimated, this.parts.clock()) : 0;
+    return Math.max(1, Math.ceil(waitMs / 1_000));
+  }
+
+  /** What its caller is told; undefined where it was not refused. */
+  refusal(): ProblemError | undefined {
+    const { retryAfterS, budget } = this;
+    if (retryAfterS === undefined || !budget) return undefined;
+    const { unitsPerSecond, unitsInFlight } = budget.plan;
+    const detail =
+      this.#refused === 'units'
+        ? `The merchant has ${unitsPerSecond} units a second, and this request is estimated at ${this.estimated}, more than are left.`
+        : `The merchant may have ${unitsInFlight} units in flight, and this request is estimated at ${this.estimated}; wait for the answers of others.`;
+    return new ProblemError('rate_limited', detail, { retryAfterS });
+  }
+
+  /** As `RateLimit` tells it; undefined: an operator's, who has none. */
+  get limit(): string | undefined {
+    const { budget, retryAfterS } = this;
+    if (!budget) return undefined;
+    const { plan, inFlight } = budget;
+    return limitOf(plan, { available: budget.available(this.parts.clock()), inFlight, retryAfterS });
+  }
+
+  /** Its merchant pays now for what it has come to so far: for what lasts. */
+  settle(): void {
+    if (this.#taken && !this.#isOver) this.budget?.settle(this.#taken, this.actual);
+  }
+
+  /** It is served no more and only waits, or tells what there is: others may be. */
+  rest(): void {
+    this.budget?.land(this.#flight);
+    this.#flight = 0;
+  }
+
+  /** Resolves once its merchant is not in debt, or when the signal comes. */
+  async outOfDebt(signal: AbortSignal): Promise<void> {
+    const { budget } = this;
+    while (budget && this.#taken && !signal.aborted && budget.available(this.parts.clock()) < 0) {
+      const waitMs = Math.max(SHORTEST_PAUSE_MS, budget.waitMs(1, this.parts.clock()));
+      await sleep(Math.min(LONGEST_PAUSE_MS, waitMs), undefined, { signal }).catch(() => undefined);
+    }
   }
 
   /** Once, when the answer has gone, or its client. */
   end(): void {
     if (this.#isOver) return;
+    this.settle();
+    this.rest();
     this.#isOver = true;
-    const { merchantId, byOperator, method, route, price } = this.#asking;
+    const { merchantId, byOperator, method, route, price } = this.asking;
     const { estimated, actual } = this;
-    this.#ended({ merchantId, byOperator, method, route, price, estimated, actual, refused: this.#refused });
+    this.parts.ended({ merchantId, byOperator, method, route, price, estimated, actual, refused: this.#refused });
   }
 }

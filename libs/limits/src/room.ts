@@ -1,5 +1,7 @@
 import type { Room } from '#outbox/room.js';
+import { LIMITS_SETTINGS } from './settings.js';
 
 export const LIMITS = {
+  settings: LIMITS_SETTINGS,
   module: async () => (await import('./limits.module.js')).LimitsModule,
 } satisfies Room;

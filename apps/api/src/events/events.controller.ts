@@ -93,6 +93,7 @@ export class EventsController {
     const patience = Deadline.after(boundMs);
     const leave = this.watch.follow(context.merchantId);
     const signal = goneSignal(reply);
+    request.state?.charge?.rest();
     try {
       while (await this.watch.wait(context.merchantId, after, { withinMs: patience.remainingMs, signal })) {
         if (!(await isStillAdmitted(request))) throw new ProblemError('unauthorized', 'The API key has been revoked.');
@@ -122,16 +123,24 @@ export class EventsController {
     const { merchantId } = context;
     const batch = { ...page, bytes: Math.min(STREAM_BATCH_BYTES, this.config.pageLimitBytes) };
     const leave = this.watch.follow(merchantId);
+    const gone = goneSignal(reply);
+    // It costs by what it tells, and not by how long it lasts.
+    const charge = request.state?.charge;
     try {
       // What goes wrong here is still told as a problem.
       const first = await this.#read(merchantId, batch, context.deadline);
+      charge?.rest();
       reply.header('content-type', 'text/event-stream; charset=utf-8');
       reply.header('cache-control', 'no-store');
       reply.header('x-accel-buffering', 'no');
       return eventStream(
         {
-          read: async (after) =>
-            (await this.#read(merchantId, { ...batch, after }, Deadline.after(this.config.requestDeadlineMs))).rows,
+          read: async (after) => {
+            charge?.settle();
+            await charge?.outOfDebt(gone);
+            return (await this.#read(merchantId, { ...batch, after }, Deadline.after(this.config.requestDeadlineMs)))
+              .rows;
+          },
           wait: (after, options) => this.watch.wait(merchantId, after, options),
           frame: (event) => {
             const frame = `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`;
@@ -149,7 +158,7 @@ export class EventsController {
         {
           heartbeatMs: this.config.eventHeartbeatMs,
           maxMs: this.config.eventStreamMaxMs,
-          gone: goneSignal(reply),
+          gone,
         },
       );
     } catch (error) {

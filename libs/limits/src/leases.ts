@@ -1,0 +1,38 @@
+import type { Plan } from './plan.js';
+
+/** What lease.lua is told: see there. */
+export interface LeaseCall {
+  readonly merchantId: bigint;
+  readonly plan: Plan;
+  readonly isPlanKnown: boolean;
+  readonly spent: number;
+  readonly given: number;
+  readonly wanted: number;
+  readonly shared: number;
+  readonly told: number;
+  readonly inFlight: number;
+  readonly flightWanted: number;
+  readonly supposed: number;
+  /** Whether the process is done with the merchant. */
+  readonly leaves: boolean;
+}
+
+export interface LeaseReply {
+  readonly given: number;
+  readonly flight: number;
+  readonly level: number;
+  readonly processes: number;
+  readonly told: number;
+  /** By which it was reckoned. */
+  readonly plan: Omit<Plan, 'weight'>;
+}
+
+/** How budgets are asked for: `LeaseClient`. */
+export interface Leases {
+  /** Whether nobody waits for an answer now. */
+  readonly isAway: boolean;
+  readonly mayAsk: boolean;
+  /** May reject. */
+  call(call: LeaseCall): Promise<LeaseReply>;
+  close(): void;
+}
