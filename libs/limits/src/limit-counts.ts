@@ -1,5 +1,9 @@
 import type { Labels } from '#platform/metrics.js';
 import type { Charged } from './charge.js';
+import type { RefusedBy } from './plan.js';
+
+/** What is called lately. */
+const LATELY_MS = 10_000;
 
 /**
  * Jain's index of what merchants had: 1 where all had the same, 1/n where one of n had all of it. 1 where nobody had anything.
@@ -16,10 +20,11 @@ export function fairnessOf(shares: Iterable<number>): number {
 
 /** What requests came to since the process began, and how alike merchants fared lately. */
 export class LimitCounts {
-  readonly refusals: Record<NonNullable<Charged['refused']>, number> = { units: 0, in_flight: 0 };
+  readonly refusals: Record<RefusedBy, number> = { units: 0, in_flight: 0 };
   readonly #units = new Map<string, number>();
   #lately = new Map<bigint, number>();
   #fairness = 1;
+  readonly #ticks = setInterval(() => this.tick(), LATELY_MS).unref();
 
   constructor(private readonly weightOf: (merchantId: bigint) => number) {}
 
@@ -41,6 +46,10 @@ export class LimitCounts {
       const [price = '', by = ''] = key.split(' ');
       yield [{ price, by }, units];
     }
+  }
+
+  close(): void {
+    clearInterval(this.#ticks);
   }
 
   /** An interval ends, and the next one begins. */
