@@ -52,7 +52,7 @@ export const API_MUTANTS = [
     ['nobody is told when to retry', 'if (answer.retryAfterS !== undefined)', 'if (false)'],
   ]),
   inFile('apps/api/src/problems.ts', 'test/bad-bytes.test.ts', [
-    ['a refused body is taken to its end', 'if (hasMoreToCome(request))', 'if (false)'],
+    ['a refused body is taken to its end', 'if (hasMoreToCome(request, answer))', 'if (false)'],
   ]),
   inFile('apps/api/src/schemas.ts', 'test/bad-input.test.ts', [
     ['numbers of metadata lose digits', 'z.int(), z.boolean()', 'z.number(), z.boolean()'],
