@@ -424,10 +424,10 @@ test('every route of the router is documented and has been answered with success
   expect([...contract.routes].sort()).toEqual([...routed].sort());
   // The others are held to the same in batches.test.ts, webhook-routes.test.ts, dead-letter-routes.test.ts, payments.test.ts,
   // provider-secrets.test.ts, jobs.test.ts, settlement-runs.test.ts, fee-plans.test.ts, payouts.test.ts, bank-callbacks.test.ts, report-uploads.test.ts,
-  // operator-keys.test.ts, breaks.test.ts and report-export.test.ts.
+  // operator-keys.test.ts, breaks.test.ts, report-export.test.ts and usage.test.ts.
   const here = routed.filter(
     (route) =>
-      !/\/(batch|webhook_|dead_letters|payments|provider|jobs|settlement|fee_plan|payout|bank|operator_keys|breaks|reconciliations)/.test(
+      !/\/(batch|webhook_|dead_letters|payments|provider|jobs|settlement|fee_plan|payout|bank|operator_keys|breaks|reconciliations|usage)/.test(
         route,
       ),
   );
