@@ -67,7 +67,7 @@ export const propose = z
       .meta({ description: 'What is to be posted; of `post` alone.' }),
     candidates: z.array(textIn(600)).max(MAX_CHOSEN, `must name at most ${MAX_CHOSEN} items`).optional().meta({
       description:
-        'Items, of the break’s `candidates` or of other breaks that are open, to be matched with its row; of `match` alone. The break’s own item is always among them.',
+        'Items, of the break’s `candidates` or of other breaks that are open, to be matched with its row; of a break between several payments the `payment_id` of one of these, or an item of it. Of `match` alone. The break’s own item is always among them.',
     }),
     reason: readableIn(MAX_REASON),
   })

@@ -15,6 +15,7 @@ import type { BreakAsk, BreakPart } from './break-part.js';
 import type { BreakRow } from './break-row.js';
 import { findBreaks } from './break-store.js';
 import { BREAKS } from './breaks-extension.js';
+import { chosenItems, itemsOfPayments } from './items-of-payments.js';
 
 /** An action as a client asks for it: entries name their accounts by id or by code. */
 export type BreakRequest =
@@ -53,8 +54,15 @@ export class ActOnBreakHandler implements ICommandHandler<ActOnBreakCommand> {
     const [row] = await findBreaks(this.database, context.merchantId, [breakId], context.deadline);
     const isOther = reconciliationId !== undefined && row?.reconciliation_id !== String(reconciliationId);
     if (!row || isOther) throw notFound('break');
-    const { ask, accounts } = await resolve(this.directory, context, request, row);
-    const part: BreakPart = { breakId, operator, ask, items: itemsOf(ask, row), accounts };
+    const offered = isMatch(request) ? await itemsOfPayments(this.database, row, context.deadline) : [];
+    const chosen = isMatch(request)
+      ? { ...request, candidates: chosenItems(request.candidates, row, offered) }
+      : request;
+    const { ask, accounts } = await resolve(this.directory, context, chosen, row);
+    const part: BreakPart = {
+      ...{ breakId, operator, ask, items: itemsOf(ask, row), accounts },
+      offered: offered.map(({ item }) => item),
+    };
     const { outcome } = await this.writer.post(context, {
       mode: 'single',
       idempotency,
@@ -63,6 +71,10 @@ export class ActOnBreakHandler implements ICommandHandler<ActOnBreakCommand> {
     });
     return answeredReply<BreakBody>(outcome);
   }
+}
+
+function isMatch(request: BreakRequest): request is Extract<BreakRequest, { what: 'match' }> {
+  return request.action === 'propose' && request.what === 'match';
 }
 
 /** What of the request, or of what was proposed before, can be known before the merchant is locked. */

@@ -11,6 +11,8 @@ export interface BreakPart {
   /** Items that are to be matched, the break's own among them. */
   readonly items: readonly string[];
   readonly accounts: ReadonlyMap<bigint, Account>;
+  /** Items of the payments between which the break is. */
+  readonly offered?: readonly string[];
 }
 
 export type BreakAsk =

@@ -39,7 +39,7 @@ function refusalOf(
 ): Refused | undefined {
   if (ask.what === 'post') return entriesRefusal(ask.entries, part, turn);
   if (ask.what === 'write_off') return undefined;
-  return unknownCandidate(ask.candidates, row, turn) ?? matchRefusal(reported, part.items, turn);
+  return unknownCandidate(ask.candidates, row, part.offered ?? [], turn) ?? matchRefusal(reported, part.items, turn);
 }
 
 /** All that the ledger says of entries but for floors: those are respected when they are posted. */
@@ -69,9 +69,15 @@ function entriesRefusal(
   return findUnbalanced(entries.map(({ amount, ...entry }) => ({ ...entry, amount: BigInt(amount) })));
 }
 
-/** What is matched by hand was found to be a candidate, or is held by another break that is open. Never anything else. */
-function unknownCandidate(candidates: readonly string[], row: BreakRow, turn: BreakTurn): Refused | undefined {
+/** What is matched by hand was found to be a candidate, is an item of a payment that was, or is held by another break that is open. Never anything else. */
+function unknownCandidate(
+  candidates: readonly string[],
+  row: BreakRow,
+  offered: readonly string[],
+  turn: BreakTurn,
+): Refused | undefined {
   const index = candidates.findIndex((item) => {
+    if (offered.includes(item)) return false;
     if (row.candidates?.some((candidate) => candidate.item === item) || item === row.item) return false;
     const state = turn.known(itemKey(item));
     return !(state && 'holders' in state && state.holders.length > 0);
