@@ -71,6 +71,15 @@ describe('merchants and keys', () => {
     expect(after.data[0].revoked_at).not.toBeNull();
   });
 
+  test('limits are everybody’s, a merchant’s own, and everybody’s again', async () => {
+    const path = `/v1/merchants/${shop.id}/limits`;
+    const own = { units_per_second: 60_000, burst_units: 120_000, units_in_flight: 20_000, weight: 2 };
+    const before = (await api.operator.get(path)).body;
+    expect((await api.operator.request('PUT', path, { body: own })).body).toMatchObject({ ...own, source: 'own' });
+    expect((await api.operator.request('DELETE', path)).status).toBe(204);
+    expect((await api.operator.get(path)).body).toEqual(before);
+  });
+
   test('health is told without a key', async () => {
     expect((await api.client().get('/healthz')).body).toEqual({ status: 'ok' });
     const { data } = (await api.client().get('/v1/currencies')).body;

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Charged } from '#limits/charge.js';
 import { Limits } from '#limits/limits.js';
 import { PRICES } from '#limits/prices.js';
+import { generateApiKey } from '#tenancy/api-key.js';
 import { readConfig } from '../apps/config.js';
 import { type Answer, Client, type Json, type Merchant, OPERATOR_KEY, TestApi, transfer } from './support/api.js';
 import { Contract } from './support/contract.js';
@@ -169,7 +170,7 @@ describe('whoever met a 429', () => {
       on: api.on,
       environment: { AUTH_FAILURES_BURST: '1', AUTH_FAILURES_PER_SECOND: '1' },
     });
-    const ask = () => strange.withKey(`cfm_${randomUUID().replaceAll('-', '').padEnd(60, '0')}`).get('/v1/accounts');
+    const ask = () => strange.withKey(generateApiKey(BigInt(shop.id))).get('/v1/accounts');
     const refused = await until('a key is refused', async () => {
       const answer = await ask();
       return answer.status === 429 ? answer : undefined;
