@@ -15,6 +15,13 @@ import { pollMs } from './until.js';
 /** How many a merchant has of each currency, and as many events when it begins. */
 export const SYSTEM_ACCOUNTS = systemAccounts(['EUR'], () => 0n).length;
 
+/** Where another limit is to be reached, which floods are for. */
+export const WITHOUT_BUDGETS = {
+  LIMIT_UNITS_PER_SECOND: '100000000',
+  LIMIT_BURST_UNITS: '100000000',
+  LIMIT_UNITS_IN_FLIGHT: '100000000',
+};
+
 export const OPERATOR_KEY = `cfo_${'0'.repeat(40)}`;
 
 // biome-ignore lint/suspicious/noExplicitAny: bodies are looked into at will; the contract test holds their shape.
