@@ -43,11 +43,19 @@ export function postRequest({ route, apiKey, body, idempotencyKey }: Target): st
   );
 }
 
-export function balanceRequest({ apiKey, accounts }: BenchMerchant, account: number): string {
-  return (
-    `GET /v1/accounts/${accounts[account]}/balance HTTP/1.1\r\nHost: 127.0.0.1\r\n` +
-    `Authorization: Bearer ${apiKey}\r\n\r\n`
-  );
+export function balanceRequest(merchant: BenchMerchant, account: number): string {
+  return getRequest(merchant, `accounts/${merchant.accounts[account]}/balance`);
+}
+
+/** Of an account that is drawn. */
+export function balanceAtRequest(merchant: BenchMerchant, atMs: number): string {
+  const at = new Date(atMs).toISOString();
+  return getRequest(merchant, `accounts/${pick(merchant.accounts)}/balance?at=${at}`);
+}
+
+/** `path` below /v1/. */
+export function getRequest({ apiKey }: BenchMerchant, path: string): string {
+  return `GET /v1/${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${apiKey}\r\n\r\n`;
 }
 
 const PAYMENT = '{"amount":"2500","currency":"EUR","capture":"automatic"}';

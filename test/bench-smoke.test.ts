@@ -32,6 +32,18 @@ const ROWS = [
   /^read cached 64 .* [\d.]+ +[\d.]+ +[\d.]+$/m,
 ];
 
+const NOISES = [
+  'postings',
+  'hot account',
+  'batches of 1,000',
+  'full pages',
+  'point in time',
+  'event pages',
+  'event streams',
+  'slow webhooks',
+  'forged keys',
+];
+
 /** On a busy machine the trials are slow; they are to be refused nothing even so. */
 const PATIENCE = {
   REQUEST_DEADLINE_MS: '120000',
@@ -81,6 +93,31 @@ it(
     const { code, output } = await run(['bench-reconciliation', '--smoke']);
     expect(code, output).toBe(0);
     expect(output).toMatch(/^2000( +[\d.]+){7}$/m);
+  },
+  LIMIT_MS,
+);
+
+it(
+  'npm run bench:noisy-neighbour -- --smoke hears every kind of noise, and the neighbour is refused nothing',
+  async () => {
+    const { code, output } = await run(['bench-noisy-neighbour', '--smoke', '--units', '1000']);
+    expect(code, output).toBe(0);
+    for (const kind of NOISES)
+      expect(output).toMatch(new RegExp(`^${kind} +postings( +[\\d.]+ / [\\d.]+){2}( +[\\d.]+){2} .*\\d`, 'm'));
+    for (const what of ['reads', 'deliveries'])
+      expect(output.match(new RegExp(`^ +${what} +\\d`, 'gm'))).toHaveLength(NOISES.length);
+  },
+  LIMIT_MS,
+);
+
+it(
+  'npm run bench:prices -- --smoke holds what each route is charged against the CPU it takes, and they go together',
+  async () => {
+    const { code, output } = await run(['bench-prices', '--smoke']);
+    expect(code, output).toBe(0);
+    for (const price of ['posting', 'balance', 'get', 'list', 'events', 'change', 'payment'])
+      expect(output).toMatch(new RegExp(`^${price} +\\w+ .*( +[\\d.]+){4}$`, 'm'));
+    expect(Number(/^correlation .*: (0\.\d+);/m.exec(output)?.[1])).toBeGreaterThan(0.8);
   },
   LIMIT_MS,
 );

@@ -312,7 +312,8 @@ test('what a process has in hand goes back when it ends, and is lost for no long
 test('what a crashed process had in flight is free once it is believed dead, and the largest request is served alone', async () => {
   await within(async ([one, other]) => {
     const most = PLAN.unitsInFlight;
-    expect(await one.request(most, most)).toBe(most);
+    // However large, a request takes half of the room.
+    for (const _ of [1, 2]) expect(await one.request(most / 2, most)).toBe(most / 2);
     await tick(2_000);
     expect(await other.request(100, 100)).toBe(0);
     one.crash();

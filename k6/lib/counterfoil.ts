@@ -67,18 +67,21 @@ export function openMerchant(name: string, wallets: number, currencies = ['EUR']
   return { id, key };
 }
 
-/** Sends one transfer. The same transfer has the same key, so it may be sent any number of times. */
-export function postTransfer({ merchant, ref, from, to, amount }: Transfer): RefinedResponse<'text'> {
+/** What sends one transfer. The same transfer has the same key, so it may be sent any number of times. */
+export function transferRequest({ merchant, ref, from, to, amount }: Transfer) {
   const entry = { amount: String(amount), currency: 'EUR' };
   const entries = [
     { account_code: from, direction: 'debit', ...entry },
     { account_code: to, direction: 'credit', ...entry },
   ];
   const body = JSON.stringify({ type: 'transfer', external_ref: ref, entries });
-  return http.post(`${URL}/v1/transactions`, body, {
-    headers: headers(merchant.key, ref),
-    tags: { name: 'POST /transactions' },
-  });
+  const params = { headers: headers(merchant.key, ref), tags: { name: 'POST /transactions' } };
+  return { url: `${URL}/v1/transactions`, body, params };
+}
+
+export function postTransfer(transfer: Transfer): RefinedResponse<'text'> {
+  const { url, body, params } = transferRequest(transfer);
+  return http.post(url, body, params);
 }
 
 /** A request that came to nothing is sent again with the same key, as a client should, this often. */
@@ -107,6 +110,11 @@ export function operatorGet<T>(path: string, name: string): T {
 export function operatorPost<T>(path: string, body: object, status: number): T {
   const params = { headers: headers(OPERATOR_KEY), tags: { name: `POST ${path.slice(3)}` } };
   return expect<T>(http.post(`${URL}${path}`, JSON.stringify(body), params), status, `POST ${path}`);
+}
+
+export function operatorPut(path: string, body: object): void {
+  const params = { headers: headers(OPERATOR_KEY), tags: { name: `PUT ${path.slice(3)}` } };
+  expect(http.put(`${URL}${path}`, JSON.stringify(body), params), 200, `PUT ${path}`);
 }
 
 /** Of a setting such as 30s or 5m. */

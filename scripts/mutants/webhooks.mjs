@@ -4,6 +4,7 @@ import { inFile } from './mutant.mjs';
 const HTTP = 'test/webhook-http.test.ts';
 const SENDING = 'test/webhooks.test.ts';
 const ORDERING = 'test/webhook-ordering.test.ts';
+const FAIRNESS = 'test/webhook-fairness.test.ts';
 const LEASES = 'test/webhook-leases.test.ts';
 const ADDRESSES = 'libs/platform/src/public-address.spec.ts';
 const KEYS = 'test/idempotency.test.ts';
@@ -73,7 +74,11 @@ export const WEBHOOK_MUTANTS = [
     ['old secrets sign for ever', 'AND (s.expires_at IS NULL OR s.expires_at > now())', ''],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', SENDING, [
-    ['two workers send to one endpoint', 'AND e.lease_expires_at <= now()', ''],
+    [
+      'two workers send to one endpoint',
+      "e.status = 'enabled' AND e.lease_expires_at <= now()`",
+      "e.status = 'enabled'`",
+    ],
     [
       'the line is in the order of retries',
       'ORDER BY d.redelivery DESC, d.event_xid, d.event_seq',
@@ -91,24 +96,44 @@ export const WEBHOOK_MUTANTS = [
     ['a redelivery is retried', 'delivery.redelivery ? undefined :', ''],
   ]),
   inFile('libs/webhooks/src/sender.ts', SENDING, [
+    ['there is no end of endpoints in hand', 'const limit = this.rooms.reserve();', 'const limit = 1_000;'],
+  ]),
+  inFile('libs/webhooks/src/rooms.ts', FAIRNESS, [
+    ['slow requests keep their room', 'this.#slow >= this.#options.slowConcurrency', 'true'],
+    ['there is no end of slow requests', 'this.#slow >= this.#options.slowConcurrency', 'false'],
+    ['who has waited longest for slow room is forgotten', 'if (longest) this.linger(longest);', ''],
     [
-      'there is no end of endpoints in hand',
-      'const limit = this.#options.concurrency - this.#taken;',
-      'const limit = 1_000;',
+      'a merchant’s other endpoints are not told of room',
+      'if (this.#atEnd.has(merchantId)) this.#onRoom(merchantId);',
+      '',
+    ],
+    [
+      'one endpoint takes more than its merchant may have',
+      'this.inHandOf(merchantId) >= this.#options.merchantConcurrency) return undefined',
+      'false) return undefined',
     ],
   ]),
+  inFile('libs/webhooks/src/delivery-store.ts', FAIRNESS, [
+    ['a merchant is claimed without end', 'WHERE turn.place <= $5', 'WHERE $5 > 0'],
+    [
+      'who has waited longest is claimed first, whoever it is',
+      'ORDER BY turn.place, turn.lease_expires_at',
+      'ORDER BY turn.lease_expires_at',
+    ],
+    ['what a merchant has in hand does not count', 'm.in_hand + row_number()', 'row_number()'],
+  ]),
   inFile('libs/webhooks/src/turn.ts', LEASES, [
-    ['a sleeper sends', 'this.#parts.clock.monotonic() > this.#endsMs', 'false'],
+    ['a sleeper sends', 'this.#parts.clock.monotonic() > this.#safeUntilMs', 'false'],
   ]),
   inFile('libs/webhooks/src/attempt.ts', LEASES, [
     ['what was dropped counts as tried', 'if (cause instanceof RequestAborted) return undefined;', ''],
   ]),
   inFile('libs/webhooks/src/turn.ts', ORDERING, [
     ['one endpoint gets all there is', 'inHand.size < this.#options.endpointConcurrency &&', ''],
-    ['requests of one endpoint are not counted', 'if (inHand.size > 0 && !this.#host.takeRoom())', 'if (false)'],
+    ['requests of one endpoint are not counted', ': this.#host.rooms.take(this.merchantId);', ': this.#room;'],
     ['a lease is never renewed', 'if (nowMs <= this.#safeUntilMs) return true;', 'return true;'],
     ['a turn does not listen', 'this.#isDry = false;\n    this.#woken.resolve();', ''],
-    ['a turn never makes room', 'return !this.#host.isAwaited ||', 'return true ||'],
+    ['a turn never makes room', 'if (!this.#host.rooms.isAwaitedBy(this.merchantId)) return true;', 'return true;'],
     ['nobody knows when a retry is due', 'if (verdict.nextDelayMs !== undefined)', 'if (false)'],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', ORDERING, [

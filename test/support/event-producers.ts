@@ -342,7 +342,7 @@ async function enabling(stage: Stage): Promise<Ready> {
 async function disabling({ hooks }: Stage): Promise<Ready & { endpointId: bigint }> {
   const { merchantId, endpointId } = await hooks.due(URL, 1);
   const store = new DeliveryStore(hooks.database);
-  const [lease] = await store.claim([merchantId], { leaseMs: HOUR_MS, limit: 1 });
+  const [lease] = await store.claim([merchantId], { leaseMs: HOUR_MS, limit: 1, inHand: [0], most: 1 });
   const [delivery] = lease ? await store.line(lease, 1) : [];
   if (!lease || !delivery) throw new Error('nothing is due');
   const attempt = { atMs: Date.now(), statusCode: 410, durationMs: 1 };

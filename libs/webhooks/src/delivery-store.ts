@@ -1,5 +1,5 @@
 import { MerchantLog, type NewEvent } from '#outbox/log/append.js';
-import { int8Array } from '#platform/binary-array.js';
+import { int4Array, int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import type { DisabledReason, Ordering } from './endpoint-store.js';
@@ -19,6 +19,8 @@ const HEAD = `
             (SELECT next_attempt_at FROM webhook_deliveries
               WHERE e.ordering = 'none' AND merchant_id = e.merchant_id AND endpoint_id = e.id AND status = 'due'
               ORDER BY redelivery DESC, next_attempt_at, id LIMIT 1)`;
+/** Whether a sender may take an endpoint: asked again of the row when it is locked. */
+const FREE = `e.status = 'enabled' AND e.lease_expires_at <= now()`;
 const KEYS = `
           ARRAY(SELECT key FROM webhook_secrets s
                  WHERE s.merchant_id = e.merchant_id AND s.endpoint_id = e.id
@@ -26,8 +28,9 @@ const KEYS = `
                  ORDER BY s.expires_at DESC NULLS FIRST) AS keys`;
 
 /**
- * $1 merchants, $2 lease in milliseconds, $3 limit. Takes endpoints that have something due and that no sender holds; those
- * that another one is just taking are passed over. Those that were served longest ago come first.
+ * $1 merchants, $2 lease in milliseconds, $3 limit, $4 what each merchant has in hand, $5 how many it may have. Takes endpoints that
+ * have something due and that no sender holds; those that another one is just taking are passed over. Merchants go in turn, who
+ * has least in hand first, and of each the endpoints that were served longest ago.
  */
 const CLAIM = {
   name: 'webhooks-claim',
@@ -35,11 +38,15 @@ const CLAIM = {
 UPDATE webhook_endpoints e
    SET lease_epoch = e.lease_epoch + 1, lease_expires_at = now() + $2::int * interval '1 millisecond'
   FROM (SELECT e.merchant_id, e.id
-          FROM unnest($1::bigint[]) AS m (id)
-          JOIN webhook_endpoints e ON e.merchant_id = m.id AND e.status = 'enabled' AND e.lease_expires_at <= now()
-          CROSS JOIN LATERAL (${HEAD}) head
-         WHERE head.next_attempt_at <= now()
-         ORDER BY e.lease_expires_at, head.next_attempt_at LIMIT $3
+          FROM (SELECT e.merchant_id, e.id, e.lease_expires_at, head.next_attempt_at,
+                       m.in_hand + row_number() OVER (PARTITION BY m.id ORDER BY e.lease_expires_at, head.next_attempt_at) AS place
+                  FROM unnest($1::bigint[], $4::int[]) AS m (id, in_hand)
+                  JOIN webhook_endpoints e ON e.merchant_id = m.id AND ${FREE}
+                  CROSS JOIN LATERAL (${HEAD}) head
+                 WHERE head.next_attempt_at <= now() AND m.in_hand < $5::int) turn
+          JOIN webhook_endpoints e ON e.merchant_id = turn.merchant_id AND e.id = turn.id AND ${FREE}
+         WHERE turn.place <= $5
+         ORDER BY turn.place, turn.lease_expires_at, turn.next_attempt_at LIMIT $3
            FOR NO KEY UPDATE OF e SKIP LOCKED) due
  WHERE e.merchant_id = due.merchant_id AND e.id = due.id
 RETURNING e.merchant_id, e.id, e.lease_epoch, e.url, e.ordering, ${KEYS}`,
@@ -178,8 +185,13 @@ export class DeliveryStore {
     this.#database = database;
   }
 
-  async claim(merchantIds: readonly bigint[], options: { leaseMs: number; limit: number }): Promise<EndpointLease[]> {
-    const values = [int8Array(merchantIds), options.leaseMs, options.limit];
+  /** At most `limit`, and so many of a merchant that with those in hand (of each merchant, in their order) it has at most `most`. */
+  async claim(
+    merchantIds: readonly bigint[],
+    options: { leaseMs: number; limit: number; inHand: readonly number[]; most: number },
+  ): Promise<EndpointLease[]> {
+    const { leaseMs, limit, inHand, most } = options;
+    const values = [int8Array(merchantIds), leaseMs, limit, int4Array(inHand), most];
     const rows = await this.#database.write<ClaimRow>({ merchantIds }, deadline(), { ...CLAIM, values });
     return rows.map(leaseOf);
   }

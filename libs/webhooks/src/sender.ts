@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '#kernel/clock.js';
-import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database } from '#platform/postgres.js';
 import type { PublicHttp } from '#platform/public-http.js';
 import type { DeliveryStore, EndpointLease } from './delivery-store.js';
 import { DueTimes } from './due-times.js';
+import { type Room, Rooms, type RoomsOptions } from './rooms.js';
 import { Turn, type TurnHost, type TurnOptions } from './turn.js';
 
 /** How much longer than one request a lease lasts: its record, and a busy process, must fit in. */
@@ -24,9 +25,7 @@ const FAILED_LOOK_DELAY_MS = 1_000;
 const STOP_GRACE_MS = 3_000;
 const PAGE_DEADLINE_MS = 5_000;
 
-export interface SenderOptions extends Omit<TurnOptions, 'leaseMs'> {
-  /** Requests in hand at once. */
-  concurrency: number;
+export interface SenderOptions extends Omit<TurnOptions, 'leaseMs'>, RoomsOptions {
   /** The deadline of one request: PublicHttp's. */
   timeoutMs: number;
   /** The longest that something due may go unnoticed when nobody tells. */
@@ -40,6 +39,7 @@ export interface SenderOptions extends Omit<TurnOptions, 'leaseMs'> {
  * knows of, when a turn ends, and, for what nobody told it of, in `round`.
  */
 export class WebhookSender implements TurnHost {
+  readonly rooms: Rooms;
   readonly counts = { delivered: 0, retried: 0, failed: 0, lapsed: 0, fenced: 0, aborted: 0, disabled: 0, errors: 0 };
   readonly #parts: { database: Database; store: DeliveryStore; http: PublicHttp; logger: Logger };
   readonly #options: SenderOptions & TurnOptions;
@@ -50,10 +50,6 @@ export class WebhookSender implements TurnHost {
   #wanted: Set<bigint> | 'all' = new Set();
   #looking: Promise<number> | undefined;
   #lastLookMs = -Infinity;
-  /** Requests, or turns between two requests, that count against the concurrency. */
-  #taken = 0;
-  #roomGiven = Promise.withResolvers<void>();
-  #isAwaited = false;
   #isStarted = false;
   #isStopped = false;
 
@@ -64,6 +60,7 @@ export class WebhookSender implements TurnHost {
   ) {
     this.#parts = parts;
     this.#options = { ...options, leaseMs: options.timeoutMs + LEASE_MARGIN_MS };
+    this.rooms = new Rooms(options, (merchantId) => this.#lookFor([merchantId]));
     this.#clock = clock;
     this.#dueTimes = new DueTimes((merchantIds) => this.wake(merchantIds), clock);
   }
@@ -81,10 +78,6 @@ export class WebhookSender implements TurnHost {
     return this.#isStopped;
   }
 
-  get isAwaited(): boolean {
-    return this.#isAwaited;
-  }
-
   /** From now on it goes by itself. */
   start(): void {
     this.#isStarted = true;
@@ -93,11 +86,10 @@ export class WebhookSender implements TurnHost {
 
   /** Something may have become due: to these merchants, or to anybody. */
   wake(merchantIds?: readonly bigint[]): void {
-    this.#want(merchantIds);
+    this.#lookFor(merchantIds);
     for (const turn of this.#turns.keys()) {
       if (merchantIds === undefined || merchantIds.includes(turn.merchantId)) turn.look();
     }
-    if (this.#isStarted) this.#lookByItself();
   }
 
   /**
@@ -124,29 +116,13 @@ export class WebhookSender implements TurnHost {
     await this.#looking?.catch(() => undefined);
   }
 
-  takeRoom(): boolean {
-    if (this.#isAwaited || this.#taken >= this.#options.concurrency) return false;
-    this.#taken += 1;
-    return true;
-  }
-
-  giveRoom(): void {
-    this.#taken -= 1;
-    this.#tellRoom();
-  }
-
-  get roomGiven(): Promise<void> {
-    return this.#roomGiven.promise;
-  }
-
-  #tellRoom(): void {
-    const { resolve } = this.#roomGiven;
-    this.#roomGiven = Promise.withResolvers();
-    resolve();
-  }
-
   dueIn(merchantId: bigint, ms: number): void {
     if (this.#isStarted && !this.#isStopped) this.#dueTimes.add(merchantId, ms);
+  }
+
+  #lookFor(merchantIds: readonly bigint[] | undefined): void {
+    this.#want(merchantIds);
+    if (this.#isStarted) this.#lookByItself();
   }
 
   #want(merchantIds: readonly bigint[] | undefined): void {
@@ -198,49 +174,56 @@ export class WebhookSender implements TurnHost {
   }
 
   async #claim(merchantIds: readonly bigint[]): Promise<number> {
-    const { store } = this.#parts;
     let begun = 0;
     for (let claims = 0; claims < CLAIMS_PER_PAGE; claims += 1) {
       await this.#untilRoom();
       if (this.#isStopped) return begun;
-      const limit = this.#options.concurrency - this.#taken;
-      // Reserved: turns that are at work take none of it meanwhile.
-      this.#taken += limit;
-      let leases: EndpointLease[] = [];
-      const fromMs = this.#clock.monotonic();
-      try {
-        leases = await store.claim(merchantIds, { leaseMs: this.#options.leaseMs, limit });
-      } finally {
-        this.#taken -= limit - leases.length;
-        this.#tellRoom();
-      }
-      for (const lease of leases) this.#begin(lease, fromMs);
-      begun += leases.length;
-      if (leases.length < limit) return begun + (await this.#learnDueTimes(merchantIds));
+      const limit = this.rooms.reserve();
+      const count = await this.#claimInTurn(merchantIds, limit);
+      begun += count;
+      if (count < limit) return begun + (await this.#learnDueTimes(merchantIds));
     }
     if (this.#isStarted) this.#want(merchantIds);
     return begun;
   }
 
+  /** Whoever has least in hand comes first, and nobody gets more than its part. */
+  async #claimInTurn(merchantIds: readonly bigint[], limit: number): Promise<number> {
+    const { leaseMs, merchantConcurrency: most } = this.#options;
+    const claimedMs = this.#clock.monotonic();
+    const inHand = merchantIds.map((merchantId) => this.rooms.inHandOf(merchantId));
+    let leases: EndpointLease[] = [];
+    let rooms: Room[] = [];
+    try {
+      leases = await this.#parts.store.claim(merchantIds, { leaseMs, limit, inHand, most });
+    } finally {
+      rooms = this.rooms.settle(merchantIds, leases);
+    }
+    for (const [place, lease] of leases.entries()) this.#begin(lease, rooms[place] as Room, claimedMs);
+    return leases.length;
+  }
+
   /** When the merchants' next deliveries become due, as far as that is before we look at everything again. */
   async #learnDueTimes(merchantIds: readonly bigint[]): Promise<0> {
     if (!this.#isStarted) return 0;
-    const times = await this.#parts.store.dueTimes(merchantIds, 2 * this.#options.pollMs);
+    // What is due to the others is claimed when they have room.
+    const learnt = merchantIds.filter((merchantId) => !this.rooms.isAtEnd(merchantId));
+    const times = await this.#parts.store.dueTimes(learnt, 2 * this.#options.pollMs);
     for (const { merchantId, inMs } of times) this.dueIn(merchantId, inMs);
     return 0;
   }
 
   async #untilRoom(): Promise<void> {
-    while (this.#taken >= this.#options.concurrency && !this.#isStopped) {
-      this.#isAwaited = true;
-      await this.roomGiven;
+    while (this.rooms.isFull && !this.#isStopped) {
+      this.rooms.isAwaited = true;
+      await this.rooms.given;
     }
-    this.#isAwaited = false;
+    this.rooms.isAwaited = false;
   }
 
-  #begin(lease: EndpointLease, fromMs: number): void {
+  #begin(lease: EndpointLease, room: Room, claimedMs: number): void {
     const { store, http, logger } = this.#parts;
-    const turn = new Turn(lease, fromMs, { store, http, clock: this.#clock }, this, this.#options);
+    const turn = new Turn({ lease, room, claimedMs }, { store, http, clock: this.#clock }, this, this.#options);
     const ended = turn
       .run()
       .catch((error) => {
@@ -251,7 +234,7 @@ export class WebhookSender implements TurnHost {
       })
       .finally(() => {
         this.#turns.delete(turn);
-        this.giveRoom();
+        turn.giveRoom();
         // What became due while the lease was held was nobody else's to take.
         if (this.#isStarted) this.wake([lease.merchantId]);
       });

@@ -22,7 +22,16 @@ export const WEBHOOKS_SETTINGS = roomSettings({
       'How often the worker looks for webhook deliveries that are due and that nothing told it of: a safety net, for hints that were lost and workers that died.',
     ),
     WEBHOOK_CONCURRENCY: integer({ default: 50, min: 1, max: 1_000 }).describe(
-      'Webhook requests that a worker has in hand at once.',
+      'Webhook requests that a worker has in hand at once, but for slow ones.',
+    ),
+    WEBHOOK_MERCHANT_CONCURRENCY: integer({ default: 12, min: 1, max: 1_000 }).describe(
+      'How many of them one merchant gets, slow ones included: by default a fourth, so that three whose endpoints hang leave room even before these count as slow.',
+    ),
+    WEBHOOK_SLOW_MS: integer({ default: 1_000, min: 10, max: 120_000 }).describe(
+      'A webhook request that is not answered after so long is a slow one: it gives its room to others.',
+    ),
+    WEBHOOK_SLOW_CONCURRENCY: integer({ default: 200, min: 0, max: 10_000 }).describe(
+      'Slow webhook requests that a worker has in hand beside WEBHOOK_CONCURRENCY; more of them keep their room.',
     ),
     WEBHOOK_ENDPOINT_CONCURRENCY: integer({ default: 10, min: 1, max: 100 }).describe(
       'How many of them one endpoint gets, if its `ordering` is `none`; an endpoint whose is `strict` gets one.',

@@ -3,12 +3,15 @@ import type { PublicHttp } from '#platform/public-http.js';
 import { attemptOf } from './attempt.js';
 import type { DeliveryStore, DueDelivery, EndpointLease } from './delivery-store.js';
 import type { RetryRules } from './retry-schedule.js';
+import type { Room, Rooms } from './rooms.js';
 
 /**
  * No request begins later than this after the claim, or the renewal, that it rests on. A process that slept finds its time
  * over: shorter than what every lease has left, so that whoever still sends still holds it. And secrets are as old at most.
  */
 const TURN_MS = 5_000;
+/** While others wait, a turn begins nothing more after so long. */
+const AWAITED_TURN_MS = 500;
 /** Deliveries read at once. */
 const LINE_LENGTH = 50;
 
@@ -17,6 +20,8 @@ export interface TurnOptions extends RetryRules {
   endpointConcurrency: number;
   leaseMs: number;
   disableAfterMs: number;
+  /** A request that is not answered after so long is a slow one. */
+  slowMs: number;
 }
 
 /** What a turn asks of its sender, whose requests it shares with other turns. */
@@ -24,13 +29,7 @@ export interface TurnHost {
   readonly counts: Record<'delivered' | 'retried' | 'failed' | 'lapsed' | 'fenced' | 'aborted' | 'disabled', number>;
   readonly signal: AbortSignal;
   readonly isStopped: boolean;
-  /** Whether endpoints wait for a turn that there is no room for. */
-  readonly isAwaited: boolean;
-  /** Room for one more request at once than the one that every turn has; to be given back. */
-  takeRoom(): boolean;
-  giveRoom(): void;
-  /** Resolves when there may be room again. */
-  readonly roomGiven: Promise<void>;
+  readonly rooms: Rooms;
   /** Something of the merchant's becomes due in so many milliseconds. */
   dueIn(merchantId: bigint, ms: number): void;
 }
@@ -41,7 +40,9 @@ export class Turn {
   readonly #parts: { store: DeliveryStore; http: PublicHttp; clock: Clock };
   readonly #host: TurnHost;
   readonly #options: TurnOptions;
-  readonly #endsMs: number;
+  readonly #claimedMs: number;
+  /** Its own: what it has in hand, or is about to have. */
+  #room: Room;
   #safeUntilMs: number;
   /** Nothing more may be sent: the lease is lost, the endpoint disabled, or the process ends. */
   #isOver = false;
@@ -51,18 +52,18 @@ export class Turn {
 
   /** `claimedMs`: the monotonic time before the claim. */
   constructor(
-    lease: EndpointLease,
-    claimedMs: number,
+    { lease, room, claimedMs }: { lease: EndpointLease; room: Room; claimedMs: number },
     parts: { store: DeliveryStore; http: PublicHttp; clock: Clock },
     host: TurnHost,
     options: TurnOptions,
   ) {
     this.#lease = lease;
+    this.#room = room;
     this.#parts = parts;
     this.#host = host;
     this.#options = options;
-    this.#endsMs = claimedMs + TURN_MS;
-    this.#safeUntilMs = this.#endsMs;
+    this.#claimedMs = claimedMs;
+    this.#safeUntilMs = claimedMs + TURN_MS;
   }
 
   get merchantId(): bigint {
@@ -76,6 +77,11 @@ export class Turn {
     await this.#parts.store.release(this.#lease);
   }
 
+  /** When it has ended. */
+  giveRoom(): void {
+    this.#host.rooms.give(this.#room);
+  }
+
   /** Something may have become due meanwhile. */
   look(): void {
     this.#isDry = false;
@@ -86,8 +92,8 @@ export class Turn {
     for (;;) {
       const line = await this.#parts.store.line(this.#lease, LINE_LENGTH);
       for (const delivery of line) {
-        if (this.#host.isStopped || !delivery.isDue || this.#parts.clock.monotonic() > this.#endsMs) return;
-        const verdict = await this.#deliver(delivery);
+        if (!delivery.isDue || !this.#mayBegin() || this.#parts.clock.monotonic() > this.#safeUntilMs) return;
+        const verdict = await this.#deliver(delivery, this.#room);
         // The head of the line backs off, and what is behind it must not pass it.
         if (this.#isOver || verdict === 'due') return;
       }
@@ -110,20 +116,22 @@ export class Turn {
           break;
         }
         if (!(await this.#isSafe())) break;
-        const { roomGiven } = this.#host;
-        if (inHand.size > 0 && !this.#host.takeRoom()) {
-          noRoom = roomGiven;
+        const { given } = this.#host.rooms;
+        const room = inHand.size === 0 ? this.#room : this.#host.rooms.take(this.merchantId);
+        if (!room) {
+          noRoom = given;
           break;
         }
         due.shift();
-        const ended = this.#deliver(next)
+        const ended = this.#deliver(next, room)
           .catch((error) => {
             this.#failure ??= error;
             this.#isOver = true;
           })
           .then(() => {
             inHand.delete(next.id);
-            if (inHand.size > 0) this.#host.giveRoom();
+            if (inHand.size > 0) this.#host.rooms.give(room);
+            else this.#room = room;
           });
         inHand.set(next.id, ended);
       }
@@ -136,7 +144,8 @@ export class Turn {
 
   #mayBegin(): boolean {
     if (this.#isOver || this.#host.isStopped) return false;
-    return !this.#host.isAwaited || this.#parts.clock.monotonic() <= this.#endsMs;
+    if (!this.#host.rooms.isAwaitedBy(this.merchantId)) return true;
+    return this.#parts.clock.monotonic() <= this.#claimedMs + AWAITED_TURN_MS;
   }
 
   async #read(inHand: readonly bigint[]): Promise<DueDelivery[]> {
@@ -161,11 +170,17 @@ export class Turn {
   }
 
   /** One request and its record. Returns where the delivery then stands; undefined: nothing was recorded, the turn is over. */
-  async #deliver(delivery: DueDelivery): Promise<'due' | 'delivered' | 'failed' | undefined> {
-    const { counts, signal } = this.#host;
+  async #deliver(delivery: DueDelivery, room: Room): Promise<'due' | 'delivered' | 'failed' | undefined> {
+    const { counts, signal, rooms } = this.#host;
     const { store, http, clock } = this.#parts;
-    const { leaseMs, disableAfterMs } = this.#options;
-    const verdict = await attemptOf({ http, clock, rules: this.#options, signal }, this.#lease, delivery);
+    const { leaseMs, disableAfterMs, slowMs } = this.#options;
+    const slow = setTimeout(() => rooms.linger(room), slowMs);
+    const verdict = await attemptOf({ http, clock, rules: this.#options, signal }, this.#lease, delivery).finally(
+      () => {
+        clearTimeout(slow);
+        rooms.quicken(room);
+      },
+    );
     const recorded = verdict && (await store.record(this.#lease, delivery, verdict, { leaseMs, disableAfterMs }));
     if (!recorded) {
       counts[verdict ? 'fenced' : 'aborted'] += 1;

@@ -1,7 +1,7 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import { labelled, type Metrics } from '#platform/metrics.js';
 import type { Database } from '#platform/postgres.js';
 import type { WebhookSender } from './sender.js';
@@ -73,6 +73,11 @@ export function addWebhookMetrics(
   );
   metrics.counter('counterfoil_webhook_disables_total', 'Endpoints disabled here.', () => sender.counts.disabled);
   metrics.gauge('counterfoil_webhook_busy', 'Endpoints that are being sent to.', () => sender.busy);
+  metrics.gauge(
+    'counterfoil_webhook_slow',
+    'Requests in hand that have waited for WEBHOOK_SLOW_MS, and turns that go on after one.',
+    () => sender.rooms.slow,
+  );
   metrics.gauge('counterfoil_webhook_due', 'Deliveries due to enabled endpoints.', () => backlog.seen.due);
   metrics.gauge('counterfoil_webhook_due_age_seconds', 'Age of the oldest of them.', () => {
     const { oldestMs } = backlog.seen;

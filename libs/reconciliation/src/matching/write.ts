@@ -82,7 +82,7 @@ SELECT (SELECT count(*) FROM chunk)::int AS rows,
 /** Reports of which breaks end, as what is decided again is anything new. */
 export const LOOK = `
 SELECT ARRAY(SELECT DISTINCT b.reconciliation_id FROM leaving l
-               CROSS JOIN LATERAL (SELECT reconciliation_id FROM breaks WHERE merchant_id + 0 = $1 AND id = l.break_id OFFSET 0) b
+               CROSS JOIN LATERAL (SELECT reconciliation_id FROM breaks WHERE merchant_id = $1 AND id = l.break_id OFFSET 0) b
               WHERE l.told = 'again' AND (l.rule IS NOT NULL OR l.kind IS NOT NULL)) AS reports`;
 
 /** Of rows that were all decided again. */
