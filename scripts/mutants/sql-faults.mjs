@@ -6,7 +6,7 @@ export const HELD_BY = [
   [/ledger\/src\/\w+\/(account-store|account-directory|system-accounts)/, ['account-directory', 'accounts', 'lists']],
   [/ledger\/src\/\w+\/merchant-day/, ['daily-summaries', 'transaction-facts']],
   [/ledger\/src\/\w+\/balance-store/, ['lists', 'contract', 'balance-at']],
-  [/ledger\/src\/\w+\/(purge|merchant-pages)/, ['duties']],
+  [/ledger\/src\/\w+\/purge|platform\/src\/merchant-pages/, ['duties']],
   [/ledger\/src\/\w+\/group-store/, ['contract', 'transaction-facts', 'balance-at', 'concurrency', 'faults']],
   [/ledger\/src\/\w+\/back-dated-adjustments/, ['back-dated-adjustments', 'balance-at']],
   [/ledger\/src\/\w+\/transaction-store/, ['lists', 'contract', 'transaction-facts']],
