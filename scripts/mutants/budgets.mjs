@@ -19,16 +19,7 @@ export const BUDGET_MUTANTS = [
       'this.#inFlight += flight; return { units: 0, flight, isShare: false };',
     ],
     ['what costs more than it was estimated at is forgiven', 'else this.#spent += units - taken.units;', ''],
-    [
-      'each process has the whole budget while Redis is gone',
-      'this.#share ??= { level: this.#levelAt(nowMs) / this.#processes, atMs: nowMs };',
-      'this.#share ??= { level: this.#plan.burstUnits, atMs: nowMs };',
-    ],
-    [
-      'a Redis that comes back empty gives another burst',
-      'supposed: Math.floor(this.#levelAt(nowMs)),',
-      'supposed: this.#plan.burstUnits,',
-    ],
+    ['each process has the whole budget while Redis is gone', 'this.#processes = processes;', ''],
   ]),
   ...inFile('libs/limits/src/lua/lease.lua', PROPERTIES, [
     [
@@ -41,7 +32,6 @@ export const BUDGET_MUTANTS = [
       'local level = before + refilled - math.max(0, shared - told)',
       'local level = before + refilled',
     ],
-    ['debts are forgotten', 'local owed = math.max(0, spent - given)', 'local owed = 0'],
     ['what is in flight elsewhere counts for nothing', 'most - flight_of_others', 'most'],
     [
       'who crashed is in flight for ever',
