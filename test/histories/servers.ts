@@ -30,8 +30,10 @@ export class Build {
     this.folder = mkdtempSync(join(tmpdir(), 'counterfoil-histories-'));
     cpSync(join(ROOT, 'package.json'), join(this.folder, 'package.json'));
     cpSync(join(ROOT, 'dist'), join(this.folder, 'dist'), { recursive: true });
-    const lua = join('libs', 'balances', 'src', 'lua');
-    cpSync(join(ROOT, lua), join(this.folder, lua), { recursive: true });
+    for (const library of ['balances', 'limits']) {
+      const lua = join('libs', library, 'src', 'lua');
+      cpSync(join(ROOT, lua), join(this.folder, lua), { recursive: true });
+    }
     symlinkSync(join(ROOT, 'node_modules'), join(this.folder, 'node_modules'));
     this.planted = mutant?.name;
     if (mutant) this.#plant(mutant);
