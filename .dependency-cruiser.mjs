@@ -20,7 +20,7 @@ const ABOVE = {
   outbox: ['ledger', ...CAPABILITIES],
   // The writer calls the balance cache through the BalanceFences that ledger itself declares.
   ledger: CAPABILITIES,
-  // Limits know nothing of what is limited.
+  // Limits know nothing of what is limited, nor webhooks of what they tell.
   limits: ['ledger', ...beside('limits')],
   // Capabilities know the ledger, not each other; but payouts pay out what was settled, settlements charge fees, a merchant is
   // opened with its plan and its first day, and reconciliation holds all of them against what others tell.
@@ -32,7 +32,7 @@ const ABOVE = {
   payouts: beside('payouts', 'fees', 'settlement'),
   payments: beside('payments'),
   reconciliation: beside('reconciliation', 'balances', 'fees', 'payments', 'payouts', 'settlement', 'tenancy'),
-  webhooks: beside('webhooks'),
+  webhooks: ['ledger', ...beside('webhooks')],
 };
 
 /** @type {import('dependency-cruiser').IConfiguration} */

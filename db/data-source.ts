@@ -50,6 +50,7 @@ import { OperatorIdentities1764920200000 } from './migrations/1764920200000-oper
 import { ProviderAccounts1764920300000 } from './migrations/1764920300000-provider-accounts.js';
 import { MatchingLookups1764930100000 } from './migrations/1764930100000-matching-lookups.js';
 import { MerchantLimits1765000100000 } from './migrations/1765000100000-merchant-limits.js';
+import { MerchantUsage1765010100000 } from './migrations/1765010100000-merchant-usage.js';
 import { LocksWithin1765020100000 } from './migrations/1765020100000-locks-within.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
@@ -103,6 +104,7 @@ export const MIGRATIONS = [
   ProviderAccounts1764920300000,
   MatchingLookups1764930100000,
   MerchantLimits1765000100000,
+  MerchantUsage1765010100000,
   LocksWithin1765020100000,
 ];
 

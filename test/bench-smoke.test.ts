@@ -109,3 +109,15 @@ it(
   },
   LIMIT_MS,
 );
+
+it(
+  'npm run bench:prices -- --smoke holds what each route is charged against the CPU it takes, and they go together',
+  async () => {
+    const { code, output } = await run(['bench-prices', '--smoke']);
+    expect(code, output).toBe(0);
+    for (const price of ['posting', 'balance', 'get', 'list', 'events', 'change', 'payment'])
+      expect(output).toMatch(new RegExp(`^${price} +\\w+ .*( +[\\d.]+){4}$`, 'm'));
+    expect(Number(/^correlation .*: (0\.\d+);/m.exec(output)?.[1])).toBeGreaterThan(0.8);
+  },
+  LIMIT_MS,
+);

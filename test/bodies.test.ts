@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { type Merchant, TestApi, until } from './support/api.js';
+import { type Merchant, TestApi, until, WITHOUT_BUDGETS } from './support/api.js';
 
 const MIB = 1_048_576;
 
@@ -12,7 +12,11 @@ const sockets: Socket[] = [];
 
 beforeAll(async () => {
   api = await TestApi.start({
-    environment: { BODIES_MERCHANT_LIMIT_BYTES: String(16 * MIB), BODIES_LIMIT_BYTES: String(24 * MIB) },
+    environment: {
+      ...WITHOUT_BUDGETS,
+      BODIES_MERCHANT_LIMIT_BYTES: String(16 * MIB),
+      BODIES_LIMIT_BYTES: String(24 * MIB),
+    },
   });
   [shop, other] = [await api.merchant(), await api.merchant()];
 });

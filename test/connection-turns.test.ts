@@ -106,6 +106,24 @@ test('a pool of two is enough for any number of merchants', async () => {
   expect(database.waiting).toBe(0);
 });
 
+test('deadlines that pass at any moment lose no connection, and let in no more than there are', async () => {
+  const database = open({ poolSize: 2, merchantConnections: 1 });
+  let [inUse, most] = [0, 0];
+  const reads = Array.from({ length: 300 }, (_, index) =>
+    database.transaction([A, B, C][index % 3] ?? A, Deadline.after(1 + (index % 40)), async (client) => {
+      inUse += 1;
+      most = Math.max(most, inUse);
+      await client.query(ONE).finally(() => {
+        inUse -= 1;
+      });
+    }),
+  );
+  await Promise.allSettled(reads);
+  expect([most <= 2, database.waiting]).toEqual([true, 0]);
+  const letGo = await Promise.all([hold(database, A), hold(database, B)]);
+  await Promise.all(letGo.map((one) => one()));
+});
+
 test('what fails gives its connection back', async () => {
   const database = open({ poolSize: 1 });
   await expect(database.read(A, soon(), { text: 'SELECT 1 / 0' })).rejects.toMatchObject({ code: '22012' });

@@ -71,6 +71,15 @@ describe('merchants and keys', () => {
     expect(after.data[0].revoked_at).not.toBeNull();
   });
 
+  test('limits are everybody’s, a merchant’s own, and everybody’s again', async () => {
+    const path = `/v1/merchants/${shop.id}/limits`;
+    const own = { units_per_second: 60_000, burst_units: 120_000, units_in_flight: 20_000, weight: 2 };
+    const before = (await api.operator.get(path)).body;
+    expect((await api.operator.request('PUT', path, { body: own })).body).toMatchObject({ ...own, source: 'own' });
+    expect((await api.operator.request('DELETE', path)).status).toBe(204);
+    expect((await api.operator.get(path)).body).toEqual(before);
+  });
+
   test('health is told without a key', async () => {
     expect((await api.client().get('/healthz')).body).toEqual({ status: 'ok' });
     const { data } = (await api.client().get('/v1/currencies')).body;
@@ -424,10 +433,10 @@ test('every route of the router is documented and has been answered with success
   expect([...contract.routes].sort()).toEqual([...routed].sort());
   // The others are held to the same in batches.test.ts, webhook-routes.test.ts, dead-letter-routes.test.ts, payments.test.ts,
   // provider-secrets.test.ts, jobs.test.ts, settlement-runs.test.ts, fee-plans.test.ts, payouts.test.ts, bank-callbacks.test.ts, report-uploads.test.ts,
-  // operator-keys.test.ts, breaks.test.ts and report-export.test.ts.
+  // operator-keys.test.ts, breaks.test.ts, report-export.test.ts and usage.test.ts.
   const here = routed.filter(
     (route) =>
-      !/\/(batch|webhook_|dead_letters|payments|provider|jobs|settlement|fee_plan|payout|bank|operator_keys|breaks|reconciliations)/.test(
+      !/\/(batch|webhook_|dead_letters|payments|provider|jobs|settlement|fee_plan|payout|bank|operator_keys|breaks|reconciliations|usage)/.test(
         route,
       ),
   );

@@ -34,6 +34,7 @@ const RUNTIME: Record<string, string> = {
   'table merchant_limits':
     'DELETE, INSERT, SELECT, UPDATE (burst_units, changed_at, units_in_flight, units_per_second, weight)',
   'table merchant_time_zones': 'DELETE, SELECT, INSERT (from_at, from_day, merchant_id, time_zone)',
+  'table merchant_usage': 'DELETE, INSERT, SELECT, UPDATE (refused, requests, units)',
   'table merchants': 'INSERT, SELECT, UPDATE (name)',
   'table operator_keys': 'INSERT, SELECT, UPDATE (revoked_at, revoked_by)',
   'table parked_streams': 'DELETE, INSERT, SELECT, UPDATE (seq, xid)',
@@ -73,6 +74,7 @@ const RUNTIME: Record<string, string> = {
   'table settlements': 'INSERT, SELECT',
   'table transaction_states': 'INSERT, SELECT, UPDATE (left_amounts, remaining, reversed, status)',
   'table transactions': 'INSERT, SELECT',
+  'table usage_flushes': 'DELETE, INSERT, SELECT, UPDATE (flush, flushed_at)',
   'table webhook_attempts': 'DELETE, INSERT, SELECT',
   'table webhook_deliveries':
     'DELETE, INSERT, SELECT, UPDATE (attempts, delivered_at, next_attempt_at, redelivery, status, tries)',

@@ -142,7 +142,7 @@ describe('a check', () => {
     await bystander.release();
     await bystander.close();
     expect([await breaks(), await nights.reports(shop)]).toMatchObject([[], [{ status: 'matching' }]]);
-    expect(await nights.matcher().match(report as never)).toBe(true);
+    expect(await nights.matcher().match(report as never)).toBe('completed');
     expect((await breaks()).length).toBeGreaterThan(0);
   });
 
@@ -151,7 +151,7 @@ describe('a check', () => {
     const begun = (await Promise.all([1, 2, 3, 4].map(() => nights.begin()))).flat();
     expect(begun).toHaveLength(1);
     const outcomes = await Promise.all([1, 2].map(() => nights.matcher().match(begun[0] as never)));
-    expect(outcomes.toSorted()).toEqual([false, true]);
+    expect(outcomes.toSorted()).toEqual(['completed', 'left']);
     expect(await nights.events(shop, 'reconciliation.completed')).toHaveLength(1);
     const items = await nights.query('SELECT item FROM breaks WHERE merchant_id = $1', [shop]);
     expect(new Set(items.map((row) => JSON.stringify(row))).size).toBe(items.length);
@@ -260,7 +260,7 @@ describe('POST /v1/reconciliations?source=internal', () => {
         expect([more, status, body.code]).toEqual([more, 422, 'validation_failed']);
       }
       const { id } = asked[0]?.body ?? {};
-      expect(await nights.matcher().match({ merchantId: shop, id: BigInt(id) })).toBe(true);
+      expect(await nights.matcher().match({ merchantId: shop, id: BigInt(id) })).toBe('completed');
       const again = await ask();
       expect([again.status, again.body.id === id]).toEqual([202, false]);
       await nights.matcher().match({ merchantId: shop, id: BigInt(again.body.id) });

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type Answer, type Json, type Merchant, TestApi, until } from './support/api.js';
+import { type Answer, type Json, type Merchant, TestApi, until, WITHOUT_BUDGETS } from './support/api.js';
 import { liveBytes } from './support/live-bytes.js';
 
 const MIB = 1_048_576;
@@ -18,7 +18,7 @@ let other: Merchant;
 const sockets: Socket[] = [];
 
 beforeAll(async () => {
-  api = await TestApi.start({ environment: { WRITE_TIMEOUT_MS: '1500', PIPELINE_LIMIT: '100' } });
+  api = await TestApi.start({ environment: { ...WITHOUT_BUDGETS, WRITE_TIMEOUT_MS: '1500', PIPELINE_LIMIT: '100' } });
   watch(api);
   [shop, other] = [await api.merchant(), await api.merchant()];
   const metadata = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`name-${index}`, 'x'.repeat(500)]));
@@ -99,7 +99,7 @@ describe('pages', () => {
   });
 
   test('hold one row however large it is', async () => {
-    const narrow = await TestApi.start({ on: api.on, environment: { PAGE_LIMIT_BYTES: '1024' } });
+    const narrow = await TestApi.start({ on: api.on, environment: { ...WITHOUT_BUDGETS, PAGE_LIMIT_BYTES: '1024' } });
     const { body } = await shop.via(narrow).client.get(`${LIST}&code_prefix=wallet:`);
     expect([body.data.length, body.has_more]).toEqual([1, true]);
     await narrow.stop();
@@ -154,7 +154,7 @@ describe('answers that nobody takes', () => {
   test('are bounded for a merchant: more is refused until they are taken or cut', async () => {
     const tight = await TestApi.start({
       on: api.on,
-      environment: { UNSENT_MERCHANT_LIMIT_BYTES: String(2 * MIB), WRITE_TIMEOUT_MS: '3000' },
+      environment: { ...WITHOUT_BUDGETS, UNSENT_MERCHANT_LIMIT_BYTES: String(2 * MIB), WRITE_TIMEOUT_MS: '3000' },
     });
     for (let index = 0; index < 12; index += 1) absent(request().repeat(20), tight);
     const ask = (of: Merchant) => of.via(tight).client.get(LIST, { headers: { 'accept-encoding': 'identity' } });
@@ -179,7 +179,7 @@ describe('answers that nobody takes', () => {
     // The first answer alone is more than the merchant's limit: whatever is asked for beside it is refused.
     const tight = await TestApi.start({
       on: api.on,
-      environment: { UNSENT_MERCHANT_LIMIT_BYTES: String(MIB), PAGE_LIMIT_BYTES: String(2 * MIB) },
+      environment: { ...WITHOUT_BUDGETS, UNSENT_MERCHANT_LIMIT_BYTES: String(MIB), PAGE_LIMIT_BYTES: String(2 * MIB) },
     });
     absent(request().repeat(40), tight);
     const { client } = shop.via(tight);

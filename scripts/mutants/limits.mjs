@@ -34,6 +34,10 @@ export const LIMIT_MUTANTS = [
     ['what was left behind comes in another order', 'of waiting.toReversed()', 'of waiting'],
     ['whoever was locked elsewhere holds groups up again', ' || this.#isApart(merchantId)', ''],
   ]),
+  ...inFile('libs/ledger/src/writing/lines.ts', 'libs/ledger/src/writing/lines.property.spec.ts', [
+    ['a merchant waits for itself for ever', 'this.#queues[other].release(merchantId);', ''],
+    ['whoever is passed over is forgotten', 'for (const merchantId of passed) queue.release(merchantId);', ''],
+  ]),
   ...inFile('libs/ledger/src/writing/lines.ts', LANES, [
     [
       'one line in order of arrival',

@@ -5,6 +5,7 @@ const PLANTED = 'test/reconciliation-planted.test.ts';
 const READING = 'libs/reconciliation/src/reading/csv-reader.spec.ts';
 const FIXTURES = 'libs/reconciliation/src/reading/read-report.spec.ts';
 const BANK = 'libs/reconciliation/src/reading/camt053.spec.ts';
+const FAIRNESS = 'test/report-fairness.test.ts';
 const CLOSING = 'test/matching-closing.test.ts';
 const BREAKS = 'test/breaks.test.ts';
 const APPROVALS = 'test/break-approvals.test.ts';
@@ -15,6 +16,21 @@ const APPROVALS = 'test/break-approvals.test.ts';
  * @type {import('./table.mjs').Mutant[]}
  */
 export const RECONCILIATION_MUTANTS = [
+  ...inFile('libs/reconciliation/src/jobs/report-worker.ts', FAIRNESS, [
+    [
+      'whoever has reports keeps its turn until all are matched',
+      'await job.moveToDelayed(Date.now(), token); throw new DelayedError();',
+      'return this.#run(job, token);',
+    ],
+    [
+      'what was received at the end of a turn is left',
+      'if (await this.matcher.next(merchantId)) this.queue',
+      'if (false) this.queue',
+    ],
+  ]),
+  ...inFile('libs/reconciliation/src/jobs/report-matcher.ts', FAIRNESS, [
+    ['a large report keeps its turn', '|| chunks >= turnChunks', ''],
+  ]),
   ...inFile('libs/reconciliation/src/matching/rules.ts', PLANTED, [
     ['of several candidates the first of the amount is taken', "{ when: `items > rows`, break: 'ambiguous' },", ''],
   ]),

@@ -3,6 +3,7 @@
 import { ACCOUNT_MUTANTS } from './accounts.mjs';
 import { API_MUTANTS } from './api.mjs';
 import { BALANCE_MUTANTS } from './balances.mjs';
+import { BUDGET_MUTANTS } from './budgets.mjs';
 import { CORE_MUTANTS } from './core.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { LIMIT_MUTANTS } from './limits.mjs';
@@ -223,6 +224,7 @@ export const MUTANTS = [
   ...EVENT_MUTANTS,
   ...LIMIT_MUTANTS,
   ...BALANCE_MUTANTS,
+  ...BUDGET_MUTANTS,
   ...WEBHOOK_MUTANTS,
   ...PAYMENT_MUTANTS,
   ...PAYMENT_STORE_MUTANTS,

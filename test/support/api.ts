@@ -15,6 +15,13 @@ import { pollMs } from './until.js';
 /** How many a merchant has of each currency, and as many events when it begins. */
 export const SYSTEM_ACCOUNTS = systemAccounts(['EUR'], () => 0n).length;
 
+/** Where another limit is to be reached, which floods are for. */
+export const WITHOUT_BUDGETS = {
+  LIMIT_UNITS_PER_SECOND: '100000000',
+  LIMIT_BURST_UNITS: '100000000',
+  LIMIT_UNITS_IN_FLIGHT: '100000000',
+};
+
 export const OPERATOR_KEY = `cfo_${'0'.repeat(40)}`;
 
 // biome-ignore lint/suspicious/noExplicitAny: bodies are looked into at will; the contract test holds their shape.
@@ -42,7 +49,7 @@ export interface Ask {
 
 const COUNT_ROWS = `
 SELECT relname, (xpath('//count/text()', query_to_xml(format('SELECT count(*) FROM %I', relname), false, true, '')))[1]::text AS count
-  FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'worker_leases' ORDER BY relname`;
+  FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname NOT IN ('worker_leases', 'merchant_usage', 'usage_flushes') ORDER BY relname`;
 
 /** The API on a real port and a database of its own; `on` shares a database between several. */
 export class TestApi {
@@ -111,7 +118,7 @@ export class TestApi {
     if (this.#ownsDatabase) await this.on.drop();
   }
 
-  /** Rows of every table, but for the leases that processes renew. */
+  /** Rows of every table, but for what processes write by themselves: leases that they renew, and what was used. */
   async countRows(): Promise<Record<string, number>> {
     const { rows } = await (await this.#counting()).query(COUNT_ROWS);
     return Object.fromEntries(rows.map(({ relname, count }) => [relname, Number(count)]));

@@ -88,7 +88,7 @@ export class InternalNights {
   async night(options?: NightOptions): Promise<number> {
     const matcher = this.matcher(options);
     let completed = 0;
-    for (const report of await this.begin()) completed += Number(await matcher.match(report));
+    for (const report of await this.begin()) completed += Number((await matcher.match(report)) === 'completed');
     return completed;
   }
 

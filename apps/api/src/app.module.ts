@@ -32,6 +32,7 @@ import { SettlementsController } from './settlements/settlements.controller.js';
 import { Shutdown } from './shutdown.js';
 import { DailySummariesController } from './summaries/daily-summaries.controller.js';
 import { TransactionsController } from './transactions/transactions.controller.js';
+import { UsageController } from './usage/usage.controller.js';
 import { WebhookDeliveriesController, WebhookEndpointsController } from './webhooks/webhooks.controller.js';
 
 export const CONTROLLERS = [
@@ -39,6 +40,7 @@ export const CONTROLLERS = [
   CurrenciesController,
   MerchantsController,
   MerchantLimitsController,
+  UsageController,
   OperatorKeysController,
   ProposalsController,
   BreaksController,

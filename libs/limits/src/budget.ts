@@ -113,11 +113,11 @@ export class Budget {
   /** Takes what a request is estimated at, or tells what there is too little of. `isAway`: Redis cannot be asked. */
   take(units: number, nowMs: number, isAway: boolean): Taken | RefusedBy {
     this.usedMs = nowMs;
-    const flight = Math.min(units, this.#plan.unitsInFlight);
+    const flight = Math.min(units, half(this.#plan.unitsInFlight));
     if (isAway) return this.#takeShare(units, flight, nowMs);
     const isCredit = !this.#isAsked && this.#spent === 0 && units <= CREDIT_UNITS;
     if (!isCredit) {
-      if (this.inHand < Math.min(units, this.#plan.burstUnits)) return 'units';
+      if (this.inHand < Math.min(units, half(this.#plan.burstUnits))) return 'units';
       if (this.#inFlight + flight > this.#flightGranted) return 'in_flight';
     }
     this.#spent += units;
@@ -154,7 +154,7 @@ export class Budget {
 
   /** Until so many units can be there, at the earliest. */
   waitMs(units: number, nowMs: number): number {
-    const missing = Math.min(units, this.#plan.burstUnits) - this.available(nowMs);
+    const missing = Math.min(units, half(this.#plan.burstUnits)) - this.available(nowMs);
     return missing <= 0 ? 0 : (missing * 1_000) / this.#plan.unitsPerSecond;
   }
 
@@ -250,7 +250,7 @@ export class Budget {
     if (isShare) {
       this.#share ??= { level: this.#levelAt(nowMs) / this.#processes, atMs: nowMs };
       this.#share = { level: this.#shareLevel(this.#share, nowMs), atMs: nowMs };
-      if (this.#share.level < Math.min(units, this.#shareBurst)) return 'units';
+      if (this.#share.level < Math.min(units, half(this.#shareBurst))) return 'units';
       this.#share.level -= units;
       this.#shared += units;
     } else {
@@ -268,4 +268,12 @@ export class Budget {
     const refill = ((nowMs - atMs) * this.#plan.unitsPerSecond) / this.#processes / 1_000;
     return Math.min(this.#shareBurst, level + refill);
   }
+}
+
+/**
+ * The most that a request needs of a limit before it is served, however large: what it costs more is a debt. All of it would never be
+ * there while others have some in hand, and one large batch would have its merchant's other requests refused.
+ */
+function half(limit: number): number {
+  return Math.ceil(limit / 2);
 }

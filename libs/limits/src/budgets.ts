@@ -7,8 +7,8 @@ const IDLE_MS = 5_000;
 /** A process that says nothing for so long is believed to be gone. What it has is told well before. */
 export const PROCESS_TTL_MS = 15_000;
 const TELL_MS = PROCESS_TTL_MS / 3;
-/** Asked for once more where somebody else was quicker. */
-const TRIES = 2;
+/** Asked for again where somebody else was quicker, or the plan turned out to be another one. */
+const TRIES = 3;
 
 export interface BudgetsOptions {
   readonly defaults: Plan;

@@ -26,6 +26,12 @@ export const LIMITS_SETTINGS = roomSettings({
     LIMIT_PLAN_CACHE_MS: integer({ default: 5_000, min: 0, max: 60_000 }).describe(
       'How long a process trusts a merchant’s limits that it looked up.',
     ),
+    LIMIT_USAGE_FLUSH_MS: integer({ default: 5_000, min: 10, max: 600_000 }).describe(
+      'How often what merchants have used is written: `GET /v1/usage` is behind by so long, and a process that is killed loses that much of it.',
+    ),
+    LIMIT_USAGE_RETENTION_DAYS: integer({ default: 90, min: 1, max: 3_650 }).describe(
+      'How long it is told by the hour.',
+    ),
   },
 });
 

@@ -67,8 +67,13 @@ export class ReconciliationWorkerModule
     const pace = { atOnce: config.reconciliationCheckMerchants, soonMs: config.reconciliationIntervalMs };
     this.#internalReports = new InternalReports({ database, ids, queue, stepDeadline }, pace);
     const isStopping = () => this.#isStopping;
-    this.#matcher = new ReportMatcher(matching, { stepDeadline, isStopping, internal: this.#internal });
-    this.#worker = new ReportWorker(this.#matcher, logger, {
+    this.#matcher = new ReportMatcher(matching, {
+      stepDeadline,
+      isStopping,
+      turnChunks: config.reconciliationTurnChunks,
+      internal: this.#internal,
+    });
+    this.#worker = new ReportWorker(this.#matcher, queue, logger, {
       concurrency: config.reconciliationConcurrency,
       jobLockMs: config.reconciliationJobLockMs,
       tries: config.reconciliationTries,
@@ -133,8 +138,8 @@ export class ReconciliationWorkerModule
     this.#breaks.addMetrics(metrics);
     metrics.counter(
       'counterfoil_reconciliation_turns_total',
-      'Turns of reports that were matched here by how they ended; left: for another worker, or another had completed it; given_up: the last of RECONCILIATION_TRIES failed.',
-      () => labelled('outcome', this.#worker.reports),
+      'Turns of reports that were matched here by how they ended; more: after RECONCILIATION_TURN_CHUNKS others are next; left: for another worker, or another had completed it; given_up: the last of RECONCILIATION_TRIES failed.',
+      () => labelled('outcome', this.#worker.turns),
       ['outcome'],
     );
     metrics.counter(

@@ -1,10 +1,10 @@
 import { businessDay, businessDayAt } from '#kernel/business-day.js';
 import { ProblemError } from '#kernel/problem.js';
-import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { LOCK_MERCHANTS } from '#outbox/log/append.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import { type DueRow, enqueueDue } from '#platform/due-rows.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
 import { calendarOf } from './calendar.js';
 import { SETTLEMENT_DUE } from './close-day.js';

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { BatchApplier, describe } from '#outbox/consumers/batch-applier.js';
 import { type Consumer, type LoggedEvent, Unprocessable } from '#outbox/consumers/consumer.js';
 import { isBefore, type Position } from '#outbox/log/position.js';
 import { Deadline } from '#platform/deadline.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import { type Database, type TransactionClient } from '#platform/postgres.js';
 import { DailySummaries } from './daily-summaries.js';
 import {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '#kernel/clock.js';
-import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database } from '#platform/postgres.js';
 import type { PublicHttp } from '#platform/public-http.js';
 import type { DeliveryStore, EndpointLease } from './delivery-store.js';

@@ -1,7 +1,7 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import { labelled, type Metrics } from '#platform/metrics.js';
 import type { Database } from '#platform/postgres.js';
 import type { WebhookSender } from './sender.js';

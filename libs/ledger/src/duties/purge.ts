@@ -3,8 +3,8 @@ import { MAY_REACT_AGAIN } from '#outbox/consumers/reactions.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
 import { PLATFORM_TENANT } from '#platform/idempotency.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database } from '#platform/postgres.js';
-import { merchantPages } from './merchant-pages.js';
 
 /** Rows deleted in one transaction: short locks, little bloat at a time. */
 const BATCH = 5_000;

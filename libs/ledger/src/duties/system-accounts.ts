@@ -3,6 +3,7 @@ import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database } from '#platform/postgres.js';
 import { inSpan, spanTime, tracer } from '#platform/tracing.js';
 import { ChangeAccountStatusCommand } from '../accounts/account-status.command.js';
@@ -12,7 +13,6 @@ import {
   findFlawedSystemAccounts,
   openMissingSystemAccounts,
 } from '../accounts/flawed-system-accounts.js';
-import { merchantPages } from './merchant-pages.js';
 
 const DEADLINE_MS = 30_000;
 

@@ -1,9 +1,9 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database } from '#platform/postgres.js';
 import { inSpan, spanTime, tracer } from '#platform/tracing.js';
 import type { Inbox } from './inbox.js';

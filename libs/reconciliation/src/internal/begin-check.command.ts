@@ -38,7 +38,7 @@ export class BeginCheckHandler implements ICommandHandler<BeginCheckCommand> {
       begun = (await findReport(client, merchantId, id)) as Report;
       return begun;
     });
-    if (begun) this.queue.addSoon({ merchantId, id: begun.id }, begun.traceContext);
+    if (begun) this.queue.addSoon(merchantId);
     return answer;
   }
 }

@@ -37,6 +37,6 @@ export class InternalReports {
     const begun = await beginReports(this.parts, due, stepDeadline());
     this.begun += begun.length;
     // Jobs that are lost here are added by the look after reports.
-    for (const report of begun) await queue.add(report, undefined);
+    for (const { merchantId } of begun) await queue.add(merchantId);
   }
 }

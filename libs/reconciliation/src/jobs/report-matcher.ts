@@ -7,7 +7,7 @@ import { INTERNAL } from '../internal/found.js';
 import type { InternalCheck } from '../internal/internal-check.js';
 import { type Matching, matchNext } from '../matching/match-report.js';
 import type { ReportInWork, ReportKey } from '../reports/report.js';
-import { completeReport, countFailure, reportInWork } from './work-store.js';
+import { completeReport, countFailure, type NextReport, nextReport, reportInWork } from './work-store.js';
 
 /** Of what an error says. */
 const REASON_CHARACTERS = 500;
@@ -16,9 +16,14 @@ export interface MatcherOptions {
   readonly stepDeadline: () => Deadline;
   /** Whether this process is to stop: between two transactions. */
   readonly isStopping: () => boolean;
+  /** Chunks of one turn. Without it a report is matched to its end. */
+  readonly turnChunks?: number;
   /** Without it reports of our own checks are left to others. */
   readonly internal?: InternalCheck;
 }
+
+/** What came of a turn. `more`: the report goes on with the next one; `left`: for another worker, or another had completed it. */
+export type TurnOutcome = 'completed' | 'more' | 'left';
 
 /**
  * Matches a report chunk by chunk. Whatever dies in between leaves the rest of it staged, and whoever comes next goes on there; two who do
@@ -33,12 +38,17 @@ export class ReportMatcher {
     private readonly options: MatcherOptions,
   ) {}
 
-  /** Returns whether it was completed by this. Its spans are below `within`. */
-  async match(key: ReportKey, within: Context = ROOT_CONTEXT): Promise<boolean> {
+  /** Of this merchant. */
+  next(merchantId: bigint): Promise<NextReport | undefined> {
+    return nextReport(this.matching.database, merchantId, this.options.stepDeadline());
+  }
+
+  /** One turn of a report. Its spans are below `within`. */
+  async match(key: ReportKey, within: Context = ROOT_CONTEXT): Promise<TurnOutcome> {
     const report = await reportInWork(this.matching.database, key, 'matching', this.options.stepDeadline());
-    if (!report) return false;
-    const isDone = report.source === INTERNAL ? await this.#check(report) : await this.#matchRows(report, within);
-    return isDone && this.#complete(report);
+    if (!report) return 'left';
+    const outcome = report.source === INTERNAL ? await this.#check(report) : await this.#matchRows(report, within);
+    return outcome === 'completed' && !(await this.#complete(report)) ? 'left' : outcome;
   }
 
   /** Counts a try that failed. Returns whether it was the last one of so many. */
@@ -48,20 +58,20 @@ export class ReportMatcher {
     return countFailure(this.matching.database, key, { tries, why }, this.options.stepDeadline());
   }
 
-  async #check(report: ReportInWork): Promise<boolean> {
+  async #check(report: ReportInWork): Promise<TurnOutcome> {
     await this.options.internal?.run(report);
-    return this.options.internal !== undefined;
+    return this.options.internal === undefined ? 'left' : 'completed';
   }
 
-  async #matchRows(report: ReportInWork, within: Context): Promise<boolean> {
-    const { stepDeadline, isStopping } = this.options;
+  async #matchRows(report: ReportInWork, within: Context): Promise<TurnOutcome> {
+    const { stepDeadline, isStopping, turnChunks = Number.POSITIVE_INFINITY } = this.options;
     const spanOf = (name: string) => tracer.startSpan(name, { startTime: spanTime() }, within);
-    for (let rows = 1; rows > 0; this.rows += rows) {
-      if (isStopping()) return false;
+    for (let rows = 1, chunks = 0; rows > 0; this.rows += rows, chunks += 1) {
+      if (isStopping() || chunks >= turnChunks) return 'more';
       rows = await inSpan(spanOf('match chunk'), () => matchNext(this.matching, report, stepDeadline));
     }
     await inSpan(spanOf('close report'), () => closeReport(this.matching, report, stepDeadline));
-    return true;
+    return 'completed';
   }
 
   #complete(report: ReportInWork): Promise<boolean> {

@@ -7,13 +7,15 @@ import { untiringJob } from '#platform/untiring-jobs.js';
 import type { ReconciliationSettings } from '../settings.js';
 import { RECONCILIATION_QUEUE } from './names.js';
 
-/** What a job says: which report. Lost ones are made anew from PostgreSQL. */
+/** What a job says: whose reports wait. Lost ones are made anew from PostgreSQL. */
 export interface ReportJob {
   merchant_id: string;
-  reconciliation_id: string;
 }
 
-/** Jobs of reports that wait to be matched. Without REDIS_QUEUE_URL there are none, and reports wait. */
+/**
+ * A job for each merchant that has reports to be matched: so merchants are in one line, however many reports each has, and a report that
+ * goes on later waits behind the others'. Without REDIS_QUEUE_URL there are none, and reports wait.
+ */
 @Injectable()
 export class ReportQueue implements OnApplicationShutdown {
   readonly #queues: Queues | undefined;
@@ -28,19 +30,16 @@ export class ReportQueue implements OnApplicationShutdown {
   }
 
   /** Unless it has one. */
-  async add({ merchantId, id }: { merchantId: bigint; id: bigint }, traceContext: string | undefined): Promise<void> {
+  async add(merchantId: bigint): Promise<void> {
     if (!this.#queue) return;
-    const data = { merchant_id: String(merchantId), reconciliation_id: String(id) };
-    await inTime(this.#queue.add('match', data, untiringJob(`match-${merchantId}-${id}`, traceContext)));
+    const data = { merchant_id: String(merchantId) };
+    await inTime(this.#queue.add('match', data, untiringJob(`match-${merchantId}`, undefined)));
   }
 
   /** The same for whoever cannot wait: what cannot be added now is by the next look at what waits. */
-  addSoon(report: { merchantId: bigint; id: bigint }, traceContext: string | undefined): void {
-    this.add(report, traceContext).catch((error) =>
-      this.logger.warn(
-        { err: error, reconciliation_id: String(report.id) },
-        'the report waits until the queue is back',
-      ),
+  addSoon(merchantId: bigint): void {
+    this.add(merchantId).catch((error) =>
+      this.logger.warn({ err: error, merchant_id: String(merchantId) }, 'reports wait until the queue is back'),
     );
   }
 

@@ -1,12 +1,13 @@
-import type { Job, Worker } from 'bullmq';
+import { DelayedError, type Job, type Worker } from 'bullmq';
 import type { Logger } from '#platform/logging.js';
 import type { Queues } from '#platform/queues.js';
 import { contextOf, inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
 import { untiring } from '#platform/untiring-jobs.js';
 import type { ReportKey } from '../reports/report.js';
 import { RECONCILIATION_QUEUE } from './names.js';
-import type { ReportMatcher } from './report-matcher.js';
-import { type ReportJob } from './report-queue.js';
+import type { ReportMatcher, TurnOutcome } from './report-matcher.js';
+import type { ReportJob, ReportQueue } from './report-queue.js';
+import type { NextReport } from './work-store.js';
 
 /** When what was away is back, no report waits for longer than this. */
 const BACKOFF = { firstMs: 500, longestMs: 10_000 };
@@ -18,26 +19,31 @@ export interface ReportWorkerOptions {
   readonly tries: number;
 }
 
-/** Takes reports that wait to be matched. One may be worked on twice, by one that slept past its lock: what comes of it is written once. */
+/** Takes merchants' reports that wait to be matched, a turn of each merchant at a time. One may be worked on twice, by one that slept past its lock: what comes of it is written once. */
 export class ReportWorker {
   #worker: Worker<ReportJob> | undefined;
-  readonly reports = { completed: 0, left: 0, failed: 0, given_up: 0 };
+  readonly turns = { completed: 0, more: 0, left: 0, failed: 0, given_up: 0 };
   /** Of turns of reports, failed ones included. */
   seconds = 0;
 
   constructor(
     private readonly matcher: ReportMatcher,
+    private readonly queue: ReportQueue,
     private readonly logger: Logger,
     private readonly options: ReportWorkerOptions,
   ) {}
 
   start(queues: Queues): void {
     const { concurrency, jobLockMs } = this.options;
-    this.#worker = queues.worker<ReportJob>(RECONCILIATION_QUEUE, (job) => this.#run(job), {
+    this.#worker = queues.worker<ReportJob>(RECONCILIATION_QUEUE, (job, token) => this.#run(job, token), {
       ...untiring(BACKOFF),
       concurrency,
       lockDuration: jobLockMs,
       stalledInterval: jobLockMs,
+    });
+    this.#worker.on('completed', ({ data }) => {
+      // Until somebody looks at everything.
+      this.#lookBehind(BigInt(data.merchant_id)).catch(() => undefined);
     });
   }
 
@@ -45,30 +51,50 @@ export class ReportWorker {
   async #isGivenUp(key: ReportKey, error: unknown): Promise<boolean> {
     const about = { err: error, merchant_id: String(key.merchantId), reconciliation_id: String(key.id) };
     const isLast = await this.matcher.failed(key, error, this.options.tries).catch(() => false);
-    this.reports[isLast ? 'given_up' : 'failed'] += 1;
+    this.turns[isLast ? 'given_up' : 'failed'] += 1;
     if (isLast) this.logger.error(about, 'a report has failed: it could not be matched, and is not tried again');
     else this.logger.warn(about, 'a report could not be matched');
     return isLast;
   }
 
+  /** One turn of a merchant. Where it has more, its job waits behind the others'. */
+  async #run(job: Job<ReportJob>, token: string | undefined): Promise<void> {
+    const merchantId = BigInt(job.data.merchant_id);
+    const report = await this.matcher.next(merchantId);
+    if (!report) return;
+    const outcome = await this.#match(report);
+    const rest = await this.matcher.next(merchantId);
+    if (!rest || (outcome === 'left' && rest.id === report.id)) return;
+    await job.moveToDelayed(Date.now(), token);
+    throw new DelayedError();
+  }
+
   /** In a span of the upload's trace. */
-  async #run({ data, opts }: Job<ReportJob>): Promise<void> {
-    const key = { merchantId: BigInt(data.merchant_id), id: BigInt(data.reconciliation_id) };
+  async #match({ traceContext, ...key }: NextReport): Promise<TurnOutcome | 'given_up'> {
     const attributes = {
-      'counterfoil.merchant_id': data.merchant_id,
-      'counterfoil.reconciliation_id': data.reconciliation_id,
+      'counterfoil.merchant_id': String(key.merchantId),
+      'counterfoil.reconciliation_id': String(key.id),
     };
-    const upload = remoteContext(opts.telemetry?.metadata ?? '');
-    const span = tracer.startSpan('match report', { startTime: spanTime(), attributes }, upload);
+    const span = tracer.startSpan(
+      'match report',
+      { startTime: spanTime(), attributes },
+      remoteContext(traceContext ?? ''),
+    );
     const startedMs = performance.now();
     try {
-      const isCompleted = await inSpan(span, () => this.matcher.match(key, contextOf(span)));
-      this.reports[isCompleted ? 'completed' : 'left'] += 1;
+      const outcome = await inSpan(span, () => this.matcher.match(key, contextOf(span)));
+      this.turns[outcome] += 1;
+      return outcome;
     } catch (error) {
-      if (await this.#isGivenUp(key, error)) return;
+      if (await this.#isGivenUp(key, error)) return 'given_up';
       throw error;
     } finally {
       this.seconds += (performance.now() - startedMs) / 1_000;
     }
+  }
+
+  /** What was received between the end of its merchant's last turn and that of the job found the job still there. */
+  async #lookBehind(merchantId: bigint): Promise<void> {
+    if (await this.matcher.next(merchantId)) this.queue.addSoon(merchantId);
   }
 }

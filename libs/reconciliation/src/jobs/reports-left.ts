@@ -2,7 +2,7 @@ import type { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { failReport } from '../receiving/staging-store.js';
 import type { ReportQueue } from './report-queue.js';
-import { unfinishedReports } from './work-store.js';
+import { merchantsWithReports, silentReports } from './work-store.js';
 
 /** Of more in a later look. */
 const LOOKED_AT = 1_000;
@@ -16,16 +16,8 @@ export interface LeftParts {
 
 /** Fails reports whose receivers have died, and makes sure of jobs for those that wait. Any number of workers may look. */
 export async function lookAfterReports({ database, queue, silenceMs, stepDeadline }: LeftParts): Promise<void> {
-  const silent = { silentMs: silenceMs, limit: LOOKED_AT };
-  for (const report of await unfinishedReports(database, 'receiving', silent, stepDeadline())) {
+  for (const report of await silentReports(database, { silenceMs, limit: LOOKED_AT }, stepDeadline())) {
     await failReport(database, report, 'The process that received it has died. Send it again.', stepDeadline);
   }
-  for (const { traceContext, ...report } of await unfinishedReports(
-    database,
-    'matching',
-    { limit: LOOKED_AT },
-    stepDeadline(),
-  )) {
-    await queue.add(report, traceContext);
-  }
+  for (const merchantId of await merchantsWithReports(database, LOOKED_AT, stepDeadline())) await queue.add(merchantId);
 }

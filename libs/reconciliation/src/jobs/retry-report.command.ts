@@ -27,16 +27,16 @@ export class RetryReportHandler implements ICommandHandler<RetryReportCommand> {
 
   async execute({ context, id, answering }: RetryReportCommand): Promise<Answer> {
     const { merchantId } = context;
-    let retried: Report | undefined;
+    let isDone = false;
     const answer = await this.requests.answer(merchantId, context, answering, async (client) => {
       const isRetried = await retryReport(client, { merchantId, id });
       const report = await findReport(client, merchantId, id);
       if (!report) throw notFound('reconciliation');
       if (!isRetried) throw refusalOf(report);
-      retried = report;
+      isDone = true;
       return report;
     });
-    if (retried) this.queue.addSoon({ merchantId, id }, retried.traceContext);
+    if (isDone) this.queue.addSoon(merchantId);
     return answer;
   }
 }

@@ -8,7 +8,10 @@ export const JOB_FIELDS = {
     'When a payment or payout becomes known that rows with open breaks name, these are looked at after this long, once for whatever else becomes known meanwhile.',
   ),
   RECONCILIATION_CONCURRENCY: integer({ default: 2, min: 1, max: 64 }).describe(
-    'Reports that a worker matches at once. Those of one merchant take turns.',
+    'Reports that a worker matches at once, each of another merchant: those of one merchant are matched one after the other.',
+  ),
+  RECONCILIATION_TURN_CHUNKS: integer({ default: 4, min: 1, max: 10_000 }).describe(
+    'Chunks of a report that are matched before it waits behind other merchants’ reports.',
   ),
   RECONCILIATION_CHUNK_ROWS: integer({ default: 20_000, min: 1, max: 1_000_000 }).describe(
     'Rows of a report that one transaction matches. While it runs, the log’s horizon waits for it.',

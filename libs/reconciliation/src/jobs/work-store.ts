@@ -3,35 +3,66 @@ import type { Database, TransactionClient } from '#platform/postgres.js';
 import { SOURCES, type Source } from '../reading/sources.js';
 import type { ReportInWork, ReportKey } from '../reports/report.js';
 
-/** $1 status, $2 how long they have not been heard of, in milliseconds, $3 at most. */
-const UNFINISHED = {
+/** Quoted by all who look for them: the condition of their index. */
+const UNFINISHED = `status IN ('receiving', 'matching')`;
+
+/** $1 how long they have not been heard of, in milliseconds, $2 at most. */
+const SILENT = {
   text: `
-SELECT merchant_id, id, trace_context FROM reconciliations
- WHERE status IN ('receiving', 'matching') AND status = $1 AND heard_at <= now() - $2::float8 * interval '1 ms'
- ORDER BY merchant_id, id LIMIT $3`,
+SELECT merchant_id AS "merchantId", id FROM reconciliations
+ WHERE ${UNFINISHED} AND status = 'receiving' AND heard_at <= now() - $1::float8 * interval '1 ms'
+ ORDER BY merchant_id, id LIMIT $2`,
 };
 
-export interface Unfinished extends ReportKey {
+/** Reports that are being received by nobody any more, of all merchants. */
+export function silentReports(
+  database: Database,
+  { silenceMs, limit }: { silenceMs: number; limit: number },
+  deadline: Deadline,
+): Promise<ReportKey[]> {
+  const query = { ...SILENT, values: [silenceMs, limit] };
+  return database.read<ReportKey & Record<string, unknown>>('platform', deadline, query);
+}
+
+/** $1 at most. */
+const WITH_REPORTS = {
+  text: `
+SELECT DISTINCT merchant_id FROM reconciliations WHERE ${UNFINISHED} AND status = 'matching' ORDER BY merchant_id LIMIT $1`,
+};
+
+/** Merchants that have something to be matched. */
+export async function merchantsWithReports(database: Database, limit: number, deadline: Deadline): Promise<bigint[]> {
+  const query = { ...WITH_REPORTS, values: [limit] };
+  const rows = await database.read<{ merchant_id: bigint }>('platform', deadline, query);
+  return rows.map(({ merchant_id }) => merchant_id);
+}
+
+/** $1 merchant. One that fails keeps no other waiting. */
+const NEXT = {
+  name: 'next-reconciliation',
+  text: `
+SELECT id, trace_context FROM reconciliations
+ WHERE merchant_id = $1 AND ${UNFINISHED} AND status = 'matching' ORDER BY tries, id LIMIT 1`,
+};
+
+export interface NextReport extends ReportKey {
   readonly traceContext: string | undefined;
 }
 
-/** Of all merchants. */
-export async function unfinishedReports(
+/** What is to be matched next of a merchant. */
+export async function nextReport(
   database: Database,
-  status: 'receiving' | 'matching',
-  { silentMs = 0, limit }: { silentMs?: number; limit: number },
+  merchantId: bigint,
   deadline: Deadline,
-): Promise<Unfinished[]> {
-  const rows = await database.read<{ merchant_id: bigint; id: bigint; trace_context: string | null }>(
-    'platform',
+): Promise<NextReport | undefined> {
+  const query = { ...NEXT, values: [merchantId] };
+  const rows = await database.read<{ id: bigint; trace_context: string | null }>(
+    { merchantIds: [merchantId] },
     deadline,
-    { ...UNFINISHED, values: [status, silentMs, limit] },
+    query,
   );
-  return rows.map((row) => ({
-    merchantId: row.merchant_id,
-    id: row.id,
-    traceContext: row.trace_context ?? undefined,
-  }));
+  const [row] = rows;
+  return row && { merchantId, id: row.id, traceContext: row.trace_context ?? undefined };
 }
 
 const IN_WORK = {

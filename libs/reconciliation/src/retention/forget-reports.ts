@@ -1,7 +1,7 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { merchantPages } from '#ledger/duties/merchant-pages.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
+import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database, Query } from '#platform/postgres.js';
 import { RECONCILIATION_DUE } from '../closing/close-report.js';
 import { INTERNAL } from '../internal/found.js';

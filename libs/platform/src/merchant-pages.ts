@@ -1,5 +1,5 @@
-import type { Deadline } from '#platform/deadline.js';
-import type { Database } from '#platform/postgres.js';
+import type { Deadline } from './deadline.js';
+import type { Database } from './postgres.js';
 
 /** Merchants in one page of a duty: the size of the tenant setting and of a query's plan stay bounded. */
 const PAGE = 500;
