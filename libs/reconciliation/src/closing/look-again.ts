@@ -12,14 +12,16 @@ const BREAKS_MAX = 100_000;
 const IS_OPEN = `merchant_id = $1 AND row_source = $2 AND ${IS_OF_ROW}`;
 
 /**
- * $1 merchant, $2 source, $3 and $4 the name and the id of the last that was looked at, $5 so many, $6 a report or null: of all. Open breaks of
+ * $1 merchant, $2 source, $3 and $4 the name and the id of the last that was looked at, $5 so many, $6 a report or null: of all, $7 an id:
+ * of breaks that were there before. Open breaks of
  * rows, whole names at a time: what becomes of a row depends on those beside it, of whichever report. One name that has more than there is
  * room for is cut.
  */
 const OPEN = `
 WITH ahead AS MATERIALIZED (
   SELECT ${NAME_OF_BREAK} AS name, id FROM breaks
-   WHERE ${IS_OPEN} AND (${NAME_OF_BREAK}, id) > ($3, $4::bigint) AND ($6::bigint IS NULL OR reconciliation_id = $6::bigint)
+   WHERE ${IS_OPEN} AND (${NAME_OF_BREAK}, id) > ($3, $4::bigint) AND id < $7::bigint
+     AND ($6::bigint IS NULL OR reconciliation_id = $6::bigint)
    ORDER BY ${NAME_OF_BREAK}, id LIMIT $5::int + 1
 ), ends AS MATERIALIZED (
   SELECT count(*) > $5::int AS is_cut, min(name) AS first, max(name) AS last FROM ahead
@@ -50,9 +52,11 @@ export async function lookAtOpenRows(
   of: 'source' | 'report' = 'source',
 ): Promise<Set<bigint>> {
   const changed = new Set<bigint>();
+  // What follows a break that ends here is not looked at once more.
+  const before = matching.ids.next();
   let [name, last] = ['', 0n];
   for (let looked = 0; looked < BREAKS_MAX; ) {
-    const page = await openAfter(matching, report, { name, last, of }, deadline());
+    const page = await openAfter(matching, report, { name, last, of, before }, deadline());
     if (page.name === null || page.last === null) break;
     looked += page.ids.length;
     [name, last] = [page.name, page.last];
@@ -67,10 +71,18 @@ export async function lookAtOpenRows(
 async function openAfter(
   { database, breaksAtOnce }: Matching,
   { merchantId, source, id }: MatchedReport,
-  after: { name: string; last: bigint; of: 'source' | 'report' },
+  after: { name: string; last: bigint; of: 'source' | 'report'; before: bigint },
   deadline: Deadline,
 ): Promise<Page> {
-  const values = [merchantId, source, after.name, after.last, breaksAtOnce, after.of === 'report' ? id : null];
+  const values = [
+    merchantId,
+    source,
+    after.name,
+    after.last,
+    breaksAtOnce,
+    after.of === 'report' ? id : null,
+    after.before,
+  ];
   const query = { text: OPEN, values };
   const [page] = await database.read<Page & Record<string, unknown>>({ merchantIds: [merchantId] }, deadline, query);
   return page ?? { ids: [], name: null, last: null };
