@@ -249,15 +249,16 @@ test('nor when questions and answers are lost, beyond the shares that are spent 
   );
 });
 
+const heavy = fc.integer({ min: 40, max: 120 });
+
 test('while Redis is gone both together spend no more than there is, and afterwards there is no second burst', async () => {
-  const pairs = fc.array(fc.record({ one: units, other: units, ms: fc.integer({ min: 0, max: 300 }) }), {
+  const pairs = fc.array(fc.record({ one: heavy, other: heavy, ms: fc.integer({ min: 0, max: 20 }) }), {
     minLength: 5,
     maxLength: 25,
   });
   await fc.assert(
     fc.asyncProperty(pairs, fc.boolean(), (rounds, isEmptyThen) =>
       within(async (processes) => {
-        const beganMs = nowMs;
         let spent = 0;
         const round = async (one: number, other: number) => {
           for (const [index, process] of processes.entries()) {
@@ -272,6 +273,9 @@ test('while Redis is gone both together spend no more than there is, and afterwa
           for (const process of processes) await process.budgets.sweep();
           await tick(PROCESS_TTL_MS / 3);
         }
+        const beganMs = nowMs;
+        spent = 0;
+        await round(100, 100);
         for (const { leases } of processes) leases.fault = 'question lost';
         for (const { one, other, ms } of rounds) {
           await tick(ms);
@@ -281,8 +285,8 @@ test('while Redis is gone both together spend no more than there is, and afterwa
         for (const { leases } of processes) leases.fault = undefined;
         await tick(0);
         for (const { one, other } of rounds) await round(one, other);
-        // What each had in hand comes beside what was left.
-        const ever = PLAN.burstUnits * 1.5 + ((nowMs - beganMs) * PLAN.unitsPerSecond) / 1_000;
+        // Beside a few in hand: Redis learns what the one has spent on its share, at most half, after the other has asked.
+        const ever = PLAN.burstUnits * 1.5 + 20 + ((nowMs - beganMs) * PLAN.unitsPerSecond) / 1_000;
         expect(spent).toBeLessThanOrEqual(ever);
         expect(processes.map(({ budgets }) => budgets.isAway)).toEqual([false, false]);
       }),

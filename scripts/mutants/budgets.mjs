@@ -38,8 +38,8 @@ export const BUDGET_MUTANTS = [
     ],
     [
       'what was spent on shares is never told',
-      'level = hash.level + math.max(0, now - hash.at) * rate / 1000 - math.max(0, shared - told)',
-      'level = hash.level + math.max(0, now - hash.at) * rate / 1000',
+      'local level = before + refilled - math.max(0, shared - told)',
+      'local level = before + refilled',
     ],
     ['debts are forgotten', 'local owed = math.max(0, spent - given)', 'local owed = 0'],
     ['what is in flight elsewhere counts for nothing', 'most - flight_of_others', 'most'],

@@ -43,12 +43,10 @@ end
 if not is_known and hash.rate then rate, burst, most = hash.rate, hash.burst, hash.most end
 
 -- Only what the bucket had room for: what was spent on shares took of what it was refilled with meanwhile.
-local level = supposed
-if hash.level then
-  level = hash.level + math.max(0, now - hash.at) * rate / 1000 - math.max(0, shared - told)
-  level = math.max(level, math.min(hash.level, -burst))
-end
-level = math.min(level, burst)
+local before = hash.level or supposed
+local refilled = hash.at and math.max(0, now - hash.at) * rate / 1000 or 0
+local level = before + refilled - math.max(0, shared - told)
+level = math.min(math.max(level, math.min(before, -burst)), burst)
 
 -- Back what it has too much; what it owes whatever is left; and of what is left as much as there is.
 local lacking = wanted - (given - spent)
