@@ -79,7 +79,10 @@ test('so is one of whose payment a second capture becomes known, by whatever nam
 test.each([RECONCILIATION_DUE, LATE_FACTS])('%s of a report that has failed meanwhile is done with', async (kind) => {
   const report = await reported(`failed-${kind},,payment,5,0,5,EUR,${AT},`);
   await asAdmin(api.on.ownerUrl, async (admin) => {
-    await admin.query(`UPDATE reconciliations SET status = 'failed', completed_at = NULL, failure = 'a test' WHERE id = $1`, [report]);
+    await admin.query(
+      `UPDATE reconciliations SET status = 'failed', completed_at = NULL, failure = 'a test' WHERE id = $1`,
+      [report],
+    );
     const row = [kind, shop.id, report];
     await admin.query(
       `INSERT INTO due_rows (kind, merchant_id, subject_id, due_at, try_at)
