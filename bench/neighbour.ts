@@ -16,7 +16,7 @@ export interface Waits {
 export const WHATS = ['postings', 'reads', 'deliveries'] as const;
 
 /** Deliveries that come later are not waited for: they are counted as this long. */
-const DELIVERED_WITHIN_MS = 10_000;
+const DELIVERED_WITHIN_MS = 3_000;
 const LOOK_MS = 5;
 
 /** A merchant of modest means: so many postings and reads a second, sent when they are due, whatever has become of those before. */

@@ -99,13 +99,13 @@ export function setup(): Run {
   const beganMs = Date.now();
   const quiet = openMerchant(`k6 neighbour ${beganMs}`, WALLETS);
   const noisy = openMerchant(`k6 noisy ${beganMs}`, WALLETS);
+  // So that a full page is one.
+  for (let n = 0; n < 3; n += 1) postBatch(noisy, `history-${n}`);
   if (UNITS_PER_SECOND > 0) {
     const plan = { burst_units: 2 * UNITS_PER_SECOND, units_in_flight: UNITS_PER_SECOND };
     operatorPut(`/v1/merchants/${noisy.id}/limits`, { units_per_second: UNITS_PER_SECOND, ...plan });
   }
   const accounts = all<{ id: string }>(noisy, '/v1/accounts?limit=1000', 'GET /accounts').map(({ id }) => id);
-  // So that a full page is one.
-  for (let n = 0; n < 3; n += 1) postBatch(noisy, `history-${n}`);
   return { quiet, noisy, accounts, beganMs };
 }
 

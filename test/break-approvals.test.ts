@@ -49,13 +49,13 @@ afterAll(async () => {
 });
 
 /** Through the writer whose connection can be cut. */
-function approveByProxy(key: string) {
+function approveByProxy(key: string, breakId = id) {
   const operator = { keyId: BigInt(checker.keyId as string), name: checker.name, responsible: checker.name };
   return new ActOnBreakHandler(ledger.database, ledger.directory, ledger.writer).execute(
     new ActOnBreakCommand(
       ledger.context(BigInt(shop.merchant.id)),
       operator,
-      { breakId: BigInt(id), reconciliationId: undefined },
+      { breakId: BigInt(breakId), reconciliationId: undefined },
       { action: 'approve' },
       { key, requestSha256: Buffer.alloc(32, 1) },
     ),
@@ -248,4 +248,61 @@ test('an item that is matched at the very moment of a match by hand is matched o
   expect(rows as Json[]).toEqual([]);
   // It is in no match of ours: what the bystander wrote has no row.
   await bystander.client.query('DELETE FROM reconciled_items WHERE merchant_id = $1', [shop.merchant.id]);
+});
+
+describe('a match by hand and the write-off of a break that holds its item, in one commit group', () => {
+  const item = 'payment/7/payment/c2';
+
+  /** Commits the approvals in one group, in this order. Answers what became of each: its status, or why not. */
+  async function approvedTogether(...breakIds: string[]): Promise<unknown[]> {
+    const answers: Promise<unknown>[] = [];
+    let first: Promise<unknown> | undefined;
+    await whileLocked(async () => {
+      first = approveByProxy(randomUUID());
+      await bystander.untilWaiting(1);
+      for (const [index, breakId] of breakIds.entries()) {
+        answers.push(
+          approveByProxy(randomUUID(), breakId).then(({ result }) =>
+            'refusal' in result ? result.refusal.code : result.answer.status,
+          ),
+        );
+        await until('it waits for the next group', () => ledger.writer.waiting > index);
+      }
+    });
+    await first;
+    return Promise.all(answers);
+  }
+
+  async function proposed(): Promise<{ holder: string; matching: string }> {
+    const holder = await shop.found({ kind: 'missing_in_report', row: false, item });
+    const matching = await shop.found();
+    await shop.act(maker, holder, 'propose', { action: 'write_off', reason: 'Too small.' });
+    await shop.act(maker, matching, 'propose', { action: 'match', candidates: [item], reason: 'x' });
+    return { holder, matching };
+  }
+
+  const ends = async (breakId: string): Promise<Json[]> =>
+    (await api.logOf(shop.merchant))
+      .filter(({ type, data }) => type === 'break.resolved' && data.break_id === breakId)
+      .map(({ data }) => data.status);
+  const groupsOf = (...breakIds: string[]) =>
+    bystander.one('SELECT count(DISTINCT xmin::text)::int AS groups FROM breaks WHERE id = ANY ($1::bigint[])', [
+      breakIds,
+    ]);
+
+  test('the write-off first: it stays what it was, and is told once', async () => {
+    const { holder, matching } = await proposed();
+    expect(await approvedTogether(holder, matching)).toEqual(['written_off', 'resolved']);
+    expect(await groupsOf(holder, matching)).toEqual({ groups: 1 });
+    expect(await shop.get(holder)).toMatchObject({ status: 'written_off', resolution: { reason: 'Too small.' } });
+    expect([await ends(holder), await ends(matching)]).toEqual([['written_off'], ['resolved']]);
+  });
+
+  test('the match first: nothing is left to be written off', async () => {
+    const { holder, matching } = await proposed();
+    expect(await approvedTogether(matching, holder)).toEqual(['resolved', 'invalid_transition']);
+    expect(await groupsOf(holder, matching)).toEqual({ groups: 1 });
+    expect(await shop.get(holder)).toMatchObject({ status: 'auto_resolved' });
+    expect([await ends(holder), await ends(matching)]).toEqual([['auto_resolved'], ['resolved']]);
+  });
 });

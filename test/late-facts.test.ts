@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { RECONCILIATION_DUE } from '#reconciliation/closing/close-report.js';
+import { LATE_FACTS } from '#reconciliation/jobs/names.js';
 import { type Json, type Merchant, TestApi } from './support/api.js';
+import { asAdmin } from './support/database.js';
 import { until } from './support/until.js';
 import { GENERIC_HEAD, upload } from './support/uploads.js';
 import { startWorker } from './support/worker.js';
@@ -70,5 +73,26 @@ test('so is one of whose payment a second capture becomes known, by whatever nam
   await tell('twice', captured('500', 'b'));
   await until('its break has ended', async () => {
     return (await breaksOf(report)).every(({ status }) => status === 'auto_resolved');
+  });
+});
+
+test.each([RECONCILIATION_DUE, LATE_FACTS])('%s of a report that has failed meanwhile is done with', async (kind) => {
+  const report = await reported(`failed-${kind},,payment,5,0,5,EUR,${AT},`);
+  await asAdmin(api.on.ownerUrl, async (admin) => {
+    await admin.query(
+      `UPDATE reconciliations SET status = 'failed', completed_at = NULL, failure = 'a test' WHERE id = $1`,
+      [report],
+    );
+    const row = [kind, shop.id, report];
+    await admin.query(
+      `INSERT INTO due_rows (kind, merchant_id, subject_id, due_at, try_at)
+       SELECT $1, $2, $3, now_ms, now_ms FROM date_trunc('milliseconds', now()) now_ms
+       ON CONFLICT (merchant_id, kind, subject_id) DO UPDATE SET due_at = excluded.due_at, try_at = excluded.try_at`,
+      row,
+    );
+    await until('its row is gone', async () => {
+      const left = 'SELECT FROM due_rows WHERE kind = $1 AND merchant_id = $2 AND subject_id = $3';
+      return (await admin.query(left, row)).rowCount === 0;
+    });
   });
 });

@@ -65,24 +65,39 @@ test('what failed or was won meanwhile nobody has to tell any more: its break en
   expect(told?.ended).toBe(2);
 });
 
+async function payOut(merchantId: bigint, amount: number): Promise<bigint> {
+  const id = matching.ledger.ids.next();
+  const at = new Date(NOON_MS).toISOString();
+  await matching.write(merchantId, {
+    text: `INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, status, transactions, timeline)
+           VALUES ($1, $2, snowflake_time($2), $3, 'EUR', 0, 'd', 'paid', '{}', $4)`,
+    values: [merchantId, id, amount, JSON.stringify([{ status: 'paid', at }])],
+  });
+  return id;
+}
+
+async function fail(merchantId: bigint, payoutId: bigint): Promise<void> {
+  const text = `UPDATE payouts SET status = 'failed' WHERE merchant_id = $1 AND id = $2`;
+  await matching.write(merchantId, { text, values: [merchantId, payoutId] });
+}
+
 test('a payout that was paid and failed after all is on no statement', async () => {
   const merchantId = await matching.ledger.createMerchant();
-  const at = new Date(NOON_MS).toISOString();
-  const payOut = async (amount: number): Promise<bigint> => {
-    const id = matching.ledger.ids.next();
-    await matching.write(merchantId, {
-      text: `INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, status, transactions, timeline)
-             VALUES ($1, $2, snowflake_time($2), $3, 'EUR', 0, 'd', 'paid', '{}', $4)`,
-      values: [merchantId, id, amount, JSON.stringify([{ status: 'paid', at }])],
-    });
-    return id;
-  };
-  const [failed, paid] = [await payOut(700), await payOut(80)];
+  const [failed, paid] = [await payOut(merchantId, 700), await payOut(merchantId, 80)];
   // Payouts have the ids of today, and happened at noon.
   await reconcile(merchantId, { ...BANK, periodToMs: Date.now() + DAY_MS });
   expect(await foundIn(merchantId)).toEqual([`payout/${failed} open`, `payout/${paid} open`]);
-  const text = `UPDATE payouts SET status = 'failed' WHERE merchant_id = $1 AND id = $2`;
-  await matching.write(merchantId, { text, values: [merchantId, failed] });
+  await fail(merchantId, failed);
   await reconcile(merchantId, BANK);
   expect(await foundIn(merchantId)).toEqual([`payout/${failed} auto_resolved`, `payout/${paid} open`]);
+});
+
+test('it is found behind others that are still due, more than are looked at at once', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  const [paid, failed] = [await payOut(merchantId, 80), await payOut(merchantId, 700)];
+  await reconcile(merchantId, { ...BANK, periodToMs: Date.now() + DAY_MS });
+  await fail(merchantId, failed);
+  const report = await matching.stage(merchantId, [], BANK);
+  await closeReport({ ...matching.matching, breaksAtOnce: 1 }, report, within);
+  expect(await foundIn(merchantId)).toEqual([`payout/${paid} open`, `payout/${failed} auto_resolved`]);
 });

@@ -13,6 +13,8 @@ export const HELD_BY = [
   [/(ledger\/src\/verify|summaries\/src\/checks)/, ['verify']],
   [/balances\/src\/(monitor-store|load-balances)/, ['balance-monitor', 'balance-cache']],
   [/balances\/src\//, ['balance-invalidation', 'balance-sweep']],
+  [/limits\/src\/usage\//, ['usage']],
+  [/limits\/src\//, ['limits']],
   [/outbox\/src\/dead-letters\//, ['dead-letters', 'dead-letter-routes', 'outbox']],
   [/outbox\/src\/log\/event-log/, ['events', 'event-order', 'outbox']],
   [/outbox\/src\/(log\/retention|consumers\/forget-consumer)/, ['event-retention', 'retention-holds']],

@@ -10,6 +10,8 @@ import type { Mutant } from './mutants.js';
 const ROOT = join(import.meta.dirname, '..', '..');
 const START_LIMIT_MS = 60_000;
 const POLL_MS = 50;
+/** What is read as it stands in the sources. */
+const SCRIPTS = ['balances', 'limits'].map((room) => join('libs', room, 'src', 'lua'));
 
 /**
  * The compiled services in a folder of their own, so that nobody compiles under their feet, and with a planted bug when
@@ -30,8 +32,7 @@ export class Build {
     this.folder = mkdtempSync(join(tmpdir(), 'counterfoil-histories-'));
     cpSync(join(ROOT, 'package.json'), join(this.folder, 'package.json'));
     cpSync(join(ROOT, 'dist'), join(this.folder, 'dist'), { recursive: true });
-    const lua = join('libs', 'balances', 'src', 'lua');
-    cpSync(join(ROOT, lua), join(this.folder, lua), { recursive: true });
+    for (const lua of SCRIPTS) cpSync(join(ROOT, lua), join(this.folder, lua), { recursive: true });
     symlinkSync(join(ROOT, 'node_modules'), join(this.folder, 'node_modules'));
     this.planted = mutant?.name;
     if (mutant) this.#plant(mutant);

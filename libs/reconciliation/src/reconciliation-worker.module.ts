@@ -79,7 +79,7 @@ export class ReconciliationWorkerModule
       tries: config.reconciliationTries,
     });
     this.#again = reportsToLookAt(matching, logger);
-    this.#late = lateFacts(matching, config.reconciliationLateMs, logger);
+    this.#late = lateFacts(matching, logger);
     this.#breaks = new OpenBreaks(database);
   }
 

@@ -11,7 +11,7 @@ import type { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { begin } from './begin.js';
 import { closeDay, currenciesWithFees } from './closing.js';
-import { chunksOf, type DraftTerms, draftChunk, openDrafts, type Slice } from './drafts.js';
+import { chunksOf, type DraftTerms, draftChunk, type OpenDraft, openDrafts, type Slice } from './drafts.js';
 import { needsEarliest, nextStep, type Step } from './next-step.js';
 import type { SettleResult } from './settle-result.js';
 import { loadEarliest, loadStandings } from './standings.js';
@@ -75,10 +75,27 @@ export class Settler {
       const steps = await this.#stepsOf(open, page);
       if (steps.length === 0) return;
       const begun = await this.#begin(steps, page);
-      const drafted = await this.#draft(begun, page);
-      const closed = await this.durations.close.measure(() => this.#close(drafted, page));
-      if (!closed.includes(true)) await this.#waitForOthers(page);
+      if (!(await this.#draftAndClose(begun, page))) await this.#waitForOthers(page);
     }
+  }
+
+  /** A part of each draft at a time, and whoever's are whole is closed: nobody waits for one who has more. Returns whether any was closed. */
+  async #draftAndClose(steps: readonly Step[], page: Page): Promise<boolean> {
+    let hasClosed = false;
+    for (let rest = steps; rest.length > 0; ) {
+      const ids = rest.map(({ standing }) => standing.merchantId);
+      const open = await openDrafts(this.#parts.database, ids, this.#deadline(page));
+      const isOpen = new Set(open.map(({ merchantId }) => merchantId));
+      const [drafting, whole] = [true, false].map((is) =>
+        rest.filter(({ standing }) => isOpen.has(standing.merchantId) === is),
+      ) as [Step[], Step[]];
+      if (whole.length > 0) {
+        const closed = await this.durations.close.measure(() => this.#close(whole, page));
+        hasClosed ||= closed.includes(true);
+      }
+      rest = drafting.length > 0 ? await this.#draft(drafting, open, page) : [];
+    }
+    return hasClosed;
   }
 
   async #stepsOf(merchantIds: readonly bigint[], page: Page): Promise<Step[]> {
@@ -111,24 +128,21 @@ export class Settler {
     );
   }
 
-  /** Until all drafts of these merchants are whole. Returns the steps that did not fail. */
-  async #draft(steps: readonly Step[], page: Page): Promise<readonly Step[]> {
+  /** The next part of each open draft of these merchants. Returns the steps that did not fail. */
+  async #draft(steps: readonly Step[], open: readonly OpenDraft[], page: Page): Promise<readonly Step[]> {
     const stepOf = new Map(steps.map((step) => [step.standing.merchantId, step]));
-    for (;;) {
-      const open = await openDrafts(this.#parts.database, [...stepOf.keys()], this.#deadline(page));
-      if (open.length === 0) return [...stepOf.values()];
-      const termsOf = await this.#termsBehind(stepOf, page);
-      let wentOn = 0;
-      for (const slices of chunksOf(open, this.#parts.chunkEntries)) {
-        const draft = async (some: readonly Slice[]) => {
-          const { database } = this.#parts;
-          wentOn += await this.durations.draft.measure(() => draftChunk(database, some, termsOf, this.#deadline(page)));
-        };
-        await this.#together(slices, page, draft);
-      }
-      for (const id of page.results.keys()) if (stepOf.delete(id)) wentOn += 1;
-      if (wentOn === 0) await this.#waitForOthers(page);
+    const termsOf = await this.#termsBehind(stepOf, page);
+    let wentOn = 0;
+    for (const slices of chunksOf(open, this.#parts.chunkEntries)) {
+      const draft = async (some: readonly Slice[]) => {
+        const { database } = this.#parts;
+        wentOn += await this.durations.draft.measure(() => draftChunk(database, some, termsOf, this.#deadline(page)));
+      };
+      await this.#together(slices, page, draft);
     }
+    for (const id of page.results.keys()) if (stepOf.delete(id)) wentOn += 1;
+    if (wentOn === 0) await this.#waitForOthers(page);
+    return [...stepOf.values()];
   }
 
   /** Asked for once drafts are there, which keep what counts in their days from changing: it may be another day that somebody else began. */

@@ -10,6 +10,8 @@ import { reportInWork } from './work-store.js';
 
 /** Few: each reads a period of its merchant. */
 const AT_ONCE = 4;
+/** How often it is asked whether a report that is being matched is completed. */
+const COMPLETED_WAIT_MS = 1_000;
 
 /** Looks at reports again when something that they should have told is no longer just expected. */
 export function reportsToLookAt(matching: Matching, logger: Logger): DueWork {
@@ -18,10 +20,10 @@ export function reportsToLookAt(matching: Matching, logger: Logger): DueWork {
   return new DueWork(matching.database, kind, logger);
 }
 
-async function lookAt(matching: Matching, { merchantId, subjectId }: DueRow, deadline: Deadline): Promise<DueResult> {
+async function lookAt(matching: Matching, row: DueRow, deadline: Deadline): Promise<DueResult> {
+  const { merchantId, subjectId } = row;
   const report = await reportInWork(matching.database, { merchantId, id: subjectId }, 'completed', deadline);
-  // Whoever completes it looks, too.
-  if (!report) return 'not yet';
+  if (!report) return untilCompleted(matching, row, deadline);
   const attributes = { 'counterfoil.reconciliation_id': String(subjectId) };
   const upload = remoteContext(report.traceContext ?? '');
   const span = tracer.startSpan('look at report again', { startTime: spanTime(), attributes }, upload);
@@ -30,14 +32,21 @@ async function lookAt(matching: Matching, { merchantId, subjectId }: DueRow, dea
   return 'done';
 }
 
+/** What becomes of the row of a report that is not completed. One that has failed is looked at when somebody has it tried again. */
+async function untilCompleted({ database }: Matching, row: DueRow, deadline: Deadline): Promise<DueResult> {
+  const { merchantId, subjectId: id } = row;
+  const isInWork = (await reportInWork(database, { merchantId, id }, 'matching', deadline)) !== undefined;
+  return isInWork ? { againAtMs: Date.now() + COMPLETED_WAIT_MS } : 'done';
+}
+
 /** Looks at rows of reports once more, of which the ledger has learnt something. One that is being matched is looked at when it is closed. */
-export function lateFacts(matching: Matching, waitMs: number, logger: Logger): DueWork {
-  const run = async ({ merchantId, subjectId: id }: DueRow, deadline: Deadline): Promise<DueResult> => {
+export function lateFacts(matching: Matching, logger: Logger): DueWork {
+  const run = async (row: DueRow, deadline: Deadline): Promise<DueResult> => {
+    const { merchantId, subjectId: id } = row;
     const report = await reportInWork(matching.database, { merchantId, id }, 'completed', deadline);
-    if (report) await lookAtLateFacts(matching, report, () => deadline);
-    const isInWork =
-      report === undefined && (await reportInWork(matching.database, { merchantId, id }, 'matching', deadline));
-    return isInWork ? { againAtMs: Date.now() + Math.max(waitMs, 1_000) } : 'done';
+    if (!report) return untilCompleted(matching, row, deadline);
+    await lookAtLateFacts(matching, report, () => deadline);
+    return 'done';
   };
   return new DueWork(matching.database, { name: LATE_FACTS, atOnce: AT_ONCE, run }, logger);
 }
