@@ -161,7 +161,7 @@ test('a reader that knows nothing of the writer reads each entry as what it is, 
     [
       ['payout', returned.order.reference, -115n, undefined],
       ['payout', returned.order.reference, 115n, undefined],
-      ['other', undefined, 1_999n, 'batch 417'],
+      ['other', 'COUNTERFOIL-EUR/CR0000000001', 1_999n, 'batch 417'],
     ],
     [],
   ]);

@@ -15,12 +15,12 @@ const IS_OPEN = `merchant_id = $1 AND row_source = $2 AND ${IS_OF_ROW}`;
  * $1 merchant, $2 source, $3 and $4 the name and the id of the last that was looked at, $5 so many, $6 a report or null: of all, $7 an id:
  * of breaks that were there before. Open breaks of
  * rows, whole names at a time: what becomes of a row depends on those beside it, of whichever report. One name that has more than there is
- * room for is cut.
+ * room for is cut. `id + 0`: a range of ids is no way to them.
  */
 const OPEN = `
 WITH ahead AS MATERIALIZED (
   SELECT ${NAME_OF_BREAK} AS name, id FROM breaks
-   WHERE ${IS_OPEN} AND (${NAME_OF_BREAK}, id) > ($3, $4::bigint) AND id < $7::bigint
+   WHERE ${IS_OPEN} AND (${NAME_OF_BREAK}, id) > ($3, $4::bigint) AND id + 0 < $7::bigint
      AND ($6::bigint IS NULL OR reconciliation_id = $6::bigint)
    ORDER BY ${NAME_OF_BREAK}, id LIMIT $5::int + 1
 ), ends AS MATERIALIZED (
