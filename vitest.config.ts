@@ -13,7 +13,6 @@ const APART = [
   'apps/api/src/bodies.spec.ts',
   'libs/platform/src/buses.spec.ts',
   'libs/platform/src/telemetry.spec.ts',
-  'test/bad-bytes.test.ts',
   'test/memory.test.ts',
   'test/night.test.ts',
   'test/queues.test.ts',
