@@ -16,7 +16,12 @@ let before: Record<string, number>;
 
 beforeAll(async () => {
   api = await TestApi.start({
-    environment: { HEADERS_TIMEOUT_MS: '300', BODY_TIMEOUT_MS: '600', METRICS_PORT: String(await freePort()) },
+    environment: {
+      ...WITHOUT_BUDGETS,
+      HEADERS_TIMEOUT_MS: '300',
+      BODY_TIMEOUT_MS: '600',
+      METRICS_PORT: String(await freePort()),
+    },
   });
   await Contract.hold(api);
   shop = await api.merchant();
