@@ -27,7 +27,7 @@ export interface PayoutSeen {
   readonly destination: string;
 }
 
-const OVER_LIMIT_MS = 15_000;
+const OVER_LIMIT_MS = 60_000;
 /** Between two looks. */
 const LOOK_MS = 20;
 const PAGE = 200;

@@ -108,12 +108,17 @@ describe('look-ups of strangers', () => {
 
   it('that are too many of an address are refused, of nobody else', async () => {
     const strangers = strangersOf({ lookups: 1, lookupsWaiting: 2, lookupsWaitingInAll: 3 });
-    const { begin } = lookups(strangers);
-    for (const name of ['in hand', 'waits', 'waits too']) void begin(name);
+    const { begin, answerNext } = lookups(strangers);
+    const begun = ['in hand', 'waits', 'waits too'].map((name) => begin(name));
     await expect(begin('one too many')).rejects.toMatchObject({ code: 'rate_limited', retryAfterS: 1 });
-    void begin('elsewhere', THERE);
+    begun.push(begin('elsewhere', THERE));
     await expect(begin('in all', peerAt('192.0.2.3'))).rejects.toMatchObject({ code: 'overloaded', retryAfterS: 1 });
     expect(strangers.counts.refused.waiting).toBe(2);
+    for (const _ of begun) {
+      await settled();
+      answerNext();
+    }
+    await Promise.all(begun);
   });
 
   it('wait no longer than their deadline, and leave no place taken', async () => {
