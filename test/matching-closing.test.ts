@@ -3,13 +3,10 @@ import { Deadline } from '#platform/deadline.js';
 import { closeReport, lookAgain } from '#reconciliation/closing/close-report.js';
 import type { MatchedReport } from '#reconciliation/matching/match-report.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
-import { NOON_MS, type PlannedRow, TestMatching } from './support/matching.js';
+import { BANK, NOON_MS, PERIOD, type PlannedRow, TestMatching } from './support/matching.js';
 
 const DAY_MS = 86_400_000;
 const GENERIC = { source: 'generic', provider: undefined };
-const BANK = { source: 'camt053', provider: undefined };
-/** Days around noon, in which all that is told here happened; its time is long up. */
-const PERIOD = { periodFromMs: NOON_MS - DAY_MS, periodToMs: NOON_MS + DAY_MS };
 
 let on: TestDatabase;
 let matching: TestMatching;
@@ -25,13 +22,8 @@ afterAll(async () => {
 
 const within = (): Deadline => Deadline.after(30_000);
 
-/** Receives, matches and closes a report. */
-async function reconcile(merchantId: bigint, rows: readonly PlannedRow[], more: Partial<MatchedReport> = {}) {
-  const report = await matching.stage(merchantId, rows, more);
-  await matching.match(report);
-  await closeReport(matching.matching, report, within);
-  return report;
-}
+const reconcile = (merchantId: bigint, rows: readonly PlannedRow[], more: Partial<MatchedReport> = {}) =>
+  matching.reconcile(merchantId, rows, more);
 
 async function kindsOf(merchantId: bigint): Promise<string[]> {
   return (await matching.breaksOf(merchantId)).map(({ kind, status }) => `${kind} ${status}`);

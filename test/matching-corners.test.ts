@@ -3,13 +3,11 @@ import { Deadline } from '#platform/deadline.js';
 import { closeReport } from '#reconciliation/closing/close-report.js';
 import type { MatchedReport } from '#reconciliation/matching/match-report.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
-import { NOON_MS, type PlannedRow, TestMatching } from './support/matching.js';
+import { BANK, NOON_MS, PERIOD, type PlannedRow, TestMatching } from './support/matching.js';
 
 /** What a stranger broke in matching and closing, and no other test saw. */
 
 const DAY_MS = 86_400_000;
-const BANK = { source: 'camt053', provider: undefined };
-const PERIOD = { periodFromMs: NOON_MS - DAY_MS, periodToMs: NOON_MS + DAY_MS };
 
 let on: TestDatabase;
 let matching: TestMatching;
@@ -26,12 +24,8 @@ afterAll(async () => {
 
 const within = (): Deadline => Deadline.after(30_000);
 
-async function reconcile(rows: readonly PlannedRow[], more: Partial<MatchedReport> = {}) {
-  const report = await matching.stage(merchantId, rows, more);
-  await matching.match(report);
-  await closeReport(matching.matching, report, within);
-  return report;
-}
+const reconcile = (rows: readonly PlannedRow[], more: Partial<MatchedReport> = {}) =>
+  matching.reconcile(merchantId, rows, more);
 
 async function kindsOf(): Promise<string[]> {
   return (await matching.breaksOf(merchantId)).map(({ line, kind, status }) => `${line ?? '-'} ${kind} ${status}`);

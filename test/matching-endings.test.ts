@@ -3,13 +3,9 @@ import { Deadline } from '#platform/deadline.js';
 import { closeReport, lookAgain } from '#reconciliation/closing/close-report.js';
 import type { MatchedReport } from '#reconciliation/matching/match-report.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
-import { NOON_MS, type PlannedRow, TestMatching } from './support/matching.js';
+import { BANK, PERIOD, type PlannedRow, TestMatching } from './support/matching.js';
 
 /** When breaks end by themselves (docs/reconciliation.md, The law of matching). */
-
-const DAY_MS = 86_400_000;
-const BANK = { source: 'camt053', provider: undefined };
-const PERIOD = { periodFromMs: NOON_MS - DAY_MS, periodToMs: NOON_MS + DAY_MS };
 
 let on: TestDatabase;
 let matching: TestMatching;
@@ -25,13 +21,8 @@ afterAll(async () => {
 
 const within = (): Deadline => Deadline.after(30_000);
 
-/** Receives, matches and closes a report. */
-async function reconcile(merchantId: bigint, rows: readonly PlannedRow[], more: Partial<MatchedReport> = {}) {
-  const report = await matching.stage(merchantId, rows, more);
-  await matching.match(report);
-  await closeReport(matching.matching, report, within);
-  return report;
-}
+const reconcile = (merchantId: bigint, rows: readonly PlannedRow[], more: Partial<MatchedReport> = {}) =>
+  matching.reconcile(merchantId, rows, more);
 
 /** Of a merchant with a payment P of these captures. */
 async function merchantOf(...captures: { ref?: string; amount: number }[]): Promise<bigint> {

@@ -3,11 +3,10 @@ import { Deadline } from '#platform/deadline.js';
 import { closeReport, lookAgain } from '#reconciliation/closing/close-report.js';
 import type { MatchedReport } from '#reconciliation/matching/match-report.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
-import { NOON_MS, TestMatching } from './support/matching.js';
+import { BANK, NOON_MS, PERIOD, TestMatching } from './support/matching.js';
 
 const DAY_MS = 86_400_000;
 const GENERIC = { source: 'generic', provider: undefined };
-const BANK = { source: 'camt053', provider: undefined };
 
 let on: TestDatabase;
 let matching: TestMatching;
@@ -25,8 +24,7 @@ const within = (): Deadline => Deadline.after(30_000);
 
 /** A report of the days around noon that tells nothing. */
 async function reconcile(merchantId: bigint, more: Partial<MatchedReport> = {}): Promise<MatchedReport> {
-  const period = { periodFromMs: NOON_MS - DAY_MS, periodToMs: NOON_MS + DAY_MS };
-  const report = await matching.stage(merchantId, [], { ...period, ...more });
+  const report = await matching.stage(merchantId, [], { ...PERIOD, ...more });
   await closeReport(matching.matching, report, within);
   return report;
 }

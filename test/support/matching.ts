@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Deadline } from '#platform/deadline.js';
 import type { Query } from '#platform/postgres.js';
+import { closeReport } from '#reconciliation/closing/close-report.js';
 import { type MatchedReport, type Matching, matchNext } from '#reconciliation/matching/match-report.js';
 import type { TestDatabase } from './database.js';
 import { TestLedger } from './ledger.js';
@@ -8,6 +9,9 @@ import { TestLedger } from './ledger.js';
 const DAY_MS = 86_400_000;
 /** When what is written here happened, where a test does not say. */
 export const NOON_MS = Date.parse('2026-11-20T12:00:00Z');
+/** Days around noon; the time of what happened in them is long up. */
+export const PERIOD = { periodFromMs: NOON_MS - DAY_MS, periodToMs: NOON_MS + DAY_MS };
+export const BANK = { source: 'camt053', provider: undefined };
 
 /** A capture or refund of a payment. */
 export interface Movement {
@@ -122,6 +126,18 @@ export class TestMatching {
         ],
       });
     }
+  }
+
+  /** Receives, matches and closes a report. */
+  async reconcile(
+    merchantId: bigint,
+    rows: readonly PlannedRow[],
+    more: Partial<MatchedReport> = {},
+  ): Promise<MatchedReport> {
+    const report = await this.stage(merchantId, rows, more);
+    await this.match(report);
+    await closeReport(this.matching, report, () => Deadline.after(30_000));
+    return report;
   }
 
   /** A report whose rows are staged. */
