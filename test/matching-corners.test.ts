@@ -55,18 +55,6 @@ test('what was told as settled of a batch and rejected is not of it', async () =
   expect(await kindsOf()).toEqual([]);
 });
 
-test('fees are held against each other once all captures are matched, and not before', async () => {
-  merchantId = await matching.ledger.createMerchant();
-  const captures = [
-    { ref: 'a', amount: 500 },
-    { ref: 'b', amount: 500 },
-  ];
-  await matching.pay(merchantId, { ref: 'P', captures, settlements: [{ amount: 1_000, fee: 30 }] });
-  await reconcile([{ line: 2, ref: 'P', object: 'a', gross: 499, fee: 15 }]);
-  await reconcile([{ line: 3, ref: 'P', object: 'b', gross: 500, fee: 10 }]);
-  expect(await kindsOf()).toEqual(['2 amount_mismatch open']);
-});
-
 test('an item has the time that its provider told, whatever was asked before', async () => {
   merchantId = await matching.ledger.createMerchant();
   await matching.pay(merchantId, { ref: 'P', captures: [{ ref: 'c', amount: 1_000 }, { amount: 1 }] });
