@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ProblemError } from '#kernel/problem.js';
+import { othersTurn } from '#platform/turns.js';
 import type { HeldBytes } from './held-bytes.js';
 import { JsonReader } from './json-reader.js';
 

@@ -1,4 +1,5 @@
-import { setImmediate as othersTurn } from 'node:timers/promises';
+import { setImmediate as nextRound } from 'node:timers/promises';
+import { FairQueue } from './fair-queue.js';
 
 /** Long work in pieces: it yields wherever others may have their turn of the event loop. */
 export type Pieces<T> = Generator<void, T, void>;
@@ -44,8 +45,27 @@ export async function finishInTurns<T>(work: Pieces<T>): Promise<T> {
   for (;;) {
     const { done, value } = work.next();
     if (done) return value;
-    await othersTurn();
+    await nextRound();
   }
+}
+
+/** Pieces of requests that are long, by merchant; undefined: of whoever is not known, or of the platform. */
+const pieces = new FairQueue<bigint | undefined, () => void>();
+
+/**
+ * Resolves when the next piece of long work may be done. A round of the event loop has one piece in all, merchants in turn: however
+ * much is under way, what comes meanwhile waits for one piece and not for one of each.
+ */
+export function othersTurn(merchantId?: bigint): Promise<void> {
+  return new Promise((resolve) => {
+    pieces.push(merchantId, resolve);
+    if (pieces.size === 1) setImmediate(serveOne);
+  });
+}
+
+function serveOne(): void {
+  pieces.take()?.();
+  if (pieces.size > 0) setImmediate(serveOne);
 }
 
 /** Calls back with each item, in order; others have their turn in between. It ends when `work` answers false. */
