@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ProblemError } from '#kernel/problem.js';
+import { Turn } from '#platform/turns.js';
 import type { HeldBytes } from './held-bytes.js';
 import { JsonReader } from './json-reader.js';
 
@@ -27,8 +27,8 @@ export function holdBody(request: FastifyRequest, reply: FastifyReply, held: Hel
   return undefined;
 }
 
-/** A body is read in pieces of so many characters, with everybody else's turn between them. The worst take 3 ms each. */
-const PIECE_LENGTH = 16_384;
+/** Characters of a body that are read before anybody else may have a turn. The worst take 0.8 ms. */
+const PIECE_LENGTH = 4_096;
 
 /** The body as a value; a promise of it when it is long. Rejects or throws with what the client is told. */
 export function readJsonBody(bytes: Buffer): unknown {
@@ -36,11 +36,13 @@ export function readJsonBody(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined;
   if (!isUtf8(bytes)) throw new ProblemError('malformed_json', 'The body is not valid UTF-8.');
   const reader = new JsonReader(bytes);
-  return reader.read(PIECE_LENGTH) ? reader.value : readOn(reader);
+  const turn = new Turn();
+  while (!reader.read(PIECE_LENGTH)) if (turn.isOver) return readOn(reader, turn);
+  return reader.value;
 }
 
-async function readOn(reader: JsonReader): Promise<unknown> {
-  do await othersTurn();
+async function readOn(reader: JsonReader, turn: Turn): Promise<unknown> {
+  do if (turn.isOver) await turn.next();
   while (!reader.read(PIECE_LENGTH));
   return reader.value;
 }
