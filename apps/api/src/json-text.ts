@@ -9,12 +9,7 @@ export class JsonText {
 }
 
 /** `{"<name>":[<items>]}` and the members of `rest`, of items that are JSON already. */
-export async function jsonList(
-  name: string,
-  items: readonly string[],
-  rest: object = {},
-  merchantId?: bigint,
-): Promise<JsonText> {
+export async function jsonList(name: string, items: readonly string[], rest: object = {}): Promise<JsonText> {
   const members = JSON.stringify(rest).slice(1);
   const [head, tail] = [`{${JSON.stringify(name)}:[`, `]${members === '}' ? '' : ','}${members}`];
   const pieces: Buffer[] = [];
@@ -25,7 +20,7 @@ export async function jsonList(
     if (length < PIECE_LENGTH) continue;
     pieces.push(Buffer.from(`${items.slice(begin, index + 1).join(',')}${index + 1 < items.length ? ',' : ''}`));
     [begin, length] = [index + 1, 0];
-    await othersTurn(merchantId);
+    await othersTurn();
   }
   const last = `${items.slice(begin).join(',')}${tail}`;
   if (pieces.length === 0) return new JsonText(`${head}${last}`);

@@ -11,7 +11,7 @@ function listOf(texts: string[]) {
     const from = (behind ?? -1) + 1;
     return texts.slice(from, from + count).map((_, index) => from + index);
   };
-  return { asked, read, text: (row: number) => texts[row] as string, merchantId: 1n };
+  return { asked, read, text: (row: number) => texts[row] as string };
 }
 
 describe('a page', () => {

@@ -9,8 +9,6 @@ const MOST_ROWS = 250;
 const PIECE_LENGTH = 16_384;
 
 export interface PageRead<Row> {
-  /** Whose turn it is between its pieces; undefined: the platform's. */
-  merchantId: bigint | undefined;
   limit: number;
   /** About how many bytes of JSON the page may have. It has one row all the same. */
   bytes: number;
@@ -42,7 +40,7 @@ export async function readPage<Row>(page: PageRead<Row>): Promise<PageTexts<Row>
     const rows = await page.read(last, count);
     for (const row of rows) {
       if (written >= PIECE_LENGTH) {
-        await othersTurn(page.merchantId);
+        await othersTurn();
         written = 0;
       }
       const text = page.text(row);

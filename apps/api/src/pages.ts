@@ -1,13 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CursorCodec } from '#platform/cursor.js';
 import { CONFIG } from '#platform/platform.module.js';
-import type { RequestBounds, RequestContext } from '#platform/request-context.js';
+import type { RequestBounds } from '#platform/request-context.js';
 import type { Config } from '../../config.js';
 import { type JsonText, jsonList } from './json-text.js';
 import { readPage } from './page-read.js';
-
-/** Of the platform itself, or for a merchant. */
-export type Asking = RequestBounds & Partial<Pick<RequestContext, 'merchantId'>>;
 
 /** The list shape of the contract: `{data, has_more, next_cursor}` by keyset. */
 @Injectable()
@@ -19,7 +16,7 @@ export class Pages {
 
   /** A list by id or by another number: `position` is the row's, and the next page is what lies below it. */
   async page<Row, Body>(list: {
-    asking: Asking;
+    asking: RequestBounds;
     scope: string;
     cursor: string | undefined;
     limit: number;
@@ -40,7 +37,7 @@ export class Pages {
    */
   async pageByKey<Row, Body>(list: {
     /** Its rows are counted. */
-    asking: Asking;
+    asking: RequestBounds;
     scope: string;
     cursor: string | undefined;
     limit: number;
@@ -53,7 +50,6 @@ export class Pages {
     const { asking } = list;
     const before = list.cursor === undefined ? undefined : this.cursors.decode(list.scope, list.cursor);
     const { texts, last, hasMore } = await readPage<Row>({
-      merchantId: asking.merchantId,
       limit: list.limit,
       bytes: this.config.pageLimitBytes,
       read: async (behind, count) => {
@@ -64,6 +60,6 @@ export class Pages {
       text: (row) => JSON.stringify(list.body(row)),
     });
     const next = hasMore && last !== undefined ? this.cursors.encode(list.scope, list.position(last)) : null;
-    return jsonList('data', texts, { has_more: hasMore, next_cursor: next, ...list.rest?.() }, asking.merchantId);
+    return jsonList('data', texts, { has_more: hasMore, next_cursor: next, ...list.rest?.() });
   }
 }

@@ -71,7 +71,7 @@ export class EventsController {
     if (acceptsStream(request)) return this.#stream(context, page, { request, reply });
     const { texts, last, hasMore } = await this.#page(context, page, query.wait_ms, { request, reply });
     const next = this.cursors.encode(scopeOf(context), positionText(last ?? page.after));
-    return jsonList('data', texts, { has_more: hasMore, next_cursor: next }, context.merchantId);
+    return jsonList('data', texts, { has_more: hasMore, next_cursor: next });
   }
 
   /** Waits for the first event where there is none. */
@@ -109,7 +109,6 @@ export class EventsController {
     text: (event: LoggedEvent) => string,
   ): Promise<PageTexts<LoggedEvent>> {
     const read = await readPage<LoggedEvent>({
-      merchantId,
       limit,
       bytes,
       read: (behind, count) => readLog(this.database, merchantId, { after: behind ?? after, limit: count }, deadline),
@@ -194,6 +193,7 @@ function isStillAdmitted(request: FastifyRequest): Promise<boolean> {
 /** Comes when the client goes away, and when the answer has been sent. */
 function goneSignal(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
+  if (reply.raw.closed) gone.abort();
   reply.raw.once('close', () => gone.abort());
   return gone.signal;
 }
