@@ -72,6 +72,11 @@ export const BUDGET_MUTANTS = [
     ],
     ['a new plan is refilled by as if it had always been', 'math.min(hash.rate, rate)', 'rate'],
     ['a clock that is set back takes units away', 'math.max(0, now - hash.at)', '(now - hash.at)'],
+    [
+      'who forgot its merchant while Redis was away gives all back that it ever had',
+      'if not is_first then given, told = tonumber(its_given), tonumber(its_shared) end',
+      'given, told = tonumber(its_given), tonumber(its_shared)',
+    ],
     ['debts are forgotten', 'local owed = math.max(0, spent - given)', 'local owed = 0'],
     ['what is in flight elsewhere counts for nothing', 'most - flight_of_others', 'most'],
     [

@@ -143,9 +143,17 @@ export class TestProcess {
     return more;
   }
 
-  async sweep(): Promise<void> {
+  /** What it owes and has not told is lost when it forgets its merchant: that much. */
+  async sweep(): Promise<number> {
+    const before = this.budget;
     await this.budgets.sweep();
-    await this.budget.asking;
+    await before.asking;
+    if (this.budget === before) return 0;
+    const lost = Math.max(0, -before.inHand) + before.shared - this.leases.told;
+    this.leases.told = 0;
+    this.leases.heard = undefined;
+    this.#bornMs = this.nowMs;
+    return lost;
   }
 
   /** What it owes and has not told is lost with it: that much. */
@@ -243,7 +251,18 @@ export class BudgetWorld {
   async crash(index: number): Promise<void> {
     const before = await this.left();
     this.forgiven += this.process(index).crash();
-    this.forgiven += Math.max(0, (await this.left()) - before);
+    await this.#forgive(before);
+  }
+
+  async sweep(index: number): Promise<void> {
+    const before = await this.left();
+    this.forgiven += await this.process(index).sweep();
+    await this.#forgive(before);
+  }
+
+  /** Where Redis knows nothing, less may be known than before. */
+  async #forgive(before: number): Promise<void> {
+    if ((await this.redis.exists(KEY)) === 0) this.forgiven += Math.max(0, (await this.left()) - before);
   }
 
   /** Redis is there again, without its data: what is left is what somebody believes. */
@@ -251,7 +270,7 @@ export class BudgetWorld {
     const before = await this.left();
     await this.redis.flushall();
     await this.tick(0);
-    this.forgiven += Math.max(0, (await this.left()) - before);
+    await this.#forgive(before);
   }
 
   /** Units that are left in Redis, those that there was no room for included; by who believes most where it knows nothing. */

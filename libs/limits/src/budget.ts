@@ -205,6 +205,7 @@ export class Budget {
       flightWanted,
       supposed: Math.floor(this.#refilled(nowMs)),
       over: this.#over,
+      isFirst,
       leaves,
     };
   }

@@ -121,6 +121,7 @@ export class LeaseClient implements Leases {
       call.flightWanted,
       call.supposed,
       call.over,
+      call.isFirst ? 1 : 0,
     ];
   }
 }

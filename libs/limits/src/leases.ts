@@ -14,6 +14,8 @@ export interface LeaseCall {
   readonly flightWanted: number;
   readonly supposed: number;
   readonly over: number;
+  /** Whether nothing counts that is known there of the process: it has left the merchant, or has forgotten it. */
+  readonly isFirst: boolean;
   /** Whether the process is done with the merchant. */
   readonly leaves: boolean;
 }

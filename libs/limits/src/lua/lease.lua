@@ -17,6 +17,7 @@
 --          units in flight: that it has, and that it wants to have room for
 --          the level as it supposes, more than there is room for included: where nothing is known here, that is what is left
 --          the count of what there was no room for, as it knows it
+--          1 when it counts from the beginning: it may have been here before, and have had no word with us when it went
 -- Returns  given in all, in flight granted, level (down), processes, shared in all, over, and the plan: rate, burst, most
 local key, now = KEYS[1], clock()
 local process, ttl = ARGV[1], tonumber(ARGV[2])
@@ -24,7 +25,7 @@ local rate, burst, most, is_known = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumb
 local spent, given, wanted = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local shared, told = tonumber(ARGV[10]), tonumber(ARGV[11])
 local in_flight, flight_wanted, supposed = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
-local over_known = tonumber(ARGV[15])
+local over_known, is_first = tonumber(ARGV[15]), ARGV[16] == '1'
 
 local hash, processes, flight_of_others = {}, 1, 0
 local fields = redis.call('HGETALL', key)
@@ -35,7 +36,7 @@ for i = 1, #fields, 2 do
   else
     local its_given, its_shared, its_flight, its_until = string.match(value, '^(%S+) (%S+) (%S+) (%S+)$')
     if string.sub(name, 3) == process then
-      given, told = tonumber(its_given), tonumber(its_shared)
+      if not is_first then given, told = tonumber(its_given), tonumber(its_shared) end
     elseif tonumber(its_until) <= now then
       -- What it had in hand may be spent: it comes back with time alone.
       redis.call('HDEL', key, name)
