@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { PriceName } from '#limits/prices.js';
+import { OPERATOR_KEY } from './night-service.js';
+import { REPORT_HEAD, reportLines } from './reconciliation-book.js';
 import {
   type BenchMerchant,
   balanceAtRequest,
@@ -15,62 +17,140 @@ export interface Priced {
   what: string;
   callers: number;
   next(): string;
+  /** Of one that is refused by what it asks. */
+  answered?: number;
+  /** Of each caller. */
+  most?: number;
+}
+
+/** Whose requests they are. */
+export interface PricedBook {
+  merchant: BenchMerchant;
+  /** Has a webhook endpoint. */
+  hooked: BenchMerchant;
+  transactionIds: readonly string[];
+  /** Payments that a report may tell, each once. */
+  payments: number;
 }
 
 const DAY_MS = 86_400_000;
+/** Under load: commit groups, reads of sockets and looks at the log are shared by those who come at the same time. */
+const MANY = 64;
+const SEVERAL = 8;
+/** Of what is large. */
+const FEW = 4;
 
 /** What prices are held against: each route that has a cost of its own kind, at sizes that are far apart. */
-export function pricedRequests(merchant: BenchMerchant, transactionIds: readonly string[]): Priced[] {
-  const callers = 8;
-  const source = (load: { batch: number; of?: 'facts' | 'payments' }) => {
-    const rest = { port: 0, callers, warmUpMs: 0, measureMs: 0, spread: 'uniform', lateMs: 0 } as const;
-    const from = new RequestSource([merchant], { ...rest, ...load }, randomBytes(6).toString('hex'));
-    return () => from.next();
-  };
-  const drawn = <T>(items: readonly T[]): T => items[Math.floor(Math.random() * items.length)] as T;
-  const get = (price: PriceName, path: string | (() => string)): Priced => {
-    const of = typeof path === 'string' ? () => path : path;
-    return { price, what: `GET ${of().replace(/\d{15,}/, '{id}')}`, callers, next: () => getRequest(merchant, of()) };
-  };
-  const list = (price: PriceName, path: string): Priced[] =>
-    [10, 100, 1_000].map((limit) => get(price, `${path}?limit=${limit}`));
+export function pricedRequests(book: PricedBook): Priced[] {
+  const { merchant, hooked, transactionIds } = book;
+  const account = () => drawn(merchant.accounts);
   return [
-    { price: 'posting', what: 'POST transactions', callers, next: source({ batch: 1 }) },
+    { price: 'posting', what: 'POST transactions', callers: MANY, next: postings(merchant, 1) },
+    { price: 'posting', what: 'POST transactions, 8 callers', callers: SEVERAL, next: postings(merchant, 1) },
+    { price: 'posting', what: 'POST transactions, and a webhook', callers: MANY, next: postings(hooked, 1) },
     ...[10, 100, 1_000].map((batch): Priced => {
-      return { price: 'posting', what: `POST transactions/batch of ${batch}`, callers: 2, next: source({ batch }) };
+      const callers = batch === 10 ? SEVERAL : FEW;
+      return {
+        price: 'posting',
+        what: `POST transactions/batch of ${batch}`,
+        callers,
+        next: postings(merchant, batch),
+      };
     }),
-    {
-      price: 'balance',
-      what: 'GET balance, cached',
-      callers,
-      next: () => balanceRequest(merchant, Math.floor(Math.random() * merchant.accounts.length)),
-    },
-    get('balance', () => `accounts/${drawn(merchant.accounts)}/balance?consistency=strong`),
-    {
-      price: 'balance',
-      what: 'GET balance, in the past',
-      callers,
-      next: () => balanceAtRequest(merchant, Date.now() - Math.random() * DAY_MS),
-    },
-    get('get', () => `transactions/${drawn(transactionIds)}`),
-    get('get', () => `accounts/${drawn(merchant.accounts)}`),
-    ...list('list', 'transactions'),
-    ...list('list', `accounts/${merchant.accounts[0]}/entries`),
-    ...list('events', 'events'),
-    { price: 'change', what: 'POST accounts', callers, next: () => accountRequest(merchant) },
-    { price: 'payment', what: 'POST payments', callers, next: source({ batch: 1, of: 'payments' }) },
-    { price: 'payment', what: 'POST provider_events', callers, next: source({ batch: 1, of: 'facts' }) },
-    {
-      price: 'payment',
-      what: 'POST provider_events/batch of 100',
-      callers: 2,
-      next: source({ batch: 100, of: 'facts' }),
-    },
+    { price: 'posting', what: 'POST transactions, refused', callers: MANY, next: refused(merchant), answered: 422 },
+    { price: 'balance', what: 'GET balance, cached', callers: MANY, next: cachedBalance(merchant) },
+    get(merchant, 'balance', () => `accounts/${account()}/balance?consistency=strong`),
+    { price: 'balance', what: 'GET balance, in the past', callers: MANY, next: () => pastBalance(merchant) },
+    get(merchant, 'get', () => `transactions/${drawn(transactionIds)}`),
+    get(merchant, 'get', () => `accounts/${account()}`),
+    ...list(merchant, 'list', 'transactions'),
+    ...list(merchant, 'list', `accounts/${merchant.accounts[0]}/entries`),
+    ...list(merchant, 'events', 'events'),
+    { price: 'change', what: 'POST accounts', callers: MANY, next: () => accountRequest(merchant) },
+    { price: 'payment', what: 'POST payments', callers: MANY, next: payments(merchant, 'payments', 1) },
+    { price: 'payment', what: 'POST provider_events', callers: MANY, next: payments(merchant, 'facts', 1) },
+    ...[10, 100].map((batch): Priced => {
+      const callers = batch === 10 ? SEVERAL : FEW;
+      const next = payments(merchant, 'facts', batch);
+      return { price: 'payment', what: `POST provider_events/batch of ${batch}`, callers, next };
+    }),
+    { price: 'payout', what: 'POST payouts', callers: SEVERAL, next: () => payoutRequest(merchant) },
+    ...reports(book),
+    { ...get(merchant, 'open', 'nowhere'), answered: 404 },
   ];
 }
 
+function drawn<T>(items: readonly T[]): T {
+  return items[Math.floor(Math.random() * items.length)] as T;
+}
+
+function source(merchant: BenchMerchant, load: { batch: number; of?: 'facts' | 'payments' }): () => string {
+  const rest = { port: 0, callers: 0, warmUpMs: 0, measureMs: 0, spread: 'uniform', lateMs: 0 } as const;
+  const from = new RequestSource([merchant], { ...rest, ...load }, randomBytes(6).toString('hex'));
+  return () => from.next();
+}
+
+const postings = (merchant: BenchMerchant, batch: number) => source(merchant, { batch });
+const payments = (merchant: BenchMerchant, of: 'facts' | 'payments', batch: number) => source(merchant, { batch, of });
+
+function get(merchant: BenchMerchant, price: PriceName, path: string | (() => string), callers = MANY): Priced {
+  const of = typeof path === 'string' ? () => path : path;
+  return { price, what: `GET ${of().replace(/\d{15,}/, '{id}')}`, callers, next: () => getRequest(merchant, of()) };
+}
+
+function list(merchant: BenchMerchant, price: PriceName, path: string): Priced[] {
+  return [10, 100, 1_000].map((limit) =>
+    get(merchant, price, `${path}?limit=${limit}`, limit > 100 ? FEW : limit > 10 ? SEVERAL : MANY),
+  );
+}
+
+const cachedBalance = (merchant: BenchMerchant) => () =>
+  balanceRequest(merchant, Math.floor(Math.random() * merchant.accounts.length));
+
+function pastBalance(merchant: BenchMerchant): string {
+  return balanceAtRequest(merchant, Date.now() - Math.random() * DAY_MS);
+}
+
+/** Its fields are wrong: nobody but the API looks at it. */
+function refused({ apiKey }: BenchMerchant): () => string {
+  const body = '{"type":"payment","entries":[{"account_code":"wallet:alice","direction":"debit","amount":"1.5"}]}';
+  return () => postRequest({ route: '/v1/transactions', apiKey, body, idempotencyKey: newKey() });
+}
+
 function accountRequest({ apiKey }: BenchMerchant): string {
-  const code = `priced:${randomBytes(8).toString('hex')}`;
+  const code = `priced:${newKey()}`;
   const body = JSON.stringify({ code, name: code, currency: 'EUR', normal_side: 'credit' });
   return postRequest({ route: '/v1/accounts', apiKey, body });
+}
+
+function payoutRequest({ apiKey }: BenchMerchant): string {
+  const body = '{"amount":"100","currency":"EUR","destination":"bank_ok"}';
+  return postRequest({ route: '/v1/payouts', apiKey, body, idempotencyKey: newKey() });
+}
+
+/** Each tells payments that no other has told. */
+function reports({ merchant, payments: all }: PricedBook): Priced[] {
+  let told = 0;
+  const of = (rows: number) => {
+    if (told + rows > all) throw new Error('more is reported than there are payments');
+    told += rows;
+    const body = `${REPORT_HEAD}${reportLines(told - rows, rows)}`;
+    return (
+      `POST /v1/reconciliations?source=generic HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${OPERATOR_KEY}\r\n` +
+      `Counterfoil-Merchant: ${merchant.id}\r\nContent-Type: text/csv\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+    );
+  };
+  return [100, 1_000].map((rows) => {
+    return {
+      price: 'upload',
+      what: `POST reconciliations of ${rows} rows`,
+      callers: 1,
+      next: () => of(rows),
+      most: 10,
+    };
+  });
+}
+
+function newKey(): string {
+  return randomBytes(8).toString('hex');
 }
