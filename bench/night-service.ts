@@ -35,10 +35,13 @@ export interface Run {
 export class NightService {
   readonly api: ApiProcess;
   readonly worker: WorkerProcess;
+  /** What API and worker have besides that of this process. */
+  readonly env: NodeJS.ProcessEnv;
 
-  private constructor(api: ApiProcess, worker: WorkerProcess) {
+  private constructor(api: ApiProcess, worker: WorkerProcess, env: NodeJS.ProcessEnv) {
     this.api = api;
     this.worker = worker;
+    this.env = env;
   }
 
   /** `ofApi`: what the API's environment has besides; `file`: what runs in its place. */
@@ -61,7 +64,7 @@ export class NightService {
     };
     const api = await startApi(file, { ...own, ...ofApi });
     const worker = await WorkerProcess.start(WORKER, own);
-    const service = new NightService(api, worker);
+    const service = new NightService(api, worker, own);
     await service.#settleIn(Date.now());
     return service;
   }

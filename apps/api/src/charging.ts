@@ -32,7 +32,7 @@ export function beginCharge(
 ): Charge | Promise<Charge> | undefined {
   if (state.payer === undefined) return undefined;
   const { price = 'open', isList } = request.routeOptions.config as RouteAccess;
-  const announced = isEntered ? { bytes: bytesToRead(request), rows: isList ? askedRows(request) : 0 } : NOTHING;
+  const announced = isEntered ? { bytes: announcedBytes(request), rows: isList ? askedRows(request) : 0 } : NOTHING;
   const asking = {
     ...state.payer,
     ...announced,
@@ -60,8 +60,7 @@ export async function chargeSigned(limits: Limits, request: FastifyRequest, merc
   };
   const charge = await limits.begin(asking, performance.now());
   state.charge = charge;
-  // Its end has come already.
-  if (request.raw.socket.destroyed) charge.end();
+  state.end.onOver(() => endCharge(state));
   const refusal = charge.refusal();
   if (refusal) throw refusal;
 }
@@ -70,11 +69,18 @@ function routeOf({ method, routeOptions }: FastifyRequest, price: PriceName) {
   return { method, route: routeOptions.url ?? '', price };
 }
 
-/** A longer body than its route takes is not read. One without a length is charged once it has been. */
-function bytesToRead({ headers, routeOptions }: FastifyRequest): number {
+/** What is longer than its route takes is refused before it is read. */
+function announcedBytes({ headers, routeOptions }: FastifyRequest): number {
   const bytes = Number(headers['content-length'] ?? 0);
   const { streamedBody } = routeOptions.config as RouteAccess;
-  return streamedBody || bytes <= routeOptions.bodyLimit ? bytes : 0;
+  return streamedBody ? bytes : Math.min(bytes, routeOptions.bodyLimit);
+}
+
+/** Counts a body as it comes, also one that was announced without its length or is never whole. */
+export function countBody({ raw, routeOptions }: FastifyRequest, { cost }: RequestState): void {
+  // Whoever reads that one counts it: the first to listen has it flow.
+  if ((routeOptions.config as RouteAccess).streamedBody) return;
+  raw.on('data', (bytes: Buffer) => cost.addBytes(bytes.length));
 }
 
 /** What is no number is refused later, whatever is charged for it. */
@@ -84,7 +90,7 @@ function askedRows(request: FastifyRequest): number {
   return rows >= 0 && rows <= MOST_ROWS ? rows : MOST_ROWS;
 }
 
-/** When its answer has gone, or its client. */
+/** When it is over. */
 export function endCharge({ charge, problem }: RequestState): void {
   if (problem !== undefined && OF_FORM.has(problem)) charge?.turnBack();
   charge?.end();

@@ -106,7 +106,6 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
       'request failed',
     );
   }
-  if (answer.code === 'payload_too_large') countUnfinished(request);
   if (reply.sent) return;
   if (hasMoreToCome(request, answer)) {
     reply.header('connection', 'close');
@@ -120,11 +119,6 @@ export function sendProblem(logger: Logger, error: unknown, request: FastifyRequ
     .code(answer.status)
     .header('content-type', TYPE)
     .send(JSON.stringify(documentOf(answer, traceId)));
-}
-
-/** One that did not say how long it is was read until it was too long; of others nothing was. */
-function countUnfinished({ headers, routeOptions, state }: FastifyRequest): void {
-  if (headers['content-length'] === undefined) state?.cost.addBytes(routeOptions.bodyLimit);
 }
 
 /**

@@ -3,23 +3,19 @@ import type { Cost } from '#platform/cost.js';
 import type { ReportBody } from '#reconciliation/receiving/receive-report.command.js';
 import { formFile } from './form-file.js';
 
-/** The report in a request's body, which is still to come. */
-export function reportBodyOf({ raw, headers, state }: FastifyRequest): ReportBody {
+/** The report in a request's body, which is still to come and is counted as it comes. */
+export function reportBodyOf({ raw, headers }: FastifyRequest, cost: Cost): ReportBody {
   const type = headers['content-type'] ?? '';
   const isForm = /^multipart\/form-data\b/i.test(type);
   return {
     stream: raw,
-    contents: (bytes) => {
-      const counted = countedBy(state?.cost, bytes);
-      return isForm ? formFile(counted, type) : counted;
-    },
+    contents: (bytes) => (isForm ? formFile(counted(bytes, cost), type) : counted(bytes, cost)),
   };
 }
 
-/** What is read is paid for, however much was announced. */
-async function* countedBy(cost: Cost | undefined, bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* counted(bytes: AsyncIterable<Buffer>, cost: Cost): AsyncGenerator<Buffer> {
   for await (const piece of bytes) {
-    cost?.addBytes(piece.length);
+    cost.addBytes(piece.length);
     yield piece;
   }
 }
