@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import type { PriceName } from '#limits/prices.js';
-import { OPERATOR_KEY } from './night-service.js';
-import { REPORT_HEAD, reportLines } from './reconciliation-book.js';
 import {
   type BenchMerchant,
   balanceAtRequest,
@@ -19,8 +17,6 @@ export interface Priced {
   next(): string;
   /** Of one that is refused by what it asks. */
   answered?: number;
-  /** Of each caller. */
-  most?: number;
 }
 
 /** Whose requests they are. */
@@ -29,8 +25,6 @@ export interface PricedBook {
   /** Has a webhook endpoint. */
   hooked: BenchMerchant;
   transactionIds: readonly string[];
-  /** Payments that a report may tell, each once. */
-  payments: number;
 }
 
 const DAY_MS = 86_400_000;
@@ -75,7 +69,6 @@ export function pricedRequests(book: PricedBook): Priced[] {
       return { price: 'payment', what: `POST provider_events/batch of ${batch}`, callers, next };
     }),
     { price: 'payout', what: 'POST payouts', callers: SEVERAL, next: () => payoutRequest(merchant) },
-    ...reports(book),
     { ...get(merchant, 'open', 'nowhere'), answered: 404 },
   ];
 }
@@ -126,29 +119,6 @@ function accountRequest({ apiKey }: BenchMerchant): string {
 function payoutRequest({ apiKey }: BenchMerchant): string {
   const body = '{"amount":"100","currency":"EUR","destination":"bank_ok"}';
   return postRequest({ route: '/v1/payouts', apiKey, body, idempotencyKey: newKey() });
-}
-
-/** Each tells payments that no other has told. */
-function reports({ merchant, payments: all }: PricedBook): Priced[] {
-  let told = 0;
-  const of = (rows: number) => {
-    if (told + rows > all) throw new Error('more is reported than there are payments');
-    told += rows;
-    const body = `${REPORT_HEAD}${reportLines(told - rows, rows)}`;
-    return (
-      `POST /v1/reconciliations?source=generic HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${OPERATOR_KEY}\r\n` +
-      `Counterfoil-Merchant: ${merchant.id}\r\nContent-Type: text/csv\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-    );
-  };
-  return [100, 1_000].map((rows) => {
-    return {
-      price: 'upload',
-      what: `POST reconciliations of ${rows} rows`,
-      callers: 1,
-      next: () => of(rows),
-      most: 10,
-    };
-  });
 }
 
 function newKey(): string {

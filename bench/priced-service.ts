@@ -16,12 +16,11 @@ const BANK_WITHIN_MS = 20_000;
 const DRAINED_WITHIN_MS = 120_000;
 const POLL_MS = 50;
 
-/** What requests have caused and is not done yet: events, deliveries, payouts and reports. */
+/** What requests have caused and is not done yet: events, deliveries and payouts. */
 const PENDING = `
 SELECT (SELECT waiting FROM (${WAITING}) log)
      + (SELECT count(*) FROM webhook_deliveries WHERE status = 'due')::int
-     + (SELECT count(*) FROM payouts WHERE status IN ('reserved', 'instructed'))::int
-     + (SELECT count(*) FROM reconciliations WHERE status IN ('receiving', 'matching'))::int AS pending`;
+     + (SELECT count(*) FROM payouts WHERE status IN ('reserved', 'instructed'))::int AS pending`;
 
 export const PROCESSES = ['api', 'worker', 'postgres', 'redis'] as const;
 /** CPU milliseconds of each. */

@@ -33,17 +33,16 @@ export async function fillPayments(owner: pg.Client, merchantId: string, rows: n
   await owner.query('VACUUM ANALYZE payments, payment_facts');
 }
 
-export function reportLines(from: number, count: number): string {
-  const at = new Date(AT_MS).toISOString();
-  const line = (n: number) => `pay-${n},cap-${n},payment,${1_000 + n},7,${993 + n},EUR,${at},\n`;
-  return Array.from({ length: count }, (_, index) => line(from + index)).join('');
-}
-
 export async function writeReport(path: string, rows: number): Promise<void> {
   const file = createWriteStream(path, { mode: 0o644 });
   file.write(REPORT_HEAD);
+  const at = new Date(AT_MS).toISOString();
   for (let from = 0; from < rows; from += LINES_AT_ONCE) {
-    if (!file.write(reportLines(from, Math.min(LINES_AT_ONCE, rows - from)))) await once(file, 'drain');
+    const lines = Array.from({ length: Math.min(LINES_AT_ONCE, rows - from) }, (_, index) => {
+      const n = from + index;
+      return `pay-${n},cap-${n},payment,${1_000 + n},7,${993 + n},EUR,${at},\n`;
+    });
+    if (!file.write(lines.join(''))) await once(file, 'drain');
   }
   file.end();
   await once(file, 'finish');
