@@ -6,6 +6,8 @@ import { PRICES } from '#limits/prices.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';
 import { routesOf } from '../apps/api/src/openapi.js';
 import { type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer } from './support/api.js';
+import { Bystander } from './support/bystander.js';
+import { CutRequest } from './support/cut-request.js';
 import { until } from './support/until.js';
 
 let api: TestApi;
@@ -104,6 +106,46 @@ describe('a request is charged', () => {
     const streamed = await theCharge();
     expect(streamed.actual / actual).toBeGreaterThan(0.8);
     expect(streamed.actual / actual).toBeLessThan(1.5);
+  });
+
+  test('for what is done after its client has gone, and until then', async () => {
+    const bystander = await Bystander.open(api.on);
+    const { budgets } = api.app.get(Limits);
+    const budget = budgets.of(BigInt(shop.id), budgets.nowMs);
+    try {
+      await bystander.lockBalance(BigInt(shop.accounts.from as string));
+      const body = JSON.stringify(batchOf(50));
+      const headers = `Content-Type: application/json\r\nIdempotency-Key: cut\r\nContent-Length: ${body.length}\r\n\r\n`;
+      const asked = await CutRequest.send(api, shop, 'POST /v1/transactions/batch', headers + body);
+      await bystander.untilWaiting();
+      await asked.cut();
+      expect([charged.length, budget.inFlight > 50]).toEqual([0, true]);
+      await bystander.release();
+    } finally {
+      await bystander.close();
+    }
+    expect((await theCharge()).actual).toBeGreaterThan(100);
+    expect(budget.inFlight).toBe(0);
+  });
+
+  test('for the bytes of its body that have come, whatever it says of their number', async () => {
+    const post = (length: string, body: string) =>
+      api.raw(
+        `POST /v1/transactions HTTP/1.1\r\nHost: x\r\nAuthorization: ${shop.client.headers.authorization}\r\nContent-Type: application/json\r\nIdempotency-Key: a\r\nConnection: close\r\n${length}\r\n\r\n${body}`,
+      );
+    const body = JSON.stringify({ type: 'x'.repeat(200_000) });
+    expect(await post(`Content-Length: ${body.length}`, body)).toMatch(/^HTTP\/1.1 422/);
+    const { actual } = await theCharge();
+    expect(actual).toBeGreaterThan(20);
+    charged.splice(0);
+    const chunk = `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    expect(await post('Transfer-Encoding: chunked', chunk)).toMatch(/^HTTP\/1.1 422/);
+    expect((await theCharge()).actual).toBe(actual);
+    charged.splice(0);
+    expect(await post('Content-Length: 18446744073709551614', '')).toMatch(/^HTTP\/1.1 413/);
+    const refused = await theCharge();
+    expect(refused.actual).toBe(2);
+    expect(refused.estimated).toBeLessThan(20_000);
   });
 
   test('also when it is refused by what it asks, and not when nobody is known to ask', async () => {

@@ -16,19 +16,31 @@ export function beginCharge(
 ): Charge | Promise<Charge> | undefined {
   const { access, price, isList } = request.routeOptions.config as RouteAccess;
   if (price === undefined || access === 'public') return undefined;
-  const bytes = Number(request.headers['content-length'] ?? 0);
-  state.cost.addBytes(bytes);
   const asking = {
     merchantId: state.context?.merchantId,
     byOperator: state.operator !== undefined,
     method: request.method,
     route: request.routeOptions.url ?? '',
     price,
-    bytes,
+    bytes: announcedBytes(request),
     rows: isList ? askedRows(request) : 0,
     cost: state.cost,
   };
   return limits.begin(asking, state.startedMs);
+}
+
+/** What is longer than its route takes is refused before it is read. */
+function announcedBytes({ headers, routeOptions }: FastifyRequest): number {
+  const bytes = Number(headers['content-length'] ?? 0);
+  const { streamedBody } = routeOptions.config as RouteAccess;
+  return streamedBody ? bytes : Math.min(bytes, routeOptions.bodyLimit);
+}
+
+/** Counts a body as it comes, also one that was announced without its length or is never whole. */
+export function countBody({ raw, routeOptions }: FastifyRequest, { cost }: RequestState): void {
+  // Whoever reads that one counts it: the first to listen has it flow.
+  if ((routeOptions.config as RouteAccess).streamedBody) return;
+  raw.on('data', (bytes: Buffer) => cost.addBytes(bytes.length));
 }
 
 /** What is no number is refused later, whatever is charged for it. */

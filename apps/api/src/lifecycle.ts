@@ -14,16 +14,17 @@ import type { Operator } from '#tenancy/operator.js';
 import type { Strangers } from '#tenancy/strangers.js';
 import type { Config } from '../../config.js';
 import { holdBody, readJsonBody } from './bodies.js';
-import { beginCharge, tellLimit } from './charging.js';
+import { beginCharge, countBody, tellLimit } from './charging.js';
 import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
 import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
-import { encodingRefusal, KnownRoutes, refuseOddHead, streamRefusal } from './http-rules.js';
+import { encodingRefusal, hasBody, KnownRoutes, refuseOddHead, streamRefusal } from './http-rules.js';
 import { lastLong } from './long-uploads.js';
 import type { RequestCounts } from './metrics.js';
 import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
 import type { RequestState } from './request.js';
+import { RequestEnd } from './request-end.js';
 import type { Shutdown } from './shutdown.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
@@ -90,15 +91,22 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     guardPage(route);
   });
 
+  fastify.addHook('preParsing', (request, _reply, payload, done) => {
+    if (request.state && hasBody(request)) countBody(request, request.state);
+    done(null, payload);
+  });
+
   // Behind the serialisation. A problem is always sent: it is small, and tells why.
   fastify.addHook('onSend', (request, reply, payload, done) => {
     if (typeof payload !== 'string') {
       hold(request, reply, payload);
+      request.state?.end.served();
       return void done();
     }
     const merchantId = request.state?.context?.merchantId;
     const bytes = Buffer.byteLength(payload);
     request.state?.cost.addBytes(bytes);
+    request.state?.end.served();
     const isRead = request.method === 'GET' && reply.statusCode < 300;
     const refusal = isRead ? parts.unsent.refusal(merchantId, bytes) : undefined;
     if (refusal) return void done(refusal);
@@ -130,7 +138,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     // Unlike Fastify's onResponse this also comes when the client goes away before its answer.
     reply.raw.once('close', () => {
       shutdown.requestEnded();
-      state.charge?.end();
+      state.end.close();
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
       telemetry.endRequest(state.span, status);
       parts.requests.add(request.method, request.routeOptions.url, status);
@@ -161,16 +169,18 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
 
     function takeIn(charge: Charge | undefined): void {
       state.charge = charge;
-      // Its client did not wait for its merchant's budget.
-      if (reply.raw.closed) charge?.end();
+      state.end.onOver(() => charge?.end());
+      // Its client did not wait for us to know whose it is, or for its merchant's budget.
+      if (reply.raw.closed) return;
       if (charge) tellLimit(charge, reply);
       const { streamedBody } = request.routeOptions.config as RouteAccess;
       const refusal =
         charge?.refusal() ??
         (streamedBody
           ? streamRefusal(request, streamedBody)
-          : (encodingRefusal(request) ?? holdBody(request, reply, parts.bodies)));
+          : (encodingRefusal(request) ?? holdBody(request, state, parts.bodies)));
       if (refusal) return void done(refusal);
+      state.end.serve();
       if (streamedBody) lastLong(request, reply);
       // Only now: who waits for it has not sent its body.
       if (request.headers.expect !== undefined) reply.raw.writeContinue();
@@ -214,6 +224,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       operator: undefined,
       isStillAdmitted: undefined,
       cost: new Cost(),
+      end: new RequestEnd(),
       charge: undefined,
       problem: undefined,
     };

@@ -8,12 +8,14 @@ import type { Charge } from '#limits/charge.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { RequestBounds, RequestContext } from '#platform/request-context.js';
 import type { Operator } from '#tenancy/operator.js';
+import type { RequestEnd } from './request-end.js';
 
 /** What the hooks keep about a request from its arrival to its last byte. */
 export interface RequestState extends RequestBounds {
   readonly startedMs: number;
   /** Begins once it is known whether the caller's own trace is to be believed: before the route is entered. */
   span: Span;
+  readonly end: RequestEnd;
   readonly deadline: Deadline;
   /** Set once the caller is known and acts for a merchant. */
   context: RequestContext | undefined;
