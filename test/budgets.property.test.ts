@@ -83,7 +83,7 @@ async function take(world: BudgetWorld, step: Step): Promise<unknown> {
   if (step.kind === 'plan') {
     return world.change({ unitsPerSecond: step.rate, burstUnits: step.burst, unitsInFlight: step.most, weight: 1 });
   }
-  world.process(step.which).leases.fault = step.fault;
+  if (step.kind === 'fault') world.process(step.which).leases.fault = step.fault;
   return undefined;
 }
 
