@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { countTurns } from '../../../test/support/count-turns.js';
 import { readPage } from './page-read.js';
 
 const KIB = 1_024;
@@ -26,6 +27,13 @@ describe('a page', () => {
     const { texts, hasMore } = await readPage({ ...list, limit: 1_000, bytes: KIB * KIB });
     expect([texts, hasMore]).toEqual([Array(1_000).fill('small'), true]);
     expect(asked).toEqual([101, 250, 250, 250, 150]);
+  });
+
+  it('of a thousand rows is written with others in between, and one of twenty in one go', async () => {
+    const { asked: _, ...list } = listOf(Array(1_001).fill('x'.repeat(220)));
+    const long = await countTurns(() => readPage({ ...list, limit: 1_000, bytes: KIB * KIB }));
+    expect(long.turns).toBeGreaterThan(10);
+    expect((await countTurns(() => readPage({ ...list, limit: 20, bytes: KIB * KIB }))).turns).toBe(0);
   });
 
   it('reads some rows too many, and never a thousand, where large ones lie behind small ones', async () => {
