@@ -27,7 +27,7 @@ const { values } = parseArgs({
   },
 });
 const rounds = Number(values.rounds ?? (values.smoke ? 1 : 5));
-const windowMs = Number(values.seconds ?? (values.smoke ? 0.3 : 4)) * 1_000;
+const windowMs = Number(values.seconds ?? (values.smoke ? 0.15 : 4)) * 1_000;
 const kinds = values.only === undefined ? KINDS : (values.only.split(',') as Kind[]);
 /** Postings a second of the neighbour, and as many reads. */
 const PER_SECOND = 20;

@@ -16,7 +16,7 @@ import { type BenchMerchant, RequestSource } from './requests.js';
 /** `npm run bench:prices`: units charged beside the CPU of API and PostgreSQL. See docs/figures/limits.md. */
 
 const { values } = parseArgs({ options: { smoke: { type: 'boolean', default: false }, seconds: { type: 'string' } } });
-const measureMs = Number(values.seconds ?? (values.smoke ? 0.3 : 3)) * 1_000;
+const measureMs = Number(values.seconds ?? (values.smoke ? 0.15 : 3)) * 1_000;
 const warmUpMs = measureMs / 5;
 const ACCOUNTS = 100;
 const BATCHES = values.smoke ? 2 : 20;
