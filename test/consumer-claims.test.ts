@@ -29,7 +29,7 @@ const through = { xid: 9n, seq: 9n };
 const within = <T>(work: (client: TransactionClient) => Promise<T>) =>
   ledger.database.transaction('relay', Deadline.after(20_000), work);
 const claimants = (consumer: string) =>
-  [randomUUID(), randomUUID()].map((claimant) => new ConsumerPosition(consumer, 7, claimant, 60_000)) as [
+  [randomUUID(), randomUUID()].map((claimant) => new ConsumerPosition(consumer, { partition: 7 }, claimant, 60_000)) as [
     ConsumerPosition,
     ConsumerPosition,
   ];
