@@ -6,6 +6,7 @@ import { Reactions } from '#outbox/consumers/reactions.js';
 import type { Reactor } from '#outbox/consumers/reactor.js';
 import type { EventBatch } from '#outbox/log/position.js';
 import { forgetEvents } from '#outbox/log/retention.js';
+import { merchantTransaction } from './outbox/merchant-transaction.js';
 import { append, merchantsOf, PartitionWorker, SMALL } from './outbox/one-partition.js';
 import { RECORDS, Recorder } from './outbox/recorder.js';
 import { TestOutbox } from './outbox/test-outbox.js';
@@ -173,6 +174,29 @@ test('what a merchant that goes apart has not come to is not forgotten', async (
   expect((await compare('keeps', [many])).log).toEqual(log);
   await worker.drain();
   expect((await compare('keeps', [many])).applied).toEqual(log);
+});
+
+test('a worker of the release before, which knows nobody who goes apart, moves nothing past one', async () => {
+  const { worker, number, merchants } = await partition('known_before');
+  const [many] = merchants as [bigint];
+  await append(admin, many, 20);
+  await worker.run((await worker.next())[0] as EventBatch);
+  await admin.query(
+    `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'known_before', '0', 0)`,
+    [many],
+  );
+  for (const sql of [
+    `UPDATE consumer_positions SET xid = '9' WHERE consumer = 'known_before' AND partition = ${number}`,
+    `UPDATE parked_streams SET xid = '9' WHERE consumer = 'known_before'`,
+    `DELETE FROM parked_streams WHERE consumer = 'known_before'`,
+  ]) {
+    const client = await merchantTransaction(on, many);
+    await expect(client.query(sql)).rejects.toMatchObject({ code: '40001' });
+    await client.end();
+  }
+  await worker.drain();
+  const { log, applied } = await compare('known_before', merchants);
+  expect(applied).toEqual(log);
 });
 
 describe('whoever sleeps past a claim', () => {

@@ -32,6 +32,30 @@ GRANT SELECT, INSERT, DELETE ON merchant_positions TO counterfoil_runtime;
 GRANT UPDATE (xid, seq, claimed_by, claimed_until, tries, last_error, careful_xid, careful_seq) ON merchant_positions TO counterfoil_runtime;
 GRANT SELECT ON merchant_positions TO counterfoil_retention;`;
 
+/**
+ * Workers of the release before stay at work for a while. They know nobody who goes apart, and would apply such a merchant's events with
+ * the partition's, or with its waiting stream: a second time. So what they do there is refused, as a conflict that passes: it counts
+ * against no event, and a worker of this release does it.
+ */
+const FENCES = `
+CREATE FUNCTION refuse_beside_apart() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$ BEGIN
+  IF EXISTS (SELECT FROM merchant_positions m WHERE m.consumer = NEW.consumer AND m.partition = NEW.partition) THEN
+    RAISE EXCEPTION 'the position of a partition moves past a merchant that goes apart from it' USING ERRCODE = 'serialization_failure';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_beside_apart AFTER UPDATE ON consumer_positions FOR EACH ROW
+  WHEN ((OLD.xid, OLD.seq) IS DISTINCT FROM (NEW.xid, NEW.seq) AND current_setting('counterfoil.leaves_apart', true) IS DISTINCT FROM 'on')
+  EXECUTE FUNCTION refuse_beside_apart();
+CREATE FUNCTION refuse_stream_apart() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$ BEGIN
+  IF EXISTS (SELECT FROM merchant_positions m
+              WHERE m.merchant_id = OLD.merchant_id AND m.consumer = OLD.consumer AND m.claimed_until < now()) THEN
+    RAISE EXCEPTION 'a waiting stream moves whose merchant goes apart, and is not held' USING ERRCODE = 'serialization_failure';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_stream_apart AFTER UPDATE OR DELETE ON parked_streams FOR EACH ROW EXECUTE FUNCTION refuse_stream_apart();`;
+
 /** As it was, and with one more place in \`passed\` where \`passes\` says so. */
 const forgetEvents = (passes: string) => `
 CREATE OR REPLACE FUNCTION forget_events(of_partition smallint, older_than timestamptz, at_most integer) RETURNS integer
@@ -63,11 +87,12 @@ export class MerchantsApart1765020100100 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     const passes = `
     UNION ALL SELECT xid, seq FROM merchant_positions WHERE partition = of_partition`;
-    for (const sql of [POSITIONS, RIGHTS, forgetEvents(passes)]) await runner.query(sql);
+    for (const sql of [POSITIONS, RIGHTS, FENCES, forgetEvents(passes)]) await runner.query(sql);
   }
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(forgetEvents(''));
+    await runner.query('DROP FUNCTION refuse_beside_apart, refuse_stream_apart CASCADE');
     await runner.query('DROP TABLE merchant_positions');
   }
 }

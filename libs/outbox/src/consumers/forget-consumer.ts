@@ -76,8 +76,8 @@ export async function forgetConsumer(
   for (let merchantIds = await concerned(database, consumer); merchantIds.length > 0; ) {
     await database.transaction({ merchantIds }, deadline(), async (client) => {
       await client.query({ text: DISCARD, values: [consumer, by, reason] });
-      await client.query({ text: 'DELETE FROM parked_streams WHERE consumer = $1', values: [consumer] });
       await client.query({ text: 'DELETE FROM merchant_positions WHERE consumer = $1', values: [consumer] });
+      await client.query({ text: 'DELETE FROM parked_streams WHERE consumer = $1', values: [consumer] });
     });
     merchantIds = await concerned(database, consumer);
   }
