@@ -3,6 +3,7 @@
 import { inFile, mutantsOf } from './mutant.mjs';
 
 const APART = 'test/merchants-apart.test.ts';
+const SUMMARIES = 'test/summaries-apart.test.ts';
 const apart = mutantsOf('libs/outbox/src/consumers/apart.ts', [APART]);
 const applier = mutantsOf('libs/outbox/src/consumers/batch-applier.ts', [APART]);
 const positions = mutantsOf('libs/outbox/src/consumers/position-store.ts', [APART]);
@@ -83,6 +84,41 @@ export const PARTITION_MUTANTS = [
       'a worker of the release before applies with its stream what goes apart as well',
       'AFTER UPDATE OR DELETE ON parked_streams FOR EACH ROW EXECUTE',
       'AFTER UPDATE OR DELETE ON parked_streams FOR EACH ROW WHEN (false) EXECUTE',
+    ],
+  ]),
+  positions(
+    'a turn goes on while a rebuild is about to be served',
+    'AND partition = partition_of($2) FOR KEY SHARE)',
+    'AND partition = partition_of($2))',
+    [SUMMARIES],
+  ),
+  ...inFile('libs/summaries/src/rebuild-store.ts', SUMMARIES, [
+    [
+      'a rebuild applies what a merchant that goes apart has yet to come to',
+      'UNION ALL SELECT xid, seq FROM merchant_positions WHERE consumer = $1 AND partition = o.partition',
+      '',
+    ],
+    [
+      'a rebuild that is served applies what a merchant that goes apart has yet to come to',
+      'AND (m.xid, m.seq) < (ev.xid, ev.seq))',
+      'AND false)',
+    ],
+  ]),
+  ...inFile('libs/summaries/src/summary-store.ts', SUMMARIES, [
+    [
+      'summaries are as of where the partition is',
+      'coalesce((SELECT xid FROM merchant_positions WHERE consumer = $2 AND merchant_id = $1),',
+      'coalesce(',
+    ],
+  ]),
+  ...inFile('libs/summaries/src/checks.ts', SUMMARIES, [
+    ['what goes apart is checked as its partition', 'ORDER BY place LIMIT 1', 'ORDER BY place DESC LIMIT 1'],
+  ]),
+  ...inFile('libs/outbox/src/consumers/reactions.ts', SUMMARIES, [
+    [
+      'the keys of a merchant that goes apart are purged',
+      "OR EXISTS (SELECT FROM merchant_positions m WHERE m.merchant_id = k.merchant_id AND m.consumer = split_part(k.key, ' ', 2))",
+      '',
     ],
   ]),
   ...inFile('libs/reconciliation/src/jobs/reports-left.ts', 'test/report-fairness.test.ts', [
