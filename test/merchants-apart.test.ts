@@ -176,6 +176,24 @@ test('what a merchant that goes apart has not come to is not forgotten', async (
   expect((await compare('keeps', [many])).applied).toEqual(log);
 });
 
+test('a merchant that was level stays apart where its partition has passed over more of it meanwhile', async () => {
+  const { worker, number, merchants } = await partition('passed_on');
+  const [many] = merchants as [bigint];
+  await append(admin, many, 20);
+  await worker.run((await worker.next())[0] as EventBatch);
+  const turns = await worker.next();
+  const [stretch, turn] = turns as [EventBatch, EventBatch];
+  await worker.run(turn);
+  // Finds it level, in three transactions, and would have it go together again in the fourth.
+  const late = await new PartitionWorker(ledger, new Recorder('passed_on', 'stream'), number).sleepIn(turn, 4);
+  await worker.run(stretch);
+  await late();
+  expect(await apart('passed_on')).toEqual([many]);
+  await worker.drain();
+  const { log, applied } = await compare('passed_on', merchants);
+  expect(applied).toEqual(log);
+});
+
 test('a worker of the release before, which knows nobody who goes apart, moves nothing past one', async () => {
   const { worker, number, merchants } = await partition('known_before');
   const [many] = merchants as [bigint];

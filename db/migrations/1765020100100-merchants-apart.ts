@@ -48,13 +48,13 @@ CREATE TRIGGER refuse_beside_apart AFTER UPDATE ON consumer_positions FOR EACH R
   WHEN ((OLD.xid, OLD.seq) IS DISTINCT FROM (NEW.xid, NEW.seq) AND current_setting('counterfoil.leaves_apart', true) IS DISTINCT FROM 'on')
   EXECUTE FUNCTION refuse_beside_apart();
 CREATE FUNCTION refuse_stream_apart() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$ BEGIN
-  IF EXISTS (SELECT FROM merchant_positions m
-              WHERE m.merchant_id = OLD.merchant_id AND m.consumer = OLD.consumer AND m.claimed_until < now()) THEN
-    RAISE EXCEPTION 'a waiting stream moves whose merchant goes apart, and is not held' USING ERRCODE = 'serialization_failure';
+  IF EXISTS (SELECT FROM merchant_positions m WHERE m.merchant_id = OLD.merchant_id AND m.consumer = OLD.consumer) THEN
+    RAISE EXCEPTION 'a waiting stream moves with a partition that its merchant goes apart from' USING ERRCODE = 'serialization_failure';
   END IF;
   RETURN NULL;
 END $$;
-CREATE TRIGGER refuse_stream_apart AFTER UPDATE OR DELETE ON parked_streams FOR EACH ROW EXECUTE FUNCTION refuse_stream_apart();`;
+CREATE TRIGGER refuse_stream_apart AFTER UPDATE OR DELETE ON parked_streams FOR EACH ROW
+  WHEN (current_setting('counterfoil.leaves_apart', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION refuse_stream_apart();`;
 
 /** As it was, and with one more place in \`passed\` where \`passes\` says so. */
 const forgetEvents = (passes: string) => `

@@ -82,8 +82,8 @@ export const PARTITION_MUTANTS = [
     ],
     [
       'a worker of the release before applies with its stream what goes apart as well',
-      'AFTER UPDATE OR DELETE ON parked_streams FOR EACH ROW EXECUTE',
-      'AFTER UPDATE OR DELETE ON parked_streams FOR EACH ROW WHEN (false) EXECUTE',
+      "AFTER UPDATE OR DELETE ON parked_streams FOR EACH ROW WHEN (current_setting('counterfoil.leaves_apart', true) IS DISTINCT FROM 'on')",
+      'AFTER UPDATE OR DELETE ON parked_streams FOR EACH ROW WHEN (false)',
     ],
   ]),
   positions(
