@@ -3,8 +3,8 @@ import { connect, type Socket } from 'node:net';
 const HEADER_END = Buffer.from('\r\n\r\n');
 const FAILED = 400;
 
-/** `body` is there for answers of 400 and above, and where the request asked for it. */
-export type OnResponse = (status: number, body: Buffer | undefined) => void;
+/** `body` is there for answers of 400 and above, and where the request asked for it; `bytes` is its length in any case. */
+export type OnResponse = (status: number, body: Buffer | undefined, bytes: number) => void;
 
 /**
  * One keep-alive HTTP/1.1 connection with one request under way at a time. It knows just enough of HTTP for our own API
@@ -17,6 +17,7 @@ export class HttpConnection {
   #keepBody = false;
   #head: Buffer | undefined;
   #status = 0;
+  #length = 0;
   #missing = 0;
   #body: Buffer[] | undefined;
 
@@ -78,7 +79,8 @@ export class HttpConnection {
       this.#lose(new Error(`an answer without Content-Length: ${text}`));
       return;
     }
-    this.#missing = Number(length);
+    this.#length = Number(length);
+    this.#missing = this.#length;
     this.#body = this.#keepBody || this.#status >= FAILED ? [] : undefined;
     this.#readBody(head.subarray(end + HEADER_END.length));
   }
@@ -94,7 +96,7 @@ export class HttpConnection {
     const onResponse = this.#onResponse;
     this.#onResponse = undefined;
     this.#onLost = undefined;
-    onResponse?.(this.#status, this.#body && Buffer.concat(this.#body));
+    onResponse?.(this.#status, this.#body && Buffer.concat(this.#body), this.#length);
   }
 
   #lose(error: Error): void {

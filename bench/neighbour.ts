@@ -19,20 +19,27 @@ export const WHATS = ['postings', 'reads', 'deliveries'] as const;
 const DELIVERED_WITHIN_MS = 3_000;
 const LOOK_MS = 5;
 
+interface Connections {
+  port: number;
+  idle: HttpConnection[];
+}
+
 /** A merchant of modest means: so many postings and reads a second, sent when they are due, whatever has become of those before. */
 export class Neighbour {
-  readonly #port: number;
   readonly #merchant: BenchMerchant;
   readonly #webhooks: Server;
-  readonly #idle: HttpConnection[] = [];
+  /** By API: postings and reads go to each in turn. */
+  readonly #apis: Connections[];
   readonly #received = new Map<string, number>();
   readonly #postings: RequestSource;
   readonly refused: string[] = [];
 
-  private constructor(port: number, merchant: BenchMerchant) {
-    this.#port = port;
+  #asked = 0;
+
+  private constructor(ports: readonly number[], merchant: BenchMerchant) {
+    this.#apis = ports.map((port) => ({ port, idle: [] }));
     this.#merchant = merchant;
-    const load = { port, callers: 0, warmUpMs: 0, measureMs: 0, spread: 'uniform', batch: 1, lateMs: 0 } as const;
+    const load = { port: 0, callers: 0, warmUpMs: 0, measureMs: 0, spread: 'uniform', batch: 1, lateMs: 0 } as const;
     this.#postings = new RequestSource([merchant], load, randomBytes(6).toString('hex'));
     this.#webhooks = createServer(async (request, response) => {
       const receivedAt = performance.now();
@@ -44,8 +51,8 @@ export class Neighbour {
     });
   }
 
-  static async open(port: number, merchant: BenchMerchant): Promise<Neighbour> {
-    const neighbour = new Neighbour(port, merchant);
+  static async open(ports: readonly number[], merchant: BenchMerchant): Promise<Neighbour> {
+    const neighbour = new Neighbour(ports, merchant);
     neighbour.#webhooks.listen(0, '127.0.0.1');
     await once(neighbour.#webhooks, 'listening');
     return neighbour;
@@ -74,7 +81,7 @@ export class Neighbour {
   }
 
   close(): void {
-    for (const connection of this.#idle) connection.close();
+    for (const connection of this.#apis.flatMap(({ idle }) => idle)) connection.close();
     this.#webhooks.close();
     this.#webhooks.closeAllConnections();
   }
@@ -92,9 +99,10 @@ export class Neighbour {
   }
 
   async #exchange(request: string, status: number): Promise<string | undefined> {
-    const connection = this.#idle.pop() ?? (await HttpConnection.open(this.#port));
+    const { port, idle } = this.#apis[Math.floor(this.#asked++ / 2) % this.#apis.length] as Connections;
+    const connection = idle.pop() ?? (await HttpConnection.open(port));
     const answer = await connection.exchange(request);
-    this.#idle.push(connection);
+    idle.push(connection);
     if (answer.status === status) return answer.body;
     this.refused.push(`${answer.status} ${answer.body}`);
     return undefined;

@@ -35,17 +35,21 @@ export interface Run {
 export class NightService {
   readonly api: ApiProcess;
   readonly worker: WorkerProcess;
+  /** What API and worker have besides that of this process. */
+  readonly env: NodeJS.ProcessEnv;
 
-  private constructor(api: ApiProcess, worker: WorkerProcess) {
+  private constructor(api: ApiProcess, worker: WorkerProcess, env: NodeJS.ProcessEnv) {
     this.api = api;
     this.worker = worker;
+    this.env = env;
   }
 
-  /** `ofApi`: what the API's environment has besides. */
+  /** `ofApi`: what the API's environment has besides; `file`: what runs in its place. */
   static async start(
     database: ScratchDatabase,
     env: NodeJS.ProcessEnv = {},
     ofApi: NodeJS.ProcessEnv = {},
+    file = API,
   ): Promise<NightService> {
     // Each copy has the same merchants and accounts, and knows nothing of what others have cached.
     for (const url of [process.env.REDIS_URL, process.env.REDIS_QUEUE_URL]) {
@@ -58,9 +62,9 @@ export class NightService {
       COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
       ...env,
     };
-    const api = await startApi(API, { ...own, ...ofApi });
+    const api = await startApi(file, { ...own, ...ofApi });
     const worker = await WorkerProcess.start(WORKER, own);
-    const service = new NightService(api, worker);
+    const service = new NightService(api, worker, own);
     await service.#settleIn(Date.now());
     return service;
   }

@@ -1,38 +1,25 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, get, type ServerResponse } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { HttpConnection } from './http-connection.js';
-import { CONNECTIONS, type Kind, requestsOf } from './noise.js';
-import type { BenchMerchant } from './requests.js';
+import { type Heard, type Noise, NoiseCallers } from './noise-callers.js';
 
-/** Who makes the noise, in a process of its own. */
+type ToNoise = { begin: Noise } | 'hear' | 'end';
+type FromNoise = { slowPort: number } | { heard: Heard } | 'too many';
 
-export interface Noise {
-  kind: Kind;
-  merchant: BenchMerchant;
-  /** Of the APIs that it is spread over. */
-  ports: number[];
-  /** At most so many requests a second in all. */
-  perSecond: number;
-}
-
-/** Answers by status; 0: the connection broke. */
-export type Answers = Record<number, number>;
-type ToNoise = { begin: Noise } | 'end';
-type FromNoise = { slowPort: number } | { answers: Answers };
-
-/** The process, as the harness sees it. */
+/** Who makes the noise, a process of its own, as the harness sees it. One noise at a time. */
 export class NoiseProcess {
   readonly #child: ChildProcess;
   /** Where webhooks are received that nobody answers until the noise ends. */
   readonly slowPort: number;
+  #onTooMany: () => void = () => undefined;
 
   private constructor(child: ChildProcess, slowPort: number) {
     this.#child = child;
     this.slowPort = slowPort;
+    child.on('message', (message: FromNoise) => {
+      if (message === 'too many') this.#onTooMany();
+    });
   }
 
   static async start(): Promise<NoiseProcess> {
@@ -41,110 +28,44 @@ export class NoiseProcess {
     return new NoiseProcess(child, said.slowPort);
   }
 
-  begin(noise: Noise): void {
-    this.#child.send({ begin: noise } satisfies ToNoise);
+  get pid(): number {
+    return this.#child.pid as number;
   }
 
-  /** When the last request has been answered. */
-  async end(): Promise<Answers> {
-    const answered = once(this.#child, 'message');
-    this.#child.send('end' satisfies ToNoise);
-    const [{ answers }] = (await answered) as [{ answers: Answers }];
-    return answers;
+  /** Resolves at its first answer of 429: its budget is used up. */
+  begin(noise: Noise): Promise<void> {
+    const refused = new Promise<void>((resolve) => {
+      this.#onTooMany = resolve;
+    });
+    this.#child.send({ begin: noise } satisfies ToNoise);
+    return refused;
+  }
+
+  /** What came of it since it began, or was last asked. */
+  hear(): Promise<Heard> {
+    return this.#ask('hear');
+  }
+
+  /** The same, when the last request has been answered. */
+  end(): Promise<Heard> {
+    return this.#ask('end');
   }
 
   stop(): void {
     this.#child.disconnect();
   }
-}
 
-const REFUSED = 400;
-/** How soon a connection that broke, or a stream that was refused, is tried again. */
-const AGAIN_MS = 20;
-/** A stream that has told so much begins again. */
-const STREAM_BYTES = 4_194_304;
-
-class Noisy {
-  readonly answers: Answers = {};
-  readonly #noise: Noise;
-  readonly #stopped = new AbortController();
-  readonly #callers: Promise<void>[];
-  #sent = 0;
-  readonly #beganAt = performance.now();
-
-  constructor(noise: Noise) {
-    this.#noise = noise;
-    const { kind, merchant, ports } = noise;
-    const next = kind === 'event streams' ? undefined : requestsOf(kind, merchant, randomBytes(6).toString('hex'));
-    this.#callers = Array.from({ length: CONNECTIONS[kind] }, (_, index) => {
-      const port = ports[index % ports.length] as number;
-      return next ? this.#call(port, next) : this.#stream(port);
+  #ask(message: 'hear' | 'end'): Promise<Heard> {
+    return new Promise((resolve) => {
+      const told = (answer: FromNoise): void => {
+        if (typeof answer === 'string' || !('heard' in answer)) return;
+        this.#child.removeListener('message', told);
+        resolve(answer.heard);
+      };
+      this.#child.on('message', told);
+      this.#child.send(message satisfies ToNoise);
     });
   }
-
-  async end(): Promise<void> {
-    this.#stopped.abort();
-    await Promise.all(this.#callers);
-  }
-
-  get #isOver(): boolean {
-    return this.#stopped.signal.aborted;
-  }
-
-  async #call(port: number, next: () => string): Promise<void> {
-    let connection: HttpConnection | undefined;
-    while (!this.#isOver) {
-      try {
-        connection ??= await HttpConnection.open(port);
-        const waitMs = this.#beganAt + (this.#sent++ * 1_000) / this.#noise.perSecond - performance.now();
-        if (waitMs >= 1) await sleep(waitMs);
-        const status = await statusOf(connection, next());
-        this.#count(status);
-        if (status < REFUSED || this.#noise.kind !== 'batches of 1,000') continue;
-        // A body that was not read takes its connection along.
-        connection.close();
-        connection = undefined;
-      } catch {
-        connection = undefined;
-        this.#count(0);
-        await sleep(AGAIN_MS);
-      }
-    }
-    connection?.close();
-  }
-
-  async #stream(port: number): Promise<void> {
-    const headers = { authorization: `Bearer ${this.#noise.merchant.apiKey}`, accept: 'text/event-stream' };
-    while (!this.#isOver) {
-      const request = get({ host: '127.0.0.1', port, path: '/v1/events', headers, agent: false });
-      const stop = (): void => void request.destroy();
-      this.#stopped.signal.addEventListener('abort', stop);
-      try {
-        const [response] = await once(request, 'response');
-        this.#count(response.statusCode);
-        let bytes = 0;
-        for await (const piece of response) {
-          bytes += piece.length;
-          if (bytes > STREAM_BYTES) break;
-        }
-        if (bytes < STREAM_BYTES) await sleep(AGAIN_MS);
-      } catch {
-        if (!this.#isOver) this.#count(0);
-        await sleep(AGAIN_MS);
-      } finally {
-        this.#stopped.signal.removeEventListener('abort', stop);
-        request.destroy();
-      }
-    }
-  }
-
-  #count(status: number): void {
-    this.answers[status] = (this.answers[status] ?? 0) + 1;
-  }
-}
-
-function statusOf(connection: HttpConnection, request: string): Promise<number> {
-  return new Promise((resolve, reject) => connection.send(request, (status) => resolve(status), reject));
 }
 
 async function makeNoise(): Promise<void> {
@@ -156,15 +77,22 @@ async function makeNoise(): Promise<void> {
   });
   slow.listen(0, '127.0.0.1');
   await once(slow, 'listening');
-  let noisy: Noisy | undefined;
+  let callers: NoiseCallers | undefined;
   process.on('message', async (message: ToNoise) => {
-    if (message !== 'end') {
-      noisy = new Noisy(message.begin);
+    if (typeof message !== 'string') {
+      let isTold = false;
+      callers = new NoiseCallers(message.begin, () => {
+        if (!isTold) tell('too many');
+        isTold = true;
+      });
       return;
     }
-    await noisy?.end();
-    for (const response of waiting) response.writeHead(204).end();
-    tell({ answers: noisy?.answers ?? {} });
+    if (!callers) throw new Error('there is no noise');
+    if (message === 'end') {
+      await callers.end();
+      for (const response of waiting) response.writeHead(204).end();
+    }
+    tell({ heard: callers.heard() });
   });
   process.on('disconnect', () => process.exit(0));
   tell({ slowPort: (slow.address() as AddressInfo).port });

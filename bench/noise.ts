@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { generateApiKey } from '#tenancy/api-key.js';
 import { type BenchMerchant, balanceAtRequest, getRequest, type Load, RequestSource } from './requests.js';
 
@@ -8,6 +9,7 @@ export const KINDS = [
   'batches of 1,000',
   'full pages',
   'point in time',
+  'exports',
   'event pages',
   'event streams',
   'slow webhooks',
@@ -22,6 +24,7 @@ export const CONNECTIONS: Record<Kind, number> = {
   'batches of 1,000': 4,
   'full pages': 8,
   'point in time': 8,
+  exports: 8,
   'event pages': 8,
   'event streams': 16,
   // What its endpoints are told of.
@@ -29,15 +32,21 @@ export const CONNECTIONS: Record<Kind, number> = {
   'forged keys': 16,
 };
 
+/** What one connection asks for. */
+export interface Requests {
+  next(): string;
+  /** Told each page that was asked for, where the next request depends on it. */
+  read?(page: Buffer): void;
+}
+
 const PAGE = 1_000;
 const DAY_MS = 86_400_000;
+const POSTING = { port: 0, callers: 0, warmUpMs: 0, measureMs: 0, lateMs: 0 };
 
-/** An endless supply of requests of one kind. */
-export function requestsOf(kind: Kind, merchant: BenchMerchant, run: string): () => string {
-  const posting = (load: Pick<Load, 'spread' | 'batch'>): (() => string) => {
-    const source = new RequestSource([merchant], { ...POSTING, ...load }, run);
-    return () => source.next();
-  };
+/** An endless supply for the connection of that number. */
+export function requestsOf(kind: Kind, merchant: BenchMerchant, connection: number): Requests {
+  const posting = (load: Pick<Load, 'spread' | 'batch'>): Requests =>
+    new RequestSource([merchant], { ...POSTING, ...load }, randomBytes(6).toString('hex'));
   switch (kind) {
     case 'postings':
     case 'slow webhooks':
@@ -47,16 +56,50 @@ export function requestsOf(kind: Kind, merchant: BenchMerchant, run: string): ()
     case 'batches of 1,000':
       return posting({ spread: 'uniform', batch: 1_000 });
     case 'full pages':
-      return () => getRequest(merchant, `transactions?limit=${PAGE}`);
+      return { next: () => getRequest(merchant, `transactions?limit=${PAGE}`) };
     case 'event pages':
-      return () => getRequest(merchant, `events?limit=${PAGE}`);
+      return { next: () => getRequest(merchant, `events?limit=${PAGE}`) };
     case 'point in time':
-      return () => balanceAtRequest(merchant, Date.now() - Math.random() * DAY_MS);
+      return { next: () => balanceAtRequest(merchant, Date.now() - Math.random() * DAY_MS) };
+    case 'exports':
+      return new Export(merchant, connection);
     case 'forged keys':
-      return () => getRequest({ ...merchant, apiKey: generateApiKey(BigInt(merchant.id)) }, 'accounts');
+      return { next: () => getRequest({ ...merchant, apiKey: generateApiKey(BigInt(merchant.id)) }, 'accounts') };
     case 'event streams':
       throw new Error('a stream is not asked for over and over');
   }
 }
 
-const POSTING = { port: 0, callers: 0, warmUpMs: 0, measureMs: 0, lateMs: 0 };
+/** At the end of a page. */
+const MORE = /"has_more":true,"next_cursor":"([^"]+)"\}$/;
+const MORE_BYTES = 512;
+
+/** Walks through all that a merchant has, list after list, each from its beginning to its end, and begins again. */
+class Export implements Requests {
+  readonly #merchant: BenchMerchant;
+  readonly #lists: readonly { path: string; from: string }[];
+  #list: number;
+  #cursor: string | undefined;
+
+  /** Connections begin with different lists. */
+  constructor(merchant: BenchMerchant, connection: number) {
+    this.#merchant = merchant;
+    this.#lists = [
+      { path: 'transactions', from: 'cursor' },
+      { path: 'events', from: 'after' },
+      { path: `accounts/${merchant.accounts[connection % merchant.accounts.length]}/entries`, from: 'cursor' },
+    ];
+    this.#list = connection;
+  }
+
+  next(): string {
+    const { path, from } = this.#lists[this.#list % this.#lists.length] as { path: string; from: string };
+    const onwards = this.#cursor === undefined ? '' : `&${from}=${this.#cursor}`;
+    return getRequest(this.#merchant, `${path}?limit=${PAGE}${onwards}`);
+  }
+
+  read(page: Buffer): void {
+    this.#cursor = MORE.exec(page.toString('latin1', Math.max(0, page.length - MORE_BYTES)))?.[1];
+    if (this.#cursor === undefined) this.#list += 1;
+  }
+}

@@ -39,7 +39,7 @@ for (const { mutant, source } of problems > 0 ? [] : plants) {
       const { verdict, first } = await tree.run(spec);
       const where = `${mutant.name} (${mutant.file}), ${spec}`;
       if (verdict === 'passed') complain(`SURVIVED  ${where}`);
-      else if (verdict === 'did not run') complain(`STALE     ${where}: the mutant does not run`);
+      else if (verdict === 'did not run') complain(`STALE     ${where}: the mutant does not run: ${first}`);
       else {
         caught += 1;
         console.log(`caught    ${where}: ${first}`);

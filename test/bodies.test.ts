@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type Merchant, TestApi, until, WITHOUT_BUDGETS } from './support/api.js';
+import { Bystander } from './support/bystander.js';
+import { CutRequest } from './support/cut-request.js';
 
 const MIB = 1_048_576;
 
@@ -80,4 +82,24 @@ test('what is too long is told so, and holds nothing', async () => {
   const tooLong = announced(shop, `Content-Length: ${9 * MIB}`);
   await until(() => tooLong.status() === '413');
   expect(await small(shop)).toBe(201);
+});
+
+test('a body whose client goes away while its key is looked up holds nothing', async () => {
+  const fresh = await api.merchant();
+  const bystander = await Bystander.open(api.on);
+  const headers = 'Content-Type: application/json\r\nIdempotency-Key: a\r\nTransfer-Encoding: chunked\r\n\r\n';
+  try {
+    await bystander.client.query('BEGIN; LOCK TABLE api_keys');
+    const bodies = await Promise.all(
+      [1, 2, 3].map(() => CutRequest.send(api, fresh, 'POST /v1/transactions/batch', headers)),
+    );
+    const waiting = `SELECT count(*)::int AS count FROM pg_locks WHERE relation = 'api_keys'::regclass AND NOT granted`;
+    await until(async () => (await bystander.one<{ count: number }>(waiting)).count > 0);
+    for (const body of bodies) await body.cut();
+  } finally {
+    await bystander.release();
+    await bystander.close();
+  }
+  expect(await small(fresh)).toBe(201);
+  expect((await fresh.client.get('/v1/accounts')).status).toBe(200);
 });

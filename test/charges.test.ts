@@ -5,7 +5,10 @@ import { Limits } from '#limits/limits.js';
 import { PRICES } from '#limits/prices.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';
 import { routesOf } from '../apps/api/src/openapi.js';
-import { type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer } from './support/api.js';
+import { type Ask, type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer } from './support/api.js';
+import { Bystander } from './support/bystander.js';
+import { CutRequest } from './support/cut-request.js';
+import { ACME_SECRET, acmeEvent, acmeSigned, type Signed, unique } from './support/provider-senders.js';
 import { until } from './support/until.js';
 
 let api: TestApi;
@@ -42,8 +45,8 @@ describe('a request is charged', () => {
       method: 'GET',
       route: '/v1/accounts/:id',
       price: 'get',
-      estimated: 3,
-      actual: 3,
+      estimated: 7,
+      actual: 7,
       refused: undefined,
     });
   });
@@ -73,8 +76,8 @@ describe('a request is charged', () => {
     const { body } = await shop.client.get('/v1/accounts?limit=1000');
     expect(body.data.length).toBe(SYSTEM_ACCOUNTS + 2);
     const { estimated, actual } = await theCharge();
-    expect(estimated).toBe(103);
-    expect(actual).toBeGreaterThan(3);
+    expect(estimated).toBe(87);
+    expect(actual).toBeGreaterThan(6);
     expect(actual).toBeLessThan(10);
   });
 
@@ -88,6 +91,9 @@ describe('a request is charged', () => {
     charged.splice(0);
     await shop.client.get(`${path}?consistency=strong`);
     expect((await theCharge()).actual).toBe(3);
+    charged.splice(0);
+    await shop.client.get(`${path}?at=2026-01-01T00:00:00Z`);
+    expect((await theCharge()).actual).toBe(9);
   });
 
   test('for what a stream has told as for a page of the same', async () => {
@@ -106,15 +112,92 @@ describe('a request is charged', () => {
     expect(streamed.actual / actual).toBeLessThan(1.5);
   });
 
+  test('for what is done after its client has gone, and until then', async () => {
+    const bystander = await Bystander.open(api.on);
+    const { budgets } = api.app.get(Limits);
+    const budget = budgets.of(BigInt(shop.id), budgets.nowMs);
+    try {
+      await bystander.lockBalance(BigInt(shop.accounts.from as string));
+      const body = JSON.stringify(batchOf(50));
+      const headers = `Content-Type: application/json\r\nIdempotency-Key: cut\r\nContent-Length: ${body.length}\r\n\r\n`;
+      const asked = await CutRequest.send(api, shop, 'POST /v1/transactions/batch', headers + body);
+      await bystander.untilWaiting();
+      await asked.cut();
+      expect([charged.length, budget.inFlight > 50]).toEqual([0, true]);
+      await bystander.release();
+    } finally {
+      await bystander.close();
+    }
+    expect((await theCharge()).actual).toBeGreaterThan(100);
+    expect(budget.inFlight).toBe(0);
+  });
+
+  test('for the bytes of its body that have come, whatever it says of their number', async () => {
+    const post = (length: string, body: string) =>
+      api.raw(
+        `POST /v1/transactions HTTP/1.1\r\nHost: x\r\nAuthorization: ${shop.client.headers.authorization}\r\nContent-Type: application/json\r\nIdempotency-Key: a\r\nConnection: close\r\n${length}\r\n\r\n${body}`,
+      );
+    const body = JSON.stringify({ type: 'x'.repeat(200_000) });
+    expect(await post(`Content-Length: ${body.length}`, body)).toMatch(/^HTTP\/1.1 422/);
+    const { actual } = await theCharge();
+    expect(actual).toBeGreaterThan(20);
+    charged.splice(0);
+    const chunk = `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    expect(await post('Transfer-Encoding: chunked', chunk)).toMatch(/^HTTP\/1.1 422/);
+    expect((await theCharge()).actual).toBe(actual);
+    charged.splice(0);
+    expect(await post('Content-Length: 18446744073709551614', '')).toMatch(/^HTTP\/1.1 413/);
+    const refused = await theCharge();
+    expect(refused.actual).toBe(2);
+    expect(refused.estimated).toBeLessThan(20_000);
+  });
+
   test('also when it is refused by what it asks, and not when nobody is known to ask', async () => {
     await shop.client.post('/v1/transactions', { key: randomUUID(), body: {} });
     expect(await theCharge()).toMatchObject({ price: 'posting', actual: 2 });
     charged.splice(0);
     await api.client({ authorization: 'Bearer cfm_nobody' }).get('/v1/accounts');
     await api.client().get('/v1/currencies');
-    await shop.client.get('/v1/nowhere');
     await shop.client.get('/v1/accounts?limit=1');
     expect(await theCharge()).toMatchObject({ route: '/v1/accounts' });
+  });
+
+  test('and refused before it reaches its route, where its key is known', async () => {
+    for (const path of ['/v1/nowhere', '/v1/merchants', `/v1/accounts/${shop.accounts['cash:EUR']}?unknown=1`]) {
+      charged.splice(0);
+      await shop.client.get(path);
+      expect(await theCharge()).toMatchObject({ merchantId: BigInt(shop.id), price: 'open', actual: 2 });
+    }
+  });
+
+  const head = (path: string, authorization: string | undefined, ...lines: string[]) =>
+    [`POST ${path} HTTP/1.1`, 'Host: x', `Authorization: ${authorization}`, ...lines, '\r\n'].join('\r\n');
+
+  test('for what came of an upload that broke off', async () => {
+    const { authorization, ...more } = api.actingFor(shop.id).headers;
+    const lines = [`Counterfoil-Merchant: ${more['counterfoil-merchant']}`, 'Content-Type: text/csv'];
+    const start = head('/v1/reconciliations?source=generic', authorization, ...lines, 'Content-Length: 100000000');
+    await api.raw(`${start}reference,object_ref\n`, { end: true });
+    const { price, actual } = await theCharge();
+    expect(price).toBe('upload');
+    expect(actual).toBeLessThan(1_000);
+  });
+});
+
+describe('what a provider sends is charged', () => {
+  const send = (signed: Signed) =>
+    api.client().request('POST', `/v1/providers/acme/merchants/${shop.id}/webhook`, signed as unknown as Ask);
+
+  test('to its merchant, once its signature is known to be right', async () => {
+    await shop.client.request('PUT', '/v1/providers/acme', { body: { webhook_secret: ACME_SECRET } });
+    await theCharge();
+    charged.splice(0);
+    const forged = await send(acmeSigned(acmeEvent(unique()), { secret: `whsec_${'A'.repeat(44)}` }));
+    const right = await send(acmeSigned(acmeEvent(unique())));
+    expect([forged.status, right.status]).toEqual([401, 200]);
+    const { actual, ...charge } = await theCharge();
+    expect(charge).toMatchObject({ merchantId: BigInt(shop.id), byOperator: false, price: 'webhook', estimated: 0 });
+    expect(actual).toBeGreaterThan(16);
   });
 });
 

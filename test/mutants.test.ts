@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, matchesGlob } from 'node:path';
 import ts from 'typescript';
 import { expect, test } from 'vitest';
 import { plant } from '../scripts/mutants/mutant.mjs';
 import { HELD_BY } from '../scripts/mutants/sql-faults.mjs';
 import { MUTANTS } from '../scripts/mutants/table.mjs';
+import runs from '../vitest.config.js';
 import { MUTANTS as OF_HISTORIES } from './histories/mutants.js';
 import { MUTANTS as OF_CAMPAIGNS } from './outbox-campaign/mutants.js';
 
@@ -36,6 +37,27 @@ test('every planted bug quotes the source as it is, once', () => {
   expect(MUTANTS.length).toBeGreaterThan(300);
   expect(stale(MUTANTS)).toEqual([]);
 });
+
+test('every spec that a planted bug names is one file, which runs in one project of vitest’s', () => {
+  const files = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' }).split('\n');
+  const projects = (runs.test?.projects ?? []).map((project) => (project as typeof runs).test);
+  const runsIn = (file: string) =>
+    projects.filter(({ include, exclude } = {}) => isOf(file, include) && !isOf(file, exclude)).length;
+  for (const spec of new Set(MUTANTS.flatMap(({ specs }) => specs))) {
+    // What vitest is given is a part of a path.
+    expect(
+      files.filter((file) => file.includes(spec)),
+      spec,
+    ).toEqual([spec]);
+    expect(runsIn(spec), spec).toBe(1);
+    // Those are run without the servers: scripts/mutants/copied-tree.mjs.
+    if (spec.endsWith('.spec.ts')) expect(read(spec), spec).not.toMatch(/\/test\/support\/(api|database|redis)/);
+  }
+});
+
+function isOf(file: string, patterns: readonly string[] = []): boolean {
+  return patterns.some((pattern) => matchesGlob(file, pattern));
+}
 
 test('the formatter’s line breaks and commas make no quotation stale', () => {
   const mutant = { search: 'send(one, two) ;', replace: 'send(one);' };

@@ -1,5 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +21,8 @@ import { onStopRequest } from '../services/on-stop-request.mjs';
 /** A mutant may loop for ever; that is caught, too. Specs that need the servers take longest. */
 const SPEC_TIMEOUT_MS = 300_000;
 const PURE_CONFIG = 'vitest.mutants.config.ts';
+/** Of what vitest printed where nothing ran. */
+const TOLD_LINES = 12;
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /**
@@ -18,7 +31,7 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export class CopiedTree {
   #folder = mkdtempSync(join(tmpdir(), 'counterfoil-mutants-'));
   /** The copy shares this tree's unpacked servers; each run has a sub-folder of its own there. */
-  #env = { ...process.env, COUNTERFOIL_DATA_DIR: dataFolder() };
+  #env = { ...process.env, COUNTERFOIL_DATA_DIR: dataFolder(), NO_COLOR: '1' };
 
   constructor() {
     process.on('exit', () => rmSync(this.#folder, { recursive: true, force: true }));
@@ -41,25 +54,29 @@ export class CopiedTree {
   /**
    * Runs one spec in the copy.
    * @param {string} spec
-   * @returns {Promise<{ verdict: 'passed' | 'failed' | 'did not run', first?: string }>} `first`: the first test that failed
+   * @returns {Promise<Verdict>}
    */
   async run(spec) {
     const report = join(this.#folder, 'mutants-report.json');
+    const printed = join(this.#folder, 'mutants-printed.txt');
     rmSync(report, { force: true });
-    const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+    const output = openSync(printed, 'w');
+    // Under the Node that the tests need, whoever started this.
+    const vitest = [process.execPath, join(root, 'scripts', 'run.mjs'), 'bin', 'vitest'];
     const pure = spec.endsWith('.spec.ts') ? ['--config', PURE_CONFIG] : [];
-    const args = ['run', '--bail=1', '--reporter=json', `--outputFile=${report}`, ...pure, spec];
-    const child = new Child('vitest', [process.execPath, vitest, ...args], {
+    const args = ['run', '--bail=1', '--reporter=json', '--reporter=default', `--outputFile=${report}`, ...pure, spec];
+    const child = new Child('vitest', [...vitest, ...args], {
       cwd: this.#folder,
       env: this.#env,
-      stdio: 'ignore',
+      stdio: ['ignore', output, output],
       timeout: SPEC_TIMEOUT_MS,
     });
     const how = await child.ended;
+    closeSync(output);
     const { exitCode, signalCode } = child.process;
     if (exitCode === null && signalCode === null) throw new Error(`vitest: ${how}`);
     if (signalCode) return { verdict: 'failed', first: `no end within ${SPEC_TIMEOUT_MS / 1_000} s` };
-    return verdictOf(report, exitCode);
+    return verdictOf(report, exitCode) ?? { verdict: 'did not run', first: lastLines(printed) };
   }
 
   #copy() {
@@ -82,11 +99,16 @@ export class CopiedTree {
 }
 
 /**
- * @param {string} report @param {number | null} code
- * @returns {{ verdict: 'passed' | 'failed' | 'did not run', first?: string }}
+ * `first`: the first test that failed, or why none ran.
+ * @typedef {{ verdict: 'passed' | 'failed' | 'did not run', first?: string }} Verdict
+ */
+
+/**
+ * Undefined where no test says anything.
+ * @param {string} report @param {number | null} code @returns {Verdict | undefined}
  */
 function verdictOf(report, code) {
-  if (!existsSync(report)) return { verdict: 'did not run' };
+  if (!existsSync(report)) return undefined;
   const { numTotalTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
   const tests = testResults.flatMap(
     (/** @type {{ assertionResults: { status: string, fullName: string }[] }} */ file) => file.assertionResults,
@@ -94,5 +116,13 @@ function verdictOf(report, code) {
   const failed = tests.find((/** @type {{ status: string }} */ test) => test.status === 'failed');
   if (failed) return { verdict: 'failed', first: failed.fullName };
   // A syntax error or a failed import is no proof that a test saw the bug.
-  return code === 0 && numTotalTests > 0 ? { verdict: 'passed' } : { verdict: 'did not run' };
+  return code === 0 && numTotalTests > 0 ? { verdict: 'passed' } : undefined;
+}
+
+/** @param {string} file */
+function lastLines(file) {
+  const lines = readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line.trim() !== '');
+  return `\n${lines.slice(-TOLD_LINES).join('\n')}`;
 }

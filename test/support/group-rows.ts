@@ -38,7 +38,7 @@ export class Rows {
     }
   }
 
-  /** How often others had their turn. */
+  /** How often others may have had their turn. */
   turns = 0;
 
   work(group: Pieces<DecidedGroup>): DecidedGroup {

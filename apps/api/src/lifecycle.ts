@@ -14,16 +14,17 @@ import type { Operator } from '#tenancy/operator.js';
 import type { Strangers } from '#tenancy/strangers.js';
 import type { Config } from '../../config.js';
 import { holdBody, readJsonBody } from './bodies.js';
-import { beginCharge, tellLimit } from './charging.js';
+import { beginCharge, countBody, endCharge, tellLimit } from './charging.js';
 import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
 import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
-import { encodingRefusal, KnownRoutes, refuseOddHead, streamRefusal } from './http-rules.js';
+import { encodingRefusal, hasBody, KnownRoutes, refuseOddHead, streamRefusal } from './http-rules.js';
 import { lastLong } from './long-uploads.js';
 import type { RequestCounts } from './metrics.js';
 import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
 import type { RequestState } from './request.js';
+import { RequestEnd } from './request-end.js';
 import type { Shutdown } from './shutdown.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
@@ -90,15 +91,22 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     guardPage(route);
   });
 
+  fastify.addHook('preParsing', (request, _reply, payload, done) => {
+    if (request.state && hasBody(request)) countBody(request, request.state);
+    done(null, payload);
+  });
+
   // Behind the serialisation. A problem is always sent: it is small, and tells why.
   fastify.addHook('onSend', (request, reply, payload, done) => {
     if (typeof payload !== 'string') {
       hold(request, reply, payload);
+      request.state?.end.served();
       return void done();
     }
     const merchantId = request.state?.context?.merchantId;
     const bytes = Buffer.byteLength(payload);
     request.state?.cost.addBytes(bytes);
+    request.state?.end.served();
     const isRead = request.method === 'GET' && reply.statusCode < 300;
     const refusal = isRead ? parts.unsent.refusal(merchantId, bytes) : undefined;
     if (refusal) return void done(refusal);
@@ -130,47 +138,47 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     // Unlike Fastify's onResponse this also comes when the client goes away before its answer.
     reply.raw.once('close', () => {
       shutdown.requestEnded();
-      state.charge?.end();
+      state.end.close();
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
       telemetry.endRequest(state.span, status);
       parts.requests.add(request.method, request.routeOptions.url, status);
       logOutcome(logger, request, status, state);
     });
     const begin = (isTrusted: boolean) => beginTrace(request, reply, state, isTrusted);
-    const refuse = (error: Error) => {
-      begin(config.traceparentTrust === 'everybody');
-      done(error);
-    };
     try {
       refuseOddHead(request);
-      if (request.is404) return refuse(elsewhere(request, reply));
       if (isSigned(request)) watchSignature(request, reply, parts.strangers);
       const pending = authorise(request, state, { authenticator: parts.authenticator, begin });
-      if (pending) pending.then(goOn, refuse);
+      if (pending) pending.then(() => goOn(), goOn);
       else goOn();
     } catch (error) {
-      refuse(error as Error);
+      goOn(error as Error);
     }
 
-    function goOn(): void {
+    /** `refused`: by what is known of its head, whoever asks. */
+    function goOn(refused?: Error): void {
       begin(config.traceparentTrust === 'everybody');
-      const charge = beginCharge(limits, request, state);
-      if (charge instanceof Promise) charge.then(takeIn, done);
-      else takeIn(charge);
+      const why = request.is404 ? elsewhere(request, reply) : refused;
+      const charge = beginCharge(limits, request, state, why === undefined);
+      if (charge instanceof Promise) charge.then((one) => takeIn(one, why), done);
+      else takeIn(charge, why);
     }
 
-    function takeIn(charge: Charge | undefined): void {
+    function takeIn(charge: Charge | undefined, refused: Error | undefined): void {
       state.charge = charge;
-      // Its client did not wait for its merchant's budget.
-      if (reply.raw.closed) charge?.end();
+      state.end.onOver(() => endCharge(state));
+      // Its client did not wait for us to know whose it is, or for its merchant's budget.
+      if (reply.raw.closed) return;
       if (charge) tellLimit(charge, reply);
       const { streamedBody } = request.routeOptions.config as RouteAccess;
       const refusal =
         charge?.refusal() ??
+        refused ??
         (streamedBody
           ? streamRefusal(request, streamedBody)
-          : (encodingRefusal(request) ?? holdBody(request, reply, parts.bodies)));
+          : (encodingRefusal(request) ?? holdBody(request, state, parts.bodies)));
       if (refusal) return void done(refusal);
+      state.end.serve();
       if (streamedBody) lastLong(request, reply);
       // Only now: who waits for it has not sent its body.
       if (request.headers.expect !== undefined) reply.raw.writeContinue();
@@ -212,8 +220,10 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       deadline: Deadline.after(config.requestDeadlineMs),
       context: undefined,
       operator: undefined,
+      payer: undefined,
       isStillAdmitted: undefined,
       cost: new Cost(),
+      end: new RequestEnd(),
       charge: undefined,
       problem: undefined,
     };
@@ -252,13 +262,16 @@ function authorise(
   { authenticator, begin }: { authenticator: Authenticator; begin: (isTrusted: boolean) => void },
 ): Promise<void> | undefined {
   const { access, takesQuery } = request.routeOptions.config as RouteAccess;
-  if (access === undefined || access === 'public') return undefined;
   const key = keyOf(request);
+  const isNowhere = request.is404 && key !== undefined;
+  if (!isNowhere && (access === undefined || access === 'public')) return undefined;
   if (key === undefined) throw new ProblemError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
     if (!caller) throw new ProblemError('unauthorized', 'The API key is not valid, or has been revoked.');
     begin(true);
     if (caller.kind === 'operator') setOperator(state, caller.operator);
+    else state.payer = { merchantId: caller.merchantId, byOperator: false };
+    if (isNowhere) return undefined;
     const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
     if (access !== 'merchant' && caller.kind === 'merchant') {
@@ -302,11 +315,13 @@ function actForMerchant(
 /** Logs and traces tell who did what by name. */
 function setOperator(state: RequestState, operator: Operator): void {
   state.operator = operator;
+  state.payer = { merchantId: undefined, byOperator: true };
   state.span.setAttribute('counterfoil.operator', operator.name);
 }
 
 function setMerchant(state: RequestState, merchantId: bigint): undefined {
   state.context = { merchantId, deadline: state.deadline, span: state.span, cost: state.cost };
+  state.payer = { merchantId, byOperator: state.operator !== undefined };
   state.span.setAttribute('counterfoil.merchant_id', String(merchantId));
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { slowClock } from '../../../test/support/slow-clock.js';
 import { idempotencyInTurns, sendInTurns } from './idempotency.js';
 import { SchemaPipe } from './schema.pipe.js';
 import { postBatch, postTransaction } from './transactions/schemas.js';
@@ -14,8 +15,9 @@ const schema = postBatch.extend({
 });
 const validate = (value: unknown) => new SchemaPipe().transform(value, { type: 'body', schema } as never);
 
-/** What comes of the work, and how often others had their turn meanwhile. */
+/** What comes of the work, and how often others had their turn meanwhile, with a clock of which 20 looks are a millisecond. */
 async function turns<T>(work: () => T | Promise<T>): Promise<{ result: T; count: number }> {
+  const clock = slowClock(0.05);
   let count = 0;
   let next = setImmediate(function turn() {
     count += 1;
@@ -23,6 +25,7 @@ async function turns<T>(work: () => T | Promise<T>): Promise<{ result: T; count:
   });
   const result = await work();
   clearImmediate(next);
+  clock.restore();
   return { result, count };
 }
 

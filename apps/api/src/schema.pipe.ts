@@ -1,7 +1,7 @@
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import { z } from 'zod';
 import { type FieldError, ProblemError } from '#kernel/problem.js';
-import { ITEMS_PER_TURN, inTurns } from '#platform/turns.js';
+import { inTurns } from '#platform/turns.js';
 import { unstorable } from './json-reader.js';
 
 /** Enough to mend a request; a batch of 1,000 bad items does not get a megabyte of answers. */
@@ -112,12 +112,15 @@ function refuseUnstorable(query: Record<string, unknown>): void {
 type Issue = z.core.$ZodIssue;
 type Checked = { data: unknown } | { issues: Issue[] };
 
-/** The member of the value that is a list too long to be validated at once. */
+/** Elements of a list that are validated at once: a millisecond or two of the largest. */
+const MAX_AT_ONCE = 20;
+
+/** The member of the value that is a list too long for that. */
 function longListOf(schema: z.ZodType, value: unknown): string | undefined {
   if (!(schema instanceof z.ZodObject) || value === null || typeof value !== 'object') return undefined;
   return Object.keys(schema.shape).find((name) => {
     const list = (value as Record<string, unknown>)[name];
-    return schema.shape[name] instanceof z.ZodArray && Array.isArray(list) && list.length > ITEMS_PER_TURN;
+    return schema.shape[name] instanceof z.ZodArray && Array.isArray(list) && list.length > MAX_AT_ONCE;
   });
 }
 

@@ -1,32 +1,47 @@
-import { setImmediate as othersTurn } from 'node:timers/promises';
-
 /** Long work in pieces: it yields wherever others may have their turn of the event loop. */
 export type Pieces<T> = Generator<void, T, void>;
 
-/** Some milliseconds' work. A usual group has fewer, and is worked off in one go. */
-export const ENTRIES_PER_TURN = 2_000;
+/** How long a piece of long work has the event loop, about. */
+const TURN_MS = 1;
 
-/** Items of a request that are dealt with before others have their turn: a millisecond or two of the largest. */
-export const ITEMS_PER_TURN = 20;
+/** Long works that wait to go on. */
+const waiting: (() => void)[] = [];
 
-/** Counts down to when it is the others' turn. */
+/**
+ * Resolves in a turn of the event loop that no other long work goes on in. A short request needs several turns, one for each answer of
+ * PostgreSQL and Redis: in each it waits for one piece of long work, however many of them there are.
+ */
+export function othersTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (waiting.push(resolve) === 1) setImmediate(goOn);
+  });
+}
+
+function goOn(): void {
+  waiting.shift()?.();
+  if (waiting.length > 0) setImmediate(goOn);
+}
+
+/** A long work's turn of the event loop. */
 export class Turn {
-  #left = ENTRIES_PER_TURN;
+  #endsAt = performance.now() + TURN_MS;
 
-  isOverAfter(entries: number): boolean {
-    this.#left -= entries;
-    if (this.#left > 0) return false;
-    this.#left = ENTRIES_PER_TURN;
-    return true;
+  get isOver(): boolean {
+    return performance.now() >= this.#endsAt;
+  }
+
+  /** Others have theirs first. */
+  async next(): Promise<void> {
+    await othersTurn();
+    this.#endsAt = performance.now() + TURN_MS;
   }
 }
 
 export function* mapped<T, R>(items: readonly T[], map: (item: T) => R): Pieces<R[]> {
-  const turn = new Turn();
   const results: R[] = [];
   for (const item of items) {
     results.push(map(item));
-    if (turn.isOverAfter(1)) yield;
+    yield;
   }
   return results;
 }
@@ -39,12 +54,13 @@ export function finish<T>(work: Pieces<T>): T {
   }
 }
 
-/** Works it off, with others' turns between the pieces. */
+/** Works it off, with others' turns in between. */
 export async function finishInTurns<T>(work: Pieces<T>): Promise<T> {
+  const turn = new Turn();
   for (;;) {
     const { done, value } = work.next();
     if (done) return value;
-    await othersTurn();
+    if (turn.isOver) await turn.next();
   }
 }
 
@@ -53,8 +69,9 @@ export async function inTurns<T>(
   items: readonly T[],
   work: (item: T, index: number) => boolean | undefined,
 ): Promise<void> {
+  const turn = new Turn();
   for (const [index, item] of items.entries()) {
-    if (index % ITEMS_PER_TURN === ITEMS_PER_TURN - 1) await othersTurn();
+    if (turn.isOver) await turn.next();
     if (work(item, index) === false) return;
   }
 }

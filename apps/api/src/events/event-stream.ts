@@ -59,6 +59,7 @@ export function eventStream(
   const lifetime = setTimeout(end, limits.maxMs);
   // A stream that is destroyed is closed only once its generator has come to an end.
   limits.gone.addEventListener('abort', () => end());
+  if (limits.gone.aborted) end();
   stream.once('error', (error) => end(error));
   stream.once('close', () => {
     clearInterval(check);

@@ -193,6 +193,7 @@ function isStillAdmitted(request: FastifyRequest): Promise<boolean> {
 /** Comes when the client goes away, and when the answer has been sent. */
 function goneSignal(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
+  if (reply.raw.closed) gone.abort();
   reply.raw.once('close', () => gone.abort());
   return gone.signal;
 }

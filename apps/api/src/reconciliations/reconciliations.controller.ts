@@ -88,7 +88,12 @@ export class ReconciliationsController {
     };
     const deadline = Deadline.after(this.config.reconciliationReceiveMs);
     const shown = { ...streamedIdempotency(request), status: 202, bodyOf: asBody };
-    const command = new ReceiveReportCommand({ ...context, deadline }, asked, reportBodyOf(request), shown);
+    const command = new ReceiveReportCommand(
+      { ...context, deadline },
+      asked,
+      reportBodyOf(request, context.cost),
+      shown,
+    );
     return send(reply, await this.commands.execute(command));
   }
 

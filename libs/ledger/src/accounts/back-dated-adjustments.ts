@@ -1,5 +1,5 @@
 import { snowflakeTimeMs } from '#kernel/snowflake.js';
-import { type Pieces, Turn } from '#platform/turns.js';
+import type { Pieces } from '#platform/turns.js';
 import type { Entry, Transaction } from '../posting/transaction.js';
 import { type Totals, ZERO_TOTALS } from './account.js';
 
@@ -37,12 +37,11 @@ type Node = { -readonly [Key in keyof BackDatedAdjustment]: BackDatedAdjustment[
 
 /** What a group of transactions adds to the tree: one row per touched node, nothing where everything was on time. */
 export function* backDatedAdjustments(transactions: readonly Transaction[]): Pieces<BackDatedAdjustment[]> {
-  const turn = new Turn();
   const nodes = new Map<string, Node>();
   for (const transaction of transactions) {
     const createdAtMs = snowflakeTimeMs(transaction.id);
     if (transaction.effectiveAtMs === createdAtMs) continue;
-    if (turn.isOverAfter(transaction.entries.length)) yield;
+    yield;
     const points = [
       { atMs: BigInt(transaction.effectiveAtMs), sign: 1n },
       { atMs: BigInt(createdAtMs), sign: -1n },

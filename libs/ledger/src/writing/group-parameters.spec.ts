@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { finishInTurns } from '#platform/turns.js';
+import { slowClock } from '../../../../test/support/slow-clock.js';
 import type { Entry, Transaction } from '../posting/transaction.js';
 import { type GroupWrites, groupParameters, newestStates, stateParameters } from './group-parameters.js';
 
@@ -38,8 +39,9 @@ function writesOf(transactions: number, entries: number): GroupWrites {
   };
 }
 
-/** How often others had their turn while the parameters were made. */
-async function turnsOf(writes: GroupWrites): Promise<number> {
+/** How often others had their turn while the parameters were made, with a clock of which each look takes so long. */
+async function turnsOf(writes: GroupWrites, lookMs: number): Promise<number> {
+  const clock = slowClock(lookMs);
   let count = 0;
   let next = setImmediate(function turn() {
     count += 1;
@@ -47,16 +49,17 @@ async function turnsOf(writes: GroupWrites): Promise<number> {
   });
   expect(await finishInTurns(groupParameters(writes))).toHaveLength(50);
   clearImmediate(next);
+  clock.restore();
   return count;
 }
 
 describe('the parameters of a group', () => {
-  it('are made with others in between where it has many entries', async () => {
-    expect(await turnsOf(writesOf(1_000, 100))).toBeGreaterThan(40);
+  it('are made with others in between, column by column, where that takes long', async () => {
+    expect(await turnsOf(writesOf(1_000, 2), 1)).toBeGreaterThan(40);
   });
 
-  it('are made at once where it has few', async () => {
-    expect(await turnsOf(writesOf(200, 2))).toBe(0);
+  it('are made at once where it does not', async () => {
+    expect(await turnsOf(writesOf(1_000, 2), 0.01)).toBe(0);
   });
 });
 

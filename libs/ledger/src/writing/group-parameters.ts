@@ -2,7 +2,7 @@ import { type EventRow, eventColumns } from '#outbox/log/append.js';
 import { boolArray, byteaArray, int2Array, int8Array, textArray, timestamptzArray } from '#platform/binary-array.js';
 import { enqueueDue, removeDue } from '#platform/due-rows.js';
 import type { Query } from '#platform/postgres.js';
-import { ENTRIES_PER_TURN, type Pieces } from '#platform/turns.js';
+import type { Pieces } from '#platform/turns.js';
 import type { Balance } from '../accounts/account.js';
 import type { BackDatedAdjustment } from '../accounts/back-dated-adjustments.js';
 import type { Transaction, TransactionState } from '../posting/transaction.js';
@@ -92,18 +92,18 @@ export function timerQueries(timers: readonly TimerRow[]): Query[] {
   });
 }
 
-/** Of long columns others have their turn after each: a batch of 100,000 entries would keep the process for half a second. */
-function* collected<T>(columns: Iterable<T>, length: number): Pieces<T[]> {
+/** Others may have their turn after each column: a batch of 100,000 entries would keep the process for half a second. */
+function* collected<T>(columns: Iterable<T>): Pieces<T[]> {
   const parameters: T[] = [];
   for (const column of columns) {
     parameters.push(column);
-    if (length >= ENTRIES_PER_TURN) yield;
+    yield;
   }
   return parameters;
 }
 
 export function adjustmentParameters(rows: AdjustmentRow[]): Pieces<Buffer[]> {
-  return collected(adjustmentColumns(rows), rows.length);
+  return collected(adjustmentColumns(rows));
 }
 
 function* adjustmentColumns(rows: AdjustmentRow[]): Generator<Buffer> {
@@ -120,8 +120,7 @@ function* adjustmentColumns(rows: AdjustmentRow[]): Generator<Buffer> {
 
 /** What WRITE_GROUP takes, column by column. */
 export function groupParameters(writes: GroupWrites): Pieces<(Buffer | bigint)[]> {
-  const entries = writes.transactions.reduce((sum, { transaction }) => sum + transaction.entries.length, 0);
-  return collected(groupColumns(writes), entries);
+  return collected(groupColumns(writes));
 }
 
 function* groupColumns(writes: GroupWrites): Generator<Buffer | bigint> {

@@ -2,7 +2,7 @@ import { PROBLEMS } from '#kernel/problem.js';
 import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
 import type { Idempotency } from '#platform/idempotency.js';
 import { traceIdOf } from '#platform/tracing.js';
-import { type Pieces, Turn } from '#platform/turns.js';
+import type { Pieces } from '#platform/turns.js';
 import type { Decision, Refused } from '../posting/command.js';
 import { refuse } from '../posting/entries.js';
 import { GroupDraft, touchedEntries } from './group-draft.js';
@@ -91,19 +91,18 @@ export function* decideGroup(
   token: bigint,
 ): Pieces<DecidedGroup> {
   const draft = new GroupDraft(locked, ids);
-  const turn = new Turn();
   const outcomes: (Outcome | Failed)[] = [];
-  for (const submission of submissions) outcomes.push(yield* decideSubmission(submission, draft, turn));
+  for (const submission of submissions) outcomes.push(yield* decideSubmission(submission, draft));
   return { outcomes, writes: draft.writes(token) };
 }
 
-function* decideSubmission(submission: Submission, draft: GroupDraft, turn: Turn): Pieces<Outcome | Failed> {
+function* decideSubmission(submission: Submission, draft: GroupDraft): Pieces<Outcome | Failed> {
   const { merchantId, idempotency } = submission;
   const known = idempotency && draft.storedKey(merchantId, idempotency.key);
   if (known) return replay(submission, known);
   const { mark } = draft;
   try {
-    const decisions = yield* decideAll(submission, draft, turn);
+    const decisions = yield* decideAll(submission, draft);
     const kept = idempotency && keyOf(submission, idempotency, decisions);
     if (kept) draft.keep(kept);
     return { kind: 'decided', decisions };
@@ -116,21 +115,18 @@ function* decideSubmission(submission: Submission, draft: GroupDraft, turn: Turn
 }
 
 /** All decisions, or the one refusal of an atomic batch, which leaves nothing in the draft. */
-function* decideAll(submission: Submission, draft: GroupDraft, turn: Turn): Pieces<(Decision | Answered)[]> {
+function* decideAll(submission: Submission, draft: GroupDraft): Pieces<(Decision | Answered)[]> {
   const { commands, mode } = submission;
   const { mark } = draft;
   const decisions: (Decision | Answered)[] = [];
   for (const [index, command] of commands.entries()) {
-    const size = sizeOf(submission, command);
-    if (turn.isOverAfter(size)) yield;
     const decision = decideOne(submission, draft, command);
     if (!decision.accepted && mode === 'atomic') {
       draft.undo(mark);
       return [failedAt(decision, index)];
     }
     decisions.push(decision);
-    // To draft what is to be written was as much work again.
-    if (decision.accepted && turn.isOverAfter(size)) yield;
+    yield;
   }
   return decisions;
 }
