@@ -138,9 +138,9 @@ async function makeHistory(noise: NoiseProcess, merchant: BenchMerchant, ports: 
   if (!answers[200]) throw new Error(`no batch was taken: ${JSON.stringify(answers)}`);
 }
 
-/** With a burst of one second, so that it is soon used up. */
+/** As docs/limits.md sizes them, but with a burst of one second, so that it is soon used up. */
 async function setPlan(service: NightService, { id }: BenchMerchant, units: number | undefined): Promise<void> {
   if (units === undefined) return;
-  const plan = { units_per_second: units, burst_units: units, units_in_flight: Math.ceil(units / 4) };
+  const plan = { units_per_second: units, burst_units: units, units_in_flight: Math.ceil(units / 10) };
   await service.clientOf()('PUT', `/v1/merchants/${id}/limits`, plan);
 }
