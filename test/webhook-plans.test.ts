@@ -34,7 +34,7 @@ const asAnAdmin = (text: string, values: unknown[] = []) =>
 
 /** Nobody analyses them before the test says so. */
 async function fill(): Promise<void> {
-  for (const table of ['webhook_endpoints', 'webhook_deliveries'])
+  for (const table of ['webhook_endpoints', 'webhook_deliveries', 'webhook_secrets'])
     await asAnAdmin(`ALTER TABLE ${table} SET (autovacuum_enabled = off)`);
   await asAnAdmin(
     `INSERT INTO webhook_endpoints (merchant_id, id, url, ordering, created_at)
@@ -47,6 +47,10 @@ async function fill(): Promise<void> {
      SELECT m, e, d, '1', d, 'account.created'
        FROM unnest($1::bigint[]) m, generate_series(1, $2::int) e, generate_series(1, $3::int) d`,
     [merchantIds, ENDPOINTS, DELIVERIES],
+  );
+  await asAnAdmin(
+    `INSERT INTO webhook_secrets (merchant_id, endpoint_id, id, key, created_at)
+     SELECT merchant_id, id, id, sha256(int8send(id)), created_at FROM webhook_endpoints`,
   );
 }
 
@@ -108,7 +112,7 @@ for (const known of ['empty', 'analysed'] as const) {
           const reads = await readsOf(query(), mode);
           const of = (table: string) => reads.filter((read) => read['Relation Name'] === table);
           const read = (table: string) => of(table).reduce((sum, node) => sum + rowsOf(node), 0);
-          for (const node of of('webhook_deliveries')) {
+          for (const node of [...of('webhook_deliveries'), ...of('webhook_secrets')]) {
             expect(node['Node Type']).toMatch(/^Index/);
             expect(node['Index Cond']).toMatch(/merchant_id = .*endpoint_id = /);
           }

@@ -5,6 +5,7 @@ import { inFile } from './mutant.mjs';
 const OVER_HTTP = 'test/limits.test.ts';
 const PROPERTIES = 'test/budgets.property.test.ts';
 const CHARGES = 'test/charges.test.ts';
+const USAGE = 'test/usage.test.ts';
 
 /**
  * Planted bugs of merchants' budgets: what is counted when, where, and what a refusal costs.
@@ -90,6 +91,23 @@ export const BUDGET_MUTANTS = [
   ]),
   ...inFile('apps/api/src/lifecycle.ts', OVER_HTTP, [
     ['nobody is refused', 'charge?.refusal() ??', ''],
+    [
+      'a refusal takes the key first',
+      'if (refusal) return void done(refusal); state.end.serve();',
+      `const key = request.headers['idempotency-key'];
+      const taken = ((globalThis as { taken?: Set<unknown> }).taken ??= new Set());
+      if (taken.has(key)) return void done(new ProblemError('idempotency_in_flight', 'The key is taken.'));
+      if (key !== undefined) taken.add(key);
+      if (refusal) return void done(refusal);
+      state.end.serve();`,
+    ],
+    [
+      'a refusal comes after the work',
+      'if (refusal) return void done(refusal); state.end.serve();',
+      `const { send } = reply;
+      if (refusal) reply.send = () => send.call(Object.assign(reply, { send }), refusal);
+      state.end.serve();`,
+    ],
     ['answers do not tell of limits', 'if (charge) tellLimit(charge, reply);', ''],
   ]),
   ...inFile('apps/api/src/problems.ts', OVER_HTTP, [
@@ -107,6 +125,13 @@ export const BUDGET_MUTANTS = [
       'operators are refused',
       'if (merchantId === undefined || byOperator) return',
       'if (merchantId === undefined) return',
+    ],
+  ]),
+  ...inFile('libs/limits/src/usage/usage-store.ts', USAGE, [
+    [
+      'flushes take rows in the order in which they were counted',
+      'ORDER BY merchant_id, hour, price COLLATE "C", by_operator ON CONFLICT',
+      'ON CONFLICT',
     ],
   ]),
   ...inFile('libs/ledger/src/writing/writer.ts', CHARGES, [
