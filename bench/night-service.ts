@@ -44,11 +44,12 @@ export class NightService {
     this.env = env;
   }
 
-  /** `ofApi`: what the API's environment has besides. */
+  /** `ofApi`: what the API's environment has besides; `file`: what runs in its place. */
   static async start(
     database: ScratchDatabase,
     env: NodeJS.ProcessEnv = {},
     ofApi: NodeJS.ProcessEnv = {},
+    file = API,
   ): Promise<NightService> {
     // Each copy has the same merchants and accounts, and knows nothing of what others have cached.
     for (const url of [process.env.REDIS_URL, process.env.REDIS_QUEUE_URL]) {
@@ -61,7 +62,7 @@ export class NightService {
       COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
       ...env,
     };
-    const api = await startApi(API, { ...own, ...ofApi });
+    const api = await startApi(file, { ...own, ...ofApi });
     const worker = await WorkerProcess.start(WORKER, own);
     const service = new NightService(api, worker, own);
     await service.#settleIn(Date.now());

@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { serveElsewhere } from './elsewhere.mjs';
 import { useRunningApi } from './services/running.mjs';
 
 const K6 = 'go.k6.io/k6@v1.8.1';
@@ -44,9 +45,11 @@ const [scenario = '', ...options] = process.argv.slice(2);
 if (!scenarios.includes(scenario)) fail(`say which scenario: npm run k6 -- ${scenarios.join(' | ')}`);
 useRunningApi();
 if (!process.env.COUNTERFOIL_OPERATOR_KEY) fail('set COUNTERFOIL_OPERATOR_KEY beside COUNTERFOIL_URL.');
+const elsewhere = await serveElsewhere();
 const k6 = spawn(findK6(), ['run', '--no-usage-report', ...options, join('k6', `${scenario}.ts`)], {
   cwd: root,
   stdio: 'inherit',
+  env: { ...process.env, COUNTERFOIL_ELSEWHERE: elsewhere },
 });
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => k6.kill(signal));
 k6.once('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

@@ -5,9 +5,10 @@ import { Limits } from '#limits/limits.js';
 import { PRICES } from '#limits/prices.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';
 import { routesOf } from '../apps/api/src/openapi.js';
-import { type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer } from './support/api.js';
+import { type Ask, type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { CutRequest } from './support/cut-request.js';
+import { ACME_SECRET, acmeEvent, acmeSigned, type Signed, unique } from './support/provider-senders.js';
 import { until } from './support/until.js';
 
 let api: TestApi;
@@ -44,8 +45,8 @@ describe('a request is charged', () => {
       method: 'GET',
       route: '/v1/accounts/:id',
       price: 'get',
-      estimated: 3,
-      actual: 3,
+      estimated: 7,
+      actual: 7,
       refused: undefined,
     });
   });
@@ -75,8 +76,8 @@ describe('a request is charged', () => {
     const { body } = await shop.client.get('/v1/accounts?limit=1000');
     expect(body.data.length).toBe(SYSTEM_ACCOUNTS + 2);
     const { estimated, actual } = await theCharge();
-    expect(estimated).toBe(103);
-    expect(actual).toBeGreaterThan(3);
+    expect(estimated).toBe(87);
+    expect(actual).toBeGreaterThan(6);
     expect(actual).toBeLessThan(10);
   });
 
@@ -90,6 +91,9 @@ describe('a request is charged', () => {
     charged.splice(0);
     await shop.client.get(`${path}?consistency=strong`);
     expect((await theCharge()).actual).toBe(3);
+    charged.splice(0);
+    await shop.client.get(`${path}?at=2026-01-01T00:00:00Z`);
+    expect((await theCharge()).actual).toBe(9);
   });
 
   test('for what a stream has told as for a page of the same', async () => {
@@ -154,9 +158,46 @@ describe('a request is charged', () => {
     charged.splice(0);
     await api.client({ authorization: 'Bearer cfm_nobody' }).get('/v1/accounts');
     await api.client().get('/v1/currencies');
-    await shop.client.get('/v1/nowhere');
     await shop.client.get('/v1/accounts?limit=1');
     expect(await theCharge()).toMatchObject({ route: '/v1/accounts' });
+  });
+
+  test('and refused before it reaches its route, where its key is known', async () => {
+    for (const path of ['/v1/nowhere', '/v1/merchants', `/v1/accounts/${shop.accounts['cash:EUR']}?unknown=1`]) {
+      charged.splice(0);
+      await shop.client.get(path);
+      expect(await theCharge()).toMatchObject({ merchantId: BigInt(shop.id), price: 'open', actual: 2 });
+    }
+  });
+
+  const head = (path: string, authorization: string | undefined, ...lines: string[]) =>
+    [`POST ${path} HTTP/1.1`, 'Host: x', `Authorization: ${authorization}`, ...lines, '\r\n'].join('\r\n');
+
+  test('for what came of an upload that broke off', async () => {
+    const { authorization, ...more } = api.actingFor(shop.id).headers;
+    const lines = [`Counterfoil-Merchant: ${more['counterfoil-merchant']}`, 'Content-Type: text/csv'];
+    const start = head('/v1/reconciliations?source=generic', authorization, ...lines, 'Content-Length: 100000000');
+    await api.raw(`${start}reference,object_ref\n`, { end: true });
+    const { price, actual } = await theCharge();
+    expect(price).toBe('upload');
+    expect(actual).toBeLessThan(1_000);
+  });
+});
+
+describe('what a provider sends is charged', () => {
+  const send = (signed: Signed) =>
+    api.client().request('POST', `/v1/providers/acme/merchants/${shop.id}/webhook`, signed as unknown as Ask);
+
+  test('to its merchant, once its signature is known to be right', async () => {
+    await shop.client.request('PUT', '/v1/providers/acme', { body: { webhook_secret: ACME_SECRET } });
+    await theCharge();
+    charged.splice(0);
+    const forged = await send(acmeSigned(acmeEvent(unique()), { secret: `whsec_${'A'.repeat(44)}` }));
+    const right = await send(acmeSigned(acmeEvent(unique())));
+    expect([forged.status, right.status]).toEqual([401, 200]);
+    const { actual, ...charge } = await theCharge();
+    expect(charge).toMatchObject({ merchantId: BigInt(shop.id), byOperator: false, price: 'webhook', estimated: 0 });
+    expect(actual).toBeGreaterThan(16);
   });
 });
 

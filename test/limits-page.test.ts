@@ -118,8 +118,8 @@ describe('the page on limits', () => {
     const batch = await costOf(() =>
       shop.client.post('/v1/transactions/batch', { key: randomUUID(), body: { mode: 'independent', transactions } }),
     );
-    expect(batch / (100 * one)).toBeGreaterThan(0.5);
-    expect(batch / (100 * one)).toBeLessThan(0.6);
+    expect(batch / (100 * one)).toBeGreaterThan(0.2);
+    expect(batch / (100 * one)).toBeLessThan(0.24);
     const page = await costOf(() => shop.client.get('/v1/transactions?limit=100'));
     expect(Math.abs(page - Number(/a page of 100 transactions to about (\d+)/.exec(PAGE)?.[1]))).toBeLessThanOrEqual(1);
     const path = `/v1/accounts/${shop.accounts['cash:EUR']}/balance`;

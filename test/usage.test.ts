@@ -17,6 +17,8 @@ import { TcpProxy } from './support/tcp-proxy.js';
 import { until } from './support/until.js';
 
 const HOUR_MS = 3_600_000;
+/** Units of an account by its id. */
+const GET = 7;
 const logger = createLogger({ level: 'silent', service: 'test' });
 const thisHour = () => Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
 
@@ -50,8 +52,10 @@ describe('GET /v1/usage', () => {
       const read = await usageOf(shop);
       return sumOf(read, 'get') === 3 && sumOf(read, 'get', 'operator') === 2 ? read : undefined;
     });
-    // 3 units each: 2.5, and a row.
-    expect([sumOf(rows, 'get', 'merchant', 'units'), sumOf(rows, 'get', 'operator', 'units')]).toEqual([9, 6]);
+    expect([sumOf(rows, 'get', 'merchant', 'units'), sumOf(rows, 'get', 'operator', 'units')]).toEqual([
+      3 * GET,
+      2 * GET,
+    ]);
     expect(rows.every(({ hour }) => Date.parse(hour) % HOUR_MS === 0)).toBe(true);
     await until('the neighbour’s is', async () => sumOf(await usageOf(neighbour), 'list') > 0);
     expect(sumOf(await usageOf(neighbour), 'get')).toBe(0);
@@ -72,7 +76,7 @@ describe('GET /v1/usage', () => {
       return sumOf(data, 'get', 'merchant', 'refused') === refused ? data : undefined;
     });
     expect(sumOf(rows, 'get')).toBe(20 - refused);
-    expect(sumOf(rows, 'get', 'merchant', 'units')).toBe(3 * (20 - refused));
+    expect(sumOf(rows, 'get', 'merchant', 'units')).toBe(GET * (20 - refused));
   });
 
   describe('with hours of two days', () => {
@@ -123,7 +127,7 @@ test('metrics tell units by price, refusals by reason, and how alike merchants f
   const units = 'limit_units_total{price="get",by="merchant"}';
   const before = await reading(units);
   await shop.client.get(`/v1/accounts/${shop.accounts['cash:EUR']}`);
-  await until('it is counted', async () => (await reading(units)) === before + 3);
+  await until('it is counted', async () => (await reading(units)) === before + GET);
   expect(await reading('limit_refusals_total{reason="units"}')).toBeGreaterThan(5);
   expect(await reading('limit_refusals_total{reason="in_flight"}')).toBe(0);
   expect(await reading('limit_fairness')).toBeGreaterThan(0);

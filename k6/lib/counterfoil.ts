@@ -6,7 +6,7 @@ import { Counter } from 'k6/metrics';
 export const URL = setting('COUNTERFOIL_URL');
 const OPERATOR_KEY = setting('COUNTERFOIL_OPERATOR_KEY');
 
-function setting(name: string): string {
+export function setting(name: string): string {
   const value = __ENV[name];
   if (!value) throw new Error(`${name} is not set: run this with \`npm run k6\``);
   return value;

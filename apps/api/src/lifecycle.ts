@@ -14,7 +14,7 @@ import type { Operator } from '#tenancy/operator.js';
 import type { Strangers } from '#tenancy/strangers.js';
 import type { Config } from '../../config.js';
 import { holdBody, readJsonBody } from './bodies.js';
-import { beginCharge, countBody, tellLimit } from './charging.js';
+import { beginCharge, countBody, endCharge, tellLimit } from './charging.js';
 import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
 import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
@@ -145,37 +145,35 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       logOutcome(logger, request, status, state);
     });
     const begin = (isTrusted: boolean) => beginTrace(request, reply, state, isTrusted);
-    const refuse = (error: Error) => {
-      begin(config.traceparentTrust === 'everybody');
-      done(error);
-    };
     try {
       refuseOddHead(request);
-      if (request.is404) return refuse(elsewhere(request, reply));
       if (isSigned(request)) watchSignature(request, reply, parts.strangers);
       const pending = authorise(request, state, { authenticator: parts.authenticator, begin });
-      if (pending) pending.then(goOn, refuse);
+      if (pending) pending.then(() => goOn(), goOn);
       else goOn();
     } catch (error) {
-      refuse(error as Error);
+      goOn(error as Error);
     }
 
-    function goOn(): void {
+    /** `refused`: by what is known of its head, whoever asks. */
+    function goOn(refused?: Error): void {
       begin(config.traceparentTrust === 'everybody');
-      const charge = beginCharge(limits, request, state);
-      if (charge instanceof Promise) charge.then(takeIn, done);
-      else takeIn(charge);
+      const why = request.is404 ? elsewhere(request, reply) : refused;
+      const charge = beginCharge(limits, request, state, why === undefined);
+      if (charge instanceof Promise) charge.then((one) => takeIn(one, why), done);
+      else takeIn(charge, why);
     }
 
-    function takeIn(charge: Charge | undefined): void {
+    function takeIn(charge: Charge | undefined, refused: Error | undefined): void {
       state.charge = charge;
-      state.end.onOver(() => charge?.end());
+      state.end.onOver(() => endCharge(state));
       // Its client did not wait for us to know whose it is, or for its merchant's budget.
       if (reply.raw.closed) return;
       if (charge) tellLimit(charge, reply);
       const { streamedBody } = request.routeOptions.config as RouteAccess;
       const refusal =
         charge?.refusal() ??
+        refused ??
         (streamedBody
           ? streamRefusal(request, streamedBody)
           : (encodingRefusal(request) ?? holdBody(request, state, parts.bodies)));
@@ -222,6 +220,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       deadline: Deadline.after(config.requestDeadlineMs),
       context: undefined,
       operator: undefined,
+      payer: undefined,
       isStillAdmitted: undefined,
       cost: new Cost(),
       end: new RequestEnd(),
@@ -263,13 +262,16 @@ function authorise(
   { authenticator, begin }: { authenticator: Authenticator; begin: (isTrusted: boolean) => void },
 ): Promise<void> | undefined {
   const { access, takesQuery } = request.routeOptions.config as RouteAccess;
-  if (access === undefined || access === 'public') return undefined;
   const key = keyOf(request);
+  const isNowhere = request.is404 && key !== undefined;
+  if (!isNowhere && (access === undefined || access === 'public')) return undefined;
   if (key === undefined) throw new ProblemError('unauthorized', 'Send an API key: Authorization: Bearer <key>.');
   const admit = (caller: Caller | undefined) => {
     if (!caller) throw new ProblemError('unauthorized', 'The API key is not valid, or has been revoked.');
     begin(true);
     if (caller.kind === 'operator') setOperator(state, caller.operator);
+    else state.payer = { merchantId: caller.merchantId, byOperator: false };
+    if (isNowhere) return undefined;
     const unknown = takesQuery ? undefined : Object.keys(request.query as object)[0];
     if (unknown !== undefined) throw invalid(unknown, 'is not a known query parameter');
     if (access !== 'merchant' && caller.kind === 'merchant') {
@@ -313,11 +315,13 @@ function actForMerchant(
 /** Logs and traces tell who did what by name. */
 function setOperator(state: RequestState, operator: Operator): void {
   state.operator = operator;
+  state.payer = { merchantId: undefined, byOperator: true };
   state.span.setAttribute('counterfoil.operator', operator.name);
 }
 
 function setMerchant(state: RequestState, merchantId: bigint): undefined {
   state.context = { merchantId, deadline: state.deadline, span: state.span, cost: state.cost };
+  state.payer = { merchantId, byOperator: state.operator !== undefined };
   state.span.setAttribute('counterfoil.merchant_id', String(merchantId));
 }
 

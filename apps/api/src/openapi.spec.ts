@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { PROBLEMS, type ProblemCode } from '#kernel/problem.js';
+import { PRICES } from '#limits/prices.js';
 import { CONTROLLERS } from './app.module.js';
 import { openApiDocument, problemsOf, routesOf } from './openapi.js';
 
@@ -45,6 +46,9 @@ describe('the OpenAPI document', () => {
       expect(route.documentation, 'decorate the route with @Documented').toBeDefined();
       const operation = document.paths[route.path][route.method];
       expect(operation.summary).not.toBe('');
+      const price = PRICES[route.documentation?.price ?? 'open'];
+      const told = Object.entries(price).map(([part, thousandths]) => [part, thousandths / 1_000]);
+      expect(operation['x-price']).toEqual({ name: route.documentation?.price, ...Object.fromEntries(told) });
       for (const code of problemsOf(route)) {
         const { content } = operation.responses[String(PROBLEMS[code].status)];
         expect(content['application/problem+json'].examples[code].value.code).toBe(code);

@@ -4,6 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
 import { PROBLEMS, type ProblemCode, problemDocument } from '#kernel/problem.js';
+import { inUnits, PRICES } from '#limits/prices.js';
 import { randomHex } from '#platform/telemetry.js';
 import { CONTROLLERS } from './app.module.js';
 import {
@@ -168,6 +169,7 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
     tags: [tag],
     summary,
     ...(description && { description }),
+    'x-price': { name: documentation.price, ...inUnits(PRICES[documentation.price]) },
     ...(access !== 'public' && {
       security: [{ key: [] }],
     }),

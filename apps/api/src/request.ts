@@ -10,6 +10,14 @@ import type { RequestBounds, RequestContext } from '#platform/request-context.js
 import type { Operator } from '#tenancy/operator.js';
 import type { RequestEnd } from './request-end.js';
 
+/** Whom a request is charged to. */
+export interface Payer {
+  /** Undefined: the platform. */
+  readonly merchantId: bigint | undefined;
+  /** Operators are counted, and have no limits. */
+  readonly byOperator: boolean;
+}
+
 /** What the hooks keep about a request from its arrival to its last byte. */
 export interface RequestState extends RequestBounds {
   readonly startedMs: number;
@@ -21,6 +29,8 @@ export interface RequestState extends RequestBounds {
   context: RequestContext | undefined;
   /** The operator who asks, be it for itself or for a merchant. */
   operator: Operator | undefined;
+  /** Whose key it is. Set as soon as that is known, also where the caller is then refused. */
+  payer: Payer | undefined;
   /** Whether the caller's key is still valid, for requests that last. Set once it was found to be. */
   isStillAdmitted: (() => Promise<boolean>) | undefined;
   /** What it is charged. Set once it is known whose it is; what needs no key is charged to nobody. */

@@ -10,6 +10,9 @@ import type { RequestContext } from '#platform/request-context.js';
 import { BALANCE_CACHE, type BalanceCache } from './balance-cache.js';
 import type { Consistency } from './read-balance.js';
 
+/** A balance in the past is found in several reads: its last entry, those that are back-dated, and the newest version. */
+const ROWS_IN_THE_PAST = 3;
+
 export interface BalanceView extends Totals {
   accountId: bigint;
   currency: string;
@@ -45,6 +48,7 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
     const { consistency, minVersion, atMs } = options;
     if (atMs !== undefined) {
       const record = await getBalanceAt(this.database, merchantId, accountId, atMs, deadline);
+      cost.addRows(ROWS_IN_THE_PAST);
       return this.#fromDatabase(context, record, minVersion);
     }
     const [account] = await this.directory.find(merchantId, [{ id: accountId }], deadline);

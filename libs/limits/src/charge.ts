@@ -3,7 +3,7 @@ import { ProblemError } from '#kernel/problem.js';
 import type { Cost } from '#platform/cost.js';
 import type { Budget, Taken } from './budget.js';
 import type { RefusedBy } from './plan.js';
-import { type Announced, estimateOf, PRICES, type PriceName, unitsOf } from './prices.js';
+import { type Announced, estimateOf, PRICES, type Price, type PriceName, unitsOf } from './prices.js';
 import { limitOf } from './rate-limit-headers.js';
 
 /** A request at its end, also one that was refused. */
@@ -29,6 +29,8 @@ export interface Asking extends Announced {
   readonly route: string;
   readonly price: PriceName;
   readonly cost: Cost;
+  /** Served however little its merchant has left, unless that is a debt. */
+  readonly isAhead?: boolean;
 }
 
 /** Most that a stream waits before it looks again whether its merchant has units. */
@@ -42,6 +44,7 @@ export class Charge {
   #flight = 0;
   #refused: RefusedBy | undefined;
   #isOver = false;
+  #price: Price;
 
   constructor(
     private readonly asking: Asking,
@@ -49,7 +52,8 @@ export class Charge {
     readonly budget: Budget | undefined,
     private readonly parts: { clock: () => number; ended: (charged: Charged) => void },
   ) {
-    this.estimated = estimateOf(PRICES[asking.price], asking);
+    this.#price = PRICES[asking.price];
+    this.estimated = asking.isAhead ? 0 : estimateOf(this.#price, asking);
   }
 
   /** What came of asking its budget for what it is estimated at. */
@@ -65,7 +69,7 @@ export class Charge {
 
   /** What it has come to so far. */
   get actual(): number {
-    return this.#refused ? 0 : unitsOf(PRICES[this.asking.price], this.asking.cost);
+    return this.#refused ? 0 : unitsOf(this.#price, this.asking.cost);
   }
 
   /** Whole seconds; undefined where it was not refused. */
@@ -80,9 +84,12 @@ export class Charge {
     const { retryAfterS, budget } = this;
     if (retryAfterS === undefined || !budget) return undefined;
     const { unitsPerSecond, unitsInFlight } = budget.plan;
+    const lacking = this.asking.isAhead
+      ? 'owes some'
+      : `this request is estimated at ${this.estimated}, more than are left`;
     const detail =
       this.#refused === 'units'
-        ? `The merchant has ${unitsPerSecond} units a second, and this request is estimated at ${this.estimated}, more than are left.`
+        ? `The merchant has ${unitsPerSecond} units a second, and ${lacking}.`
         : `The merchant may have ${unitsInFlight} units in flight, and this request is estimated at ${this.estimated}; wait for the answers of others.`;
     return new ProblemError('rate_limited', detail, { retryAfterS });
   }
@@ -113,6 +120,11 @@ export class Charge {
       const waitMs = Math.max(SHORTEST_PAUSE_MS, budget.waitMs(1, this.parts.clock()));
       await sleep(Math.min(LONGEST_PAUSE_MS, waitMs), undefined, { signal }).catch(() => undefined);
     }
+  }
+
+  /** It was refused as it stands, and nothing was done for it. */
+  turnBack(): void {
+    this.#price = { ...this.#price, base: Math.min(this.#price.base, PRICES.open.base) };
   }
 
   /** Once, when the answer has gone, or its client. */

@@ -17,9 +17,9 @@ describe('a price', () => {
   });
 
   it('of a posting is estimated by the length of its body, and of a list by how many rows it may have', () => {
-    expect(estimateOf(PRICES.posting, { bytes: 200, rows: 0 })).toBe(4);
-    expect(estimateOf(PRICES.posting, { bytes: 200_000, rows: 0 })).toBe(2_022);
-    expect(estimateOf(PRICES.list, { bytes: 0, rows: 1_000 })).toBe(103);
+    expect(estimateOf(PRICES.posting, { bytes: 200, rows: 0 })).toBe(15);
+    expect(estimateOf(PRICES.posting, { bytes: 200_000, rows: 0 })).toBe(2_832);
+    expect(estimateOf(PRICES.list, { bytes: 0, rows: 1_000 })).toBe(87);
     expect(estimateOf(PRICES.balance, { bytes: 0, rows: 0 })).toBe(1);
   });
 });

@@ -1,6 +1,9 @@
-/** In thousandths of a unit; a unit is 0.1 ms of CPU, the API's and PostgreSQL's together. */
+/**
+ * In thousandths of a unit; a unit is 0.1 ms of CPU of all processes: the API, the worker that follows the log, PostgreSQL and Redis. As
+ * it is under load, when groups are large: that is when budgets matter.
+ */
 export interface Price {
-  /** Whatever comes of the request. */
+  /** Whatever comes of the request, unless it is refused as it stands. */
   readonly base: number;
   /** A row that is read. */
   readonly row: number;
@@ -10,25 +13,28 @@ export interface Price {
   readonly kib: number;
 }
 
-/** What each route says it costs. A list's rows are about 10 µs each; a posting's entries 100, by docs/figures/bench.md. */
+/** What each route says it costs, as measured: docs/figures/limits.md. */
 export const PRICES = {
   /** From Redis or this process; a row is a balance that the database is asked for. */
-  balance: { base: 500, row: 2_500, entry: 0, kib: 30 },
+  balance: { base: 1_000, row: 2_000, entry: 0, kib: 30 },
   /** One thing by its id. */
-  get: { base: 2_500, row: 100, entry: 0, kib: 30 },
-  list: { base: 2_500, row: 100, entry: 0, kib: 30 },
+  get: { base: 6_500, row: 100, entry: 0, kib: 30 },
+  list: { base: 6_500, row: 80, entry: 0, kib: 30 },
   /** A page of the log, or what a stream has told of it. */
-  events: { base: 2_500, row: 60, entry: 0, kib: 30 },
+  events: { base: 7_500, row: 100, entry: 0, kib: 30 },
   /** Rows that are no entries: an account, an endpoint, a secret. */
-  change: { base: 6_000, row: 100, entry: 1_000, kib: 100 },
-  posting: { base: 2_000, row: 100, entry: 1_000, kib: 100 },
-  /** A request to a payment, or what a provider tells of one: its facts beside its entries. */
-  payment: { base: 5_000, row: 100, entry: 1_000, kib: 100 },
-  payout: { base: 6_000, row: 100, entry: 1_000, kib: 100 },
-  /** A report, as it comes. */
+  change: { base: 40_000, row: 100, entry: 1_400, kib: 100 },
+  posting: { base: 12_000, row: 200, entry: 1_400, kib: 100 },
+  /** A request to a payment, or what is told of one: its facts beside its entries. */
+  payment: { base: 12_000, row: 200, entry: 2_600, kib: 100 },
+  /** What a provider itself sends of its merchant's payments; it is kept as it came, too. */
+  webhook: { base: 16_000, row: 200, entry: 2_600, kib: 100 },
+  /** With the bank's part. */
+  payout: { base: 250_000, row: 200, entry: 2_600, kib: 100 },
+  /** A report, as it comes; its rows are matched later. */
   upload: { base: 10_000, row: 100, entry: 0, kib: 500 },
-  /** What nobody needs a key for. */
-  open: { base: 500, row: 0, entry: 0, kib: 30 },
+  /** What nobody needs a key for, and what is refused as it stands. */
+  open: { base: 1_500, row: 0, entry: 0, kib: 30 },
 } as const satisfies Record<string, Price>;
 
 export type PriceName = keyof typeof PRICES;
@@ -51,6 +57,11 @@ const THOUSANDTHS = 1_000;
 const KIB = 1_024;
 /** Of a body, with its share of what else stands there. */
 const BYTES_PER_ENTRY = 100;
+
+/** As it is published. */
+export function inUnits({ base, row, entry, kib }: Price): Record<keyof Price, number> {
+  return { base: base / THOUSANDTHS, row: row / THOUSANDTHS, entry: entry / THOUSANDTHS, kib: kib / THOUSANDTHS };
+}
 
 /** Whole units, at least one. */
 export function estimateOf(price: Price, { bytes, rows }: Announced): number {

@@ -8,13 +8,13 @@ const MOST_UNITS = 100_000_000;
 export const LIMITS_SETTINGS = roomSettings({
   room: 'libs/limits',
   fields: {
-    LIMIT_UNITS_PER_SECOND: integer({ default: 40_000, min: 1, max: MOST_UNITS }).describe(
+    LIMIT_UNITS_PER_SECOND: integer({ default: 100_000, min: 1, max: MOST_UNITS }).describe(
       'Units a second that a merchant without limits of its own may spend, in all processes together. A unit is 0.1 ms of CPU: docs/limits.md.',
     ),
-    LIMIT_BURST_UNITS: integer({ default: 80_000, min: 1, max: MOST_UNITS }).describe(
+    LIMIT_BURST_UNITS: integer({ default: 200_000, min: 1, max: MOST_UNITS }).describe(
       'Units that it may spend at once, after a while without.',
     ),
-    LIMIT_UNITS_IN_FLIGHT: integer({ default: 10_000, min: 1, max: MOST_UNITS }).describe(
+    LIMIT_UNITS_IN_FLIGHT: integer({ default: 20_000, min: 1, max: MOST_UNITS }).describe(
       'Units of its requests that may be served at one time.',
     ),
     LIMIT_LEASE_MS: integer({ default: 100, min: 1, max: 10_000 }).describe(

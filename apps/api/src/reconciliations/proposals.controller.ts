@@ -65,6 +65,7 @@ export class ProposalsController {
     const pieces: Buffer[] = [];
     for await (const piece of reportBytes(request.raw, bounds)) pieces.push(piece);
     const bytes = Buffer.concat(pieces);
+    context.cost.addBytes(bytes.length);
     const idempotency =
       key === undefined ? undefined : { key, requestSha256: digestOf(hash('sha256', bytes, 'buffer')) };
     const command = new ProposeManyCommand(context, operator, readProposals(bytes), idempotency);

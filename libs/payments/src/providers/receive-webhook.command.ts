@@ -35,6 +35,8 @@ export class ReceiveWebhookCommand extends Command<ReceivedWebhook> {
     /** `merchantId` undefined: what the path has is no id. */
     readonly to: { readonly provider: string; readonly merchantId: bigint | undefined },
     readonly delivery: Delivery,
+    /** Asked before anything is done for it, once it is known that the merchant's provider has sent it. Rejects with what that is told. */
+    readonly admit: (merchantId: bigint) => Promise<void>,
   ) {
     super();
   }
@@ -51,7 +53,7 @@ export class ReceiveWebhookHandler implements ICommandHandler<ReceiveWebhookComm
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  async execute({ context, to, delivery }: ReceiveWebhookCommand): Promise<ReceivedWebhook> {
+  async execute({ context, to, delivery, admit }: ReceiveWebhookCommand): Promise<ReceivedWebhook> {
     const { merchantId, provider } = to;
     if (merchantId === undefined || !isProviderName(provider)) throw this.#refuse(to, 'unsigned');
     const keys = await validKeys(this.database, { merchantId, provider }, context.deadline);
@@ -60,6 +62,7 @@ export class ReceiveWebhookHandler implements ICommandHandler<ReceiveWebhookComm
     if (!verdict.accepted) throw this.#refuse(to, verdict.reason);
     if (keys.length === 0) throw this.#refuse(to, 'wrong signature');
     context.span.setAttribute('counterfoil.merchant_id', String(merchantId));
+    await admit(merchantId);
     const row = { merchantId, id: this.ids.next(), provider, body: verdict.body };
     const dueAtMs = clocks.nowMs + this.config.providerInboxRetryMs;
     const kept = await receive(this.database, row, dueAtMs, context.deadline);
