@@ -10,9 +10,9 @@ const REGISTER_WITHIN_MS = 30_000;
 
 /** Transactions whose effect daily_summaries has: each has one debit here. */
 const APPLIED = 'SELECT coalesce(sum(debit_count), 0)::int AS applied FROM daily_summaries';
-/** Partitions whose newest event somebody has not applied, or not been handed. Looks at the end of each partition alone. */
+/** Partitions whose newest event somebody has not applied, or not been handed, and merchants apart. Looks at the end of each partition alone. */
 export const WAITING = `
-SELECT count(*)::int AS waiting
+SELECT count(*)::int + (SELECT count(*) FROM merchant_positions)::int AS waiting
   FROM relay_cursors c LEFT JOIN consumer_positions a USING (consumer, partition)
   CROSS JOIN LATERAL (SELECT xid, seq FROM events e WHERE e.partition = c.partition ORDER BY xid DESC, seq DESC LIMIT 1) newest
  WHERE (newest.xid, newest.seq) > (coalesce(a.xid, c.xid), coalesce(a.seq, c.seq))`;

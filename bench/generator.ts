@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { percentile } from '#db/bench/text-table.js';
 import { HttpConnection } from './http-connection.js';
 import { type BenchMerchant, type Load, RequestSource } from './requests.js';
@@ -58,6 +59,8 @@ async function run(load: Load): Promise<LoadResult> {
   const beganAt = performance.now();
   const dueAt = (number: number, perSecond: number): number => beganAt + (number * 1_000) / perSecond;
   let stopped = false;
+  /** Callers whose next request is not due yet: nobody waits for what was never sent. */
+  const early = new Set<() => void>();
 
   const callers = connections.map(
     (connection) =>
@@ -73,8 +76,15 @@ async function run(load: Load): Promise<LoadResult> {
         };
         const call = (): void => {
           const waitMs = load.perSecond === undefined ? 0 : dueAt(sent++, load.perSecond) - performance.now();
-          if (waitMs >= 1) setTimeout(send, waitMs);
-          else send();
+          if (waitMs < 1) {
+            send();
+            return;
+          }
+          early.add(resolve);
+          setTimeout(() => {
+            early.delete(resolve);
+            if (!stopped) send();
+          }, waitMs);
         };
         const send = (): void => {
           const request = source.next();
@@ -96,6 +106,7 @@ async function run(load: Load): Promise<LoadResult> {
     while (latenciesMs.length === 0);
     measuring = false;
     stopped = true;
+    for (const leave of early) leave();
     const seconds = (performance.now() - startedAt) / 1_000;
     const { user, system } = process.cpuUsage(cpuBefore);
     tell({ event: 'measured' });
@@ -114,8 +125,4 @@ async function run(load: Load): Promise<LoadResult> {
   } finally {
     for (const connection of connections) connection.close();
   }
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -43,6 +43,10 @@ export class HttpConnection {
   /** `request` is a whole HTTP request in Latin-1. Neither callback is called twice. */
   send(request: string, onResponse: OnResponse, onLost: (error: Error) => void, keepBody = false): void {
     if (this.#onResponse) throw new Error('a request is under way on this connection');
+    if (this.#socket.destroyed) {
+      onLost(new Error('the connection was lost before this request'));
+      return;
+    }
     this.#onResponse = onResponse;
     this.#onLost = onLost;
     this.#keepBody = keepBody;

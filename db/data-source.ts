@@ -52,6 +52,7 @@ import { MatchingLookups1764930100000 } from './migrations/1764930100000-matchin
 import { MerchantLimits1765000100000 } from './migrations/1765000100000-merchant-limits.js';
 import { MerchantUsage1765010100000 } from './migrations/1765010100000-merchant-usage.js';
 import { LocksWithin1765020100000 } from './migrations/1765020100000-locks-within.js';
+import { MerchantsApart1765020100100 } from './migrations/1765020100100-merchants-apart.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -106,6 +107,7 @@ export const MIGRATIONS = [
   MerchantLimits1765000100000,
   MerchantUsage1765010100000,
   LocksWithin1765020100000,
+  MerchantsApart1765020100100,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -29,10 +29,9 @@ const through = { xid: 9n, seq: 9n };
 const within = <T>(work: (client: TransactionClient) => Promise<T>) =>
   ledger.database.transaction('relay', Deadline.after(20_000), work);
 const claimants = (consumer: string) =>
-  [randomUUID(), randomUUID()].map((claimant) => new ConsumerPosition(consumer, 7, claimant, 60_000)) as [
-    ConsumerPosition,
-    ConsumerPosition,
-  ];
+  [randomUUID(), randomUUID()].map(
+    (claimant) => new ConsumerPosition(consumer, { partition: 7 }, claimant, 60_000),
+  ) as [ConsumerPosition, ConsumerPosition];
 const register = (consumer: string) =>
   new RelayStore(ledger.database).register(consumer, { from: 'beginning', keepsPosition: true });
 const expire = (consumer: string) =>

@@ -33,6 +33,8 @@ const RUNTIME: Record<string, string> = {
   'table log_epochs': 'SELECT',
   'table merchant_limits':
     'DELETE, INSERT, SELECT, UPDATE (burst_units, changed_at, units_in_flight, units_per_second, weight)',
+  'table merchant_positions':
+    'DELETE, INSERT, SELECT, UPDATE (careful_seq, careful_xid, claimed_by, claimed_until, last_error, seq, tries, xid)',
   'table merchant_time_zones': 'DELETE, SELECT, INSERT (from_at, from_day, merchant_id, time_zone)',
   'table merchant_usage': 'DELETE, INSERT, SELECT, UPDATE (refused, requests, units)',
   'table merchants': 'INSERT, SELECT, UPDATE (name)',
@@ -111,6 +113,7 @@ const RETENTION: Record<string, string> = {
   'table event_horizons': 'INSERT, SELECT, UPDATE',
   'table events': 'DELETE, SELECT',
   'table log_epochs': 'INSERT, SELECT, UPDATE',
+  'table merchant_positions': 'SELECT',
   'table parked_streams': 'SELECT',
   'table relay_cursors': 'SELECT',
   'function account_version_before(bigint,bigint,bigint,bigint)': 'EXECUTE',

@@ -84,7 +84,7 @@ test('a consumer reads one page of its batch', async () => {
   const partition = rows[0]?.partition ?? 0;
   const read = await indexEntriesRead(1, (database) =>
     database.transaction('relay', Deadline.after(10_000), (client) =>
-      readRange(client, { partition }, { after, through, limit: LIMIT }),
+      readRange(client, { partition, consumer: 'read' }, { after, through, limit: LIMIT }),
     ),
   );
   expect(read).toBeLessThanOrEqual(TIMES * LIMIT);

@@ -11,6 +11,7 @@ afterAll(() => on.drop());
 const MERCHANTS = `SELECT (random() * 9223372036854775807)::bigint AS id FROM generate_series(1, 5000)`;
 const FILL: Record<string, string> = {
   events: `INSERT INTO events (merchant_id, type, version, occurred_at, data) SELECT id, 't', 1, now(), '{}' FROM (${MERCHANTS}) m`,
+  merchant_positions: `INSERT INTO merchant_positions (merchant_id, consumer, xid, seq) SELECT id, 'c', '1', 1 FROM (${MERCHANTS}) m`,
   parked_streams: `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) SELECT id, 'c', '1', 1 FROM (${MERCHANTS}) m`,
 };
 

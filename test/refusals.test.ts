@@ -356,6 +356,7 @@ describe('PostgreSQL refuses the runtime role', () => {
         'dead_letters',
         'event_horizons',
         'events',
+        'merchant_positions',
         'parked_streams',
       ]);
       for (const sql of [`UPDATE dead_letters SET status = 'redriving'`, 'DELETE FROM parked_streams']) {

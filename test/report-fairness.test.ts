@@ -8,6 +8,7 @@ import { RECONCILIATION_QUEUE } from '#reconciliation/jobs/names.js';
 import { ReportMatcher } from '#reconciliation/jobs/report-matcher.js';
 import { ReportQueue } from '#reconciliation/jobs/report-queue.js';
 import { ReportWorker } from '#reconciliation/jobs/report-worker.js';
+import { lookAfterReports } from '#reconciliation/jobs/reports-left.js';
 import { TestApi } from './support/api.js';
 import { asAdmin } from './support/database.js';
 import { until } from './support/until.js';
@@ -114,4 +115,24 @@ test('a report that was received as its merchant’s last turn ended is not left
   };
   await withWorker(racing, async () => void (await allCompleted(2, merchantId)));
   expect(received).toBeDefined();
+});
+
+test('whoever looks after reports makes sure of a job for each merchant that has any, in however many pages', async () => {
+  const queue = queues.queue(RECONCILIATION_QUEUE);
+  const merchants = [await merchant(), await merchant(), await merchant(), await merchant()];
+  for (const merchantId of merchants) await uploaded(merchantId, 5, 'lost');
+  // As a queue that has lost its jobs.
+  await queue.obliterate({ force: true });
+  const parts = {
+    database,
+    queue: api.app.get(ReportQueue),
+    silenceMs: 60_000,
+    stepDeadline: () => Deadline.after(20_000),
+  };
+  for (const lookedAt of [1, 2, 3, 1_000]) {
+    await queue.obliterate({ force: true });
+    await lookAfterReports({ ...parts, lookedAt });
+    const jobs = (await queue.getWaiting()).map(({ id }) => id);
+    expect(jobs.sort()).toEqual(merchants.map((merchantId) => `match-${merchantId}`).sort());
+  }
 });

@@ -54,3 +54,38 @@ test('a merchant’s day is closed while another one of its range has more to be
   await bystander.client.query('SELECT pg_advisory_unlock(7, 8)');
   expect((await settled).map(({ outcome }) => outcome)).toEqual(['settled', 'settled', 'settled']);
 });
+
+test('a merchant’s missed days are made up for while another one of its range still drafts the first of its own', async () => {
+  const days = [3, 2, 1];
+  const merchantOf = async (happened: readonly number[]): Promise<bigint> => {
+    const merchantId = await settlement.createMerchant({ createdAtMs: NOON_MS - 4 * DAY_MS });
+    for (const [index, count] of happened.entries()) {
+      const atMs = NOON_MS - ((days[index] as number) - 1) * DAY_MS;
+      const payments = Array.from({ length: count }, (_, place) => ({
+        kind: 'payment' as const,
+        amount: 100n,
+        atMs,
+        subject: BigInt(100 * index + place + 1),
+      }));
+      await settlement.happen(merchantId, ...payments);
+    }
+    return merchantId;
+  };
+  const parts = 12;
+  const [large, small] = [await merchantOf([parts * CHUNK, 1, 1]), await merchantOf([1, 1, 1])];
+  // What of the large one has been drafted when each day of the small one is closed.
+  await bystander.client.query(`
+    CREATE TABLE drafted (business_date date, lines int);
+    CREATE FUNCTION note_drafted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+      IF NEW.merchant_id = ${small} THEN
+        INSERT INTO drafted SELECT NEW.business_date, count(*) FROM settlement_lines WHERE merchant_id = ${large};
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER note_drafted AFTER INSERT ON settlements FOR EACH ROW EXECUTE FUNCTION note_drafted()`);
+  const settled = await settlement.settle([large, small], YESTERDAY);
+  expect(settled.map(({ outcome }) => outcome)).toEqual(['settled', 'settled']);
+  const { rows } = await bystander.client.query<{ lines: number }>('SELECT lines FROM drafted ORDER BY business_date');
+  expect(rows).toHaveLength(days.length);
+  expect(rows.at(-1)?.lines).toBeLessThan(parts * CHUNK);
+});

@@ -3,13 +3,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { systemClock } from '#kernel/clock.js';
 import type { Charged } from '#limits/charge.js';
 import { Usage } from '#limits/usage/usage.js';
-import { listUsage, purgeUsage } from '#limits/usage/usage-store.js';
-import { UsageSums } from '#limits/usage/usage-sums.js';
+import { addUsage, listUsage, purgeUsage } from '#limits/usage/usage-store.js';
+import { type UsageSum, UsageSums } from '#limits/usage/usage-sums.js';
 import { Deadline } from '#platform/deadline.js';
 import { createLogger } from '#platform/logging.js';
 import { Database } from '#platform/postgres.js';
 import { freePort } from '../scripts/ports.mjs';
 import { type Json, type Merchant, TestApi } from './support/api.js';
+import { Bystander } from './support/bystander.js';
 import { Contract } from './support/contract.js';
 import { asAdmin } from './support/database.js';
 import { readingOf } from './support/metrics.js';
@@ -222,6 +223,41 @@ describe('a flush', () => {
     }
     expect(await written()).toEqual([40, 280]);
     expect(others.map(({ failures }) => failures)).toEqual([0, 0, 0, 0]);
+  });
+
+  test('takes rows in the order of their key, whatever order they came in: two never wait for each other', async () => {
+    const hourMs = thisHour();
+    const one = { requests: 1, units: 0, refused: 0 };
+    const merchants = [merchantId, BigInt((await api.merchant('EUR')).id)];
+    const sums = merchants.flatMap((id) =>
+      [hourMs - HOUR_MS, hourMs].flatMap((at) =>
+        ['change', 'upload'].flatMap((price) =>
+          [false, true].map((byOperator) => ({ merchantId: id, hourMs: at, price, byOperator, ...one })),
+        ),
+      ),
+    );
+    const flush = (of: UsageSum[]) =>
+      addUsage(database, { process: randomUUID(), number: 1, sums: of }, Deadline.after(20_000));
+    await flush(sums);
+    const bystander = await Bystander.open(api.on);
+    try {
+      for (const [place, held] of sums.entries()) {
+        const key = [held.merchantId, new Date(held.hourMs), held.price, held.byOperator];
+        await bystander.client.query('BEGIN');
+        const row = 'SELECT FROM merchant_usage WHERE (merchant_id, hour, price, by_operator)';
+        await bystander.client.query(`${row} = ($1, $2, $3, $4) FOR UPDATE`, key);
+        const flushes = [flush(sums), flush([...sums].reverse())];
+        await until('both wait', async () => (await bystander.waiting('test')).length === 2);
+        // None of those that come behind it is taken yet.
+        const behind = `${row} > ($1, $2, $3, $4) AND merchant_id = ANY ($5) FOR UPDATE SKIP LOCKED`;
+        const { rowCount } = await bystander.client.query(behind, [...key, merchants]);
+        await bystander.release();
+        await Promise.all(flushes);
+        expect([place, rowCount]).toEqual([place, sums.length - place - 1]);
+      }
+    } finally {
+      await bystander.close();
+    }
   });
 
   test('does not wait behind what its merchant reads', async () => {

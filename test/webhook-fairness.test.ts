@@ -4,8 +4,8 @@ import { DeliveryStore } from '#webhooks/delivery-store.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { until } from './support/until.js';
-import { WebhookSink } from './support/webhook-sink.js';
-import { TestWebhooks } from './support/webhooks.js';
+import { status, WebhookSink } from './support/webhook-sink.js';
+import { senderOptions, TestWebhooks } from './support/webhooks.js';
 
 /** Longer than any test: what arrives was not found by the safety round, and nothing that hangs is given up. */
 const PATIENT = { pollMs: 600_000, timeoutMs: 60_000, headersTimeoutMs: 60_000, slowMs: 60_000 };
@@ -62,6 +62,26 @@ test('a neighbour’s delivery goes out before any is answered of three merchant
   sender.wake([neighbour]);
   await until('it is delivered', () => sender.counts.delivered === 1);
   expect([hanging.received.length, hanging.most, unanswered.length]).toEqual([9, 9, 9]);
+});
+
+test('by default three merchants with nineteen endpoints each that hang delay no delivery of a neighbour’s', async () => {
+  const slow = await Promise.all([1, 2, 3].map(() => merchantWith(19, hanging.url)));
+  const theirs = 3 * senderOptions().merchantConcurrency;
+  const sender = hooks.sender(PATIENT);
+  sender.start();
+  await arrived(hanging, theirs);
+  const neighbour = await merchantWith(1, quick.url);
+  sender.wake([neighbour]);
+  for (let delivered = 1; delivered <= 10; delivered += 1) {
+    await until('it is delivered', () => sender.counts.delivered === delivered);
+    await more(neighbour);
+    sender.wake([...slow, neighbour]);
+  }
+  // Not one of theirs has been answered.
+  expect([hanging.received.length, unanswered.length]).toEqual([theirs, theirs]);
+  hanging.respond = status(200);
+  for (const response of unanswered) response.writeHead(200).end();
+  await arrived(hanging, 57);
 });
 
 test('requests that are slow give their room to others, however many merchants they are of', async () => {

@@ -5,6 +5,7 @@ import { inFile } from './mutant.mjs';
 const OVER_HTTP = 'test/limits.test.ts';
 const PROPERTIES = 'test/budgets.property.test.ts';
 const CHARGES = 'test/charges.test.ts';
+const USAGE = 'test/usage.test.ts';
 
 /**
  * Planted bugs of merchants' budgets: what is counted when, where, and what a refusal costs.
@@ -20,6 +21,33 @@ export const BUDGET_MUTANTS = [
     ],
     ['what costs more than it was estimated at is forgiven', 'else this.#spent += units - taken.units;', ''],
     ['each process has the whole budget while Redis is gone', 'this.#processes = processes;', ''],
+    [
+      'each process has its part of a whole burst while Redis is gone',
+      'this.#share ??= { level: this.#levelAt(nowMs) / this.#processes, atMs: nowMs };',
+      'this.#share ??= { level: this.#shareBurst, atMs: nowMs };',
+    ],
+    [
+      'a share is refilled as the whole is',
+      '* this.#plan.unitsPerSecond) / this.#processes / 1_000',
+      '* this.#plan.unitsPerSecond) / 1_000',
+    ],
+    [
+      'a Redis that comes back empty gives another burst',
+      'supposed: Math.floor(this.#refilled(nowMs)),',
+      'supposed: this.#plan.burstUnits,',
+    ],
+    [
+      'a Redis that comes back empty has a debt of all that was spent on shares',
+      'supposed: Math.floor(this.#refilled(nowMs)),',
+      'supposed: Math.floor(this.#levelAt(nowMs)),',
+    ],
+    ['what was taken by another plan is kept', 'this.#given = Math.min(this.#given, this.#spent);', ''],
+    [
+      'what was in flight by another plan is more than the next has room for',
+      'this.#flightGranted = Math.min(this.#flightGranted, this.#plan.unitsInFlight);',
+      '',
+    ],
+    ['the credit of a first request is given again and again', '!this.#isAsked && this.#spent === 0 && units', 'units'],
   ]),
   ...inFile('libs/limits/src/lua/lease.lua', PROPERTIES, [
     [
@@ -27,11 +55,30 @@ export const BUDGET_MUTANTS = [
       'given, told = tonumber(its_given), tonumber(its_shared)',
       'told = tonumber(its_shared)',
     ],
+    ['what was spent on shares is never told', 'before + refilled - (untold - spare)', 'before + refilled'],
     [
-      'what was spent on shares is never told',
-      'local level = before + refilled - math.max(0, shared - told)',
-      'local level = before + refilled',
+      'who could not ask for long is in debt for what nobody else could have had',
+      'math.min(untold, math.max(0, over - over_known))',
+      '0',
     ],
+    [
+      'what there was no room for pays for shares twice',
+      'over, level = over - spare + math.max(0, level - burst)',
+      'over, level = over + math.max(0, level - burst)',
+    ],
+    [
+      'what overflowed before pays for shares',
+      'math.min(untold, math.max(0, over - over_known))',
+      'math.min(untold, over)',
+    ],
+    ['a new plan is refilled by as if it had always been', 'math.min(hash.rate, rate)', 'rate'],
+    ['a clock that is set back takes units away', 'math.max(0, now - hash.at)', '(now - hash.at)'],
+    [
+      'who forgot its merchant while Redis was away gives all back that it ever had',
+      'if not is_first then given, told = tonumber(its_given), tonumber(its_shared) end',
+      'given, told = tonumber(its_given), tonumber(its_shared)',
+    ],
+    ['debts are forgotten', 'local owed = math.max(0, spent - given)', 'local owed = 0'],
     ['what is in flight elsewhere counts for nothing', 'most - flight_of_others', 'most'],
     [
       'who crashed is in flight for ever',
@@ -44,6 +91,23 @@ export const BUDGET_MUTANTS = [
   ]),
   ...inFile('apps/api/src/lifecycle.ts', OVER_HTTP, [
     ['nobody is refused', 'charge?.refusal() ??', ''],
+    [
+      'a refusal takes the key first',
+      'if (refusal) return void done(refusal); state.end.serve();',
+      `const key = request.headers['idempotency-key'];
+      const taken = ((globalThis as { taken?: Set<unknown> }).taken ??= new Set());
+      if (taken.has(key)) return void done(new ProblemError('idempotency_in_flight', 'The key is taken.'));
+      if (key !== undefined) taken.add(key);
+      if (refusal) return void done(refusal);
+      state.end.serve();`,
+    ],
+    [
+      'a refusal comes after the work',
+      'if (refusal) return void done(refusal); state.end.serve();',
+      `const { send } = reply;
+      if (refusal) reply.send = () => send.call(Object.assign(reply, { send }), refusal);
+      state.end.serve();`,
+    ],
     ['answers do not tell of limits', 'if (charge) tellLimit(charge, reply);', ''],
   ]),
   ...inFile('apps/api/src/problems.ts', OVER_HTTP, [
@@ -61,6 +125,13 @@ export const BUDGET_MUTANTS = [
       'operators are refused',
       'if (merchantId === undefined || byOperator) return',
       'if (merchantId === undefined) return',
+    ],
+  ]),
+  ...inFile('libs/limits/src/usage/usage-store.ts', USAGE, [
+    [
+      'flushes take rows in the order in which they were counted',
+      'ORDER BY merchant_id, hour, price COLLATE "C", by_operator ON CONFLICT',
+      'ON CONFLICT',
     ],
   ]),
   ...inFile('libs/ledger/src/writing/writer.ts', CHARGES, [

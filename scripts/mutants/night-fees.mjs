@@ -77,8 +77,8 @@ export const FEE_MUTANTS = [
   inFile('libs/settlement/src/settler.ts', 'test/settlement-fairness.test.ts', [
     [
       'a range is closed when all of it is drafted',
-      'if (whole.length > 0) {',
-      'if (drafting.length > 0) rest = await this.#draft([...drafting, ...whole], open, page); if (drafting.length > 0) continue; else {',
+      'const closed = whole.length > 0 ?',
+      'const closed = whole.length > 0 && drafting.length === 0 ?',
     ],
   ]),
   inFile('libs/settlement/src/settler.ts', 'test/settlement-fee-plans.test.ts', [

@@ -37,7 +37,7 @@ export const OUTBOX_MUTANTS = [
     ],
     ['members that have run out wait for each other', 'FOR UPDATE SKIP LOCKED) gone', 'FOR UPDATE) gone'],
   ]),
-  ...inFile('db/migrations/1763750000000-relay.ts', 'test/retention-holds.test.ts', [
+  ...inFile('db/migrations/1765020100100-merchants-apart.ts', 'test/retention-holds.test.ts', [
     [
       'events are forgotten that a consumer has not applied',
       'UNION ALL SELECT xid, seq FROM consumer_positions WHERE partition = of_partition',
@@ -89,7 +89,7 @@ export const OUTBOX_MUTANTS = [
     [
       'the position moves before a reactor has had its effect',
       'const done = page.due.length > 0 ?',
-      `await this.#transaction((client) => position.move(client, claim.position, page.end, true));
+      `await this.#transaction(range.whose, (client) => position.move(client, claim.position, page.end, true));
     const done = page.due.length > 0 ?`,
     ],
   ]),
@@ -135,8 +135,8 @@ export const OUTBOX_MUTANTS = [
   ...inFile('libs/outbox/src/dead-letters/redriver.ts', 'test/reactors.test.ts', [
     [
       'a stream that others have gone on with is moved by who slept',
-      'if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.through)) {',
-      'if (!after || !stands) {',
+      'if (!after || !isSame(after, waiting.after) || !isSame(level, waiting.through)) {',
+      'if (!after || !level) {',
     ],
     [
       'a letter of a reactor is settled without its effect',
@@ -163,10 +163,8 @@ export const OUTBOX_MUTANTS = [
   ]),
   mutantsOf('libs/outbox/src/relay/relay.ts', OUTBOX)(
     'the cursor moves before the events are dispatched',
-    `    await this.#target.dispatch(batches);
-    const moved`,
-    `    queueMicrotask(() => this.#target.dispatch(batches));
-    const moved`,
+    'await this.#target.dispatch([...batches, ...turns]);',
+    'queueMicrotask(() => this.#target.dispatch([...batches, ...turns]));',
   ),
   mutantsOf('libs/outbox/src/consumers/consumer-queue.ts', OUTBOX)(
     'a job that has failed often waits for minutes',
@@ -188,10 +186,8 @@ export const OUTBOX_MUTANTS = [
   ),
   positions(
     'a process that lost its claim counts its failure',
-    `tries = CASE WHEN $5 THEN tries ELSE greatest(tries - 1, 0) END
- WHERE consumer = $1 AND partition = $2 AND claimed_by = $3`,
-    `tries = CASE WHEN $5 THEN tries ELSE greatest(tries - 1, 0) END
- WHERE consumer = $1 AND partition = $2 AND $3::uuid IS NOT NULL`,
+    'tries = CASE WHEN $5 THEN tries ELSE greatest(tries - 1, 0) END WHERE consumer = $1 AND ${key} = $2 AND claimed_by = $3',
+    'tries = CASE WHEN $5 THEN tries ELSE greatest(tries - 1, 0) END WHERE consumer = $1 AND ${key} = $2 AND $3::uuid IS NOT NULL',
     ['test/consumer-claims.test.ts'],
   ),
   mutantsOf('libs/outbox/src/consumers/handler-call.ts', OUTBOX)(
@@ -223,8 +219,8 @@ export const OUTBOX_MUTANTS = [
   ]),
   applier(
     'the position moves before the effect',
-    'await position.move(client, claim.position, end, isBefore(end, through));',
-    'await this.#transaction((own) => position.move(own, claim.position, end, isBefore(end, through)));',
+    'await position.move(client, claim.position, end, isBefore(end, range.through)); await goApart',
+    'await this.#transaction(range.whose, (own) => position.move(own, claim.position, end, isBefore(end, range.through))); await goApart',
   ),
   applier('poison is tried for ever', 'isOneByOne && held.tries > this.#options.maxTries', 'false'),
   applier('a stream goes on past its dead letter', 'parked.size === 0 ? events', 'parked.size >= 0 ? events'),

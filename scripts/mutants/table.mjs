@@ -14,6 +14,7 @@ import { RUN_MUTANTS } from './night-runs.mjs';
 import { SETTLEMENT_MUTANTS } from './night-settlement.mjs';
 import { OPERATIONS_MUTANTS } from './operations.mjs';
 import { OUTBOX_MUTANTS } from './outbox.mjs';
+import { PARTITION_MUTANTS } from './partitions.mjs';
 import { PAYABLE_MUTANTS } from './payable-items.mjs';
 import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
 import { PAYMENT_MUTANTS } from './payments.mjs';
@@ -221,6 +222,7 @@ export const MUTANTS = [
   ...API_MUTANTS,
   ...OPERATIONS_MUTANTS,
   ...OUTBOX_MUTANTS,
+  ...PARTITION_MUTANTS,
   ...EVENT_MUTANTS,
   ...LIMIT_MUTANTS,
   ...BALANCE_MUTANTS,

@@ -113,6 +113,13 @@ export const WEBHOOK_MUTANTS = [
       'false) return undefined',
     ],
   ]),
+  inFile('libs/webhooks/src/delivery-store.ts', 'test/webhook-plans.test.ts', [
+    [
+      'all that is due to an endpoint is read to find what is next',
+      'ORDER BY redelivery DESC, event_xid, event_seq LIMIT 1)',
+      'ORDER BY redelivery DESC, event_xid, event_seq OFFSET 0)',
+    ],
+  ]),
   inFile('libs/webhooks/src/delivery-store.ts', FAIRNESS, [
     ['a merchant is claimed without end', 'WHERE turn.place <= $5', 'WHERE $5 > 0'],
     [

@@ -44,9 +44,9 @@ SELECT count(*) FILTER (WHERE f.day IS NULL OR s.day IS NULL
 const LETTERS = `
 SELECT consumer, xid, seq, tries, error FROM dead_letters ORDER BY created_at LIMIT 5`;
 
-/** Events that a consumer has not applied yet. */
+/** Events that a consumer has not applied yet; a merchant that goes apart counts as one. */
 const BEHIND = `
-SELECT coalesce(sum(n), 0)::int AS behind FROM consumer_positions p CROSS JOIN LATERAL (
+SELECT coalesce(sum(n), 0)::int + (SELECT count(*) FROM merchant_positions)::int AS behind FROM consumer_positions p CROSS JOIN LATERAL (
   SELECT count(*) AS n FROM events e WHERE e.partition = p.partition AND (e.xid, e.seq) > (p.xid, p.seq)) waiting`;
 
 /** Events that consumers have not applied; of all consumers together. */

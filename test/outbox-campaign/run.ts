@@ -47,6 +47,8 @@ const SETTINGS = {
   RELAY_RESEND_MS: '2000',
   RELAY_STRETCH: '200',
   CONSUMER_PAGE: '50',
+  // So that merchants go apart, and with their partition again, all the time.
+  CONSUMER_MERCHANT_PAGE: '5',
   CONSUMER_TIMEOUT_MS: '2000',
   CONSUMER_JOB_LOCK_MS: '1500',
   BALANCE_TTL_MS: String(TTL_MS),

@@ -33,11 +33,13 @@ export class Bystander {
     await this.client.query('ROLLBACK');
   }
 
-  /** Backends of the writers that wait for a lock. */
-  async waiting(): Promise<number[]> {
-    const { rows } = await this.watcher.query<{ pid: number }>(`
-      SELECT DISTINCT l.pid FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-       WHERE NOT l.granted AND a.datname = current_database() AND a.application_name = 'counterfoil-writer' ORDER BY 1`);
+  /** Backends that wait for a lock: the writers', where nobody else is named. */
+  async waiting(application = 'counterfoil-writer'): Promise<number[]> {
+    const { rows } = await this.watcher.query<{ pid: number }>(
+      `SELECT DISTINCT l.pid FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        WHERE NOT l.granted AND a.datname = current_database() AND a.application_name = $1 ORDER BY 1`,
+      [application],
+    );
     return rows.map(({ pid }) => pid);
   }
 

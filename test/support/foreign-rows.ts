@@ -15,6 +15,7 @@ export const FOREIGN_INSERTS: Readonly<Record<string, string>> = {
     VALUES ($1, $1, 'c', '1', 1, 't', 1, 'event', 1, 'e', snowflake_time($1))`,
   event_horizons: `INSERT INTO event_horizons VALUES ($1, '1', 1, now())`,
   parked_streams: `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
+  merchant_positions: `INSERT INTO merchant_positions (merchant_id, consumer, xid, seq) VALUES ($1, 'c', '1', 1)`,
   merchant_time_zones: `INSERT INTO merchant_time_zones (merchant_id, from_at, from_day, time_zone) VALUES ($1, now(), now(), 'UTC')`,
   fee_plan_assignments: `WITH plan AS (INSERT INTO fee_plans VALUES ($1, 'p', snowflake_time($1)) ON CONFLICT (id) DO UPDATE SET name = 'p' RETURNING id)
     INSERT INTO fee_plan_assignments (merchant_id, valid_from, fee_plan_id) SELECT $1, now(), id FROM plan`,
@@ -70,6 +71,7 @@ export const NOT_OF_POSTINGS = [
   'due_rows',
   'dead_letters',
   'parked_streams',
+  'merchant_positions',
   'merchant_time_zones',
   'merchant_limits',
   'merchant_usage',
@@ -111,6 +113,7 @@ export const FOREIGN_CHANGES = [
   'DELETE FROM due_rows',
   `UPDATE dead_letters SET status = 'redriving'`,
   'DELETE FROM parked_streams',
+  'DELETE FROM merchant_positions',
   'DELETE FROM merchant_time_zones',
   'UPDATE merchant_limits SET weight = 9',
   'DELETE FROM merchant_limits',

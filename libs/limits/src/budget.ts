@@ -46,6 +46,8 @@ export class Budget {
   #spent = 0;
   #shared = 0;
   #told = 0;
+  /** Units that the bucket had no room for, as Redis counts them. */
+  #over = 0;
   #share: Share | undefined;
   #inFlight = 0;
   #flightGranted = 0;
@@ -201,12 +203,14 @@ export class Budget {
       told: this.#told,
       inFlight: this.#inFlight,
       flightWanted,
-      supposed: Math.floor(this.#levelAt(nowMs)),
+      supposed: Math.floor(this.#refilled(nowMs)),
+      over: this.#over,
+      isFirst,
       leaves,
     };
   }
 
-  answered({ given, flight, level, processes, told, plan }: LeaseReply, asked: LeaseCall, nowMs: number): void {
+  answered({ given, flight, level, processes, told, over, plan }: LeaseReply, asked: LeaseCall, nowMs: number): void {
     this.#isAsked = true;
     this.#share = undefined;
     this.#given = given;
@@ -214,6 +218,7 @@ export class Budget {
     this.#level = level;
     this.#processes = processes;
     this.#told = told;
+    this.#over = over;
     this.lastAnswerMs = nowMs;
     const isDry = given - asked.spent < asked.wanted || flight < asked.flightWanted;
     this.#askAgainMs = isDry ? nowMs + DRY_MS : 0;
@@ -239,8 +244,12 @@ export class Budget {
   }
 
   #levelAt(nowMs: number): number {
-    const { burstUnits, unitsPerSecond } = this.#plan;
-    return Math.min(burstUnits, this.#level + ((nowMs - this.lastAnswerMs) * unitsPerSecond) / 1_000);
+    return Math.min(this.#plan.burstUnits, this.#refilled(nowMs));
+  }
+
+  /** The level if there were room for all. */
+  #refilled(nowMs: number): number {
+    return this.#level + ((nowMs - this.lastAnswerMs) * this.#plan.unitsPerSecond) / 1_000;
   }
 
   #takeShare(units: number, flight: number, nowMs: number): Taken | RefusedBy {

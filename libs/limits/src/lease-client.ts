@@ -120,6 +120,8 @@ export class LeaseClient implements Leases {
       call.inFlight,
       call.flightWanted,
       call.supposed,
+      call.over,
+      call.isFirst ? 1 : 0,
     ];
   }
 }
@@ -130,8 +132,9 @@ function isNoScript(reply: unknown): boolean {
 
 function replyOf(reply: unknown): LeaseReply {
   if (reply instanceof Error) throw reply;
-  const [given, flight, level, processes, told, unitsPerSecond, burstUnits, unitsInFlight] = (
+  const [given = 0, flight = 0, level = 0, processes = 1, told = 0, over = 0, ...plan] = (
     reply as (string | number)[]
-  ).map(Number) as [number, number, number, number, number, number, number, number];
-  return { given, flight, level, processes, told, plan: { unitsPerSecond, burstUnits, unitsInFlight } };
+  ).map(Number);
+  const [unitsPerSecond = 0, burstUnits = 0, unitsInFlight = 0] = plan;
+  return { given, flight, level, processes, told, over, plan: { unitsPerSecond, burstUnits, unitsInFlight } };
 }

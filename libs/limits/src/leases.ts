@@ -13,6 +13,9 @@ export interface LeaseCall {
   readonly inFlight: number;
   readonly flightWanted: number;
   readonly supposed: number;
+  readonly over: number;
+  /** Whether nothing counts that is known there of the process: it has left the merchant, or has forgotten it. */
+  readonly isFirst: boolean;
   /** Whether the process is done with the merchant. */
   readonly leaves: boolean;
 }
@@ -23,6 +26,7 @@ export interface LeaseReply {
   readonly level: number;
   readonly processes: number;
   readonly told: number;
+  readonly over: number;
   /** By which it was reckoned. */
   readonly plan: Omit<Plan, 'weight'>;
 }

@@ -132,6 +132,18 @@ export class Outbox {
       label,
     );
     metrics.gauge(
+      'counterfoil_events_apart',
+      'Merchants that go apart from their partition for a consumer, because they had too many events.',
+      perConsumer((backlog) => backlog.apart),
+      label,
+    );
+    metrics.gauge(
+      'counterfoil_events_apart_lag_seconds',
+      'Age of the oldest event that one of them waits for.',
+      perConsumer((backlog) => backlog.apartAgeMs / 1_000),
+      label,
+    );
+    metrics.gauge(
       'counterfoil_events_held_back_seconds',
       'How long the oldest open transaction has been seen to hold back the log.',
       () => this.#xminMonitor.ageMs / 1_000,
@@ -222,7 +234,8 @@ export class Outbox {
   #openConsumers(queues: Queues): void {
     const { config, consumers, database, reactions = [] } = this.#parts;
     const { consumerPage: pageEvents, consumerTries: maxTries, consumerTimeoutMs: timeoutMs } = config;
-    const applier = { pageEvents, maxTries, timeoutMs };
+    const apart = { merchantEvents: config.consumerMerchantPage, turnEvents: config.relayStretch };
+    const applier = { pageEvents, maxTries, timeoutMs, apart };
     for (const { name } of consumers) {
       this.#open({ name, from: 'beginning', runner: this.#processOf(name, applier), concurrency: 1 }, queues);
     }

@@ -26,6 +26,9 @@ export const OUTBOX_SETTINGS = roomSettings({
     CONSUMER_PAGE: integer({ default: 500, min: 1, max: 10_000 }).describe(
       'Events that a consumer applies in one transaction.',
     ),
+    CONSUMER_MERCHANT_PAGE: integer({ default: 100, min: 1, max: 10_000 }).describe(
+      'A merchant with more events than this in a full page of its partition goes apart until it has caught up: it and the others take turns.',
+    ),
     CONSUMER_TRIES: integer({ default: 5, min: 1, max: 11 }).describe(
       'How often a consumer tries one event before it becomes a dead letter.',
     ),

@@ -66,7 +66,7 @@ const ENTER = `SELECT set_config('counterfoil.merchant_ids', $1, true), set_conf
  * What relay and consumers write can be made again from the log: effect and position are lost together, or neither. So their
  * commits need not wait for the disk.
  */
-const ENTER_RELAY = `${ENTER}, set_config('synchronous_commit', 'off', true)`;
+const ENTER_RELAY = `${ENTER}, set_config('synchronous_commit', 'off', true), set_config('counterfoil.leaves_apart', 'on', true)`;
 
 const SETTINGS = { platform: 'on', relay: 'relay' } as const;
 

@@ -69,33 +69,30 @@ export class Settler {
     return results;
   }
 
-  /** Day after day, all of the page together. */
+  /** In rounds, each merchant day after day: whoever has closed one begins the next, while others still draft theirs. */
   async #settlePage(merchantIds: readonly bigint[], page: Page): Promise<void> {
-    for (let open = merchantIds; ; open = open.filter((id) => !page.results.has(id))) {
-      const steps = await this.#stepsOf(open, page);
-      if (steps.length === 0) return;
-      const begun = await this.#begin(steps, page);
-      if (!(await this.#draftAndClose(begun, page))) await this.#waitForOthers(page);
+    for (let drafting: readonly Step[] = []; ; ) {
+      const isDrafting = new Set(drafting.map(({ standing }) => standing.merchantId));
+      const others = merchantIds.filter((id) => !page.results.has(id) && !isDrafting.has(id));
+      const steps = await this.#stepsOf(others, page);
+      if (steps.length + drafting.length === 0) return;
+      const { rest, hasClosed } = await this.#draftAndClose([...drafting, ...(await this.#begin(steps, page))], page);
+      if (!hasClosed && rest.length === 0) await this.#waitForOthers(page);
+      drafting = rest;
     }
   }
 
-  /** A part of each draft at a time, and whoever's are whole is closed: nobody waits for one who has more. Returns whether any was closed. */
-  async #draftAndClose(steps: readonly Step[], page: Page): Promise<boolean> {
-    let hasClosed = false;
-    for (let rest = steps; rest.length > 0; ) {
-      const ids = rest.map(({ standing }) => standing.merchantId);
-      const open = await openDrafts(this.#parts.database, ids, this.#deadline(page));
-      const isOpen = new Set(open.map(({ merchantId }) => merchantId));
-      const [drafting, whole] = [true, false].map((is) =>
-        rest.filter(({ standing }) => isOpen.has(standing.merchantId) === is),
-      ) as [Step[], Step[]];
-      if (whole.length > 0) {
-        const closed = await this.durations.close.measure(() => this.#close(whole, page));
-        hasClosed ||= closed.includes(true);
-      }
-      rest = drafting.length > 0 ? await this.#draft(drafting, open, page) : [];
-    }
-    return hasClosed;
+  /** Whoever's drafts are whole is closed, and a part of each of the others' is drafted. Returns these, and whether any was closed. */
+  async #draftAndClose(steps: readonly Step[], page: Page): Promise<{ rest: readonly Step[]; hasClosed: boolean }> {
+    const ids = steps.map(({ standing }) => standing.merchantId);
+    const open = await openDrafts(this.#parts.database, ids, this.#deadline(page));
+    const isOpen = new Set(open.map(({ merchantId }) => merchantId));
+    const [drafting, whole] = [true, false].map((is) =>
+      steps.filter(({ standing }) => isOpen.has(standing.merchantId) === is),
+    ) as [Step[], Step[]];
+    const closed = whole.length > 0 ? await this.durations.close.measure(() => this.#close(whole, page)) : [];
+    const rest = drafting.length > 0 ? await this.#draft(drafting, open, page) : [];
+    return { rest, hasClosed: closed.includes(true) };
   }
 
   async #stepsOf(merchantIds: readonly bigint[], page: Page): Promise<Step[]> {
@@ -123,6 +120,7 @@ export class Settler {
   }
 
   async #begin(steps: readonly Step[], page: Page): Promise<readonly Step[]> {
+    if (steps.length === 0) return [];
     return this.#together(steps, page, (some) =>
       this.durations.begin.measure(() => begin(this.#parts.database, this.#parts.ids, some, this.#deadline(page))),
     );

@@ -3,10 +3,16 @@ import { merchantDay } from '#ledger/reading/merchant-day.js';
 import { FORGOTTEN_UNTIL } from '#ledger/verify/checks.js';
 import type { Check } from '#platform/verify.js';
 
-/** $1 merchant. Up to where the consumer has applied the merchant's events: nowhere, for one that never ran. */
+/**
+ * $1 merchant. Up to where the consumer has applied the merchant's events: its own position, where it goes apart from its partition;
+ * nowhere, for a consumer that never ran.
+ */
 const POSITION = `
-SELECT coalesce(max(xid), '0'::xid8) AS xid, coalesce(max(seq), 0) AS seq FROM consumer_positions
- WHERE consumer = 'daily_summaries' AND partition = partition_of($1)`;
+SELECT coalesce(max(xid), '0'::xid8) AS xid, coalesce(max(seq), 0) AS seq FROM (
+  SELECT xid, seq FROM (
+    SELECT 1 AS place, xid, seq FROM merchant_positions WHERE merchant_id = $1 AND consumer = 'daily_summaries'
+    UNION ALL SELECT 2, xid, seq FROM consumer_positions WHERE consumer = 'daily_summaries' AND partition = partition_of($1)) p
+   ORDER BY place LIMIT 1) stands`;
 
 /** $1 merchant. What the consumer has to have applied: no event that was given up on, and none that waits behind one. */
 const APPLIED = `

@@ -30,19 +30,28 @@ DELETE FROM consumer_positions p USING idle WHERE p.consumer ~ ('^' || idle.name
 const BEGIN_AT_BEGINNING =
   'INSERT INTO consumer_positions (consumer, partition) SELECT $1, partition FROM relay_partitions';
 
-/** $1 live consumer, $2 own. */
+/** $1 live consumer, $2 own. In the scope `relay`. No further than a merchant that goes apart from its partition has come. */
 const BEHIND = `
-SELECT l.partition, l.xid, l.seq FROM consumer_positions l JOIN consumer_positions o USING (partition)
- WHERE l.consumer = $1 AND o.consumer = $2 AND (o.xid, o.seq) < (l.xid, l.seq) ORDER BY l.partition`;
+SELECT o.partition, l.xid, l.seq FROM consumer_positions o CROSS JOIN LATERAL (
+  SELECT xid, seq FROM (
+    SELECT xid, seq FROM consumer_positions WHERE consumer = $1 AND partition = o.partition
+    UNION ALL SELECT xid, seq FROM merchant_positions WHERE consumer = $1 AND partition = o.partition) p
+   ORDER BY xid, seq LIMIT 1) l
+ WHERE o.consumer = $2 AND (o.xid, o.seq) < (l.xid, l.seq) ORDER BY o.partition`;
 
-/** $1 live consumer. Who applies events or carries out a redrive holds one of these rows to the end of its transaction. */
+/**
+ * $1 live consumer. Who applies events or carries out a redrive holds one of these rows to the end of its transaction, also for a merchant
+ * that goes apart (FOR KEY SHARE).
+ */
 const LOCK_LIVE = 'SELECT FROM consumer_positions WHERE consumer = $1 ORDER BY partition FOR UPDATE';
 
-/** $1 live consumer, $2 own, $3 limit. In the scope `relay`. */
+/** $1 live consumer, $2 own, $3 limit. In the scope `relay`. What a merchant that goes apart has yet to come to is applied by its turns. */
 const REST = `
 SELECT ${LOGGED_COLUMNS} FROM consumer_positions l JOIN consumer_positions o USING (partition)
  CROSS JOIN LATERAL (
-   SELECT * FROM events WHERE partition = l.partition AND (xid, seq) > (o.xid, o.seq) AND (xid, seq) <= (l.xid, l.seq)
+   SELECT * FROM events ev WHERE partition = l.partition AND (xid, seq) > (o.xid, o.seq) AND (xid, seq) <= (l.xid, l.seq)
+      AND NOT EXISTS (SELECT FROM merchant_positions m WHERE m.merchant_id = ev.merchant_id AND m.consumer = $1
+                         AND (m.xid, m.seq) < (ev.xid, ev.seq))
     ORDER BY xid, seq LIMIT $3) e
  WHERE l.consumer = $1 AND o.consumer = $2 AND (o.xid, o.seq) < (l.xid, l.seq) LIMIT $3`;
 

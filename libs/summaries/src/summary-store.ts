@@ -64,8 +64,10 @@ SELECT coalesce(w.oldest, now()) AS as_of, w.count AS waiting,
   FROM (SELECT count(*)::int AS count, min(occurred_at) AS oldest
           FROM (SELECT e.occurred_at FROM events e
                  WHERE e.merchant_id = $1 AND (e.xid, e.seq) > (
-                   coalesce((SELECT xid FROM consumer_positions WHERE consumer = $2 AND partition = partition_of($1)), '0'::xid8),
-                   coalesce((SELECT seq FROM consumer_positions WHERE consumer = $2 AND partition = partition_of($1)), 0))
+                   coalesce((SELECT xid FROM merchant_positions WHERE consumer = $2 AND merchant_id = $1),
+                            (SELECT xid FROM consumer_positions WHERE consumer = $2 AND partition = partition_of($1)), '0'::xid8),
+                   coalesce((SELECT seq FROM merchant_positions WHERE consumer = $2 AND merchant_id = $1),
+                            (SELECT seq FROM consumer_positions WHERE consumer = $2 AND partition = partition_of($1)), 0))
                  ORDER BY e.xid, e.seq LIMIT ${LAG_COUNTED}) e) w`,
 };
 

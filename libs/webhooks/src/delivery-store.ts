@@ -32,7 +32,7 @@ const KEYS = `
  * have something due and that no sender holds; those that another one is just taking are passed over. Merchants go in turn, who
  * has least in hand first, and of each the endpoints that were served longest ago.
  */
-const CLAIM = {
+export const CLAIM = {
   name: 'webhooks-claim',
   text: `
 UPDATE webhook_endpoints e
@@ -65,7 +65,7 @@ RETURNING e.merchant_id, e.id, e.lease_epoch, e.url, e.ordering, ${KEYS}`,
  * $1 merchants, $2 milliseconds to look ahead. When endpoints have something next: also what became due since the claim, or whose
  * row a claim passed over because somebody else had it locked. What is due to an endpoint under a lease is its holder's.
  */
-const DUE_TIMES = {
+export const DUE_TIMES = {
   name: 'webhooks-due-times',
   text: `
 SELECT e.merchant_id, min(extract(epoch FROM head.next_attempt_at - now()) * 1000)::float8 AS in_ms

@@ -2,6 +2,8 @@
 -- What a process may spend of a merchant's budget. One merchant is one hash:
 --   level, at           units that are left, and when that was: milliseconds since 1970. Grows by `rate` a second up to `burst`;
 --                       below zero is debt
+--   over                units that there was no room for, as a count: what is spent on shares is paid out of those that its process
+--                       could not have had meanwhile
 --   rate, burst, most   the plan: units a second, units at once, units in flight
 --   p:<process>         '<given> <shared> <flight> <until>': units that it was given in all, and spent in all without being
 --                       given them (on its share, while it could not ask); units that it may have in flight; until when it
@@ -13,14 +15,17 @@
 --          units: spent in all, given in all as it knows, and how many it wants to have in hand
 --          units on its share in all, and how many of them it knows to be told
 --          units in flight: that it has, and that it wants to have room for
---          the level as it supposes: where nothing is known here, that is what is left
--- Returns  given in all, in flight granted, level (down), processes, shared in all, and the plan: rate, burst, most
+--          the level as it supposes, more than there is room for included: where nothing is known here, that is what is left
+--          the count of what there was no room for, as it knows it
+--          1 when it counts from the beginning: it may have been here before, and have had no word with us when it went
+-- Returns  given in all, in flight granted, level (down), processes, shared in all, over, and the plan: rate, burst, most
 local key, now = KEYS[1], clock()
 local process, ttl = ARGV[1], tonumber(ARGV[2])
 local rate, burst, most, is_known = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local spent, given, wanted = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local shared, told = tonumber(ARGV[10]), tonumber(ARGV[11])
 local in_flight, flight_wanted, supposed = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local over_known, is_first = tonumber(ARGV[15]), ARGV[16] == '1'
 
 local hash, processes, flight_of_others = {}, 1, 0
 local fields = redis.call('HGETALL', key)
@@ -31,7 +36,7 @@ for i = 1, #fields, 2 do
   else
     local its_given, its_shared, its_flight, its_until = string.match(value, '^(%S+) (%S+) (%S+) (%S+)$')
     if string.sub(name, 3) == process then
-      given, told = tonumber(its_given), tonumber(its_shared)
+      if not is_first then given, told = tonumber(its_given), tonumber(its_shared) end
     elseif tonumber(its_until) <= now then
       -- What it had in hand may be spent: it comes back with time alone.
       redis.call('HDEL', key, name)
@@ -42,11 +47,16 @@ for i = 1, #fields, 2 do
 end
 if not is_known and hash.rate then rate, burst, most = hash.rate, hash.burst, hash.most end
 
--- Only what the bucket had room for: what was spent on shares took of what it was refilled with meanwhile.
-local before = hash.level or supposed
-local refilled = hash.at and math.max(0, now - hash.at) * rate / 1000 or 0
-local level = before + refilled - math.max(0, shared - told)
-level = math.min(math.max(level, math.min(before, -burst)), burst)
+-- By the plan that was, or the one that is if it has less.
+local before = math.min(hash.level or supposed, burst)
+local refilled = hash.level and math.max(0, now - hash.at) * math.min(hash.rate, rate) / 1000 or supposed - before
+
+-- What was spent on shares is paid out of what there was no room for since its process last knew, then out of the bucket; a debt
+-- of one burst is the largest.
+local over, untold = hash.over or over_known, math.max(0, shared - told)
+local spare = math.min(untold, math.max(0, over - over_known))
+local level = math.max(before + refilled - (untold - spare), math.min(before, -burst))
+over, level = over - spare + math.max(0, level - burst), math.min(level, burst)
 
 -- Back what it has too much; what it owes whatever is left; and of what is left as much as there is.
 local lacking = wanted - (given - spent)
@@ -58,7 +68,8 @@ given, level = given + lacking, math.min(level - lacking, burst)
 
 local flight = math.max(in_flight, math.min(flight_wanted, most - flight_of_others))
 local function text(number) return string.format('%.17g', number) end
-redis.call('HSET', key, 'level', text(level), 'at', text(now), 'rate', text(rate), 'burst', text(burst), 'most', text(most))
+redis.call('HSET', key, 'level', text(level), 'at', text(now), 'rate', text(rate), 'burst', text(burst), 'most', text(most),
+  'over', text(over))
 if ttl == 0 then
   redis.call('HDEL', key, 'p:' .. process)
 else
@@ -66,4 +77,4 @@ else
 end
 -- As long as something could be lost with it: a merchant that nothing is known of has all of its burst.
 redis.call('PEXPIRE', key, math.ceil((burst - level) * 1000 / rate) + ttl + 1000)
-return { text(given), text(flight), text(math.floor(level)), processes, text(shared), text(rate), text(burst), text(most) }
+return { text(given), text(flight), text(math.floor(level)), processes, text(shared), text(over), text(rate), text(burst), text(most) }

@@ -1,11 +1,13 @@
 import { Deadline } from '#platform/deadline.js';
 import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
-import { parkEvent, parkedMerchants } from '../dead-letters/dead-letter-store.js';
+import { type FreeStream, parkEvent, parkedMerchants } from '../dead-letters/dead-letter-store.js';
+import { StreamHold } from '../dead-letters/stream-hold.js';
 import { readRange } from '../log/event-log.js';
 import { isBefore, type Position } from '../log/position.js';
+import { type ApartOptions, crowdOf, goApart, rejoin, turnOf } from './apart.js';
 import { type Consumer, type LoggedEvent, Unprocessable } from './consumer.js';
 import { HandlerCall } from './handler-call.js';
-import { type Claim, ClaimLost, ConsumerPosition } from './position-store.js';
+import { type Claim, ClaimLost, ConsumerPosition, type Whose } from './position-store.js';
 import type { Reactions } from './reactions.js';
 
 export interface ApplierOptions {
@@ -15,12 +17,21 @@ export interface ApplierOptions {
   maxTries: number;
   /** Deadline of one transaction, its effect included. */
   timeoutMs: number;
+  /** Without: nobody goes apart, however many events there are of one merchant. */
+  apart?: ApartOptions;
 }
 
 export interface Run {
   partition: number;
   through: Position;
   /** Id for the dead letter that this run may have to write: at most one. */
+  letterId: bigint;
+}
+
+/** A turn of a merchant that goes apart from its partition. */
+export interface ApartRun {
+  partition: number;
+  merchantId: bigint;
   letterId: bigint;
 }
 
@@ -50,6 +61,7 @@ export class BatchApplier {
   readonly #database: Database;
   readonly #consumer: Consumer | Reactions;
   readonly #claimant: string;
+  readonly #claimMs: number;
   readonly #options: ApplierOptions;
 
   /** `claimant`: unique for the life of this object. */
@@ -57,6 +69,7 @@ export class BatchApplier {
     this.#database = database;
     this.#consumer = consumer;
     this.#claimant = claimant;
+    this.#claimMs = Math.ceil(options.timeoutMs * (1 + CLAIM_MARGIN));
     this.#options = options;
   }
 
@@ -64,14 +77,34 @@ export class BatchApplier {
    * `onProgress` is called before each transaction: whoever watches over a hanging handler starts its clock again, and so is
    * not misled by a database that needs its whole deadline each time.
    */
-  async run({ partition, through, letterId }: Run, onProgress: () => void): Promise<RunOutcome> {
-    const position = this.position(partition);
+  run({ partition, through, letterId }: Run, onProgress: () => void): Promise<RunOutcome> {
+    return this.#run({ partition }, { through, letterId }, onProgress);
+  }
+
+  /** One turn of a merchant that goes apart, which then goes with its partition again where it has caught up. */
+  async runApart({ merchantId, letterId }: ApartRun, onProgress: () => void): Promise<RunOutcome> {
+    const { apart } = this.#options;
+    if (!apart) throw new Error('nobody goes apart here');
+    const { name } = this.#consumer;
+    const whose = { merchantId };
     onProgress();
-    let claim = await this.#transaction((client) => position.claim(client, through));
+    const turn = await this.#transaction(whose, (client) => turnOf(client, name, merchantId, apart));
+    if (!turn) return { outcome: 'done', events: 0, traces: [] };
+    const outcome = await this.#run(whose, { through: turn.through, letterId }, onProgress);
+    if (!turn.isLast || outcome.outcome !== 'done') return outcome;
+    onProgress();
+    const isSeenTo = await this.#transaction(whose, (client) => rejoin(client, name, merchantId));
+    return isSeenTo ? outcome : { ...outcome, outcome: 'busy' };
+  }
+
+  async #run(whose: Whose, { through, letterId }: Goal, onProgress: () => void): Promise<RunOutcome> {
+    const position = this.#position(whose);
+    onProgress();
+    let claim = await this.#transaction(whose, (client) => position.claim(client, through));
     const outcome: RunOutcome = { outcome: 'done', events: 0, traces: [] };
     if (!claim) {
       onProgress();
-      const stands = await this.#transaction((client) => position.read(client));
+      const stands = await this.#transaction(whose, (client) => position.read(client));
       if (stands && isBefore(stands, through)) outcome.outcome = 'busy';
       return outcome;
     }
@@ -83,9 +116,9 @@ export class BatchApplier {
       try {
         const gaveUp: boolean = isOneByOne && held.tries > this.#options.maxTries;
         const done: Page = gaveUp
-          ? await this.#park(position, held, { partition, through, letterId }, held.lastError)
+          ? await this.#park(position, held, { whose, through, letterId }, held.lastError)
           : await this.#page(position, held, call, {
-              partition,
+              whose,
               through,
               limit: isOneByOne ? 1 : this.#options.pageEvents,
             });
@@ -99,38 +132,41 @@ export class BatchApplier {
         if (error instanceof ClaimLost) return { ...outcome, outcome: 'lost' };
         onProgress();
         if (isOneByOne && error instanceof Unprocessable) {
-          const parked = await this.#park(position, held, { partition, through, letterId }, describe(error));
+          const parked = await this.#park(position, held, { whose, through, letterId }, describe(error));
           outcome.events += parked.events.length;
           return { ...outcome, outcome: 'again' };
         }
-        await this.#fail(position, error, !call.isPassing(error));
+        await this.#fail(whose, position, error, !call.isPassing(error));
         throw error;
       }
     }
     return outcome;
   }
 
-  /** As seen from this claimant. */
-  position(partition: number): ConsumerPosition {
-    const claimMs = Math.ceil(this.#options.timeoutMs * (1 + CLAIM_MARGIN));
-    return new ConsumerPosition(this.#consumer.name, partition, this.#claimant, claimMs);
+  /** Keeps a merchant's stream where it is, for this claimant. */
+  streamHold(stream: FreeStream): StreamHold {
+    return new StreamHold(this.#consumer.name, stream, this.#claimant, this.#claimMs);
   }
 
-  async #page(
-    position: ConsumerPosition,
-    claim: Claim,
-    call: HandlerCall,
-    { partition, through, limit }: Range,
-  ): Promise<Page> {
+  #position(whose: Whose): ConsumerPosition {
+    return new ConsumerPosition(this.#consumer.name, whose, this.#claimant, this.#claimMs);
+  }
+
+  async #page(position: ConsumerPosition, claim: Claim, call: HandlerCall, range: Range): Promise<Page> {
     const consumer = this.#consumer;
-    if ('react' in consumer) return this.#reactions(consumer, position, claim, call, { partition, through, limit });
+    if ('react' in consumer) return this.#reactions(consumer, position, claim, call, range);
     const deadline = this.#deadline();
-    return this.#transaction(async (client) => {
-      const { events, end, due } = await this.#read(client, claim.position, { partition, through, limit }, deadline);
-      await position.move(client, claim.position, end, isBefore(end, through));
-      if (due.length > 0) await call.apply(consumer, client, due);
-      return { events, end };
-    }, deadline);
+    return this.#transaction(
+      range.whose,
+      async (client) => {
+        const { events, end, due, crowd } = await this.#read(client, claim.position, range, deadline);
+        await position.move(client, claim.position, end, isBefore(end, range.through));
+        await goApart(client, consumer.name, crowd, claim.position);
+        if (due.length > 0) await call.apply(consumer, client, due);
+        return { events, end };
+      },
+      deadline,
+    );
   }
 
   /** The claim outlives the page's time. Where it does not, because the process slept, the position stays, and others do it again. */
@@ -142,51 +178,87 @@ export class BatchApplier {
     range: Range,
   ): Promise<Page> {
     const deadline = this.#deadline();
-    const page = await this.#transaction((client) => this.#read(client, claim.position, range, deadline), deadline);
+    const read = (client: TransactionClient) => this.#read(client, claim.position, range, deadline);
+    const page = await this.#transaction(range.whose, read, deadline);
     const done = page.due.length > 0 ? await reactions.react(page.due, call, deadline) : 0;
     const rest = page.due[done];
-    // Up to what it did last: what lies between that and the rest is parked, and passed over with it.
+    // Up to what it did last: what lies between that and the rest is parked or apart, and passed over with it.
     const events = rest ? page.events.slice(0, page.events.indexOf(rest)) : page.events;
     const end = rest ? (events.at(-1) as LoggedEvent) : page.end;
-    await this.#transaction((client) => position.move(client, claim.position, end, isBefore(end, range.through)));
+    await this.#transaction(range.whose, async (client) => {
+      await position.move(client, claim.position, end, isBefore(end, range.through));
+      if (page.crowd.length === 0) return;
+      await client.query(enterScope({ merchantIds: page.crowd }, deadline));
+      await goApart(client, reactions.name, page.crowd, claim.position);
+    });
     return { events, end };
   }
 
-  /** The next events, and those of them whose stream does not wait. */
-  async #read(client: TransactionClient, after: Position, { partition, through, limit }: Range, deadline: Deadline) {
-    const events = await readRange(client, { partition }, { after, through, limit });
+  /** The next events; those of them that are due, as their stream neither waits nor goes apart; and who is to go apart from here on. */
+  async #read(client: TransactionClient, after: Position, range: Range, deadline: Deadline) {
+    const { through, limit } = range;
+    const events = await readRange(client, this.#logOf(range.whose), { after, through, limit });
     const end = events.length < limit ? through : (events.at(-1) as LoggedEvent);
-    const due = events.length > 0 ? await enterUnparked(client, this.#consumer.name, events, deadline) : [];
-    return { events, end, due };
+    const unparked = events.length > 0 ? await enterUnparked(client, this.#consumer.name, events, deadline) : [];
+    const crowd = events.length < limit ? [] : this.#crowdOf(unparked, range);
+    const due = crowd.length === 0 ? unparked : unparked.filter(({ merchantId }) => !crowd.includes(merchantId));
+    return { events, end, due, crowd };
+  }
+
+  /** Of a full page of a partition: more wait behind it. */
+  #crowdOf(events: readonly LoggedEvent[], { whose, limit }: Range): bigint[] {
+    const { apart, pageEvents } = this.#options;
+    return apart && 'partition' in whose && limit === pageEvents ? crowdOf(events, apart) : [];
+  }
+
+  #logOf(whose: Whose) {
+    return 'partition' in whose ? { ...whose, consumer: this.#consumer.name } : whose;
   }
 
   /** Passes over the next event, and leaves a dead letter. */
   async #park(
     position: ConsumerPosition,
     claim: Claim,
-    { partition, through, letterId }: Run,
+    { whose, through, letterId }: Goal & { whose: Whose },
     error = 'the process ended while the event was applied',
   ): Promise<Page> {
     const deadline = this.#deadline();
-    return this.#transaction(async (client) => {
-      const [event] = await readRange(client, { partition }, { after: claim.position, through, limit: 1 });
-      const end = event ?? through;
-      await position.move(client, claim.position, end, false);
-      if (!event) return { events: [], end };
-      await client.query(enterScope({ merchantIds: [event.merchantId] }, deadline));
-      const letter = { id: letterId, tries: claim.tries, error: error.slice(0, ERROR_LENGTH), before: claim.position };
-      await parkEvent(client, this.#consumer, event, letter);
-      return { events: [event], end };
-    }, deadline);
+    return this.#transaction(
+      whose,
+      async (client) => {
+        const [event] = await readRange(client, this.#logOf(whose), { after: claim.position, through, limit: 1 });
+        const end = event ?? through;
+        await position.move(client, claim.position, end, false);
+        if (!event) return { events: [], end };
+        await client.query(enterScope({ merchantIds: [event.merchantId] }, deadline));
+        const letter = {
+          id: letterId,
+          tries: claim.tries,
+          error: error.slice(0, ERROR_LENGTH),
+          before: claim.position,
+        };
+        await parkEvent(client, this.#consumer, event, letter);
+        return { events: [event], end };
+      },
+      deadline,
+    );
   }
 
   /** Best effort: without it the claim runs out by itself, and the try counts unless this process is the next to claim. */
-  async #fail(position: ConsumerPosition, error: unknown, counts: boolean): Promise<void> {
-    await this.#transaction((client) => position.fail(client, describe(error), counts)).catch(() => undefined);
+  async #fail(whose: Whose, position: ConsumerPosition, error: unknown, counts: boolean): Promise<void> {
+    await this.#transaction(whose, (client) => position.fail(client, describe(error), counts)).catch(() => undefined);
   }
 
-  #transaction<T>(work: (client: TransactionClient) => Promise<T>, deadline = this.#deadline()): Promise<T> {
-    return this.#database.transaction('relay', deadline, work);
+  /** As the relay; a merchant's own position in its scope, whose commits then wait for the disk no more than a partition's. */
+  #transaction<T>(
+    whose: Whose,
+    work: (client: TransactionClient) => Promise<T>,
+    deadline = this.#deadline(),
+  ): Promise<T> {
+    return this.#database.transaction('relay', deadline, async (client) => {
+      if ('merchantId' in whose) await client.query(enterScope({ merchantIds: [whose.merchantId] }, deadline));
+      return work(client);
+    });
   }
 
   #deadline(): Deadline {
@@ -194,8 +266,10 @@ export class BatchApplier {
   }
 }
 
+type Goal = Pick<Run, 'through' | 'letterId'>;
+
 interface Range {
-  partition: number;
+  whose: Whose;
   through: Position;
   limit: number;
 }

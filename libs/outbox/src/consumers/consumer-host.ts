@@ -8,10 +8,11 @@ import type { Queues } from '#platform/queues.js';
 import { remoteContext, spanTime, tracer } from '#platform/tracing.js';
 import { decidedLetters, type FreeStream, freeStreams, settleLetter } from '../dead-letters/dead-letter-store.js';
 import { parkNext } from '../dead-letters/redriver.js';
+import { StreamHold } from '../dead-letters/stream-hold.js';
 import type { RunOutcome } from './batch-applier.js';
-import { type BatchJob, RETRIES, rangeOf } from './consumer-queue.js';
+import { type BatchJob, RETRIES, taskOf } from './consumer-queue.js';
 import { ProcessLost } from './handler-process.js';
-import { ConsumerPosition } from './position-store.js';
+import { ConsumerPosition, type Whose } from './position-store.js';
 import { queueName } from './queue-name.js';
 import type { Task, TaskRunner } from './task.js';
 
@@ -95,7 +96,7 @@ export class ConsumerHost {
       await freeStreams(client, this.#consumer, REDRIVES),
     ]);
     for (const letter of letters) {
-      await this.#survive({ kind: 'redrive', letter }, letter.partition, (why) =>
+      await this.#survive({ kind: 'redrive', letter }, letter, (why) =>
         this.#transaction({ merchantIds: [letter.merchantId] }, (client) =>
           settleLetter(client, letter.merchantId, letter.id, { status: 'parked', error: why }),
         ),
@@ -106,23 +107,24 @@ export class ConsumerHost {
 
   /** An event that takes its process along is found as any other: first the page, then itself, and then it is parked. */
   async #catchUp(stream: FreeStream): Promise<void> {
-    const { merchantId, partition } = stream;
+    const { merchantId } = stream;
     const isSuspect = this.#suspects.has(merchantId);
     const limit = isSuspect ? 1 : this.#pageEvents;
     const task = { kind: 'catch up', stream: { ...stream, limit, letterId: this.#ids.next() } } as const;
-    const hasSurvived = await this.#survive(task, partition, async (why) => {
+    const hasSurvived = await this.#survive(task, stream, async (why) => {
       if (isSuspect) await this.#parkNext(stream, why);
       this.#suspects.add(merchantId);
     });
     if (hasSurvived || isSuspect) this.#suspects.delete(merchantId);
   }
 
-  #parkNext({ merchantId, partition }: FreeStream, error: string): Promise<void> {
-    const position = new ConsumerPosition(this.#consumer, partition, randomUUID(), STATEMENT_DEADLINE_MS);
+  #parkNext(stream: FreeStream, error: string): Promise<void> {
+    const { merchantId } = stream;
+    const stands = new StreamHold(this.#consumer, stream, randomUUID(), STATEMENT_DEADLINE_MS);
     return this.#transaction({ merchantIds: [merchantId] }, async (client) => {
       const letter = { merchantId, id: this.#ids.next(), error };
-      await parkNext(client, position, { name: this.#consumer, failureScope: 'stream' }, letter);
-      await position.release(client);
+      await parkNext(client, stands, { name: this.#consumer, failureScope: 'stream' }, letter);
+      await stands.release(client);
     });
   }
 
@@ -130,23 +132,23 @@ export class ConsumerHost {
    * Runs a task; `onLoss` when its handler took the process along. Any other failure leaves it due, for the next round, and
    * holds up nobody else's. Returns whether it ended well.
    */
-  async #survive(task: Task, partition: number, onLoss: (why: string) => Promise<void>): Promise<boolean> {
+  async #survive(task: Task, stream: FreeStream, onLoss: (why: string) => Promise<void>): Promise<boolean> {
     try {
       await this.#runner.run(task);
       this.#onApplied();
       return true;
     } catch (error) {
       this.#logger.warn({ err: error, consumer: this.#consumer, task: task.kind }, 'dead letters could not be seen to');
-      if (error instanceof ProcessLost) await this.#afterLoss(partition, error, onLoss);
+      if (error instanceof ProcessLost) await this.#afterLoss(stream, error, onLoss);
       return false;
     }
   }
 
-  async #afterLoss(partition: number, lost: ProcessLost, onLoss: (why: string) => Promise<void>): Promise<void> {
+  async #afterLoss(stream: FreeStream, lost: ProcessLost, onLoss: (why: string) => Promise<void>): Promise<void> {
+    const { merchantId, partition } = stream;
+    const held = new StreamHold(this.#consumer, stream, lost.claimant, 0);
     try {
-      await this.#transaction('relay', (client) =>
-        new ConsumerPosition(this.#consumer, partition, lost.claimant, 0).release(client),
-      );
+      await this.#transaction({ merchantIds: [merchantId] }, (client) => held.release(client));
       await onLoss(lost.message);
     } catch (error) {
       this.#logger.warn(
@@ -165,14 +167,14 @@ export class ConsumerHost {
   }
 
   async #apply(job: Job<BatchJob>, token: string | undefined): Promise<void> {
-    const { partition, through } = rangeOf(job);
+    const { partition } = job.data;
     this.counts.jobs += 1;
     const startTime = spanTime();
     for (;;) {
-      const outcome = await this.#runOnce({ partition, through, letterId: this.#ids.next() });
+      const outcome = await this.#runOnce(taskOf(job, this.#ids.next()));
       this.counts.events += outcome.events;
       // Also of a job that finds nothing left: whoever applied it before may have died, or been given up, before he could say so.
-      if (outcome.outcome !== 'busy') this.#onApplied();
+      if (outcome.outcome !== 'busy' || outcome.events > 0) this.#onApplied();
       this.#trace(outcome, startTime);
       if (outcome.outcome === 'done') return;
       if (outcome.outcome === 'busy' || outcome.outcome === 'lost') {
@@ -185,30 +187,27 @@ export class ConsumerHost {
     }
   }
 
-  async #runOnce(run: {
-    partition: number;
-    through: { xid: bigint; seq: bigint };
-    letterId: bigint;
-  }): Promise<RunOutcome> {
+  async #runOnce(task: Extract<Task, { run: unknown }>): Promise<RunOutcome> {
+    const { partition } = task.run;
     try {
-      const done = await this.#runner.run({ kind: 'run', run });
+      const done = await this.#runner.run(task);
       if (done.kind !== 'ran') throw new Error(`a run was answered by ${done.kind}`);
       return done.outcome;
     } catch (error) {
       this.counts.failures += 1;
-      if (error instanceof ProcessLost) await this.#noteLost(run.partition, error);
-      this.#logger.warn(
-        { err: error, consumer: this.#consumer, partition: run.partition },
-        'events could not be applied',
-      );
+      if (error instanceof ProcessLost) {
+        await this.#noteLost(task.kind === 'run' ? { partition } : { merchantId: task.run.merchantId }, error);
+      }
+      this.#logger.warn({ err: error, consumer: this.#consumer, partition }, 'events could not be applied');
       throw error;
     }
   }
 
-  /** Frees the partition at once, with what is known of the end. Otherwise its claim runs out, and the try counts too. */
-  async #noteLost(partition: number, { claimant, message }: ProcessLost): Promise<void> {
-    const position = new ConsumerPosition(this.#consumer, partition, claimant, 0);
-    await this.#transaction('relay', (client) => position.fail(client, message, true)).catch(() => undefined);
+  /** Frees the position at once, with what is known of the end. Otherwise its claim runs out, and the try counts too. */
+  async #noteLost(whose: Whose, { claimant, message }: ProcessLost): Promise<void> {
+    const position = new ConsumerPosition(this.#consumer, whose, claimant, 0);
+    const scope = 'partition' in whose ? 'relay' : { merchantIds: [whose.merchantId] };
+    await this.#transaction(scope, (client) => position.fail(client, message, true)).catch(() => undefined);
   }
 
   #transaction<T>(scope: Scope, work: (client: TransactionClient) => Promise<T>): Promise<T> {

@@ -26,13 +26,16 @@ SELECT k.consumer, k.handed_at,
           FROM (SELECT consumer, handed_at FROM relay_cursors
                 UNION ALL SELECT consumer, to_timestamp(0) FROM consumer_positions) c GROUP BY consumer) k
  ORDER BY k.consumer`;
-const AT_WORK = 'SELECT FROM consumer_positions WHERE consumer = $1 AND claimed_until > now() LIMIT 1';
+const AT_WORK = `
+SELECT FROM consumer_positions WHERE consumer = $1 AND claimed_until > now()
+UNION ALL SELECT FROM merchant_positions WHERE consumer = $1 AND claimed_until > now() LIMIT 1`;
 const FORGET_POSITIONS = `
 DELETE FROM consumer_positions WHERE consumer = $1
    AND partition IN (SELECT partition FROM consumer_positions WHERE consumer = $1 ORDER BY partition FOR UPDATE)`;
 /** $1 consumer, $2 limit. In the scope `relay`. */
 const CONCERNED = `
 SELECT merchant_id FROM parked_streams WHERE consumer = $1
+UNION SELECT merchant_id FROM merchant_positions WHERE consumer = $1
 UNION SELECT merchant_id FROM dead_letters WHERE consumer = $1 AND status IN ('parked', 'redriving', 'discarding') LIMIT $2`;
 /** $1 consumer, $2 who, $3 why. In the merchants' scope. */
 const DISCARD = `
@@ -73,6 +76,7 @@ export async function forgetConsumer(
   for (let merchantIds = await concerned(database, consumer); merchantIds.length > 0; ) {
     await database.transaction({ merchantIds }, deadline(), async (client) => {
       await client.query({ text: DISCARD, values: [consumer, by, reason] });
+      await client.query({ text: 'DELETE FROM merchant_positions WHERE consumer = $1', values: [consumer] });
       await client.query({ text: 'DELETE FROM parked_streams WHERE consumer = $1', values: [consumer] });
     });
     merchantIds = await concerned(database, consumer);

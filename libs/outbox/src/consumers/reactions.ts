@@ -17,7 +17,7 @@ const BEGIN_BEFORE = 0.5;
 
 /**
  * SQL of `idempotency_keys k`, in its merchant's scope: whether it is of a reaction that may yet be done again, because its event lies
- * behind the reactor's position, or is a dead letter that may be redriven, or waits behind one. Then the key is all that there is between
+ * behind the reactor's position, or its merchant goes apart, or is a dead letter that may be redriven, or waits behind one. Then the key is all that there is between
  * one effect and two. Not AND: only CASE keeps other keys from being read as places of the log.
  */
 export const MAY_REACT_AGAIN = `
@@ -25,6 +25,7 @@ CASE WHEN k.key LIKE 'reaction %' THEN
   EXISTS (SELECT FROM consumer_positions p
            WHERE p.consumer = split_part(k.key, ' ', 2) AND p.partition = partition_of(k.merchant_id)
              AND (p.xid, p.seq) < (split_part(k.key, ' ', 3)::xid8, split_part(k.key, ' ', 4)::bigint))
+  OR EXISTS (SELECT FROM merchant_positions m WHERE m.merchant_id = k.merchant_id AND m.consumer = split_part(k.key, ' ', 2))
   OR EXISTS (SELECT FROM parked_streams s WHERE s.merchant_id = k.merchant_id AND s.consumer = split_part(k.key, ' ', 2))
   OR EXISTS (SELECT FROM dead_letters d
               WHERE d.merchant_id = k.merchant_id AND d.consumer = split_part(k.key, ' ', 2)

@@ -1,13 +1,14 @@
 import type { Database } from '#platform/postgres.js';
 import type { DecidedLetter } from '../dead-letters/dead-letter-store.js';
 import { type CatchUp, Redriver } from '../dead-letters/redriver.js';
-import { type ApplierOptions, BatchApplier, type Run, type RunOutcome } from './batch-applier.js';
+import { type ApartRun, type ApplierOptions, BatchApplier, type Run, type RunOutcome } from './batch-applier.js';
 import type { Consumer } from './consumer.js';
 import type { Reactions } from './reactions.js';
 
 /** What is to be done for one consumer or reactor on one partition. */
 export type Task =
   | { kind: 'run'; run: Run }
+  | { kind: 'run apart'; run: ApartRun }
   | { kind: 'redrive'; letter: DecidedLetter }
   | { kind: 'catch up'; stream: CatchUp };
 
@@ -35,6 +36,7 @@ export class Tasks {
 
   async perform(task: Task, onProgress: () => void): Promise<Done> {
     if (task.kind === 'run') return { kind: 'ran', outcome: await this.#applier.run(task.run, onProgress) };
+    if (task.kind === 'run apart') return { kind: 'ran', outcome: await this.#applier.runApart(task.run, onProgress) };
     if (task.kind === 'redrive') await this.#redriver.redrive(task.letter, onProgress);
     else await this.#redriver.catchUp(task.stream, onProgress);
     return { kind: 'ended' };
@@ -69,6 +71,6 @@ export class OwnProcess implements TaskRunner {
 }
 
 function partitionOf(task: Task): number {
-  if (task.kind === 'run') return task.run.partition;
+  if (task.kind === 'run' || task.kind === 'run apart') return task.run.partition;
   return task.kind === 'redrive' ? task.letter.partition : task.stream.partition;
 }

@@ -1,9 +1,10 @@
 import { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
-import { type BatchApplier, describe } from '../consumers/batch-applier.js';
+import { goOnApart } from '../consumers/apart.js';
+import { type ApplierOptions, type BatchApplier, describe } from '../consumers/batch-applier.js';
 import type { Consumer, LoggedEvent } from '../consumers/consumer.js';
 import { HandlerCall } from '../consumers/handler-call.js';
-import { ClaimLost, type ConsumerPosition } from '../consumers/position-store.js';
+import { ClaimLost } from '../consumers/position-store.js';
 import type { Reactions } from '../consumers/reactions.js';
 import { readEventAt, readRange } from '../log/event-log.js';
 import type { Position } from '../log/position.js';
@@ -16,6 +17,7 @@ import {
   parkedPosition,
   settleLetter,
 } from './dead-letter-store.js';
+import type { StreamHold } from './stream-hold.js';
 
 export interface CatchUp extends FreeStream {
   /** Events of one transaction; 1 to find the one that fails. */
@@ -26,7 +28,7 @@ export interface CatchUp extends FreeStream {
 
 /**
  * Carries out what an operator decided about a dead letter, and lets streams that waited behind one catch up with their
- * partition. The partition stands still meanwhile, by the same claim that batches take. Each step is a transaction that
+ * partition. That, or a merchant's own position where it goes apart, stands still meanwhile, by the same claim that batches take. Each step is a transaction that
  * leaves in PostgreSQL what is to be done next, so that another process can go on at any point.
  */
 export class Redriver {
@@ -34,15 +36,17 @@ export class Redriver {
   readonly #consumer: Consumer | Reactions;
   readonly #applier: BatchApplier;
   readonly #timeoutMs: number;
+  readonly #goesApart: boolean;
 
   constructor(
     parts: { database: Database; consumer: Consumer | Reactions; applier: BatchApplier },
-    options: { timeoutMs: number },
+    options: Pick<ApplierOptions, 'timeoutMs' | 'apart'>,
   ) {
     this.#database = parts.database;
     this.#consumer = parts.consumer;
     this.#applier = parts.applier;
     this.#timeoutMs = options.timeoutMs;
+    this.#goesApart = options.apart !== undefined;
   }
 
   /**
@@ -52,11 +56,11 @@ export class Redriver {
   redrive({ merchantId, id, at, partition }: DecidedLetter, onProgress: () => void): Promise<boolean> {
     onProgress();
     const call = new HandlerCall();
-    return this.#holding(partition, merchantId, async (position) => {
+    return this.#holding({ merchantId, partition }, async (stands) => {
       try {
-        await this.#reactToLetter({ merchantId, id, at }, position, call);
+        await this.#reactToLetter({ merchantId, id, at }, stands, call);
         await this.#within(merchantId, async (client) => {
-          await position.hold(client);
+          await stands.hold(client);
           const letter = await lockDecided(client, merchantId, id);
           if (!letter) return;
           if (letter.decision === 'redrive' && 'apply' in this.#consumer) {
@@ -79,24 +83,24 @@ export class Redriver {
   }
 
   /**
-   * Page by page, until the stream is where its partition is, or an event of it fails and is parked in its turn. Returns
-   * false when another process has the partition.
+   * A page, and whoever has more goes on apart; or, where nobody does, page by page. Then the stream is where its partition is, or an
+   * event of it has failed and is parked in its turn. Returns false when another process has the partition.
    */
   catchUp({ merchantId, partition, limit: first, letterId }: CatchUp, onProgress: () => void): Promise<boolean> {
-    return this.#holding(partition, merchantId, async (position) => {
+    return this.#holding({ merchantId, partition }, async (stands) => {
       let limit = first;
       for (let hasCaughtUp = false; !hasCaughtUp; ) {
         const call = new HandlerCall();
         onProgress();
         try {
-          hasCaughtUp = await this.#page(merchantId, position, call, limit);
+          hasCaughtUp = await this.#page(merchantId, stands, call, limit);
         } catch (error) {
           if (error instanceof ClaimLost || call.isPassing(error)) throw error;
           onProgress();
           if (limit === 1) {
             const letter = { id: letterId, error: describe(error) };
             await this.#within(merchantId, (client) =>
-              parkNext(client, position, this.#consumer, { merchantId, ...letter }),
+              parkNext(client, stands, this.#consumer, { merchantId, ...letter }),
             );
             return;
           }
@@ -110,12 +114,12 @@ export class Redriver {
   /** A reactor's part, before the letter is settled. */
   async #reactToLetter(
     { merchantId, id, at }: Pick<DecidedLetter, 'merchantId' | 'id' | 'at'>,
-    position: ConsumerPosition,
+    stands: StreamHold,
     call: HandlerCall,
   ): Promise<void> {
     if (!('react' in this.#consumer)) return;
     const event = await this.#within(merchantId, async (client) => {
-      await position.hold(client);
+      await stands.hold(client);
       const letter = await lockDecided(client, merchantId, id);
       return letter?.decision === 'redrive' ? eventAt(client, merchantId, at) : undefined;
     });
@@ -123,68 +127,72 @@ export class Redriver {
   }
 
   /** Returns whether the stream has caught up, and waits no longer. */
-  #page(merchantId: bigint, position: ConsumerPosition, call: HandlerCall, limit: number): Promise<boolean> {
+  #page(merchantId: bigint, stands: StreamHold, call: HandlerCall, limit: number): Promise<boolean> {
     const consumer = this.#consumer;
-    if ('react' in consumer) return this.#reactToPage(consumer, merchantId, position, call, limit);
+    if ('react' in consumer) return this.#reactToPage(consumer, merchantId, stands, call, limit);
     return this.#within(merchantId, async (client) => {
-      const waiting = await this.#waiting(client, merchantId, position, limit);
+      const waiting = await this.#waiting(client, merchantId, stands, limit);
       if (!waiting) return true;
       const { events, hasAll } = waiting;
       if (events.length > 0) await call.apply(consumer, client, events);
       await moveParked(client, merchantId, consumer.name, hasAll ? undefined : events.at(-1));
-      return hasAll;
+      return hasAll || this.#goOnApart(client, merchantId, limit);
     });
   }
 
   async #reactToPage(
     reactions: Reactions,
     merchantId: bigint,
-    position: ConsumerPosition,
+    stands: StreamHold,
     call: HandlerCall,
     limit: number,
   ): Promise<boolean> {
-    const waiting = await this.#within(merchantId, (client) => this.#waiting(client, merchantId, position, limit));
+    const waiting = await this.#within(merchantId, (client) => this.#waiting(client, merchantId, stands, limit));
     if (!waiting) return true;
     const { events } = waiting;
     const deadline = Deadline.after(this.#timeoutMs);
     const done = events.length > 0 ? await reactions.react(events, call, deadline) : 0;
     const hasCaughtUp = waiting.hasAll && done === events.length;
-    await this.#within(merchantId, async (client) => {
+    return this.#within(merchantId, async (client) => {
       // The claim may have run out meanwhile: then others may have gone on, and the partition, too.
-      const stands = await position.hold(client);
+      const level = await stands.hold(client);
       const after = await parkedPosition(client, merchantId, reactions.name);
-      if (!after || !isSame(after, waiting.after) || !isSame(stands, waiting.through)) {
+      if (!after || !isSame(after, waiting.after) || !isSame(level, waiting.through)) {
         throw new ClaimLost('another process has gone on with this stream');
       }
       await moveParked(client, merchantId, reactions.name, hasCaughtUp ? undefined : events[done - 1]);
+      return hasCaughtUp || this.#goOnApart(client, merchantId, limit);
     });
-    return hasCaughtUp;
   }
 
-  /** What a stream waits for next, up to where its partition stands; undefined: it does not wait. */
-  async #waiting(client: TransactionClient, merchantId: bigint, position: ConsumerPosition, limit: number) {
-    const through = await position.hold(client);
+  /** What has more than a page to catch up with does so apart, in turn with its partition. Returns whether it waits no longer. */
+  async #goOnApart(client: TransactionClient, merchantId: bigint, limit: number): Promise<boolean> {
+    if (!this.#goesApart || limit === 1) return false;
+    await goOnApart(client, this.#consumer.name, merchantId);
+    return true;
+  }
+
+  /** What a stream waits for next, up to where its partition, or itself apart, stands; undefined: it does not wait. */
+  async #waiting(client: TransactionClient, merchantId: bigint, stands: StreamHold, limit: number) {
+    const through = await stands.hold(client);
     const after = await parkedPosition(client, merchantId, this.#consumer.name);
     if (!after) return undefined;
     const events = await readRange(client, { merchantId }, { after, through, limit });
     return { after, through, events, hasAll: events.length < limit };
   }
 
-  /** Whoever has the partition at present goes first: what is due here is still due then. */
-  async #holding(
-    partition: number,
-    merchantId: bigint,
-    work: (position: ConsumerPosition) => Promise<void>,
-  ): Promise<boolean> {
-    const position = this.#applier.position(partition);
+  /** Whoever has it at present goes first: what is due here is still due then. */
+  async #holding(stream: FreeStream, work: (stands: StreamHold) => Promise<void>): Promise<boolean> {
+    const { merchantId } = stream;
+    const stands = this.#applier.streamHold(stream);
     try {
-      await work(position);
+      await work(stands);
       return true;
     } catch (error) {
       if (error instanceof ClaimLost) return false;
       throw error;
     } finally {
-      await this.#within(merchantId, (client) => position.release(client)).catch(() => undefined);
+      await this.#within(merchantId, (client) => stands.release(client)).catch(() => undefined);
     }
   }
 
@@ -206,12 +214,12 @@ function isSame(one: Position, other: Position): boolean {
 /** Makes a dead letter of the event that a waiting stream would go on with. In the merchant's scope. */
 export async function parkNext(
   client: TransactionClient,
-  position: ConsumerPosition,
+  stands: StreamHold,
   consumer: Pick<Consumer, 'name' | 'failureScope'>,
   letter: { merchantId: bigint; id: bigint; error: string },
 ): Promise<void> {
   const { merchantId } = letter;
-  const through = await position.hold(client);
+  const through = await stands.hold(client);
   const before = await parkedPosition(client, merchantId, consumer.name);
   if (!before) return;
   const [event] = await readRange(client, { merchantId }, { after: before, through, limit: 1 });

@@ -35,11 +35,13 @@ SELECT k.merchant_id FROM unnest($1::bigint[], $2::xid8[], $3::bigint[]) AS k (m
     WHERE e.merchant_id = k.merchant_id AND (e.xid, e.seq) > (k.xid, k.seq) AND ${SETTLED}
     ORDER BY e.xid, e.seq LIMIT 1) AS news`;
 
-/** $1 partition, $2 $3 after, $4 $5 up to, $6 limit. In the scope `relay`. */
+/** $1 partition, $2 $3 after, $4 $5 up to, $6 limit, $7 consumer. In the scope `relay`. */
 const OF_PARTITION = {
   name: 'log-of-partition',
   text: `SELECT ${LOGGED_COLUMNS} FROM events e WHERE partition = $1 AND (xid, seq) > ($2::xid8, $3::bigint)
-    AND (xid, seq) <= ($4::xid8, $5::bigint) ORDER BY xid, seq LIMIT $6`,
+    AND (xid, seq) <= ($4::xid8, $5::bigint)
+    AND merchant_id NOT IN (SELECT merchant_id FROM merchant_positions WHERE consumer = $7 AND partition = $1)
+  ORDER BY xid, seq LIMIT $6`,
 };
 /** $1 merchant, then as above. In the merchant's scope. */
 const OF_MERCHANT = {
@@ -104,16 +106,21 @@ export async function findNews(
   return rows.map((row) => row.merchant_id);
 }
 
-/** Events after one place and up to another, which must lie below the snapshot's xmin, in the log's order. */
+/**
+ * Events after one place and up to another, which must lie below the snapshot's xmin, in the log's order: a merchant's, or a
+ * partition's but for those of merchants who go apart from it for the consumer.
+ */
 export async function readRange(
   client: TransactionClient,
-  of: { partition: number } | { merchantId: bigint },
+  of: { partition: number; consumer: string } | { merchantId: bigint },
   { after, through, limit }: { after: Position; through: Position; limit: number },
 ): Promise<LoggedEvent[]> {
-  const [query, key] = 'partition' in of ? [OF_PARTITION, of.partition] : [OF_MERCHANT, of.merchantId];
-  const values = [key, after.xid, after.seq, through.xid, through.seq, limit];
-  const { rows } = await client.query<LoggedRow>({ ...query, values });
-  return rows.map(loggedEvent);
+  const range = [after.xid, after.seq, through.xid, through.seq, limit];
+  const query =
+    'partition' in of
+      ? { ...OF_PARTITION, values: [of.partition, ...range, of.consumer] }
+      : { ...OF_MERCHANT, values: [of.merchantId, ...range] };
+  return (await client.query<LoggedRow>(query)).rows.map(loggedEvent);
 }
 
 /** In the merchant's scope. */

@@ -25,9 +25,11 @@ export function parsePosition(text: string): Position {
 /** The log is divided by merchant; a partition is what one job of a consumer works on (events.partition). */
 export const PARTITIONS = 64;
 
-/** Events of one partition, after `after` and up to `through`. */
+/** Events of one partition, after `after` and up to `through`, or those of a merchant that goes apart from it. */
 export interface EventBatch {
   readonly partition: number;
+  /** Who goes apart: how far is decided when its turn comes. */
+  readonly merchantId?: bigint;
   readonly after: Position;
   readonly through: Position;
   /** How many events. */

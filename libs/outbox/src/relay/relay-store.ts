@@ -13,29 +13,40 @@ const STATEMENT_DEADLINE_MS = 5_000;
 const AFTER_XID = 'CASE WHEN a.consumer IS NULL THEN c.xid ELSE a.xid END';
 const AFTER_SEQ = 'CASE WHEN a.consumer IS NULL THEN c.seq ELSE a.seq END';
 
+/** Where merchants go apart, a batch may pass over so many times its size of their events: they cost no more than to be read. */
+const PASSED_OVER = 50;
+
 /**
  * $1 consumer, $2 partitions, $3 events a batch, $4 milliseconds after which what was dispatched but not applied is
- * dispatched again. A consumer that keeps a position of its own is read from there, and has one batch at a time in hand.
+ * dispatched again. A consumer that keeps a position of its own is read from there, and has one batch at a time in hand. Then the
+ * merchants that go apart, and are not at work.
  *
  * Only rows below the log's horizon are read. An id or a sequence alone would skip the event of a transaction that commits late.
  */
 const NEXT = {
   name: 'relay-next',
   text: `
-SELECT c.partition, ${AFTER_XID} AS after_xid, ${AFTER_SEQ} AS after_seq,
+SELECT c.partition, NULL::bigint AS merchant_id, ${AFTER_XID} AS after_xid, ${AFTER_SEQ} AS after_seq,
        coalesce((a.xid, a.seq) < (c.xid, c.seq), false) AS is_again, s.xids[s.count] AS xid, s.seqs[s.count] AS seq, s.count
   FROM relay_cursors c
   LEFT JOIN consumer_positions a ON a.consumer = c.consumer AND a.partition = c.partition
+  CROSS JOIN LATERAL (SELECT ARRAY(
+    SELECT merchant_id FROM merchant_positions m WHERE m.consumer = c.consumer AND m.partition = c.partition) AS merchants) apart
   CROSS JOIN LATERAL (
     SELECT array_agg(e.xid) AS xids, array_agg(e.seq) AS seqs, count(*)::int AS count
-      FROM (SELECT xid, seq FROM events
-             WHERE partition = c.partition AND (xid, seq) > (${AFTER_XID}, ${AFTER_SEQ})
-               AND xid < ${LOG_HORIZON}
-             ORDER BY xid, seq LIMIT $3) e
+      FROM (SELECT xid, seq, count(*) FILTER (WHERE merchant_id <> ALL (apart.merchants)) OVER (ORDER BY xid, seq) AS due
+              FROM (SELECT merchant_id, xid, seq FROM events
+                     WHERE partition = c.partition AND (xid, seq) > (${AFTER_XID}, ${AFTER_SEQ})
+                       AND xid < ${LOG_HORIZON}
+                     ORDER BY xid, seq LIMIT $3 * CASE WHEN apart.merchants = '{}' THEN 1 ELSE ${PASSED_OVER} END) read) e
+     WHERE e.due <= $3
   ) s
  WHERE c.consumer = $1 AND c.partition = ANY ($2::smallint[]) AND s.count > 0
    AND (a.consumer IS NULL OR (a.xid, a.seq) >= (c.xid, c.seq)
-        OR c.handed_at < now() - $4::int * interval '1 millisecond')`,
+        OR c.handed_at < now() - $4::int * interval '1 millisecond')
+UNION ALL
+SELECT m.partition, m.merchant_id, m.xid, m.seq, false, m.xid, m.seq, 0 FROM merchant_positions m
+ WHERE m.consumer = $1 AND m.partition = ANY ($2::smallint[]) AND m.claimed_until < now()`,
 };
 
 /**
@@ -77,6 +88,10 @@ export interface Backlog {
   events: number;
   /** Age of the oldest of them, in milliseconds; 0 without any. */
   ageMs: number;
+  /** Merchants that go apart, whose events are not among these where their partition has passed over them. */
+  apart: number;
+  /** Age of the oldest event that one of them waits for. */
+  apartAgeMs: number;
 }
 
 const BACKLOG_COUNTED = 100;
@@ -95,9 +110,20 @@ SELECT coalesce(sum(s.count), 0)::int AS events,
   ) s
  WHERE c.consumer = $1`,
 };
+const APART = {
+  name: 'relay-apart',
+  text: `
+SELECT count(*)::int AS apart, coalesce(max(extract(epoch FROM clock_timestamp() - s.oldest) * 1000), 0)::float8 AS age_ms
+  FROM merchant_positions m
+  LEFT JOIN LATERAL (
+    SELECT occurred_at AS oldest FROM events WHERE merchant_id = m.merchant_id AND (xid, seq) > (m.xid, m.seq)
+     ORDER BY xid, seq LIMIT 1) s ON true
+ WHERE m.consumer = $1`,
+};
 
 interface StretchRow {
   partition: number;
+  merchant_id: bigint | null;
   after_xid: bigint;
   after_seq: bigint;
   xid: bigint;
@@ -129,7 +155,7 @@ export class RelayStore {
     await this.#database.write('relay', deadline(), { text: ENTER_EPOCH });
   }
 
-  /** What is to be dispatched next, at most one batch a partition. */
+  /** What is to be dispatched next, at most one batch a partition, and whose turn it is of those who go apart. */
   async next(
     consumer: string,
     partitions: readonly number[],
@@ -140,8 +166,9 @@ export class RelayStore {
       ...NEXT,
       values,
     });
-    return rows.map(({ partition, after_xid, after_seq, xid, seq, count, is_again }) => ({
+    return rows.map(({ partition, merchant_id, after_xid, after_seq, xid, seq, count, is_again }) => ({
       partition,
+      ...(merchant_id === null ? {} : { merchantId: merchant_id }),
       after: { xid: after_xid, seq: after_seq },
       through: { xid, seq },
       count,
@@ -169,11 +196,21 @@ export class RelayStore {
 
   /** Events held back by an open transaction count: they are what an operator wants to see. */
   async backlog(consumer: string): Promise<Backlog> {
+    const values = [consumer];
     const [row] = await this.#database.read<{ events: number; age_ms: number }>('relay', deadline(), {
       ...BACKLOG,
-      values: [consumer],
+      values,
     });
-    return { events: row?.events ?? 0, ageMs: row?.age_ms ?? 0 };
+    const [apart] = await this.#database.read<{ apart: number; age_ms: number }>('relay', deadline(), {
+      ...APART,
+      values,
+    });
+    return {
+      events: row?.events ?? 0,
+      ageMs: row?.age_ms ?? 0,
+      apart: apart?.apart ?? 0,
+      apartAgeMs: apart?.age_ms ?? 0,
+    };
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Logger } from '#platform/logging.js';
-import type { EventBatch } from '../log/position.js';
+import { type EventBatch, positionText } from '../log/position.js';
 import type { RelayLease } from './relay-lease.js';
 import type { RelayStore } from './relay-store.js';
 
@@ -40,6 +40,7 @@ export class Relay {
   readonly #logger: Logger;
   readonly #options: RelayOptions;
   readonly counts = { rounds: 0, batches: 0, events: 0, resent: 0, failures: 0, fenced: 0 };
+  readonly #turns: Turns;
   #waitMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
@@ -61,6 +62,7 @@ export class Relay {
     this.#lease = parts.lease;
     this.#logger = parts.logger;
     this.#options = options;
+    this.#turns = new Turns(options.idleMs);
   }
 
   get consumer(): string {
@@ -86,7 +88,7 @@ export class Relay {
     await this.#running;
   }
 
-  /** One round. Returns how many events it dispatched. */
+  /** One round. Returns how much it dispatched. */
   async round(): Promise<number> {
     const { consumer, batchSize } = this.#target;
     if (!this.#isRegistered) {
@@ -97,9 +99,13 @@ export class Relay {
     const { epochs } = this.#lease;
     if (epochs.size === 0) return 0;
     const { resendMs } = this.#options;
-    const batches = await this.#store.next(consumer, [...epochs.keys()], { batchSize, resendMs });
-    if (batches.length === 0) return 0;
-    await this.#target.dispatch(batches);
+    const next = await this.#store.next(consumer, [...epochs.keys()], { batchSize, resendMs });
+    const turns = this.#turns.notUnderWay(next);
+    const batches = next.filter(({ merchantId }) => merchantId === undefined);
+    if (batches.length + turns.length === 0) return 0;
+    await this.#target.dispatch([...batches, ...turns]);
+    this.#turns.begin(turns);
+    if (batches.length === 0) return turns.length;
     const moved = await this.#store.move(
       consumer,
       batches.map(({ partition, through }) => ({ partition, through, epoch: epochs.get(partition) ?? -1n })),
@@ -109,7 +115,7 @@ export class Relay {
     this.counts.resent += batches.filter(({ isAgain }) => isAgain).length;
     const events = batches.reduce((sum, { count }) => sum + count, 0);
     this.counts.events += events;
-    return events;
+    return events + turns.length;
   }
 
   #schedule(waitMs: number): void {
@@ -128,14 +134,48 @@ export class Relay {
     this.#isHinted = false;
     this.#isBackingOff = false;
     try {
-      const events = await this.round();
-      if (events > 0) this.#restsUntilMs = performance.now() + busyMs;
-      this.#waitMs = events > 0 ? busyMs : Math.min(idleMs, Math.max(busyMs, this.#waitMs * 2));
+      const dispatched = await this.round();
+      if (dispatched > 0) this.#restsUntilMs = performance.now() + busyMs;
+      this.#waitMs = dispatched > 0 ? busyMs : Math.min(idleMs, Math.max(busyMs, this.#waitMs * 2));
     } catch (error) {
       this.counts.failures += 1;
       this.#waitMs = idleMs;
       this.#isBackingOff = true;
       this.#logger.warn({ err: error, consumer: this.consumer }, 'events could not be dispatched; they come again');
+    }
+  }
+}
+
+/**
+ * Turns of merchants that go apart and that were dispatched a moment ago. Whose position moves has its next one at once; one whose job was
+ * lost, or found nobody who could go on, soon. A job that is still there is not made twice, by its id.
+ */
+class Turns {
+  readonly #againMs: number;
+  #underWay = new Map<bigint, { after: string; sinceMs: number }>();
+
+  constructor(againMs: number) {
+    this.#againMs = againMs;
+  }
+
+  /** Of all that go apart; whoever is not among them any more is forgotten. */
+  notUnderWay(batches: readonly EventBatch[]): EventBatch[] {
+    const before = this.#underWay;
+    const sinceMs = performance.now() - this.#againMs;
+    const isUnderWay = ({ merchantId, after }: EventBatch): boolean => {
+      const turn = before.get(merchantId ?? -1n);
+      return turn !== undefined && turn.after === positionText(after) && turn.sinceMs > sinceMs;
+    };
+    const apart = batches.filter(({ merchantId }) => merchantId !== undefined);
+    const [underWay, others] = [apart.filter(isUnderWay), apart.filter((batch) => !isUnderWay(batch))];
+    this.#underWay = new Map(underWay.map(({ merchantId = -1n }) => [merchantId, before.get(merchantId) as never]));
+    return others;
+  }
+
+  begin(turns: readonly EventBatch[]): void {
+    const sinceMs = performance.now();
+    for (const { merchantId, after } of turns) {
+      if (merchantId !== undefined) this.#underWay.set(merchantId, { after: positionText(after), sinceMs });
     }
   }
 }

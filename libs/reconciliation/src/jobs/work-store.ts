@@ -24,15 +24,20 @@ export function silentReports(
   return database.read<ReportKey & Record<string, unknown>>('platform', deadline, query);
 }
 
-/** $1 at most. */
+/** $1 merchant, $2 at most. */
 const WITH_REPORTS = {
   text: `
-SELECT DISTINCT merchant_id FROM reconciliations WHERE ${UNFINISHED} AND status = 'matching' ORDER BY merchant_id LIMIT $1`,
+SELECT DISTINCT merchant_id FROM reconciliations WHERE ${UNFINISHED} AND status = 'matching' AND merchant_id > $1
+ ORDER BY merchant_id LIMIT $2`,
 };
 
-/** Merchants that have something to be matched. */
-export async function merchantsWithReports(database: Database, limit: number, deadline: Deadline): Promise<bigint[]> {
-  const query = { ...WITH_REPORTS, values: [limit] };
+/** Merchants that have something to be matched, by id, behind one. */
+export async function merchantsWithReports(
+  database: Database,
+  { after, limit }: { after: bigint; limit: number },
+  deadline: Deadline,
+): Promise<bigint[]> {
+  const query = { ...WITH_REPORTS, values: [after, limit] };
   const rows = await database.read<{ merchant_id: bigint }>('platform', deadline, query);
   return rows.map(({ merchant_id }) => merchant_id);
 }
