@@ -19,10 +19,10 @@ afterAll(async () => {
   await redis.stop();
 });
 
-function received() {
+function received(name?: string) {
   let count = 0;
   const logger = createLogger({ level: 'silent', service: 'test' });
-  const receiver = new HintReceiver(redis.url, DATABASE, { onHint: () => count++, logger });
+  const receiver = new HintReceiver(redis.url, DATABASE, { onHint: () => count++, logger, name });
   onTestFinished(() => receiver.close());
   /** It has subscribed once more, and says so. */
   const untilSubscribed = (times = 1) => until('it hears hints', () => count === times);
@@ -99,4 +99,20 @@ test('a subscription that Redis refuses is counted, and tried until it succeeds'
   await until('it has been refused', () => receiver.failures > 0);
   await admin.acl('SETUSER', 'default', 'allchannels');
   await untilHint();
+});
+
+test('who knows already is not told, and others are; nor is it passed over by what it does not know', async () => {
+  const [mine, other] = [received('me'), received('other')];
+  await Promise.all([mine.untilSubscribed(), other.untilSubscribed()]);
+  const sender = sending();
+  await until('the other one is told', () => {
+    sender.send('me');
+    return other.count() > 1;
+  });
+  expect(mine.count()).toBe(1);
+  await until('I am told', () => {
+    sender.send('me');
+    sender.send();
+    return mine.count() > 1;
+  });
 });

@@ -55,7 +55,7 @@ async function indexEntriesRead(_scans: number, work: (database: Database) => Pr
 
 test('a long backlog is counted up to a hundred events a partition', async () => {
   expect(
-    await indexEntriesRead(PARTITIONS.length, (database) => new RelayStore(database).backlog('read')),
+    await indexEntriesRead(PARTITIONS.length, (database) => new RelayStore(database).backlog(['read'])),
   ).toBeLessThanOrEqual(TIMES * PARTITIONS.length * 100);
 });
 
@@ -70,7 +70,8 @@ test('the relay reads a long log from where a consumer stands, and no further th
   const limits = { batchSize: LIMIT, resendMs: 60_000 };
   expect(
     await indexEntriesRead(PARTITIONS.length, (database) => new RelayStore(database).next('read', PARTITIONS, limits)),
-  ).toBeLessThanOrEqual(TIMES * PARTITIONS.length * LIMIT);
+    // And the newest of each partition: whether there is anything to read.
+  ).toBeLessThanOrEqual(TIMES * PARTITIONS.length * (LIMIT + 1));
 });
 
 test('a consumer reads one page of its batch', async () => {

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type pg from 'pg';
 import { Webhook } from 'standardwebhooks';
 import type { QueryRunner } from 'typeorm';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -6,7 +7,7 @@ import { WebhookOrdering1764300000000 } from '#db/migrations/1764300000000-webho
 import { systemClock } from '#kernel/clock.js';
 import { DeliveryStore } from '#webhooks/delivery-store.js';
 import { Bystander } from './support/bystander.js';
-import { freshDatabase, type TestDatabase } from './support/database.js';
+import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
 import { until } from './support/until.js';
 import { status, WebhookSink } from './support/webhook-sink.js';
 import { TestWebhooks } from './support/webhooks.js';
@@ -305,26 +306,39 @@ describe('a sender that goes by itself', () => {
   );
 
   test('finds what became due while another one held the endpoint, and was told in vain', async () => {
-    const { merchantId } = await hooks.due(sink.url, 1);
+    const { merchantId, endpointId } = await hooks.due(sink.url, 1);
     const store = new DeliveryStore(hooks.database);
-    const release = store.release.bind(store);
+    const record = store.record.bind(store);
     const sender = hooks.sender(NEVER_POLLED, { store });
-    let released = 0;
-    store.release = async (lease) => {
-      released += 1;
-      if (released === 1) {
-        // It has read the end of its line, and still holds the endpoint.
-        await more(merchantId, 1);
-        const other = hooks.sender(NEVER_POLLED);
-        expect(await other.round()).toBe(0);
-      }
-      await release(lease);
+    let recorded = 0;
+    store.record = async (...parts) => {
+      recorded += 1;
+      if (recorded > 1) return record(...parts);
+      // Its record, which ends the lease where nothing else is due, has begun: it sees nothing later, and still holds the endpoint.
+      await bystander.client.query('BEGIN');
+      await bystander.client.query('SELECT FROM webhook_endpoints WHERE id = $1 FOR NO KEY UPDATE', [endpointId]);
+      const ended = record(...parts);
+      await until('the record waits', () => asAdmin(on.ownerUrl, (watcher) => isWaiting(watcher)));
+      await more(merchantId, 1);
+      const other = hooks.sender(NEVER_POLLED);
+      expect(await other.round()).toBe(0);
+      await bystander.client.query('COMMIT');
+      expect(await ended).toEqual({ disabled: false, released: true });
+      return ended;
     };
     sender.start();
     await until('both have arrived', () => sender.counts.delivered === 2);
     await sender.stop();
   });
 });
+
+/** Whether somebody waits for a row of this database. */
+async function isWaiting(watcher: pg.Client): Promise<boolean> {
+  const { rowCount } = await watcher.query(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+  );
+  return rowCount === 1;
+}
 
 test('endpoints of before the migration keep the order that they were promised, new ones have none', async () => {
   const old = new WebhookOrdering1764300000000();

@@ -38,7 +38,11 @@ export const EVENT_MUTANTS = [
     ],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', PRODUCERS, [
-    ['an endpoint is disabled by who has no lock', 'values: [...values, false]', 'values: [...values, true]'],
+    [
+      'an endpoint is disabled by who has no lock',
+      'values: [...values, false, isLast]',
+      'values: [...values, true, isLast]',
+    ],
   ]),
   inFile('libs/outbox/src/log/event-log.ts', EVENTS, [
     ['open transactions are read past', '`e.xid < ${LOG_HORIZON}`', "'true'"],

@@ -22,12 +22,16 @@ export const OUTBOX_MUTANTS = [
     `WHEN 'relay' THEN 'off'`,
     `WHEN 'relay' THEN 'on'`,
   ),
-  relayStore('a lease is not fenced', ' AND h.epoch = m.epoch', ''),
+  relayStore('a lease is not fenced', 'WHERE h.epoch = m.epoch ORDER', 'WHERE h.epoch IS NOT NULL ORDER'),
   relayStore(
     'what was dispatched and lost is not dispatched again',
     `        OR c.handed_at < now() - $4::int * interval '1 millisecond')`,
     '        OR $4::int < 0)',
   ),
+  ...inFile('libs/outbox/src/relay/joined-store.ts', 'test/relay-joined.test.ts', [
+    ['each target looks by itself', '`${what.partitions} ${what.limits.resendMs}`', '{}'],
+    ['each target moves its cursors by itself', 'if (this.#dispatching.size === 0) this.#move();', 'this.#move();'],
+  ]),
   ...inFile('libs/outbox/src/relay/relay-lease.ts', 'test/relay-locks.test.ts', [
     [
       'leases are renewed in no order',
@@ -207,6 +211,7 @@ export const OUTBOX_MUTANTS = [
   ),
   ...inFile('libs/outbox/src/log/hints.ts', 'test/hint.test.ts', [
     ['what was told before the subscription is not looked for', 'this.#onHint();', ''],
+    ['who knows already is told as well', "knownTo === '' || knownTo !== name", 'true'],
     [
       'a hint without a connection is lost',
       "this.#isLost = this.#redis.status !== 'ready'; if (this.#isLost) return;",

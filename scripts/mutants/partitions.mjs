@@ -60,8 +60,8 @@ export const PARTITION_MUTANTS = [
   ...inFile('libs/outbox/src/relay/relay-store.ts', APART, [
     [
       'those who go apart have no turns',
-      'WHERE m.consumer = $1 AND m.partition = ANY ($2::smallint[]) AND m.claimed_until < now()',
-      'WHERE m.consumer = $1 AND m.partition = ANY ($2::smallint[]) AND false',
+      'WHERE m.consumer = ANY ($1::text[]) AND m.partition = ANY ($2::smallint[]) AND m.claimed_until < now()',
+      'WHERE m.consumer = ANY ($1::text[]) AND m.partition = ANY ($2::smallint[]) AND false',
     ],
     [
       'what is passed over counts as a batch',

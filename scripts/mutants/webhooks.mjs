@@ -4,6 +4,7 @@ import { inFile } from './mutant.mjs';
 const HTTP = 'test/webhook-http.test.ts';
 const SENDING = 'test/webhooks.test.ts';
 const ORDERING = 'test/webhook-ordering.test.ts';
+const LAST = 'test/webhook-last.test.ts';
 const FAIRNESS = 'test/webhook-fairness.test.ts';
 const LEASES = 'test/webhook-leases.test.ts';
 const ADDRESSES = 'libs/platform/src/public-address.spec.ts';
@@ -142,6 +143,12 @@ export const WEBHOOK_MUTANTS = [
     ['a turn does not listen', 'this.#isDry = false;\n    this.#woken.resolve();', ''],
     ['a turn never makes room', 'if (!this.#host.rooms.isAwaitedBy(this.merchantId)) return true;', 'return true;'],
     ['nobody knows when a retry is due', 'if (verdict.nextDelayMs !== undefined)', 'if (false)'],
+  ]),
+  inFile('libs/webhooks/src/delivery-store.ts', LAST, [
+    ['the last record ends the lease whatever became due', '(NOT $18::boolean OR ${OTHERS_DUE})', 'NOT $18::boolean'],
+  ]),
+  inFile('libs/webhooks/src/turn.ts', LAST, [
+    ['a turn releases what its record has released', 'if (!this.#isReleased) await', 'await'],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', ORDERING, [
     ['what is in hand is sent again', 'AND d.id <> ALL ($4::bigint[])', 'AND $4::bigint[] IS NOT NULL'],

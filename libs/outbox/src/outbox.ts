@@ -13,6 +13,7 @@ import { HandlerProcess, type ProcessOptions } from './consumers/handler-process
 import type { Reactions } from './consumers/reactions.js';
 import { OwnProcess, type TaskRunner, Tasks } from './consumers/task.js';
 import { HintReceiver } from './log/hints.js';
+import { JoinedStore } from './relay/joined-store.js';
 import { Relay, type RelayTarget } from './relay/relay.js';
 import { RelayLease } from './relay/relay-lease.js';
 import { type Backlog, RelayStore } from './relay/relay-store.js';
@@ -52,7 +53,7 @@ export class Outbox {
   readonly #hosts: ConsumerHost[] = [];
   readonly #bull: Queues | undefined;
   #hints: HintReceiver | undefined;
-  #backlogs = new Map<string, Backlog>();
+  #backlogs: ReadonlyMap<string, Backlog> = new Map();
   #deadLetters: [Labels, number][] = [];
 
   constructor(parts: OutboxParts) {
@@ -66,8 +67,9 @@ export class Outbox {
       this.#openConsumers(this.#bull);
     } else logger.warn('without REDIS_QUEUE_URL no consumer of events works here');
     const { relayBusyMs: busyMs, relayIdleMs: idleMs, relayResendMs: resendMs } = config;
+    const relayParts = { store: new JoinedStore(this.#store), lease: this.#lease, logger };
     this.#relays = [...parts.targets, ...this.#queues].map(
-      (target) => new Relay(target, { store: this.#store, lease: this.#lease, logger }, { busyMs, idleMs, resendMs }),
+      (target) => new Relay(target, relayParts, { busyMs, idleMs, resendMs }),
     );
   }
 
@@ -279,9 +281,7 @@ export class Outbox {
   async #watch(): Promise<void> {
     await this.#store.enterEpoch();
     await this.#xminMonitor.round();
-    const backlogs = new Map<string, Backlog>();
-    for (const { consumer } of this.#relays) backlogs.set(consumer, await this.#store.backlog(consumer));
-    this.#backlogs = backlogs;
+    this.#backlogs = await this.#store.backlog(this.#relays.map(({ consumer }) => consumer));
     const rows = await this.#parts.database.read<{ consumer: string; status: string; count: number }>(
       'platform',
       Deadline.after(MEASURE_DEADLINE_MS),

@@ -99,12 +99,16 @@ const DUE = {
  ORDER BY d.redelivery DESC, d.next_attempt_at, d.id LIMIT $3`,
 };
 
+/** Besides the delivery $4 of the endpoint $2. */
+const OTHERS_DUE = `EXISTS (SELECT FROM webhook_deliveries
+   WHERE merchant_id = $1 AND endpoint_id = $2 AND status = 'due' AND next_attempt_at <= now() AND id <> $4)`;
+
 /**
  * What came of a try: $1 merchant, $2 endpoint, $3 epoch, $4 delivery, $5 outcome (delivered, failed, or lapsed: not sent),
  * $6 status of the delivery, $7 tries, $8 milliseconds until the next try or null, $9 whether it answered 410,
  * $10 disable after milliseconds of failures, $11 lease in milliseconds, $12 to $16 the attempt, $17 whether it may disable the
- * endpoint. All of it only while the epoch is the caller's: no row otherwise. And nothing but the reason, when the try would
- * disable the endpoint and may not.
+ * endpoint, $18 whether the lease ends where nothing else is due. All of it only while the epoch is the caller's: no row otherwise. And
+ * nothing but the reason, when the try would disable the endpoint and may not.
  */
 const RECORD = {
   name: 'webhooks-record',
@@ -118,11 +122,12 @@ WITH judged AS (
     FROM judged
 ), held AS (
   UPDATE webhook_endpoints e
-     SET lease_expires_at = now() + CASE WHEN reason IS NULL THEN $11::int ELSE 0 END * interval '1 millisecond', failing_since = since,
+     SET lease_expires_at = now() + CASE WHEN reason IS NULL AND (NOT $18::boolean OR ${OTHERS_DUE}) THEN $11::int ELSE 0 END
+                                    * interval '1 millisecond', failing_since = since,
          status = CASE WHEN reason IS NULL THEN 'enabled' ELSE 'disabled' END, disabled_reason = reason
     FROM reasoned j
    WHERE e.merchant_id = j.merchant_id AND e.id = j.id AND (reason IS NULL OR $17::boolean)
-  RETURNING e.id
+  RETURNING e.id, e.lease_expires_at <= now() AS is_released
 ), moved AS (
   UPDATE webhook_deliveries d
      SET status = $6, redelivery = d.redelivery AND $6 = 'due', tries = $7, attempts = d.attempts + 1,
@@ -134,7 +139,7 @@ WITH judged AS (
   INSERT INTO webhook_attempts (merchant_id, delivery_id, attempt, at, status_code, error, duration_ms, response)
   SELECT $1, $4, attempts, $12, $13, $14, $15, $16 FROM moved
 )
-SELECT reason, since, date_trunc('milliseconds', now()) AS at FROM reasoned`,
+SELECT reason, since, date_trunc('milliseconds', now()) AS at, coalesce((SELECT is_released FROM held), false) AS is_released FROM reasoned`,
 };
 
 const RELEASE = {
@@ -232,27 +237,28 @@ export class DeliveryStore {
   }
 
   /**
-   * Records a try and renews the lease. Undefined, and nothing recorded, when the lease is somebody else's by now. The event of an
+   * Records a try and renews the lease, or ends it: after the last that the caller knows of, where there is none besides. Undefined, and nothing recorded, when the lease is somebody else's by now. The event of an
    * endpoint that is disabled needs the merchant's log, which those many tries that disable nothing are not to wait for.
    */
   async record(
     lease: EndpointLease,
     delivery: DueDelivery,
     verdict: Verdict,
-    options: { leaseMs: number; disableAfterMs: number },
-  ): Promise<{ disabled: boolean } | undefined> {
+    options: { leaseMs: number; disableAfterMs: number; isLast: boolean },
+  ): Promise<{ disabled: boolean; released: boolean } | undefined> {
     const values = recordValues(lease, delivery, verdict, options);
+    const { isLast } = options;
     const scope = { merchantIds: [lease.merchantId] };
     const [recorded] = await this.#database.write<RecordRow>(scope, deadline(), {
       ...RECORD,
-      values: [...values, false],
+      values: [...values, false, isLast],
     });
-    if (!recorded?.reason) return recorded && { disabled: false };
+    if (!recorded?.reason) return recorded && { disabled: false, released: recorded.is_released };
     return this.#database.transaction(scope, deadline(), async (client) => {
       const log = await MerchantLog.lock(client, lease.merchantId);
-      const [row] = (await client.query<RecordRow>({ ...RECORD, values: [...values, true] })).rows;
+      const [row] = (await client.query<RecordRow>({ ...RECORD, values: [...values, true, isLast] })).rows;
       if (row?.reason) await log.append(disabledEvent(lease, row.reason, row, delivery));
-      return row && { disabled: row.reason !== null };
+      return row && { disabled: row.reason !== null, released: row.is_released };
     });
   }
 
@@ -266,6 +272,7 @@ interface RecordRow extends Record<string, unknown> {
   reason: DisabledReason | null;
   since: number;
   at: number;
+  is_released: boolean;
 }
 
 function recordValues(

@@ -21,8 +21,9 @@ export class DueHints implements OnApplicationShutdown {
     this.#sender = url === undefined ? undefined : new HintSender(url, config.databaseRuntimeUrl, TOPIC);
   }
 
-  send(): void {
-    this.#sender?.send();
+  /** `knownTo`: the worker of this name looks by itself. */
+  send(knownTo?: string): void {
+    this.#sender?.send(knownTo);
   }
 
   onApplicationShutdown(): void {
@@ -30,14 +31,15 @@ export class DueHints implements OnApplicationShutdown {
   }
 }
 
-/** Calls back with every such hint; undefined without a Redis to carry them. */
+/** Calls back with every such hint but those that the worker of this name knows; undefined without a Redis to carry them. */
 export function receiveDueHints(
   config: WebhooksSettings,
   logger: Logger,
+  name: string,
   onHint: () => void,
 ): HintReceiver | undefined {
   const url = redisOf(config);
   return url === undefined
     ? undefined
-    : new HintReceiver(url, config.databaseRuntimeUrl, { onHint, logger, topic: TOPIC });
+    : new HintReceiver(url, config.databaseRuntimeUrl, { onHint, logger, topic: TOPIC, name });
 }

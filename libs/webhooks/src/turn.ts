@@ -48,6 +48,10 @@ export class Turn {
   #isOver = false;
   #failure: unknown;
   #isDry = false;
+  #isReading = false;
+  /** The record of the last delivery is under way, and may end the lease: nothing begins meanwhile. */
+  #isEnding = false;
+  #isReleased = false;
   #woken = Promise.withResolvers<void>();
 
   /** `claimedMs`: the monotonic time before the claim. */
@@ -74,7 +78,7 @@ export class Turn {
   async run(): Promise<void> {
     await (this.#lease.ordering === 'strict' ? this.#inOrder() : this.#atOnce());
     if (this.#failure !== undefined) throw this.#failure;
-    await this.#parts.store.release(this.#lease);
+    if (!this.#isReleased) await this.#parts.store.release(this.#lease);
   }
 
   /** When it has ended. */
@@ -91,9 +95,9 @@ export class Turn {
   async #inOrder(): Promise<void> {
     for (;;) {
       const line = await this.#parts.store.line(this.#lease, LINE_LENGTH);
-      for (const delivery of line) {
+      for (const [place, delivery] of line.entries()) {
         if (!delivery.isDue || !this.#mayBegin() || this.#parts.clock.monotonic() > this.#safeUntilMs) return;
-        const verdict = await this.#deliver(delivery, this.#room);
+        const verdict = await this.#deliver(delivery, this.#room, () => place === line.length - 1);
         // The head of the line backs off, and what is behind it must not pass it.
         if (this.#isOver || verdict === 'due') return;
       }
@@ -123,7 +127,7 @@ export class Turn {
           break;
         }
         due.shift();
-        const ended = this.#deliver(next, room)
+        const ended = this.#deliver(next, room, () => this.#knowsOfNone && due.length === 0 && inHand.size === 1)
           .catch((error) => {
             this.#failure ??= error;
             this.#isOver = true;
@@ -142,8 +146,13 @@ export class Turn {
     }
   }
 
+  /** What it has read is all that was due, and nobody has told of more. */
+  get #knowsOfNone(): boolean {
+    return this.#isDry && !this.#isReading;
+  }
+
   #mayBegin(): boolean {
-    if (this.#isOver || this.#host.isStopped) return false;
+    if (this.#isOver || this.#isEnding || this.#host.isStopped) return false;
     if (!this.#host.rooms.isAwaitedBy(this.merchantId)) return true;
     return this.#parts.clock.monotonic() <= this.#claimedMs + AWAITED_TURN_MS;
   }
@@ -151,7 +160,9 @@ export class Turn {
   async #read(inHand: readonly bigint[]): Promise<DueDelivery[]> {
     if (this.#isDry) return [];
     this.#isDry = true;
+    this.#isReading = true;
     const due = await this.#parts.store.due(this.#lease, inHand, LINE_LENGTH);
+    this.#isReading = false;
     if (due.length === LINE_LENGTH) this.#isDry = false;
     return due;
   }
@@ -169,8 +180,15 @@ export class Turn {
     return !this.#isOver;
   }
 
-  /** One request and its record. Returns where the delivery then stands; undefined: nothing was recorded, the turn is over. */
-  async #deliver(delivery: DueDelivery, room: Room): Promise<'due' | 'delivered' | 'failed' | undefined> {
+  /**
+   * One request and its record. Returns where the delivery then stands; undefined: nothing was recorded, the turn is over. `isLast`, asked
+   * when it has been answered: the turn knows of no other, and ends if there is none.
+   */
+  async #deliver(
+    delivery: DueDelivery,
+    room: Room,
+    isLast: () => boolean,
+  ): Promise<'due' | 'delivered' | 'failed' | undefined> {
     const { counts, signal, rooms } = this.#host;
     const { store, http, clock } = this.#parts;
     const { leaseMs, disableAfterMs, slowMs } = this.#options;
@@ -181,7 +199,11 @@ export class Turn {
         rooms.quicken(room);
       },
     );
-    const recorded = verdict && (await store.record(this.#lease, delivery, verdict, { leaseMs, disableAfterMs }));
+    this.#isEnding = isLast();
+    const limits = { leaseMs, disableAfterMs, isLast: this.#isEnding };
+    const recorded = verdict && (await store.record(this.#lease, delivery, verdict, limits));
+    if (this.#isEnding) this.#isDry = false;
+    this.#isEnding = false;
     if (!recorded) {
       counts[verdict ? 'fenced' : 'aborted'] += 1;
       this.#isOver = true;
@@ -189,10 +211,9 @@ export class Turn {
     }
     if (verdict.outcome === 'lapsed') counts.lapsed += 1;
     else counts[verdict.status === 'due' ? 'retried' : verdict.status] += 1;
-    if (recorded.disabled) {
-      counts.disabled += 1;
-      this.#isOver = true;
-    }
+    if (recorded.disabled) counts.disabled += 1;
+    this.#isReleased = recorded.released;
+    this.#isOver ||= recorded.disabled || recorded.released;
     if (verdict.nextDelayMs !== undefined) this.#host.dueIn(this.#lease.merchantId, verdict.nextDelayMs);
     return verdict.status;
   }

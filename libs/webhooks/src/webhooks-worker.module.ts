@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Inject, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { systemClock } from '#kernel/clock.js';
 import type { HintReceiver } from '#outbox/log/hints.js';
@@ -27,6 +28,8 @@ const DAY_MS = 86_400_000;
 export class WebhooksWorkerModule
   implements OnApplicationBootstrap, OnModuleDestroy, BringsDuties, BringsMetrics, HearsApplied
 {
+  /** Among workers. */
+  readonly #name = randomUUID();
   readonly #sender: WebhookSender;
   readonly #backlog: WebhookBacklog;
   #dueHints: HintReceiver | undefined;
@@ -64,11 +67,11 @@ export class WebhooksWorkerModule
   applied(consumer: string): void {
     if (consumer !== WebhookFanOut.NAME) return;
     this.#sender.wake();
-    this.due.send();
+    this.due.send(this.#name);
   }
 
   onApplicationBootstrap(): void {
-    this.#dueHints = receiveDueHints(this.config, this.logger, () => this.#sender.wake());
+    this.#dueHints = receiveDueHints(this.config, this.logger, this.#name, () => this.#sender.wake());
     this.#sender.start();
   }
 

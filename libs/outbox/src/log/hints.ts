@@ -30,6 +30,8 @@ export class HintSender {
   readonly #channel: string;
   #timer: NodeJS.Timeout | undefined;
   #isDue = false;
+  /** To whom the next one is nothing new; everybody else's is ''. */
+  #knownTo = '';
   /** Redis has not got the last one. It is sent with the next connection. */
   #isLost = false;
 
@@ -39,8 +41,12 @@ export class HintSender {
     this.#redis.on('ready', () => this.#isLost && this.send());
   }
 
-  /** Costs nothing on the way of a posting: at most one message in HINT_EVERY_MS, sent and forgotten. */
-  send(): void {
+  /**
+   * Costs nothing on the way of a posting: at most one message in HINT_EVERY_MS, sent and forgotten. `knownTo`: the receiver of this name
+   * knows already.
+   */
+  send(knownTo = ''): void {
+    this.#knownTo = this.#isDue && this.#knownTo !== knownTo ? '' : knownTo;
     this.#isDue = true;
     if (this.#timer) return;
     this.#publish();
@@ -61,7 +67,7 @@ export class HintSender {
     this.#isDue = false;
     this.#isLost = this.#redis.status !== 'ready';
     if (this.#isLost) return;
-    this.#redis.publish(this.#channel, '').catch(() => {
+    this.#redis.publish(this.#channel, this.#knownTo).catch(() => {
       this.#isLost = true;
     });
   }
@@ -80,12 +86,15 @@ export class HintReceiver {
   constructor(
     url: string,
     databaseUrl: string,
-    { onHint, logger, topic = 'events' }: { onHint: () => void; logger: Logger; topic?: Topic },
+    options: { onHint: () => void; logger: Logger; topic?: Topic; name?: string },
   ) {
+    const { onHint, logger, topic = 'events', name } = options;
     this.#redis = connect(url);
     this.#logger = logger;
     this.#onHint = onHint;
-    this.#redis.on('message', onHint);
+    this.#redis.on('message', (_channel, knownTo) => {
+      if (knownTo === '' || knownTo !== name) onHint();
+    });
     this.#redis.on('ready', () => void this.#subscribe(channelOf(topic, databaseUrl)));
   }
 

@@ -17,19 +17,25 @@ const AFTER_SEQ = 'CASE WHEN a.consumer IS NULL THEN c.seq ELSE a.seq END';
 const PASSED_OVER = 50;
 
 /**
- * $1 consumer, $2 partitions, $3 events a batch, $4 milliseconds after which what was dispatched but not applied is
+ * $1 consumers, $2 partitions, $3 events a batch of each consumer, $4 milliseconds after which what was dispatched but not applied is
  * dispatched again. A consumer that keeps a position of its own is read from there, and has one batch at a time in hand. Then the
- * merchants that go apart, and are not at work.
+ * merchants that go apart, and are not at work. Mostly a partition has nothing new, which its newest event tells for all consumers.
  *
  * Only rows below the log's horizon are read. An id or a sequence alone would skip the event of a transaction that commits late.
  */
 const NEXT = {
   name: 'relay-next',
   text: `
-SELECT c.partition, NULL::bigint AS merchant_id, ${AFTER_XID} AS after_xid, ${AFTER_SEQ} AS after_seq,
+WITH newest AS MATERIALIZED (
+  SELECT partition, n.xid, n.seq FROM unnest($2::smallint[]) AS p (partition)
+   CROSS JOIN LATERAL (SELECT xid, seq FROM events WHERE partition = p.partition ORDER BY xid DESC, seq DESC LIMIT 1) n
+)
+SELECT c.consumer, c.partition, NULL::bigint AS merchant_id, ${AFTER_XID} AS after_xid, ${AFTER_SEQ} AS after_seq,
        coalesce((a.xid, a.seq) < (c.xid, c.seq), false) AS is_again, s.xids[s.count] AS xid, s.seqs[s.count] AS seq, s.count
-  FROM relay_cursors c
+  FROM newest n
+  JOIN relay_cursors c ON c.partition = n.partition
   LEFT JOIN consumer_positions a ON a.consumer = c.consumer AND a.partition = c.partition
+  CROSS JOIN LATERAL (SELECT ($3::int[])[array_position($1::text[], c.consumer)] AS size) batch
   CROSS JOIN LATERAL (SELECT ARRAY(
     SELECT merchant_id FROM merchant_positions m WHERE m.consumer = c.consumer AND m.partition = c.partition) AS merchants) apart
   CROSS JOIN LATERAL (
@@ -38,36 +44,37 @@ SELECT c.partition, NULL::bigint AS merchant_id, ${AFTER_XID} AS after_xid, ${AF
               FROM (SELECT merchant_id, xid, seq FROM events
                      WHERE partition = c.partition AND (xid, seq) > (${AFTER_XID}, ${AFTER_SEQ})
                        AND xid < ${LOG_HORIZON}
-                     ORDER BY xid, seq LIMIT $3 * CASE WHEN apart.merchants = '{}' THEN 1 ELSE ${PASSED_OVER} END) read) e
-     WHERE e.due <= $3
+                     ORDER BY xid, seq LIMIT batch.size * CASE WHEN apart.merchants = '{}' THEN 1 ELSE ${PASSED_OVER} END) read) e
+     WHERE e.due <= batch.size
   ) s
- WHERE c.consumer = $1 AND c.partition = ANY ($2::smallint[]) AND s.count > 0
+ WHERE c.consumer = ANY ($1::text[]) AND (n.xid, n.seq) > (${AFTER_XID}, ${AFTER_SEQ}) AND s.count > 0
    AND (a.consumer IS NULL OR (a.xid, a.seq) >= (c.xid, c.seq)
         OR c.handed_at < now() - $4::int * interval '1 millisecond')
 UNION ALL
-SELECT m.partition, m.merchant_id, m.xid, m.seq, false, m.xid, m.seq, 0 FROM merchant_positions m
- WHERE m.consumer = $1 AND m.partition = ANY ($2::smallint[]) AND m.claimed_until < now()`,
+SELECT m.consumer, m.partition, m.merchant_id, m.xid, m.seq, false, m.xid, m.seq, 0 FROM merchant_positions m
+ WHERE m.consumer = ANY ($1::text[]) AND m.partition = ANY ($2::smallint[]) AND m.claimed_until < now()`,
 };
 
 /**
- * $1 consumer, then arrays: $2 partitions, $3 epochs, $4 xids, $5 seqs. The lock on the lease's row makes the comparison of
+ * Arrays: $1 consumers, $2 partitions, $3 epochs, $4 xids, $5 seqs. The lock on the lease's row makes the comparison of
  * epochs hold until the commit: whoever slept past the lease moves nothing.
  */
 const MOVE = {
   name: 'relay-move',
   text: `
-WITH moved AS (SELECT * FROM unnest($2::smallint[], $3::bigint[], $4::xid8[], $5::bigint[]) AS m (partition, epoch, xid, seq)),
+WITH moved AS (
+  SELECT * FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::xid8[], $5::bigint[]) AS m (consumer, partition, epoch, xid, seq)),
 held AS (SELECT partition, epoch FROM relay_partitions WHERE partition = ANY ($2::smallint[]) ORDER BY partition FOR SHARE),
 ours AS (
-  SELECT c.partition FROM relay_cursors c JOIN moved m USING (partition) JOIN held h USING (partition)
-   WHERE c.consumer = $1 AND h.epoch = m.epoch ORDER BY c.partition FOR UPDATE OF c
+  SELECT c.consumer, c.partition FROM relay_cursors c JOIN moved m USING (consumer, partition) JOIN held h USING (partition)
+   WHERE h.epoch = m.epoch ORDER BY c.consumer, c.partition FOR UPDATE OF c
 )
 UPDATE relay_cursors c
    SET xid = CASE WHEN (m.xid, m.seq) > (c.xid, c.seq) THEN m.xid ELSE c.xid END,
        seq = CASE WHEN (m.xid, m.seq) > (c.xid, c.seq) THEN m.seq ELSE c.seq END, handed_at = now()
-  FROM moved m JOIN ours o USING (partition)
- WHERE c.consumer = $1 AND c.partition = m.partition
-RETURNING c.partition`,
+  FROM moved m JOIN ours o USING (consumer, partition)
+ WHERE c.consumer = m.consumer AND c.partition = m.partition
+RETURNING c.consumer, c.partition`,
 };
 
 /** $1 consumer, $2 true: from what will be written next, false: from the beginning of the log. Several processes may do so at once. */
@@ -95,10 +102,11 @@ export interface Backlog {
 }
 
 const BACKLOG_COUNTED = 100;
+/** $1 consumers. */
 const BACKLOG = {
   name: 'relay-backlog',
   text: `
-SELECT coalesce(sum(s.count), 0)::int AS events,
+SELECT c.consumer, sum(s.count)::int AS events,
        coalesce(max(extract(epoch FROM clock_timestamp() - s.oldest) * 1000), 0)::float8 AS age_ms
   FROM relay_cursors c
   LEFT JOIN consumer_positions a ON a.consumer = c.consumer AND a.partition = c.partition
@@ -108,20 +116,23 @@ SELECT coalesce(sum(s.count), 0)::int AS events,
              WHERE partition = c.partition AND (xid, seq) > (${AFTER_XID}, ${AFTER_SEQ})
              ORDER BY xid, seq LIMIT ${BACKLOG_COUNTED}) e
   ) s
- WHERE c.consumer = $1`,
+ WHERE c.consumer = ANY ($1::text[])
+ GROUP BY c.consumer`,
 };
 const APART = {
   name: 'relay-apart',
   text: `
-SELECT count(*)::int AS apart, coalesce(max(extract(epoch FROM clock_timestamp() - s.oldest) * 1000), 0)::float8 AS age_ms
+SELECT m.consumer, count(*)::int AS apart, coalesce(max(extract(epoch FROM clock_timestamp() - s.oldest) * 1000), 0)::float8 AS age_ms
   FROM merchant_positions m
   LEFT JOIN LATERAL (
     SELECT occurred_at AS oldest FROM events WHERE merchant_id = m.merchant_id AND (xid, seq) > (m.xid, m.seq)
      ORDER BY xid, seq LIMIT 1) s ON true
- WHERE m.consumer = $1`,
+ WHERE m.consumer = ANY ($1::text[])
+ GROUP BY m.consumer`,
 };
 
-interface StretchRow {
+interface StretchRow extends Record<string, unknown> {
+  consumer: string;
   partition: number;
   merchant_id: bigint | null;
   after_xid: bigint;
@@ -159,59 +170,96 @@ export class RelayStore {
   async next(
     consumer: string,
     partitions: readonly number[],
-    limits: { batchSize: number; resendMs: number },
+    { batchSize, resendMs }: LookLimits,
   ): Promise<EventBatch[]> {
-    const values = [consumer, partitions, limits.batchSize, limits.resendMs];
-    const rows = await this.#database.read<StretchRow & Record<string, unknown>>('relay', deadline(), {
-      ...NEXT,
-      values,
-    });
-    return rows.map(({ partition, merchant_id, after_xid, after_seq, xid, seq, count, is_again }) => ({
-      partition,
-      ...(merchant_id === null ? {} : { merchantId: merchant_id }),
-      after: { xid: after_xid, seq: after_seq },
-      through: { xid, seq },
-      count,
-      isAgain: is_again,
-    }));
+    return (await this.nextOf([{ consumer, batchSize }], partitions, resendMs)).get(consumer) ?? [];
+  }
+
+  /** The same for several at once. */
+  async nextOf(
+    targets: readonly { consumer: string; batchSize: number }[],
+    partitions: readonly number[],
+    resendMs: number,
+  ): Promise<Map<string, EventBatch[]>> {
+    const consumers = targets.map(({ consumer }) => consumer);
+    const values = [consumers, partitions, targets.map(({ batchSize }) => batchSize), resendMs];
+    const rows = await this.#database.read<StretchRow>('relay', deadline(), { ...NEXT, values });
+    const found = Map.groupBy(rows, ({ consumer }) => consumer);
+    return new Map([...found].map(([consumer, its]) => [consumer, its.map(batchOf)]));
   }
 
   /** Records what has been dispatched. Returns the partitions that moved: those of a lost lease did not. */
-  async move(
-    consumer: string,
-    handed: readonly { partition: number; epoch: bigint; through: Position }[],
-  ): Promise<Set<number>> {
+  async move(consumer: string, handed: readonly Handed[]): Promise<Set<number>> {
+    return (await this.moveOf(new Map([[consumer, handed]]))).get(consumer) ?? new Set();
+  }
+
+  /** The same for several at once. */
+  async moveOf(handed: ReadonlyMap<string, readonly Handed[]>): Promise<Map<string, Set<number>>> {
+    const all = [...handed].flatMap(([consumer, its]) => its.map((one) => ({ consumer, ...one })));
     const values = [
-      consumer,
-      handed.map(({ partition }) => partition),
-      handed.map(({ epoch }) => epoch),
-      handed.map(({ through }) => through.xid),
-      handed.map(({ through }) => through.seq),
+      all.map(({ consumer }) => consumer),
+      all.map(({ partition }) => partition),
+      all.map(({ epoch }) => epoch),
+      all.map(({ through }) => through.xid),
+      all.map(({ through }) => through.seq),
     ];
-    return this.#database.transaction('relay', deadline(), async (client) => {
-      const { rows } = await client.query<{ partition: number }>({ ...MOVE, values });
-      return new Set(rows.map(({ partition }) => partition));
+    const rows = await this.#database.write<{ consumer: string; partition: number }>('relay', deadline(), {
+      ...MOVE,
+      values,
     });
+    const moved = new Map([...handed.keys()].map((consumer) => [consumer, new Set<number>()]));
+    for (const { consumer, partition } of rows) moved.get(consumer)?.add(partition);
+    return moved;
   }
 
   /** Events held back by an open transaction count: they are what an operator wants to see. */
-  async backlog(consumer: string): Promise<Backlog> {
-    const values = [consumer];
-    const [row] = await this.#database.read<{ events: number; age_ms: number }>('relay', deadline(), {
-      ...BACKLOG,
-      values,
-    });
-    const [apart] = await this.#database.read<{ apart: number; age_ms: number }>('relay', deadline(), {
-      ...APART,
-      values,
-    });
-    return {
-      events: row?.events ?? 0,
-      ageMs: row?.age_ms ?? 0,
-      apart: apart?.apart ?? 0,
-      apartAgeMs: apart?.age_ms ?? 0,
-    };
+  async backlog(consumers: readonly string[]): Promise<Map<string, Backlog>> {
+    const values = [consumers];
+    const [backlogs, aparts] = await this.#database.transaction('relay', deadline(), async (client) => [
+      (await client.query<BacklogRow>({ ...BACKLOG, values })).rows,
+      (await client.query<BacklogRow>({ ...APART, values })).rows,
+    ]);
+    const of = (rows: readonly BacklogRow[] | undefined, name: string) => rows?.find((row) => row.consumer === name);
+    return new Map(
+      consumers.map((consumer) => {
+        const [row, apart] = [of(backlogs, consumer), of(aparts, consumer)];
+        const { events = 0, age_ms: ageMs = 0 } = row ?? {};
+        return [consumer, { events, ageMs, apart: apart?.apart ?? 0, apartAgeMs: apart?.age_ms ?? 0 }];
+      }),
+    );
   }
+}
+
+/** Of one look. */
+export interface LookLimits {
+  /** Most events of a partition in a batch. */
+  batchSize: number;
+  resendMs: number;
+}
+
+/** What has been dispatched of a partition, and under which epoch of its lease. */
+export interface Handed {
+  partition: number;
+  epoch: bigint;
+  through: Position;
+}
+
+interface BacklogRow extends Record<string, unknown> {
+  consumer: string;
+  events?: number;
+  apart?: number;
+  age_ms: number;
+}
+
+function batchOf(row: StretchRow): EventBatch {
+  return {
+    partition: row.partition,
+    ...(row.merchant_id === null ? {} : { merchantId: row.merchant_id }),
+    after: { xid: row.after_xid, seq: row.after_seq },
+    through: { xid: row.xid, seq: row.seq },
+    count: row.count,
+    isAgain: row.is_again,
+  };
 }
 
 function deadline(): Deadline {

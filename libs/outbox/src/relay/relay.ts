@@ -20,6 +20,9 @@ export interface RelayTarget {
   dispatch(batches: readonly EventBatch[]): Promise<void>;
 }
 
+/** Where a relay finds what comes next, and records what it has dispatched. */
+export type RelayPlaces = Pick<RelayStore, 'register' | 'next' | 'move'>;
+
 export interface RelayOptions {
   /** Wait after a round that found something, whoever hints: what is committed meanwhile goes together in the next. */
   busyMs: number;
@@ -31,11 +34,12 @@ export interface RelayOptions {
 
 /**
  * Carries the log to one target: reads behind the durable cursor, dispatches, and only then moves the cursor, so that a
- * crash in between repeats and never loses. One loop a target: a target that fails holds up no other.
+ * crash in between repeats and never loses. One loop a target: a target that fails holds up no other. A hint wakes all of them, and
+ * what they ask for then is one statement (JoinedStore).
  */
 export class Relay {
   readonly #target: RelayTarget;
-  readonly #store: RelayStore;
+  readonly #store: RelayPlaces;
   readonly #lease: RelayLease;
   readonly #logger: Logger;
   readonly #options: RelayOptions;
@@ -54,7 +58,7 @@ export class Relay {
 
   constructor(
     target: RelayTarget,
-    parts: { store: RelayStore; lease: RelayLease; logger: Logger },
+    parts: { store: RelayPlaces; lease: RelayLease; logger: Logger },
     options: RelayOptions,
   ) {
     this.#target = target;

@@ -1,0 +1,78 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { DeliveryStore } from '#webhooks/delivery-store.js';
+import { freshDatabase, type TestDatabase } from './support/database.js';
+import { WebhookSink } from './support/webhook-sink.js';
+import { TestWebhooks } from './support/webhooks.js';
+
+let on: TestDatabase;
+let hooks: TestWebhooks;
+let sink: WebhookSink;
+
+beforeAll(async () => {
+  on = await freshDatabase();
+  hooks = await TestWebhooks.open(on);
+});
+afterAll(async () => {
+  await hooks.close();
+  await on.drop();
+});
+beforeEach(async () => {
+  sink = await WebhookSink.open();
+});
+afterEach(() => sink.close());
+
+/** Each statement of a turn is one transaction. */
+const OF_A_TURN = ['line', 'due', 'renew', 'record', 'release'] as const;
+
+/** A sender of its own, and which statements its turns made. `beforeRecord`: once, when the first delivery has been answered. */
+function watched(beforeRecord = async (): Promise<void> => undefined) {
+  const store = new DeliveryStore(hooks.database);
+  const made: string[] = [];
+  let isFirst = true;
+  for (const name of OF_A_TURN) {
+    const statement = store[name].bind(store) as (...parts: unknown[]) => Promise<unknown>;
+    const watching = async (...parts: unknown[]): Promise<unknown> => {
+      if (name === 'record' && isFirst) await beforeRecord();
+      if (name === 'record') isFirst = false;
+      made.push(name);
+      return statement(...parts);
+    };
+    Object.assign(store, { [name]: watching });
+  }
+  return { sender: hooks.sender({}, { store }), made };
+}
+
+describe.each([
+  ['strict', 'line'],
+  ['none', 'due'],
+] as const)('to an endpoint with ordering %s', (ordering, read) => {
+  test('one delivery is read and recorded, and its record ends the lease', async () => {
+    const { merchantId, endpointId } = await hooks.due(sink.url, 1, ordering);
+    const { sender, made } = watched();
+    await sender.round();
+    await sender.idle();
+    expect(made).toEqual([read, 'record']);
+    // The lease is anybody's at once.
+    await hooks.append(merchantId, 1);
+    await hooks.fanOut(merchantId);
+    const other = watched();
+    expect(await other.sender.round()).toBe(1);
+    await other.sender.idle();
+    expect([await hooks.statuses(merchantId, endpointId), sink.received.length]).toEqual([
+      ['delivered', 'delivered'],
+      2,
+    ]);
+  });
+
+  test('what became due before the last one is recorded goes out in the same turn', async () => {
+    const { merchantId, endpointId } = await hooks.due(sink.url, 1, ordering);
+    const { sender, made } = watched(async () => {
+      await hooks.append(merchantId, 1);
+      await hooks.fanOut(merchantId);
+    });
+    expect(await sender.round()).toBe(1);
+    await sender.idle();
+    expect(made).toEqual([read, 'record', read, 'record']);
+    expect(await hooks.statuses(merchantId, endpointId)).toEqual(['delivered', 'delivered']);
+  });
+});
