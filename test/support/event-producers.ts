@@ -354,6 +354,7 @@ async function disabling({ hooks }: Stage): Promise<Ready & { endpointId: bigint
     gone: true,
     attempt,
   } as const;
-  const act = () => store.record(lease, delivery, verdict, { leaseMs: HOUR_MS, disableAfterMs: HOUR_MS });
+  const act = () =>
+    store.record(lease, delivery, verdict, { leaseMs: HOUR_MS, disableAfterMs: HOUR_MS, isLast: false });
   return { merchantId, endpointId, act };
 }
