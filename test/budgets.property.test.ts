@@ -169,6 +169,10 @@ test('while Redis is gone each spends its share of what it last knew, and there 
           const refill = ((world.nowMs - goneMs) * PLAN.unitsPerSecond) / 1_000;
           expect(world.spent - spentBefore).toBeLessThanOrEqual(had + refill + ROUNDING);
         }
+        // To the last unit that each has.
+        for (const index of world.processes.keys()) while ((await world.request(index, 1)) > 0) world.finish(index);
+        const refilled = ((world.nowMs - goneMs) * PLAN.unitsPerSecond) / 1_000;
+        expect(world.spent - spentBefore).toBeLessThanOrEqual(had + refilled + ROUNDING);
         if (isEmptyThen) await world.empty();
         for (const { leases } of world.processes) leases.fault = undefined;
         for (const round of rounds) {
