@@ -15,8 +15,6 @@ export interface Waits {
 }
 export const WHATS = ['postings', 'reads', 'deliveries'] as const;
 
-/** Deliveries that come later are not waited for: they are counted as this long. */
-const DELIVERED_WITHIN_MS = 3_000;
 const LOOK_MS = 5;
 
 interface Connections {
@@ -36,7 +34,10 @@ export class Neighbour {
 
   #asked = 0;
 
-  private constructor(ports: readonly number[], merchant: BenchMerchant) {
+  readonly #deliveredWithinMs: number;
+
+  private constructor(ports: readonly number[], merchant: BenchMerchant, deliveredWithinMs: number) {
+    this.#deliveredWithinMs = deliveredWithinMs;
     this.#apis = ports.map((port) => ({ port, idle: [] }));
     this.#merchant = merchant;
     const load = { port: 0, callers: 0, warmUpMs: 0, measureMs: 0, spread: 'uniform', batch: 1, lateMs: 0 } as const;
@@ -51,8 +52,9 @@ export class Neighbour {
     });
   }
 
-  static async open(ports: readonly number[], merchant: BenchMerchant): Promise<Neighbour> {
-    const neighbour = new Neighbour(ports, merchant);
+  /** Deliveries that come later than `deliveredWithinMs` are not waited for, and count as that long. */
+  static async open(ports: readonly number[], merchant: BenchMerchant, deliveredWithinMs: number): Promise<Neighbour> {
+    const neighbour = new Neighbour(ports, merchant, deliveredWithinMs);
     neighbour.#webhooks.listen(0, '127.0.0.1');
     await once(neighbour.#webhooks, 'listening');
     return neighbour;
@@ -109,10 +111,11 @@ export class Neighbour {
   }
 
   async #delivered(posted: ReadonlyMap<string, number>): Promise<number[]> {
-    const end = performance.now() + DELIVERED_WITHIN_MS;
+    const longest = this.#deliveredWithinMs;
+    const end = performance.now() + longest;
     const isThere = (id: string): boolean => this.#received.has(id);
     while (![...posted.keys()].every(isThere) && performance.now() < end) await sleep(LOOK_MS);
-    const waits = [...posted].map(([id, dueAt]) => (this.#received.get(id) ?? dueAt + DELIVERED_WITHIN_MS) - dueAt);
+    const waits = [...posted].map(([id, dueAt]) => Math.min(longest, (this.#received.get(id) ?? Infinity) - dueAt));
     this.#received.clear();
     return waits;
   }

@@ -74,9 +74,11 @@ export class NoiseCallers {
     return this.#stopped.signal.aborted;
   }
 
-  async #turn(): Promise<void> {
+  /** False: it is over. */
+  async #turn(): Promise<boolean> {
     const waitMs = this.#beganAt + (this.#sent++ * 1_000) / this.#noise.perSecond - performance.now();
-    if (waitMs >= 1) await sleep(waitMs);
+    if (waitMs >= 1) await sleep(waitMs, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
+    return !this.#isOver;
   }
 
   async #call(port: number, requests: Requests): Promise<void> {
@@ -84,7 +86,7 @@ export class NoiseCallers {
     while (!this.#isOver) {
       try {
         connection ??= await HttpConnection.open(port);
-        await this.#turn();
+        if (!(await this.#turn())) break;
         const status = await this.#ask(connection, requests);
         if (status < REFUSED || this.#noise.kind !== 'batches of 1,000') continue;
         // A body that was not read takes its connection along.
@@ -113,7 +115,7 @@ export class NoiseCallers {
   async #stream(port: number): Promise<void> {
     const headers = { authorization: `Bearer ${this.#noise.merchant.apiKey}`, accept: 'text/event-stream' };
     while (!this.#isOver) {
-      await this.#turn();
+      if (!(await this.#turn())) return;
       const request = get({ host: '127.0.0.1', port, path: '/v1/events', headers, agent: false });
       const stop = (): void => void request.destroy();
       this.#stopped.signal.addEventListener('abort', stop);

@@ -25,8 +25,11 @@ export function ofNothing(): OfKind {
   return { waits: none(), cpu: none(), answers: {}, ms: 0, unspent: 0 };
 }
 
-/** `goal`: of p99 beside ÷ p99 elsewhere; undefined: nobody is told whether it is reached. */
-export function waitsTable(all: ReadonlyMap<Kind, OfKind>, goal: number | undefined): string {
+/** `goal`: of p99 beside ÷ p99 elsewhere; undefined: nobody is told whether it is reached. What counts as `longestMs` has no ratio. */
+export function waitsTable(
+  all: ReadonlyMap<Kind, OfKind>,
+  { goal, longestMs }: { goal: number | undefined; longestMs: number },
+): string {
   const rows = [...all].flatMap(([kind, of]) =>
     WHATS.map((what, index) => {
       const ms = (window: Window): number[] => of.waits[window].flatMap((waits) => waits[what]);
@@ -37,7 +40,7 @@ export function waitsTable(all: ReadonlyMap<Kind, OfKind>, goal: number | undefi
         what,
         ...[alone, elsewhere, beside].map((pair) => shown(pair, 1)),
         ...[alone, elsewhere].map((base) => shown([beside[0] / base[0], beside[1] / base[1]], 2)),
-        goal === undefined ? '' : beside[1] / elsewhere[1] <= goal ? 'reached' : 'not reached',
+        goal === undefined ? '' : verdictOf(beside[1] / elsewhere[1], goal, elsewhere[1] >= longestMs),
         index === 0 ? noiseOf(of) : '',
       ];
     }),
@@ -45,6 +48,11 @@ export function waitsTable(all: ReadonlyMap<Kind, OfKind>, goal: number | undefi
   const header = ['beside', 'of the neighbour', ...WINDOWS, '÷ alone', '÷ elsewhere', '', 'noise, answers a second'];
   header[7] = goal === undefined ? '' : `p99 ≤ ${goal}`;
   return `p50 / p99 in ms, and as ratios\n${textTable(header, rows, 2)}`;
+}
+
+function verdictOf(ratio: number, goal: number, isCut: boolean): string {
+  if (isCut) return 'not known';
+  return ratio <= goal ? 'reached' : 'not reached';
 }
 
 type Pair = [p50: number, p99: number];

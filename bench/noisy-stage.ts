@@ -17,6 +17,8 @@ export interface StageOptions {
   apis: number;
   /** Of each merchant. */
   accounts: number;
+  /** How long a delivery is waited for, and how long a service that has something left to do. */
+  patienceMs: Record<'delivery' | 'rest', number>;
   /** How long the noisy one posts batches before the first window: what there is to export. */
   historyMs: number;
   /** A second; undefined: the noisy one has the plan that every merchant has. */
@@ -50,7 +52,6 @@ const ENTRIES = 100;
 const REST_LOOK_MS = 100;
 /** Milliseconds a second: what a service takes that nobody asks for anything. */
 const AT_REST = 150;
-const REST_WITHIN_MS = 2_000;
 
 /** `keep` is given what is to be undone afterwards, last first, also where this fails half-way. */
 export async function openStage(options: StageOptions, keep: Keep): Promise<Stage> {
@@ -76,7 +77,7 @@ export async function openStage(options: StageOptions, keep: Keep): Promise<Stag
     ? await settledMerchants(service, accounts)
     : await openBook(service.api.port, OPERATOR_KEY, 2, accounts);
   if (!quiet || !noisy) throw new Error('there are no two merchants');
-  const neighbour = await Neighbour.open(ports, quiet);
+  const neighbour = await Neighbour.open(ports, quiet, options.patienceMs.delivery);
   keep(() => neighbour.close());
   await service.clientOf(quiet.apiKey)('POST', '/v1/webhook_endpoints', { url: neighbour.webhookUrl }, 'endpoint');
   const noise = await NoiseProcess.start();
@@ -101,7 +102,7 @@ export async function openStage(options: StageOptions, keep: Keep): Promise<Stag
   const run: Run | undefined = night && (await service.begin(night.day.businessDate));
   const isNight = async (): Promise<boolean> => run !== undefined && (await service.look(run)).status === 'running';
   const rest = async (): Promise<void> => {
-    const until = performance.now() + (run ? 0 : REST_WITHIN_MS);
+    const until = performance.now() + (run ? 0 : options.patienceMs.rest);
     do {
       atWork.take();
       await sleep(REST_LOOK_MS);
@@ -137,9 +138,9 @@ async function makeHistory(noise: NoiseProcess, merchant: BenchMerchant, ports: 
   if (!answers[200]) throw new Error(`no batch was taken: ${JSON.stringify(answers)}`);
 }
 
-/** With a burst of one second, so that it is soon used up. */
+/** As docs/limits.md sizes them, but with a burst of one second, so that it is soon used up. */
 async function setPlan(service: NightService, { id }: BenchMerchant, units: number | undefined): Promise<void> {
   if (units === undefined) return;
-  const plan = { units_per_second: units, burst_units: units, units_in_flight: Math.ceil(units / 4) };
+  const plan = { units_per_second: units, burst_units: units, units_in_flight: Math.ceil(units / 10) };
   await service.clientOf()('PUT', `/v1/merchants/${id}/limits`, plan);
 }

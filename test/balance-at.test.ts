@@ -7,6 +7,7 @@ import { getBalanceAt, statementOfBalanceAt } from '#ledger/accounts/balance-sto
 import type { PostingReply } from '#ledger/posting/posting.js';
 import { listStatementLines, statementOfLines } from '#ledger/reading/statement-store.js';
 import { listStatement, listTransactions, type TransactionFilter } from '#ledger/reading/transaction-store.js';
+import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { connectionOptions } from '#platform/postgres.js';
 import { type BulkHistory, fillHistory } from '../bench/bulk-history.js';
@@ -305,9 +306,8 @@ describe('reads of a long history', () => {
     const filter = { parentId };
     const found = await listTransactions(
       ledger.database,
-      history.merchantId,
+      { merchantId: history.merchantId, deadline: deadline(), cost: new Cost() },
       { filter, beforeId: undefined, limit: 100 },
-      deadline(),
     );
     expect(found.map(({ id }) => id)).toEqual([postedId(reversed)]);
   });
@@ -329,9 +329,8 @@ describe('reads of a long history', () => {
     for (let before: bigint | undefined; ; before = ids.at(-1)) {
       const page = await listTransactions(
         ledger.database,
-        merchantId,
+        { merchantId, deadline: deadline(), cost: new Cost() },
         { filter: { accountId: account() }, beforeId: before, limit: 999 },
-        deadline(),
       );
       ids.push(...page.map(({ id }) => id));
       if (page.length < 999) break;
@@ -340,7 +339,7 @@ describe('reads of a long history', () => {
     for (let before: bigint | undefined; ; before = versions.at(-1)) {
       const page = await listStatementLines(
         ledger.database,
-        merchantId,
+        { merchantId, deadline: deadline(), cost: new Cost() },
         {
           accountId: account(),
           effectiveFromMs: undefined,
@@ -348,7 +347,6 @@ describe('reads of a long history', () => {
           beforeVersion: before,
           limit: 999,
         },
-        deadline(),
       );
       versions.push(...page.map(({ accountVersion }) => accountVersion));
       if (page.length < 999) break;

@@ -101,7 +101,7 @@ it(
 it(
   'npm run bench:noisy-neighbour -- --smoke hears every kind of noise, here and elsewhere, and the neighbour is refused nothing',
   async () => {
-    const { code, output } = await run(['bench-noisy-neighbour', '--smoke', '--units', '1000']);
+    const { code, output } = await run(['bench-noisy-neighbour', '--smoke', '--units', '4000']);
     expect(code, output).toBe(0);
     for (const kind of NOISES) {
       expect(output).toMatch(new RegExp(`^${kind} +postings( +[\\d.]+ / [\\d.]+){5} .*\\d`, 'm'));

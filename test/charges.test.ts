@@ -112,6 +112,30 @@ describe('a request is charged', () => {
     expect(streamed.actual / actual).toBeLessThan(1.5);
   });
 
+  test('for what PostgreSQL looked through to find little', async () => {
+    const bystander = await Bystander.open(api.on);
+    const lists = [
+      'transactions?type=nothing',
+      `accounts/${shop.accounts.from}/entries?effective_from=2026-01-01T00:00:00Z`,
+    ];
+    const sinceMs = `SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 * 1000 AS ms FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    try {
+      for (const list of lists) {
+        charged.splice(0);
+        await bystander.client.query('BEGIN; LOCK TABLE transactions, entries');
+        const answer = shop.client.get(`/v1/${list}`);
+        await until('it has searched for long', async () => (await bystander.one<{ ms: number }>(sinceMs)).ms > 200);
+        await bystander.release();
+        expect((await answer).status).toBe(200);
+        expect((await theCharge()).actual).toBeGreaterThan(1_400);
+      }
+    } finally {
+      await bystander.release();
+      await bystander.close();
+    }
+  });
+
   test('for what is done after its client has gone, and until then', async () => {
     const bystander = await Bystander.open(api.on);
     const { budgets } = api.app.get(Limits);

@@ -138,5 +138,5 @@ export const BUDGET_MUTANTS = [
   ...inFile('libs/ledger/src/writing/writer.ts', CHARGES, [
     ['entries cost nothing', 'cost.addEntries(writtenEntries(outcome));', ''],
   ]),
-  ...inFile('apps/api/src/pages.ts', CHARGES, [['rows cost nothing', 'list.cost.addRows(read.length);', '']]),
+  ...inFile('apps/api/src/pages.ts', CHARGES, [['rows cost nothing', 'asking.cost.addRows(read.length);', '']]),
 ];

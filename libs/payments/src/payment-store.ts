@@ -1,6 +1,6 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import type { Deadline } from '#platform/deadline.js';
-import type { Database } from '#platform/postgres.js';
+import type { Database, SearchBounds } from '#platform/postgres.js';
 import { FACT_JSON, type FactRow, PAYMENT_JSON, type PaymentRow } from './payment-rows.js';
 import type { PaymentStatus } from './position.js';
 
@@ -54,11 +54,10 @@ export interface PaymentFilter {
 /** Newest first, below `beforeId`. */
 export async function listPayments(
   database: Database,
-  merchantId: bigint,
+  bounds: SearchBounds,
   { filter, beforeId, limit }: { filter: PaymentFilter; beforeId: bigint | undefined; limit: number },
-  deadline: Deadline,
 ): Promise<PaymentRow[]> {
-  const values: unknown[] = [merchantId];
+  const values: unknown[] = [bounds.merchantId];
   const where = ['p.merchant_id = $1'];
   const also = (condition: string, value: unknown): void => {
     if (value === undefined) return;
@@ -73,7 +72,7 @@ export async function listPayments(
   also('p.id <', createdToMs === undefined ? undefined : firstSnowflakeAt(createdToMs));
   also('p.id <', beforeId);
   values.push(limit);
-  const rows = await database.read<{ payment: string }>({ merchantIds: [merchantId] }, deadline, {
+  const rows = await database.search<{ payment: string }>(bounds, {
     text: `SELECT ${PAYMENT_JSON} AS payment FROM payments p WHERE ${where.join(' AND ')} ORDER BY p.id DESC LIMIT $${values.length}`,
     values,
   });

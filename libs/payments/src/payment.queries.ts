@@ -42,6 +42,6 @@ export class ListPaymentsHandler implements IQueryHandler<ListPaymentsQuery> {
   constructor(private readonly database: Database) {}
 
   async execute({ context, page }: ListPaymentsQuery): Promise<PaymentBody[]> {
-    return (await listPayments(this.database, context.merchantId, page, context.deadline)).map(paymentBody);
+    return (await listPayments(this.database, context, page)).map(paymentBody);
   }
 }

@@ -1,3 +1,7 @@
+/** A row that is found is about 10 µs of PostgreSQL's; what it takes beside rows is less than that. */
+const ROWS_PER_MS = 100;
+const ORDINARY_MS = 10;
+
 /**
  * What a request has touched so far: whoever reads rows, writes entries or moves bytes for it tells. What that comes to is said by
  * the price of its route (libs/limits).
@@ -24,6 +28,11 @@ export class Cost {
 
   addRows(count: number): void {
     this.#rows += count;
+  }
+
+  /** Rows that were looked at beside those that were found, by the time that it took: a filter may pass by any number of them. */
+  addSearch(ms: number, found: number): void {
+    this.#rows += Math.max(0, Math.round((ms - ORDINARY_MS) * ROWS_PER_MS) - found);
   }
 
   addEntries(count: number): void {

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { ProblemError } from '#kernel/problem.js';
 import { ConnectionTurns, type Holder } from './connection-turns.js';
+import type { Cost } from './cost.js';
 import { type Deadline, deadlineExceeded } from './deadline.js';
 
 /**
@@ -14,6 +15,13 @@ export interface Query {
   name?: string;
   text: string;
   values?: unknown[];
+}
+
+/** Whose rows are searched, until when, and who counts them. */
+export interface SearchBounds {
+  readonly merchantId: bigint;
+  readonly deadline: Deadline;
+  readonly cost: Cost;
 }
 
 /** How long a statement may run on after its caller's deadline, so that PostgreSQL and not the socket ends it. */
@@ -37,8 +45,22 @@ types.setTypeParser(1016, (text) =>
 ); // int8[]
 types.setTypeParser(5069, (text) => BigInt(text)); // xid8
 
-/** `2026-11-21 17:09:00.123+00` → milliseconds, `-infinity` → -Infinity. Connections run with TimeZone UTC and the ISO DateStyle. */
-function parseTimestamp(text: string): number {
+let newestText: string | undefined;
+let newestMs = 0;
+
+/**
+ * `2026-11-21 17:09:00.123+00` → milliseconds, `-infinity` → -Infinity. Connections run with TimeZone UTC and the ISO DateStyle. A
+ * page has one or two in each row, and what was written together has the same one.
+ */
+export function parseTimestamp(text: string): number {
+  if (text !== newestText) {
+    newestMs = timestampOf(text);
+    newestText = text;
+  }
+  return newestMs;
+}
+
+function timestampOf(text: string): number {
   if (text.endsWith('infinity')) return text.startsWith('-') ? -Infinity : Infinity;
   return Date.parse(`${text.slice(0, 10)}T${text.slice(11).replace('+00', 'Z')}`);
 }
@@ -134,6 +156,25 @@ export class Database {
     return this.#inOneTrip('BEGIN READ ONLY', scope, deadline, query);
   }
 
+  /** The same of a query that may look at far more rows than it finds: they are counted, also where its deadline ends it. */
+  async search<Row extends pg.QueryResultRow>(
+    { merchantId, deadline, cost }: SearchBounds,
+    query: Query,
+  ): Promise<Row[]> {
+    let beganMs: number | undefined;
+    let found = 0;
+    const sent = () => {
+      beganMs = performance.now();
+    };
+    try {
+      const rows = await this.#inOneTrip<Row>('BEGIN READ ONLY', { merchantIds: [merchantId] }, deadline, query, sent);
+      found = rows.length;
+      return rows;
+    } finally {
+      if (beganMs !== undefined) cost.addSearch(performance.now() - beganMs, found);
+    }
+  }
+
   /** One statement that writes, likewise: what belongs together has to be in it. Resolves with its rows. */
   write<Row extends pg.QueryResultRow>(scope: Scope, deadline: Deadline, query: Query): Promise<Row[]> {
     return this.#inOneTrip('BEGIN', scope, deadline, query);
@@ -194,8 +235,10 @@ export class Database {
     scope: Scope,
     deadline: Deadline,
     query: Query,
+    began?: () => void,
   ): Promise<Row[]> {
     return this.#withClient(scope, deadline, async (client) => {
+      began?.();
       const sent = inOnePacket(client, () => [
         client.query(begin),
         client.query(enterScope(scope, deadline)),

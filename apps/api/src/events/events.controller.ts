@@ -14,11 +14,12 @@ import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { Config } from '../../../config.js';
 import { Documented } from '../documented.js';
-import { readPage } from '../page-read.js';
+import { jsonList } from '../json-text.js';
+import { type PageTexts, readPage } from '../page-read.js';
 import { CurrentContext } from '../request.js';
 import { Shutdown } from '../shutdown.js';
 import { eventStream } from './event-stream.js';
-import { eventBody, eventList, listEventsQuery } from './schemas.js';
+import { eventList, eventText, listEventsQuery } from './schemas.js';
 
 /** Of the deadline of a request that waits, kept for reading what it waited for. */
 const READ_RESERVE_MS = 1_000;
@@ -68,13 +69,9 @@ export class EventsController {
       throw invalid('after', 'lies so far back that events behind it have been forgotten; begin again without it');
     }
     if (acceptsStream(request)) return this.#stream(context, page, { request, reply });
-    const { rows, hasMore } = await this.#page(context, page, query.wait_ms, { request, reply });
-    context.cost.addRows(rows.length);
-    return {
-      data: rows.map(eventBody),
-      has_more: hasMore,
-      next_cursor: this.#cursor(context, rows.at(-1) ?? page.after),
-    };
+    const { texts, last, hasMore } = await this.#page(context, page, query.wait_ms, { request, reply });
+    const next = this.cursors.encode(scopeOf(context), positionText(last ?? page.after));
+    return jsonList('data', texts, { has_more: hasMore, next_cursor: next });
   }
 
   /** Waits for the first event where there is none. */
@@ -83,11 +80,11 @@ export class EventsController {
     { after, limit }: Page,
     waitMs: number,
     { request, reply }: { request: FastifyRequest; reply: FastifyReply },
-  ): Promise<{ rows: LoggedEvent[]; hasMore: boolean }> {
+  ): Promise<PageTexts<LoggedEvent>> {
     const page = { after, limit, bytes: this.config.pageLimitBytes };
-    const read = () => this.#read(context.merchantId, page, context.deadline);
+    const read = () => this.#read(context, page, eventText);
     const events = await read();
-    if (events.rows.length > 0 || waitMs === 0) return events;
+    if (events.last || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
     const boundMs = Math.min(waitMs, this.config.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
     const patience = Deadline.after(boundMs);
@@ -98,7 +95,7 @@ export class EventsController {
       while (await this.watch.wait(context.merchantId, after, { withinMs: patience.remainingMs, signal })) {
         if (!(await isStillAdmitted(request))) throw new ProblemError('unauthorized', 'The API key has been revoked.');
         const news = await read();
-        if (news.rows.length > 0) return news;
+        if (news.last) return news;
       }
       return events;
     } finally {
@@ -106,13 +103,19 @@ export class EventsController {
     }
   }
 
-  #read(merchantId: bigint, { after, limit, bytes }: Page & { bytes: number }, deadline: Deadline) {
-    return readPage<LoggedEvent>({
+  async #read(
+    { merchantId, cost, deadline }: RequestContext,
+    { after, limit, bytes }: Page & { bytes: number },
+    text: (event: LoggedEvent) => string,
+  ): Promise<PageTexts<LoggedEvent>> {
+    const read = await readPage<LoggedEvent>({
       limit,
       bytes,
       read: (behind, count) => readLog(this.database, merchantId, { after: behind ?? after, limit: count }, deadline),
-      body: eventBody,
+      text,
     });
+    cost.addRows(read.texts.length);
+    return read;
   }
 
   async #stream(
@@ -122,13 +125,21 @@ export class EventsController {
   ) {
     const { merchantId } = context;
     const batch = { ...page, bytes: Math.min(STREAM_BATCH_BYTES, this.config.pageLimitBytes) };
+    const scope = scopeOf(context);
+    const frame = (event: LoggedEvent) =>
+      `id: ${this.cursors.encode(scope, positionText(event))}\ndata: ${eventText(event)}\n\n`;
+    const read = async (after: Position, deadline: Deadline) => {
+      const frames = await this.#read({ ...context, deadline }, { ...batch, after }, frame);
+      for (const { length } of frames.texts) context.cost.addBytes(length);
+      return frames;
+    };
     const leave = this.watch.follow(merchantId);
     const gone = goneSignal(reply);
     // It costs by what it tells, and not by how long it lasts.
     const charge = request.state?.charge;
     try {
       // What goes wrong here is still told as a problem.
-      const first = await this.#read(merchantId, batch, context.deadline);
+      const first = await read(page.after, context.deadline);
       charge?.rest();
       reply.header('content-type', 'text/event-stream; charset=utf-8');
       reply.header('cache-control', 'no-store');
@@ -138,23 +149,16 @@ export class EventsController {
           read: async (after) => {
             charge?.settle();
             await charge?.outOfDebt(gone);
-            return (await this.#read(merchantId, { ...batch, after }, Deadline.after(this.config.requestDeadlineMs)))
-              .rows;
+            return read(after, Deadline.after(this.config.requestDeadlineMs));
           },
           wait: (after, options) => this.watch.wait(merchantId, after, options),
-          frame: (event) => {
-            const frame = `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`;
-            context.cost.addRows(1);
-            context.cost.addBytes(frame.length);
-            return frame;
-          },
           mayGoOn: async () => !this.watch.isClosed && (await isStillAdmitted(request)),
           ended: (error) => {
             leave();
             if (error !== undefined) this.logger.warn({ err: error }, 'a stream of events ended before its time');
           },
         },
-        { after: page.after, first: first.rows },
+        { after: page.after, first },
         {
           heartbeatMs: this.config.eventHeartbeatMs,
           maxMs: this.config.eventStreamMaxMs,
@@ -171,10 +175,6 @@ export class EventsController {
     const lastId = acceptsStream(request) ? request.headers['last-event-id'] : undefined;
     const [cursor, name] = typeof lastId === 'string' && lastId !== '' ? [lastId, 'Last-Event-ID'] : [after, 'after'];
     return cursor === undefined ? BEGINNING : parsePosition(this.cursors.decode(scopeOf(context), cursor, name));
-  }
-
-  #cursor(context: RequestContext, position: Position): string {
-    return this.cursors.encode(scopeOf(context), positionText(position));
   }
 }
 

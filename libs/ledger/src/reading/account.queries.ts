@@ -65,7 +65,7 @@ export class ListStatementHandler implements IQueryHandler<ListStatementQuery> {
   async execute({ context, page }: ListStatementQuery): Promise<{ normalSide: Side; lines: StatementLine[] }> {
     const [account] = await this.directory.find(context.merchantId, [{ id: page.accountId }], context.deadline);
     if (!account) throw notFound('account');
-    const lines = await listStatementLines(this.database, context.merchantId, page, context.deadline);
+    const lines = await listStatementLines(this.database, context, page);
     return { normalSide: account.normalSide, lines };
   }
 }

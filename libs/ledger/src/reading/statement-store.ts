@@ -1,6 +1,5 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import type { Deadline } from '#platform/deadline.js';
-import type { Database } from '#platform/postgres.js';
+import type { Database, SearchBounds } from '#platform/postgres.js';
 import type { Side, Totals } from '../accounts/account.js';
 import { type TotalsRow, toSide, toTotals } from '../accounts/balance-store.js';
 import { EFFECTIVE_AT_MAX_AHEAD_MS } from '../posting/command.js';
@@ -30,7 +29,7 @@ interface LineRow extends TotalsRow {
 /** An account's lines, newest first, below `beforeVersion`: a range of the entries' primary key, which covers them. */
 export async function listStatementLines(
   database: Database,
-  merchantId: bigint,
+  bounds: SearchBounds,
   query: {
     accountId: bigint;
     effectiveFromMs: number | undefined;
@@ -38,10 +37,8 @@ export async function listStatementLines(
     beforeVersion: bigint | undefined;
     limit: number;
   },
-  deadline: Deadline,
 ): Promise<StatementLine[]> {
-  const { text, values } = statementOfLines(merchantId, query);
-  const rows = await database.read<LineRow>({ merchantIds: [merchantId] }, deadline, { text, values });
+  const rows = await database.search<LineRow>(bounds, statementOfLines(bounds.merchantId, query));
   return rows.map((row) => ({
     transactionId: row.transaction_id,
     direction: toSide(row.direction),

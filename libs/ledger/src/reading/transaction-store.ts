@@ -1,7 +1,7 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
-import type { Database } from '#platform/postgres.js';
+import type { Database, SearchBounds } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { MAX_REVERSAL_DEPTH, type TransactionChange } from '../posting/command.js';
 import {
@@ -225,12 +225,10 @@ interface SummaryRow {
  */
 export async function listTransactions(
   database: Database,
-  merchantId: bigint,
+  bounds: SearchBounds,
   query: { filter: TransactionFilter; beforeId: bigint | undefined; limit: number },
-  deadline: Deadline,
 ): Promise<TransactionSummary[]> {
-  const { text, values } = listStatement(merchantId, query);
-  const rows = await database.read<SummaryRow>({ merchantIds: [merchantId] }, deadline, { text, values });
+  const rows = await database.search<SummaryRow>(bounds, listStatement(bounds.merchantId, query));
   return rows.map((row) => ({
     id: row.id,
     type: row.type,

@@ -65,6 +65,6 @@ export class ListTransactionsHandler implements IQueryHandler<ListTransactionsQu
       const [parent] = await loadTransactions(this.database, context.merchantId, [parentId], context.deadline);
       if (!parent) throw notFound('transaction');
     }
-    return listTransactions(this.database, context.merchantId, page, context.deadline);
+    return listTransactions(this.database, context, page);
   }
 }
