@@ -160,7 +160,7 @@ describe('answers that nobody takes', () => {
       on: api.on,
       environment: { ...WITHOUT_BUDGETS, UNSENT_MERCHANT_LIMIT_BYTES: String(2 * MIB), WRITE_TIMEOUT_MS: '3000' },
     });
-    for (let index = 0; index < 12; index += 1) absent(request().repeat(20), tight);
+    for (let index = 0; index < 6; index += 1) absent(request().repeat(20), tight);
     const ask = (of: Merchant) => of.via(tight).client.get(LIST, { headers: { 'accept-encoding': 'identity' } });
     let refused: Awaited<ReturnType<typeof ask>> | undefined;
     await until(async () => {
