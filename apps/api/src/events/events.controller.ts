@@ -19,6 +19,7 @@ import { CurrentContext } from '../request.js';
 import { Shutdown } from '../shutdown.js';
 import { eventStream } from './event-stream.js';
 import { eventBody, eventList, listEventsQuery } from './schemas.js';
+import { SharedLooks } from './shared-looks.js';
 
 /** Of the deadline of a request that waits, kept for reading what it waited for. */
 const READ_RESERVE_MS = 1_000;
@@ -30,8 +31,17 @@ interface Page {
   limit: number;
 }
 
+interface Found {
+  rows: LoggedEvent[];
+  hasMore: boolean;
+}
+
 @Controller('v1/events')
 export class EventsController {
+  readonly #looks = new SharedLooks<Found>();
+  /** Those who share a look tell the same events. */
+  readonly #frames = new WeakMap<LoggedEvent, string>();
+
   constructor(
     private readonly database: Database,
     private readonly watch: LogWatch,
@@ -83,10 +93,9 @@ export class EventsController {
     { after, limit }: Page,
     waitMs: number,
     { request, reply }: { request: FastifyRequest; reply: FastifyReply },
-  ): Promise<{ rows: LoggedEvent[]; hasMore: boolean }> {
+  ): Promise<Found> {
     const page = { after, limit, bytes: this.config.pageLimitBytes };
-    const read = () => this.#read(context.merchantId, page, context.deadline);
-    const events = await read();
+    const events = await this.#read(context.merchantId, page, context.deadline);
     if (events.rows.length > 0 || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
     const boundMs = Math.min(waitMs, this.config.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
@@ -97,7 +106,7 @@ export class EventsController {
     try {
       while (await this.watch.wait(context.merchantId, after, { withinMs: patience.remainingMs, signal })) {
         if (!(await isStillAdmitted(request))) throw new ProblemError('unauthorized', 'The API key has been revoked.');
-        const news = await read();
+        const news = await this.#lookAgain(context, page, context.deadline);
         if (news.rows.length > 0) return news;
       }
       return events;
@@ -113,6 +122,27 @@ export class EventsController {
       read: (behind, count) => readLog(this.database, merchantId, { after: behind ?? after, limit: count }, deadline),
       body: eventBody,
     });
+  }
+
+  /** For who was told that there is something. Whoever's query it is pays for it; the others pay for what they tell. */
+  #lookAgain(context: RequestContext, page: Page & { bytes: number }, until?: Deadline): Promise<Found> {
+    const { merchantId } = context;
+    const deadline = Deadline.after(this.config.requestDeadlineMs);
+    const place = `${merchantId} ${positionText(page.after)} ${page.limit} ${page.bytes}`;
+    const look = this.#looks.look(place, async () => {
+      const found = await this.#read(merchantId, page, deadline);
+      if (found.rows.length > 0) context.cost.addRound();
+      return found;
+    });
+    return (until ?? deadline).race(look);
+  }
+
+  #frame(context: RequestContext, event: LoggedEvent): string {
+    const known = this.#frames.get(event);
+    if (known !== undefined) return known;
+    const frame = `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`;
+    this.#frames.set(event, frame);
+    return frame;
   }
 
   async #stream(
@@ -138,12 +168,11 @@ export class EventsController {
           read: async (after) => {
             charge?.settle();
             await charge?.outOfDebt(gone);
-            return (await this.#read(merchantId, { ...batch, after }, Deadline.after(this.config.requestDeadlineMs)))
-              .rows;
+            return (await this.#lookAgain(context, { ...batch, after })).rows;
           },
           wait: (after, options) => this.watch.wait(merchantId, after, options),
           frame: (event) => {
-            const frame = `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`;
+            const frame = this.#frame(context, event);
             context.cost.addRows(1);
             context.cost.addBytes(frame.length);
             return frame;
