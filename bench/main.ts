@@ -7,7 +7,7 @@ import pg from 'pg';
 import { compareLayouts } from '#db/bench/layout.js';
 import { scratchDatabase } from '#db/bench/scratch-database.js';
 import { sqlFile } from '#db/bench/sql-file.js';
-import { type ApiProcess, startApi } from './api-process.js';
+import { startApi } from './api-process.js';
 import { openBook } from './book.js';
 import { CacheCallers } from './cache-callers.js';
 import { postmasterOf } from './cpu.js';
@@ -176,22 +176,20 @@ async function measureWrites(
     DATABASE_RUNTIME_URL: scratch.runtimeUrl,
     COUNTERFOIL_OPERATOR_KEY: operatorKey,
   };
-  const start = async (file: string, environment: NodeJS.ProcessEnv): Promise<ApiProcess> => {
-    const started = await startApi(file, environment);
-    cleanup.add(() => started.stop());
-    return started;
-  };
-  const [api, other, plain, withoutEvents, bare] = await Promise.all([
-    start(options.api, env),
-    start(options.api, env),
-    start(options.api, { ...env, REDIS_URL: undefined }),
-    start(join(import.meta.dirname, 'api-without-events.js'), env),
-    start(join(import.meta.dirname, 'bare-server.js'), {}),
-  ]);
+  const api = await startApi(options.api, env);
+  cleanup.add(() => api.stop());
+  const other = await startApi(options.api, env);
+  cleanup.add(() => other.stop());
+  const plain = await startApi(options.api, { ...env, REDIS_URL: undefined });
+  cleanup.add(() => plain.stop());
+  const withoutEvents = await startApi(join(import.meta.dirname, 'api-without-events.js'), env);
+  cleanup.add(() => withoutEvents.stop());
   const redis = new Redis(redisUrl);
   cleanup.add(async () => redis.disconnect());
   const queue = new Redis(queueUrl);
   cleanup.add(async () => queue.disconnect());
+  const bare = await startApi(join(import.meta.dirname, 'bare-server.js'), {});
+  cleanup.add(() => bare.stop());
   const generator = new Generator();
   cleanup.add(async () => generator.stop());
 

@@ -15,8 +15,8 @@ export const API_MUTANTS = [
     ['a page begins where the last one ended', 'list.position(last))', 'list.position(last) + 1n)'],
   ]),
   inFile('apps/api/src/page-read.ts', 'test/lists.test.ts', [
-    ['a list never has more', 'return { rows, hasMore: true };', 'return { rows, hasMore: false };'],
-    ['a page is one row too long', 'rows.length === page.limit ||', 'rows.length > page.limit ||'],
+    ['a list never has more', 'return { texts, last, hasMore: true };', 'return { texts, last, hasMore: false };'],
+    ['a page is one row too long', 'texts.length === page.limit ||', 'texts.length > page.limit ||'],
   ]),
   inFile('libs/ledger/src/reading/transaction-store.ts', 'test/lists.test.ts', [
     ['from is exclusive', 't.effective_at >= ${', 't.effective_at > ${'],

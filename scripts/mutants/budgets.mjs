@@ -71,6 +71,7 @@ export const BUDGET_MUTANTS = [
       'math.min(untold, math.max(0, over - over_known))',
       'math.min(untold, over)',
     ],
+    ['what overflowed before pays for shares of who has forgotten its merchant', 'is_first and 0 or ', ''],
     ['a new plan is refilled by as if it had always been', 'math.min(hash.rate, rate)', 'rate'],
     ['a clock that is set back takes units away', 'math.max(0, now - hash.at)', '(now - hash.at)'],
     [
@@ -137,5 +138,5 @@ export const BUDGET_MUTANTS = [
   ...inFile('libs/ledger/src/writing/writer.ts', CHARGES, [
     ['entries cost nothing', 'cost.addEntries(writtenEntries(outcome));', ''],
   ]),
-  ...inFile('apps/api/src/pages.ts', CHARGES, [['rows cost nothing', 'list.cost.addRows(read.length);', '']]),
+  ...inFile('apps/api/src/pages.ts', CHARGES, [['rows cost nothing', 'asking.cost.addRows(read.length);', '']]),
 ];

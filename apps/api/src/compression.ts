@@ -17,13 +17,17 @@ type Coding = 'br' | 'gzip';
  * The payload as the client asked for it, with the headers that say so; undefined: as it is. Compression runs in libuv's threads, not in the event
  * loop. Only what is read is compressed: the answer that shows a secret is that of a POST.
  */
-export function compressed(request: FastifyRequest, reply: FastifyReply, payload: string): Promise<Buffer> | undefined {
+export function compressed(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  payload: string | Buffer,
+): Promise<Buffer> | undefined {
   if (request.method !== 'GET' || payload.length < MIN_LENGTH) return undefined;
   reply.header('vary', 'Accept-Encoding');
   const coding = codingOf(request.headers['accept-encoding']);
   if (coding === undefined) return undefined;
   reply.header('content-encoding', coding);
-  const bytes = Buffer.from(payload);
+  const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
   return coding === 'gzip'
     ? gzipped(bytes, { level: GZIP_LEVEL })
     : brotlied(bytes, {

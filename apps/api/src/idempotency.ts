@@ -4,6 +4,7 @@ import { ProblemError, problemDocument } from '#kernel/problem.js';
 import type { Refused } from '#ledger/posting/command.js';
 import type { Answer, Answering, Idempotency } from '#platform/idempotency.js';
 import { inTurns } from '#platform/turns.js';
+import { type JsonText, jsonList } from './json-text.js';
 
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/;
 
@@ -105,16 +106,14 @@ export function send(reply: FastifyReply, { status, body, replayed }: Answer): o
 }
 
 /** `{"<name>": [<body of each item>]}`, written a few items at a time: an answer may have many megabytes. */
-export async function sendInTurns<T>(
-  reply: FastifyReply,
+export async function listInTurns<T>(
   name: string,
   items: readonly T[],
   bodyOf: (item: T) => object,
-): Promise<string> {
-  const pieces: string[] = [];
-  await inTurns(items, (item) => void pieces.push(JSON.stringify(bodyOf(item))));
-  reply.header('content-type', 'application/json; charset=utf-8');
-  return `{${JSON.stringify(name)}:[${pieces.join(',')}]}`;
+): Promise<JsonText> {
+  const texts: string[] = [];
+  await inTurns(items, (item) => void texts.push(JSON.stringify(bodyOf(item))));
+  return jsonList(name, texts);
 }
 
 /** Sends a refusal as it was first told. */

@@ -19,6 +19,7 @@ import { compressed } from './compression.js';
 import type { RouteAccess } from './documented.js';
 import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
 import { encodingRefusal, hasBody, KnownRoutes, refuseOddHead, streamRefusal } from './http-rules.js';
+import { serialized } from './json-text.js';
 import { lastLong } from './long-uploads.js';
 import type { RequestCounts } from './metrics.js';
 import { guardPage } from './page-guard.js';
@@ -65,6 +66,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
   const routes = new KnownRoutes();
 
   fastify.decorateRequest('state', null);
+  fastify.setReplySerializer(serialized);
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     if ((request.routeOptions.config as RouteAccess).rawBody) return void done(null, body);
@@ -98,20 +100,21 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
 
   // Behind the serialisation. A problem is always sent: it is small, and tells why.
   fastify.addHook('onSend', (request, reply, payload, done) => {
-    if (typeof payload !== 'string') {
+    if (typeof payload !== 'string' && !Buffer.isBuffer(payload)) {
       hold(request, reply, payload);
       request.state?.end.served();
       return void done();
     }
     const merchantId = request.state?.context?.merchantId;
-    const bytes = Buffer.byteLength(payload);
+    const answer = typeof payload === 'string' && payload.length >= LONG_ANSWER ? Buffer.from(payload) : payload;
+    const bytes = Buffer.byteLength(answer);
     request.state?.cost.addBytes(bytes);
     request.state?.end.served();
     const isRead = request.method === 'GET' && reply.statusCode < 300;
     const refusal = isRead ? parts.unsent.refusal(merchantId, bytes) : undefined;
     if (refusal) return void done(refusal);
-    const packed = compressed(request, reply, payload);
-    if (packed === undefined) return finish(payload.length < LONG_ANSWER ? payload : Buffer.from(payload));
+    const packed = compressed(request, reply, answer);
+    if (packed === undefined) return finish(answer);
     packed.finally(parts.unsent.hold(merchantId, bytes)).then(finish, done);
 
     function finish(ready: string | Buffer): void {

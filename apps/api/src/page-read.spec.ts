@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { countTurns } from '../../../test/support/count-turns.js';
 import { readPage } from './page-read.js';
 
 const KIB = 1_024;
@@ -11,40 +12,48 @@ function listOf(texts: string[]) {
     const from = (behind ?? -1) + 1;
     return texts.slice(from, from + count).map((_, index) => from + index);
   };
-  return { asked, read, body: (row: number) => texts[row] };
+  return { asked, read, text: (row: number) => texts[row] as string };
 }
 
 describe('a page', () => {
   it('of a hundred small rows is one read', async () => {
     const { asked, ...list } = listOf(Array(500).fill('small'));
-    const { rows, hasMore } = await readPage({ ...list, limit: 100, bytes: KIB * KIB });
-    expect([rows.length, hasMore, asked]).toEqual([100, true, [101]]);
+    const { texts, hasMore } = await readPage({ ...list, limit: 100, bytes: KIB * KIB });
+    expect([texts.length, hasMore, asked]).toEqual([100, true, [101]]);
   });
 
   it('of a thousand small rows is read in a few pieces, and is whole', async () => {
     const { asked, ...list } = listOf(Array(1_001).fill('small'));
-    const { rows, hasMore } = await readPage({ ...list, limit: 1_000, bytes: KIB * KIB });
-    expect([rows, hasMore]).toEqual([Array.from({ length: 1_000 }, (_, index) => index), true]);
+    const { texts, hasMore } = await readPage({ ...list, limit: 1_000, bytes: KIB * KIB });
+    expect([texts, hasMore]).toEqual([Array(1_000).fill('small'), true]);
     expect(asked).toEqual([101, 250, 250, 250, 150]);
+  });
+
+  it('of a thousand rows is written with others in between, and one of twenty in one go', async () => {
+    const { asked: _, ...list } = listOf(Array(1_001).fill('x'.repeat(220)));
+    const long = await countTurns(() => readPage({ ...list, limit: 1_000, bytes: KIB * KIB }));
+    expect(long.turns).toBeGreaterThan(10);
+    expect((await countTurns(() => readPage({ ...list, limit: 20, bytes: KIB * KIB }))).turns).toBe(0);
   });
 
   it('reads some rows too many, and never a thousand, where large ones lie behind small ones', async () => {
     const { asked, ...list } = listOf([...Array(101).fill('small'), ...Array(899).fill('x'.repeat(60 * KIB))]);
-    const { rows, hasMore } = await readPage({ ...list, limit: 1_000, bytes: KIB * KIB });
-    expect([rows.length, hasMore]).toEqual([101 + 17, true]);
+    const { texts, hasMore } = await readPage({ ...list, limit: 1_000, bytes: KIB * KIB });
+    expect([texts.length, hasMore]).toEqual([101 + 17, true]);
     expect(asked).toEqual([101, 250]);
   });
 
   it('that may have few bytes begins with few rows, and has one however large it is', async () => {
     const { asked, ...list } = listOf(Array(10).fill('x'.repeat(60 * KIB)));
-    const { rows, hasMore } = await readPage({ ...list, limit: 1_000, bytes: 20 * KIB });
-    expect([rows.length, hasMore, asked]).toEqual([1, true, [2]]);
+    const { texts, hasMore } = await readPage({ ...list, limit: 1_000, bytes: 20 * KIB });
+    expect([texts.length, hasMore, asked]).toEqual([1, true, [2]]);
   });
 
   it('ends with the list', async () => {
     const { asked, ...list } = listOf(Array(30).fill('small'));
     expect(await readPage({ ...list, limit: 100, bytes: KIB * KIB })).toEqual({
-      rows: Array.from({ length: 30 }, (_, index) => index),
+      texts: Array(30).fill('small'),
+      last: 29,
       hasMore: false,
     });
     expect(asked).toEqual([101]);

@@ -1,15 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { Cost } from '#platform/cost.js';
 import { CursorCodec } from '#platform/cursor.js';
 import { CONFIG } from '#platform/platform.module.js';
+import type { RequestBounds } from '#platform/request-context.js';
 import type { Config } from '../../config.js';
+import { type JsonText, jsonList } from './json-text.js';
 import { readPage } from './page-read.js';
-
-export interface Page<Body> {
-  data: Body[];
-  has_more: boolean;
-  next_cursor: string | null;
-}
 
 /** The list shape of the contract: `{data, has_more, next_cursor}` by keyset. */
 @Injectable()
@@ -21,14 +16,14 @@ export class Pages {
 
   /** A list by id or by another number: `position` is the row's, and the next page is what lies below it. */
   async page<Row, Body>(list: {
-    cost: Cost;
+    asking: RequestBounds;
     scope: string;
     cursor: string | undefined;
     limit: number;
     read(before: bigint | undefined, count: number): Promise<Row[]>;
     position(row: Row): bigint;
     body(row: Row): Body;
-  }): Promise<Page<Body>> {
+  }): Promise<JsonText> {
     return this.pageByKey({
       ...list,
       read: (before, count) => list.read(before === undefined ? undefined : BigInt(before), count),
@@ -41,31 +36,30 @@ export class Pages {
    * has fewer rows than `limit` where they are large: PAGE_LIMIT_BYTES.
    */
   async pageByKey<Row, Body>(list: {
-    /** Of the request: its rows are counted. */
-    cost: Cost;
+    /** Its rows are counted. */
+    asking: RequestBounds;
     scope: string;
     cursor: string | undefined;
     limit: number;
     read(before: string | undefined, count: number): Promise<Row[]>;
     position(row: Row): string;
     body(row: Row): Body;
-  }): Promise<Page<Body>> {
+    /** What the page has besides, once its rows have been read. */
+    rest?(): object;
+  }): Promise<JsonText> {
+    const { asking } = list;
     const before = list.cursor === undefined ? undefined : this.cursors.decode(list.scope, list.cursor);
-    const { rows, hasMore } = await readPage<Row>({
+    const { texts, last, hasMore } = await readPage<Row>({
       limit: list.limit,
       bytes: this.config.pageLimitBytes,
       read: async (behind, count) => {
         const read = await list.read(behind === undefined ? before : list.position(behind), count);
-        list.cost.addRows(read.length);
+        asking.cost.addRows(read.length);
         return read;
       },
-      body: (row) => list.body(row),
+      text: (row) => JSON.stringify(list.body(row)),
     });
-    const last = rows.at(-1);
-    return {
-      data: rows.map((row) => list.body(row)),
-      has_more: hasMore,
-      next_cursor: hasMore && last !== undefined ? this.cursors.encode(list.scope, list.position(last)) : null,
-    };
+    const next = hasMore && last !== undefined ? this.cursors.encode(list.scope, list.position(last)) : null;
+    return jsonList('data', texts, { has_more: hasMore, next_cursor: next, ...list.rest?.() });
   }
 }

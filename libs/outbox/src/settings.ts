@@ -5,8 +5,8 @@ import type { PlatformSettings } from '#platform/settings.js';
 export const OUTBOX_SETTINGS = roomSettings({
   room: 'libs/outbox',
   fields: {
-    RELAY_BUSY_MS: integer({ default: 10, min: 1, max: 1_000 }).describe(
-      'Wait of the relay between two looks at the log while there are events.',
+    RELAY_BUSY_MS: integer({ default: 25, min: 1, max: 1_000 }).describe(
+      'Wait of the relay after a look at the log that found events, whoever hints. What is committed meanwhile goes together.',
     ),
     RELAY_IDLE_MS: integer({ default: 250, min: 1, max: 60_000 }).describe(
       'Longest such wait while there are none. A hint from whoever commits ends it, where Redis carries it.',

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { invalid } from '#kernel/problem.js';
 
 /** Half of SHA-256: 128 bits are beyond guessing online, and keep cursors short. */
@@ -10,10 +10,10 @@ const MAX_CURSOR_LENGTH = 1_024;
  * scope (tenant, route and filters, see `cursorScope`) is not in the cursor; a cursor of another list fails its tag.
  */
 export class CursorCodec {
-  readonly #secret: string;
+  readonly #secret: KeyObject;
 
   constructor(secret: string) {
-    this.#secret = secret;
+    this.#secret = createSecretKey(secret, 'utf8');
   }
 
   /** `position` is what the next page's key comparison needs, such as an id. */

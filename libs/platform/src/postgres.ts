@@ -45,8 +45,22 @@ types.setTypeParser(1016, (text) =>
 ); // int8[]
 types.setTypeParser(5069, (text) => BigInt(text)); // xid8
 
-/** `2026-11-21 17:09:00.123+00` → milliseconds, `-infinity` → -Infinity. Connections run with TimeZone UTC and the ISO DateStyle. */
-function parseTimestamp(text: string): number {
+let newestText: string | undefined;
+let newestMs = 0;
+
+/**
+ * `2026-11-21 17:09:00.123+00` → milliseconds, `-infinity` → -Infinity. Connections run with TimeZone UTC and the ISO DateStyle. A
+ * page has one or two in each row, and what was written together has the same one.
+ */
+export function parseTimestamp(text: string): number {
+  if (text !== newestText) {
+    newestMs = timestampOf(text);
+    newestText = text;
+  }
+  return newestMs;
+}
+
+function timestampOf(text: string): number {
   if (text.endsWith('infinity')) return text.startsWith('-') ? -Infinity : Infinity;
   return Date.parse(`${text.slice(0, 10)}T${text.slice(11).replace('+00', 'Z')}`);
 }

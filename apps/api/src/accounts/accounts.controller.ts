@@ -81,7 +81,7 @@ export class AccountsController {
   ) {
     const { limit, cursor, ...filters } = query;
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'accounts', filters),
       cursor,
       limit,
@@ -173,7 +173,7 @@ export class AccountsController {
     const { limit, cursor, ...filters } = query;
     let side: 'debit' | 'credit' = 'debit';
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, `accounts/${id}/entries`, filters),
       cursor,
       limit,

@@ -47,7 +47,7 @@ export class DeadLettersController {
     const { limit, cursor, ...filters } = query;
     const filter = { status: filters.status, consumer: filters.consumer, merchantId: filters.merchant_id };
     return this.pages.page({
-      cost: bounds.cost,
+      asking: bounds,
       scope: cursorScope('platform', 'dead_letters', filters),
       cursor,
       limit,

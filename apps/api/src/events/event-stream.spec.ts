@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import { BEGINNING, type Position } from '#outbox/log/position.js';
-import { type EventStreamSource, eventStream } from './event-stream.js';
+import { type EventStreamSource, eventStream, type Frames } from './event-stream.js';
 
 const BATCH = 10;
 
@@ -15,18 +14,16 @@ class EndlessLog implements EventStreamSource {
   failure: Error | undefined;
   readonly endings: unknown[] = [];
 
-  async read({ seq }: Position): Promise<LoggedEvent[]> {
+  async read({ seq }: Position): Promise<Frames> {
     this.reads += 1;
     if (this.failure) throw this.failure;
-    return this.end ? [] : Array.from({ length: BATCH }, (_, index) => eventOf(seq + BigInt(index) + 1n));
+    if (this.end) return { texts: [], last: undefined };
+    const texts = Array.from({ length: BATCH }, (_, index) => `${seq + BigInt(index) + 1n};`);
+    return { texts, last: { xid: 1n, seq: seq + BigInt(BATCH) } };
   }
 
   wait(_after: Position, { signal }: { signal: AbortSignal }): Promise<boolean> {
     return new Promise((resolve) => signal.addEventListener('abort', () => resolve(false)));
-  }
-
-  frame(event: LoggedEvent): string {
-    return `${event.seq};`;
   }
 
   async mayGoOn(): Promise<boolean> {
@@ -36,19 +33,6 @@ class EndlessLog implements EventStreamSource {
   ended(error: unknown): void {
     this.endings.push(error);
   }
-}
-
-function eventOf(seq: bigint): LoggedEvent {
-  return {
-    merchantId: 1n,
-    xid: 1n,
-    seq,
-    type: 'account.closed',
-    version: 1,
-    occurredAtMs: 0,
-    traceContext: undefined,
-    data: '{}',
-  };
 }
 
 describe('a stream of events', () => {

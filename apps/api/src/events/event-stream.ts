@@ -1,14 +1,18 @@
 import { Readable } from 'node:stream';
-import type { LoggedEvent } from '#outbox/consumers/consumer.js';
 import type { Position } from '#outbox/log/position.js';
 
+/** Some events as the stream tells them, oldest first. */
+export interface Frames {
+  readonly texts: readonly string[];
+  /** Where the last of them is in the log; undefined: there are none. */
+  readonly last: Position | undefined;
+}
+
 export interface EventStreamSource {
-  /** The next events behind a position, oldest first; none at the end of the log. */
-  read(after: Position): Promise<LoggedEvent[]>;
+  /** The next events behind a position; none at the end of the log. */
+  read(after: Position): Promise<Frames>;
   /** Resolves true once there are some, false after `withinMs` or when the signal comes. */
   wait(after: Position, options: { withinMs: number; signal: AbortSignal }): Promise<boolean>;
-  /** One event as the stream tells it. */
-  frame(event: LoggedEvent): string;
   /** Whether the reader may go on: its key is valid and the process is not going down. May reject. */
   mayGoOn(): Promise<boolean>;
   /** Called once, when nothing will be asked any more. `error`: what ended it before its time. */
@@ -36,7 +40,7 @@ const LINGER_MS = 1_000;
  */
 export function eventStream(
   source: EventStreamSource,
-  from: { after: Position; first: readonly LoggedEvent[] },
+  from: { after: Position; first: Frames },
   limits: EventStreamLimits,
 ): Readable {
   const ending = new AbortController();
@@ -73,19 +77,19 @@ export function eventStream(
 
 async function* tell(
   source: EventStreamSource,
-  from: { after: Position; first: readonly LoggedEvent[] },
+  from: { after: Position; first: Frames },
   { heartbeatMs, signal }: { heartbeatMs: number; signal: AbortSignal },
 ): AsyncGenerator<string | Buffer> {
   yield `retry: ${RETRY_MS}\n\n`;
-  let { after, first: events } = from;
+  let { after, first: frames } = from;
   while (!signal.aborted && (await source.mayGoOn())) {
-    const last = events.at(-1);
+    const { texts, last } = frames;
     if (last) {
-      yield Buffer.from(events.map((event) => source.frame(event)).join(''));
+      yield Buffer.from(texts.join(''));
       after = { xid: last.xid, seq: last.seq };
     } else if (!(await source.wait(after, { withinMs: heartbeatMs, signal })) && !signal.aborted) {
       yield ': nothing new\n\n';
     }
-    if (!signal.aborted) events = await source.read(after);
+    if (!signal.aborted) frames = await source.read(after);
   }
 }

@@ -14,11 +14,12 @@ import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
 import type { Config } from '../../../config.js';
 import { Documented } from '../documented.js';
-import { readPage } from '../page-read.js';
+import { jsonList } from '../json-text.js';
+import { type PageTexts, readPage } from '../page-read.js';
 import { CurrentContext } from '../request.js';
 import { Shutdown } from '../shutdown.js';
 import { eventStream } from './event-stream.js';
-import { eventBody, eventList, listEventsQuery } from './schemas.js';
+import { eventList, eventText, listEventsQuery } from './schemas.js';
 import { SharedLooks } from './shared-looks.js';
 
 /** Of the deadline of a request that waits, kept for reading what it waited for. */
@@ -31,16 +32,11 @@ interface Page {
   limit: number;
 }
 
-interface Found {
-  rows: LoggedEvent[];
-  hasMore: boolean;
-}
+type Text = (event: LoggedEvent) => string;
 
 @Controller('v1/events')
 export class EventsController {
-  readonly #looks = new SharedLooks<Found>();
-  /** Those who share a look tell the same events. */
-  readonly #frames = new WeakMap<LoggedEvent, string>();
+  readonly #looks = new SharedLooks<PageTexts<LoggedEvent>>();
 
   constructor(
     private readonly database: Database,
@@ -78,13 +74,9 @@ export class EventsController {
       throw invalid('after', 'lies so far back that events behind it have been forgotten; begin again without it');
     }
     if (acceptsStream(request)) return this.#stream(context, page, { request, reply });
-    const { rows, hasMore } = await this.#page(context, page, query.wait_ms, { request, reply });
-    context.cost.addRows(rows.length);
-    return {
-      data: rows.map(eventBody),
-      has_more: hasMore,
-      next_cursor: this.#cursor(context, rows.at(-1) ?? page.after),
-    };
+    const { texts, last, hasMore } = await this.#page(context, page, query.wait_ms, { request, reply });
+    const next = this.cursors.encode(scopeOf(context), positionText(last ?? page.after));
+    return jsonList('data', texts, { has_more: hasMore, next_cursor: next });
   }
 
   /** Waits for the first event where there is none. */
@@ -93,10 +85,10 @@ export class EventsController {
     { after, limit }: Page,
     waitMs: number,
     { request, reply }: { request: FastifyRequest; reply: FastifyReply },
-  ): Promise<Found> {
+  ): Promise<PageTexts<LoggedEvent>> {
     const page = { after, limit, bytes: this.config.pageLimitBytes };
-    const events = await this.#read(context.merchantId, page, context.deadline);
-    if (events.rows.length > 0 || waitMs === 0) return events;
+    const events = await this.#read(context, page, eventText);
+    if (events.last || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
     const boundMs = Math.min(waitMs, this.config.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
     const patience = Deadline.after(boundMs);
@@ -106,8 +98,8 @@ export class EventsController {
     try {
       while (await this.watch.wait(context.merchantId, after, { withinMs: patience.remainingMs, signal })) {
         if (!(await isStillAdmitted(request))) throw new ProblemError('unauthorized', 'The API key has been revoked.');
-        const news = await this.#lookAgain(context, page, context.deadline);
-        if (news.rows.length > 0) return news;
+        const news = await this.#readNews(context, page, { as: 'page', text: eventText });
+        if (news.last) return news;
       }
       return events;
     } finally {
@@ -115,34 +107,42 @@ export class EventsController {
     }
   }
 
-  #read(merchantId: bigint, { after, limit, bytes }: Page & { bytes: number }, deadline: Deadline) {
+  async #read(context: RequestContext, page: Page & { bytes: number }, text: Text): Promise<PageTexts<LoggedEvent>> {
+    const read = await this.#look(context, page, text);
+    context.cost.addRows(read.texts.length);
+    return read;
+  }
+
+  /** For who was told that there is something. Whose query it is pays for that, and all for what they tell. */
+  async #readNews(
+    context: RequestContext,
+    page: Page & { bytes: number },
+    { as, text }: { as: 'page' | 'frames'; text: Text },
+  ): Promise<PageTexts<LoggedEvent>> {
+    const { merchantId, cost } = context;
+    const place = `${as} ${merchantId} ${positionText(page.after)} ${page.limit} ${page.bytes}`;
+    const look = this.#looks.look(place, async () => {
+      const deadline = Deadline.after(this.config.requestDeadlineMs);
+      const found = await this.#look({ merchantId, deadline }, page, text);
+      if (found.last) cost.addRound();
+      return found;
+    });
+    const read = await context.deadline.race(look);
+    cost.addRows(read.texts.length);
+    return read;
+  }
+
+  #look(
+    { merchantId, deadline }: Pick<RequestContext, 'merchantId' | 'deadline'>,
+    { after, limit, bytes }: Page & { bytes: number },
+    text: Text,
+  ): Promise<PageTexts<LoggedEvent>> {
     return readPage<LoggedEvent>({
       limit,
       bytes,
       read: (behind, count) => readLog(this.database, merchantId, { after: behind ?? after, limit: count }, deadline),
-      body: eventBody,
+      text,
     });
-  }
-
-  /** For who was told that there is something. Whoever's query it is pays for it; the others pay for what they tell. */
-  #lookAgain(context: RequestContext, page: Page & { bytes: number }, until?: Deadline): Promise<Found> {
-    const { merchantId } = context;
-    const deadline = Deadline.after(this.config.requestDeadlineMs);
-    const place = `${merchantId} ${positionText(page.after)} ${page.limit} ${page.bytes}`;
-    const look = this.#looks.look(place, async () => {
-      const found = await this.#read(merchantId, page, deadline);
-      if (found.rows.length > 0) context.cost.addRound();
-      return found;
-    });
-    return (until ?? deadline).race(look);
-  }
-
-  #frame(context: RequestContext, event: LoggedEvent): string {
-    const known = this.#frames.get(event);
-    if (known !== undefined) return known;
-    const frame = `id: ${this.#cursor(context, event)}\ndata: ${JSON.stringify(eventBody(event))}\n\n`;
-    this.#frames.set(event, frame);
-    return frame;
   }
 
   async #stream(
@@ -152,13 +152,20 @@ export class EventsController {
   ) {
     const { merchantId } = context;
     const batch = { ...page, bytes: Math.min(STREAM_BATCH_BYTES, this.config.pageLimitBytes) };
+    const scope = scopeOf(context);
+    const frame = (event: LoggedEvent) =>
+      `id: ${this.cursors.encode(scope, positionText(event))}\ndata: ${eventText(event)}\n\n`;
+    const told = (frames: PageTexts<LoggedEvent>) => {
+      for (const { length } of frames.texts) context.cost.addBytes(length);
+      return frames;
+    };
     const leave = this.watch.follow(merchantId);
     const gone = goneSignal(reply);
     // It costs by what it tells, and not by how long it lasts.
     const charge = request.state?.charge;
     try {
       // What goes wrong here is still told as a problem.
-      const first = await this.#read(merchantId, batch, context.deadline);
+      const first = told(await this.#read(context, batch, frame));
       charge?.rest();
       reply.header('content-type', 'text/event-stream; charset=utf-8');
       reply.header('cache-control', 'no-store');
@@ -168,22 +175,17 @@ export class EventsController {
           read: async (after) => {
             charge?.settle();
             await charge?.outOfDebt(gone);
-            return (await this.#lookAgain(context, { ...batch, after })).rows;
+            const of = { ...context, deadline: Deadline.after(this.config.requestDeadlineMs) };
+            return told(await this.#readNews(of, { ...batch, after }, { as: 'frames', text: frame }));
           },
           wait: (after, options) => this.watch.wait(merchantId, after, options),
-          frame: (event) => {
-            const frame = this.#frame(context, event);
-            context.cost.addRows(1);
-            context.cost.addBytes(frame.length);
-            return frame;
-          },
           mayGoOn: async () => !this.watch.isClosed && (await isStillAdmitted(request)),
           ended: (error) => {
             leave();
             if (error !== undefined) this.logger.warn({ err: error }, 'a stream of events ended before its time');
           },
         },
-        { after: page.after, first: first.rows },
+        { after: page.after, first },
         {
           heartbeatMs: this.config.eventHeartbeatMs,
           maxMs: this.config.eventStreamMaxMs,
@@ -200,10 +202,6 @@ export class EventsController {
     const lastId = acceptsStream(request) ? request.headers['last-event-id'] : undefined;
     const [cursor, name] = typeof lastId === 'string' && lastId !== '' ? [lastId, 'Last-Event-ID'] : [after, 'after'];
     return cursor === undefined ? BEGINNING : parsePosition(this.cursors.decode(scopeOf(context), cursor, name));
-  }
-
-  #cursor(context: RequestContext, position: Position): string {
-    return this.cursors.encode(scopeOf(context), positionText(position));
   }
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isoTime } from '#kernel/clock.js';
 import type { LoggedEvent } from '#outbox/consumers/consumer.js';
-import { CATALOGUE, type EventType, readEvent, UnknownEvent } from '#outbox/log/catalogue.js';
+import { CATALOGUE, type EventType, isCurrent, readEvent, UnknownEvent } from '#outbox/log/catalogue.js';
 import { positionText } from '#outbox/log/position.js';
 import { listQuery, timestampOut } from '../schemas.js';
 
@@ -51,20 +51,31 @@ export const listEventsQuery = z.strictObject({
     }),
 });
 
-export function eventBody(logged: LoggedEvent) {
+/** As JSON. What is in its current version is told as it stands in the log: neither read nor written again. */
+export function eventText(logged: LoggedEvent): string {
   const { type, version, data } = currentOf(logged);
-  return { id: positionText(logged), type, version, occurred_at: isoTime(logged.occurredAtMs), data };
+  const head = { id: positionText(logged), type, version, occurred_at: isoTime(logged.occurredAtMs) };
+  return `${JSON.stringify(head).slice(0, -1)},"data":${data}}`;
 }
 
 /**
  * An event of a newer build is told as that build wrote it, and as it will tell it: left out it would be a gap, and refused it
  * would hold up all that follow.
  */
-function currentOf(logged: LoggedEvent): { type: string; version: number; data: object } {
+function currentOf(logged: LoggedEvent): { type: string; version: number; data: string } {
+  const { type, version, data } = logged;
+  if (isCurrent(logged)) return { type, version, data: compact(data) };
   try {
-    return readEvent(logged);
+    const read = readEvent(logged);
+    return { type, version: read.version, data: JSON.stringify(read.data) };
   } catch (error) {
     if (!(error instanceof UnknownEvent)) throw error;
-    return { type: logged.type, version: logged.version, data: JSON.parse(logged.data) };
+    return { type, version, data: JSON.stringify(JSON.parse(data)) };
   }
+}
+
+/** Without the white space that PostgreSQL writes from the first member on, and between lines, which would end one of a stream. */
+function compact(data: string): string {
+  const isCompact = data[data.indexOf('"', 2) + 1] === ':' && !data.includes('\n');
+  return isCompact ? data : JSON.stringify(JSON.parse(data));
 }

@@ -72,7 +72,7 @@ export class FeePlansController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
-      cost: bounds.cost,
+      asking: bounds,
       scope: cursorScope('platform', 'fee_plans'),
       cursor,
       limit,

@@ -81,7 +81,7 @@ export class MerchantsController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
-      cost: bounds.cost,
+      asking: bounds,
       scope: cursorScope('platform', 'merchants'),
       cursor,
       limit,
@@ -161,7 +161,7 @@ export class MerchantsController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
-      cost: bounds.cost,
+      asking: bounds,
       scope: cursorScope(id, 'api_keys'),
       cursor,
       limit,

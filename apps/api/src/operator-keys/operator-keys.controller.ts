@@ -73,7 +73,7 @@ export class OperatorKeysController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page<OperatorKey | null, object>({
-      cost: bounds.cost,
+      asking: bounds,
       scope: cursorScope('platform', 'operator_keys'),
       cursor,
       limit,

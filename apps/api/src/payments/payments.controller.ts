@@ -69,7 +69,7 @@ export class PaymentsController {
       createdToMs: filters.created_to,
     };
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'payments', filters),
       cursor,
       limit,

@@ -11,7 +11,7 @@ import { traceIdOf } from '#platform/tracing.js';
 import { inTurns } from '#platform/turns.js';
 import type { Config } from '../../../config.js';
 import { Documented } from '../documented.js';
-import { givenIdempotencyInTurns, givenIdempotencyOf, sendInTurns } from '../idempotency.js';
+import { givenIdempotencyInTurns, givenIdempotencyOf, listInTurns } from '../idempotency.js';
 import { CurrentContext } from '../request.js';
 import {
   batchItemOf,
@@ -94,7 +94,7 @@ export class ProviderEventsController {
     const results = items.map((item) =>
       'problem' in item ? unreadableBody(item) : outcomeBody(outcomes[next++] ?? none()),
     );
-    return sendInTurns(reply, 'results', results, (result) => result);
+    return listInTurns('results', results, (result) => result);
   }
 
   #latestMs(): number {

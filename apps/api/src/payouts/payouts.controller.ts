@@ -52,7 +52,7 @@ export class PayoutsController {
   ) {
     const { limit, cursor, ...filter } = query;
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'payouts', filter),
       cursor,
       limit,

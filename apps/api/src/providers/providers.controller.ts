@@ -32,7 +32,7 @@ export class ProvidersController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'providers'),
       cursor,
       limit,

@@ -65,7 +65,7 @@ export class BreaksController {
     const reconciliationId = reportOf(request, 'reconciliation');
     const filter = { reconciliationId, kind, status, assignee, olderThanDays };
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'breaks', { ...filters, reconciliation_id: reconciliationId }),
       cursor,
       limit,

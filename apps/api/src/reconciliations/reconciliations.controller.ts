@@ -117,7 +117,7 @@ export class ReconciliationsController {
     const { limit, cursor, ...filter } = query;
     const { source, status } = filter;
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'reconciliations', filter),
       cursor,
       limit,
@@ -175,7 +175,7 @@ export class ReconciliationsController {
     @Query({ schema: listBadRowsQuery }) { limit, cursor }: z.output<typeof listBadRowsQuery>,
   ) {
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'bad_rows', { id }),
       cursor,
       limit,

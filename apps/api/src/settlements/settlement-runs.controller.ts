@@ -58,7 +58,7 @@ export class SettlementRunsController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
-      cost: bounds.cost,
+      asking: bounds,
       scope: cursorScope('platform', 'settlement_runs'),
       cursor,
       limit,

@@ -39,7 +39,7 @@ export class SettlementsController {
     const { limit, cursor, ...filters } = query;
     const { business_date: businessDate, currency } = filters;
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'settlements', filters),
       cursor,
       limit,
@@ -74,7 +74,7 @@ export class SettlementsController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, `settlements/${id}/lines`),
       cursor,
       limit,

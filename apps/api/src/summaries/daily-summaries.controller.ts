@@ -37,8 +37,8 @@ export class DailySummariesController {
       currency: filters.currency,
     };
     let currentness: Currentness | undefined;
-    const page = await this.pages.pageByKey({
-      cost: context.cost,
+    return this.pages.pageByKey({
+      asking: context,
       scope: cursorScope(context.merchantId, 'daily_summaries', filters),
       cursor,
       limit,
@@ -50,8 +50,8 @@ export class DailySummariesController {
       },
       position: positionOf,
       body: dailySummaryBody,
+      rest: () => (currentness ? currentnessBody(currentness) : {}),
     });
-    return { ...page, ...(currentness && currentnessBody(currentness)) };
   }
 }
 

@@ -13,7 +13,7 @@ import { cursorScope } from '#platform/cursor.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { inTurns } from '#platform/turns.js';
 import { Documented } from '../documented.js';
-import { idempotencyInTurns, idempotencyOf, refuse, sendInTurns } from '../idempotency.js';
+import { idempotencyInTurns, idempotencyOf, listInTurns, refuse } from '../idempotency.js';
 import { Pages } from '../pages.js';
 import { CurrentContext, PathId } from '../request.js';
 import {
@@ -114,7 +114,7 @@ export class TransactionsController {
     if (replayed) reply.header('Idempotent-Replayed', 'true');
     if (!Array.isArray(result)) return refuse(reply, result.refusal);
     nameOn(context.span, result);
-    return sendInTurns(reply, 'results', result, (item) => batchResultBody(context.merchantId, item));
+    return listInTurns('results', result, (item) => batchResultBody(context.merchantId, item));
   }
 
   @Get()
@@ -141,7 +141,7 @@ export class TransactionsController {
       effectiveToMs: filters.effective_to,
     };
     const scope = cursorScope(context.merchantId, 'transactions', { ...filters, expand });
-    const page = { cost: context.cost, scope, cursor, limit };
+    const page = { asking: context, scope, cursor, limit };
     const read = (before: bigint | undefined, count: number) =>
       this.queries.execute(new ListTransactionsQuery(context, { filter, beforeId: before, limit: count }));
     if (expand === undefined) {

@@ -28,7 +28,7 @@ export class UsageController {
     const { limit, cursor, ...filters } = query;
     const filter = { fromMs: filters.from, toMs: filters.to };
     return this.pages.pageByKey({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'usage', filters),
       cursor,
       limit,

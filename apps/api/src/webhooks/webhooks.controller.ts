@@ -78,7 +78,7 @@ export class WebhookEndpointsController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, 'webhook_endpoints'),
       cursor,
       limit,
@@ -163,7 +163,7 @@ export class WebhookEndpointsController {
     @Query({ schema: pageQuery }) { limit, cursor }: z.output<typeof pageQuery>,
   ) {
     return this.pages.page({
-      cost: context.cost,
+      asking: context,
       scope: cursorScope(context.merchantId, `webhook_endpoints/${id}/deliveries`),
       cursor,
       limit,

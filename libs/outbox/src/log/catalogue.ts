@@ -197,6 +197,11 @@ export function currentVersion(type: EventType): number {
   return CATALOGUE[type].version;
 }
 
+/** Whether its data is as this build writes it, so that there is nothing to read in it. */
+export function isCurrent({ type, version }: LoggedEvent): boolean {
+  return Object.hasOwn(CATALOGUE, type) && CATALOGUE[type as EventType].version === version;
+}
+
 /** A type that this build does not know, or a version of it from a newer build. To try again is of no use. */
 export class UnknownEvent extends Unprocessable {
   override name = 'UnknownEvent';

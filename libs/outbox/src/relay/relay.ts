@@ -21,7 +21,7 @@ export interface RelayTarget {
 }
 
 export interface RelayOptions {
-  /** Wait between rounds while there is something to relay. */
+  /** Wait after a round that found something, whoever hints: what is committed meanwhile goes together in the next. */
   busyMs: number;
   /** Longest wait between rounds of an idle log; a hint ends it. */
   idleMs: number;
@@ -45,6 +45,8 @@ export class Relay {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #isHinted = false;
+  /** `busyMs` after the end of the last round that found something. */
+  #restsUntilMs = 0;
   /** The last round failed: hints do not shorten the wait for the next. */
   #isBackingOff = false;
   #isRegistered = false;
@@ -72,10 +74,11 @@ export class Relay {
     return this;
   }
 
-  /** Something has been committed: no need to wait any longer. */
+  /** Something has been committed: no need to wait as long as in an idle log. */
   hint(): void {
     this.#isHinted = true;
-    if (this.#running === undefined && !this.#isBackingOff) this.#schedule(0);
+    if (this.#running !== undefined || this.#isBackingOff) return;
+    this.#schedule(Math.max(0, this.#restsUntilMs - performance.now()));
   }
 
   /** Resolves when the round in hand has ended. */
@@ -132,6 +135,7 @@ export class Relay {
     this.#isBackingOff = false;
     try {
       const dispatched = await this.round();
+      if (dispatched > 0) this.#restsUntilMs = performance.now() + busyMs;
       this.#waitMs = dispatched > 0 ? busyMs : Math.min(idleMs, Math.max(busyMs, this.#waitMs * 2));
     } catch (error) {
       this.counts.failures += 1;
