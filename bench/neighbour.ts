@@ -79,13 +79,19 @@ export class Neighbour {
     }
     await Promise.all(underWay);
     waits.deliveries = await this.#delivered(posted);
+    this.#hangUp();
     return waits;
   }
 
   close(): void {
-    for (const connection of this.#apis.flatMap(({ idle }) => idle)) connection.close();
+    this.#hangUp();
     this.#webhooks.close();
     this.#webhooks.closeAllConnections();
+  }
+
+  /** Servers close connections that were idle for long. */
+  #hangUp(): void {
+    for (const { idle } of this.#apis) for (const connection of idle.splice(0)) connection.close();
   }
 
   async #post(dueAt: number, waits: number[], posted: Map<string, number>): Promise<void> {

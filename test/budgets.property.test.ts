@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { PROCESS_TTL_MS } from '#limits/budgets.js';
 import type { Plan } from '#limits/plan.js';
-import { type BudgetWorld, budgetWorlds, type Fault } from './support/budget-world.js';
+import { type BudgetWorld, budgetWorlds, CREDIT, type Fault } from './support/budget-world.js';
 import { SEED } from './support/seed.js';
 
 const PLAN: Plan = { unitsPerSecond: 200, burstUnits: 400, unitsInFlight: 300, weight: 1 };
@@ -169,6 +169,10 @@ test('while Redis is gone each spends its share of what it last knew, and there 
           const refill = ((world.nowMs - goneMs) * PLAN.unitsPerSecond) / 1_000;
           expect(world.spent - spentBefore).toBeLessThanOrEqual(had + refill + ROUNDING);
         }
+        // To the last unit that each has.
+        for (const index of world.processes.keys()) while ((await world.request(index, 1)) > 0) world.finish(index);
+        const refilled = ((world.nowMs - goneMs) * PLAN.unitsPerSecond) / 1_000;
+        expect(world.spent - spentBefore).toBeLessThanOrEqual(had + refilled + ROUNDING);
         if (isEmptyThen) await world.empty();
         for (const { leases } of world.processes) leases.fault = undefined;
         for (const round of rounds) {
@@ -254,4 +258,97 @@ test('what a crashed process had in flight is free once it is believed dead, and
     expect(await world.request(1, 10 * PLAN.burstUnits, 10)).toBe(10 * PLAN.burstUnits);
     expect(await world.request(0, 1_000, 1)).toBe(0);
   }, 2);
+});
+
+test('a smaller plan holds from the moment that it is known, whatever was taken by the one before, also while Redis is gone', async () => {
+  await within(async (world) => {
+    const one = world.process(0);
+    await world.request(0, 150);
+    await one.sweep();
+    expect(one.budget.inHand).toBeGreaterThan(0);
+    world.finish(0);
+    // It has been asked in vain, and is not asked again yet.
+    one.leases.fault = 'question lost';
+    one.leases.isAway = true;
+    one.leases.mayAsk = false;
+    world.plan = { ...PLAN, unitsInFlight: 30 };
+    one.know();
+    expect(one.budget.inHand).toBe(0);
+    const taken = await Promise.all(Array.from({ length: 8 }, () => world.request(0, 10)));
+    expect(taken.filter((some) => some > 0)).toHaveLength(3);
+  }, 1);
+});
+
+test('what costs no more than it was estimated at leaves no debt, but for the first request of each process', async () => {
+  await within(async (world) => {
+    for (let asked = 0; asked < 20; asked += 1) {
+      for (const index of world.processes.keys()) await world.request(index, 20);
+      for (const index of world.processes.keys()) world.finish(index);
+    }
+    expect(world.spent).toBeGreaterThan(PLAN.burstUnits / 2);
+    expect(world.spent).toBeLessThanOrEqual(PLAN.burstUnits + COUNT * CREDIT);
+  });
+});
+
+test('a debt is told at once: the others have that much less', async () => {
+  await within(async (world) => {
+    await world.request(0, 100, 700);
+    world.finish(0);
+    expect(world.process(0).budget.inHand).toBeLessThan(0);
+    await world.sweep(0);
+    expect(world.process(0).budget.inHand).toBeGreaterThanOrEqual(0);
+    expect(await world.left()).toBeLessThan(0);
+    expect(await world.request(1, CREDIT + 1)).toBe(0);
+  }, 2);
+});
+
+test('a process that forgot its merchant while Redis was away gives back nothing that it had spent', async () => {
+  await within(async (world) => {
+    await world.request(0, 200);
+    world.finish(0);
+    world.process(0).leases.fault = 'question lost';
+    await world.tick(PROCESS_TTL_MS / 3);
+    const { budget } = world.process(0);
+    await world.sweep(0);
+    expect(world.process(0).budget).not.toBe(budget);
+    world.process(0).leases.fault = undefined;
+    while ((await world.request(1, 1)) > 0) world.finish(1);
+    await world.request(0, 1);
+    expect(await world.excess()).toBeLessThanOrEqual(ROUNDING);
+  }, 2);
+});
+
+test.each([
+  ['knows of', true],
+  ['has forgotten', false],
+])(
+  'what there was no room for before an outage, which a process %s, pays for nothing that is spent in it',
+  async (_, isKnown) => {
+    await within(async (world) => {
+      await acquaint(world);
+      await world.tick(PROCESS_TTL_MS / 3);
+      for (const index of world.processes.keys()) {
+        if (isKnown) await world.request(index, 1);
+        world.finish(index);
+        await world.sweep(index);
+      }
+      expect(await world.left()).toBeGreaterThan(2 * PLAN.burstUnits);
+      for (const { leases } of world.processes) leases.fault = 'question lost';
+      const before = world.spent;
+      for (const index of world.processes.keys()) while ((await world.request(index, 1)) > 0) world.finish(index);
+      expect(world.spent - before).toBeGreaterThan(PLAN.burstUnits / 2);
+      for (const { leases } of world.processes) leases.fault = undefined;
+      for (const index of world.processes.keys()) await world.request(index, 1);
+      expect(world.untold).toBe(0);
+      expect(await world.level()).toBeLessThan(PLAN.burstUnits / 4);
+    });
+  },
+);
+
+test('a clock of Redis’ that is set back takes nothing away', async () => {
+  await within(async (world) => {
+    await world.request(0, 10);
+    await world.jump(-60_000);
+    for (const _ of [1, 2, 3]) expect(await world.request(0, 60)).toBe(60);
+  }, 1);
 });

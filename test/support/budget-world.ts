@@ -24,7 +24,7 @@ class FaultyLeases implements Leases {
   readonly name: string;
   fault: Fault;
   isAway = false;
-  readonly mayAsk = true;
+  mayAsk = true;
   /** What its process has heard last, and when by its clock. */
   heard: { reply: LeaseReply; atMs: number } | undefined;
   /** Of what was spent on shares, as Redis last had it. */
@@ -281,6 +281,11 @@ export class BudgetWorld {
     return Number(level) + Number(over) + (passedMs * Number(rate)) / 1_000;
   }
 
+  /** Of those, what is there to be given. */
+  async level(): Promise<number> {
+    return Number(await this.redis.hget(KEY, 'level'));
+  }
+
   get inHand(): number {
     return this.processes.reduce((sum, { budget }) => sum + budget.inHand, 0);
   }
@@ -295,7 +300,7 @@ export class BudgetWorld {
 
   /** What has been spent, or can be without more refill, beyond all that the budget ever had: never above 0. */
   async excess(): Promise<number> {
-    const level = Number(await this.redis.hget(KEY, 'level'));
+    const level = await this.level();
     const excess = this.spent - this.untold + this.inHand + (await this.left()) - this.ever - this.forgiven;
     // What is spent on shares is a debt of one burst at most.
     if (level !== -this.plan.burstUnits) return excess;

@@ -54,7 +54,7 @@ local refilled = hash.level and math.max(0, now - hash.at) * math.min(hash.rate,
 -- What was spent on shares is paid out of what there was no room for since its process last knew, then out of the bucket; a debt
 -- of one burst is the largest.
 local over, untold = hash.over or over_known, math.max(0, shared - told)
-local spare = math.min(untold, math.max(0, over - over_known))
+local spare = is_first and 0 or math.min(untold, math.max(0, over - over_known))
 local level = math.max(before + refilled - (untold - spare), math.min(before, -burst))
 over, level = over - spare + math.max(0, level - burst), math.min(level, burst)
 
