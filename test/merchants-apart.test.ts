@@ -7,7 +7,7 @@ import { Reactions } from '#outbox/consumers/reactions.js';
 import type { Reactor } from '#outbox/consumers/reactor.js';
 import type { EventBatch } from '#outbox/log/position.js';
 import { forgetEvents } from '#outbox/log/retention.js';
-import { RelayStore } from '#outbox/relay/relay-store.js';
+import { type Backlog, RelayStore } from '#outbox/relay/relay-store.js';
 import { merchantTransaction } from './outbox/merchant-transaction.js';
 import { append, merchantsOf, PartitionWorker, SMALL } from './outbox/one-partition.js';
 import { RECORDS, Recorder } from './outbox/recorder.js';
@@ -259,7 +259,7 @@ test('those who go apart are counted, and how long the oldest event that one wai
   await append(admin, many, 1);
   await admin.query(`UPDATE events SET occurred_at = now() - interval '1 hour' WHERE merchant_id = $1`, [many]);
   await append(admin, many, 20);
-  const backlog = () => new RelayStore(ledger.database).backlog('counted');
+  const backlog = async () => (await new RelayStore(ledger.database).backlog(['counted'])).get('counted') as Backlog;
   expect(await backlog()).toMatchObject({ apart: 0, apartAgeMs: 0 });
   await worker.run((await worker.next())[0] as EventBatch);
   const { apart: count, apartAgeMs } = await backlog();
