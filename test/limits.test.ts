@@ -160,6 +160,11 @@ describe('what is in flight', () => {
     await until('another one is served', async () => (await waiting(shop, second)).status === 200);
   });
 
+  test('has room for one that is larger than its merchant’s burst', async () => {
+    const shop = await limited({ units_per_second: 1_000, burst_units: 20, units_in_flight: 4_000 });
+    await until('it is served', async () => (await waiting(shop, api)).status === 200);
+  });
+
   test('does not count who waits for events', async () => {
     const shop = await limited({ units_per_second: 1_000, burst_units: 10_000, units_in_flight: 20 });
     const { body } = await shop.client.get('/v1/events?limit=100');
