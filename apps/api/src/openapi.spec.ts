@@ -8,6 +8,9 @@ import { openApiDocument, problemsOf, routesOf } from './openapi.js';
 const routes = routesOf(CONTROLLERS);
 const document = JSON.parse(JSON.stringify(openApiDocument()));
 
+/** Problems that go by: the contract has Retry-After for each. */
+const SAYS_WHEN: ProblemCode[] = ['rate_limited', 'overloaded', 'database_unavailable', 'deadline_exceeded'];
+
 /** Bodies without members: `{}` is all there is to say. */
 const NO_MEMBERS = { type: 'object', properties: {}, additionalProperties: false };
 
@@ -50,8 +53,10 @@ describe('the OpenAPI document', () => {
       const told = Object.entries(price).map(([part, thousandths]) => [part, thousandths / 1_000]);
       expect(operation['x-price']).toEqual({ name: route.documentation?.price, ...Object.fromEntries(told) });
       for (const code of problemsOf(route)) {
-        const { content } = operation.responses[String(PROBLEMS[code].status)];
+        const { content, headers } = operation.responses[String(PROBLEMS[code].status)];
         expect(content['application/problem+json'].examples[code].value.code).toBe(code);
+        if (SAYS_WHEN.includes(code)) expect(headers['Retry-After'].description).not.toBe('');
+        if (code === 'rate_limited') expect(Object.keys(headers)).toContain('RateLimit');
       }
       const success = Object.entries<{ content?: unknown }>(operation.responses).filter(([status]) =>
         status.startsWith('2'),

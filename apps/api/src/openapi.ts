@@ -288,6 +288,23 @@ function successOf(route: Route, documentation: RouteDocumentation, components: 
   return Object.fromEntries([status, ...alsoStatus].map((code) => [String(code), answer]));
 }
 
+const RETRY_AFTER = {
+  schema: { type: 'integer', minimum: 1 },
+  description: 'Whole seconds after which the same request, with the same Idempotency-Key, is right to send again.',
+};
+const limitHeader = (description: string) => ({ schema: { type: 'string' }, description });
+
+/** By status. RateLimit fields are on every answer to a merchant's key; here they say which limit it was. */
+const PROBLEM_HEADERS: Record<number, Json> = {
+  429: {
+    'Retry-After': RETRY_AFTER,
+    'RateLimit-Policy': limitHeader('The limits of the merchant, as draft-ietf-httpapi-ratelimit-headers has them.'),
+    RateLimit: limitHeader('What is left of them. Absent where no key of a merchant is known yet.'),
+  },
+  503: { 'Retry-After': RETRY_AFTER },
+  504: { 'Retry-After': RETRY_AFTER },
+};
+
 /** One response per status, with an example for each of its codes. */
 function problemResponses(codes: readonly ProblemCode[]): Json {
   const byStatus = Map.groupBy(codes, (code) => PROBLEMS[code].status);
@@ -296,6 +313,7 @@ function problemResponses(codes: readonly ProblemCode[]): Json {
       String(status),
       {
         description: ofStatus.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
+        ...(status in PROBLEM_HEADERS && { headers: PROBLEM_HEADERS[status] }),
         content: {
           [PROBLEM_TYPE]: {
             schema: {
