@@ -3,11 +3,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Charged } from '#limits/charge.js';
 import { Limits } from '#limits/limits.js';
 import { PRICES } from '#limits/prices.js';
+import { LogWatch } from '#outbox/log/log-watch.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';
 import { routesOf } from '../apps/api/src/openapi.js';
 import { type Ask, type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { CutRequest } from './support/cut-request.js';
+import { EventSource } from './support/event-source.js';
 import { ACME_SECRET, acmeEvent, acmeSigned, type Signed, unique } from './support/provider-senders.js';
 import { until } from './support/until.js';
 
@@ -112,6 +114,29 @@ describe('a request is charged', () => {
     expect(streamed.actual / actual).toBeLessThan(1.5);
   });
 
+  test('for each look of a stream that finds some, and once for all streams that share it', async () => {
+    const streams = await Promise.all(Array.from({ length: 8 }, () => EventSource.open(api, shop)));
+    const { body } = await shop.client.get('/v1/events?limit=1000');
+    await Promise.all(streams.map((stream) => stream.take(body.data.length)));
+    const watch = api.app.get(LogWatch, { strict: false });
+    for (let n = 0; n < 6; n += 1) {
+      // All of them wait at the same place.
+      const { polls } = watch;
+      await until('it has been looked for news', () => watch.polls > polls + 1);
+      await shop.posted(transfer('from', 'to', '1'));
+      await Promise.all(streams.map((stream) => stream.take(1)));
+    }
+    charged.splice(0);
+    for (const stream of streams) stream.close();
+    await until('all are charged', () => charged.length === streams.length);
+    const units = charged.map(({ actual }) => actual).sort((one, other) => one - other);
+    const spent = units.reduce((sum, one) => sum + one, 0);
+    const alone = (units[0] as number) * streams.length;
+    const looks = (spent - alone) / (PRICES.events.base / 1_000);
+    expect(looks).toBeGreaterThan(5);
+    expect(looks).toBeLessThan(20);
+  });
+
   test('for what PostgreSQL looked through to find little', async () => {
     const bystander = await Bystander.open(api.on);
     const lists = [
@@ -129,6 +154,33 @@ describe('a request is charged', () => {
         await bystander.release();
         expect((await answer).status).toBe(200);
         expect((await theCharge()).actual).toBeGreaterThan(1_400);
+      }
+    } finally {
+      await bystander.release();
+      await bystander.close();
+    }
+  });
+
+  test('for no time that it waited where there was nothing to look through', async () => {
+    const bystander = await Bystander.open(api.on);
+    const isWaiting = `SELECT count(*)::int AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+      AND clock_timestamp() - query_start > interval '200 ms'`;
+    try {
+      for (const list of [
+        'transactions?limit=10',
+        `accounts/${shop.accounts.from}/entries?limit=10`,
+        'payments?limit=10',
+      ]) {
+        await shop.client.get(`/v1/${list}`);
+        const { actual } = await theCharge();
+        charged.splice(0);
+        await bystander.client.query('BEGIN; LOCK TABLE transactions, entries, payments');
+        const answer = shop.client.get(`/v1/${list}`);
+        await until('it has waited', async () => (await bystander.one<{ waiting: number }>(isWaiting)).waiting > 0);
+        await bystander.release();
+        expect((await answer).status).toBe(200);
+        expect((await theCharge()).actual).toBe(actual);
+        charged.splice(0);
       }
     } finally {
       await bystander.release();

@@ -86,6 +86,22 @@ test('whoever waits has a connection in turn by merchant, however many of anothe
   expect(order).toEqual(['B', 'C', 'platform', 'A', 'B', 'A', 'A']);
 });
 
+test('the platform, which asks for many merchants at once, has several in its turn', async () => {
+  const database = open({ poolSize: 1 });
+  const letGo = await hold(database, A);
+  const order: string[] = [];
+  const names = ['B', 'B', 'B', 'platform', 'platform', 'platform'];
+  const reads = reading(
+    database,
+    order,
+    names.map((name) => [name, name === 'B' ? B : 'platform']),
+  );
+  await until('all wait', () => database.waiting === names.length);
+  await letGo();
+  await Promise.all(reads);
+  expect(order).toEqual(['B', 'platform', 'platform', 'platform', 'B', 'B']);
+});
+
 test('whose deadline passes waits no longer: it is told so, and its turn is the next one’s', async () => {
   const database = open({ poolSize: 1 });
   const letGo = await hold(database, A);

@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { systemClock } from '#kernel/clock.js';
 import type { Consumer } from '#outbox/consumers/consumer.js';
 import { Reactions } from '#outbox/consumers/reactions.js';
 import type { Reactor } from '#outbox/consumers/reactor.js';
 import type { EventBatch } from '#outbox/log/position.js';
 import { forgetEvents } from '#outbox/log/retention.js';
+import { RelayStore } from '#outbox/relay/relay-store.js';
 import { merchantTransaction } from './outbox/merchant-transaction.js';
 import { append, merchantsOf, PartitionWorker, SMALL } from './outbox/one-partition.js';
 import { RECORDS, Recorder } from './outbox/recorder.js';
@@ -156,6 +158,45 @@ test('nobody goes apart from a partition that is not behind, nor where no mercha
   expect(applied).toEqual(log);
 });
 
+test('a page that has no time for all of its events loses nothing of whoever goes apart in the midst of them', async () => {
+  const monotonic = systemClock.monotonic.bind(systemClock);
+  let lateMs = 0;
+  const clock = vi.spyOn(systemClock, 'monotonic').mockImplementation(() => monotonic() + lateMs);
+  onTestFinished(() => clock.mockRestore());
+  const slowly = async () => {
+    lateMs += 0.6 * SMALL.timeoutMs;
+  };
+  const { worker, merchants } = await partition('short_of_time', reactorOf('short_of_time', slowly));
+  const [many, few] = merchants as [bigint, bigint];
+  await append(admin, few, 1);
+  await append(admin, many, SMALL.pageEvents - 2);
+  await append(admin, few, 1);
+  await worker.run((await worker.next())[0] as EventBatch);
+  expect(await apart('short_of_time')).toEqual([many]);
+  await worker.drain();
+  const { log, applied } = await compare('short_of_time', merchants);
+  expect(applied).toEqual(log);
+});
+
+test('a stream that waited, of a merchant that goes apart, goes on where it waited', async () => {
+  const { worker, merchants } = await partition('goes_back');
+  const [many = 0n] = merchants;
+  const poison = 'poison:throw:goes_back';
+  await append(admin, many, 1, poison);
+  await append(admin, many, 80);
+  // Its tries, and then turns that pass over more than a page of what waits.
+  for (let round = 0; round < SMALL.maxTries + 5; round += 1) {
+    for (const turn of await worker.next()) await worker.run(turn);
+  }
+  expect((await admin.query(`SELECT FROM parked_streams WHERE consumer = 'goes_back'`)).rowCount).toBe(1);
+  expect(await apart('goes_back')).toEqual([many]);
+  await admin.query('INSERT INTO cured VALUES ($1)', [poison]);
+  await decideAll('goes_back');
+  await worker.drain();
+  const { log, applied } = await compare('goes_back', merchants);
+  expect(applied).toEqual(log);
+});
+
 test('what a merchant that goes apart has not come to is not forgotten', async () => {
   const { worker, number, merchants } = await partition('keeps');
   const [many] = merchants as [bigint];
@@ -192,6 +233,39 @@ test('a merchant that was level stays apart where its partition has passed over 
   await worker.drain();
   const { log, applied } = await compare('passed_on', merchants);
   expect(applied).toEqual(log);
+});
+
+test('a merchant that is level stays apart while somebody is at work on its partition', async () => {
+  const { worker, number, merchants } = await partition('at_work');
+  const [many] = merchants as [bigint];
+  await append(admin, many, 20);
+  await worker.run((await worker.next())[0] as EventBatch);
+  const [stretch, turn] = (await worker.next()) as [EventBatch, EventBatch];
+  // Has its claim, and has not moved yet.
+  const wake = await new PartitionWorker(ledger, new Recorder('at_work', 'stream'), number).sleepIn(stretch, 2);
+  await worker.run(turn);
+  await worker.run(turn);
+  expect(await apart('at_work')).toEqual([many]);
+  await wake();
+  expect((await worker.next()).map(({ merchantId }) => merchantId)).toEqual([many]);
+  await worker.drain();
+  const { log, applied } = await compare('at_work', merchants);
+  expect(applied).toEqual(log);
+});
+
+test('those who go apart are counted, and how long the oldest event that one waits for has waited', async () => {
+  const { worker, merchants } = await partition('counted');
+  const [many = 0n] = merchants;
+  await append(admin, many, 1);
+  await admin.query(`UPDATE events SET occurred_at = now() - interval '1 hour' WHERE merchant_id = $1`, [many]);
+  await append(admin, many, 20);
+  const backlog = () => new RelayStore(ledger.database).backlog('counted');
+  expect(await backlog()).toMatchObject({ apart: 0, apartAgeMs: 0 });
+  await worker.run((await worker.next())[0] as EventBatch);
+  const { apart: count, apartAgeMs } = await backlog();
+  expect([count, Math.round(apartAgeMs / 3_600_000)]).toEqual([1, 1]);
+  await worker.drain();
+  expect(await backlog()).toMatchObject({ apart: 0, apartAgeMs: 0 });
 });
 
 test('a worker of the release before, which knows nobody who goes apart, moves nothing past one', async () => {

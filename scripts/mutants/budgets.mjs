@@ -94,17 +94,17 @@ export const BUDGET_MUTANTS = [
     ['nobody is refused', 'charge?.refusal() ??', ''],
     [
       'a refusal takes the key first',
-      'if (refusal) return void done(refusal); state.end.serve();',
+      'if (refusal) return void sendProblem(logger, refusal, request, reply); state.end.serve();',
       `const key = request.headers['idempotency-key'];
       const taken = ((globalThis as { taken?: Set<unknown> }).taken ??= new Set());
       if (taken.has(key)) return void done(new ProblemError('idempotency_in_flight', 'The key is taken.'));
       if (key !== undefined) taken.add(key);
-      if (refusal) return void done(refusal);
+      if (refusal) return void sendProblem(logger, refusal, request, reply);
       state.end.serve();`,
     ],
     [
       'a refusal comes after the work',
-      'if (refusal) return void done(refusal); state.end.serve();',
+      'if (refusal) return void sendProblem(logger, refusal, request, reply); state.end.serve();',
       `const { send } = reply;
       if (refusal) reply.send = () => send.call(Object.assign(reply, { send }), refusal);
       state.end.serve();`,

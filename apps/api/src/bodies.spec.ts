@@ -171,8 +171,9 @@ describe('JsonReader', () => {
   });
 
   it('keeps no body in memory for a text of it', () => {
+    const filler = JSON.stringify(Array.from({ length: 20 }, () => 'x'.repeat(50_000)));
     const kept = Array.from({ length: 200 }, (_, n) => {
-      const body = `{"code":"wallet:customer-${n}","filler":"${'x'.repeat(1_000_000)}"}`;
+      const body = `{"code":"wallet:customer-${n}","filler":${filler}}`;
       return (parse(body) as { code: string }).code;
     });
     expect(process.memoryUsage().heapUsed).toBeLessThan(150_000_000);
@@ -216,6 +217,42 @@ describe('JsonReader', () => {
     expect(performance.now() - started).toBeLessThan(1_000);
     expect(() => parse(`${'['.repeat(21)}${']'.repeat(21)}`)).toThrow(/nested/);
     expect(parse(`${'['.repeat(20)}${']'.repeat(20)}`)).toBeDefined();
+  });
+});
+
+/** As long as a batch may be, and as long as one text, number, name or space in it may not be, at one go. */
+const LONGEST = 8_388_608;
+
+describe('the longest of one kind', () => {
+  it.each([
+    ['a text', `"${'x'.repeat(LONGEST)}"`, 'body: is longer than 65536 characters'],
+    ['a text of escapes', `{"a":"${'\\n'.repeat(LONGEST / 2)}"}`, 'a: is longer than 65536 characters'],
+    ['a number', `[${'1'.repeat(LONGEST)}]`, '0: is longer than 65536 digits'],
+    ['a name', `{"a":{"${'x'.repeat(LONGEST)}":1}}`, 'a: has a name of more than 1000 characters'],
+    ['a name of escapes', `{"${'\\n'.repeat(LONGEST / 2)}":1}`, 'body: has a name of more than 1000 characters'],
+  ])('%s is refused where it gets too long', (_what, text, message) => {
+    expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'validation_failed', message }));
+  });
+
+  it.each([
+    ['a text', `"${'\\n'.repeat(32_768)}"`],
+    ['a number', '1'.repeat(65_536)],
+    ['a name', `{"${'x'.repeat(1_000)}":1}`],
+  ])('%s is read up to there', (_what, text) => {
+    expect(parse(text)).toEqual(JSON.parse(text));
+  });
+
+  it.each([
+    ['before a value', (space: string) => `${space}[1]`],
+    ['behind a name', (space: string) => `{"a"${space}:1}`],
+    ['behind a colon', (space: string) => `{"a":${space}1}`],
+    ['at the end', (space: string) => `[1]${space}`],
+  ])('space %s is passed over in pieces', (_where, textOf) => {
+    const reader = new JsonReader(Buffer.from(textOf(' '.repeat(1_000_000))));
+    let pieces = 1;
+    while (!reader.read(1_000)) pieces += 1;
+    expect(pieces).toBeGreaterThanOrEqual(1_000);
+    expect(reader.value).toEqual(JSON.parse(textOf('')));
   });
 });
 

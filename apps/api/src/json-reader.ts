@@ -5,6 +5,9 @@ const MAX_DEPTH = 20;
 /** Twice the longest list of the contract, and twenty times its largest map: what is longer need not be validated. */
 const MAX_ITEMS = 2_000;
 const MAX_MEMBERS = 1_000;
+/** A text or a number is read in one go, and a name stands in faults: both are many times the longest of the contract. */
+const MAX_LENGTH = 65_536;
+const MAX_NAME = 1_000;
 /** Empty lists in lists cost a hundred times their bytes. Those of the contract have a name, or members that must be there. */
 const BYTES_PER_CONTAINER = 16;
 const SPARE_CONTAINERS = 1_000;
@@ -15,7 +18,7 @@ const VIEW_LENGTH = 13;
 const FRACTION_OR_EXPONENT = /\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+/y;
 
 /** What may come next. */
-type Next = 'value' | 'value or end' | 'key' | 'key or end' | 'comma or end' | 'nothing';
+type Next = 'value' | 'value or end' | 'key' | 'key or end' | 'colon' | 'comma or end' | 'nothing';
 
 interface Container {
   /** Exactly one of the two. */
@@ -61,7 +64,8 @@ export class JsonReader {
   read(length = Number.POSITIVE_INFINITY): boolean {
     const until = this.#at + length;
     while (this.#at < until) {
-      this.#skipSpace();
+      this.#skipSpace(until);
+      if (this.#at >= until) break;
       if (this.#at >= this.#text.length) {
         if (this.#next !== 'nothing') throw this.#malformed();
         return true;
@@ -71,10 +75,10 @@ export class JsonReader {
     return false;
   }
 
-  #skipSpace(): void {
+  #skipSpace(until: number): void {
     const text = this.#text;
     let at = this.#at;
-    for (;;) {
+    while (at < until) {
       const code = text.charCodeAt(at);
       if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) break;
       at += 1;
@@ -86,6 +90,7 @@ export class JsonReader {
     if (this.#next === 'comma or end') this.#readCommaOrEnd(code);
     else if (this.#next === 'key' || (this.#next === 'key or end' && code !== 0x7d) /* } */) this.#readKey(code);
     else if (this.#next === 'value' || (this.#next === 'value or end' && code !== 0x5d) /* ] */) this.#readValue(code);
+    else if (this.#next === 'colon') this.#readColon(code);
     else if (this.#next !== 'nothing') this.#close();
     else throw this.#malformed();
   }
@@ -106,9 +111,6 @@ export class JsonReader {
     if (code !== 0x22 /* " */) throw this.#malformed();
     const container = this.#inmost as Container;
     const key = this.#readString('has a name that');
-    this.#skipSpace();
-    if (this.#text.charCodeAt(this.#at) !== 0x3a /* : */) throw this.#malformed();
-    this.#at += 1;
     container.key = key;
     if (key === '__proto__') throw refused('is not an allowed name', this.#path());
     if (Object.hasOwn(container.object as object, key)) throw this.#twice();
@@ -116,6 +118,12 @@ export class JsonReader {
     if (container.members > MAX_MEMBERS) {
       throw refused(`has more than ${MAX_MEMBERS} members`, this.#path().slice(0, -1));
     }
+    this.#next = 'colon';
+  }
+
+  #readColon(code: number): void {
+    if (code !== 0x3a /* : */) throw this.#malformed();
+    this.#at += 1;
     this.#next = 'value';
   }
 
@@ -185,6 +193,7 @@ export class JsonReader {
       if (!(digit >= 0 && digit <= 9)) break;
       sum = sum * 10 + digit;
       end += 1;
+      if (end - first > MAX_LENGTH) throw refused(`is longer than ${MAX_LENGTH} digits`, this.#path());
     }
     if (end === first || (end > first + 1 && text.charCodeAt(first) === 0x30)) throw this.#malformed();
     this.#at = end;
@@ -205,6 +214,7 @@ export class JsonReader {
   #readString(fault: 'must not' | 'has a name that'): string {
     const text = this.#text;
     const start = this.#at + 1;
+    const longest = start + (fault === 'must not' ? MAX_LENGTH : MAX_NAME);
     let at = start;
     let hasEscapes = false;
     for (;;) {
@@ -217,6 +227,7 @@ export class JsonReader {
         at += 1;
       }
       at += 1;
+      if (at > longest) throw this.#tooLong(fault);
     }
     this.#at = at + 1;
     return hasEscapes ? this.#unescape(start, at, fault) : this.#copy(start, at);
@@ -248,6 +259,12 @@ export class JsonReader {
     return this.#open.map(({ array, key }, depth) =>
       array ? String(depth < this.#open.length - 1 ? array.length - 1 : array.length) : key,
     );
+  }
+
+  #tooLong(fault: 'must not' | 'has a name that'): ProblemError {
+    return fault === 'must not'
+      ? refused(`is longer than ${MAX_LENGTH} characters`, this.#path())
+      : refused(`has a name of more than ${MAX_NAME} characters`, this.#path().slice(0, -1));
   }
 
   #twice(): ProblemError {

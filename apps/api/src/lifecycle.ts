@@ -180,7 +180,8 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
         (streamedBody
           ? streamRefusal(request, streamedBody)
           : (encodingRefusal(request) ?? holdBody(request, state, parts.bodies)));
-      if (refusal) return void done(refusal);
+      // Here and not by way of Fastify's and Nest's handlers of errors: it is what floods are answered.
+      if (refusal) return void sendProblem(logger, refusal, request, reply);
       state.end.serve();
       if (streamedBody) lastLong(request, reply);
       // Only now: who waits for it has not sent its body.

@@ -18,8 +18,8 @@ function listOf(texts: string[]) {
 describe('a page', () => {
   it('of a hundred small rows is one read', async () => {
     const { asked, ...list } = listOf(Array(500).fill('small'));
-    const { texts, hasMore } = await readPage({ ...list, limit: 100, bytes: KIB * KIB });
-    expect([texts.length, hasMore, asked]).toEqual([100, true, [101]]);
+    const { texts, last, hasMore } = await readPage({ ...list, limit: 100, bytes: KIB * KIB });
+    expect([texts.length, last, hasMore, asked]).toEqual([100, 99, true, [101]]);
   });
 
   it('of a thousand small rows is read in a few pieces, and is whole', async () => {

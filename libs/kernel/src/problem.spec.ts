@@ -77,3 +77,14 @@ describe('a problem document', () => {
     expect(problemDocument({ code: 'validation_failed', detail: 'entries: too few', ...known })).toMatchObject(known);
   });
 });
+
+describe('where a problem was thrown', () => {
+  const framesOf = (error: Error) => error.stack?.split('\n').filter((line) => line.startsWith('    at ')).length;
+
+  it('is noted of a fault, not of what floods are answered', () => {
+    expect(framesOf(new ProblemError('rate_limited', 'Wait.'))).toBe(0);
+    expect(framesOf(new ProblemError('unauthorized', 'Who?'))).toBe(0);
+    expect(framesOf(new ProblemError('deadline_exceeded', 'Late.'))).toBeGreaterThan(0);
+    expect(framesOf(new Error('A bug.'))).toBeGreaterThan(0);
+  });
+});

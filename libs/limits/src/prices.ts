@@ -3,7 +3,7 @@
  * it is under load, when groups are large: that is when budgets matter.
  */
 export interface Price {
-  /** Whatever comes of the request, unless it is refused as it stands. */
+  /** Whatever comes of the request, unless it is refused as it stands; and each time that it looks for news again. */
   readonly base: number;
   /** A row that is read. */
   readonly row: number;
@@ -20,7 +20,7 @@ export const PRICES = {
   /** One thing by its id. */
   get: { base: 6_500, row: 100, entry: 0, kib: 30 },
   list: { base: 6_500, row: 80, entry: 0, kib: 30 },
-  /** A page of the log, or what a stream has told of it. */
+  /** A page of the log, or what a stream has told of it: each look for news is as a page. */
   events: { base: 7_500, row: 100, entry: 0, kib: 30 },
   /** Rows that are no entries: an account, an endpoint, a secret. */
   change: { base: 40_000, row: 100, entry: 1_400, kib: 100 },
@@ -51,6 +51,7 @@ interface Touched {
   readonly rows: number;
   readonly entries: number;
   readonly bytes: number;
+  readonly rounds: number;
 }
 
 const THOUSANDTHS = 1_000;
@@ -65,10 +66,10 @@ export function inUnits({ base, row, entry, kib }: Price): Record<keyof Price, n
 
 /** Whole units, at least one. */
 export function estimateOf(price: Price, { bytes, rows }: Announced): number {
-  return unitsOf(price, { rows, entries: price.entry === 0 ? 0 : bytes / BYTES_PER_ENTRY, bytes });
+  return unitsOf(price, { rows, entries: price.entry === 0 ? 0 : bytes / BYTES_PER_ENTRY, bytes, rounds: 1 });
 }
 
-export function unitsOf({ base, row, entry, kib }: Price, { rows, entries, bytes }: Touched): number {
-  const thousandths = base + row * rows + entry * entries + (kib * bytes) / KIB;
+export function unitsOf({ base, row, entry, kib }: Price, { rows, entries, bytes, rounds }: Touched): number {
+  const thousandths = base * rounds + row * rows + entry * entries + (kib * bytes) / KIB;
   return Math.max(1, Math.round(thousandths / THOUSANDTHS));
 }

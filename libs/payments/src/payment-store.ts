@@ -72,9 +72,8 @@ export async function listPayments(
   also('p.id <', createdToMs === undefined ? undefined : firstSnowflakeAt(createdToMs));
   also('p.id <', beforeId);
   values.push(limit);
-  const rows = await database.search<{ payment: string }>(bounds, {
-    text: `SELECT ${PAYMENT_JSON} AS payment FROM payments p WHERE ${where.join(' AND ')} ORDER BY p.id DESC LIMIT $${values.length}`,
-    values,
-  });
+  const text = `SELECT ${PAYMENT_JSON} AS payment FROM payments p WHERE ${where.join(' AND ')} ORDER BY p.id DESC LIMIT $${values.length}`;
+  const tests = [filter.status, filter.provider, filter.providerRef];
+  const rows = await database.search<{ payment: string }>(bounds, { text, values }, { tests });
   return rows.map(({ payment }) => JSON.parse(payment));
 }

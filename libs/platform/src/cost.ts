@@ -10,6 +10,7 @@ export class Cost {
   #rows = 0;
   #entries = 0;
   #bytes = 0;
+  #rounds = 1;
 
   /** Rows that were read, also those that are not shown. */
   get rows(): number {
@@ -26,8 +27,18 @@ export class Cost {
     return this.#bytes;
   }
 
+  /** How often it did what a request costs by itself. */
+  get rounds(): number {
+    return this.#rounds;
+  }
+
   addRows(count: number): void {
     this.#rows += count;
+  }
+
+  /** It asks the database once more, as for another request: what lasts does so whenever there is news. */
+  addRound(): void {
+    this.#rounds += 1;
   }
 
   /** Rows that were looked at beside those that were found, by the time that it took: a filter may pass by any number of them. */

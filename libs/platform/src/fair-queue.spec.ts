@@ -143,6 +143,27 @@ describe('a fair queue', () => {
     expect(taken).toEqual(['a', 'b', 'c', 'a', 'b', 'a']);
   });
 
+  test('a key that is held in its turn and released has its next one as soon as any other', () => {
+    const queue = new FairQueue<string, string>({ capacity: 9, keyCapacity: 9 });
+    for (const key of ['a', 'a', 'a', 'b', 'b', 'b']) queue.push(key, key);
+    const taken = Array.from({ length: 6 }, () => {
+      const item = queue.take();
+      queue.hold('a');
+      queue.release('a');
+      return item;
+    });
+    expect(taken).toEqual(['a', 'b', 'a', 'b', 'a', 'b']);
+  });
+
+  test('a key whose last item is removed while it is held leaves the others their turns', () => {
+    const queue = new FairQueue<string, string>({ capacity: 9, keyCapacity: 9 });
+    const place = queue.push('held', 'held') as Place<string, string>;
+    for (const key of ['a', 'b']) queue.push(key, key);
+    queue.hold('held');
+    queue.remove(place);
+    expect([queue.ready, queue.take(), queue.take(), queue.take()]).toEqual([2, 'a', 'b', undefined]);
+  });
+
   test('an item that costs many turns is saved for while the others have theirs, and comes', () => {
     const queue = new FairQueue<string, string>({ capacity: 1_000, keyCapacity: 1_000, quantum: 2 });
     queue.push('large', 'large', 20);

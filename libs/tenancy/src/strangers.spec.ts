@@ -64,6 +64,13 @@ describe('tries of strangers', () => {
     expect(strangers.counts).toMatchObject({ valid: 100, notValid: 0, refused: { address: 0, all: 0 } });
   });
 
+  it('that were valid count for nothing among those of all, whoever has failed before', () => {
+    const strangers = strangersOf({ failuresPerSecond: 1, failuresBurst: 100, failuresInAllPerSecond: 1 }, clockOf());
+    strangers.begin(THERE).end(false);
+    for (let n = 0; n < 100; n += 1) strangers.begin(HERE).end(true);
+    expect(refusalOf(() => strangers.begin(THERE))).toBeUndefined();
+  });
+
   it('of all addresses are bounded: then those go on that have not failed lately', () => {
     const strangers = strangersOf({ failuresPerSecond: 1, failuresBurst: 100, failuresInAllPerSecond: 2 }, clockOf());
     for (let n = 0; n < 10; n += 1) strangers.begin(HERE).end(false);

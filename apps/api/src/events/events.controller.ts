@@ -20,6 +20,7 @@ import { CurrentContext } from '../request.js';
 import { Shutdown } from '../shutdown.js';
 import { eventStream } from './event-stream.js';
 import { eventList, eventText, listEventsQuery } from './schemas.js';
+import { SharedLooks } from './shared-looks.js';
 
 /** Of the deadline of a request that waits, kept for reading what it waited for. */
 const READ_RESERVE_MS = 1_000;
@@ -31,8 +32,12 @@ interface Page {
   limit: number;
 }
 
+type Text = (event: LoggedEvent) => string;
+
 @Controller('v1/events')
 export class EventsController {
+  readonly #looks = new SharedLooks<PageTexts<LoggedEvent>>();
+
   constructor(
     private readonly database: Database,
     private readonly watch: LogWatch,
@@ -82,8 +87,7 @@ export class EventsController {
     { request, reply }: { request: FastifyRequest; reply: FastifyReply },
   ): Promise<PageTexts<LoggedEvent>> {
     const page = { after, limit, bytes: this.config.pageLimitBytes };
-    const read = () => this.#read(context, page, eventText);
-    const events = await read();
+    const events = await this.#read(context, page, eventText);
     if (events.last || waitMs === 0) return events;
     const reserveMs = Math.min(READ_RESERVE_MS, context.deadline.remainingMs / 2);
     const boundMs = Math.min(waitMs, this.config.eventWaitMaxMs, context.deadline.remainingMs - reserveMs);
@@ -94,7 +98,7 @@ export class EventsController {
     try {
       while (await this.watch.wait(context.merchantId, after, { withinMs: patience.remainingMs, signal })) {
         if (!(await isStillAdmitted(request))) throw new ProblemError('unauthorized', 'The API key has been revoked.');
-        const news = await read();
+        const news = await this.#readNews(context, page, { as: 'page', text: eventText });
         if (news.last) return news;
       }
       return events;
@@ -103,19 +107,42 @@ export class EventsController {
     }
   }
 
-  async #read(
-    { merchantId, cost, deadline }: RequestContext,
-    { after, limit, bytes }: Page & { bytes: number },
-    text: (event: LoggedEvent) => string,
+  async #read(context: RequestContext, page: Page & { bytes: number }, text: Text): Promise<PageTexts<LoggedEvent>> {
+    const read = await this.#look(context, page, text);
+    context.cost.addRows(read.texts.length);
+    return read;
+  }
+
+  /** For who was told that there is something. Whose query it is pays for that, and all for what they tell. */
+  async #readNews(
+    context: RequestContext,
+    page: Page & { bytes: number },
+    { as, text }: { as: 'page' | 'frames'; text: Text },
   ): Promise<PageTexts<LoggedEvent>> {
-    const read = await readPage<LoggedEvent>({
+    const { merchantId, cost } = context;
+    const place = `${as} ${merchantId} ${positionText(page.after)} ${page.limit} ${page.bytes}`;
+    const look = this.#looks.look(place, async () => {
+      const deadline = Deadline.after(this.config.requestDeadlineMs);
+      const found = await this.#look({ merchantId, deadline }, page, text);
+      if (found.last) cost.addRound();
+      return found;
+    });
+    const read = await context.deadline.race(look);
+    cost.addRows(read.texts.length);
+    return read;
+  }
+
+  #look(
+    { merchantId, deadline }: Pick<RequestContext, 'merchantId' | 'deadline'>,
+    { after, limit, bytes }: Page & { bytes: number },
+    text: Text,
+  ): Promise<PageTexts<LoggedEvent>> {
+    return readPage<LoggedEvent>({
       limit,
       bytes,
       read: (behind, count) => readLog(this.database, merchantId, { after: behind ?? after, limit: count }, deadline),
       text,
     });
-    cost.addRows(read.texts.length);
-    return read;
   }
 
   async #stream(
@@ -128,8 +155,7 @@ export class EventsController {
     const scope = scopeOf(context);
     const frame = (event: LoggedEvent) =>
       `id: ${this.cursors.encode(scope, positionText(event))}\ndata: ${eventText(event)}\n\n`;
-    const read = async (after: Position, deadline: Deadline) => {
-      const frames = await this.#read({ ...context, deadline }, { ...batch, after }, frame);
+    const told = (frames: PageTexts<LoggedEvent>) => {
       for (const { length } of frames.texts) context.cost.addBytes(length);
       return frames;
     };
@@ -139,7 +165,7 @@ export class EventsController {
     const charge = request.state?.charge;
     try {
       // What goes wrong here is still told as a problem.
-      const first = await read(page.after, context.deadline);
+      const first = told(await this.#read(context, batch, frame));
       charge?.rest();
       reply.header('content-type', 'text/event-stream; charset=utf-8');
       reply.header('cache-control', 'no-store');
@@ -149,7 +175,8 @@ export class EventsController {
           read: async (after) => {
             charge?.settle();
             await charge?.outOfDebt(gone);
-            return read(after, Deadline.after(this.config.requestDeadlineMs));
+            const of = { ...context, deadline: Deadline.after(this.config.requestDeadlineMs) };
+            return told(await this.#readNews(of, { ...batch, after }, { as: 'frames', text: frame }));
           },
           wait: (after, options) => this.watch.wait(merchantId, after, options),
           mayGoOn: async () => !this.watch.isClosed && (await isStillAdmitted(request)),

@@ -38,7 +38,10 @@ export async function listStatementLines(
     limit: number;
   },
 ): Promise<StatementLine[]> {
-  const rows = await database.search<LineRow>(bounds, statementOfLines(bounds.merchantId, query));
+  const statement = statementOfLines(bounds.merchantId, query);
+  const rows = await database.search<LineRow>(bounds, statement, {
+    tests: [query.effectiveFromMs, query.effectiveToMs],
+  });
   return rows.map((row) => ({
     transactionId: row.transaction_id,
     direction: toSide(row.direction),

@@ -228,7 +228,8 @@ export async function listTransactions(
   bounds: SearchBounds,
   query: { filter: TransactionFilter; beforeId: bigint | undefined; limit: number },
 ): Promise<TransactionSummary[]> {
-  const rows = await database.search<SummaryRow>(bounds, listStatement(bounds.merchantId, query));
+  const statement = listStatement(bounds.merchantId, query);
+  const rows = await database.search<SummaryRow>(bounds, statement, { tests: testsOf(query.filter) });
   return rows.map((row) => ({
     id: row.id,
     type: row.type,
@@ -240,6 +241,14 @@ export async function listTransactions(
     createdAtMs: row.created_at,
     parentId: row.parent_id,
   }));
+}
+
+/** What of a filter is tested along its walk. The rest of it bounds the walk. */
+function testsOf(filter: TransactionFilter): unknown[] {
+  const { type, status, effectiveFromMs, effectiveToMs, accountId, externalRef, parentId } = filter;
+  const refs =
+    accountId === undefined && (externalRef === undefined || parentId === undefined) ? [] : [externalRef, parentId];
+  return [type, status, effectiveFromMs, effectiveToMs, ...refs];
 }
 
 /** Exported for the tests of its plans. */

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Submission } from './group-extension.js';
 import { type Group, Lines, type LinesOptions, type Waiting } from './lines.js';
 
@@ -85,6 +85,16 @@ describe('who waits for a commit group', () => {
     expect(new Set(merchantsOf(lines.take('shared')))).toEqual(new Set([6n, 0n, 1n, 2n]));
   });
 
+  test('is shared by all lanes again once their groups are done', () => {
+    const lines = open({ lanes: 2 });
+    for (let round = 0; round < 3; round += 1) {
+      push(lines, 1n, 2n, 3n, 4n);
+      const groups = [lines.take('shared'), lines.take('shared')] as [Group, Group];
+      expect(groups.map(({ merchantIds }) => merchantIds.size)).toEqual([2, 2]);
+      for (const group of groups) lines.done(group);
+    }
+  });
+
   test('is full by itself, and in all; what waits to be answered counts', () => {
     const lines = open({ capacity: 5, merchantCapacity: 2 });
     expect(push(lines, X, X, X, Y)).toEqual([true, true, false, true]);
@@ -113,6 +123,20 @@ describe('who waits for a commit group', () => {
     lines.done(before);
     push(lines, X);
     expect([lines.take('shared'), merchantsOf(lines.take('apart'))]).toEqual([undefined, [X]]);
+  });
+
+  test('goes with the others again some seconds after it was left behind', () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const lines = open();
+    push(lines, X);
+    const group = lines.take('shared') as Group;
+    lines.leaveBehind(group.waiting);
+    lines.done(group);
+    lines.done(lines.take('apart') as Group);
+    vi.advanceTimersByTime(5_001);
+    push(lines, X);
+    expect([lines.take('apart'), merchantsOf(lines.take('shared'))]).toEqual([undefined, [X]]);
   });
 
   test('apart, merchants take turns, too', () => {

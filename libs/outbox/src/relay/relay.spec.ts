@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createLogger } from '#platform/logging.js';
+import type { Position } from '../log/position.js';
 import { Relay, type RelayTarget } from './relay.js';
 import type { RelayLease } from './relay-lease.js';
 import type { RelayStore } from './relay-store.js';
@@ -9,14 +10,18 @@ const IDLE_MS = 200;
 
 /** How many events are committed and not relayed yet. */
 let waiting = 0;
+/** Where a merchant is that goes apart. */
+let apartAt: Position | undefined;
 let handedAt: number[] = [];
 let relay: Relay;
 
 const place = { xid: 1n, seq: 1n };
 const store = {
   register: async () => undefined,
-  next: async () =>
-    waiting === 0 ? [] : [{ partition: 0, after: place, through: place, count: waiting, isAgain: false }],
+  next: async () => [
+    ...(waiting === 0 ? [] : [{ partition: 0, after: place, through: place, count: waiting, isAgain: false }]),
+    ...(apartAt ? [{ partition: 0, merchantId: 7n, after: apartAt, through: apartAt, count: 0, isAgain: false }] : []),
+  ],
   move: async () => {
     waiting = 0;
     return new Set([0]);
@@ -33,7 +38,7 @@ const target: RelayTarget = {
 
 beforeEach(async () => {
   vi.useFakeTimers();
-  [waiting, handedAt] = [0, []];
+  [waiting, apartAt, handedAt] = [0, undefined, []];
   const logger = createLogger({ level: 'silent', service: 'test' });
   const options = { busyMs: BUSY_MS, idleMs: IDLE_MS, resendMs: 1_000 };
   relay = new Relay(target, { store, lease, logger }, options).start();
@@ -60,4 +65,17 @@ it('whoever has found something rests, however often it is hinted: what is commi
   for (let ms = 0; ms < 4 * BUSY_MS; ms += 1) await commit();
   const rests = handedAt.slice(1).map((at, index) => at - (handedAt[index] ?? 0));
   expect(rests).toEqual(Array(4).fill(BUSY_MS));
+});
+
+it('whoever goes apart has its next turn as soon as its position has moved, and soon again where it has not', async () => {
+  const turnsOnceAt = async (at: Position, ms: number) => {
+    apartAt = at;
+    relay.hint();
+    await vi.advanceTimersByTimeAsync(ms);
+    return handedAt.length;
+  };
+  expect(await turnsOnceAt(place, 2 * BUSY_MS)).toBe(1);
+  const moved = { xid: 1n, seq: 2n };
+  expect(await turnsOnceAt(moved, BUSY_MS)).toBe(2);
+  expect(await turnsOnceAt(moved, 2 * IDLE_MS)).toBeGreaterThan(2);
 });
