@@ -6,6 +6,7 @@
  * The noisy one may be refused, as the contract says. Afterwards each posting of the first must be there once, and its books right.
  *
  *   npm run k6 -- noisy-neighbour
+ *   npm run k6 -- noisy-neighbour -e ONLY=flood,pages
  *   npm run k6 -- noisy-neighbour -e RATE=10 -e PHASE=3s -e RATIO=100 -e FLOOD_RATIO=100        (the smoke form: does it work at all?)
  */
 import { check, sleep } from 'k6';
@@ -34,7 +35,10 @@ import { forgedKey } from './lib/forged-key.ts';
 const RATE = Number(__ENV.RATE || 20);
 const TIMES = 50;
 const PHASE_S = secondsOf(__ENV.PHASE || '10s');
-/** p99 beside ÷ elsewhere that passes. */
+/**
+ * p99 beside ÷ elsewhere that passes. On two cores with other work beside it the worst was 4.1 with a plan and 6.8 beside the flood; the goal is
+ * GOAL, and a p99 of so few requests moves by a factor of two by itself.
+ */
 const RATIO = Number(__ENV.RATIO || 6);
 const FLOOD_RATIO = Number(__ENV.FLOOD_RATIO || 12);
 const GOAL = 1.2;
@@ -51,7 +55,16 @@ const BATCH = 1_000;
 /** Of each kind of noise: so many clients at most, each with one request at a time. A flood is more than a commit group holds. */
 const CLIENTS = { flood: 400, postings: 32, batches: 4, pages: 8, exports: 8, 'point in time': 8, 'forged keys': 16 };
 type Noise = keyof typeof CLIENTS;
-const NOISES = Object.keys(CLIENTS) as Noise[];
+const RUNS: Record<Noise, string> = {
+  flood: 'flood',
+  postings: 'postings',
+  batches: 'batches',
+  pages: 'pages',
+  exports: 'exportAll',
+  'point in time': 'pointInTime',
+  'forged keys': 'forgedKeys',
+};
+const NOISES = (__ENV.ONLY?.split(',') ?? Object.keys(CLIENTS)) as Noise[];
 
 const BATCH_URL = `${URL}/v1/transactions/batch`;
 /** Written once: what k6 takes of the machine is missing to the service. */
@@ -78,11 +91,17 @@ const NOISE_S = 2 * BESIDE_S + PAUSE_S;
 const noiseAt = (noise: Noise): number => 2 * (PHASE_S + PAUSE_S) + NOISES.indexOf(noise) * NOISE_S;
 
 /** Beside, and then elsewhere, by the same clients. */
-function noiseOf(noise: Noise, run: string) {
+function noiseOf(noise: Noise) {
   const vus = CLIENTS[noise];
   // As far as the clients get through it: what is left undone are k6's dropped_iterations.
   const load = { executor: 'constant-arrival-rate', rate: TIMES * RATE, preAllocatedVUs: vus, maxVUs: vus } as const;
-  return { ...load, startTime: `${noiseAt(noise)}s`, duration: `${2 * BESIDE_S}s`, gracefulStop: '1s', exec: run };
+  return {
+    ...load,
+    startTime: `${noiseAt(noise)}s`,
+    duration: `${2 * BESIDE_S}s`,
+    gracefulStop: '1s',
+    exec: RUNS[noise],
+  };
 }
 
 const passing = (noise: Noise): number => (noise === 'flood' ? FLOOD_RATIO : RATIO);
@@ -91,13 +110,7 @@ export const options = {
   scenarios: {
     // One client, so that it can tell the phases apart and hold them against each other; its requests wait for nothing.
     neighbour: { executor: 'per-vu-iterations', vus: 1, maxDuration: '30m', exec: 'neighbour' },
-    flood: noiseOf('flood', 'flood'),
-    postings: noiseOf('postings', 'postings'),
-    batches: noiseOf('batches', 'batches'),
-    pages: noiseOf('pages', 'pages'),
-    exports: noiseOf('exports', 'exportAll'),
-    point_in_time: noiseOf('point in time', 'pointInTime'),
-    forged_keys: noiseOf('forged keys', 'forgedKeys'),
+    ...Object.fromEntries(NOISES.map((noise) => [noise.replaceAll(' ', '_'), noiseOf(noise)])),
   },
   thresholds: {
     checks: ['rate==1'],

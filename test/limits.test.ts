@@ -16,7 +16,8 @@ let second: TestApi;
 const charged: Charged[] = [];
 beforeAll(async () => {
   [on, redis] = await Promise.all([freshDatabase(), privateRedis()]);
-  const environment = { REDIS_URL: redis.url, LIMIT_PLAN_CACHE_MS: '100' };
+  // On a busy machine Redis may be late without being gone; what is then told as left is a share alone.
+  const environment = { REDIS_URL: redis.url, LIMIT_PLAN_CACHE_MS: '100', LIMIT_REDIS_TIMEOUT_MS: '1000' };
   [api, second] = await Promise.all([TestApi.start({ on, environment }), TestApi.start({ on, environment })]);
   for (const one of [api, second]) one.app.get(Limits).onCharged((charge) => charged.push(charge));
 });
@@ -158,6 +159,11 @@ describe('what is in flight', () => {
     expect(refused.body.detail).toMatch(/300 units in flight/);
     expect(refused.headers.get('retry-after')).toBe('1');
     await until('another one is served', async () => (await waiting(shop, second)).status === 200);
+  });
+
+  test('has room for one that is larger than its merchant’s burst', async () => {
+    const shop = await limited({ units_per_second: 1_000, burst_units: 20, units_in_flight: 4_000 });
+    await until('it is served', async () => (await waiting(shop, api)).status === 200);
   });
 
   test('does not count who waits for events', async () => {

@@ -187,7 +187,8 @@ export class Budget {
     const inAdvance = this.#plan === this.#askedPlan ? this.#size : isFirst ? Math.min(this.#size, CREDIT_UNITS) : 0;
     this.#askedPlan = this.#plan;
     const wanted = leaves ? 0 : inAdvance + awaited;
-    const room = Math.max(this.#inFlight * 2, this.#inFlight + awaited, Math.ceil(unitsInFlight / FLIGHT_PART));
+    // A burst bounds what is spent at once, not what is in flight.
+    const room = Math.max(this.#inFlight * 2, this.#inFlight + this.#awaited, Math.ceil(unitsInFlight / FLIGHT_PART));
     const flightWanted = leaves ? 0 : Math.min(room, unitsInFlight);
     this.#given = Math.min(this.#given, this.#spent + wanted);
     this.#flightGranted = Math.min(this.#flightGranted, flightWanted);
