@@ -29,8 +29,12 @@ export const OUTBOX_MUTANTS = [
     '        OR $4::int < 0)',
   ),
   ...inFile('libs/outbox/src/relay/joined-store.ts', 'test/relay-joined.test.ts', [
-    ['each target looks by itself', '`${what.partitions} ${what.limits.resendMs}`', '{}'],
-    ['each target moves its cursors by itself', 'if (this.#dispatching.size === 0) this.#move();', 'this.#move();'],
+    ['each target looks by itself', '`${what.partitions} ${what.limits.resendMs}`', '({ what })'],
+    [
+      'each target moves its cursors by itself',
+      'if (this.#dispatching.size === 0)',
+      'if (this.#dispatching.size >= 0)',
+    ],
   ]),
   ...inFile('libs/outbox/src/relay/relay-lease.ts', 'test/relay-locks.test.ts', [
     [
