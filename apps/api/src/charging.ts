@@ -58,10 +58,9 @@ export async function chargeSigned(limits: Limits, request: FastifyRequest, merc
     ...routeOf(request, price),
     cost: state.cost,
   };
-  const charge = await limits.begin(asking, performance.now());
-  state.charge = charge;
-  state.end.onOver(() => endCharge(state));
-  const refusal = charge.refusal();
+  // Ends with the request, as every charge does.
+  state.charge = await limits.begin(asking, performance.now());
+  const refusal = state.charge.refusal();
   if (refusal) throw refusal;
 }
 

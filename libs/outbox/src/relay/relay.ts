@@ -166,14 +166,14 @@ class Turns {
   notUnderWay(batches: readonly EventBatch[]): EventBatch[] {
     const before = this.#underWay;
     const sinceMs = performance.now() - this.#againMs;
-    const isUnderWay = ({ merchantId, after }: EventBatch): boolean => {
-      const turn = before.get(merchantId ?? -1n);
-      return turn !== undefined && turn.after === positionText(after) && turn.sinceMs > sinceMs;
-    };
-    const apart = batches.filter(({ merchantId }) => merchantId !== undefined);
-    const [underWay, others] = [apart.filter(isUnderWay), apart.filter((batch) => !isUnderWay(batch))];
-    this.#underWay = new Map(underWay.map(({ merchantId = -1n }) => [merchantId, before.get(merchantId) as never]));
-    return others;
+    this.#underWay = new Map();
+    return batches.filter(({ merchantId, after }) => {
+      if (merchantId === undefined) return false;
+      const turn = before.get(merchantId);
+      if (turn?.after !== positionText(after) || turn.sinceMs <= sinceMs) return true;
+      this.#underWay.set(merchantId, turn);
+      return false;
+    });
   }
 
   begin(turns: readonly EventBatch[]): void {
