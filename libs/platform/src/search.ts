@@ -1,5 +1,4 @@
 import type { Cost } from './cost.js';
-import type { Query } from './postgres.js';
 
 /**
  * A list with filters, newest first: an index is walked in the list's order, and what no index finds is tested along it. A request looks
@@ -43,7 +42,7 @@ interface Looked {
 }
 
 /** The statement: it looks at `most` rows of its walk, and tells also the last of them, whether it fits or not. */
-export function searchQuery(search: Search, most: number): Query & { text: string; values: unknown[] } {
+export function searchQuery(search: Search, most: number): { text: string; values: unknown[] } {
   const { columns, walk, as, join = '', tests, order, limit } = search;
   const values = [...search.values, limit];
   const shown = `ORDER BY ${order.map((column) => `${as}.${column} DESC`).join(', ')} LIMIT $${values.length}`;
