@@ -191,6 +191,13 @@ export const BUDGET_MUTANTS = [
   ...inFile('libs/platform/src/search.ts', CHARGES, [
     ['rows that a filter passes by cost nothing', 'cost.addSearch(last.looked, fitting.length);', ''],
   ]),
+  ...inFile('libs/webhooks/src/endpoint.queries.ts', CHARGES, [
+    [
+      'attempts of deliveries cost nothing',
+      'cost.addRows(deliveries.reduce((sum, { log }) => sum + log.length, 0));',
+      '',
+    ],
+  ]),
   ...inFile('libs/platform/src/cost.ts', CHARGES, [
     ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
   ]),
