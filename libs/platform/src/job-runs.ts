@@ -3,7 +3,6 @@ import { errorText } from './due-work.js';
 import { Histogram, LATE_SECONDS } from './histogram.js';
 import type { Metrics } from './metrics.js';
 import type { Database } from './postgres.js';
-import type { BringsMetrics } from './room-hooks.js';
 
 /** What runs again and again by itself. `scheduler`: BullMQ says when, and one worker does it for all. */
 export interface JobPlan {
@@ -54,7 +53,7 @@ ON CONFLICT (name) DO UPDATE SET
   noted_at = now()`;
 
 /** What the jobs of this process come to, noted down in PostgreSQL when `note` is called. No job waits for that, or fails with it. */
-export class JobRuns implements BringsMetrics {
+export class JobRuns {
   readonly #database: Database;
   /** Since the process began. */
   readonly #done = new Map<string, Done>();
@@ -93,6 +92,7 @@ export class JobRuns implements BringsMetrics {
     noted.error = errorText(error);
   }
 
+  /** BringsMetrics, which knows duties, and so this. */
   addMetrics(metrics: Metrics): void {
     const done = <T>(read: (one: Done) => T) => [...this.#done].map(([job, one]) => [{ job }, read(one)] as const);
     metrics.histogram(
