@@ -49,7 +49,10 @@ export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
     },
   );
   gauge('connected', '1 while the connection to Redis stands.', () => Number(client.state.connected));
-  gauge('refusing', '1 while Redis has no memory for fences.', () => Number(client.state.refusing));
+  gauge('refusing', '1 while Redis has no memory for fences, or may evict them.', () => {
+    const { refusing, evictsFences } = client.state;
+    return Number(refusing || evictsFences);
+  });
   metrics.histogram(
     'counterfoil_balance_call_seconds',
     'How long calls to Redis took, one pipeline each, by what they were for.',
