@@ -8,7 +8,7 @@ import { askOnce } from './lib/client.ts';
 import { jsonOf } from './lib/contract.ts';
 import { inOrder, openMerchants, openWallet, random, wallet } from './lib/merchants.ts';
 import { batchRequest, type Merchant, type Mode, type Posting, postBatch } from './lib/postings.ts';
-import { arrival, begin, hold, inTurn, noteAll, optionsOf, verify } from './lib/run.ts';
+import { arrival, begin, client, hold, inTurn, noteAll, optionsOf, verify } from './lib/run.ts';
 import { durationOf, numberOf } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
@@ -37,7 +37,7 @@ export async function setup(): Promise<Merchant[]> {
   return merchants;
 }
 
-export async function load(merchants: Merchant[]): Promise<void> {
+export const load = client(async (merchants: Merchant[]) => {
   const merchant = inTurn(merchants);
   const n = arrival();
   const mode: Mode = Math.floor(n / merchants.length) % 2 === 0 ? 'atomic' : 'independent';
@@ -58,7 +58,7 @@ export async function load(merchants: Merchant[]): Promise<void> {
   const again = await askOnce(world, batchRequest(merchant.key, postings), { status: 200 });
   if (again.kind === 'done')
     hold(again.answer.body === answer.body, 'the same key gives the same answer', `batch-${n}`);
-}
+});
 
 /** Every tenth arrival or so of an atomic one has an item that is refused, somewhere; of an independent one any item may be. */
 function itemsOf(merchant: Merchant, batch: string, mode: Mode): Posting[] {
@@ -83,6 +83,6 @@ function holdFirst(postings: readonly Posting[], body: string): void {
   hold(path.startsWith(`transactions.${first}`), 'a refused batch names its first bad item', `${path}, not ${first}`);
 }
 
-export async function teardown(merchants: Merchant[]): Promise<void> {
+export const teardown = client(async (merchants: Merchant[]) => {
   await verify(merchants, { refusals: REFUSALS });
-}
+});

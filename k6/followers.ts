@@ -8,7 +8,7 @@ import exec from 'k6/execution';
 import { follow, verifyFollowers } from './lib/follow.ts';
 import { openMerchants, random, twoWallets } from './lib/merchants.ts';
 import type { Merchant } from './lib/postings.ts';
-import { arrival, begin, inTurn, optionsOf, postNoted, verify } from './lib/run.ts';
+import { arrival, begin, client, inTurn, optionsOf, postNoted, verify } from './lib/run.ts';
 import { durationOf, numberOf } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
@@ -36,18 +36,18 @@ export function setup(): Promise<Merchant[]> {
   return openMerchants('followers', MERCHANTS, { wallets: WALLETS });
 }
 
-export async function load(merchants: Merchant[]): Promise<void> {
+export const load = client(async (merchants: Merchant[]) => {
   const merchant = inTurn(merchants);
   const [from, to] = twoWallets(WALLETS);
   await postNoted(merchant, { merchant: merchant.id, ref: `followed-${arrival()}`, from, to, amount: 1 + random(100) });
-}
+});
 
-export async function following(merchants: Merchant[]): Promise<void> {
+export const following = client(async (merchants: Merchant[]) => {
   const loadEndsMs = exec.scenario.startTime + SECONDS * 1_000;
   await follow(world, inTurn(merchants), `follower ${arrival()}`, loadEndsMs);
-}
+});
 
-export async function teardown(merchants: Merchant[]): Promise<void> {
+export const teardown = client(async (merchants: Merchant[]) => {
   const verdicts = await verify(merchants);
   for (const [n, verdict] of verdicts.entries()) verifyFollowers(merchants[n] as Merchant, verdict, FOLLOWERS);
-}
+});

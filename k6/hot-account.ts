@@ -6,13 +6,13 @@
  */
 import { openMerchant, openWallet, random, wallet } from './lib/merchants.ts';
 import type { Merchant } from './lib/postings.ts';
-import { arrival, begin, hold, optionsOf, postNoted, verify } from './lib/run.ts';
+import { arrival, begin, client, hold, optionsOf, postNoted, verify } from './lib/run.ts';
 import { durationOf, numberOf } from './lib/settings.ts';
 
 const RATE = numberOf('RATE', 200, 80);
 const SECONDS = durationOf('30s', '8s');
-/** What is paid in is a little less than what is asked for. */
-const LARGEST_IN = 90;
+/** Less is paid in than is asked for. */
+const LARGEST_IN = 60;
 const LARGEST_OUT = 100;
 const PAYERS = 10;
 const HOT = PAYERS;
@@ -31,7 +31,7 @@ export async function setup(): Promise<Merchant> {
   return merchant;
 }
 
-export async function load(merchant: Merchant): Promise<void> {
+export const load = client(async (merchant: Merchant) => {
   const n = arrival();
   const [payer, hot] = [wallet(n % PAYERS), wallet(HOT)];
   const way =
@@ -39,10 +39,10 @@ export async function load(merchant: Merchant): Promise<void> {
       ? { from: payer, to: hot, amount: 1 + random(LARGEST_IN) }
       : { from: hot, to: payer, amount: 1 + random(LARGEST_OUT) };
   await postNoted(merchant, { merchant: merchant.id, ref: `hot-${n}`, ...way }, REFUSALS);
-}
+});
 
-export async function teardown(merchant: Merchant): Promise<void> {
+export const teardown = client(async (merchant: Merchant) => {
   const [verdict] = await verify([merchant], { refusals: REFUSALS });
   const hot = verdict?.books.accounts.find(({ code }) => code === wallet(HOT));
   hold(Number(hot?.balance.version) > 0, 'the hot account was posted on', String(hot?.balance.version));
-}
+});

@@ -14,7 +14,7 @@ import { jsonOf } from './lib/contract.ts';
 import { inOrder, openMerchant, operatorGet, operatorPost, wallet } from './lib/merchants.ts';
 import { tellBatch } from './lib/payments.ts';
 import type { Merchant } from './lib/postings.ts';
-import { arrival, begin, hold, inTurn, optionsOf, postNoted, verify } from './lib/run.ts';
+import { arrival, begin, client, hold, inTurn, optionsOf, postNoted, verify } from './lib/run.ts';
 import { durationOf, numberOf } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
@@ -100,7 +100,7 @@ function salesOf(day: string): Parameters<typeof tellBatch>[1] {
   );
 }
 
-export async function load({ day, merchants }: Night): Promise<void> {
+export const load = client(async ({ day, merchants }: Night) => {
   exec.vu.metrics.tags.night = (await isAtWork(day)) ? 'on' : 'off';
   const n = arrival();
   const merchant = inTurn(merchants);
@@ -116,7 +116,7 @@ export async function load({ day, merchants }: Night): Promise<void> {
   const { balances } = jsonOf<{ balances: Told[] }>(answer.body) ?? { balances: [] };
   for (const told of balances) await readAgain(merchant, told);
   readBack.add(1);
-}
+});
 
 interface Told {
   readonly account_id: string;
@@ -144,7 +144,7 @@ async function isAtWork(day: string): Promise<boolean> {
 
 const isOpen = ({ status }: Run): boolean => status === 'queued' || status === 'running';
 
-export async function night({ day, merchants }: Night): Promise<void> {
+export const night = client(async ({ day, merchants }: Night) => {
   const began = Date.now();
   const asked = { business_date: day, merchant_ids: merchants.map(({ id }) => id) };
   let run = await operatorPost<Run>('/v1/settlement_runs', asked, 202);
@@ -156,7 +156,7 @@ export async function night({ day, merchants }: Night): Promise<void> {
   const said = `${settled} merchants settled, ${failed} failed, in ${((Date.now() - began) / 1_000).toFixed(1)} s`;
   console.log(said);
   hold(settled === MERCHANTS && failed === 0, 'all merchants are settled', said);
-}
+});
 
 interface Settlement {
   readonly business_date: string;
@@ -167,7 +167,7 @@ interface Settlement {
   readonly items: number;
 }
 
-export async function teardown({ day, merchants }: Night): Promise<void> {
+export const teardown = client(async ({ day, merchants }: Night) => {
   const oughtToBe = JSON.stringify([
     [day, 'posted', String(SALES * SALE), String(SALES * FEE), String(SALES * (SALE - FEE)), SALES],
   ]);
@@ -187,4 +187,4 @@ export async function teardown({ day, merchants }: Night): Promise<void> {
   }
   // Payments and settlements are posted by the service itself.
   await verify(merchants, { isOther: ({ type }) => type !== 'transfer' });
-}
+});

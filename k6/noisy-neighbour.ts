@@ -18,7 +18,7 @@ import { all, askOnce, type Request } from './lib/client.ts';
 import { forgedKey } from './lib/forged-key.ts';
 import { openMerchant, operatorPut, random, twoWallets } from './lib/merchants.ts';
 import { type Merchant, requestOf } from './lib/postings.ts';
-import { begin, broken, noteAll, verify } from './lib/run.ts';
+import { ANSWERS, begin, broken, client, noteAll, verify } from './lib/run.ts';
 import { IS_SMOKE, numberOf, secondsOf, setting, URL } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
@@ -106,6 +106,7 @@ export const options = {
   thresholds: {
     checks: ['rate==1'],
     ledger_broken: ['count==0'],
+    ...ANSWERS,
     postings_verified: ['count>0'],
     neighbour_refused: ['count==0'],
     // Noise that nobody made shows nothing.
@@ -137,7 +138,7 @@ export async function setup(): Promise<Run> {
 }
 
 /** The quiet one's life, from its first posting to the verification of its books. */
-export async function neighbour(run: Run): Promise<void> {
+export const neighbour = client(async (run: Run) => {
   const at = async (seconds: number, phase: string): Promise<Waits> => {
     await until(exec.scenario.startTime + seconds * 1_000);
     return live(run, phase);
@@ -152,7 +153,7 @@ export async function neighbour(run: Run): Promise<void> {
   }
   for (const [noise, beside, elsewhere] of told) tellRatios(noise, { alone, beside, elsewhere });
   await verify([run.quiet]);
-}
+});
 
 async function planOf({ id }: Merchant): Promise<void> {
   const plan = { burst_units: UNITS_PER_SECOND, units_in_flight: UNITS_PER_SECOND / 10 };
@@ -307,7 +308,7 @@ function make(noise: Noise, { url, body, headers: sent, expected }: Sent): Refin
   const method = body === undefined ? 'GET' : 'POST';
   const tags = { name: 'noise' };
   if (Date.now() < exec.scenario.startTime + BESIDE_S * 1_000) {
-    const answer = http.request(method, url, body, { headers: sent, tags });
+    const answer = http.request(method, url, body, { headers: sent, tags, responseType: 'text' });
     tell(noise, answer, expected);
     heard[noise] ??= [];
     heard[noise].push(`${answer.status} ${answer.body?.length ?? 0} ${Math.round(answer.timings.duration)}`);

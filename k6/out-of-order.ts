@@ -12,7 +12,7 @@ import { Random } from '../apps/provider-simulator/src/random.ts';
 import { inOrder, openMerchant } from './lib/merchants.ts';
 import { type Message, tell, tellBatch, verifyLife, verifyPaymentBalances } from './lib/payments.ts';
 import type { Merchant } from './lib/postings.ts';
-import { arrival, begin, optionsOf, verify } from './lib/run.ts';
+import { arrival, begin, client, optionsOf, verify } from './lib/run.ts';
 import { numberOf } from './lib/settings.ts';
 
 const LIVES = numberOf('LIVES', 1_000, 40);
@@ -104,7 +104,7 @@ function withoutDropped(
   return { told, dropped };
 }
 
-export async function load(run: Run): Promise<void> {
+export const load = client(async (run: Run) => {
   const [group, copy] = [Math.floor(arrival() / COPIES), arrival() % COPIES];
   // The last second may bring more arrivals than there are copies.
   if (group >= GROUPS) return;
@@ -116,7 +116,7 @@ export async function load(run: Run): Promise<void> {
   const merchant = merchantOf(run, group);
   if (copy % 2 === 0) for (const message of messages) await tell(merchant, message);
   else for (const batch of cut(messages, random)) await tellBatch(merchant, batch);
-}
+});
 
 /** Into requests of one to BATCH messages. */
 function cut(messages: readonly Message[], random: Random): Message[][] {
@@ -127,7 +127,7 @@ function cut(messages: readonly Message[], random: Random): Message[][] {
 }
 
 /** What was left out comes now, the latest of all, and with it once more what came: then everything must be true. */
-export async function teardown(run: Run): Promise<void> {
+export const teardown = client(async (run: Run) => {
   const groups = Array.from({ length: GROUPS }, (_, group) => ({ group, lives: livesOf(run, group) }));
   for (const { group, lives } of groups) {
     const facts = factsOf(run, lives, group);
@@ -145,4 +145,4 @@ export async function teardown(run: Run): Promise<void> {
     const own = groups.filter(({ group }) => group % MERCHANTS === n).flatMap(({ lives }) => lives);
     verifyPaymentBalances(books, currencyOf(n), own);
   }
-}
+});

@@ -8,7 +8,7 @@
 import { askOnce } from './lib/client.ts';
 import { openMerchants, random, twoWallets } from './lib/merchants.ts';
 import { type Merchant, requestOf } from './lib/postings.ts';
-import { arrival, begin, hold, inTurn, optionsOf, postNoted, verify } from './lib/run.ts';
+import { arrival, begin, client, hold, inTurn, optionsOf, postNoted, verify } from './lib/run.ts';
 import { durationOf, numberOf } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
@@ -26,7 +26,7 @@ export function setup(): Promise<Merchant[]> {
   return openMerchants('postings', MERCHANTS, { wallets: ACCOUNTS });
 }
 
-export async function load(merchants: Merchant[]): Promise<void> {
+export const load = client(async (merchants: Merchant[]) => {
   const merchant = inTurn(merchants);
   const [from, to] = twoWallets(ACCOUNTS);
   const posting = { merchant: merchant.id, ref: `posting-${arrival()}`, from, to, amount: 1 + random(10_000) };
@@ -34,8 +34,8 @@ export async function load(merchants: Merchant[]): Promise<void> {
   if (kind !== 'done' || Math.random() >= RETRIED) return;
   const again = await askOnce(world, requestOf(posting, merchant.key), { status: 201 });
   if (again.kind === 'done') hold(again.answer.body === answer.body, 'the same key gives the same answer', posting.ref);
-}
+});
 
-export async function teardown(merchants: Merchant[]): Promise<void> {
+export const teardown = client(async (merchants: Merchant[]) => {
   await verify(merchants);
-}
+});

@@ -9,7 +9,7 @@ import { askOnce, nameOf } from './lib/client.ts';
 import { jsonOf } from './lib/contract.ts';
 import { openMerchants, random, twoWallets } from './lib/merchants.ts';
 import type { Merchant } from './lib/postings.ts';
-import { arrival, begin, hold, inTurn, optionsOf, postNoted, verify } from './lib/run.ts';
+import { arrival, begin, client, hold, inTurn, optionsOf, postNoted, verify } from './lib/run.ts';
 import { durationOf, numberOf } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
@@ -41,11 +41,11 @@ interface Balance {
 /** By account: the newest version that this client was told, and a transaction of it. */
 const known: Record<string, { version: bigint; transaction: string }> = {};
 
-export async function load(merchants: Merchant[]): Promise<void> {
+export const load = client(async (merchants: Merchant[]) => {
   const merchant = inTurn(merchants);
   if (arrival() % 10 < POSTED_OF_TEN) await postAndReadBack(merchant);
   else await read(merchant);
-}
+});
 
 async function postAndReadBack(merchant: Merchant): Promise<void> {
   const [from, to] = twoWallets(WALLETS);
@@ -106,6 +106,6 @@ async function seen(merchant: Merchant, account: string, path: string): Promise<
   if (BigInt(version) > newest.version) newest.version = BigInt(version);
 }
 
-export async function teardown(merchants: Merchant[]): Promise<void> {
+export const teardown = client(async (merchants: Merchant[]) => {
   await verify(merchants);
-}
+});

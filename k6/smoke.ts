@@ -8,7 +8,7 @@ import { askOnce, get, type Request } from './lib/client.ts';
 import { problemOf } from './lib/contract.ts';
 import { openMerchant, wallet } from './lib/merchants.ts';
 import { type Merchant, type Posting, requestOf } from './lib/postings.ts';
-import { arrival, begin, hold, optionsOf, postNoted, verify } from './lib/run.ts';
+import { arrival, begin, client, hold, optionsOf, postNoted, verify } from './lib/run.ts';
 import { durationOf, numberOf } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
@@ -34,7 +34,7 @@ export async function setup(): Promise<Run> {
   return { merchant: await openMerchant(`k6 smoke ${run}`, { wallets: WALLETS }), stranger };
 }
 
-export async function load({ merchant, stranger }: Run): Promise<void> {
+export const load = client(async ({ merchant, stranger }: Run) => {
   const n = arrival();
   const posting = postingOf(merchant, n);
   const { kind, answer, noted } = await postNoted(merchant, posting);
@@ -47,7 +47,7 @@ export async function load({ merchant, stranger }: Run): Promise<void> {
   hold(external_ref === posting.ref, 'a posting is there under its id', posting.ref);
   await holdAndEnd(merchant, n);
   await expectRefusals(merchant, stranger, posting, path);
-}
+});
 
 function postingOf({ id }: Merchant, n: number): Posting {
   return {
@@ -87,6 +87,6 @@ async function expectRefusals(merchant: Merchant, stranger: Merchant, posting: P
   }
 }
 
-export async function teardown({ merchant, stranger }: Run): Promise<void> {
+export const teardown = client(async ({ merchant, stranger }: Run) => {
   await verify([merchant, stranger]);
-}
+});

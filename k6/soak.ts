@@ -11,7 +11,7 @@ import { askOnce } from './lib/client.ts';
 import { follow, verifyFollowers } from './lib/follow.ts';
 import { openMerchants, random, twoWallets } from './lib/merchants.ts';
 import { type Merchant, type Posting, postBatch } from './lib/postings.ts';
-import { arrival, begin, inTurn, noteAll, optionsOf, postNoted, verify } from './lib/run.ts';
+import { arrival, begin, client, inTurn, noteAll, optionsOf, postNoted, verify } from './lib/run.ts';
 import { durationOf, numberOf, URL } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
@@ -54,13 +54,13 @@ const ofTwenty = (n: number): ((merchant: Merchant, posting: Posting) => Promise
   return n < 19 ? holdAndEnd : batch;
 };
 
-export async function load(merchants: Merchant[]): Promise<void> {
+export const load = client(async (merchants: Merchant[]) => {
   exec.vu.metrics.tags.third = third();
   const merchant = inTurn(merchants);
   const [from, to] = twoWallets(WALLETS);
   const posting = { merchant: merchant.id, ref: `soak-${arrival()}`, from, to, amount: 1 + random(10_000) };
   await ofTwenty(random(20))(merchant, posting);
-}
+});
 
 function third(): string {
   const share = (Date.now() - exec.scenario.startTime) / (SECONDS * 1_000);
@@ -86,22 +86,22 @@ async function batch(merchant: Merchant, posting: Posting): Promise<void> {
   noteAll((await postBatch(world, merchant, postings)).noted);
 }
 
-export async function following(merchants: Merchant[]): Promise<void> {
+export const following = client(async (merchants: Merchant[]) => {
   const loadEndsMs = exec.scenario.startTime + SECONDS * 1_000;
   await follow(world, inTurn(merchants), `follower ${arrival()}`, loadEndsMs);
-}
+});
 
 /** Where whoever asks may: METRICS_ALLOW. */
-export async function watching(): Promise<void> {
+export const watching = client(async () => {
   for (const endsMs = exec.scenario.startTime + SECONDS * 1_000; Date.now() < endsMs; ) {
     const { status, body } = http.get(`${URL}/metrics`, { tags: { name: 'GET /metrics' } });
     const [, bytes] = (status === 200 && /^process_resident_memory_bytes(?:\{.*?\})? (\S+)/m.exec(String(body))) || [];
     if (bytes !== undefined) memory.add(Number(bytes) / 1_048_576, { third: third() });
     await world.pause(LOOK_S * 1_000);
   }
-}
+});
 
-export async function teardown(merchants: Merchant[]): Promise<void> {
+export const teardown = client(async (merchants: Merchant[]) => {
   const verdicts = await verify(merchants);
   for (const [n, verdict] of verdicts.entries()) verifyFollowers(merchants[n] as Merchant, verdict, 1);
-}
+});

@@ -9,7 +9,7 @@ import { ask, nameOf, type Request, type Told } from './lib/client.ts';
 import { jsonOf } from './lib/contract.ts';
 import { inOrder, openMerchants, openWallet, wallet } from './lib/merchants.ts';
 import { type Merchant, type Posting, requestOf } from './lib/postings.ts';
-import { arrival, begin, hold, inTurn, noteAll, optionsOf, verify } from './lib/run.ts';
+import { arrival, begin, client, hold, inTurn, noteAll, optionsOf, verify } from './lib/run.ts';
 import { durationOf, numberOf } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
@@ -46,7 +46,7 @@ export async function setup(): Promise<Shop[]> {
   });
 }
 
-export async function load(shops: Shop[]): Promise<void> {
+export const load = client(async (shops: Shop[]) => {
   const shop = inTurn(shops);
   const n = Math.floor(arrival() / shops.length) % ACCOUNTS;
   const posting = {
@@ -58,7 +58,7 @@ export async function load(shops: Shop[]): Promise<void> {
   };
   const id = await postTogether(shop, posting);
   if (id !== undefined) await readTogether(shop, shop.wallets[n] as string);
-}
+});
 
 /** The id that all of them were told. */
 async function postTogether({ key }: Shop, posting: Posting): Promise<string | undefined> {
@@ -86,6 +86,6 @@ function together(request: Request, status: number): Promise<Told[]> {
   return Promise.all(Array.from({ length: CROWD }, () => ask(world, request, { status })));
 }
 
-export async function teardown(shops: Shop[]): Promise<void> {
+export const teardown = client(async (shops: Shop[]) => {
   await verify(shops);
-}
+});

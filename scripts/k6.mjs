@@ -45,7 +45,8 @@ if (!process.env.COUNTERFOIL_OPERATOR_KEY) fail('set COUNTERFOIL_OPERATOR_KEY be
 const service = process.env.COUNTERFOIL_URL ?? '';
 const elsewhere = await serveElsewhere();
 const program = findK6(fail);
-const reports = join(root, 'k6', 'reports', new Date().toISOString().slice(0, 19).replaceAll(':', '-'));
+const folderOfReports = process.env.K6_REPORTS ?? join(root, 'k6', 'reports');
+const reports = join(folderOfReports, new Date().toISOString().slice(0, 19).replaceAll(':', '-'));
 
 /** One alone shows what k6 says; of all each has it in a file. @param {string} scenario @param {string | undefined} told a lie */
 async function run(scenario, told) {

@@ -95,7 +95,7 @@ describe('the verification of the load suite', () => {
     const items = [0, 1].map((n) => ({ ...one(`b-${n}`), batch }));
     await post(world, merchant, one('done'));
     await postBatch(world, merchant, items);
-    const noted = [one('done'), one('never sent'), ...items].map((posting) => ({
+    const noted = [one('done'), one('never-sent'), ...items].map((posting) => ({
       ...posting,
       outcome: 'open' as const,
     }));

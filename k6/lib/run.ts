@@ -2,6 +2,7 @@ import { check } from 'k6';
 import exec from 'k6/execution';
 import { Counter } from 'k6/metrics';
 import type { Options, Scenario } from 'k6/options';
+import { KINDS } from './contract.ts';
 import type { Beside, Finding } from './judge.ts';
 import { note, notedOf } from './notes.ts';
 import { type Merchant, type Noted, type Posting, post } from './postings.ts';
@@ -40,6 +41,12 @@ export interface Load {
 
 type Thresholds = Record<string, string[]>;
 
+/** Each kind is shown, and no answer is wrong. */
+export const ANSWERS: Thresholds = {
+  ...Object.fromEntries(KINDS.map((kind) => [`answers{kind:${kind}}`, ['count>=0']])),
+  'answers{kind:wrong}': ['count==0'],
+};
+
 export function optionsOf(
   load: Load,
   more: { scenarios?: Record<string, Scenario>; thresholds?: Thresholds } = {},
@@ -50,7 +57,7 @@ export function optionsOf(
     thresholds: {
       checks: ['rate==1'],
       ledger_broken: ['count==0'],
-      'answers{kind:wrong}': ['count==0'],
+      ...ANSWERS,
       answers_refused: [`rate<=${numberOf('REFUSED', refused)}`],
       answers_ambiguous: [`rate<=${AMBIGUOUS}`],
       postings_verified: ['count>0'],
@@ -90,6 +97,11 @@ export const arrival = (): number => exec.scenario.iterationInTest;
 /** What `make` answers for the merchant whose turn it is. */
 export function inTurn<T>(items: readonly T[]): T {
   return items[arrival() % items.length] as T;
+}
+
+/** What a client does. One that throws would be a line in k6's log, and no more. */
+export function client<Run>(work: (run: Run) => Promise<void>): (run: Run) => Promise<void> {
+  return (run) => work(run).catch((error: Error) => void hold(false, 'a client comes to its end', String(error.stack)));
 }
 
 /** Sends it until the answer is definite, and writes down what became of it. */

@@ -61,8 +61,9 @@ export class Journal {
     }
     if (heard) {
       const followers = this.#heard.get(heard.merchant) ?? {};
-      followers[heard.follower] = [...(followers[heard.follower] ?? []), ...heard.ids];
       this.#heard.set(heard.merchant, followers);
+      followers[heard.follower] ??= [];
+      for (const id of heard.ids) followers[heard.follower]?.push(id);
     }
     if (trace) this.traces.push(trace);
   }
