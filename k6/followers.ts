@@ -5,7 +5,7 @@
  *   npm run k6 -- followers -e RATE=100 -e FOLLOWERS=8 -e DURATION=30s
  */
 import exec from 'k6/execution';
-import { follow, verifyFollowers } from './lib/follow.ts';
+import { follow, LATEST_S, verifyFollowers } from './lib/follow.ts';
 import { openMerchants, random, twoWallets } from './lib/merchants.ts';
 import type { Merchant } from './lib/postings.ts';
 import { arrival, begin, client, inTurn, optionsOf, postNoted, verify } from './lib/run.ts';
@@ -25,7 +25,12 @@ export const options = optionsOf(
   {
     scenarios: {
       // Not a load: each asks on when it was answered.
-      follow: { executor: 'per-vu-iterations', vus: MERCHANTS * FOLLOWERS, maxDuration: '24h', exec: 'following' },
+      follow: {
+        executor: 'per-vu-iterations',
+        vus: MERCHANTS * FOLLOWERS,
+        maxDuration: `${SECONDS + LATEST_S}s`,
+        exec: 'following',
+      },
     },
     thresholds: { event_lag: [`p(99)<${LAG_P99_MS}`] },
   },

@@ -8,7 +8,7 @@ import exec from 'k6/execution';
 import http from 'k6/http';
 import { Trend } from 'k6/metrics';
 import { askOnce } from './lib/client.ts';
-import { follow, verifyFollowers } from './lib/follow.ts';
+import { follow, LATEST_S, verifyFollowers } from './lib/follow.ts';
 import { openMerchants, random, twoWallets } from './lib/merchants.ts';
 import { type Merchant, type Posting, postBatch } from './lib/postings.ts';
 import { arrival, begin, client, inTurn, noteAll, optionsOf, postNoted, verify } from './lib/run.ts';
@@ -31,8 +31,13 @@ export const options = optionsOf(
   { rate: RATE, seconds: SECONDS, bounded: ['POST /transactions', 'POST /transactions/batch', 'GET /transactions'] },
   {
     scenarios: {
-      follow: { executor: 'per-vu-iterations', vus: MERCHANTS, maxDuration: '168h', exec: 'following' },
-      watch: { executor: 'per-vu-iterations', vus: 1, maxDuration: '168h', exec: 'watching' },
+      follow: {
+        executor: 'per-vu-iterations',
+        vus: MERCHANTS,
+        maxDuration: `${SECONDS + LATEST_S}s`,
+        exec: 'following',
+      },
+      watch: { executor: 'per-vu-iterations', vus: 1, maxDuration: `${SECONDS + LATEST_S}s`, exec: 'watching' },
     },
     thresholds: {
       'http_req_duration{name:POST /transactions,third:first}': bounds,

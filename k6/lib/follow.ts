@@ -13,6 +13,8 @@ import type { Verdict } from './verify.ts';
 const WAIT_MS = 1_000;
 /** Of nothing new once the load is over, a follower takes for the end: more than any event is late. */
 const QUIET_MS = 4_000;
+/** After the end of the load no follower goes on. */
+export const LATEST_S = 120;
 
 /** From when the ledger recorded it to when a follower has it. */
 const lag = new Trend('event_lag', true);
