@@ -9,7 +9,7 @@ import type { Merchant } from './lib/postings.ts';
 import { arrival, begin, client, hold, optionsOf, postNoted, verify } from './lib/run.ts';
 import { durationOf, numberOf } from './lib/settings.ts';
 
-const RATE = numberOf('RATE', 200, 80);
+const RATE = numberOf('RATE', 200, 60);
 const SECONDS = durationOf('30s', '8s');
 /** Less is paid in than is asked for. */
 const LARGEST_IN = 60;

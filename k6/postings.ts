@@ -12,7 +12,7 @@ import { arrival, begin, client, hold, inTurn, optionsOf, postNoted, verify } fr
 import { durationOf, numberOf } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
-const RATE = numberOf('RATE', 200, 100);
+const RATE = numberOf('RATE', 200, 60);
 const SECONDS = durationOf('30s', '8s');
 const MERCHANTS = numberOf('MERCHANTS', 20, 4);
 const ACCOUNTS = numberOf('ACCOUNTS', 20, 10);

@@ -42,7 +42,12 @@ function judgePosting(posting: Noted, there: readonly Transaction[]): Finding[] 
   const { ref, id, effect } = posting;
   const ids = there.map((one) => one.id);
   if (ids.length !== 1 || ids[0] !== id)
-    return [found('an acknowledged posting is there once', `${ref}, told as ${id}, is there as ${ids.join(', ')}`)];
+    return [
+      found(
+        'an acknowledged posting is there once',
+        `${ref}, told as ${id}, is there as ${ids.join(', ') || 'nothing'}`,
+      ),
+    ];
   const entries = there[0]?.entries.map((entry) => `${entry.direction} ${entry.account_code} ${entry.amount}`) ?? [];
   const amount = effect?.kind === 'void' ? effect.held : posting.amount;
   const asked = [`debit ${posting.from} ${amount}`, `credit ${posting.to} ${amount}`];
