@@ -86,6 +86,7 @@ function judged(parts: {
     acknowledgements: parts.acknowledgements ?? [],
     refusals: parts.refusals ?? [],
     asked: new Map(parts.asked ?? POSTINGS),
+    batches: new Map(parts.batches),
     settled: parts.settled ?? [],
     payouts: parts.payouts ?? [],
   };
@@ -364,6 +365,7 @@ test('the story of an account is what clients saw of it, in the order of the ans
     acknowledgements: [acknowledged('k2', 40)],
     refusals: [],
     asked: new Map(),
+    batches: new Map(),
     settled: [],
     payouts: [],
   };

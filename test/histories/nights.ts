@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clients, Tenant } from './clients.js';
-import { Dice, type History, now } from './history.js';
+import { Dice, EXCUSABLE, type History, now } from './history.js';
 import { exchange } from './http.js';
-import type { Service } from './servers.js';
+import type { Slot } from './slot.js';
 
 /** The first of so many days that are settled one after the other. */
 const DAYS_AGO = 600;
@@ -24,16 +24,18 @@ type Json = any;
 export class Nights {
   readonly unexpected: string[] = [];
   readonly #history: History;
-  readonly #apis: readonly Service[];
+  readonly #apis: readonly Slot[];
   readonly #operatorKey: string;
   readonly #clients: Clients;
   readonly #dice: Dice;
+  /** The next one of each tenant. */
+  readonly #next = new Map<Tenant, number>();
   #stopped = false;
 
   constructor(parts: {
     history: History;
     clients: Clients;
-    apis: readonly Service[];
+    apis: readonly Slot[];
     operatorKey: string;
     seed: number;
   }) {
@@ -46,6 +48,7 @@ export class Nights {
 
   /** Resolves after `stop`. */
   async run(tenants: readonly Tenant[]): Promise<void> {
+    this.#stopped = false;
     await Promise.all(tenants.map((tenant) => this.#nightsOf(tenant)));
   }
 
@@ -55,7 +58,8 @@ export class Nights {
 
   async #nightsOf(tenant: Tenant): Promise<void> {
     const since = Date.now() - DAYS_AGO * DAY_MS;
-    for (let number = 0; number < DAYS_AGO && !this.#stopped; number += 1) {
+    for (let number = this.#next.get(tenant) ?? 0; number < DAYS_AGO && !this.#stopped; number += 1) {
+      this.#next.set(tenant, number + 1);
       const date = new Date(since + number * DAY_MS).toISOString().slice(0, 10);
       for (let payment = 0; payment < PAYMENTS; payment += 1) await this.#take(tenant, date, payment);
       await this.#clients.look(tenant, tenant.watched);
@@ -118,6 +122,3 @@ export class Nights {
     return undefined;
   }
 }
-
-/** What may be told while processes and servers come and go. */
-const EXCUSABLE = new Set([409, 429, 503, 504]);
