@@ -27,9 +27,9 @@ const BOOKS: readonly [name: string, sql: string][] = [
         WHERE a.min_available IS NOT NULL AND a.normal_side::text IN ('credit', '-1')) moments`,
   ],
   [
-    'I4 transactions, each the only one under its merchant and key',
+    'I4 transfers and holds, each the only one under its merchant and key',
     `SELECT coalesce(sum(times), 0)::int AS counted, (count(*) FILTER (WHERE times > 1))::int AS wrong FROM (
-       SELECT count(*) AS times FROM transactions WHERE external_ref IS NOT NULL AND parent_id IS NULL GROUP BY merchant_id, external_ref) once`,
+       SELECT count(*) AS times FROM transactions WHERE type IN ('transfer', 'hold') AND parent_id IS NULL GROUP BY merchant_id, external_ref) once`,
   ],
   [
     'I4 facts, each the only one under its provider and event id',

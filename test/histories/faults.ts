@@ -45,8 +45,8 @@ export class Faults {
     const world = this.#world;
     const whileCut: WhileCut = (cause, apis, fault) => this.#whileCut(cause, apis, fault);
     const hands = [
-      { kinds: onProcesses(world), gap: { low: 200, high: 1_200 } },
-      { kinds: onDatabase(world), gap: { low: 800, high: 3_000 } },
+      { kinds: onProcesses(world), gap: { low: 300, high: 1_500 } },
+      { kinds: onDatabase(world), gap: { low: 1_500, high: 4_500 } },
       { kinds: onCache(world, whileCut), gap: { low: 800, high: 2_500 } },
       { kinds: onQueue(world), gap: { low: 1_000, high: 4_000 } },
       { kinds: onLog(world), gap: { low: 1_500, high: 4_000 } },

@@ -21,6 +21,7 @@ import { Nights } from './nights.js';
 import { openShops, openTenants, poster } from './open.js';
 import { untilQuiet } from './quiet.js';
 import { type Build, cacheState } from './servers.js';
+import type { Slot } from './slot.js';
 import { L1_MAX_AGE_MS, OPERATOR_KEY, startWorld, TTL_MS, type World } from './world.js';
 
 export const POLICIES = ['available', 'strict'] as const;
@@ -51,6 +52,7 @@ export interface Outcome {
 const CLIENTS = 16;
 const REPEATS = 100;
 const SHOWN = 5;
+const LOG_SHOWN = 1_500;
 /** I8. */
 const HEALTHY_WITHIN_MS = 15_000;
 /** From the last fault until every consumer and follower has the whole log; a busy machine is slow. */
@@ -160,17 +162,21 @@ export class Run {
   async #untilHealthy(): Promise<string[]> {
     const [{ key, hot }] = this.parts.tenants as [Tenant];
     const path = `/v1/accounts/${hot[0]?.id}/balance?consistency=strong`;
-    const isWell = async (url: string | undefined): Promise<boolean> => {
-      if (url === undefined || (await cacheState(url)) !== 'ok') return false;
-      const asked = { headers: { authorization: `Bearer ${key}` }, body: undefined, patienceMs: 2_000 };
-      const answer = await exchange(url + path, asked).catch(() => undefined);
-      return answer?.status === 200;
+    const asked = { headers: { authorization: `Bearer ${key}` }, body: undefined, patienceMs: 2_000 };
+    const sick = async ({ name, url, log }: Slot): Promise<string[]> => {
+      const cache = url && (await cacheState(url));
+      const read = url && (await exchange(url + path, asked).catch((error) => ({ status: String(error), text: '' })));
+      if (read && cache === 'ok' && read.status === 200) return [];
+      return [`I8: ${name} at ${url}: cache ${cache}, read ${JSON.stringify(read)}; ${log.slice(-LOG_SHOWN)}`];
     };
-    const allWell = async (): Promise<boolean> =>
-      (await Promise.all(this.world.apis.map(({ url }) => isWell(url)))).every(Boolean);
+    let left: string[] = [];
+    const allWell = async (): Promise<boolean> => {
+      left = (await Promise.all(this.world.apis.map(sick))).flat();
+      return left.length === 0;
+    };
     return until('every API is well', allWell, HEALTHY_WITHIN_MS).then(
       () => [],
-      (error) => [`I8: ${error.message}`],
+      () => left,
     );
   }
 
