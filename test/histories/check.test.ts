@@ -76,6 +76,7 @@ function judged(parts: {
   balances?: readonly Balance[];
   refusals?: Refusal[];
   asked?: readonly (readonly [string, Asked])[];
+  batches?: readonly (readonly [string, readonly string[]])[];
   settled?: SettledDay[];
   payouts?: ToldVersions[];
   fees?: readonly Fees[];
@@ -357,6 +358,12 @@ describe('holds', () => {
     expect(refused('not_pending', { ...capture, amount: 6n }, open)).toEqual(['refused']);
     expect(refused('not_pending', capture, open, 'c')).toEqual(['refused and done']);
   });
+});
+
+test('a batch is made whole or not at all', () => {
+  expect(judged({ batches: [['b', ['k1', 'k2']]] }).wrong).toEqual([]);
+  expect(judged({ batches: [['b', ['k8', 'k9']]] }).wrong).toEqual([]);
+  expect(judged({ batches: [['b', ['k1', 'k9']]] }).wrong).toEqual(['batch']);
 });
 
 test('the story of an account is what clients saw of it, in the order of the answers', () => {

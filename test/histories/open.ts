@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Client } from '../payments-campaign/client.js';
-import type { Shop } from '../payments-campaign/teller.js';
+import type { Client } from '../payments/client.js';
+import type { Shop } from '../payments/teller.js';
 import type { Account, Tenant } from './clients.js';
 import { OPERATOR_KEY } from './world.js';
 
