@@ -185,7 +185,10 @@ export class Run {
     return asAdmin(this.world.on.ownerUrl, async (owner) => {
       const missing = async (): Promise<string[]> => {
         const late = await behind(owner);
-        if (late > 0) return [`${late} events were not applied; ${this.world.workers.map(({ log }) => log)}`];
+        if (late > 0) {
+          const logs = this.world.workers.map(({ name, log }) => `${name}: ${log.slice(-LOG_SHOWN)}`);
+          return [`${late} events were not applied; ${logs.join('\n')}`];
+        }
         const lacking: string[] = [];
         for (const follower of this.followers) lacking.push(...(await follower.missing(owner)));
         return lacking;

@@ -57,7 +57,7 @@ const SETTINGS = {
   WEBHOOK_RETRY_SCHEDULE_S: Array.from({ length: 30 }, () => '1').join(','),
   // The role of the private server has no password to derive it from.
   CURSOR_SECRET: 'c'.repeat(40),
-  LOG_LEVEL: 'error',
+  LOG_LEVEL: 'warn',
 };
 
 /** An event by hand, that nobody acts on. */
