@@ -26,12 +26,15 @@ export function poster(client: Client): Post {
 }
 
 /** Those for whom clients post, and whose days are settled. */
-export async function openTenants(post: Post): Promise<Tenant[]> {
-  const plan = await post('/v1/fee_plans', OPERATOR_KEY, { name: `Nights ${randomUUID()}`, rules: [FEES] });
-  return Promise.all(Array.from({ length: TENANTS }, (_, number) => openTenant(post, plan.id, number + 1)));
+export function openTenants(post: Post, plan: string): Promise<Tenant[]> {
+  return Promise.all(Array.from({ length: TENANTS }, (_, number) => openTenant(post, plan, number + 1)));
 }
 
-async function openTenant(post: Post, plan: string, number: number): Promise<Tenant> {
+export async function openPlan(post: Post): Promise<string> {
+  return (await post('/v1/fee_plans', OPERATOR_KEY, { name: `Nights ${randomUUID()}`, rules: [FEES] })).id;
+}
+
+export async function openTenant(post: Post, plan: string, number: number): Promise<Tenant> {
   const merchant = { name: `Tenant ${number}`, time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
   const opened = await post('/v1/merchants', OPERATOR_KEY, { ...merchant, fee_plan_id: plan });
   const key: string = opened.api_key.secret;

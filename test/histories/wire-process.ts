@@ -1,4 +1,5 @@
 import { COMMIT, cut, cutClient, type Link, TcpProxy } from '../support/tcp-proxy.ts';
+import { Dice } from './history.ts';
 import type { Command, Done } from './wires.ts';
 
 /** Proxies in a process of their own: the clients and the checker keep theirs busy, and must not look like a slow server. */
@@ -21,11 +22,12 @@ const LOSSES = {
   },
 };
 let befallen = 0;
+const dice = new Dice(1);
 
 function obey(proxy: TcpProxy, { what, ...how }: Command): void {
   if (what === 'slow') {
     const { lagMs = 0, jitterMs = 0, bytesPerSecond = Number.POSITIVE_INFINITY } = how;
-    proxy.slow({ lagMs: () => Math.max(0, lagMs + jitterMs * (2 * Math.random() - 1)), bytesPerSecond });
+    proxy.slow({ lagMs: () => Math.max(0, lagMs + jitterMs * (2 * dice.next() - 1)), bytesPerSecond });
   } else if (what === 'quick') proxy.slow(undefined);
   else if (what === 'lose') {
     const { loss = 'lost', times = 1 } = how;
