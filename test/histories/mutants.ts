@@ -59,8 +59,9 @@ export const MUTANTS: readonly Mutant[] = [
   // Its lock is taken before the balances are read.
   baseline('lock-with-ttl', {
     file: LANE,
-    search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);',
-    replace: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
+    search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);',
+    replace:
+      'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);\nawait fence;',
   }),
   {
     name: 'set-if-newer',
@@ -82,10 +83,10 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: LANE,
-        search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);',
+        search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);',
         replace: `const settles = group.some(({ submission }) => submission.commands.some(({ extension }) => extension?.name === 'settlement'));
 const none = { confirmed: true, publish: async () => {}, abandon: async () => {}, leave: () => {} };
-const fence = settles ? Promise.resolve(none) : this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);`,
+const fence = settles ? Promise.resolve(none) : this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);`,
       },
       {
         file: 'dist/libs/ledger/src/writing/group-draft.js',

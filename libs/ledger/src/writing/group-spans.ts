@@ -1,5 +1,6 @@
-import type { Span } from '@opentelemetry/api';
-import { endSpan, failSpan, inSpan, spanTime, startChild } from '#platform/tracing.js';
+import { type Span, SpanKind } from '@opentelemetry/api';
+import { ATTRIBUTE, postgresAttributes } from '#platform/span-names.js';
+import { endSpan, failSpan, spanTime, startChild, step } from '#platform/tracing.js';
 import type { Outcome } from './group-extension.js';
 
 export interface TracedRequest {
@@ -12,7 +13,8 @@ export interface TracedRequest {
 
 /**
  * Spans of one try: in each sampled request's trace the group, and before its first one the wait in the lane; the first
- * request's group span is the parent of the SQL and links all requests that the group carries, the others' link to it.
+ * request's group span is the parent of what is asked of PostgreSQL and Redis and links all requests that the group carries, the
+ * others' link to it. They end when the balances are published, and the requests may be answered.
  */
 export class GroupSpans {
   readonly #leader: Span | undefined;
@@ -29,8 +31,8 @@ export class GroupSpans {
       if (attempts === 1) startChild(submission.span, 'wait in lane', { startTime: enqueuedAt }).end(startedAt);
     }
     const attributesOf = ({ attempts }: TracedRequest) => ({
-      'counterfoil.group.requests': group.length,
-      'counterfoil.group.attempt': attempts,
+      [ATTRIBUTE.groupRequests]: group.length,
+      [ATTRIBUTE.groupAttempt]: attempts,
     });
     const [first, ...rest] = traced as [TracedRequest, ...TracedRequest[]];
     const links = rest.map((waiting) => ({ context: waiting.submission.span.spanContext() }));
@@ -51,8 +53,12 @@ export class GroupSpans {
 
   /** A step in PostgreSQL. */
   step<T>(name: string, work: () => Promise<T>): Promise<T> {
-    if (!this.#leader) return work();
-    return inSpan(startChild(this.#leader, name, { attributes: { 'db.system.name': 'postgresql' } }), work);
+    return step(this.#leader, name, { kind: SpanKind.CLIENT, attributes: postgresAttributes(name) }, work);
+  }
+
+  /** Where what is done for all of them lies below; undefined where none is recorded. */
+  get leader(): Span | undefined {
+    return this.#leader;
   }
 
   end(): void {
@@ -69,7 +75,7 @@ export class GroupSpans {
 /** With a transaction's id on its command's span, its trace is one search away. */
 export function nameTransactions(span: Span, outcome: Outcome): void {
   const ids = transactionIdsOf(outcome);
-  if (ids.length > 0) span.setAttribute('counterfoil.transaction_id', ids);
+  if (ids.length > 0) span.setAttribute(ATTRIBUTE.transactionId, ids);
 }
 
 function transactionIdsOf(outcome: Outcome): string[] {
