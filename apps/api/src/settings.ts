@@ -17,6 +17,9 @@ export const API_SETTINGS = roomSettings({
       .describe(
         'Whose `traceparent` is honoured, its sampled flag included. `keys`: that of requests with a valid key. `everybody`: where only a proxy of one’s own, which sets it, reaches the API.',
       ),
+    LOG_REFUSALS_PER_SECOND: integer({ default: 20, min: 1, max: 1_000_000 }).describe(
+      'Lines of the log, a second, about requests that were refused with one code and that nobody pays units for: without a valid key, or `rate_limited`. The next line says how many were `left_out`; the metrics count all.',
+    ),
     REQUEST_DEADLINE_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
       'Deadline of each request, handed down to SQL. Redis is never waited for as long: BALANCE_REDIS_TIMEOUT_MS.',
     ),
