@@ -25,7 +25,7 @@ const LUA = 'libs/balances/src/lua';
 
 const NO_FENCE = {
   file: FENCES,
-  search: 'const confirmed = await this.#confirmed(fences, deadlineMs);',
+  search: 'const confirmed = await this.#confirmed(fences, span, deadlineMs);',
   replace: 'const confirmed = fences.length >= 0;',
 };
 const READERS_INVALIDATE_NOTHING = {
@@ -52,7 +52,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'nothing-published',
     changes: [
       NO_FENCE,
-      { file: FENCES, search: 'await this.#publish(distinct, token, values);', replace: 'void values;' },
+      { file: FENCES, search: 'await this.#publish(distinct, { token, span }, values);', replace: 'void values;' },
     ],
   },
   baseline('delete-after-commit'),
