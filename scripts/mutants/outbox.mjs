@@ -19,8 +19,8 @@ export const OUTBOX_MUTANTS = [
   ),
   mutantsOf('libs/platform/src/postgres.ts', ['test/outbox-plans.test.ts'])(
     'the whole backlog is sorted',
-    `WHEN 'relay' THEN 'off'`,
-    `WHEN 'relay' THEN 'on'`,
+    `const walks = scope === 'relay' ||`,
+    `const walks = false ||`,
   ),
   relayStore('a lease is not fenced', 'WHERE h.epoch = m.epoch ORDER', 'WHERE h.epoch IS NOT NULL ORDER'),
   relayStore(

@@ -231,7 +231,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       operator: undefined,
       payer: undefined,
       isStillAdmitted: undefined,
-      cost: new Cost(),
+      cost: new Cost(config.listScanRows),
       end: new RequestEnd(),
       charge: undefined,
       problem: undefined,

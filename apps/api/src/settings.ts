@@ -48,6 +48,9 @@ export const API_SETTINGS = roomSettings({
     PAGE_LIMIT_BYTES: integer({ default: MIB, min: 1_024, max: 64 * MIB }).describe(
       'About how many bytes a page of a list may have: it ends there, with `has_more` and its cursor, whatever `limit` says.',
     ),
+    LIST_SCAN_ROWS: integer({ default: 10_000, min: 10, max: 1_000_000 }).describe(
+      'How many rows a request may look at to find those of a list that fit its filters: its page ends there, with `has_more` and its cursor, however few they are.',
+    ),
     PIPELINE_LIMIT: integer({ default: 100, min: 0, max: 10_000 }).describe(
       'Requests that may wait on a connection while one before them is answered; the connection is closed behind those.',
     ),

@@ -51,7 +51,10 @@ export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
     ['state'],
   );
   gauge('connected', '1 while the connection to Redis stands.', () => Number(client.state.connected));
-  gauge('refusing', '1 while Redis has no memory for fences.', () => Number(client.state.refusing));
+  gauge('refusing', '1 while Redis has no memory for fences, or may evict them.', () => {
+    const { refusing, evictsFences } = client.state;
+    return Number(refusing || evictsFences);
+  });
   metrics.counter(
     'counterfoil_balance_redis_errors_total',
     'Calls to Redis that failed (timeouts among them), times that the breaker opened, and fences refused for want of memory.',

@@ -55,6 +55,8 @@ export interface CacheState {
   readonly connected: boolean;
   /** Redis had no memory for the last fence: balances that are written are not cached. */
   readonly refusing: boolean;
+  /** Its maxmemory-policy is one by which fences may go, too, so that it is not used. */
+  readonly evictsFences: boolean;
   /** What the last failure said; undefined while the breaker is closed. */
   readonly lastFailure: string | undefined;
   readonly timeouts: number;
@@ -74,6 +76,8 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const SCAN_COUNT = 500;
 /** Accounts in one call: a script holds up everybody else for as long as it runs, some microseconds an account. */
 const BATCH_ACCOUNTS = 100;
+/** How often it is asked for its maxmemory-policy, besides with each connection. */
+const POLICY_EVERY_MS = 2_000;
 /** Calls that are put together in one go, some milliseconds' work: a group of 50,000 accounts would keep the process for 100. */
 const CALLS_PER_TURN = 2_000;
 
@@ -84,6 +88,7 @@ const CALLS_PER_TURN = 2_000;
 export class CacheClient {
   readonly #redis: Redis;
   readonly #timeoutMs: number;
+  readonly #policy: NodeJS.Timeout;
   readonly #scripts: Readonly<Record<ScriptName, Script>> = loadScripts();
   readonly #breaker = circuitBreaker(handleAll, {
     halfOpenAfter: new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),
@@ -99,6 +104,7 @@ export class CacheClient {
   #breaks = 0;
   #refusals = 0;
   #refusing = false;
+  #evictsFences = false;
   #lastFailure: string | undefined;
 
   constructor(options: CacheClientOptions) {
@@ -115,7 +121,9 @@ export class CacheClient {
     });
     this.#redis.on('ready', () => {
       this.#loadScripts().catch(() => undefined);
+      void this.#lookAtPolicy();
     });
+    this.#policy = setInterval(() => void this.#lookAtPolicy(), POLICY_EVERY_MS).unref();
     this.#breaker.onBreak(() => {
       this.#breaks += 1;
       // What still waits in a connection that does not answer would only arrive late.
@@ -142,6 +150,7 @@ export class CacheClient {
       breaker,
       connected: this.#redis.status === 'ready',
       refusing: this.#refusing,
+      evictsFences: this.#evictsFences,
       lastFailure: breaker === 'closed' ? undefined : this.#lastFailure,
       timeouts: this.#timeouts,
       failures: this.#failures,
@@ -217,10 +226,19 @@ export class CacheClient {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#policy);
     this.#redis.disconnect();
   }
 
+  /** A fence has no TTL, so that `volatile-…` keeps it. Where it could be evicted an old balance would be filled behind a writer's back. */
+  async #lookAtPolicy(): Promise<void> {
+    if (this.#redis.status !== 'ready') return;
+    const memory = await this.#redis.info('memory').catch(() => '');
+    this.#evictsFences = /^maxmemory:[1-9]/m.test(memory) && /^maxmemory_policy:allkeys/m.test(memory);
+  }
+
   async #guarded<T>(timeoutMs: number, call: () => Promise<T>): Promise<T> {
+    if (this.#evictsFences) throw new CacheUnavailable('Redis may evict fences: its maxmemory-policy is for all keys');
     try {
       return await this.#breaker.execute(() => this.#within(timeoutMs, call()));
     } catch (error) {
