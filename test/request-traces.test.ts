@@ -101,6 +101,18 @@ test('a posting: its wait, its group, both trips, and the cache', async () => {
   ]);
 });
 
+test('one that was sampled shows the work of its group, whoever else is in it', async () => {
+  const others = Array.from({ length: 7 }, () => post(transfer('cash:EUR', 'wallet:1', '1')));
+  const sampledOne = post(transfer('cash:EUR', 'wallet:1', '1'), sampled());
+  const { spans } = await traceOf(await sampledOne);
+  await Promise.all(others);
+  const group = spans.find(({ name }) => name === 'commit group');
+  expect(Number(group?.attributes['counterfoil.group.requests'])).toBeGreaterThan(1);
+  expect(spans.filter(({ parentId }) => parentId === group?.spanId).map(({ name }) => name)).toContain(
+    'write and commit',
+  );
+});
+
 test('a refusal is written, publishes nothing, and is no error', async () => {
   const refused = await post(transfer('wallet:1', 'cash:EUR', '999999999'), sampled());
   expect(refused.body.code).toBe('insufficient_funds');

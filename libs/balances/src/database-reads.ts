@@ -1,7 +1,7 @@
 import type { Span } from '@opentelemetry/api';
 import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
-import { step } from '#platform/tracing.js';
+import { shareWork, step } from '#platform/tracing.js';
 import { type AccountKey, type CachedBalance, cacheKey } from './cached-balance.js';
 
 /** Answers by `cacheKey`; an account that does not exist is absent. */
@@ -94,7 +94,7 @@ export class DatabaseReads {
     const deadlines = [...batch.values()].map(({ deadline }) => deadline.remainingMs);
     // The query shows below the first of those who wait for it; the others' spans link to that.
     const [leader, ...others] = [...batch.values()].flatMap(({ spans }) => spans);
-    if (leader) for (const span of others) span.addLink({ context: leader.spanContext() });
+    if (leader) for (const span of others) shareWork(span, leader);
     try {
       const balances = await this.#load(
         [...batch.values()].map(({ account }) => account),

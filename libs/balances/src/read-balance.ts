@@ -181,8 +181,10 @@ export class BalanceReader {
     deadline: Deadline,
   ): Promise<BalanceAnswer | undefined> {
     const waiting = leading === deadline ? undefined : deadline.span;
-    const links = leading.span ? [{ context: leading.span.spanContext() }] : [];
-    return step(waiting, 'wait for a shared read', { links }, () => deadline.race(elsewhere));
+    return step(waiting, 'wait for a shared read', {}, (span) => {
+      if (span && leading.span) shareWork(span, leading.span);
+      return deadline.race(elsewhere);
+    });
   }
 
   async #send(): Promise<void> {

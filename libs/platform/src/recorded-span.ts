@@ -21,6 +21,9 @@ export interface LocalTrace {
   readonly isExported: boolean;
   readonly resource: ReadableSpan['resource'];
   ended(span: RecordedSpan): void;
+  /** What was done for it as well shows in that trace: where this one is kept, so is that. */
+  leansOn(other: LocalTrace): void;
+  keep(): void;
 }
 
 export interface SpanParts {
@@ -147,6 +150,12 @@ export class RecordedSpan implements Span, ReadableSpan {
   setStatus(status: SpanStatus): this {
     if (!this.ended) this.status = status;
     return this;
+  }
+
+  /** Links to the span of another request, below which the work for both is done. */
+  shareWorkOf(leader: RecordedSpan): void {
+    this.addLink({ context: leader.spanContext() });
+    this.trace.leansOn(leader.trace);
   }
 
   updateName(name: string): this {

@@ -78,6 +78,23 @@ describe('which traces are exported', () => {
     }
   });
 
+  it('also the one that did the work for one that is kept, however it went itself', () => {
+    const recorder = recorderOf(0);
+    const startTime = spanTime();
+    const [quick, slow] = ['quick', 'slow'].map((name) => recorder.startSpan(name, { startTime })) as [
+      RecordedSpan,
+      RecordedSpan,
+    ];
+    const work = recorder.startSpan('work', { startTime }, below(quick));
+    const waits = recorder.startSpan('waits', { startTime }, below(slow));
+    waits.shareWorkOf(work);
+    for (const span of [work, quick, waits]) span.end(startTime + 1);
+    expect(exported()).toEqual([]);
+    slow.end(startTime + SLOW_MS);
+    expect(exported().sort()).toEqual(['quick', 'slow', 'waits', 'work']);
+    expect(waits.links.map(({ context }) => context.spanId)).toEqual([work.spanContext().spanId]);
+  });
+
   it('of a flood of failures a hundred a second, of those that were sampled all', () => {
     const recorder = recorderOf(0);
     for (let at = 0; at < 1_000; at += 1) traced(recorder, { fails: true });

@@ -90,14 +90,23 @@ class SampledTrace implements LocalTrace {
   ended(span: RecordedSpan): void {
     this.recorder.options.processor.onEnd(span);
   }
+
+  leansOn(other: LocalTrace): void {
+    other.keep();
+  }
+
+  keep(): void {}
 }
 
 /** Held until its root ends. What ends later goes the way of the rest. */
 class HeldTrace implements LocalTrace {
   root: RecordedSpan | undefined;
   isExported = false;
-  #held: RecordedSpan[] | undefined = [];
   #hasFailed = false;
+  #isOver = false;
+  /** Also of one that was dropped, for as long as somebody leans on it. */
+  #held: RecordedSpan[] = [];
+  readonly #others = new Set<LocalTrace>();
 
   constructor(
     readonly traceId: string,
@@ -109,26 +118,32 @@ class HeldTrace implements LocalTrace {
   }
 
   ended(span: RecordedSpan): void {
-    const { processor } = this.recorder.options;
-    if (this.isExported) return void processor.onEnd(span);
-    if (!this.#held) return;
-    this.#hasFailed ||= span.failed;
+    if (this.isExported) return void this.recorder.options.processor.onEnd(span);
+    this.#hasFailed ||= span.failed && !this.#isOver;
     if (this.#held.length < MAX_HELD || span === this.root) this.#held.push(span);
     else this.recorder.lost += 1;
     if (span === this.root) this.#decide(span);
   }
 
+  leansOn(other: LocalTrace): void {
+    if (this.isExported) other.keep();
+    else this.#others.add(other);
+  }
+
+  keep(): void {
+    if (this.isExported) return;
+    this.isExported = true;
+    for (const span of this.#held) this.recorder.options.processor.onEnd(span);
+    this.#held = [];
+    for (const other of this.#others) other.keep();
+  }
+
   #decide(root: RecordedSpan): void {
-    const { slowMs, processor } = this.recorder.options;
-    const held = this.#held ?? [];
-    this.#held = undefined;
+    const { slowMs } = this.recorder.options;
+    this.#isOver = true;
     const isSlow = slowMs > 0 && root.durationMs >= slowMs;
     if (!this.#hasFailed && !isSlow) return;
-    if (!this.recorder.mayKeep(root.startMs)) {
-      this.recorder.lost += held.length;
-      return;
-    }
-    this.isExported = true;
-    for (const span of held) processor.onEnd(span);
+    if (this.recorder.mayKeep(root.startMs)) this.keep();
+    else this.recorder.lost += this.#held.length;
   }
 }

@@ -6,11 +6,12 @@ import {
   type Span,
   type SpanOptions,
   SpanStatusCode,
+  TraceFlags,
   trace,
 } from '@opentelemetry/api';
 import pg from 'pg';
 import { ProblemError } from '#kernel/problem.js';
-import { spanTime } from './recorded-span.js';
+import { RecordedSpan, spanTime } from './recorded-span.js';
 import { ATTRIBUTE } from './span-names.js';
 import type { SpanRecorder } from './span-recorder.js';
 
@@ -76,6 +77,16 @@ export async function inSpan<T>(span: Span, work: () => Promise<T>): Promise<T> 
     failSpan(span, error);
     throw error;
   }
+}
+
+/** Whether its trace is sent, as far as is known by now. */
+export function isSent(span: Span): boolean {
+  return (span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0;
+}
+
+/** Where one piece of work is done for several requests: it lies below the leader's span, to which the others' link. */
+export function shareWork(span: Span, leader: Span): void {
+  if (span instanceof RecordedSpan && leader instanceof RecordedSpan) span.shareWorkOf(leader);
 }
 
 /** `work` in a span below `parent`, where that is recorded. */

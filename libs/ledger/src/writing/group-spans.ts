@@ -1,6 +1,6 @@
-import { type Span, SpanKind } from '@opentelemetry/api';
+import { type Link, type Span, SpanKind } from '@opentelemetry/api';
 import { ATTRIBUTE, postgresAttributes } from '#platform/span-names.js';
-import { endSpan, failSpan, spanTime, startChild, step } from '#platform/tracing.js';
+import { endSpan, failSpan, isSent, shareWork, spanTime, startChild, step } from '#platform/tracing.js';
 import type { Outcome } from './group-extension.js';
 
 export interface TracedRequest {
@@ -12,9 +12,9 @@ export interface TracedRequest {
 }
 
 /**
- * Spans of one try: in each sampled request's trace the group, and before its first one the wait in the lane; the first
- * request's group span is the parent of what is asked of PostgreSQL and Redis and links all requests that the group carries, the
- * others' link to it. They end when the balances are published, and the requests may be answered.
+ * Spans of one try: in each recorded request's trace the group, and before its first one the wait in the lane; one request's group
+ * span, of a sampled one where there is any, is the parent of what is asked of PostgreSQL and Redis and links all sampled requests that
+ * the group carries, the others' link to it. They end when the balances are published, and the requests may be answered.
  */
 export class GroupSpans {
   readonly #leader: Span | undefined;
@@ -34,21 +34,25 @@ export class GroupSpans {
       [ATTRIBUTE.groupRequests]: group.length,
       [ATTRIBUTE.groupAttempt]: attempts,
     });
-    const [first, ...rest] = traced as [TracedRequest, ...TracedRequest[]];
-    const links = rest.map((waiting) => ({ context: waiting.submission.span.spanContext() }));
-    const leader = startChild(first.submission.span, 'commit group', {
-      startTime: startedAt,
-      attributes: attributesOf(first),
-      links,
-    });
-    this.#leader = leader;
-    this.#others = rest.map((waiting) =>
+    const first = traced.find(({ submission }) => isSent(submission.span)) ?? (traced[0] as TracedRequest);
+    const rest = traced.filter((waiting) => waiting !== first);
+    const sent = rest.filter(({ submission }) => isSent(submission.span));
+    const start = (waiting: TracedRequest, links: Link[]): Span =>
       startChild(waiting.submission.span, 'commit group', {
         startTime: startedAt,
         attributes: attributesOf(waiting),
-        links: [{ context: leader.spanContext() }],
-      }),
+        links,
+      });
+    const leader = start(
+      first,
+      sent.map(({ submission }) => ({ context: submission.span.spanContext() })),
     );
+    this.#leader = leader;
+    this.#others = rest.map((waiting) => {
+      const span = start(waiting, []);
+      shareWork(span, leader);
+      return span;
+    });
   }
 
   /** A step in PostgreSQL. */
