@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { SpanKind } from '@opentelemetry/api';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { Telemetry } from '#platform/telemetry.js';
@@ -66,7 +67,7 @@ const traceIdOf = ({ headers }: Answer): string => headers.get('traceresponse')?
 /** The trace of an answer, once the request's own span has arrived: it ends last. */
 async function traceOf(answer: Answer): Promise<{ tree: string[]; spans: ReceivedSpan[] }> {
   const traceId = traceIdOf(answer);
-  const isWhole = () => receiver.traceOf(traceId).some(({ kind }) => kind === SERVER);
+  const isWhole = () => receiver.traceOf(traceId).some(({ kind }) => kind === SpanKind.SERVER);
   await until('the trace has arrived', isWhole);
   const { spans } = receiver;
   const showing = ({ attributes }: ReceivedSpan) => {
@@ -78,7 +79,6 @@ async function traceOf(answer: Answer): Promise<{ tree: string[]; spans: Receive
   // The caller's own span is not sent to us.
   return { tree: treeOf(spans, traceId, { showing, without }).slice(1), spans: receiver.traceOf(traceId) };
 }
-const SERVER = 2;
 
 test('a posting: its wait, its group, both trips, and the cache', async () => {
   const { tree, spans } = await traceOf(await post(transfer('cash:EUR', 'wallet:1', AMOUNT), sampled()));
@@ -90,6 +90,7 @@ test('a posting: its wait, its group, both trips, and the cache', async () => {
     '        fence balances',
     '        lock balances',
     '        write and commit',
+    '        tell relay',
     '        publish balances',
   ]);
   const merchants = new Set(spans.map(({ attributes }) => attributes['counterfoil.merchant_id']));
@@ -99,6 +100,7 @@ test('a posting: its wait, its group, both trips, and the cache', async () => {
     ['fence balances', 'redis'],
     ['lock balances', 'postgresql'],
     ['write and commit', 'postgresql'],
+    ['tell relay', 'redis'],
     ['publish balances', 'redis'],
   ]);
 });
@@ -127,6 +129,7 @@ test('a refusal is written, publishes nothing, and is no error', async () => {
     '        fence balances',
     '        lock balances',
     '        write and commit',
+    '        tell relay',
     '        unfence balances',
     '        invalidate balances',
   ]);

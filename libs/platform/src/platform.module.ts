@@ -102,7 +102,6 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
 
   addMetrics(metrics: Metrics): void {
     metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => this.database.waiting);
-    this.telemetry.addMetrics(metrics);
   }
 
   async onApplicationShutdown(): Promise<void> {

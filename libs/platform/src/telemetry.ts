@@ -3,6 +3,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources';
 import type { SpanProcessor } from '@opentelemetry/sdk-trace';
 import type { Metrics } from './metrics.js';
 import { randomHex } from './random-hex.js';
+import type { BringsMetrics } from './room-hooks.js';
 import { SpanExports } from './span-exports.js';
 import { ATTRIBUTE } from './span-names.js';
 import { SpanRecorder } from './span-recorder.js';
@@ -21,7 +22,7 @@ export interface TelemetryOptions {
 }
 
 /** Traces of this process. Install once, before the first request. */
-export class Telemetry {
+export class Telemetry implements BringsMetrics {
   readonly #recorder: SpanRecorder | undefined;
 
   readonly #stop: (() => void) | undefined;
