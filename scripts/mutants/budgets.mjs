@@ -194,6 +194,10 @@ export const BUDGET_MUTANTS = [
   ...inFile('libs/platform/src/cost.ts', CHARGES, [
     ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
   ]),
+  ...inFile('apps/api/src/reconciliations/report-export.controller.ts', 'test/report-export.test.ts', [
+    ['rows of an export cost nothing', '(rows) => cost.addRows(rows.length)', '() => undefined'],
+    ['bytes of an export cost nothing', '(text) => cost.addBytes(Buffer.byteLength(text))', '() => undefined'],
+  ]),
   ...inFile('libs/platform/src/cost.ts', SEARCHES, [
     ['each read of a page may look at as many', 'this.#mayLookAt -= looked;', ''],
   ]),

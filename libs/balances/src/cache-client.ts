@@ -9,6 +9,7 @@ import {
   isBrokenCircuitError,
 } from 'cockatiel';
 import type { ChainableCommander, Redis } from 'ioredis';
+import { Histogram } from '#platform/histogram.js';
 import { answeredWithin } from '#platform/late.js';
 import { openRedis } from '#platform/redis.js';
 import { tracedCalls } from './cache-spans.js';
@@ -31,6 +32,10 @@ export interface ScriptCall {
 }
 
 export type ScriptReply = number | string[];
+
+/** What one pipeline is for: the script of its first call, or what is looked at without one. */
+const CALLS = [...SCRIPT_NAMES, 'scan', 'hashes'] as const;
+type CallName = (typeof CALLS)[number];
 
 /** Redis has no memory for this script (only the fence ever meets it); the other calls of the pipeline did run. */
 export class CacheRefused extends Error {
@@ -89,6 +94,8 @@ export class CacheClient {
   readonly #redis: Redis;
   readonly #timeoutMs: number;
   readonly #policy: NodeJS.Timeout;
+  /** Of calls that were sent, failed ones included. */
+  readonly durations = Object.fromEntries(CALLS.map((name) => [name, new Histogram()])) as Record<CallName, Histogram>;
   readonly #scripts: Readonly<Record<ScriptName, Script>> = loadScripts();
   readonly #breaker = circuitBreaker(handleAll, {
     halfOpenAfter: new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),
@@ -167,7 +174,7 @@ export class CacheClient {
     const [first] = calls;
     if (!first) return [];
     return tracedCalls(span, { script: first.script, calls: calls.length }, () =>
-      this.#guarded(Math.min(deadlineMs, this.#timeoutMs), () => this.#send(calls)),
+      this.#guarded(first.script, Math.min(deadlineMs, this.#timeoutMs), () => this.#send(calls)),
     );
   }
 
@@ -204,7 +211,7 @@ export class CacheClient {
 
   /** One step of SCAN over the accounts' keys, of about `count` keys. From `'0'`; a cursor of `'0'` ends it. */
   async scan(from: string, count: number): Promise<{ cursor: string; keys: string[] }> {
-    const [cursor, keys] = await this.#guarded(this.#timeoutMs, () =>
+    const [cursor, keys] = await this.#guarded('scan', this.#timeoutMs, () =>
       this.#redis.scan(from, 'MATCH', 'bal:{*', 'COUNT', count),
     );
     return { cursor, keys };
@@ -212,7 +219,7 @@ export class CacheClient {
 
   /** The fields of these keys' hashes, and what Redis' clock said, in milliseconds: for the sweeper and the monitor. */
   async hashes(keys: readonly string[]): Promise<{ nowMs: number; hashes: Record<string, string>[] }> {
-    return this.#guarded(this.#timeoutMs, async () => {
+    return this.#guarded('hashes', this.#timeoutMs, async () => {
       const pipeline = this.#redis.pipeline().time();
       for (const key of keys) pipeline.hgetall(key);
       const [time, ...hashes] = ((await pipeline.exec()) ?? []).map(([error, reply]) => {
@@ -237,10 +244,10 @@ export class CacheClient {
     this.#evictsFences = /^maxmemory:[1-9]/m.test(memory) && /^maxmemory_policy:allkeys/m.test(memory);
   }
 
-  async #guarded<T>(timeoutMs: number, call: () => Promise<T>): Promise<T> {
+  async #guarded<T>(name: CallName, timeoutMs: number, call: () => Promise<T>): Promise<T> {
     if (this.#evictsFences) throw new CacheUnavailable('Redis may evict fences: its maxmemory-policy is for all keys');
     try {
-      return await this.#breaker.execute(() => this.#within(timeoutMs, call()));
+      return await this.#breaker.execute(() => this.durations[name].measure(() => this.#within(timeoutMs, call())));
     } catch (error) {
       if (isBrokenCircuitError(error)) throw new CacheUnavailable('Redis is left alone for a while', { cause: error });
       this.#failures += 1;

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import { invalid } from '#kernel/problem.js';
 import type { Deadline } from '#platform/deadline.js';
-import { step } from '#platform/tracing.js';
+import { shareWork, step } from '#platform/tracing.js';
 import { type CacheClient, CacheRefused, type ScriptCall, type ScriptReply } from './cache-client.js';
 import { tracedRead } from './cache-spans.js';
 import { type AccountKey, type CachedBalance, cacheKey, decodeValue, encodeValue } from './cached-balance.js';

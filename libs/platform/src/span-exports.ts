@@ -57,7 +57,6 @@ export class SpanExports implements SpanProcessor {
         [{ outcome: 'failed' }, this.counts.failed],
         [{ outcome: 'dropped' }, this.counts.dropped + unkept()],
       ],
-      ['outcome'],
     );
   }
 

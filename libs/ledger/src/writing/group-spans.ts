@@ -55,14 +55,14 @@ export class GroupSpans {
     });
   }
 
+  /** The parent of what all of them wait for: a sampled request's, where there is one. */
+  get leader(): Span | undefined {
+    return this.#leader;
+  }
+
   /** A step in PostgreSQL. */
   step<T>(name: string, work: () => Promise<T>): Promise<T> {
     return step(this.#leader, name, { kind: SpanKind.CLIENT, attributes: postgresAttributes(name) }, work);
-  }
-
-  /** Where what is done for all of them lies below; undefined where none is recorded. */
-  get leader(): Span | undefined {
-    return this.#leader;
   }
 
   end(): void {
