@@ -1,4 +1,5 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -25,6 +26,8 @@ export interface PrivatePostgres {
   readonly backends: readonly number[];
   /** Starts it where it has ended by itself. Answers whether it had. */
   revive(): Promise<boolean>;
+  /** Copies the files of the stopped server, runs it for as long as `meanwhile` takes, and puts the copy back in its place. */
+  putBack(meanwhile: () => Promise<void>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -81,6 +84,17 @@ export async function privatePostgres(
       if (!hasEnded) return false;
       server = await start();
       return true;
+    },
+    putBack: async (meanwhile) => {
+      const [data, copy] = [join(folder, 'postgres'), join(folder, 'copy')];
+      await server.stop();
+      execFileSync('cp', ['-a', data, copy]);
+      server = await start();
+      await meanwhile();
+      await server.stop();
+      rmSync(data, { recursive: true });
+      renameSync(copy, data);
+      server = await start();
     },
     stop: async () => {
       await server.stop();

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { notFound, type ProblemDocument, ProblemError, problemDocument } from '#kernel/problem.js';
 import type { Logger } from '#platform/logging.js';
 import { translateError } from '#platform/postgres.js';
-import { randomHex } from '#platform/telemetry.js';
+import { randomHex } from '#platform/random-hex.js';
 import { traceIdOf } from '#platform/tracing.js';
 
 const TYPE = 'application/problem+json; charset=utf-8';
