@@ -191,8 +191,19 @@ export const BUDGET_MUTANTS = [
   ...inFile('libs/platform/src/search.ts', CHARGES, [
     ['rows that a filter passes by cost nothing', 'cost.addSearch(last.looked, fitting.length);', ''],
   ]),
+  ...inFile('libs/webhooks/src/endpoint.queries.ts', CHARGES, [
+    [
+      'attempts of deliveries cost nothing',
+      'cost.addRows(deliveries.reduce((sum, { log }) => sum + log.length, 0));',
+      '',
+    ],
+  ]),
   ...inFile('libs/platform/src/cost.ts', CHARGES, [
     ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
+  ]),
+  ...inFile('libs/ledger/src/accounts/account-list.ts', SEARCHES, [
+    ['accounts whose codes begin so are all looked at', 'return many < few;', 'return true;'],
+    ['accounts are found by no index', 'return many < few;', 'return false;'],
   ]),
   ...inFile('apps/api/src/reconciliations/report-export.controller.ts', 'test/report-export.test.ts', [
     ['rows of an export cost nothing', '(rows) => cost.addRows(rows.length)', '() => undefined'],
