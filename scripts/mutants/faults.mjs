@@ -43,7 +43,7 @@ const openBalanceCache = openBaseline('${name}');`;
   return { name, changes: [{ file: 'dist/libs/balances/src/balances.module.js', search, replace }, ...more] };
 }
 
-const SETTLE = "if (!(await spans.step('settle', () => this.#settle(token)))) throw new GroupVoided(error);";
+const SETTLE = "if (!(await this.#step(spans, 'settle', () => this.#settle(token)))) throw new GroupVoided(error);";
 const KEYS_UNSEEN = [
   {
     file: 'dist/libs/ledger/src/writing/group-store.js',
