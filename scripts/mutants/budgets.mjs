@@ -135,7 +135,7 @@ export const BUDGET_MUTANTS = [
     ['requests that are paid for have no lines', 'payer === undefined ||', 'true ||'],
   ]),
   ...inFile('apps/api/src/problems.ts', 'test/door.test.ts', [
-    ['a refusal is plain JSON', ".header('content-type', TYPE)", ".header('content-type', 'application/json')"],
+    ['who has no valid key is not told how to send one', "if (answer.code === 'unauthorized' &&", 'if (false &&'],
   ]),
   ...inFile('libs/limits/src/lease-client.ts', OVER_HTTP, [
     ['a budget per process', '`limits:{${call.merchantId}}`', '`limits:{${call.merchantId}}:${this.options.process}`'],
