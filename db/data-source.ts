@@ -53,6 +53,7 @@ import { MerchantLimits1765000100000 } from './migrations/1765000100000-merchant
 import { MerchantUsage1765010100000 } from './migrations/1765010100000-merchant-usage.js';
 import { LocksWithin1765020100000 } from './migrations/1765020100000-locks-within.js';
 import { MerchantsApart1765020100100 } from './migrations/1765020100100-merchants-apart.js';
+import { EpochOfEachStart1765040100000 } from './migrations/1765040100000-epoch-of-each-start.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -108,6 +109,7 @@ export const MIGRATIONS = [
   MerchantUsage1765010100000,
   LocksWithin1765020100000,
   MerchantsApart1765020100100,
+  EpochOfEachStart1765040100000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -6,6 +6,9 @@ const OVER_HTTP = 'test/limits.test.ts';
 const PROPERTIES = 'test/budgets.property.test.ts';
 const CHARGES = 'test/charges.test.ts';
 const USAGE = 'test/usage.test.ts';
+const FULL = 'test/redis-full.test.ts';
+const SPEC = 'libs/limits/src/budget.spec.ts';
+const SEARCHES = 'test/list-searches.test.ts';
 
 /**
  * Planted bugs of merchants' budgets: what is counted when, where, and what a refusal costs.
@@ -87,6 +90,53 @@ export const BUDGET_MUTANTS = [
       'flight_of_others = flight_of_others + tonumber(its_flight)',
     ],
   ]),
+  ...inFile('libs/limits/src/lua/lease.lua', FULL, [
+    [
+      'where budgets are evicted each process has the whole',
+      'local is_lost = not hash.level and',
+      'local is_lost = false and',
+    ],
+  ]),
+  ...inFile('libs/limits/src/budget.ts', SPEC, [
+    ['each settle charges the whole again', 'taken.units = units;', ''],
+    [
+      'a share does not pay what a request came to',
+      'if (taken.isShare && this.#share) this.#share.level -= units - taken.units;',
+      '',
+    ],
+  ]),
+  ...inFile('libs/limits/src/charge.ts', SPEC, [
+    ['a stream goes on in debt', '&& budget.available(this.parts.clock()) < 0', '&& false'],
+    ['what rests is landed again at its end', 'this.#flight = 0;\n  }\n\n  /** Resolves', '}\n\n  /** Resolves'],
+  ]),
+  ...inFile('apps/api/src/request-end.ts', 'apps/api/src/request-end.spec.ts', [
+    ['a request is over with its client', 'this.#isOver || this.#isServed ||', 'this.#isOver ||'],
+    ['whose client has gone is never over', 'this.#isServed = false;\n    this.#look();', 'this.#isServed = false;'],
+    [
+      'who asks later is never told',
+      'if (this.#isOver) callback(); else this.#callbacks.push(callback);',
+      'this.#callbacks.push(callback);',
+    ],
+  ]),
+  ...inFile('apps/api/src/charging.ts', CHARGES, [
+    ['a list that does not say its limit has none', 'Number(limit ?? DEFAULT_LIMIT)', 'Number(limit ?? 0)'],
+    ['a limit that is no number is none', 'rows <= MOST_ROWS ? rows : MOST_ROWS', 'rows <= MOST_ROWS ? rows : 0'],
+  ]),
+  ...inFile('apps/api/src/events/events.controller.ts', CHARGES, [
+    ['who went before it began to wait is waited for', 'if (reply.raw.closed) gone.abort();', ''],
+  ]),
+  ...inFile('libs/balances/src/cache-client.ts', FULL, [
+    ['a Redis that may evict fences is used', 'if (this.#evictsFences) throw', 'if (false) throw'],
+  ]),
+  ...inFile('apps/api/src/lifecycle.ts', 'test/door.test.ts', [
+    ['what is refused at the door has no trace', "begin(config.traceparentTrust === 'everybody');", ''],
+    ['a stranger’s trace goes on', "begin(config.traceparentTrust === 'everybody');", 'begin(true);'],
+    ['each refusal has a line in the log', 'if (leftOut === undefined) return;', ''],
+    ['requests that are paid for have no lines', 'payer === undefined ||', 'true ||'],
+  ]),
+  ...inFile('apps/api/src/problems.ts', 'test/door.test.ts', [
+    ['who has no valid key is not told how to send one', "if (answer.code === 'unauthorized' &&", 'if (false &&'],
+  ]),
   ...inFile('libs/limits/src/lease-client.ts', OVER_HTTP, [
     ['a budget per process', '`limits:{${call.merchantId}}`', '`limits:{${call.merchantId}}:${this.options.process}`'],
   ]),
@@ -138,5 +188,41 @@ export const BUDGET_MUTANTS = [
   ...inFile('libs/ledger/src/writing/writer.ts', CHARGES, [
     ['entries cost nothing', 'cost.addEntries(writtenEntries(outcome));', ''],
   ]),
-  ...inFile('apps/api/src/pages.ts', CHARGES, [['rows cost nothing', 'asking.cost.addRows(read.length);', '']]),
+  ...inFile('libs/platform/src/search.ts', CHARGES, [
+    ['rows that a filter passes by cost nothing', 'cost.addSearch(last.looked, fitting.length);', ''],
+  ]),
+  ...inFile('libs/webhooks/src/endpoint.queries.ts', CHARGES, [
+    [
+      'attempts of deliveries cost nothing',
+      'cost.addRows(deliveries.reduce((sum, { log }) => sum + log.length, 0));',
+      '',
+    ],
+  ]),
+  ...inFile('libs/platform/src/cost.ts', CHARGES, [
+    ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
+  ]),
+  ...inFile('libs/ledger/src/accounts/account-list.ts', SEARCHES, [
+    ['accounts whose codes begin so are all looked at', 'return many < few;', 'return true;'],
+    ['accounts are found by no index', 'return many < few;', 'return false;'],
+  ]),
+  ...inFile('apps/api/src/reconciliations/report-export.controller.ts', 'test/report-export.test.ts', [
+    ['rows of an export cost nothing', '(rows) => cost.addRows(rows.length)', '() => undefined'],
+    ['bytes of an export cost nothing', '(text) => cost.addBytes(Buffer.byteLength(text))', '() => undefined'],
+  ]),
+  ...inFile('libs/platform/src/cost.ts', SEARCHES, [
+    ['each read of a page may look at as many', 'this.#mayLookAt -= looked;', ''],
+  ]),
+  ...inFile('libs/platform/src/search.ts', SEARCHES, [
+    ['a search looks at as many rows as there are', '${descending} LIMIT $${values.length}', '${descending}'],
+    ['a search that ends early is the last page', 'last.is_last && last.looked === most', 'false'],
+    ['a list with filters has a page more than it has rows', ' && last.looked === most', ''],
+    ['the row at which a search ends is found', 'rows.filter(({ fits }) => fits)', 'rows'],
+  ]),
+  ...inFile('libs/platform/src/postgres.ts', SEARCHES, [
+    ['a search may be sorted', 'walks: search.tests.length > 0', 'walks: false'],
+  ]),
+  ...inFile('apps/api/src/pages.ts', SEARCHES, [
+    ['a page goes on behind its last row', 'const end = stoppedAt ?? (', 'const end = ('],
+  ]),
+  ...inFile('apps/api/src/pages.ts', CHARGES, [['rows cost nothing', 'asking.cost.addRows(found.rows.length);', '']]),
 ];

@@ -7,8 +7,9 @@ import type { Limits } from '#limits/limits.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
+import { ATTRIBUTE } from '#platform/span-names.js';
 import type { Telemetry } from '#platform/telemetry.js';
-import { traceIdOf } from '#platform/tracing.js';
+import { spanTime, traceIdOf } from '#platform/tracing.js';
 import type { Authenticator, Caller } from '#tenancy/authenticator.js';
 import type { Operator } from '#tenancy/operator.js';
 import type { Strangers } from '#tenancy/strangers.js';
@@ -21,11 +22,13 @@ import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
 import { encodingRefusal, hasBody, KnownRoutes, refuseOddHead, streamRefusal } from './http-rules.js';
 import { serialized } from './json-text.js';
 import { lastLong } from './long-uploads.js';
-import type { RequestCounts } from './metrics.js';
+import type { RequestTimes } from './metrics.js';
 import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
+import { RefusalLines } from './refusal-lines.js';
 import type { RequestState } from './request.js';
 import { RequestEnd } from './request-end.js';
+import { authenticated, waitForUnits } from './request-spans.js';
 import type { Shutdown } from './shutdown.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
@@ -50,7 +53,7 @@ export interface LifecycleParts {
   authenticator: Authenticator;
   strangers: Strangers;
   shutdown: Shutdown;
-  requests: RequestCounts;
+  requests: RequestTimes;
   limits: Limits;
   unsent: UnsentAnswers;
   /** Bodies of requests that are not answered yet. */
@@ -64,6 +67,7 @@ export interface LifecycleParts {
 export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts): void {
   const { config, logger, telemetry, shutdown, limits } = parts;
   const routes = new KnownRoutes();
+  const refusals = new RefusalLines(config.logRefusalsPerSecond);
 
   fastify.decorateRequest('state', null);
   fastify.setReplySerializer(serialized);
@@ -143,16 +147,17 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       shutdown.requestEnded();
       state.end.close();
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
+      parts.requests.add(request.method, request.routeOptions.url, status, state);
       telemetry.endRequest(state.span, status);
-      parts.requests.add(request.method, request.routeOptions.url, status);
-      logOutcome(logger, request, status, state);
+      logOutcome({ logger, refusals }, request, status, state);
     });
     const begin = (isTrusted: boolean) => beginTrace(request, reply, state, isTrusted);
     try {
       refuseOddHead(request);
       if (isSigned(request)) watchSignature(request, reply, parts.strangers);
+      const askedAt = spanTime();
       const pending = authorise(request, state, { authenticator: parts.authenticator, begin });
-      if (pending) pending.then(() => goOn(), goOn);
+      if (pending) pending.finally(() => authenticated(state.span, askedAt)).then(() => goOn(), goOn);
       else goOn();
     } catch (error) {
       goOn(error as Error);
@@ -163,7 +168,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       begin(config.traceparentTrust === 'everybody');
       const why = request.is404 ? elsewhere(request, reply) : refused;
       const charge = beginCharge(limits, request, state, why === undefined);
-      if (charge instanceof Promise) charge.then((one) => takeIn(one, why), done);
+      if (charge instanceof Promise) waitForUnits(state.span, charge).then((one) => takeIn(one, why), done);
       else takeIn(charge, why);
     }
 
@@ -226,7 +231,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       operator: undefined,
       payer: undefined,
       isStillAdmitted: undefined,
-      cost: new Cost(),
+      cost: new Cost(config.listScanRows),
       end: new RequestEnd(),
       charge: undefined,
       problem: undefined,
@@ -320,17 +325,25 @@ function actForMerchant(
 function setOperator(state: RequestState, operator: Operator): void {
   state.operator = operator;
   state.payer = { merchantId: undefined, byOperator: true };
-  state.span.setAttribute('counterfoil.operator', operator.name);
+  state.span.setAttribute(ATTRIBUTE.operator, operator.name);
 }
 
 function setMerchant(state: RequestState, merchantId: bigint): undefined {
-  state.context = { merchantId, deadline: state.deadline, span: state.span, cost: state.cost };
+  const { span, cost } = state;
+  state.context = { merchantId, deadline: state.deadline.under(span), span, cost };
   state.payer = { merchantId, byOperator: state.operator !== undefined };
-  state.span.setAttribute('counterfoil.merchant_id', String(merchantId));
+  state.span.setAttribute(ATTRIBUTE.merchantId, String(merchantId));
 }
 
-function logOutcome(logger: Logger, request: FastifyRequest, status: number, state: RequestState): void {
+function logOutcome(
+  { logger, refusals }: { logger: Logger; refusals: RefusalLines },
+  request: FastifyRequest,
+  status: number,
+  state: RequestState,
+): void {
   if (!logger.isLevelEnabled('info')) return;
+  const leftOut = isFreeRefusal(status, state) ? refusals.next(state.problem ?? 'none') : 0;
+  if (leftOut === undefined) return;
   logger.info(
     {
       trace_id: traceIdOf(state.span),
@@ -342,10 +355,16 @@ function logOutcome(logger: Logger, request: FastifyRequest, status: number, sta
       route: request.routeOptions.url,
       status,
       code: state.problem,
+      left_out: leftOut || undefined,
       duration_ms: Math.round((performance.now() - state.startedMs) * 100) / 100,
     },
     'request',
   );
+}
+
+/** Whoever is known to ask pays for every other one. */
+function isFreeRefusal(status: number, { payer, problem }: RequestState): boolean {
+  return status >= 400 && (payer === undefined || problem === 'rate_limited');
 }
 
 /** What cannot even be routed, such as %-escapes that are none. */

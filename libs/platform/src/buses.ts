@@ -2,9 +2,10 @@ import { type DynamicModule, Injectable } from '@nestjs/common';
 import { type AsyncContext, type Command, CommandBus, CqrsModule, type Query, QueryBus } from '@nestjs/cqrs';
 import type { Span } from '@opentelemetry/api';
 import { PROBLEMS, type ProblemCode, ProblemError } from '#kernel/problem.js';
-import type { Labels, Metrics } from './metrics.js';
+import type { Labels, Metrics, Seconds } from './metrics.js';
 import type { RequestBounds } from './request-context.js';
 import type { BringsMetrics } from './room-hooks.js';
+import { ATTRIBUTE } from './span-names.js';
 import { endSpan, failSpan, startChild } from './tracing.js';
 
 /** A command or query. */
@@ -62,14 +63,12 @@ export class MessageCalls {
   addMetrics(metrics: Metrics): void {
     const name = `counterfoil_${this.#kind}_seconds`;
     const what = this.#kind === 'command' ? 'commands' : 'queries';
-    const labels = ['name', 'outcome'];
-    metrics.counter(`${name}_count`, `How many ${what} had which outcome.`, () => this.#read('count'), labels);
-    metrics.counter(`${name}_sum`, `How long those ${what} took together.`, () => this.#read('seconds'), labels);
+    metrics.summary(name, `How many ${what} had which outcome, and how long they took together.`, () => this.#read());
   }
 
-  *#read(what: 'count' | 'seconds'): Generator<[Labels, number]> {
+  *#read(): Generator<[Labels, Seconds]> {
     for (const { name, outcomes } of this.#calls.values()) {
-      for (const [outcome, sums] of outcomes) yield [{ name, outcome }, sums[what]];
+      for (const [outcome, sums] of outcomes) yield [{ name, outcome }, sums];
     }
   }
 
@@ -88,7 +87,8 @@ export class MessageCalls {
 /** The message as its handler gets it: what the handler does lies below the message's own span. */
 function below<M extends Message>(span: Span, message: M): M {
   const copy: M = Object.create(Object.getPrototypeOf(message));
-  return Object.assign(copy, message, { context: { ...message.context, span } });
+  const { context } = message;
+  return Object.assign(copy, message, { context: { ...context, span, deadline: context.deadline.under(span) } });
 }
 
 function outcomeOf(reply: unknown): Outcome {
@@ -108,14 +108,14 @@ function count(calls: Calls, outcome: Outcome, startedMs: number): void {
 }
 
 function endWith(span: Span, outcome: Outcome, replayed: boolean): void {
-  span.setAttribute('counterfoil.outcome', outcome);
-  if (replayed) span.setAttribute('counterfoil.replayed', true);
+  span.setAttribute(ATTRIBUTE.outcome, outcome);
+  if (replayed) span.setAttribute(ATTRIBUTE.replayed, true);
   endSpan(span);
 }
 
 /** To be refused is no error of the span's, as it is none of the request's. */
 function endThrown(span: Span, outcome: ProblemCode | 'error', error: unknown): void {
-  span.setAttribute('counterfoil.outcome', outcome);
+  span.setAttribute(ATTRIBUTE.outcome, outcome);
   if (outcome === 'error' || PROBLEMS[outcome].status >= 500) failSpan(span, error);
   else endSpan(span);
 }

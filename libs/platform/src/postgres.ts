@@ -3,12 +3,16 @@ import { ProblemError } from '#kernel/problem.js';
 import { ConnectionTurns, type Holder } from './connection-turns.js';
 import type { Cost } from './cost.js';
 import { type Deadline, deadlineExceeded } from './deadline.js';
+import { tracedClient, tracedQuery } from './query-spans.js';
+import { type Found, foundOf, type Search, searchQuery } from './search.js';
+import { step } from './tracing.js';
 
 /**
  * Whose rows a transaction may see: exactly these merchants'; `platform`: the list of merchants itself, and their dead
- * letters; `relay`: the events of all merchants, to read. `platform: true`: what the platform may see besides.
+ * letters; `relay`: the events of all merchants, to read. `platform: true`: what the platform may see besides. `walks`: what it
+ * reads in order is read by an index in that order.
  */
-export type Scope = { merchantIds: readonly bigint[]; platform?: true } | 'platform' | 'relay';
+export type Scope = { merchantIds: readonly bigint[]; platform?: true; walks?: boolean } | 'platform' | 'relay';
 
 export interface Query {
   /** Named statements are prepared once per connection. */
@@ -26,6 +30,9 @@ export interface SearchBounds {
 
 /** How long a statement may run on after its caller's deadline, so that PostgreSQL and not the socket ends it. */
 const SERVER_GRACE_MS = 50;
+/** Spans of what comes before a statement. */
+const WAIT = 'wait for a connection';
+const CONNECT = 'connect to postgresql';
 const RETRIABLE = new Set(['40001', '40P01']);
 /** Classes and codes of SQLSTATE: the server cannot be reached, has no room, or has ended the session. */
 const UNAVAILABLE = ['08', '25P03', '25P04', '53', '57P', '58'];
@@ -77,12 +84,12 @@ export function connectionOptions(url: string, applicationName: string): pg.Clie
 
 /**
  * Settings that bind one transaction to its tenants and its deadline: also where its process is stopped in the middle, and
- * its locks and its xmin would hold up everybody. The log is read by its indexes: a planner that expects few rows behind a
- * position would fetch and sort all there are. All are transaction-local: safe behind a pooler.
+ * its locks and its xmin would hold up everybody. Log and searches are read by their indexes: a planner that expects few rows behind
+ * a position, or is asked for many, would fetch and sort all there are. All are transaction-local: safe behind a pooler.
  */
 const ENTER = `SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('counterfoil.platform', $2, true),
   set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true),
-  set_config('enable_sort', CASE $2 WHEN 'relay' THEN 'off' ELSE 'on' END, true)`;
+  set_config('enable_sort', $4, true)`;
 
 /**
  * What relay and consumers write can be made again from the log: effect and position are lost together, or neither. So their
@@ -99,7 +106,8 @@ export function enterScope(scope: Scope, deadline: Deadline): Query {
       : [`{${scope.merchantIds.join(',')}}`, scope.platform ? SETTINGS.platform : ''];
   const timeoutMs = Math.ceil(deadline.remainingMs) + SERVER_GRACE_MS;
   const [name, text] = scope === 'relay' ? ['enter-relay', ENTER_RELAY] : ['enter-scope', ENTER];
-  return { name, text, values: [merchants, platform, String(timeoutMs)] };
+  const walks = scope === 'relay' || (typeof scope === 'object' && scope.walks);
+  return { name, text, values: [merchants, platform, String(timeoutMs), walks ? 'off' : 'on'] };
 }
 
 /** What is sent meanwhile goes out at its end, in one write: each one by itself is a system call here and a wake-up there. */
@@ -133,11 +141,13 @@ export class Database {
   readonly #pool: pg.Pool;
   readonly #turns: ConnectionTurns;
   readonly #connectTimeoutMs: number;
+  readonly size: number;
 
   constructor(url: string, options: DatabaseOptions) {
     const { poolSize, merchantConnections = poolSize, connectTimeoutMs, weightOf = () => 1 } = options;
     this.#turns = new ConnectionTurns({ size: poolSize, perMerchant: merchantConnections, weightOf });
     this.#connectTimeoutMs = connectTimeoutMs;
+    this.size = poolSize;
     this.#pool = new pg.Pool({
       ...connectionOptions(url, options.applicationName),
       max: poolSize,
@@ -157,27 +167,18 @@ export class Database {
   }
 
   /**
-   * The same of a list. One that tests rows beside its key may look at far more than it finds: they are counted by its time, also where its
-   * deadline ends it. Any other waits for its rows alone, and longer where somebody else has PostgreSQL busy.
+   * The same of a list. One that tests rows beside its index may look at far more than it finds: at so many as its request may, and
+   * those are counted.
    */
-  async search<Row extends pg.QueryResultRow>(
+  async search<Row extends pg.QueryResultRow, Place>(
     { merchantId, deadline, cost }: SearchBounds,
-    query: Query,
-    { tests }: { tests: readonly unknown[] },
-  ): Promise<Row[]> {
-    if (tests.every((value) => value === undefined)) return this.read({ merchantIds: [merchantId] }, deadline, query);
-    let beganMs: number | undefined;
-    let found = 0;
-    const sent = () => {
-      beganMs = performance.now();
-    };
-    try {
-      const rows = await this.#inOneTrip<Row>('BEGIN READ ONLY', { merchantIds: [merchantId] }, deadline, query, sent);
-      found = rows.length;
-      return rows;
-    } finally {
-      if (beganMs !== undefined) cost.addSearch(performance.now() - beganMs, found);
-    }
+    search: Search,
+    placeOf: (row: Row) => Place,
+  ): Promise<Found<Row, Place>> {
+    const most = cost.mayLookAt;
+    const scope = { merchantIds: [merchantId], walks: search.tests.length > 0 };
+    const rows = await this.read<Row>(scope, deadline, searchQuery(search, most));
+    return foundOf(rows, { cost, most, placeOf });
   }
 
   /** One statement that writes, likewise: what belongs together has to be in it. Resolves with its rows. */
@@ -193,6 +194,12 @@ export class Database {
   /** Several statements that read the same moment. However long it takes, it has no xid, so that nobody's horizon waits for it. */
   snapshot<T>(scope: Scope, deadline: Deadline, work: (client: TransactionClient) => Promise<T>): Promise<T> {
     return this.#transaction('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', scope, deadline, work);
+  }
+
+  /** Open ones. */
+  get connections(): { in_use: number; idle: number } {
+    const { totalCount, idleCount } = this.#pool;
+    return { in_use: totalCount - idleCount, idle: idleCount };
   }
 
   get waiting(): number {
@@ -220,16 +227,18 @@ export class Database {
     deadline: Deadline,
     work: (client: TransactionClient) => Promise<T>,
   ): Promise<T> {
-    return this.#withClient(scope, deadline, async (client) => {
-      const begun = inOnePacket(client, () => [client.query(begin), client.query(enterScope(scope, deadline))]);
-      await allSettledThenThrow(begun);
+    return this.#withClient(scope, deadline, async (connection) => {
+      const client = tracedClient(connection, deadline.span);
+      const enter = enterScope(scope, deadline);
+      const begun = () => inOnePacket(connection, () => [connection.query(begin), connection.query(enter)]);
+      await tracedQuery(deadline.span, enter, () => allSettledThenThrow(begun()));
       try {
         const result = await work(client);
-        const { command } = await client.query('COMMIT');
+        const { command } = await client.query({ text: 'COMMIT' });
         if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`);
         return result;
       } catch (error) {
-        await client.query('ROLLBACK').catch(() => undefined);
+        await client.query({ text: 'ROLLBACK' }).catch(() => undefined);
         throw error;
       }
     });
@@ -240,10 +249,8 @@ export class Database {
     scope: Scope,
     deadline: Deadline,
     query: Query,
-    began?: () => void,
   ): Promise<Row[]> {
-    return this.#withClient(scope, deadline, async (client) => {
-      began?.();
+    const inTrip = async (client: pg.PoolClient) => {
       const sent = inOnePacket(client, () => [
         client.query(begin),
         client.query(enterScope(scope, deadline)),
@@ -251,8 +258,12 @@ export class Database {
         client.query('COMMIT'),
       ]);
       const [, , result] = await allSettledThenThrow(sent);
-      return (result as pg.QueryResult<Row>).rows;
-    });
+      return result as pg.QueryResult<Row>;
+    };
+    const { rows } = await this.#withClient(scope, deadline, (client) =>
+      tracedQuery(deadline.span, query, () => inTrip(client)),
+    );
+    return rows;
   }
 
   /** In the turn of whoever it is for. */
@@ -262,9 +273,14 @@ export class Database {
     const patience = deadline.within(this.#connectTimeoutMs);
     const [busy, away] =
       deadline.remainingMs <= this.#connectTimeoutMs ? [deadlineExceeded, deadlineExceeded] : [allBusy, noConnection];
-    if (!this.#turns.tryEnter(holder)) await this.#turns.enter(holder, patience, busy);
+    if (!this.#turns.tryEnter(holder)) {
+      await step(deadline.span, WAIT, {}, () => this.#turns.enter(holder, patience, busy));
+    }
     try {
-      return await this.#onClient(await this.#connect(patience, away), deadline, work);
+      // An idle one is there at once.
+      const connecting = this.#pool.idleCount > 0 ? undefined : deadline.span;
+      const client = await step(connecting, CONNECT, {}, () => this.#connect(patience, away));
+      return await this.#onClient(client, deadline, work);
     } finally {
       this.#turns.leave(holder);
     }

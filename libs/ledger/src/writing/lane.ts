@@ -5,6 +5,7 @@ import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js'
 import type { CommitHints } from '#outbox/log/hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
+import { spanTime } from '#platform/tracing.js';
 import { finishInTurns } from '#platform/turns.js';
 import type { KeyedBalance } from '../accounts/balance-store.js';
 import type { BalanceFences, FencedGroup } from './balance-fences.js';
@@ -15,6 +16,7 @@ import { GroupSpans } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection, type LockedGroup } from './group-store.js';
 import type { Group, Lines, Waiting } from './lines.js';
 import type { WriterOptions } from './writer-options.js';
+import type { GroupStep, WriterTimes } from './writer-times.js';
 
 type Decided = [Waiting, Outcome | Failed];
 
@@ -39,6 +41,7 @@ export interface LaneParts {
   fences: BalanceFences;
   hints: CommitHints | undefined;
   lines: Lines;
+  times: WriterTimes;
 }
 
 /** Backoff before retry n is drawn from (0, n × this]. */
@@ -146,21 +149,23 @@ export class Lane {
   async #attempt(group: readonly Waiting[]): Promise<Tried & { published: Promise<void> }> {
     const token = this.#parts.ids.next();
     for (const waiting of group) waiting.attempts += 1;
+    this.#parts.times.began(this.kind, group, spanTime());
     const spans = new GroupSpans(group);
     const touched = touchedBy(group.map((waiting) => waiting.submission));
     const accounts = touched.accounts.map(({ merchantId, id }) => ({ merchantId, accountId: id }));
     // On its way while PostgreSQL locks: COMMIT alone has to wait for its answer.
-    const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);
+    const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);
     try {
       const { outcomes, missed, locked, writes } = await this.#transact(group, { token, touched, fence, spans });
-      spans.end();
-      if (writes) this.#parts.hints?.committed(locked.merchantIds);
-      return { outcomes, missed, published: this.#publish(await fence, locked.balances, writes?.balances ?? []) };
+      if (writes) this.#parts.hints?.committed(locked.merchantIds, spans.leader);
+      const published = this.#publish(await fence, locked.balances, writes?.balances ?? [], spans);
+      return { outcomes, missed, published: published.finally(() => spans.end()) };
     } catch (error) {
-      spans.fail(error);
       const fenced = await fence;
       if (error instanceof Unsettled) fenced.leave();
       else await fenced.abandon();
+      // Behind the last step: the next try begins when this one has ended.
+      spans.fail(error);
       throw error;
     }
   }
@@ -173,12 +178,13 @@ export class Lane {
     fenced: FencedGroup,
     locked: readonly KeyedBalance[],
     changed: GroupWrites['balances'],
+    { leader }: GroupSpans,
   ): Promise<void> {
     const names = new Set(changed.map(({ merchantId, accountId }) => `${merchantId}:${accountId}`));
     const unchanged = locked.filter(({ merchantId, accountId }) => !names.has(`${merchantId}:${accountId}`));
     await Promise.all([
       changed.length > 0 ? fenced.publish(changed) : fenced.abandon(),
-      unchanged.length > 0 ? this.#parts.fences.invalidate(unchanged) : undefined,
+      unchanged.length > 0 ? this.#parts.fences.invalidate(unchanged, leader) : undefined,
     ]);
   }
 
@@ -188,8 +194,8 @@ export class Lane {
   ): Promise<Tried & { locked: LockedGroup; writes: GroupWrites | undefined }> {
     const { groupTimeoutMs: timeoutMs } = this.#options;
     const deadline = Deadline.after(timeoutMs);
-    const connection = await this.#connect();
-    const locked = await spans.step('lock balances', () =>
+    const connection = this.#isConnected ? await this.#connect() : await spans.step('connect', () => this.#connect());
+    const locked = await this.#step(spans, 'lock balances', () =>
       this.#onConnection(
         connection,
         deadline,
@@ -208,18 +214,28 @@ export class Lane {
     );
     const answers = inTime.map((waiting, index): Decided => [waiting, outcomes[index] as Decided[1]]);
     if (!writes) {
-      await this.#onConnection(connection, deadline, connection.rollback());
+      await spans.step('roll back', () => this.#onConnection(connection, deadline, connection.rollback()));
       return { outcomes: answers, missed, locked, writes };
     }
     await fence;
     try {
-      await spans.step('write and commit', () => deadline.race(connection.writeAndCommit(writes), groupTimedOut));
+      await this.#step(spans, 'write and commit', () =>
+        deadline.race(connection.writeAndCommit(writes), groupTimedOut),
+      );
     } catch (error) {
       if (!(error instanceof AmbiguousCommit || error instanceof GroupTimedOut)) throw error;
       connection.destroy();
-      if (!(await spans.step('settle', () => this.#settle(token)))) throw new GroupVoided(error);
+      if (!(await this.#step(spans, 'settle', () => this.#settle(token)))) throw new GroupVoided(error);
     }
     return { outcomes: answers, missed, locked, writes };
+  }
+
+  #step<T>(spans: GroupSpans, name: GroupStep, work: () => Promise<T>): Promise<T> {
+    return this.#parts.times.steps[name].measure(() => spans.step(name, work), spans.leader);
+  }
+
+  get #isConnected(): boolean {
+    return this.#connection !== undefined && !this.#connection.broken;
   }
 
   async #connect(): Promise<GroupConnection> {

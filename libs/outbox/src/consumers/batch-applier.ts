@@ -1,3 +1,4 @@
+import { systemClock } from '#kernel/clock.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
 import { type FreeStream, parkEvent, parkedMerchants } from '../dead-letters/dead-letter-store.js';
@@ -35,6 +36,8 @@ export interface ApartRun {
   letterId: bigint;
 }
 
+export type Age = readonly [ms: number, traceparent?: string];
+
 export interface RunOutcome {
   /**
    * `busy`: another process has the partition; `lost`: it took it meanwhile, after our claim had run out; `again`: a dead
@@ -44,6 +47,8 @@ export interface RunOutcome {
   events: number;
   /** Sampled traceparents among the events' own, a few of them. */
   traces: string[];
+  /** Of each event that was applied: how old it was by then, in milliseconds, and its traceparent where that is sampled. */
+  ages: Age[];
 }
 
 /** A claim outlives its transaction's deadline by this share of it. */
@@ -89,7 +94,7 @@ export class BatchApplier {
     const whose = { merchantId };
     onProgress();
     const turn = await this.#transaction(whose, (client) => turnOf(client, name, merchantId, apart));
-    if (!turn) return { outcome: 'done', events: 0, traces: [] };
+    if (!turn) return { outcome: 'done', events: 0, traces: [], ages: [] };
     const outcome = await this.#run(whose, { through: turn.through, letterId }, onProgress);
     if (!turn.isLast || outcome.outcome !== 'done') return outcome;
     onProgress();
@@ -101,7 +106,7 @@ export class BatchApplier {
     const position = this.#position(whose);
     onProgress();
     let claim = await this.#transaction(whose, (client) => position.claim(client, through));
-    const outcome: RunOutcome = { outcome: 'done', events: 0, traces: [] };
+    const outcome: RunOutcome = { outcome: 'done', events: 0, traces: [], ages: [] };
     if (!claim) {
       onProgress();
       const stands = await this.#transaction(whose, (client) => position.read(client));
@@ -125,6 +130,7 @@ export class BatchApplier {
         outcome.events += done.events.length;
         outcome.traces = sampled(outcome.traces, done.events);
         if (gaveUp) return { ...outcome, outcome: 'again' };
+        outcome.ages.push(...agesOf(done.events));
         claim = isBefore(done.end, through)
           ? { ...held, position: done.end, tries: 1, lastError: undefined }
           : undefined;
@@ -294,6 +300,14 @@ async function enterUnparked(
 
 export function describe(error: unknown): string {
   return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, ERROR_LENGTH);
+}
+
+function agesOf(events: readonly LoggedEvent[]): Age[] {
+  const nowMs = systemClock.now();
+  return events.map(({ occurredAtMs, traceContext }) => {
+    const ms = Math.max(0, nowMs - occurredAtMs);
+    return traceContext?.endsWith('-01') ? [ms, traceContext] : [ms];
+  });
 }
 
 function sampled(known: readonly string[], events: readonly LoggedEvent[]): string[] {
