@@ -24,7 +24,7 @@ function fail(message) {
 }
 
 /** @param {string} file @param {string[]} args */
-const run = (file, args) => spawnSync(file, args, { cwd: root, stdio: 'inherit' }).status;
+const run = (file, args) => spawnSync(file, args, { cwd: REPORTS, stdio: 'inherit' }).status;
 
 function findSchemathesis() {
   if (spawnSync('schemathesis', ['--version']).status === 0) return 'schemathesis';
@@ -64,6 +64,7 @@ const configuration = (merchant) => `[parameters]
 
 [checks]
 positive_data_acceptance.enabled = false
+negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429", "431", "5xx"]
 
 [[operations]]
 include-path-regex = "^/v1/(transactions/batch|breaks/proposals|provider_events/batch)$"
@@ -77,9 +78,9 @@ checks.negative_data_rejection.enabled = false
 useRunningApi();
 const { COUNTERFOIL_URL = '', COUNTERFOIL_OPERATOR_KEY: OPERATOR = '' } = process.env;
 if (!OPERATOR) fail('set COUNTERFOIL_OPERATOR_KEY beside COUNTERFOIL_URL.');
+mkdirSync(REPORTS, { recursive: true });
 const schemathesis = findSchemathesis();
 const merchant = await exampleMerchant();
-mkdirSync(REPORTS, { recursive: true });
 writeFileSync(join(REPORTS, 'schemathesis.toml'), configuration(merchant));
 let worst = 0;
 for (const [who, key] of [
