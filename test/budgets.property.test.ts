@@ -341,6 +341,25 @@ test('what a merchant has spent is not forgotten with it where Redis keeps nothi
   });
 });
 
+test('what Redis loses before each request has no more in flight than may be, by all processes together', async () => {
+  const plan = { unitsPerSecond: 1_000, burstUnits: 4_000, unitsInFlight: 300, weight: 1 };
+  await worlds.within({ plan, count: COUNT }, async (world) => {
+    await acquaint(world);
+    for (const index of world.processes.keys()) {
+      world.finish(index);
+      while (world.process(index).running.length > 0) world.finish(index);
+    }
+    for (let asked = 0; asked < 60; asked += 1) {
+      for (const index of world.processes.keys()) {
+        await world.empty();
+        await world.request(index, 10);
+      }
+    }
+    expect(world.inFlight).toBeGreaterThan(plan.unitsInFlight / 2);
+    expect(world.inFlight).toBeLessThanOrEqual(plan.unitsInFlight + COUNT * CREDIT);
+  });
+});
+
 test.each([
   ['knows of', true],
   ['has forgotten', false],

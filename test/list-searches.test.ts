@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
@@ -158,6 +158,23 @@ describe('what is tested row by row is looked for in so many rows a request', ()
     // One was looked at and found: whoever shows it counts it, and the next read of the page may look at one less.
     expect([cost.rows, cost.mayLookAt]).toEqual([0, 9_999]);
     expect((await sorts([])).rows).toMatchObject([{ sorts: 'on' }]);
+  });
+
+  test.each(['provider_ref=ref1&status=authorised', 'provider_ref=ref1&provider=acme&status=authorised'])(
+    'payments?%s: is walked by the index of the narrowest filter',
+    async (filters) => {
+      expect((await walk(client, `payments?${filters}`)).pages).toHaveLength(ROWS / 3 / SCAN_ROWS + 1);
+    },
+  );
+
+  test('so are daily summaries, in the transaction that tells how current they are', async () => {
+    const asked = vi.spyOn(wide.app.get(Database), 'transaction');
+    try {
+      await walk(shop.client, 'daily_summaries?type=fee');
+      expect(asked.mock.calls.map(([scope]) => scope)).toEqual([{ merchantIds: [BigInt(shop.id)], walks: true }]);
+    } finally {
+      asked.mockRestore();
+    }
   });
 
   test('of however many reads its page consists', async () => {

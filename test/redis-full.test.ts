@@ -95,7 +95,10 @@ test('a Redis that may evict any key has no balances, and has them once it keeps
       expect(await state()).toBe('degraded');
       expect(await sourceOf()).toBe('database');
     });
+    await admin.config('SET', 'maxmemory', '0');
+    await until('it is told that nothing is evicted', async () => (await state()) === 'ok');
   } finally {
+    await admin.config('SET', 'maxmemory', '128mb');
     await admin.config('SET', 'maxmemory-policy', 'volatile-lru');
   }
   await until('balances are cached again', async () => (await sourceOf()) === 'cache');
