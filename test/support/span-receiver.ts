@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
+import { type ReceivedSpan, spansOf } from './otlp.js';
 
 /** Takes what OTLP sends over HTTP, and keeps it as it came: texts in protobuf stand there byte for byte. */
 export class SpanReceiver {
@@ -23,6 +24,16 @@ export class SpanReceiver {
 
   get url(): string {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** What has arrived so far, in the order of arrival. */
+  get spans(): ReceivedSpan[] {
+    return this.received.flatMap((request) => spansOf(request));
+  }
+
+  /** Those of one trace, in the order of their starts. */
+  traceOf(traceId: string): ReceivedSpan[] {
+    return this.spans.filter((span) => span.traceId === traceId).sort((a, b) => a.startMs - b.startMs);
   }
 
   get text(): string {

@@ -251,8 +251,10 @@ export class Outbox {
   #processOf(consumer: string, applier: ApplierOptions): HandlerProcess {
     const { config, process } = this.#parts;
     const { databaseRuntimeUrl: databaseUrl, databaseConnectTimeoutMs: connectTimeoutMs } = config;
+    const { otelExporterOtlpEndpoint: otlpEndpoint, traceSampleRatio: sampleRatio } = config;
+    const telemetry = { otlpEndpoint, sampleRatio, serviceName: 'counterfoil-consumer' };
     return new HandlerProcess(
-      { consumer, databaseUrl, connectTimeoutMs, applier },
+      { consumer, databaseUrl, connectTimeoutMs, applier, telemetry },
       { ...process, memoryMb: config.consumerMemoryMb, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
     );
   }

@@ -9,7 +9,7 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
-import { endSpan, tracer } from './tracing.js';
+import { endSpan, tracer, turnTracingOn } from './tracing.js';
 
 const EXPORT_TIMEOUT_MS = 5_000;
 const EXPORT_EVERY_MS = 1_000;
@@ -46,6 +46,7 @@ export class Telemetry {
       spanProcessors: [options.spanProcessor ?? otlpProcessor(options.otlpEndpoint as string)],
     });
     trace.setGlobalTracerProvider(provider);
+    turnTracingOn();
     return new Telemetry(provider);
   }
 
