@@ -37,7 +37,10 @@ function fieldsOf(message: Buffer): Fields {
       if (byte < 0x80) return value;
     }
   };
-  const bytes = (length: number): Buffer => message.subarray(at, (at += length));
+  const bytes = (length: number): Buffer => {
+    at += length;
+    return message.subarray(at - length, at);
+  };
   while (at < message.length) {
     const key = Number(varint());
     const read = { 0: varint, 1: () => bytes(8), 2: () => bytes(Number(varint())), 5: () => bytes(4) }[key & 7];
@@ -57,17 +60,17 @@ const integer = (fields: Fields, number: number): bigint => (fields.get(number)?
 const ms = (fields: Fields, number: number): number => Number(bytesOf(fields, number).readBigUInt64LE()) / 1e6;
 
 /** An AnyValue. */
-function valueOf(value: Fields | undefined): unknown {
+function anyOf(value: Fields | undefined): unknown {
   if (!value) return undefined;
   if (value.has(1)) return text(value, 1);
   if (value.has(2)) return integer(value, 2) === 1n;
   if (value.has(3)) return Number(BigInt.asIntN(64, integer(value, 3)));
   if (value.has(4)) return bytesOf(value, 4).readDoubleLE();
-  return messages(messages(value, 5)[0] ?? new Map(), 1).map(valueOf);
+  return messages(messages(value, 5)[0] ?? new Map(), 1).map(anyOf);
 }
 
 function attributesOf(fields: Fields, number: number): Record<string, unknown> {
-  return Object.fromEntries(messages(fields, number).map((pair) => [text(pair, 1), valueOf(messages(pair, 2)[0])]));
+  return Object.fromEntries(messages(fields, number).map((pair) => [text(pair, 1), anyOf(messages(pair, 2)[0])]));
 }
 
 function spanOf(span: Fields, resource: Record<string, unknown>): ReceivedSpan {
