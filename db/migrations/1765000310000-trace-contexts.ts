@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 const COLUMNS = `
--- W3C traceparents, of sampled traces alone: of what a later step goes on with, or links to (docs/adr/0038).
+-- W3C traceparents, of sampled traces alone: of what a later step goes on with, or links to.
 -- Of the newest attempt.
 ALTER TABLE webhook_deliveries ADD COLUMN trace_context text;
 -- Of who told it.
