@@ -12,6 +12,9 @@ export interface BulkHistory {
   lastMs: number;
 }
 
+/** How long vacuuming a table again and again may take. */
+const VACUUM_MS = 30_000;
+
 /** Every so many versions of an account a transaction is a hold that nobody has moved yet. */
 const HOLD_EVERY = 20;
 /** Every so many transactions one has an external_ref, `ref <n>`. */
@@ -90,7 +93,21 @@ export async function fillHistory(
   await superuser.query(BALANCE, [merchantId]);
   await superuser.query('COMMIT');
   for (const table of ['accounts', 'balances', 'transactions', 'entries', 'transaction_states', 'late_sums']) {
-    await superuser.query(`VACUUM (ANALYZE) ${table}`);
+    await vacuum(superuser, table);
   }
   return { merchantId, accountIds, firstMs, lastMs: firstMs + transactions - 1 };
+}
+
+/** Until each page is known to be visible to all: a connection that is being made meanwhile, to whatever database, has a horizon of its own. */
+async function vacuum(superuser: pg.Client, table: string): Promise<void> {
+  const deadline = Date.now() + VACUUM_MS;
+  for (;;) {
+    await superuser.query(`VACUUM (ANALYZE) ${table}`);
+    const { rows } = await superuser.query(
+      'SELECT relallvisible >= relpages AS is_done FROM pg_class WHERE oid = $1::regclass',
+      [table],
+    );
+    if (rows[0].is_done) return;
+    if (Date.now() > deadline) throw new Error(`${table} has pages that are not visible to all`);
+  }
 }

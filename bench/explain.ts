@@ -26,10 +26,14 @@ export async function explain(
   client: pg.Client,
   merchantId: bigint,
   statement: { text: string; values: unknown[] },
+  { walks = false } = {},
 ): Promise<Explained> {
   await client.query('BEGIN READ ONLY');
   try {
-    await client.query(`SELECT set_config('counterfoil.merchant_ids', $1, true)`, [`{${merchantId}}`]);
+    await client.query(`SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('enable_sort', $2, true)`, [
+      `{${merchantId}}`,
+      walks ? 'off' : 'on',
+    ]);
     const { rows } = await client.query({
       ...statement,
       text: `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${statement.text}`,

@@ -50,10 +50,11 @@ import { OperatorIdentities1764920200000 } from './migrations/1764920200000-oper
 import { ProviderAccounts1764920300000 } from './migrations/1764920300000-provider-accounts.js';
 import { MatchingLookups1764930100000 } from './migrations/1764930100000-matching-lookups.js';
 import { MerchantLimits1765000100000 } from './migrations/1765000100000-merchant-limits.js';
-import { TraceContexts1765000310000 } from './migrations/1765000310000-trace-contexts.js';
 import { MerchantUsage1765010100000 } from './migrations/1765010100000-merchant-usage.js';
 import { LocksWithin1765020100000 } from './migrations/1765020100000-locks-within.js';
 import { MerchantsApart1765020100100 } from './migrations/1765020100100-merchants-apart.js';
+import { EpochOfEachStart1765040100000 } from './migrations/1765040100000-epoch-of-each-start.js';
+import { TraceContexts1765050310000 } from './migrations/1765050310000-trace-contexts.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -109,7 +110,8 @@ export const MIGRATIONS = [
   MerchantUsage1765010100000,
   LocksWithin1765020100000,
   MerchantsApart1765020100100,
-  TraceContexts1765000310000,
+  EpochOfEachStart1765040100000,
+  TraceContexts1765050310000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -5,11 +5,12 @@ import { firstSnowflakeAt, snowflakeTimeMs } from '#kernel/snowflake.js';
 import type { Side } from '#ledger/accounts/account.js';
 import { getBalanceAt, statementOfBalanceAt } from '#ledger/accounts/balance-store.js';
 import type { PostingReply } from '#ledger/posting/posting.js';
-import { listStatementLines, statementOfLines } from '#ledger/reading/statement-store.js';
-import { listStatement, listTransactions, type TransactionFilter } from '#ledger/reading/transaction-store.js';
+import { listStatementLines, type StatementPage, statementSearch } from '#ledger/reading/statement-store.js';
+import { listTransactions, type TransactionFilter, transactionSearch } from '#ledger/reading/transaction-list.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { connectionOptions } from '#platform/postgres.js';
+import { type Search, searchQuery } from '#platform/search.js';
 import { type BulkHistory, fillHistory } from '../bench/bulk-history.js';
 import { type Explained, explain } from '../bench/explain.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
@@ -17,6 +18,8 @@ import { postedId, TestLedger, transfer } from './support/ledger.js';
 import { expectVerified } from './support/verified.js';
 
 const DAY_MS = 86_400_000;
+/** As LIST_SCAN_ROWS is by default. */
+const SCAN_ROWS = 10_000;
 const deadline = (): Deadline => Deadline.after(30_000);
 
 describe('the balance by effective time', () => {
@@ -201,20 +204,19 @@ describe('reads of a long history', () => {
   const account = (): bigint => history.accountIds[3] as bigint;
   const middle = (): number => history.firstMs + TRANSACTIONS / 2;
   const list = (filter: TransactionFilter, beforeId?: bigint): Promise<Explained> =>
-    explain(client, history.merchantId, listStatement(history.merchantId, { filter, beforeId, limit: 100 }));
-  const statement = (more: Partial<Parameters<typeof statementOfLines>[1]> = {}): Promise<Explained> =>
-    explain(
-      client,
-      history.merchantId,
-      statementOfLines(history.merchantId, {
-        accountId: account(),
-        effectiveFromMs: undefined,
-        effectiveToMs: undefined,
-        beforeVersion: undefined,
-        limit: 100,
-        ...more,
-      }),
-    );
+    explainSearch(transactionSearch(history.merchantId, { filter, beforeId, limit: 100 }));
+  const statementOf = (more: Partial<StatementPage> = {}): Search => {
+    const all = {
+      accountId: account(),
+      effectiveFromMs: undefined,
+      effectiveToMs: undefined,
+      beforeVersion: undefined,
+    };
+    return statementSearch(history.merchantId, { ...all, limit: 100, ...more });
+  };
+  const statement = (more?: Partial<StatementPage>): Promise<Explained> => explainSearch(statementOf(more));
+  const explainSearch = (search: Search, most = SCAN_ROWS): Promise<Explained> =>
+    explain(client, history.merchantId, searchQuery(search, most), { walks: search.tests.length > 0 });
   const beforeId = (): bigint => BigInt(middle() - 1_735_689_600_000) << 22n;
 
   /** Walks this index without touching the heap, and nothing is sorted or scanned as a whole. */
@@ -266,6 +268,25 @@ describe('reads of a long history', () => {
     }
   });
 
+  test('what is tested is tested along an index in the order of the list, so many rows and no more', async () => {
+    const page = { beforeId: undefined, limit: 100 };
+    const type = 'no type of any transaction';
+    const search = (filter: TransactionFilter) => transactionSearch(history.merchantId, { ...page, filter });
+    const searches = [
+      [search({ type }), 'transactions_pkey', false],
+      [search({ status: 'posted', type, createdToMs: middle() }), 'transactions_pkey', false],
+      [search({ accountId: account(), type }), 'entries_pkey', false],
+      [search({ status: 'pending', type }), 'transaction_states_status', true],
+      [statementOf({ effectiveToMs: history.firstMs - 60 * DAY_MS }), 'entries_pkey', false],
+    ] as const;
+    for (const [one, index, heap] of searches) {
+      const plan = await explainSearch(one, 500);
+      expectWalk(plan, index, { heap });
+      const walked = plan.nodes.find((node) => node['Index Name'] === index);
+      expect([plan.nodes[0]?.['Actual Rows'], walked?.['Actual Rows']]).toEqual([1, 500]);
+    }
+  });
+
   test('a balance in the past reads a few entries and sums, not the history', async () => {
     for (let index = 0; index <= 10; index += 1) {
       const atMs = history.firstMs + Math.floor((TRANSACTIONS * index) / 10);
@@ -309,7 +330,7 @@ describe('reads of a long history', () => {
       { merchantId: history.merchantId, deadline: deadline(), cost: new Cost() },
       { filter, beforeId: undefined, limit: 100 },
     );
-    expect(found.map(({ id }) => id)).toEqual([postedId(reversed)]);
+    expect(found.rows.map(({ id }) => id)).toEqual([postedId(reversed)]);
   });
 
   test('a status that can move is found by its index', async () => {
@@ -327,7 +348,7 @@ describe('reads of a long history', () => {
     const { merchantId } = history;
     const ids: bigint[] = [];
     for (let before: bigint | undefined; ; before = ids.at(-1)) {
-      const page = await listTransactions(
+      const { rows: page } = await listTransactions(
         ledger.database,
         { merchantId, deadline: deadline(), cost: new Cost() },
         { filter: { accountId: account() }, beforeId: before, limit: 999 },
@@ -337,7 +358,7 @@ describe('reads of a long history', () => {
     }
     const versions: bigint[] = [];
     for (let before: bigint | undefined; ; before = versions.at(-1)) {
-      const page = await listStatementLines(
+      const { rows: page } = await listStatementLines(
         ledger.database,
         { merchantId, deadline: deadline(), cost: new Cost() },
         {

@@ -183,23 +183,51 @@ test('the horizon is the oldest open transaction, itself not below it', async ()
   expect(row.horizon).toBe(own);
 });
 
-test('a restart of the server begins no epoch', async () => {
-  const before = await epochs();
+/** Whoever looks at the server connects anew. */
+async function whileItIsAway(work: () => Promise<void>): Promise<void> {
   await owner.end();
-  await server.restart();
+  await work();
   owner = new pg.Client({ connectionString: target.ownerUrl });
   await owner.connect();
   await until('the service is back', async () => (await shop.client.get('/v1/events?limit=1')).status === 200);
+}
+
+test('a restart of the server begins one, and a follower misses nothing', async () => {
+  const before = await epochs();
+  await whileItIsAway(() => server.restart());
+  expect((await follow(shop, cursor)).ids, 'before anything is appended').toEqual([]);
   await post(shop);
-  const after = await epochs();
-  expect(after).toHaveLength(before.length);
-  expect(after.at(-1)?.started).not.toEqual(before.at(-1)?.started);
+  expect(await epochs()).toHaveLength(before.length + 1);
+  await post(shop);
+  expect(await epochs(), 'once').toHaveLength(before.length + 1);
   const followed = await follow(shop, cursor);
-  expect(followed.ids).toHaveLength(1);
+  expect(followed.ids).toEqual((await logged(`merchant_id = ${shop.id}`)).slice(-2));
+  cursor = followed.next;
+});
+
+test('files of the stopped server that are put back begin one: what is new comes behind all that was read since they were copied', async () => {
+  let ahead = '';
+  await whileItIsAway(() =>
+    server.putBack(async () => {
+      await until('the service is back', async () => (await shop.client.get('/v1/events?limit=1')).status === 200);
+      for (let count = 0; count < 3; count += 1) await post(shop);
+      const followed = await until('the follower has read them', async () => {
+        const read = await follow(shop, cursor);
+        return read.ids.length === 3 && read;
+      });
+      ahead = followed.next;
+    }),
+  );
+  const before = await epochs();
+  await post(shop);
+  expect(await epochs()).toHaveLength(before.length + 1);
+  const followed = await follow(shop, ahead);
+  expect(followed.ids).toEqual((await logged(`merchant_id = ${shop.id}`)).slice(-1));
   cursor = followed.next;
 });
 
 test('a server whose transaction ids were set back begins one, once', async () => {
+  const before = await epochs();
   // As after pg_resetwal: the log holds what the server has yet to give out. And the clock was set back, too.
   const planted = await owner.query<{ id: string }>(
     `INSERT INTO events (merchant_id, xid, type, version, occurred_at, data)
@@ -234,7 +262,7 @@ test('a server whose transaction ids were set back begins one, once', async () =
   expect(abandoned).not.toBe(one);
   await Promise.all(entering.map((client) => client.end()));
   await post(shop);
-  expect((await epochs()).map(({ number }) => number)).toEqual([0, 1, 2]);
+  expect(await epochs()).toHaveLength(before.length + 1);
   const followed = await follow(shop, cursor);
   expect(followed.ids).toEqual((await logged(`merchant_id = ${shop.id}`)).slice(-2));
   expect(followed.ids[0]).toBe(planted.rows[0]?.id);

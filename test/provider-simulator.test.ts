@@ -112,8 +112,8 @@ describe('the provider simulator', () => {
     expect((await setUp.get('/accounts/shop')).body.givenUp).toBe(0);
   });
 
-  test('tells one payment backwards when asked: the latest first, each twice, one after the other', async () => {
-    const { setUp, account, open } = await start({ echoes: 0 });
+  test('tells one payment backwards when asked: the latest first, each twice by the same event, one after the other', async () => {
+    const { setUp, account, open } = await start({ echoes: 1 });
     await setUp.request('PUT', '/accounts/shop', { body: open() });
     await setUp.post('/accounts/shop/payments', { body: { refs: ['order-1'], plot: 'purchase', tell: 'backwards' } });
     const events = [...(await truth(account, ['order-1'])).keys()];

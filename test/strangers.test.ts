@@ -1,3 +1,4 @@
+import { request } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Database } from '#platform/postgres.js';
 import { generateApiKey } from '#tenancy/api-key.js';
@@ -7,6 +8,8 @@ import { ACME_SECRET, acmeEvent, acmeSigned } from './support/provider-senders.j
 import { until } from './support/until.js';
 
 const BURST = 5;
+/** All of 127/8 is this machine; who asks from another address of it is no proxy of ours. */
+const PROXY = '127.0.0.1';
 /** After so many seconds one more failure is let through: none of these tests lasts as long. */
 const HEALS_S = 600;
 const CACHE_MS = 50;
@@ -18,7 +21,7 @@ let addresses = 0;
 
 beforeAll(async () => {
   const environment = {
-    TRUSTED_PROXIES: '127.0.0.0/8,::1/128',
+    TRUSTED_PROXIES: `${PROXY}/32`,
     AUTH_FAILURES_BURST: String(BURST),
     API_KEY_CACHE_MS: String(CACHE_MS),
     METRICS_PORT: String(await freePort()),
@@ -102,6 +105,44 @@ describe('forged keys of an address', () => {
     const from = address();
     for (let n = 0; n < 3 * BURST; n += 1) expect((await askFrom(from, `cfm_${n}`)).status).toBe(401);
     expect((await askFrom(from, forged())).status).toBe(401);
+  });
+});
+
+describe('whoever forges keys has them counted', () => {
+  const asked = async (from: () => string): Promise<number> =>
+    countLookups(() => Promise.all(Array.from({ length: 20 }, () => askFrom(from(), forged()))));
+
+  test('for all of a network of 64 bits, and for no other', async () => {
+    let host = 0;
+    const within = (network: string) => () => {
+      host += 1;
+      return `${network}:${host.toString(16)}:1:2:3`;
+    };
+    expect(await asked(within('2001:db8:a:b'))).toBe(BURST);
+    expect((await askFrom('2001:0DB8:000a:b::', forged())).status).toBe(429);
+    expect(await asked(within('2001:db8:a:c'))).toBe(BURST);
+  });
+
+  test('for the address that the proxy tells, whatever was told to the proxy', async () => {
+    const from = address();
+    const invented = () => `${address()}, 10.0.0.1, ${PROXY}, not an address, ${from}`;
+    expect(await asked(invented)).toBe(BURST);
+    expect((await askFrom(`::ffff:${from}`, forged())).status, 'in other words').toBe(429);
+  });
+
+  test('for its connection’s address where that is no proxy of ours, whoever it says to ask for', async () => {
+    const ask = (): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const headers = { authorization: `Bearer ${forged()}`, 'x-forwarded-for': address() };
+        request(`${api.url}/v1/accounts`, { localAddress: '127.0.0.9', headers, agent: false }, (answer) => {
+          answer.resume();
+          resolve(answer.statusCode ?? 0);
+        })
+          .on('error', reject)
+          .end();
+      });
+    const answers = await Promise.all(Array.from({ length: 20 }, ask));
+    expect(answers.sort()).toEqual([...Array(BURST).fill(401), ...Array(20 - BURST).fill(429)]);
   });
 });
 

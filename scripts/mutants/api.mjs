@@ -12,13 +12,13 @@ export const API_MUTANTS = [
     ['cursors are not bound to the filters', '[String(tenant), route, given]', '[String(tenant), route]'],
   ]),
   inFile('apps/api/src/pages.ts', 'test/lists.test.ts', [
-    ['a page begins where the last one ended', 'list.position(last))', 'list.position(last) + 1n)'],
+    ['a page begins where the last one ended', ': list.position(last));', ': list.position(last) + 1n);'],
   ]),
   inFile('apps/api/src/page-read.ts', 'test/lists.test.ts', [
     ['a list never has more', 'return { texts, last, hasMore: true };', 'return { texts, last, hasMore: false };'],
     ['a page is one row too long', 'texts.length === page.limit ||', 'texts.length > page.limit ||'],
   ]),
-  inFile('libs/ledger/src/reading/transaction-store.ts', 'test/lists.test.ts', [
+  inFile('libs/ledger/src/reading/transaction-list.ts', 'test/lists.test.ts', [
     ['from is exclusive', 't.effective_at >= ${', 't.effective_at > ${'],
     ['to is inclusive', 't.effective_at < ${', 't.effective_at <= ${'],
   ]),

@@ -6,6 +6,7 @@ const OVER_HTTP = 'test/limits.test.ts';
 const PROPERTIES = 'test/budgets.property.test.ts';
 const CHARGES = 'test/charges.test.ts';
 const USAGE = 'test/usage.test.ts';
+const SEARCHES = 'test/list-searches.test.ts';
 
 /**
  * Planted bugs of merchants' budgets: what is counted when, where, and what a refusal costs.
@@ -138,5 +139,26 @@ export const BUDGET_MUTANTS = [
   ...inFile('libs/ledger/src/writing/writer.ts', CHARGES, [
     ['entries cost nothing', 'cost.addEntries(writtenEntries(outcome));', ''],
   ]),
-  ...inFile('apps/api/src/pages.ts', CHARGES, [['rows cost nothing', 'asking.cost.addRows(read.length);', '']]),
+  ...inFile('libs/platform/src/search.ts', CHARGES, [
+    ['rows that a filter passes by cost nothing', 'cost.addSearch(last.looked, fitting.length);', ''],
+  ]),
+  ...inFile('libs/platform/src/cost.ts', CHARGES, [
+    ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
+  ]),
+  ...inFile('libs/platform/src/cost.ts', SEARCHES, [
+    ['each read of a page may look at as many', 'this.#mayLookAt -= looked;', ''],
+  ]),
+  ...inFile('libs/platform/src/search.ts', SEARCHES, [
+    ['a search looks at as many rows as there are', '${descending} LIMIT $${values.length}', '${descending}'],
+    ['a search that ends early is the last page', 'last.is_last && last.looked === most', 'false'],
+    ['a list with filters has a page more than it has rows', ' && last.looked === most', ''],
+    ['the row at which a search ends is found', 'rows.filter(({ fits }) => fits)', 'rows'],
+  ]),
+  ...inFile('libs/platform/src/postgres.ts', SEARCHES, [
+    ['a search may be sorted', 'walks: search.tests.length > 0', 'walks: false'],
+  ]),
+  ...inFile('apps/api/src/pages.ts', SEARCHES, [
+    ['a page goes on behind its last row', 'const end = stoppedAt ?? (', 'const end = ('],
+  ]),
+  ...inFile('apps/api/src/pages.ts', CHARGES, [['rows cost nothing', 'asking.cost.addRows(found.rows.length);', '']]),
 ];

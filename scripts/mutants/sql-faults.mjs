@@ -9,7 +9,7 @@ export const HELD_BY = [
   [/ledger\/src\/\w+\/purge|platform\/src\/merchant-pages/, ['duties']],
   [/ledger\/src\/\w+\/group-store/, ['contract', 'transaction-facts', 'balance-at', 'concurrency', 'faults']],
   [/ledger\/src\/\w+\/back-dated-adjustments/, ['back-dated-adjustments', 'balance-at']],
-  [/ledger\/src\/\w+\/transaction-store/, ['lists', 'contract', 'transaction-facts']],
+  [/ledger\/src\/\w+\/transaction-(store|list)/, ['lists', 'contract', 'transaction-facts']],
   [/(ledger\/src\/verify|summaries\/src\/checks)/, ['verify']],
   [/balances\/src\/(monitor-store|load-balances)/, ['balance-monitor', 'balance-cache']],
   [/balances\/src\//, ['balance-invalidation', 'balance-sweep']],

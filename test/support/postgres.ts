@@ -1,4 +1,5 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -15,6 +16,8 @@ export interface PrivatePostgres {
   restart(): Promise<void>;
   /** The same, without a chance for it to do anything first: it recovers as it starts. What was committed is there. */
   crash(): Promise<void>;
+  /** Copies the files of the stopped server, runs it for as long as `meanwhile` takes, and puts the copy back in its place. */
+  putBack(meanwhile: () => Promise<void>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -39,6 +42,17 @@ export async function privatePostgres(settings: Record<string, string | number> 
     crash: async () => {
       process.kill(server.pid, 'SIGQUIT');
       await server.ended;
+      server = await start();
+    },
+    putBack: async (meanwhile) => {
+      const [data, copy] = [join(folder, 'postgres'), join(folder, 'copy')];
+      await server.stop();
+      execFileSync('cp', ['-a', data, copy]);
+      server = await start();
+      await meanwhile();
+      await server.stop();
+      rmSync(data, { recursive: true });
+      renameSync(copy, data);
       server = await start();
     },
     stop: async () => {

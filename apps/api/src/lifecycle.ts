@@ -24,6 +24,7 @@ import { lastLong } from './long-uploads.js';
 import type { RequestCounts } from './metrics.js';
 import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
+import { RefusalLines } from './refusal-lines.js';
 import type { RequestState } from './request.js';
 import { RequestEnd } from './request-end.js';
 import type { Shutdown } from './shutdown.js';
@@ -64,6 +65,7 @@ export interface LifecycleParts {
 export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts): void {
   const { config, logger, telemetry, shutdown, limits } = parts;
   const routes = new KnownRoutes();
+  const refusals = new RefusalLines(config.logRefusalsPerSecond);
 
   fastify.decorateRequest('state', null);
   fastify.setReplySerializer(serialized);
@@ -145,7 +147,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
       telemetry.endRequest(state.span, status);
       parts.requests.add(request.method, request.routeOptions.url, status);
-      logOutcome(logger, request, status, state);
+      logOutcome({ logger, refusals }, request, status, state);
     });
     const begin = (isTrusted: boolean) => beginTrace(request, reply, state, isTrusted);
     try {
@@ -226,7 +228,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       operator: undefined,
       payer: undefined,
       isStillAdmitted: undefined,
-      cost: new Cost(),
+      cost: new Cost(config.listScanRows),
       end: new RequestEnd(),
       charge: undefined,
       problem: undefined,
@@ -329,8 +331,15 @@ function setMerchant(state: RequestState, merchantId: bigint): undefined {
   state.span.setAttribute('counterfoil.merchant_id', String(merchantId));
 }
 
-function logOutcome(logger: Logger, request: FastifyRequest, status: number, state: RequestState): void {
+function logOutcome(
+  { logger, refusals }: { logger: Logger; refusals: RefusalLines },
+  request: FastifyRequest,
+  status: number,
+  state: RequestState,
+): void {
   if (!logger.isLevelEnabled('info')) return;
+  const leftOut = isFreeRefusal(status, state) ? refusals.next(state.problem ?? 'none') : 0;
+  if (leftOut === undefined) return;
   logger.info(
     {
       trace_id: traceIdOf(state.span),
@@ -342,10 +351,16 @@ function logOutcome(logger: Logger, request: FastifyRequest, status: number, sta
       route: request.routeOptions.url,
       status,
       code: state.problem,
+      left_out: leftOut || undefined,
       duration_ms: Math.round((performance.now() - state.startedMs) * 100) / 100,
     },
     'request',
   );
+}
+
+/** Whoever is known to ask pays for every other one. */
+function isFreeRefusal(status: number, { payer, problem }: RequestState): boolean {
+  return status >= 400 && (payer === undefined || problem === 'rate_limited');
 }
 
 /** What cannot even be routed, such as %-escapes that are none. */

@@ -1,3 +1,4 @@
+import type { Found } from '#platform/search.js';
 import { othersTurn } from '#platform/turns.js';
 
 /** The first read of a page has this many rows at most, and fewer where as many large ones would not fit. */
@@ -11,28 +12,30 @@ const MOST_ROWS = 250;
  */
 const PIECE_LENGTH = 16_384;
 
-export interface PageRead<Row> {
+export interface PageRead<Row, Place = never> {
   limit: number;
   /** About how many bytes of JSON the page may have. It has one row all the same. */
   bytes: number;
-  /** Up to `count` rows behind one, in the order of the list; all there are when it answers fewer. */
-  read(behind: Row | undefined, count: number): Promise<Row[]>;
+  /** Up to `count` rows behind one, in the order of the list; all there are when it answers fewer, unless it stopped before. */
+  read(behind: Row | undefined, count: number): Promise<Row[] | Found<Row, Place>>;
   /** What of a row goes into the answer, as it goes there. */
   text(row: Row): string;
 }
 
-export interface PageTexts<Row> {
+export interface PageTexts<Row, Place = never> {
   texts: string[];
   /** Undefined where there is none. */
   last: Row | undefined;
   hasMore: boolean;
+  /** Where the next page begins, when that is not behind the last row. */
+  stoppedAt?: Place;
 }
 
 /**
- * The rows of a page as texts, and whether there are more. `limit` is a most: a page ends early where its rows are large, and no
+ * The rows of a page as texts, and whether there are more. `limit` is a most: a page ends early where its rows are large or far between, and no
  * more of them are read than a page can hold. A long one is made in pieces, so that it holds up nobody's short one.
  */
-export async function readPage<Row>(page: PageRead<Row>): Promise<PageTexts<Row>> {
+export async function readPage<Row, Place = never>(page: PageRead<Row, Place>): Promise<PageTexts<Row, Place>> {
   const texts: string[] = [];
   let last: Row | undefined;
   let taken = 0;
@@ -40,7 +43,7 @@ export async function readPage<Row>(page: PageRead<Row>): Promise<PageTexts<Row>
   for (;;) {
     const fitting = texts.length === 0 ? firstRows(page.bytes) : ((page.bytes - taken) * texts.length) / taken;
     const count = Math.max(1, Math.ceil(Math.min(page.limit + 1 - texts.length, fitting, MOST_ROWS)));
-    const rows = await page.read(last, count);
+    const { rows, stoppedAt } = allOrFound(await page.read(last, count));
     for (const row of rows) {
       if (written >= PIECE_LENGTH) {
         await othersTurn();
@@ -54,10 +57,16 @@ export async function readPage<Row>(page: PageRead<Row>): Promise<PageTexts<Row>
       taken += text.length;
       written += text.length;
     }
+    if (stoppedAt !== undefined) return { texts, last, hasMore: true, stoppedAt };
     if (rows.length < count) return { texts, last, hasMore: false };
   }
 }
 
 function firstRows(bytes: number): number {
   return Math.min(FIRST_ROWS, bytes / LARGE_ROW_BYTES);
+}
+
+/** Of a list without a search there is no more than its rows. */
+export function allOrFound<Row, Place>(read: Row[] | Found<Row, Place>): Found<Row, Place> {
+  return Array.isArray(read) ? { rows: read, stoppedAt: undefined } : read;
 }

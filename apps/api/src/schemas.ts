@@ -232,7 +232,7 @@ export const listQuery = {
     .refine((limit) => limit >= 1 && limit <= MAX_LIMIT, `must be a whole number from 1 to ${MAX_LIMIT}`)
     .default(DEFAULT_LIMIT)
     .meta({
-      description: `1 to ${MAX_LIMIT}, default ${DEFAULT_LIMIT}.`,
+      description: `1 to ${MAX_LIMIT}, default ${DEFAULT_LIMIT}. A page may have fewer, even none: \`has_more\` says whether it is the last.`,
       type: 'integer',
       minimum: 1,
       maximum: MAX_LIMIT,

@@ -17,6 +17,9 @@ export const API_SETTINGS = roomSettings({
       .describe(
         'Whose `traceparent` is honoured, its sampled flag included. `keys`: that of requests with a valid key. `everybody`: where only a proxy of one’s own, which sets it, reaches the API.',
       ),
+    LOG_REFUSALS_PER_SECOND: integer({ default: 20, min: 1, max: 1_000_000 }).describe(
+      'Lines of the log, a second, about requests that were refused with one code and that nobody pays units for: without a valid key, or `rate_limited`. The next line says how many were `left_out`; the metrics count all.',
+    ),
     REQUEST_DEADLINE_MS: integer({ default: 10_000, min: 100, max: 300_000 }).describe(
       'Deadline of each request, handed down to SQL. Redis is never waited for as long: BALANCE_REDIS_TIMEOUT_MS.',
     ),
@@ -44,6 +47,9 @@ export const API_SETTINGS = roomSettings({
     ),
     PAGE_LIMIT_BYTES: integer({ default: MIB, min: 1_024, max: 64 * MIB }).describe(
       'About how many bytes a page of a list may have: it ends there, with `has_more` and its cursor, whatever `limit` says.',
+    ),
+    LIST_SCAN_ROWS: integer({ default: 10_000, min: 10, max: 1_000_000 }).describe(
+      'How many rows a request may look at to find those of a list that fit its filters: its page ends there, with `has_more` and its cursor, however few they are.',
     ),
     PIPELINE_LIMIT: integer({ default: 100, min: 0, max: 10_000 }).describe(
       'Requests that may wait on a connection while one before them is answered; the connection is closed behind those.',

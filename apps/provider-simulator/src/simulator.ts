@@ -35,7 +35,7 @@ export interface AccountFacts extends Destination {
 export interface HoldOptions {
   refs: readonly string[];
   plot?: PlotName | undefined;
-  /** `backwards`: the latest fact first, each twice, one after the other. */
+  /** `backwards`: the latest fact first, each twice by the same event, one after the other. */
   tell: 'shuffled' | 'backwards';
 }
 
@@ -83,11 +83,8 @@ export class Simulator {
     if (account.lives.size + added.length > MAX_PAYMENTS) throw new Refused(`an account has ${MAX_PAYMENTS} payments`);
     const lives = added.map((ref) => this.#lifeOf(ref, account.facts, plot));
     const random = new Random(this.seed, name, account.lives.size);
-    const facts = withEchoes(
-      lives.flatMap((life) => life.facts),
-      this.rates.echoes,
-      random,
-    );
+    const events = lives.flatMap((life) => life.facts);
+    const facts = tell === 'backwards' ? events : withEchoes(events, this.rates.echoes, random);
     if (facts.length * this.rates.copies > account.courier.room) throw new Refused('more is to be told than can wait');
     for (const life of lives) account.lives.set(life.ref, life);
     if (tell === 'backwards') void tellBackwards(account.courier, facts);

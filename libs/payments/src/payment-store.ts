@@ -1,6 +1,7 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, SearchBounds } from '#platform/postgres.js';
+import { conditions, type Found, type Search } from '#platform/search.js';
 import { FACT_JSON, type FactRow, PAYMENT_JSON, type PaymentRow } from './payment-rows.js';
 import type { PaymentStatus } from './position.js';
 
@@ -51,29 +52,37 @@ export interface PaymentFilter {
   readonly createdToMs?: number | undefined;
 }
 
+export interface PaymentPage {
+  readonly filter: PaymentFilter;
+  readonly beforeId: bigint | undefined;
+  readonly limit: number;
+}
+
 /** Newest first, below `beforeId`. */
 export async function listPayments(
   database: Database,
   bounds: SearchBounds,
-  { filter, beforeId, limit }: { filter: PaymentFilter; beforeId: bigint | undefined; limit: number },
-): Promise<PaymentRow[]> {
-  const values: unknown[] = [bounds.merchantId];
-  const where = ['p.merchant_id = $1'];
-  const also = (condition: string, value: unknown): void => {
-    if (value === undefined) return;
-    values.push(value);
-    where.push(`${condition} $${values.length}`);
-  };
+  page: PaymentPage,
+): Promise<Found<PaymentRow>> {
+  const search = paymentSearch(bounds.merchantId, page);
+  const found = await database.search(bounds, search, (row: { id: bigint; payment: string }) => row.id);
+  return { ...found, rows: found.rows.map(({ payment }) => JSON.parse(payment)) };
+}
+
+/** Walked by the index of one of its filters, the narrowest; the others are tested. */
+function paymentSearch(merchantId: bigint, { filter, beforeId, limit }: PaymentPage): Search {
+  const values: unknown[] = [merchantId];
+  const [narrowest = 'true', ...tests] = conditions(values, [
+    ['provider_ref =', filter.providerRef],
+    ['status =', filter.status],
+    ['provider =', filter.provider],
+  ]);
   const { createdFromMs, createdToMs } = filter;
-  also('p.status =', filter.status);
-  also('p.provider =', filter.provider);
-  also('p.provider_ref =', filter.providerRef);
-  also('p.id >=', createdFromMs === undefined ? undefined : firstSnowflakeAt(createdFromMs));
-  also('p.id <', createdToMs === undefined ? undefined : firstSnowflakeAt(createdToMs));
-  also('p.id <', beforeId);
-  values.push(limit);
-  const text = `SELECT ${PAYMENT_JSON} AS payment FROM payments p WHERE ${where.join(' AND ')} ORDER BY p.id DESC LIMIT $${values.length}`;
-  const tests = [filter.status, filter.provider, filter.providerRef];
-  const rows = await database.search<{ payment: string }>(bounds, { text, values }, { tests });
-  return rows.map(({ payment }) => JSON.parse(payment));
+  const within = conditions(values, [
+    ['id >=', createdFromMs === undefined ? undefined : firstSnowflakeAt(createdFromMs)],
+    ['id <', createdToMs === undefined ? undefined : firstSnowflakeAt(createdToMs)],
+    ['id <', beforeId],
+  ]);
+  const walk = `SELECT * FROM payments WHERE ${['merchant_id = $1', narrowest, ...within].join(' AND ')}`;
+  return { columns: `p.id, ${PAYMENT_JSON} AS payment`, walk, as: 'p', tests, order: ['id'], values, limit };
 }

@@ -2,8 +2,9 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Found } from '#platform/search.js';
 import { type PaymentBody, paymentBody, timelineBody } from './payment-body.js';
-import { getPayment, listPayments } from './payment-store.js';
+import { getPayment, listPayments, type PaymentPage } from './payment-store.js';
 
 export type PaymentWithTimeline = PaymentBody & { timeline: ReturnType<typeof timelineBody> };
 
@@ -28,10 +29,10 @@ export class GetPaymentHandler implements IQueryHandler<GetPaymentQuery> {
   }
 }
 
-export class ListPaymentsQuery extends Query<PaymentBody[]> {
+export class ListPaymentsQuery extends Query<Found<PaymentBody>> {
   constructor(
     readonly context: RequestContext,
-    readonly page: Parameters<typeof listPayments>[2],
+    readonly page: PaymentPage,
   ) {
     super();
   }
@@ -41,7 +42,8 @@ export class ListPaymentsQuery extends Query<PaymentBody[]> {
 export class ListPaymentsHandler implements IQueryHandler<ListPaymentsQuery> {
   constructor(private readonly database: Database) {}
 
-  async execute({ context, page }: ListPaymentsQuery): Promise<PaymentBody[]> {
-    return (await listPayments(this.database, context, page)).map(paymentBody);
+  async execute({ context, page }: ListPaymentsQuery): Promise<Found<PaymentBody>> {
+    const found = await listPayments(this.database, context, page);
+    return { ...found, rows: found.rows.map(paymentBody) };
   }
 }

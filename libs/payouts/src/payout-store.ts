@@ -1,5 +1,6 @@
 import type { Deadline } from '#platform/deadline.js';
-import type { Database } from '#platform/postgres.js';
+import type { Database, SearchBounds } from '#platform/postgres.js';
+import { conditions, type Found, type Search } from '#platform/search.js';
 import { PAYOUT_JSON, type PayoutRow } from './payout-rows.js';
 import type { StoredStatus } from './status.js';
 
@@ -27,15 +28,21 @@ export interface PayoutPage {
 /** Newest first, below `beforeId`. */
 export async function listPayouts(
   database: Database,
-  merchantId: bigint,
-  { filter: { status, currency }, beforeId, limit }: PayoutPage,
-  deadline: Deadline,
-): Promise<PayoutRow[]> {
-  const rows = await database.read<{ payout: string }>({ merchantIds: [merchantId] }, deadline, {
-    text: `SELECT ${PAYOUT_JSON} AS payout FROM payouts p
-            WHERE p.merchant_id = $1 AND ($2::text IS NULL OR p.status = $2) AND ($3::text IS NULL OR p.currency = $3)
-              AND ($4::bigint IS NULL OR p.id < $4) ORDER BY p.id DESC LIMIT $5`,
-    values: [merchantId, status ?? null, currency ?? null, beforeId ?? null, limit],
-  });
-  return rows.map(({ payout }) => JSON.parse(payout));
+  bounds: SearchBounds,
+  page: PayoutPage,
+): Promise<Found<PayoutRow>> {
+  const search = payoutSearch(bounds.merchantId, page);
+  const found = await database.search(bounds, search, (row: { id: bigint; payout: string }) => row.id);
+  return { ...found, rows: found.rows.map(({ payout }) => JSON.parse(payout)) };
+}
+
+function payoutSearch(merchantId: bigint, { filter, beforeId, limit }: PayoutPage): Search {
+  const values: unknown[] = [merchantId];
+  const within = conditions(values, [['id <', beforeId]]);
+  const walk = `SELECT * FROM payouts WHERE ${['merchant_id = $1', ...within].join(' AND ')}`;
+  const tests = conditions(values, [
+    ['status =', filter.status],
+    ['currency =', filter.currency],
+  ]);
+  return { columns: `p.id, ${PAYOUT_JSON} AS payout`, walk, as: 'p', tests, order: ['id'], values, limit };
 }

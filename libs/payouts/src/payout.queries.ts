@@ -2,6 +2,7 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Found } from '#platform/search.js';
 import { type PayoutBody, payoutBody } from './payout-body.js';
 import { findPayout, listPayouts, type PayoutPage } from './payout-store.js';
 
@@ -26,7 +27,7 @@ export class GetPayoutHandler implements IQueryHandler<GetPayoutQuery> {
   }
 }
 
-export class ListPayoutsQuery extends Query<PayoutBody[]> {
+export class ListPayoutsQuery extends Query<Found<PayoutBody>> {
   constructor(
     readonly context: RequestContext,
     readonly page: PayoutPage,
@@ -39,7 +40,8 @@ export class ListPayoutsQuery extends Query<PayoutBody[]> {
 export class ListPayoutsHandler implements IQueryHandler<ListPayoutsQuery> {
   constructor(private readonly database: Database) {}
 
-  async execute({ context, page }: ListPayoutsQuery): Promise<PayoutBody[]> {
-    return (await listPayouts(this.database, context.merchantId, page, context.deadline)).map(payoutBody);
+  async execute({ context, page }: ListPayoutsQuery): Promise<Found<PayoutBody>> {
+    const found = await listPayouts(this.database, context, page);
+    return { ...found, rows: found.rows.map(payoutBody) };
   }
 }

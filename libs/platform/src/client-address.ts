@@ -9,9 +9,13 @@ export interface Peer {
 
 /** Of whom neither the system nor a proxy tells one, such as a client that has gone already. */
 const UNKNOWN = 'unknown';
-const MAPPED = /^::ffff:(?=[0-9.]+$)/i;
+/** Some proxies add the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
+const WITH_PORT = /^(?:([0-9.]+):|\[([^\]]+)\](?::|$))[0-9]*$/;
 const GROUPS_OF_NETWORK = 4;
 const GROUPS = 8;
+/** Of IPv6 that stands for IPv4 in its last two groups: mapped by a socket for both (RFC 4291), translated on the way (RFC 6052). */
+const MAPPED = [0, 0, 0, 0, 0, 0xffff];
+const TRANSLATED = [0x64, 0xff9b, 0, 0, 0, 0];
 
 /**
  * Tells the address that a request comes from. A proxy's word counts where the proxy is trusted: then it is the last in
@@ -43,22 +47,51 @@ export class ClientAddresses {
   }
 }
 
-/** Whom an address belongs to: of IPv6 everybody has a network of 64 bits at least. */
+/** Whom an address belongs to: of IPv6 everybody has a network of 64 bits at least, but for who has IPv4 in truth. */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
-  const [head = '', tail] = (address.split('%', 1)[0] ?? '').toLowerCase().split('::');
-  const first = groupsOf(head);
-  const last = tail === undefined ? [] : groupsOf(tail);
-  const between = Array<string>(Math.max(0, GROUPS - first.length - last.length)).fill('0');
-  const groups = [...first, ...between, ...last].slice(0, GROUPS_OF_NETWORK);
-  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`;
+  const groups = groupsOf(address);
+  if (begins(groups, TRANSLATED)) return ipv4Of(groups);
+  const network = groups.slice(0, GROUPS_OF_NETWORK);
+  return `${network.map((group) => group.toString(16)).join(':')}::/64`;
 }
 
-/** An IPv4 address at the end stands for two groups; it never is in the network's half. */
-function groupsOf(text: string): string[] {
-  return text === '' ? [] : text.split(':').flatMap((group) => (group.includes('.') ? ['0', '0'] : [group]));
+/** Without a port; of IPv4 there is one spelling. */
+function plain(text: string): string {
+  const [, ipv4, ipv6] = WITH_PORT.exec(text) ?? [];
+  const address = ipv4 ?? ipv6 ?? text;
+  if (!isIPv6(address)) return address;
+  const groups = groupsOf(address);
+  return begins(groups, MAPPED) ? ipv4Of(groups) : address;
 }
 
-function plain(address: string): string {
-  return address.replace(MAPPED, '');
+/** Of IPv6. */
+function groupsOf(address: string): number[] {
+  const [head = '', tail] = (address.split('%', 1)[0] ?? '').split('::');
+  const first = numbersOf(head);
+  const last = tail === undefined ? [] : numbersOf(tail);
+  const between = Array<number>(Math.max(0, GROUPS - first.length - last.length)).fill(0);
+  return [...first, ...between, ...last];
+}
+
+function numbersOf(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => (group.includes('.') ? pairsOf(group) : [Number.parseInt(group, 16)]));
+}
+
+/** An IPv4 address at the end is two groups. */
+function pairsOf(ipv4: string): number[] {
+  const [a = 0, b = 0, c = 0, d = 0] = ipv4.split('.').map(Number);
+  return [a * 256 + b, c * 256 + d];
+}
+
+function begins(groups: readonly number[], prefix: readonly number[]): boolean {
+  return prefix.every((group, place) => groups[place] === group);
+}
+
+function ipv4Of(groups: readonly number[]): string {
+  return groups
+    .slice(-2)
+    .flatMap((pair) => [pair >> 8, pair & 255])
+    .join('.');
 }

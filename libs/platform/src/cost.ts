@@ -1,6 +1,5 @@
-/** A row that is found is about 10 µs of PostgreSQL's; what it takes beside rows is less than that. */
-const ROWS_PER_MS = 100;
-const ORDINARY_MS = 10;
+/** As LIST_SCAN_ROWS has it, unless it is set. */
+const SEARCHED_ROWS = 10_000;
 
 /**
  * What a request has touched so far: whoever reads rows, writes entries or moves bytes for it tells. What that comes to is said by
@@ -11,6 +10,11 @@ export class Cost {
   #entries = 0;
   #bytes = 0;
   #rounds = 1;
+  #mayLookAt: number;
+
+  constructor(searchedRows = SEARCHED_ROWS) {
+    this.#mayLookAt = searchedRows;
+  }
 
   /** Rows that were read, also those that are not shown. */
   get rows(): number {
@@ -41,9 +45,15 @@ export class Cost {
     this.#rounds += 1;
   }
 
-  /** Rows that were looked at beside those that were found, by the time that it took: a filter may pass by any number of them. */
-  addSearch(ms: number, found: number): void {
-    this.#rows += Math.max(0, Math.round((ms - ORDINARY_MS) * ROWS_PER_MS) - found);
+  /** How many rows it may still look at in lists, to find those that fit. */
+  get mayLookAt(): number {
+    return this.#mayLookAt;
+  }
+
+  /** Rows that were looked at; those of them that were found are told by whoever shows them. */
+  addSearch(looked: number, found: number): void {
+    this.#rows += looked - found;
+    this.#mayLookAt -= looked;
   }
 
   addEntries(count: number): void {

@@ -3,12 +3,14 @@ import { ProblemError } from '#kernel/problem.js';
 import { ConnectionTurns, type Holder } from './connection-turns.js';
 import type { Cost } from './cost.js';
 import { type Deadline, deadlineExceeded } from './deadline.js';
+import { type Found, foundOf, type Search, searchQuery } from './search.js';
 
 /**
  * Whose rows a transaction may see: exactly these merchants'; `platform`: the list of merchants itself, and their dead
- * letters; `relay`: the events of all merchants, to read. `platform: true`: what the platform may see besides.
+ * letters; `relay`: the events of all merchants, to read. `platform: true`: what the platform may see besides. `walks`: what it
+ * reads in order is read by an index in that order.
  */
-export type Scope = { merchantIds: readonly bigint[]; platform?: true } | 'platform' | 'relay';
+export type Scope = { merchantIds: readonly bigint[]; platform?: true; walks?: boolean } | 'platform' | 'relay';
 
 export interface Query {
   /** Named statements are prepared once per connection. */
@@ -77,12 +79,12 @@ export function connectionOptions(url: string, applicationName: string): pg.Clie
 
 /**
  * Settings that bind one transaction to its tenants and its deadline: also where its process is stopped in the middle, and
- * its locks and its xmin would hold up everybody. The log is read by its indexes: a planner that expects few rows behind a
- * position would fetch and sort all there are. All are transaction-local: safe behind a pooler.
+ * its locks and its xmin would hold up everybody. Log and searches are read by their indexes: a planner that expects few rows behind
+ * a position, or is asked for many, would fetch and sort all there are. All are transaction-local: safe behind a pooler.
  */
 const ENTER = `SELECT set_config('counterfoil.merchant_ids', $1, true), set_config('counterfoil.platform', $2, true),
   set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true),
-  set_config('enable_sort', CASE $2 WHEN 'relay' THEN 'off' ELSE 'on' END, true)`;
+  set_config('enable_sort', $4, true)`;
 
 /**
  * What relay and consumers write can be made again from the log: effect and position are lost together, or neither. So their
@@ -99,7 +101,8 @@ export function enterScope(scope: Scope, deadline: Deadline): Query {
       : [`{${scope.merchantIds.join(',')}}`, scope.platform ? SETTINGS.platform : ''];
   const timeoutMs = Math.ceil(deadline.remainingMs) + SERVER_GRACE_MS;
   const [name, text] = scope === 'relay' ? ['enter-relay', ENTER_RELAY] : ['enter-scope', ENTER];
-  return { name, text, values: [merchants, platform, String(timeoutMs)] };
+  const walks = scope === 'relay' || (typeof scope === 'object' && scope.walks);
+  return { name, text, values: [merchants, platform, String(timeoutMs), walks ? 'off' : 'on'] };
 }
 
 /** What is sent meanwhile goes out at its end, in one write: each one by itself is a system call here and a wake-up there. */
@@ -157,27 +160,18 @@ export class Database {
   }
 
   /**
-   * The same of a list. One that tests rows beside its key may look at far more than it finds: they are counted by its time, also where its
-   * deadline ends it. Any other waits for its rows alone, and longer where somebody else has PostgreSQL busy.
+   * The same of a list. One that tests rows beside its index may look at far more than it finds: at so many as its request may, and
+   * those are counted.
    */
-  async search<Row extends pg.QueryResultRow>(
+  async search<Row extends pg.QueryResultRow, Place>(
     { merchantId, deadline, cost }: SearchBounds,
-    query: Query,
-    { tests }: { tests: readonly unknown[] },
-  ): Promise<Row[]> {
-    if (tests.every((value) => value === undefined)) return this.read({ merchantIds: [merchantId] }, deadline, query);
-    let beganMs: number | undefined;
-    let found = 0;
-    const sent = () => {
-      beganMs = performance.now();
-    };
-    try {
-      const rows = await this.#inOneTrip<Row>('BEGIN READ ONLY', { merchantIds: [merchantId] }, deadline, query, sent);
-      found = rows.length;
-      return rows;
-    } finally {
-      if (beganMs !== undefined) cost.addSearch(performance.now() - beganMs, found);
-    }
+    search: Search,
+    placeOf: (row: Row) => Place,
+  ): Promise<Found<Row, Place>> {
+    const most = cost.mayLookAt;
+    const scope = { merchantIds: [merchantId], walks: search.tests.length > 0 };
+    const rows = await this.read<Row>(scope, deadline, searchQuery(search, most));
+    return foundOf(rows, { cost, most, placeOf });
   }
 
   /** One statement that writes, likewise: what belongs together has to be in it. Resolves with its rows. */
@@ -240,10 +234,8 @@ export class Database {
     scope: Scope,
     deadline: Deadline,
     query: Query,
-    began?: () => void,
   ): Promise<Row[]> {
     return this.#withClient(scope, deadline, async (client) => {
-      began?.();
       const sent = inOnePacket(client, () => [
         client.query(begin),
         client.query(enterScope(scope, deadline)),

@@ -3,25 +3,24 @@ import { notFound } from '#kernel/problem.js';
 import { AccountDirectory } from '#ledger/accounts/account-directory.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Found } from '#platform/search.js';
 import { DailySummaries } from './daily-summaries.js';
 import {
   type Currentness,
   currentnessOf,
   type DailySummary,
   listDailySummaries,
-  type SummaryFilter,
   type SummaryKey,
+  type SummaryListPage,
 } from './summary-store.js';
 
-export interface SummaryPage extends Currentness {
-  rows: DailySummary[];
-}
+export type SummaryPage = Currentness & Found<DailySummary, SummaryKey>;
 
 /** A page of a merchant's daily summaries, newest day first, and how current they are. Throws `not_found` for a foreign account. */
 export class ListDailySummariesQuery extends Query<SummaryPage> {
   constructor(
     readonly context: RequestContext,
-    readonly page: { filter: SummaryFilter; before: SummaryKey | undefined; limit: number },
+    readonly page: SummaryListPage,
   ) {
     super();
   }
@@ -36,18 +35,19 @@ export class ListDailySummariesHandler implements IQueryHandler<ListDailySummari
     private readonly directory: AccountDirectory,
   ) {}
 
-  async execute({ context: { merchantId, deadline }, page }: ListDailySummariesQuery): Promise<SummaryPage> {
+  async execute({ context, page }: ListDailySummariesQuery): Promise<SummaryPage> {
+    const { merchantId, deadline } = context;
     const { accountId } = page.filter;
     if (accountId !== undefined) {
       const [account] = await this.directory.find(merchantId, [{ id: accountId }], deadline);
       if (!account) throw notFound('account');
     }
-    return this.database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
-      const [currentness, rows] = await Promise.all([
+    return this.database.transaction({ merchantIds: [merchantId], walks: true }, deadline, async (client) => {
+      const [currentness, found] = await Promise.all([
         currentnessOf(client, merchantId, this.#consumer),
-        listDailySummaries(client, merchantId, page),
+        listDailySummaries(client, context, page),
       ]);
-      return { ...currentness, rows };
+      return { ...currentness, ...found };
     });
   }
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import type { TransactionClient } from '#platform/postgres.js';
+import type { SearchBounds, TransactionClient } from '#platform/postgres.js';
+import { conditions, type Found, foundOf, type Search, searchQuery } from '#platform/search.js';
 
 /** Place of a row in the list: newest day first, and then by the rest of the key, downwards. */
 export interface SummaryKey {
@@ -24,6 +25,12 @@ export interface SummaryFilter {
   currency: string | undefined;
 }
 
+export interface SummaryListPage {
+  filter: SummaryFilter;
+  before: SummaryKey | undefined;
+  limit: number;
+}
+
 /** How current a merchant's summaries are. */
 export interface Currentness {
   /** Everything that was committed before this moment is in them. */
@@ -37,19 +44,8 @@ export interface Currentness {
 /** Whoever is further behind than this has a problem whose exact size does not matter. */
 const LAG_COUNTED = 1_000;
 
-/** $1 merchant, then keys and filters; null: whichever. One walk of the primary key, backwards. */
-const LIST = {
-  name: 'list-daily-summaries',
-  text: `
-SELECT to_char(day, 'YYYY-MM-DD') AS day, account_id, type, currency, debit_count, debit_amount::text AS debit_amount,
-       credit_count, credit_amount::text AS credit_amount
-  FROM daily_summaries d
- WHERE merchant_id = $1 AND generation = (SELECT generation FROM projections WHERE name = 'daily_summaries')
-   AND ($2::date IS NULL OR (d.day, account_id, type, currency) < ($2::date, $3::bigint, $4::text COLLATE "C", $5::text COLLATE "C"))
-   AND ($6::date IS NULL OR d.day >= $6) AND ($7::date IS NULL OR d.day <= $7) AND ($8::bigint IS NULL OR account_id = $8)
-   AND ($9::text IS NULL OR type = $9) AND ($10::text IS NULL OR currency = $10)
- ORDER BY d.day DESC, account_id DESC, type DESC, currency DESC LIMIT $11`,
-};
+const COLUMNS = `to_char(d.day, 'YYYY-MM-DD') AS day, d.account_id, d.type, d.currency, d.debit_count, d.debit_amount::text AS debit_amount,
+  d.credit_count, d.credit_amount::text AS credit_amount`;
 
 /**
  * $1 merchant, $2 consumer. What has been committed before this statement's transaction began is seen by it: either it
@@ -90,22 +86,50 @@ interface CurrentnessRow extends pg.QueryResultRow {
 /** A page of the generation that is served, below `before`. In the merchant's scope. */
 export async function listDailySummaries(
   client: TransactionClient,
-  merchantId: bigint,
-  query: { filter: SummaryFilter; before: SummaryKey | undefined; limit: number },
-): Promise<DailySummary[]> {
-  const { before, filter } = query;
-  const key = [before?.day, before?.accountId, before?.type, before?.currency];
-  const filters = [filter.dayFrom, filter.dayTo, filter.accountId, filter.type, filter.currency];
-  const values = [merchantId, ...key, ...filters, query.limit].map((value) => value ?? null);
-  const { rows } = await client.query<Row>({ ...LIST, values });
-  return rows.map((row) => ({
+  { merchantId, cost }: Pick<SearchBounds, 'merchantId' | 'cost'>,
+  page: SummaryListPage,
+): Promise<Found<DailySummary, SummaryKey>> {
+  const most = cost.mayLookAt;
+  const { rows } = await client.query<Row>(searchQuery(summarySearch(merchantId, page), most));
+  const found = foundOf(rows, { cost, most, placeOf: summaryOf });
+  return { ...found, rows: found.rows.map(summaryOf) };
+}
+
+/** One walk of the primary key, backwards. */
+function summarySearch(merchantId: bigint, { filter, before, limit }: SummaryListPage): Search {
+  const values: unknown[] = [merchantId];
+  const within = conditions(values, [
+    ['day >=', filter.dayFrom],
+    ['day <=', filter.dayTo],
+  ]);
+  if (before) {
+    const [day, account, type, currency] = [before.day, before.accountId, before.type, before.currency].map(
+      (value) => `$${values.push(value)}`,
+    );
+    within.push(
+      `(day, account_id, type, currency) < (${day}, ${account}, ${type} COLLATE "C", ${currency} COLLATE "C")`,
+    );
+  }
+  const served = `generation = (SELECT generation FROM projections WHERE name = 'daily_summaries')`;
+  const walk = `SELECT * FROM daily_summaries WHERE ${['merchant_id = $1', served, ...within].join(' AND ')}`;
+  const tests = conditions(values, [
+    ['account_id =', filter.accountId],
+    ['type =', filter.type],
+    ['currency =', filter.currency],
+  ]);
+  const order = ['day', 'account_id', 'type', 'currency'];
+  return { columns: COLUMNS, walk, as: 'd', tests, order, values, limit };
+}
+
+function summaryOf(row: Row): DailySummary {
+  return {
     day: row.day,
     accountId: row.account_id,
     type: row.type,
     currency: row.currency,
     debits: { count: row.debit_count, amount: BigInt(row.debit_amount) },
     credits: { count: row.credit_count, amount: BigInt(row.credit_amount) },
-  }));
+  };
 }
 
 /** To be asked before the rows, so that it never says more than they hold. In the merchant's scope. */

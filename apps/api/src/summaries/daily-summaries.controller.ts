@@ -46,7 +46,7 @@ export class DailySummariesController {
         const before = position === undefined ? undefined : keyOf(position);
         const read = await this.queries.execute(new ListDailySummariesQuery(context, { filter, before, limit: count }));
         currentness = read;
-        return read.rows;
+        return { rows: read.rows, stoppedAt: read.stoppedAt && positionOf(read.stoppedAt) };
       },
       position: positionOf,
       body: dailySummaryBody,

@@ -14,7 +14,7 @@ import {
 } from '#ledger/posting/command.js';
 import type { Posting, PostingResult } from '#ledger/posting/posting.js';
 import { entryAmount, shownAmounts } from '#ledger/posting/transaction.js';
-import type { TransactionSummary } from '#ledger/reading/transaction-store.js';
+import type { TransactionSummary } from '#ledger/reading/transaction-list.js';
 import { ADJUSTMENT_TYPE } from '#reconciliation/breaks/adjustment-type.js';
 import { accountCodeIn, sideSchema, touchedBalances } from '../accounts/schemas.js';
 import { validated } from '../schema.pipe.js';

@@ -150,8 +150,9 @@ export class TransactionsController {
     return this.pages.page({
       ...page,
       read: async (before, count) => {
-        const ids = (await read(before, count)).map((summary) => summary.id);
-        return this.queries.execute(new GetTransactionsQuery(context, ids));
+        const { rows, stoppedAt } = await read(before, count);
+        const ids = rows.map((summary) => summary.id);
+        return { rows: await this.queries.execute(new GetTransactionsQuery(context, ids)), stoppedAt };
       },
       position: (posting) => posting.transaction.id,
       body: (posting) => transactionBody(context.merchantId, posting),

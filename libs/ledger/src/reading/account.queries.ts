@@ -2,10 +2,11 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Found } from '#platform/search.js';
 import type { Side } from '../accounts/account.js';
 import { AccountDirectory } from '../accounts/account-directory.js';
 import { type AccountRecord, getAccount, listAccounts } from '../accounts/account-store.js';
-import { listStatementLines, type StatementLine } from './statement-store.js';
+import { listStatementLines, type StatementLine, type StatementPage } from './statement-store.js';
 
 export class GetAccountQuery extends Query<AccountRecord> {
   constructor(
@@ -46,10 +47,10 @@ export class ListAccountsHandler implements IQueryHandler<ListAccountsQuery> {
 }
 
 /** A page of statement lines with the side that makes the account's balance grow. */
-export class ListStatementQuery extends Query<{ normalSide: Side; lines: StatementLine[] }> {
+export class ListStatementQuery extends Query<{ normalSide: Side; lines: Found<StatementLine> }> {
   constructor(
     readonly context: RequestContext,
-    readonly page: Parameters<typeof listStatementLines>[2],
+    readonly page: StatementPage,
   ) {
     super();
   }
@@ -62,7 +63,7 @@ export class ListStatementHandler implements IQueryHandler<ListStatementQuery> {
     private readonly directory: AccountDirectory,
   ) {}
 
-  async execute({ context, page }: ListStatementQuery): Promise<{ normalSide: Side; lines: StatementLine[] }> {
+  async execute({ context, page }: ListStatementQuery): Promise<{ normalSide: Side; lines: Found<StatementLine> }> {
     const [account] = await this.directory.find(context.merchantId, [{ id: page.accountId }], context.deadline);
     if (!account) throw notFound('account');
     const lines = await listStatementLines(this.database, context, page);

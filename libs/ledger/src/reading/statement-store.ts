@@ -1,5 +1,6 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
 import type { Database, SearchBounds } from '#platform/postgres.js';
+import type { Found, Search } from '#platform/search.js';
 import type { Side, Totals } from '../accounts/account.js';
 import { type TotalsRow, toSide, toTotals } from '../accounts/balance-store.js';
 import { EFFECTIVE_AT_MAX_AHEAD_MS } from '../posting/command.js';
@@ -26,23 +27,27 @@ interface LineRow extends TotalsRow {
   type: string;
 }
 
+export interface StatementPage {
+  accountId: bigint;
+  effectiveFromMs: number | undefined;
+  effectiveToMs: number | undefined;
+  beforeVersion: bigint | undefined;
+  limit: number;
+}
+
 /** An account's lines, newest first, below `beforeVersion`: a range of the entries' primary key, which covers them. */
 export async function listStatementLines(
   database: Database,
   bounds: SearchBounds,
-  query: {
-    accountId: bigint;
-    effectiveFromMs: number | undefined;
-    effectiveToMs: number | undefined;
-    beforeVersion: bigint | undefined;
-    limit: number;
-  },
-): Promise<StatementLine[]> {
-  const statement = statementOfLines(bounds.merchantId, query);
-  const rows = await database.search<LineRow>(bounds, statement, {
-    tests: [query.effectiveFromMs, query.effectiveToMs],
-  });
-  return rows.map((row) => ({
+  page: StatementPage,
+): Promise<Found<StatementLine>> {
+  const search = statementSearch(bounds.merchantId, page);
+  const found = await database.search(bounds, search, (row: LineRow) => row.account_version);
+  return { ...found, rows: found.rows.map(lineOf) };
+}
+
+function lineOf(row: LineRow): StatementLine {
+  return {
     transactionId: row.transaction_id,
     direction: toSide(row.direction),
     posted: row.posted_amount,
@@ -51,33 +56,28 @@ export async function listStatementLines(
     totals: toTotals(row),
     effectiveAtMs: row.effective_at,
     type: row.type,
-  }));
+  };
 }
 
+/** Columns that the primary key covers. */
+const LINE = `transaction_id, direction, posted_amount, pending_amount, account_version, posted_debits, posted_credits,
+  pending_debits, pending_credits, effective_at, type`;
+
 /** Exported for the tests of its plan. */
-export function statementOfLines(
-  merchantId: bigint,
-  query: {
-    accountId: bigint;
-    effectiveFromMs: number | undefined;
-    effectiveToMs: number | undefined;
-    beforeVersion: bigint | undefined;
-    limit: number;
-  },
-): { text: string; values: unknown[] } {
-  const values: unknown[] = [merchantId, query.accountId];
+export function statementSearch(merchantId: bigint, page: StatementPage): Search {
+  const { accountId, effectiveFromMs, effectiveToMs, beforeVersion, limit } = page;
+  const values: unknown[] = [merchantId, accountId];
   const put = (value: unknown): string => `$${values.push(value)}`;
-  let text = `SELECT transaction_id, direction, posted_amount, pending_amount, account_version, posted_debits, posted_credits,
-                     pending_debits, pending_credits, effective_at, type
-                FROM entries WHERE merchant_id = $1 AND account_id = $2`;
-  if (query.beforeVersion !== undefined) text += ` AND account_version < ${put(query.beforeVersion)}`;
-  if (query.effectiveFromMs !== undefined) {
-    // Nothing recorded before then can be effective since: the scan ends there.
-    const recordedFrom = firstSnowflakeAt(query.effectiveFromMs - EFFECTIVE_AT_MAX_AHEAD_MS);
-    text += ` AND effective_at >= ${put(new Date(query.effectiveFromMs))} AND account_version > (
+  const tests: string[] = [];
+  let walk = `SELECT ${LINE} FROM entries WHERE merchant_id = $1 AND account_id = $2`;
+  if (beforeVersion !== undefined) walk += ` AND account_version < ${put(beforeVersion)}`;
+  if (effectiveFromMs !== undefined) {
+    // Nothing recorded before then can be effective since: the walk ends there.
+    const recordedFrom = firstSnowflakeAt(effectiveFromMs - EFFECTIVE_AT_MAX_AHEAD_MS);
+    walk += ` AND account_version > (
       SELECT account_version_before($1, $2, version, ${put(recordedFrom)}) FROM balances WHERE merchant_id = $1 AND account_id = $2)`;
+    tests.push(`effective_at >= ${put(new Date(effectiveFromMs))}`);
   }
-  if (query.effectiveToMs !== undefined) text += ` AND effective_at < ${put(new Date(query.effectiveToMs))}`;
-  text += ` ORDER BY account_version DESC LIMIT ${put(query.limit)}`;
-  return { text, values };
+  if (effectiveToMs !== undefined) tests.push(`effective_at < ${put(new Date(effectiveToMs))}`);
+  return { columns: LINE, walk, as: 'e', tests, order: ['account_version'], values, limit };
 }

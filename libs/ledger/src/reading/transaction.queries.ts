@@ -2,14 +2,11 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Found } from '#platform/search.js';
 import { AccountDirectory } from '../accounts/account-directory.js';
 import type { Posting } from '../posting/posting.js';
-import {
-  listTransactions,
-  loadTransactions,
-  type TransactionFilter,
-  type TransactionSummary,
-} from './transaction-store.js';
+import { listTransactions, type TransactionPage, type TransactionSummary } from './transaction-list.js';
+import { loadTransactions } from './transaction-store.js';
 
 /** Whole transactions in the order of their ids; ids that the merchant does not have are left out. */
 export class GetTransactionsQuery extends Query<Posting[]> {
@@ -39,10 +36,10 @@ export class GetTransactionsHandler implements IQueryHandler<GetTransactionsQuer
   }
 }
 
-export class ListTransactionsQuery extends Query<TransactionSummary[]> {
+export class ListTransactionsQuery extends Query<Found<TransactionSummary>> {
   constructor(
     readonly context: RequestContext,
-    readonly page: { filter: TransactionFilter; beforeId: bigint | undefined; limit: number },
+    readonly page: TransactionPage,
   ) {
     super();
   }
@@ -55,7 +52,7 @@ export class ListTransactionsHandler implements IQueryHandler<ListTransactionsQu
     private readonly directory: AccountDirectory,
   ) {}
 
-  async execute({ context, page }: ListTransactionsQuery): Promise<TransactionSummary[]> {
+  async execute({ context, page }: ListTransactionsQuery): Promise<Found<TransactionSummary>> {
     const { accountId, parentId } = page.filter;
     if (accountId !== undefined) {
       const [account] = await this.directory.find(context.merchantId, [{ id: accountId }], context.deadline);

@@ -1,5 +1,6 @@
 import type { Deadline } from '#platform/deadline.js';
-import type { Database } from '#platform/postgres.js';
+import type { Database, SearchBounds } from '#platform/postgres.js';
+import { conditions, type Found, type Search } from '#platform/search.js';
 
 /** What a merchant is owed for a business day in a currency. */
 export interface Settlement {
@@ -32,15 +33,6 @@ export interface SettlementLine {
 const COLUMNS = `id, merchant_id, to_char(business_date, 'YYYY-MM-DD') AS business_date, currency, starts_at, ends_at, gross, refunds,
   disputes, other, adjustments, fees, net, items, transaction_id, created_at`;
 
-/** $1 merchant, $2 below this id, $3 limit, $4 day, $5 currency; null: whichever. */
-const LIST = {
-  name: 'list-settlements',
-  text: `
-SELECT ${COLUMNS} FROM settlements
- WHERE merchant_id = $1 AND ($2::bigint IS NULL OR id < $2) AND ($4::date IS NULL OR business_date = $4)
-   AND ($5::text IS NULL OR currency = $5)
- ORDER BY id DESC LIMIT $3`,
-};
 const GET = { name: 'get-settlement', text: `SELECT ${COLUMNS} FROM settlements WHERE merchant_id = $1 AND id = $2` };
 
 /** $1 merchant, $2 settlement, $3 below this version, null: from the newest, $4 limit. Fees are an entry of the settlement's own. */
@@ -88,17 +80,37 @@ interface LineRow extends Record<string, unknown> {
   business_date: string;
 }
 
+export interface SettlementPage {
+  before: bigint | undefined;
+  limit: number;
+  businessDate: string | undefined;
+  currency: string | undefined;
+}
+
 /** Newest first. */
 export async function listSettlements(
   database: Database,
-  merchantId: bigint,
-  page: { before: bigint | undefined; limit: number; businessDate: string | undefined; currency: string | undefined },
-  deadline: Deadline,
-): Promise<Settlement[]> {
-  const values = [merchantId, page.before ?? null, page.limit, page.businessDate ?? null, page.currency ?? null];
-  return (await database.read<SettlementRow>({ merchantIds: [merchantId] }, deadline, { ...LIST, values })).map(
-    settlementOf,
+  bounds: SearchBounds,
+  page: SettlementPage,
+): Promise<Found<Settlement>> {
+  const found = await database.search(
+    bounds,
+    settlementSearch(bounds.merchantId, page),
+    (row: SettlementRow) => row.id,
   );
+  return { ...found, rows: found.rows.map(settlementOf) };
+}
+
+/** A day has an index, as it has a few settlements of all there are. */
+function settlementSearch(merchantId: bigint, { before, limit, businessDate, currency }: SettlementPage): Search {
+  const values: unknown[] = [merchantId];
+  const within = conditions(values, [
+    ['business_date =', businessDate],
+    ['id <', before],
+  ]);
+  const walk = `SELECT * FROM settlements WHERE ${['merchant_id = $1', ...within].join(' AND ')}`;
+  const tests = conditions(values, [['currency =', currency]]);
+  return { columns: COLUMNS, walk, as: 's', tests, order: ['id'], values, limit };
 }
 
 export async function findSettlement(

@@ -2,19 +2,21 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { notFound } from '#kernel/problem.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestContext } from '#platform/request-context.js';
+import type { Found } from '#platform/search.js';
 import {
   findSettlement,
   listLines,
   listSettlements,
   type Settlement,
   type SettlementLine,
+  type SettlementPage,
 } from './settlement-store.js';
 
 /** A page of the merchant's settlements, newest first. */
-export class ListSettlementsQuery extends Query<Settlement[]> {
+export class ListSettlementsQuery extends Query<Found<Settlement>> {
   constructor(
     readonly context: RequestContext,
-    readonly page: Parameters<typeof listSettlements>[2],
+    readonly page: SettlementPage,
   ) {
     super();
   }
@@ -24,8 +26,8 @@ export class ListSettlementsQuery extends Query<Settlement[]> {
 export class ListSettlementsHandler implements IQueryHandler<ListSettlementsQuery> {
   constructor(private readonly database: Database) {}
 
-  execute({ context, page }: ListSettlementsQuery): Promise<Settlement[]> {
-    return listSettlements(this.database, context.merchantId, page, context.deadline);
+  execute({ context, page }: ListSettlementsQuery): Promise<Found<Settlement>> {
+    return listSettlements(this.database, context, page);
   }
 }
 

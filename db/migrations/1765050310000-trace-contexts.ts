@@ -16,7 +16,7 @@ GRANT INSERT (trace_context) ON provider_inbox TO counterfoil_runtime;`;
 const TABLES = ['webhook_deliveries', 'payment_facts', 'provider_inbox', 'payouts'];
 
 /** What waits for its time, and is worked on in another process then, keeps the trace that it belongs to. Adds columns. */
-export class TraceContexts1765000310000 implements MigrationInterface {
+export class TraceContexts1765050310000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(COLUMNS);
   }
