@@ -1,6 +1,6 @@
 // A server that does nothing but answer what it is asked to: a load is sent here to see what who sends it takes of the machine.
-import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { listenLocally } from './load/listen.mjs';
 
 const REFUSED = 400;
 /** A larger body that is refused is not read, and takes its connection along, as at the service. */
@@ -21,9 +21,5 @@ export async function serveElsewhere() {
       response.end(FILLING.subarray(0, bytes));
     }, ms);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the server has no port');
-  return `http://127.0.0.1:${address.port}`;
+  return listenLocally(server);
 }

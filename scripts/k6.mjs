@@ -1,14 +1,17 @@
-// npm run k6 -- <scenario> [k6 options]: runs k6/<scenario>.ts against the service of this checkout. k6 is found on PATH or in Go's
-// folder, else installed through Go where Go is present, else said how to get.
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+// npm run k6 -- <scenario> | all [--smoke] [--lie <name>] [--lies] [k6 options]: runs k6/<scenario>.ts against the service of this checkout, keeps what
+// its clients write down, and leaves reports in k6/reports. docs/load-tests.md has what each scenario is and what its report says.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serveElsewhere } from './elsewhere.mjs';
+import { findK6 } from './load/find-k6.mjs';
+import { Journal } from './load/journal.mjs';
+import { LIES, serveLies, TOLD_TO, TRUE } from './load/lies.mjs';
+import { details, outcomeOf, table } from './load/report.mjs';
 import { useRunningApi } from './services/running.mjs';
 
-const K6 = 'go.k6.io/k6@v1.8.1';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const scenarios = readdirSync(join(root, 'k6')).flatMap((file) => (file.endsWith('.ts') ? [file.slice(0, -3)] : []));
 
@@ -18,38 +21,114 @@ function fail(message) {
   process.exit(1);
 }
 
-/** @param {string} program */
-function onPath(program) {
-  return (process.env.PATH ?? '')
-    .split(delimiter)
-    .map((folder) => join(folder, program))
-    .find(existsSync);
+const [asked = '', ...options] = process.argv.slice(2);
+/** Takes one of ours out of the options; the others are k6's. @param {string} name */
+function has(name) {
+  const at = options.indexOf(name);
+  if (at >= 0) options.splice(at, 1);
+  return at >= 0;
+}
+function lieAsked() {
+  const at = options.indexOf('--lie');
+  if (at < 0) return undefined;
+  const [, name = ''] = options.splice(at, 2);
+  return LIES[name] ? name : fail(`there is no such lie: --lie ${Object.keys(LIES).join(' | ')}`);
 }
 
-function findK6() {
-  const inGo = join(process.env.GOBIN ?? join(process.env.GOPATH ?? join(homedir(), 'go'), 'bin'), 'k6');
-  const found = onPath('k6') ?? (existsSync(inGo) ? inGo : undefined);
-  if (found) return found;
-  const go = onPath('go');
-  if (!go)
-    fail(
-      'k6 is not installed. Get it from https://grafana.com/docs/k6/latest/set-up/install-k6/, or install Go and run this again.',
-    );
-  console.log(`counterfoil: installing ${K6} through Go (about two minutes)`);
-  if (spawnSync(go, ['install', K6], { stdio: 'inherit' }).status !== 0)
-    fail(`go install ${K6} failed; what it said is above.`);
-  return inGo;
-}
-
-const [scenario = '', ...options] = process.argv.slice(2);
-if (!scenarios.includes(scenario)) fail(`say which scenario: npm run k6 -- ${scenarios.join(' | ')}`);
+const isSmoke = has('--smoke');
+const isWithLies = has('--lies');
+const lie = lieAsked();
+if (asked !== 'all' && !scenarios.includes(asked))
+  fail(`say which scenario: npm run k6 -- all | ${scenarios.join(' | ')}`);
 useRunningApi();
 if (!process.env.COUNTERFOIL_OPERATOR_KEY) fail('set COUNTERFOIL_OPERATOR_KEY beside COUNTERFOIL_URL.');
+const service = process.env.COUNTERFOIL_URL ?? '';
 const elsewhere = await serveElsewhere();
-const k6 = spawn(findK6(), ['run', '--no-usage-report', ...options, join('k6', `${scenario}.ts`)], {
-  cwd: root,
-  stdio: 'inherit',
-  env: { ...process.env, COUNTERFOIL_ELSEWHERE: elsewhere },
-});
-for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => k6.kill(signal));
-k6.once('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
+const program = findK6(fail);
+const folderOfReports = process.env.K6_REPORTS ?? join(root, 'k6', 'reports');
+const reports = join(folderOfReports, new Date().toISOString().slice(0, 19).replaceAll(':', '-'));
+
+/** One alone shows what k6 says; of all each has it in a file. @param {string} scenario @param {string | undefined} told a lie */
+async function run(scenario, told) {
+  const folder = join(reports, told === undefined ? scenario : `${scenario}-${told}`);
+  mkdirSync(folder, { recursive: true });
+  const journal = new Journal(join(folder, 'console.log'));
+  const liar =
+    told === undefined
+      ? undefined
+      : await serveLies(service, /** @type {() => import('./load/lies.mjs').Lie} */ (LIES[told])());
+  const began = Date.now();
+  const output = asked === 'all' ? openSync(join(folder, 'output.txt'), 'w') : undefined;
+  const k6 = spawn(program, argumentsFor(scenario, folder), {
+    cwd: root,
+    stdio: ['ignore', output ?? 'inherit', output ?? 'inherit'],
+    env: {
+      ...process.env,
+      ...environmentFor(folder),
+      COUNTERFOIL_URL: liar?.url ?? service,
+      COUNTERFOIL_JOURNAL: await journal.serve(),
+    },
+  });
+  const forward = (/** @type {NodeJS.Signals} */ signal) => k6.kill(signal);
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(signal, forward);
+  const [code] = await once(k6, 'exit');
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.off(signal, forward);
+  liar?.close();
+  const seconds = (Date.now() - began) / 1_000;
+  const outcome = outcomeOf({ scenario, isRight: code === 0, seconds, folder, journal });
+  for (const line of details(outcome, journal.said)) console.log(line);
+  return { ...outcome, told, code: code ?? 1 };
+}
+
+/** @param {string} scenario @param {string} folder */
+function argumentsFor(scenario, folder) {
+  const files = ['--console-output', join(folder, 'console.log'), '--summary-export', join(folder, 'summary.json')];
+  return ['run', '--no-usage-report', '--log-format', 'raw', ...files, ...options, join('k6', `${scenario}.ts`)];
+}
+
+/** The report with graphs is k6's own. @param {string} folder */
+function environmentFor(folder) {
+  return {
+    COUNTERFOIL_ELSEWHERE: elsewhere,
+    K6_WEB_DASHBOARD: 'true',
+    K6_WEB_DASHBOARD_EXPORT: join(folder, 'report.html'),
+    // No server beside it, unless one is asked for.
+    K6_WEB_DASHBOARD_PORT: process.env.K6_WEB_DASHBOARD_PORT ?? '-1',
+    K6_WEB_DASHBOARD_PERIOD: process.env.K6_WEB_DASHBOARD_PERIOD ?? (isSmoke ? '1s' : '5s'),
+    ...(isSmoke && { SMOKE: '1' }),
+  };
+}
+
+const where = () => console.log(`\ncounterfoil: reports are in ${relative(process.cwd(), reports) || '.'}`);
+
+/** Each scenario must notice what it is told wrongly. */
+async function runLies() {
+  const unnoticed = [];
+  for (const scenario of asked === 'all' ? scenarios : [asked]) {
+    for (const name of TOLD_TO[scenario] ?? []) {
+      const { code, broken } = await run(scenario, name);
+      const isNoticed =
+        code !== 0 && broken.some((threshold) => /^(ledger_broken|checks|answers\{kind:wrong\})/.test(threshold));
+      console.log(`counterfoil: ${scenario} ${isNoticed ? 'notices' : 'DOES NOT NOTICE'} “${name}”`);
+      if (!isNoticed) unnoticed.push(`${scenario} ${name}`);
+    }
+  }
+  where();
+  process.exit(unnoticed.length === 0 ? 0 : 1);
+}
+
+async function runAll() {
+  const outcomes = [];
+  for (const scenario of asked === 'all' ? scenarios : [asked]) {
+    outcomes.push(await run(scenario, lie));
+    if (asked === 'all') console.log(`counterfoil: ${scenario} ${outcomes.at(-1)?.code === 0 ? 'ok' : 'FAILED'}`);
+  }
+  const shown = table(outcomes);
+  writeFileSync(join(reports, 'table.md'), `${shown}\n`);
+  console.log(`\n${shown}`);
+  where();
+  process.exit(outcomes.find(({ code }) => code !== 0)?.code ?? 0);
+}
+
+if (lie !== undefined && TRUE.includes(lie)) console.log(`counterfoil: “${lie}” is true: the run is to go well.`);
+await (isWithLies ? runLies() : runAll());

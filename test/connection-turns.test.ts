@@ -86,6 +86,23 @@ test('whoever waits has a connection in turn by merchant, however many of anothe
   expect(order).toEqual(['B', 'C', 'platform', 'A', 'B', 'A', 'A']);
 });
 
+test('whoever waits has as many turns as its weight is', async () => {
+  // Nobody has all that it may, and waits for that.
+  const database = open({ poolSize: 1, merchantConnections: 2, weightOf: (merchantId) => (merchantId === 2n ? 3 : 1) });
+  const letGo = await hold(database, C);
+  const order: string[] = [];
+  const names = ['A', 'A', 'A', 'B', 'B', 'B', 'B', 'B', 'B'];
+  const reads = reading(
+    database,
+    order,
+    names.map((name) => [name, name === 'A' ? A : B]),
+  );
+  await until('all wait', () => database.waiting === names.length);
+  await letGo();
+  await Promise.all(reads);
+  expect(order).toEqual(['A', 'B', 'B', 'B', 'A', 'B', 'B', 'B', 'A']);
+});
+
 test('the platform, which asks for many merchants at once, has several in its turn', async () => {
   const database = open({ poolSize: 1 });
   const letGo = await hold(database, A);

@@ -87,6 +87,13 @@ const NAMES = [
   'counterfoil_writer_groups_total{lane="shared"}',
   'counterfoil_writer_groups_total{lane="apart"}',
   'counterfoil_writer_left_behind_total',
+  'counterfoil_writer_capacity',
+  'counterfoil_writer_lanes{lane="shared"}',
+  'counterfoil_writer_busy_lanes{lane="apart"}',
+  'counterfoil_http_requests_in_hand',
+  'counterfoil_database_pool_connections{state="in_use"}',
+  'counterfoil_database_pool_size',
+  'counterfoil_event_loop_busy_seconds_total',
   'counterfoil_event_followers',
   'counterfoil_event_polls_total',
   'process_cpu_seconds_total',
@@ -120,6 +127,19 @@ describe('/metrics of the API', () => {
     expect(requests('POST', '/v1/transactions', '2xx')).toBe(1);
     expect(requests('GET', '/v1/accounts/:id/balance', '2xx')).toBe(3);
     expect(requests('any', 'none', '4xx')).toBe(1);
+    const timed = (name: string): number => moved(`counterfoil_${name}`);
+    expect(timed('http_request_seconds_count{method="POST",route="/v1/transactions",status="2xx"}')).toBe(1);
+    for (const name of [
+      'writer_wait_seconds_count{lane="shared"}',
+      'writer_group_requests_bucket{lane="shared",le="1.0"}',
+      'writer_step_seconds_count{step="lock balances"}',
+      'writer_step_seconds_count{step="write and commit"}',
+      'balance_call_seconds_count{call="fence"}',
+      'balance_call_seconds_count{call="publish"}',
+    ]) {
+      expect([name, timed(name)]).toEqual([name, 1]);
+    }
+    expect(timed('balance_call_seconds_count{call="read"}')).toBe(3);
     const calls = (kind: string, name: string): number =>
       moved(`counterfoil_${kind}_seconds_count{name="${name}",outcome="ok"}`);
     expect(calls('command', 'PostTransaction')).toBe(1);

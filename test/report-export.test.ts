@@ -1,6 +1,9 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { Charged } from '#limits/charge.js';
+import { Limits } from '#limits/limits.js';
+import { PRICES } from '#limits/prices.js';
 import { EXPORT_COLUMNS } from '#reconciliation/reports/report-export.js';
-import { type Json, TestApi } from './support/api.js';
+import { type Json, TestApi, until } from './support/api.js';
 import { BreakShop } from './support/breaks.js';
 import { Bystander } from './support/bystander.js';
 import { Contract } from './support/contract.js';
@@ -63,6 +66,17 @@ test('tells what became of every row, and of what no row stands for', async () =
     resolved_by: 'environment',
   });
   expect(new Set(body.rows.map(({ line, break_id }: Json) => `${line} ${break_id}`)).size).toBe(ROWS + 2);
+});
+
+test('is charged by its rows and bytes, as pages are', async () => {
+  const charged: Charged[] = [];
+  const { text } = await shop.environment.client.get(path());
+  api.app.get(Limits).onCharged((one) => charged.push(one));
+  await shop.environment.client.get(path());
+  await until(() => charged.length === 1);
+  const { base, row, kib } = PRICES.list;
+  const units = (base + row * (ROWS + 2) + (kib * Buffer.byteLength(text)) / 1_024) / 1_000;
+  expect(charged).toMatchObject([{ byOperator: true, price: 'list', actual: Math.round(units) }]);
 });
 
 test('is the same as CSV, in which nothing is a formula', async () => {

@@ -41,7 +41,7 @@ async function command(dataDir: string, [name = '', ...args]: string[], more: No
 /** k6 is no dependency: a program of its name that says what it was given. */
 async function folderWithK6(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'counterfoil-k6-'));
-  const text = '#!/bin/sh\necho "$COUNTERFOIL_URL $COUNTERFOIL_OPERATOR_KEY"\n';
+  const text = '#!/bin/sh\necho "$COUNTERFOIL_URL $COUNTERFOIL_OPERATOR_KEY"\necho "$@"\n';
   await writeFile(join(folder, 'k6'), text, { mode: 0o755 });
   return folder;
 }
@@ -246,8 +246,11 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     const rebuilt = await command(dataDir, ['projections', 'rebuild', 'daily_summaries']);
     expect(rebuilt).toMatchObject({ code: 0, output: expect.stringContaining('is served from generation') });
     const tools = await folderWithK6();
-    const load = await command(dataDir, ['k6', 'smoke'], { PATH: `${tools}:${process.env.PATH}` });
-    expect(load).toEqual({ code: 0, output: `${started.exported.URL} ${started.exported.OPERATOR_KEY}\n` });
+    const withK6 = { PATH: `${tools}:${process.env.PATH}`, K6_REPORTS: tools };
+    const load = await command(dataDir, ['k6', 'smoke', '-e', 'RATE=1'], withK6);
+    const said = `${started.exported.URL} ${started.exported.OPERATOR_KEY}\nrun `;
+    expect(load).toMatchObject({ code: 0, output: expect.stringContaining(said) });
+    expect(load.output).toMatch(/ -e RATE=1 k6\/smoke\.ts\n.*\| smoke +\| ok /s);
     await rm(tools, { recursive: true });
   });
 

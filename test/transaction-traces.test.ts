@@ -4,9 +4,11 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { Telemetry } from '#platform/telemetry.js';
 import { type Api, startApi } from '../apps/api/src/api.js';
 import { readConfig } from '../apps/config.js';
+import { freePort } from '../scripts/ports.mjs';
 import { OPERATOR_KEY, transfer } from './support/api.js';
 import { callAt } from './support/bare-api.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
+import { until } from './support/until.js';
 
 const exporter = new InMemorySpanExporter();
 let on: TestDatabase;
@@ -27,6 +29,7 @@ beforeAll(async () => {
     REDIS_URL: inject('redisUrl'),
     DATABASE_URL: on.ownerUrl,
     COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
+    METRICS_PORT: String(await freePort()),
   });
   api = await startApi(config, { telemetry });
   const body = { name: 'T', time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
@@ -68,6 +71,30 @@ test('the trace of a transaction is found by its id, and is the one that the ans
   expect(found(reversed.body.id).names).toEqual(['POST /v1/transactions/:id/reverse', 'command ChangeTransaction']);
   await callAt(api.url, 'GET', `/v1/transactions/${posted.body.id}`, { key });
   expect(found(posted.body.id).names).toContain('GET /v1/transactions/:id');
+});
+
+test('a posting’s trace is the exemplar of its request, its wait and its group’s steps', async () => {
+  const body = transfer('cash:EUR', 'suspense:EUR', '5');
+  const headers = { 'idempotency-key': randomUUID() };
+  const posted = await callAt(api.url, 'POST', '/v1/transactions', { key, body, headers });
+  const traceId = posted.headers.get('traceresponse')?.split('-')[1];
+  const accept = 'application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4';
+  const found = await until('the request has ended', async () => {
+    const answer = await fetch(String(api.metricsUrl), { headers: { accept } });
+    const text = await answer.text();
+    expect([answer.headers.get('content-type'), text.slice(-7)]).toEqual([
+      'application/openmetrics-text; version=1.0.0; charset=utf-8',
+      '\n# EOF\n',
+    ]);
+    const lines = text.split('\n').filter((line) => line.includes(`# {trace_id="${traceId}"}`));
+    return lines.length > 3 && lines.map((line) => line.replace(/,?le="[^"]*"|_bucket|\} .*/g, ''));
+  });
+  expect([...found].sort()).toEqual([
+    'counterfoil_http_request_seconds{method="POST",route="/v1/transactions",status="2xx"',
+    'counterfoil_writer_step_seconds{step="lock balances"',
+    'counterfoil_writer_step_seconds{step="write and commit"',
+    'counterfoil_writer_wait_seconds{lane="shared"',
+  ]);
 });
 
 test('a refusal names no transaction, nor does its replay', async () => {

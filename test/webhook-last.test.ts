@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { DeliveryStore } from '#webhooks/delivery-store.js';
+import type { TurnOptions } from '#webhooks/turn.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
-import { WebhookSink } from './support/webhook-sink.js';
+import { status, WebhookSink } from './support/webhook-sink.js';
 import { TestWebhooks } from './support/webhooks.js';
 
 let on: TestDatabase;
@@ -25,7 +26,7 @@ afterEach(() => sink.close());
 const OF_A_TURN = ['line', 'due', 'renew', 'record', 'release'] as const;
 
 /** A sender of its own, and which statements its turns made. `beforeRecord`: once, when the first delivery has been answered. */
-function watched(beforeRecord = async (): Promise<void> => undefined) {
+function watched(beforeRecord = async (): Promise<void> => undefined, options: Partial<TurnOptions> = {}) {
   const store = new DeliveryStore(hooks.database);
   const made: string[] = [];
   let isFirst = true;
@@ -39,7 +40,7 @@ function watched(beforeRecord = async (): Promise<void> => undefined) {
     };
     Object.assign(store, { [name]: watching });
   }
-  return { sender: hooks.sender({}, { store }), made };
+  return { sender: hooks.sender(options, { store }), made };
 }
 
 describe.each([
@@ -74,5 +75,44 @@ describe.each([
     await sender.idle();
     expect(made).toEqual([read, 'record', read, 'record']);
     expect(await hooks.statuses(merchantId, endpointId)).toEqual(['delivered', 'delivered']);
+  });
+});
+
+test('the record of the last of a line ends the lease', async () => {
+  const { merchantId, endpointId } = await hooks.due(sink.url, 3);
+  const { sender, made } = watched();
+  await sender.round();
+  await sender.idle();
+  expect(made).toEqual(['line', 'record', 'record', 'record']);
+  expect(await hooks.statuses(merchantId, endpointId)).toEqual(Array(3).fill('delivered'));
+});
+
+describe('to an endpoint without order', () => {
+  test('nothing begins while its last record is under way, which may end the lease', async () => {
+    const { merchantId, endpointId } = await hooks.due(sink.url, 1, 'none');
+    const { sender, made } = watched(async () => {
+      await hooks.append(merchantId, 1);
+      await hooks.fanOut(merchantId);
+      sender.wake([merchantId]);
+      for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+    });
+    await sender.round();
+    await sender.idle();
+    expect(made).toEqual(['due', 'record', 'due', 'record']);
+    expect(await hooks.statuses(merchantId, endpointId)).toEqual(['delivered', 'delivered']);
+  });
+
+  test('what is tried again later does not keep the lease', async () => {
+    const { merchantId, endpointId } = await hooks.due(sink.url, 2, 'none');
+    let isFirst = true;
+    sink.respond = (response) => {
+      status(isFirst ? 500 : 200)(response);
+      isFirst = false;
+    };
+    const { sender, made } = watched(undefined, { retryScheduleMs: [600_000], endpointConcurrency: 1 });
+    await sender.round();
+    await sender.idle();
+    expect(made).toEqual(['due', 'record', 'record']);
+    expect((await hooks.statuses(merchantId, endpointId)).toSorted()).toEqual(['delivered', 'due']);
   });
 });

@@ -1,5 +1,3 @@
-import { check, sleep } from 'k6';
-import http, { type RefinedResponse } from 'k6/http';
 import { Counter } from 'k6/metrics';
 import {
   type ApiPayment,
@@ -9,17 +7,19 @@ import {
   shownOf,
 } from '../../apps/provider-simulator/src/ending.ts';
 import type { Life, ProviderFact } from '../../apps/provider-simulator/src/life.ts';
-import { all, type Balance, broken, get, headers, type Merchant, URL } from './counterfoil.ts';
+import type { Books } from './books.ts';
+import { ask, get, nameOf } from './client.ts';
+import { jsonOf } from './contract.ts';
+import type { Merchant } from './postings.ts';
+import { hold } from './run.ts';
+import { world } from './world.ts';
 
 /** Payments: telling the facts of their lives, and asking where they ended. */
 
 const PROVIDER = 'k6';
-/** A request that came to nothing is sent again, for longer than any deadline of the service. */
-const ATTEMPTS = 25;
 
 export const outcomes = new Counter('facts_outcomes');
 export const lives = new Counter('lives_verified');
-export const resent = new Counter('requests_sent_again');
 
 const PLACED = ['applied', 'stale'];
 const OUTCOMES = ['applied', 'duplicate', 'stale', 'parked'];
@@ -32,86 +32,67 @@ interface Outcome {
 /** Something to tell: what the provider knows, or that the merchant opens the payment itself. */
 export type Message = { fact: ProviderFact } | { open: Life };
 
-export function tell(merchant: Merchant, message: Message): void {
-  if ('open' in message) openPayment(merchant, message.open);
-  else tellFact(merchant, message.fact);
-}
-
-function tellFact(merchant: Merchant, fact: ProviderFact): void {
-  const answer = untilAnswered(() => post(merchant, '/v1/provider_events', { provider: PROVIDER, ...fact }));
-  if (isWithin(answer, 202)) count([answer.json() as unknown as Outcome]);
+export async function tell(merchant: Merchant, message: Message): Promise<void> {
+  if ('open' in message) return openPayment(merchant, message.open);
+  const told = await send<Outcome>(merchant, '/v1/provider_events', { provider: PROVIDER, ...message.fact }, 202);
+  if (told) count([told]);
 }
 
 /** All of them in one request, in this order; what a merchant opens goes on its own. */
-export function tellBatch(merchant: Merchant, messages: readonly Message[]): void {
-  for (const message of messages) if ('open' in message) openPayment(merchant, message.open);
+export async function tellBatch(merchant: Merchant, messages: readonly Message[]): Promise<void> {
+  for (const message of messages) if ('open' in message) await openPayment(merchant, message.open);
   const events = messages.flatMap((message) => ('fact' in message ? [{ provider: PROVIDER, ...message.fact }] : []));
   if (events.length === 0) return;
-  const answer = untilAnswered(() => post(merchant, '/v1/provider_events/batch', { events }));
-  if (!isWithin(answer, 202)) return;
-  const { results } = answer.json() as unknown as { results: Outcome[] };
-  if (!check(results, { 'a batch is answered item by item': ({ length }) => length === events.length })) broken.add(1);
-  count(results);
+  const told = await send<{ results: Outcome[] }>(merchant, '/v1/provider_events/batch', { events }, 202);
+  if (!told) return;
+  hold(
+    told.results.length === events.length,
+    'a batch is answered item by item',
+    `${told.results.length} of ${events.length}`,
+  );
+  count(told.results);
 }
 
 /** By everybody who tells of it, with one key: it is opened once. */
-function openPayment(merchant: Merchant, { ref, currency, opening }: Life): void {
+async function openPayment(merchant: Merchant, { ref, currency, opening }: Life): Promise<void> {
   const body = { ...opening, currency, provider: PROVIDER, provider_ref: ref };
-  isWithin(
-    untilAnswered(() => post(merchant, '/v1/payments', body, `open-${ref}`)),
-    201,
+  await send(merchant, '/v1/payments', body, 201, `open-${ref}`);
+}
+
+/** A fact's identity is its own, so that it may be sent again without a key. */
+async function send<T>(
+  { key }: Merchant,
+  path: string,
+  body: object,
+  status: number,
+  ref?: string,
+): Promise<T | undefined> {
+  const request = { method: 'POST', path, key, name: nameOf('POST', path), body } as const;
+  const told = await ask(world, ref === undefined ? request : { ...request, idempotencyKey: ref }, { status });
+  hold(
+    told.kind === 'done',
+    'what is true is taken',
+    `${path}: ${told.answer.status} ${told.answer.body.slice(0, 500)}`,
   );
-}
-
-function post(merchant: Merchant, path: string, body: object, key?: string): RefinedResponse<'text'> {
-  const params = { headers: headers(merchant.key, key), tags: { name: `POST ${path.slice(3)}` } };
-  return http.post(`${URL}${path}`, JSON.stringify(body), params);
-}
-
-/** 0 is a connection that broke: whether it was done is not known, and sending it again is right, for its identity is its own. */
-function untilAnswered(send: () => RefinedResponse<'text'>): RefinedResponse<'text'> {
-  let answer = send();
-  for (let attempt = 1; [0, 429, 503, 504].includes(answer.status) && attempt < ATTEMPTS; attempt += 1) {
-    resent.add(1);
-    sleep(Math.min(0.05 * attempt, 1));
-    answer = send();
-  }
-  return answer;
-}
-
-function isWithin(answer: RefinedResponse<'text'>, status: number): boolean {
-  const isRight = check(answer, { 'an answer is within the contract': (got) => got.status === status });
-  if (isRight) return true;
-  broken.add(1);
-  console.error(`${answer.request.method} ${answer.request.url} was answered ${answer.status}: ${answer.body}`);
-  return false;
+  return told.kind === 'done' ? jsonOf<T>(told.answer.body) : undefined;
 }
 
 function count(results: readonly Outcome[]): void {
   for (const { outcome, reason } of results) {
     outcomes.add(1, { outcome });
-    if (check(outcome, { 'what is true is never rejected': (what) => OUTCOMES.includes(what) })) continue;
-    broken.add(1);
-    console.error(`a fact was ${outcome}: ${reason}`);
+    hold(OUTCOMES.includes(outcome), 'what is true is never rejected', `${outcome}: ${reason}`);
   }
 }
 
 /** Asks for one life: it is there once, ended where its story did, and its timeline has every fact that was told. */
-export function verifyLife(merchant: Merchant, life: Life, told: readonly ProviderFact[]): void {
+export async function verifyLife(merchant: Merchant, life: Life, told: readonly ProviderFact[]): Promise<void> {
   const where = `/v1/payments?provider=${PROVIDER}&provider_ref=${life.ref}`;
-  const { data } = get<{ data: { id: string }[] }>(merchant, where, 'GET /payments');
-  if (!check(data, { 'a payment is there once': ({ length }) => length === 1 })) {
-    broken.add(1);
-    console.error(`${life.plot} ${life.ref} is there ${data.length} times`);
-    return;
-  }
-  const payment = get<ApiPayment>(merchant, `/v1/payments/${data[0]?.id}`, 'GET /payments/{id}');
+  const { data } = await get<{ data: { id: string }[] }>(world, merchant.key, where);
+  if (!hold(data.length === 1, 'a payment is there once', `${life.plot} ${life.ref}: ${data.length} times`)) return;
+  const payment = await get<ApiPayment>(world, merchant.key, `/v1/payments/${data[0]?.id}`);
   const [is, oughtToBe] = [JSON.stringify(seen(payment)), JSON.stringify(expected(life, told))];
-  if (check(is, { 'a payment ended where its facts say': (text) => text === oughtToBe })) lives.add(1);
-  else {
-    broken.add(1);
-    console.error(`${life.plot} ${life.ref} ended as\n  ${is}, not as\n  ${oughtToBe}`);
-  }
+  const what = `${life.plot} ${life.ref} ended as\n  ${is}, not as\n  ${oughtToBe}`;
+  if (hold(is === oughtToBe, 'a payment ended where its facts say', what)) lives.add(1);
 }
 
 /** A payment without findings, whose every fact was placed. */
@@ -126,18 +107,16 @@ function expected(life: Life, told: readonly ProviderFact[]): ReturnType<typeof 
 }
 
 /** What payments moved on a merchant's accounts is what its lives say, posted and pending. */
-export function verifyBalances(merchant: Merchant, currency: string, told: readonly Life[]): void {
+export function verifyPaymentBalances({ accounts }: Books, currency: string, told: readonly Life[]): void {
   const endings = told.map(endingOf);
-  const accounts = all<{ id: string; code: string }>(merchant, '/v1/accounts?limit=1000', 'GET /accounts');
   for (const name of PAYMENT_ACCOUNTS) {
-    const account = accounts.find(({ code }) => code === `${name}:${currency}`);
-    const path = `/v1/accounts/${account?.id}/balance?consistency=strong`;
-    const balance = get<Balance>(merchant, path, 'GET /balance');
-    const is = [balance.posted, balance.pending].map(({ debits, credits }) => String(BigInt(debits) - BigInt(credits)));
+    const { balance } = accounts.find(({ code }) => code === `${name}:${currency}`) ?? {};
+    const is = [balance?.posted, balance?.pending].map((totals) =>
+      String(BigInt(totals?.debits ?? 0) - BigInt(totals?.credits ?? 0)),
+    );
     const sum = (of: (ending: Ending) => number) => String(endings.reduce((total, ending) => total + of(ending), 0));
     const oughtToBe = [sum(({ posted }) => posted[name]), sum(({ pending }) => pending[name] ?? 0)];
-    if (check(is, { 'an account has what its payments say': (got) => got.join() === oughtToBe.join() })) continue;
-    broken.add(1);
-    console.error(`${name}:${currency} of merchant ${merchant.id} has ${is}, not ${oughtToBe} (posted, pending)`);
+    const what = `${name}:${currency} has ${is}, not ${oughtToBe} (posted, pending)`;
+    hold(is.join() === oughtToBe.join(), 'an account has what its payments say', what);
   }
 }

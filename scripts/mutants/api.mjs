@@ -18,6 +18,12 @@ export const API_MUTANTS = [
     ['a list never has more', 'return { texts, last, hasMore: true };', 'return { texts, last, hasMore: false };'],
     ['a page is one row too long', 'texts.length === page.limit ||', 'texts.length > page.limit ||'],
   ]),
+  inFile('apps/api/src/page-read.ts', 'apps/api/src/page-read.spec.ts', [
+    ['a page is written in one go', 'if (turn.isOver) await turn.next();', ''],
+  ]),
+  inFile('apps/api/src/json-text.ts', 'apps/api/src/json-text.spec.ts', [
+    ['a long answer is put together in one go', 'if (turn.isOver) await turn.next();', ''],
+  ]),
   inFile('libs/ledger/src/reading/transaction-list.ts', 'test/lists.test.ts', [
     ['from is exclusive', 't.effective_at >= ${', 't.effective_at > ${'],
     ['to is inclusive', 't.effective_at < ${', 't.effective_at <= ${'],

@@ -6,6 +6,8 @@ const OVER_HTTP = 'test/limits.test.ts';
 const PROPERTIES = 'test/budgets.property.test.ts';
 const CHARGES = 'test/charges.test.ts';
 const USAGE = 'test/usage.test.ts';
+const FULL = 'test/redis-full.test.ts';
+const SPEC = 'libs/limits/src/budget.spec.ts';
 const SEARCHES = 'test/list-searches.test.ts';
 
 /**
@@ -88,6 +90,53 @@ export const BUDGET_MUTANTS = [
       'flight_of_others = flight_of_others + tonumber(its_flight)',
     ],
   ]),
+  ...inFile('libs/limits/src/lua/lease.lua', FULL, [
+    [
+      'where budgets are evicted each process has the whole',
+      'local is_lost = not hash.level and',
+      'local is_lost = false and',
+    ],
+  ]),
+  ...inFile('libs/limits/src/budget.ts', SPEC, [
+    ['each settle charges the whole again', 'taken.units = units;', ''],
+    [
+      'a share does not pay what a request came to',
+      'if (taken.isShare && this.#share) this.#share.level -= units - taken.units;',
+      '',
+    ],
+  ]),
+  ...inFile('libs/limits/src/charge.ts', SPEC, [
+    ['a stream goes on in debt', '&& budget.available(this.parts.clock()) < 0', '&& false'],
+    ['what rests is landed again at its end', 'this.#flight = 0;\n  }\n\n  /** Resolves', '}\n\n  /** Resolves'],
+  ]),
+  ...inFile('apps/api/src/request-end.ts', 'apps/api/src/request-end.spec.ts', [
+    ['a request is over with its client', 'this.#isOver || this.#isServed ||', 'this.#isOver ||'],
+    ['whose client has gone is never over', 'this.#isServed = false;\n    this.#look();', 'this.#isServed = false;'],
+    [
+      'who asks later is never told',
+      'if (this.#isOver) callback(); else this.#callbacks.push(callback);',
+      'this.#callbacks.push(callback);',
+    ],
+  ]),
+  ...inFile('apps/api/src/charging.ts', CHARGES, [
+    ['a list that does not say its limit has none', 'Number(limit ?? DEFAULT_LIMIT)', 'Number(limit ?? 0)'],
+    ['a limit that is no number is none', 'rows <= MOST_ROWS ? rows : MOST_ROWS', 'rows <= MOST_ROWS ? rows : 0'],
+  ]),
+  ...inFile('apps/api/src/events/events.controller.ts', CHARGES, [
+    ['who went before it began to wait is waited for', 'if (reply.raw.closed) gone.abort();', ''],
+  ]),
+  ...inFile('libs/balances/src/cache-client.ts', FULL, [
+    ['a Redis that may evict fences is used', 'if (this.#evictsFences) throw', 'if (false) throw'],
+  ]),
+  ...inFile('apps/api/src/lifecycle.ts', 'test/door.test.ts', [
+    ['what is refused at the door has no trace', "begin(config.traceparentTrust === 'everybody');", ''],
+    ['a stranger’s trace goes on', "begin(config.traceparentTrust === 'everybody');", 'begin(true);'],
+    ['each refusal has a line in the log', 'if (leftOut === undefined) return;', ''],
+    ['requests that are paid for have no lines', 'payer === undefined ||', 'true ||'],
+  ]),
+  ...inFile('apps/api/src/problems.ts', 'test/door.test.ts', [
+    ['a refusal is plain JSON', ".header('content-type', TYPE)", ".header('content-type', 'application/json')"],
+  ]),
   ...inFile('libs/limits/src/lease-client.ts', OVER_HTTP, [
     ['a budget per process', '`limits:{${call.merchantId}}`', '`limits:{${call.merchantId}}:${this.options.process}`'],
   ]),
@@ -144,6 +193,10 @@ export const BUDGET_MUTANTS = [
   ]),
   ...inFile('libs/platform/src/cost.ts', CHARGES, [
     ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
+  ]),
+  ...inFile('apps/api/src/reconciliations/report-export.controller.ts', 'test/report-export.test.ts', [
+    ['rows of an export cost nothing', '(rows) => cost.addRows(rows.length)', '() => undefined'],
+    ['bytes of an export cost nothing', '(text) => cost.addBytes(Buffer.byteLength(text))', '() => undefined'],
   ]),
   ...inFile('libs/platform/src/cost.ts', SEARCHES, [
     ['each read of a page may look at as many', 'this.#mayLookAt -= looked;', ''],

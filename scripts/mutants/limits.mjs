@@ -32,6 +32,12 @@ export const LIMIT_MUTANTS = [
       'this.#queues[own]',
     ],
     ['what was left behind comes in another order', 'of waiting.toReversed()', 'of waiting'],
+    [
+      'whoever goes apart saves with each look at who is next',
+      'next = cost < this.#options.groupSize ? queue.peek() : undefined',
+      'next = queue.peek()',
+    ],
+    ['who goes apart weighs the same', 'apart: new FairQueue({ weightOf, quantum', 'apart: new FairQueue({ quantum'],
     ['whoever was locked elsewhere holds groups up again', ' || this.#isApart(merchantId)', ''],
   ]),
   ...inFile('libs/ledger/src/writing/lines.ts', 'libs/ledger/src/writing/lines.property.spec.ts', [
@@ -85,5 +91,6 @@ export const LIMIT_MUTANTS = [
       'if (place && !this.#waiting.remove(place)) this.leave(holder);',
       '',
     ],
+    ['merchants’ reads weigh the same', 'PLATFORM_WEIGHT : options.weightOf(holder)', 'PLATFORM_WEIGHT : 1'],
   ]),
 ];

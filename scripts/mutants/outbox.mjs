@@ -36,6 +36,19 @@ export const OUTBOX_MUTANTS = [
       'if (this.#dispatching.size >= 0)',
     ],
   ]),
+  ...inFile('libs/outbox/src/relay/joined-store.ts', 'libs/outbox/src/relay/joined-store.spec.ts', [
+    [
+      'who failed to dispatch is waited for',
+      '// Who failed to dispatch what it found comes back here.\n    this.#dispatching.delete(consumer);',
+      '',
+    ],
+    [
+      'who found turns of merchants alone is waited for',
+      'if (its.some(({ merchantId }) => merchantId === undefined)) this',
+      'this',
+    ],
+    ['cursors are waited for once, and then for ever', 'clearTimeout(this.#timer);\n    this.#timer = undefined;', ''],
+  ]),
   ...inFile('libs/outbox/src/relay/relay-lease.ts', 'test/relay-locks.test.ts', [
     [
       'leases are renewed in no order',

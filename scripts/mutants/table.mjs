@@ -170,12 +170,12 @@ export const MUTANTS = [
 
   writer(
     'an ambiguous COMMIT counts as failed',
-    "if (!(await spans.step('settle', () => this.#settle(token)))) throw",
+    "if (!(await this.#step(spans, 'settle', () => this.#settle(token)))) throw",
     'throw',
   ),
   writer(
     'an ambiguous COMMIT counts as done',
-    "if (!(await spans.step('settle', () => this.#settle(token)))) throw new GroupVoided(error);",
+    "if (!(await this.#step(spans, 'settle', () => this.#settle(token)))) throw new GroupVoided(error);",
     '',
   ),
   writer('an unsettled group is tried again', 'throw new Unsettled(error);', 'throw error;'),

@@ -145,10 +145,17 @@ export const WEBHOOK_MUTANTS = [
     ['nobody knows when a retry is due', 'if (verdict.nextDelayMs !== undefined)', 'if (false)'],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', LAST, [
+    [
+      'what is tried again later keeps the lease',
+      "AND status = 'due' AND next_attempt_at <= now() AND id <> $4)",
+      "AND status = 'due' AND id <> $4)",
+    ],
     ['the last record ends the lease whatever became due', '(NOT $18::boolean OR ${OTHERS_DUE})', 'NOT $18::boolean'],
   ]),
   inFile('libs/webhooks/src/turn.ts', LAST, [
     ['a turn releases what its record has released', 'if (!this.#isReleased) await', 'await'],
+    ['the first of a line passes for the last', 'place === line.length - 1', 'place === 0'],
+    ['requests begin while the lease may be ending', 'this.#isOver || this.#isEnding ||', 'this.#isOver ||'],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', ORDERING, [
     ['what is in hand is sent again', 'AND d.id <> ALL ($4::bigint[])', 'AND $4::bigint[] IS NOT NULL'],

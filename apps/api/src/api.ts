@@ -16,7 +16,7 @@ import type { ExampleIds } from './example-ids.js';
 import { HeldBytes, UnsentAnswers } from './held-bytes.js';
 import { frameworkErrorHandler, installLifecycle } from './lifecycle.js';
 import { mayLast } from './long-uploads.js';
-import { metricsOf, RequestCounts } from './metrics.js';
+import { metricsOf, RequestTimes } from './metrics.js';
 import { serveOpenApi } from './openapi.js';
 import { documentOf, GUARDING_HEADERS, HttpRefusal, ProblemFilter, untraced } from './problems.js';
 import { Shutdown } from './shutdown.js';
@@ -64,7 +64,7 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     for (const event of ['checkContinue', 'checkExpectation'] as const) {
       server.on(event, (request, response) => server.emit('request', request, response));
     }
-    const requests = new RequestCounts();
+    const requests = new RequestTimes();
     const authenticator = app.get(Authenticator);
     const unsent = new UnsentAnswers({
       bytes: config.unsentLimitBytes,
@@ -90,7 +90,9 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     serveBoard(app, { logger, authenticator });
     const pipelined = new HeldBytes({ bytes: config.pipelinedLimitBytes, merchantBytes: config.pipelinedLimitBytes });
     serveInTurn(server, config.pipelineLimit, pipelined);
-    const metrics = await openMetrics(config, () => metricsOf(app, { requests, unsent, bodies, pipelined }));
+    const metrics = await openMetrics(config, () =>
+      metricsOf(app, { requests, inHand: () => shutdown.inHand, unsent, bodies, pipelined }),
+    );
     fastify.addHook('onClose', async () => metrics?.close());
     await app.listen({ port: config.port, host: config.host });
     return {

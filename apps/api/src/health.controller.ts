@@ -21,7 +21,7 @@ const readiness = z
       accepting: z.boolean().meta({ description: 'False once the process has been asked to stop.' }),
       balance_cache: z.enum(['ok', 'degraded', 'off']).meta({
         description:
-          'Degraded: Redis is away, left alone for a while or out of memory, and balances come from the database. Never makes us not ready.',
+          'Degraded: Redis is away, left alone for a while, out of memory or set to evict any key, and balances come from the database. Never makes us not ready.',
       }),
     }),
   })
@@ -82,8 +82,8 @@ export class HealthController {
 
   #cacheState(): 'ok' | 'degraded' | 'off' {
     if (!this.cache) return 'off';
-    const { breaker, connected, refusing } = this.cache.state();
-    return connected && breaker === 'closed' && !refusing ? 'ok' : 'degraded';
+    const { breaker, connected, refusing, evictsFences } = this.cache.state();
+    return connected && breaker === 'closed' && !refusing && !evictsFences ? 'ok' : 'degraded';
   }
 
   #check(): Promise<Schema> {

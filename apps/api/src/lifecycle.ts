@@ -21,7 +21,7 @@ import type { HeldBytes, UnsentAnswers } from './held-bytes.js';
 import { encodingRefusal, hasBody, KnownRoutes, refuseOddHead, streamRefusal } from './http-rules.js';
 import { serialized } from './json-text.js';
 import { lastLong } from './long-uploads.js';
-import type { RequestCounts } from './metrics.js';
+import type { RequestTimes } from './metrics.js';
 import { guardPage } from './page-guard.js';
 import { GUARDING_HEADERS, sendProblem } from './problems.js';
 import { RefusalLines } from './refusal-lines.js';
@@ -51,7 +51,7 @@ export interface LifecycleParts {
   authenticator: Authenticator;
   strangers: Strangers;
   shutdown: Shutdown;
-  requests: RequestCounts;
+  requests: RequestTimes;
   limits: Limits;
   unsent: UnsentAnswers;
   /** Bodies of requests that are not answered yet. */
@@ -145,8 +145,8 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       shutdown.requestEnded();
       state.end.close();
       const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
+      parts.requests.add(request.method, request.routeOptions.url, status, state);
       telemetry.endRequest(state.span, status);
-      parts.requests.add(request.method, request.routeOptions.url, status);
       logOutcome({ logger, refusals }, request, status, state);
     });
     const begin = (isTrusted: boolean) => beginTrace(request, reply, state, isTrusted);

@@ -1,16 +1,11 @@
 import type { Found } from '#platform/search.js';
-import { othersTurn } from '#platform/turns.js';
+import { Turn } from '#platform/turns.js';
 
 /** The first read of a page has this many rows at most, and fewer where as many large ones would not fit. */
 const FIRST_ROWS = 101;
 const LARGE_ROW_BYTES = 10_240;
 /** How many the next one may have is judged by the size of those before; behind a hundred small ones may lie large ones. */
 const MOST_ROWS = 250;
-/**
- * So many characters of JSON are written before others have their turn of the event loop, some 0.2 ms. In one go a page of events
- * had a neighbour wait 11 times as long, p50, and in pieces 2.7 times: docs/figures/limits.md.
- */
-const PIECE_LENGTH = 16_384;
 
 export interface PageRead<Row, Place = never> {
   limit: number;
@@ -33,29 +28,26 @@ export interface PageTexts<Row, Place = never> {
 
 /**
  * The rows of a page as texts, and whether there are more. `limit` is a most: a page ends early where its rows are large or far between, and no
- * more of them are read than a page can hold. A long one is made in pieces, so that it holds up nobody's short one.
+ * more of them are read than a page can hold. A long one is made in turns: in one go a page of events
+ * had a neighbour wait 11 times as long, p50, and in pieces 2.7 times (docs/figures/limits.md).
  */
 export async function readPage<Row, Place = never>(page: PageRead<Row, Place>): Promise<PageTexts<Row, Place>> {
   const texts: string[] = [];
   let last: Row | undefined;
   let taken = 0;
-  let written = 0;
   for (;;) {
     const fitting = texts.length === 0 ? firstRows(page.bytes) : ((page.bytes - taken) * texts.length) / taken;
     const count = Math.max(1, Math.ceil(Math.min(page.limit + 1 - texts.length, fitting, MOST_ROWS)));
     const { rows, stoppedAt } = allOrFound(await page.read(last, count));
+    const turn = new Turn();
     for (const row of rows) {
-      if (written >= PIECE_LENGTH) {
-        await othersTurn();
-        written = 0;
-      }
+      if (turn.isOver) await turn.next();
       const text = page.text(row);
       const isFull = texts.length === page.limit || (texts.length > 0 && taken + text.length > page.bytes);
       if (isFull) return { texts, last, hasMore: true };
       texts.push(text);
       last = row;
       taken += text.length;
-      written += text.length;
     }
     if (stoppedAt !== undefined) return { texts, last, hasMore: true, stoppedAt };
     if (rows.length < count) return { texts, last, hasMore: false };

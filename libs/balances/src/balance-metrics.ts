@@ -30,7 +30,6 @@ export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
       const { installed, refused, unconfirmed } = fences.counts;
       return labelled('outcome', { installed, refused, unconfirmed });
     },
-    ['outcome'],
   );
   counter('sweeps', 'Fences of lost writers removed.', () => sweeper.swept);
   counter('database_queries', 'Queries for balances sent to PostgreSQL.', () => databaseReads.counts.queries);
@@ -48,10 +47,17 @@ export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
       const { breaker } = client.state;
       return BREAKER_STATES.map((state) => [{ state }, state === breaker ? 1 : 0]);
     },
-    ['state'],
   );
   gauge('connected', '1 while the connection to Redis stands.', () => Number(client.state.connected));
-  gauge('refusing', '1 while Redis has no memory for fences.', () => Number(client.state.refusing));
+  gauge('refusing', '1 while Redis has no memory for fences, or may evict them.', () => {
+    const { refusing, evictsFences } = client.state;
+    return Number(refusing || evictsFences);
+  });
+  metrics.histogram(
+    'counterfoil_balance_call_seconds',
+    'How long calls to Redis took, one pipeline each, by what they were for.',
+    () => labelled('call', client.durations),
+  );
   metrics.counter(
     'counterfoil_balance_redis_errors_total',
     'Calls to Redis that failed (timeouts among them), times that the breaker opened, and fences refused for want of memory.',
@@ -59,7 +65,6 @@ export function addBalanceMetrics(metrics: Metrics, cache: BalanceCache): void {
       const { failures, timeouts, breaks, refusals } = client.state;
       return labelled('kind', { failures, timeouts, breaks, refusals });
     },
-    ['kind'],
   );
 }
 
@@ -68,7 +73,6 @@ export function addMonitorMetrics(metrics: Metrics, monitor: BalanceMonitor): vo
     'counterfoil_balance_monitor_accounts_total',
     'Accounts whose cached balance was compared with the ledger, by what was found.',
     () => VERDICTS.map((verdict) => [{ verdict }, monitor.counts[verdict]]),
-    ['verdict'],
   );
   const counter = (name: string, help: string, read: () => number) =>
     metrics.counter(`counterfoil_balance_monitor_${name}_total`, help, read);

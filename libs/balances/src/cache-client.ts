@@ -8,6 +8,7 @@ import {
   isBrokenCircuitError,
 } from 'cockatiel';
 import type { ChainableCommander, Redis } from 'ioredis';
+import { Histogram } from '#platform/histogram.js';
 import { answeredWithin } from '#platform/late.js';
 import { openRedis } from '#platform/redis.js';
 import { type AccountKey, cacheKey } from './cached-balance.js';
@@ -30,6 +31,10 @@ export interface ScriptCall {
 
 export type ScriptReply = number | string[];
 
+/** What one pipeline is for: the script of its first call, or what is looked at without one. */
+const CALLS = [...SCRIPT_NAMES, 'scan', 'hashes'] as const;
+type CallName = (typeof CALLS)[number];
+
 /** Redis has no memory for this script (only the fence ever meets it); the other calls of the pipeline did run. */
 export class CacheRefused extends Error {
   override name = 'CacheRefused';
@@ -48,6 +53,8 @@ export interface CacheState {
   readonly connected: boolean;
   /** Redis had no memory for the last fence: balances that are written are not cached. */
   readonly refusing: boolean;
+  /** Its maxmemory-policy is one by which fences may go, too, so that it is not used. */
+  readonly evictsFences: boolean;
   /** What the last failure said; undefined while the breaker is closed. */
   readonly lastFailure: string | undefined;
   readonly timeouts: number;
@@ -67,6 +74,8 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const SCAN_COUNT = 500;
 /** Accounts in one call: a script holds up everybody else for as long as it runs, some microseconds an account. */
 const BATCH_ACCOUNTS = 100;
+/** How often it is asked for its maxmemory-policy, besides with each connection. */
+const POLICY_EVERY_MS = 2_000;
 /** Calls that are put together in one go, some milliseconds' work: a group of 50,000 accounts would keep the process for 100. */
 const CALLS_PER_TURN = 2_000;
 
@@ -77,6 +86,9 @@ const CALLS_PER_TURN = 2_000;
 export class CacheClient {
   readonly #redis: Redis;
   readonly #timeoutMs: number;
+  readonly #policy: NodeJS.Timeout;
+  /** Of calls that were sent, failed ones included. */
+  readonly durations = Object.fromEntries(CALLS.map((name) => [name, new Histogram()])) as Record<CallName, Histogram>;
   readonly #scripts: Readonly<Record<ScriptName, Script>> = loadScripts();
   readonly #breaker = circuitBreaker(handleAll, {
     halfOpenAfter: new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),
@@ -92,6 +104,7 @@ export class CacheClient {
   #breaks = 0;
   #refusals = 0;
   #refusing = false;
+  #evictsFences = false;
   #lastFailure: string | undefined;
 
   constructor(options: CacheClientOptions) {
@@ -108,7 +121,9 @@ export class CacheClient {
     });
     this.#redis.on('ready', () => {
       this.#loadScripts().catch(() => undefined);
+      void this.#lookAtPolicy();
     });
+    this.#policy = setInterval(() => void this.#lookAtPolicy(), POLICY_EVERY_MS).unref();
     this.#breaker.onBreak(() => {
       this.#breaks += 1;
       // What still waits in a connection that does not answer would only arrive late.
@@ -135,6 +150,7 @@ export class CacheClient {
       breaker,
       connected: this.#redis.status === 'ready',
       refusing: this.#refusing,
+      evictsFences: this.#evictsFences,
       lastFailure: breaker === 'closed' ? undefined : this.#lastFailure,
       timeouts: this.#timeouts,
       failures: this.#failures,
@@ -149,7 +165,8 @@ export class CacheClient {
    */
   async run(calls: readonly ScriptCall[], deadlineMs = Infinity): Promise<(ScriptReply | CacheRefused)[]> {
     if (calls.length === 0) return [];
-    return this.#guarded(Math.min(deadlineMs, this.#timeoutMs), () => this.#send(calls));
+    const [{ script }] = calls as [ScriptCall, ...ScriptCall[]];
+    return this.#guarded(script, Math.min(deadlineMs, this.#timeoutMs), () => this.#send(calls));
   }
 
   /** As `run`, for one call: what this turn of the event loop asks for goes in one pipeline. */
@@ -183,7 +200,7 @@ export class CacheClient {
 
   /** One step of SCAN over the accounts' keys, of about `count` keys. From `'0'`; a cursor of `'0'` ends it. */
   async scan(from: string, count: number): Promise<{ cursor: string; keys: string[] }> {
-    const [cursor, keys] = await this.#guarded(this.#timeoutMs, () =>
+    const [cursor, keys] = await this.#guarded('scan', this.#timeoutMs, () =>
       this.#redis.scan(from, 'MATCH', 'bal:{*', 'COUNT', count),
     );
     return { cursor, keys };
@@ -191,7 +208,7 @@ export class CacheClient {
 
   /** The fields of these keys' hashes, and what Redis' clock said, in milliseconds: for the sweeper and the monitor. */
   async hashes(keys: readonly string[]): Promise<{ nowMs: number; hashes: Record<string, string>[] }> {
-    return this.#guarded(this.#timeoutMs, async () => {
+    return this.#guarded('hashes', this.#timeoutMs, async () => {
       const pipeline = this.#redis.pipeline().time();
       for (const key of keys) pipeline.hgetall(key);
       const [time, ...hashes] = ((await pipeline.exec()) ?? []).map(([error, reply]) => {
@@ -205,12 +222,21 @@ export class CacheClient {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#policy);
     this.#redis.disconnect();
   }
 
-  async #guarded<T>(timeoutMs: number, call: () => Promise<T>): Promise<T> {
+  /** A fence has no TTL, so that `volatile-…` keeps it. Where it could be evicted an old balance would be filled behind a writer's back. */
+  async #lookAtPolicy(): Promise<void> {
+    if (this.#redis.status !== 'ready') return;
+    const memory = await this.#redis.info('memory').catch(() => '');
+    this.#evictsFences = /^maxmemory:[1-9]/m.test(memory) && /^maxmemory_policy:allkeys/m.test(memory);
+  }
+
+  async #guarded<T>(name: CallName, timeoutMs: number, call: () => Promise<T>): Promise<T> {
+    if (this.#evictsFences) throw new CacheUnavailable('Redis may evict fences: its maxmemory-policy is for all keys');
     try {
-      return await this.#breaker.execute(() => this.#within(timeoutMs, call()));
+      return await this.#breaker.execute(() => this.durations[name].measure(() => this.#within(timeoutMs, call())));
     } catch (error) {
       if (isBrokenCircuitError(error)) throw new CacheUnavailable('Redis is left alone for a while', { cause: error });
       this.#failures += 1;

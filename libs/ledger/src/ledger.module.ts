@@ -2,7 +2,7 @@ import { type BeforeApplicationShutdown, Module } from '@nestjs/common';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { CommitHints } from '#outbox/log/hints.js';
 import { MerchantWeights } from '#platform/merchant-weights.js';
-import { labelled, type Metrics } from '#platform/metrics.js';
+import type { Metrics } from '#platform/metrics.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { BringsMetrics } from '#platform/room-hooks.js';
 import { ChangeAccountStatusHandler } from './accounts/account-status.command.js';
@@ -16,6 +16,7 @@ import { GetTransactionsHandler, ListTransactionsHandler } from './reading/trans
 import type { LedgerSettings } from './settings.js';
 import { BALANCE_FENCES, type BalanceFences } from './writing/balance-fences.js';
 import { Writer } from './writing/writer.js';
+import { addWriterMetrics } from './writing/writer-metrics.js';
 import type { WriterOptions } from './writing/writer-options.js';
 
 const HANDLERS = [
@@ -57,21 +58,7 @@ export class LedgerModule implements BeforeApplicationShutdown, BringsMetrics {
   constructor(private readonly writer: Writer) {}
 
   addMetrics(metrics: Metrics): void {
-    metrics.gauge(
-      'counterfoil_writer_waiting',
-      'Postings that wait for their commit group, or for their balances to be told.',
-      () => this.writer.waiting,
-    );
-    const groups = () => {
-      const { shared, apart } = this.writer.counts;
-      return labelled('lane', { shared, apart });
-    };
-    metrics.counter('counterfoil_writer_groups_total', 'Commit groups by the kind of their lane.', groups, ['lane']);
-    metrics.counter(
-      'counterfoil_writer_left_behind_total',
-      'Postings whose group did not wait any longer for their merchant’s lock, or that were parted from it by poison.',
-      () => this.writer.counts.leftBehind,
-    );
+    addWriterMetrics(metrics, this.writer);
   }
 
   /** After the requests and duties have ended, and before the pools are closed. */

@@ -53,6 +53,8 @@ export class Budget {
   #flightGranted = 0;
   #level: number;
   #processes: number;
+  /** Whether the level is that of this process alone: Redis has lost what others had told it. */
+  #isPart = false;
   #isAsked = false;
   #askedPlan: Plan | undefined;
   /** Units that it tries to have in hand. */
@@ -207,17 +209,24 @@ export class Budget {
       supposed: Math.floor(this.#refilled(nowMs)),
       over: this.#over,
       isFirst,
+      part: Math.floor(this.#partAt(nowMs)),
+      processes: this.#processes,
       leaves,
     };
   }
 
-  answered({ given, flight, level, processes, told, over, plan }: LeaseReply, asked: LeaseCall, nowMs: number): void {
+  answered(
+    { given, flight, level, processes, told, over, isPart, plan }: LeaseReply,
+    asked: LeaseCall,
+    nowMs: number,
+  ): void {
     this.#isAsked = true;
     this.#share = undefined;
     this.#given = given;
     this.#flightGranted = flight;
     this.#level = level;
     this.#processes = processes;
+    this.#isPart = isPart;
     this.#told = told;
     this.#over = over;
     this.lastAnswerMs = nowMs;
@@ -251,6 +260,13 @@ export class Budget {
   /** The level if there were room for all. */
   #refilled(nowMs: number): number {
     return this.#level + ((nowMs - this.lastAnswerMs) * this.#plan.unitsPerSecond) / 1_000;
+  }
+
+  /** What of it is this process's where each has to go on by itself. */
+  #partAt(nowMs: number): number {
+    const refill = this.#refilled(nowMs) - this.#level;
+    const level = this.#isPart ? this.#level : this.#level / this.#processes;
+    return Math.min(this.#shareBurst, level + refill / this.#processes);
   }
 
   #takeShare(units: number, flight: number, nowMs: number): Taken | RefusedBy {

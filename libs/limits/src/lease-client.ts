@@ -122,6 +122,8 @@ export class LeaseClient implements Leases {
       call.supposed,
       call.over,
       call.isFirst ? 1 : 0,
+      call.part,
+      call.processes,
     ];
   }
 }
@@ -135,6 +137,15 @@ function replyOf(reply: unknown): LeaseReply {
   const [given = 0, flight = 0, level = 0, processes = 1, told = 0, over = 0, ...plan] = (
     reply as (string | number)[]
   ).map(Number);
-  const [unitsPerSecond = 0, burstUnits = 0, unitsInFlight = 0] = plan;
-  return { given, flight, level, processes, told, over, plan: { unitsPerSecond, burstUnits, unitsInFlight } };
+  const [unitsPerSecond = 0, burstUnits = 0, unitsInFlight = 0, isPart = 0] = plan;
+  return {
+    given,
+    flight,
+    level,
+    processes,
+    told,
+    over,
+    isPart: isPart === 1,
+    plan: { unitsPerSecond, burstUnits, unitsInFlight },
+  };
 }

@@ -16,6 +16,9 @@ export interface LeaseCall {
   readonly over: number;
   /** Whether nothing counts that is known there of the process: it has left the merchant, or has forgotten it. */
   readonly isFirst: boolean;
+  /** Its part of what is left, as it supposes, and of how many processes. */
+  readonly part: number;
+  readonly processes: number;
   /** Whether the process is done with the merchant. */
   readonly leaves: boolean;
 }
@@ -27,6 +30,8 @@ export interface LeaseReply {
   readonly processes: number;
   readonly told: number;
   readonly over: number;
+  /** Whether what all had told is lost, and this is the process's part. */
+  readonly isPart: boolean;
   /** By which it was reckoned. */
   readonly plan: Omit<Plan, 'weight'>;
 }

@@ -9,13 +9,11 @@ export function addLimitMetrics(metrics: Metrics, parts: { counts: LimitCounts; 
     'counterfoil_limit_units_total',
     'Units that requests came to, by their price and whose key they had.',
     () => counts.units(),
-    ['price', 'by'],
   );
   metrics.counter(
     'counterfoil_limit_refusals_total',
     'Requests of merchants that were refused, by the limit that refused them.',
     () => labelled('reason', { ...counts.refusals }),
-    ['reason'],
   );
   metrics.gauge(
     'counterfoil_limit_fairness',

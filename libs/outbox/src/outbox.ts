@@ -120,30 +120,25 @@ export class Outbox {
   addMetrics(metrics: Metrics): void {
     const perConsumer = (read: (backlog: Backlog) => number) => (): [Labels, number][] =>
       [...this.#backlogs].map(([consumer, backlog]) => [{ consumer }, read(backlog)]);
-    const label = ['consumer'];
     metrics.gauge(
       'counterfoil_events_lag',
       'Events that a consumer has not got yet, at most 100 a partition.',
       perConsumer((backlog) => backlog.events),
-      label,
     );
     metrics.gauge(
       'counterfoil_events_lag_seconds',
       'Age of the oldest of them.',
       perConsumer((backlog) => backlog.ageMs / 1_000),
-      label,
     );
     metrics.gauge(
       'counterfoil_events_apart',
       'Merchants that go apart from their partition for a consumer, because they had too many events.',
       perConsumer((backlog) => backlog.apart),
-      label,
     );
     metrics.gauge(
       'counterfoil_events_apart_lag_seconds',
       'Age of the oldest event that one of them waits for.',
       perConsumer((backlog) => backlog.apartAgeMs / 1_000),
-      label,
     );
     metrics.gauge(
       'counterfoil_events_held_back_seconds',
@@ -155,75 +150,60 @@ export class Outbox {
       'Partitions of the log that this process relays.',
       () => this.#lease.epochs.size,
     );
-    metrics.counter(
-      'counterfoil_relay_events_total',
-      'Events dispatched, repetitions included.',
-      () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.events]),
-      label,
+    metrics.counter('counterfoil_relay_events_total', 'Events dispatched, repetitions included.', () =>
+      this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.events]),
     );
-    metrics.counter(
-      'counterfoil_relay_failures_total',
-      'Rounds of the relay that failed.',
-      () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.failures]),
-      label,
+    metrics.counter('counterfoil_relay_failures_total', 'Rounds of the relay that failed.', () =>
+      this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.failures]),
     );
     metrics.counter(
       'counterfoil_relay_fenced_total',
       'Cursors that were not moved because the lease had been lost.',
       () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.fenced]),
-      label,
     );
     metrics.counter(
       'counterfoil_relay_resent_total',
       'Batches that were dispatched again, because they had not been applied in time.',
       () => this.#relays.map((relay) => [{ consumer: relay.consumer }, relay.counts.resent]),
-      label,
     );
     metrics.counter(
       'counterfoil_relay_hint_failures_total',
       'Subscriptions to hints that failed: until one succeeds the relay finds events within RELAY_IDLE_MS.',
       () => this.#hints?.failures ?? 0,
     );
-    metrics.counter(
-      'counterfoil_consumer_jobs_total',
-      'Jobs begun here.',
-      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.jobs]),
-      label,
+    metrics.gauge('counterfoil_queue_connected', '1 while the connection stands that jobs come by.', () =>
+      Number(this.#bull?.isConnected ?? false),
+    );
+    metrics.counter('counterfoil_consumer_jobs_total', 'Jobs begun here.', () =>
+      this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.jobs]),
     );
     metrics.counter(
       'counterfoil_consumer_busy_total',
       'Jobs put off because another process was at work on the partition.',
       () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.busy]),
-      label,
     );
     metrics.counter(
       'counterfoil_consumer_claims_lost_total',
       'Pages rolled back because another process had taken the partition meanwhile.',
       () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.claimsLost]),
-      label,
     );
-    metrics.counter(
-      'counterfoil_consumer_events_total',
-      'Events applied here.',
-      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.events]),
-      label,
+    metrics.counter('counterfoil_consumer_events_total', 'Events applied here.', () =>
+      this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.events]),
     );
-    metrics.counter(
-      'counterfoil_consumer_failures_total',
-      'Tries that failed.',
-      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.failures]),
-      label,
+    metrics.histogram(
+      'counterfoil_consumer_event_age_seconds',
+      'How old events were when they had been applied here: from their commit on.',
+      () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.ages]),
+    );
+    metrics.counter('counterfoil_consumer_failures_total', 'Tries that failed.', () =>
+      this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.failures]),
     );
     metrics.counter(
       'counterfoil_consumer_processes_lost_total',
       'Processes that their handler took along, or that had to be ended.',
       () => this.#hosts.map((host) => [{ consumer: host.consumer }, host.processesLost]),
-      label,
     );
-    metrics.gauge('counterfoil_dead_letters', 'Dead letters by what became of them.', () => this.#deadLetters, [
-      'consumer',
-      'status',
-    ]);
+    metrics.gauge('counterfoil_dead_letters', 'Dead letters by what became of them.', () => this.#deadLetters);
   }
 
   #receiveHints(): HintReceiver | undefined {

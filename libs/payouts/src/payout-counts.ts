@@ -32,13 +32,11 @@ export class PayoutCounts implements BringsMetrics {
       'counterfoil_payouts_total',
       'Payouts by the statuses that they have come to in this process.',
       () => labelled('status', this.#entered),
-      ['status'],
     );
     metrics.counter(
       'counterfoil_bank_callbacks_total',
       'Callbacks of the bank by what came of them: heeded (it is asked); unknown; unreadable; unsigned; wrong_signature; stale.',
       () => labelled('outcome', this.#callbacks),
-      ['outcome'],
     );
   }
 }

@@ -55,7 +55,6 @@ export class PayoutsWorkerModule implements BringsDuties, BringsMetrics {
         Object.entries(this.#saga.requests).flatMap(([request, outcomes]) =>
           Object.entries(outcomes).map(([outcome, count]) => [{ request, outcome }, count] as const),
         ),
-      ['request', 'outcome'],
     );
     metrics.counter('counterfoil_payout_failures_total', 'Turns of payouts that failed, and are tried again.', () =>
       failuresOf(this.#work),

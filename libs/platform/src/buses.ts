@@ -2,7 +2,7 @@ import { type DynamicModule, Injectable } from '@nestjs/common';
 import { type AsyncContext, type Command, CommandBus, CqrsModule, type Query, QueryBus } from '@nestjs/cqrs';
 import type { Span } from '@opentelemetry/api';
 import { PROBLEMS, type ProblemCode, ProblemError } from '#kernel/problem.js';
-import type { Labels, Metrics } from './metrics.js';
+import type { Labels, Metrics, Seconds } from './metrics.js';
 import type { RequestBounds } from './request-context.js';
 import type { BringsMetrics } from './room-hooks.js';
 import { endSpan, failSpan, startChild } from './tracing.js';
@@ -62,14 +62,12 @@ export class MessageCalls {
   addMetrics(metrics: Metrics): void {
     const name = `counterfoil_${this.#kind}_seconds`;
     const what = this.#kind === 'command' ? 'commands' : 'queries';
-    const labels = ['name', 'outcome'];
-    metrics.counter(`${name}_count`, `How many ${what} had which outcome.`, () => this.#read('count'), labels);
-    metrics.counter(`${name}_sum`, `How long those ${what} took together.`, () => this.#read('seconds'), labels);
+    metrics.summary(name, `How many ${what} had which outcome, and how long they took together.`, () => this.#read());
   }
 
-  *#read(what: 'count' | 'seconds'): Generator<[Labels, number]> {
+  *#read(): Generator<[Labels, Seconds]> {
     for (const { name, outcomes } of this.#calls.values()) {
-      for (const [outcome, sums] of outcomes) yield [{ name, outcome }, sums[what]];
+      for (const [outcome, sums] of outcomes) yield [{ name, outcome }, sums];
     }
   }
 

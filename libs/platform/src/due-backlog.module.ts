@@ -31,18 +31,13 @@ export class DueBacklogModule implements BringsDuties, BringsMetrics {
   }
 
   addMetrics(metrics: Metrics): void {
-    const label = ['kind'];
     metrics.gauge(
       'counterfoil_due_rows_overdue',
       `Rows whose time has come and that are not done, at most ${COUNTED} of a kind.`,
       () => this.#seen.map(({ kind, overdue }) => [{ kind }, overdue]),
-      label,
     );
-    metrics.gauge(
-      'counterfoil_due_rows_overdue_seconds',
-      'How long ago the time of the oldest of them came.',
-      () => this.#seen.map(({ kind, lagMs }) => [{ kind }, lagMs / 1_000]),
-      label,
+    metrics.gauge('counterfoil_due_rows_overdue_seconds', 'How long ago the time of the oldest of them came.', () =>
+      this.#seen.map(({ kind, lagMs }) => [{ kind }, lagMs / 1_000]),
     );
   }
 }

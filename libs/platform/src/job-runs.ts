@@ -1,5 +1,7 @@
 import { Deadline } from './deadline.js';
 import { errorText } from './due-work.js';
+import { Histogram, LATE_SECONDS } from './histogram.js';
+import type { Metrics } from './metrics.js';
 import type { Database } from './postgres.js';
 
 /** What runs again and again by itself. `scheduler`: BullMQ says when, and one worker does it for all. */
@@ -19,6 +21,14 @@ interface Noted {
   nextMs: number | undefined;
   runs: number;
   failures: number;
+}
+
+/** What this process tells of a job's rounds. */
+interface Done {
+  readonly durations: Histogram;
+  failures: number;
+  /** When the one in hand, or the last one, began. */
+  beganMs: number;
 }
 
 const DEADLINE_MS = 5_000;
@@ -45,6 +55,8 @@ ON CONFLICT (name) DO UPDATE SET
 /** What the jobs of this process come to, noted down in PostgreSQL when `note` is called. No job waits for that, or fails with it. */
 export class JobRuns {
   readonly #database: Database;
+  /** Since the process began. */
+  readonly #done = new Map<string, Done>();
   #noted = new Map<string, Noted>();
 
   constructor(database: Database) {
@@ -58,13 +70,17 @@ export class JobRuns {
   }
 
   began(plan: JobPlan): void {
-    this.#of(plan).startedMs = performance.now();
+    const nowMs = performance.now();
+    this.#of(plan).startedMs = nowMs;
+    this.#doneOf(plan).beganMs = nowMs;
   }
 
   ended(plan: JobPlan): void {
     const noted = this.#of(plan);
     noted.finishedMs = performance.now();
     noted.runs += 1;
+    const { durations, beganMs } = this.#doneOf(plan);
+    durations.observe((noted.finishedMs - beganMs) / 1_000);
   }
 
   failed(plan: JobPlan, error: unknown): void {
@@ -72,7 +88,19 @@ export class JobRuns {
     const noted = this.#of(plan);
     noted.failedMs = noted.finishedMs;
     noted.failures += 1;
+    this.#doneOf(plan).failures += 1;
     noted.error = errorText(error);
+  }
+
+  /** BringsMetrics, which knows duties, and so this. */
+  addMetrics(metrics: Metrics): void {
+    const done = <T>(read: (one: Done) => T) => [...this.#done].map(([job, one]) => [{ job }, read(one)] as const);
+    metrics.histogram(
+      'counterfoil_job_seconds',
+      'How long rounds of duties and schedulers took, failed ones included.',
+      () => done(({ durations }) => durations),
+    );
+    metrics.counter('counterfoil_job_failures_total', 'Those that failed.', () => done(({ failures }) => failures));
   }
 
   /** Writes down what came since the last time. When that fails, the next time does. */
@@ -87,6 +115,15 @@ export class JobRuns {
       for (const one of noted) this.#putBack(one);
       throw error;
     }
+  }
+
+  #doneOf({ name }: JobPlan): Done {
+    let done = this.#done.get(name);
+    if (!done) {
+      done = { durations: new Histogram(LATE_SECONDS), failures: 0, beganMs: performance.now() };
+      this.#done.set(name, done);
+    }
+    return done;
   }
 
   #of(plan: JobPlan): Noted {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { CONTENT_TYPES, formatFor } from './exposition.js';
 import { type Metrics, ScrapeGate } from './metrics.js';
 
 /** `GET /metrics` on a port of its own, so that no proxy in front of the API can lead to it. For all but METRICS_ALLOW there is no such route. */
@@ -20,8 +21,9 @@ export class MetricsServer {
         return;
       }
       try {
-        const text = await metrics.text();
-        response.writeHead(200, { 'content-type': metrics.contentType }).end(text);
+        const format = formatFor(request.headers.accept);
+        const text = await metrics.text(format);
+        response.writeHead(200, { 'content-type': CONTENT_TYPES[format] }).end(text);
       } catch {
         response.writeHead(500).end();
       }

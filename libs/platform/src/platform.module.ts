@@ -11,7 +11,7 @@ import { Entities } from './entities.js';
 import { IdempotentRequests } from './idempotency.js';
 import type { Logger } from './logging.js';
 import { MerchantWeights } from './merchant-weights.js';
-import type { Metrics } from './metrics.js';
+import { labelled, type Metrics } from './metrics.js';
 import { Database } from './postgres.js';
 import type { BringsMetrics } from './room-hooks.js';
 import type { PlatformSettings } from './settings.js';
@@ -101,7 +101,17 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
   }
 
   addMetrics(metrics: Metrics): void {
-    metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => this.database.waiting);
+    const { database } = this;
+    metrics.gauge('counterfoil_database_pool_waiting', 'Who waits for a connection.', () => database.waiting);
+    metrics.gauge('counterfoil_database_pool_connections', 'Connections of the pool by what they are at.', () =>
+      labelled('state', database.connections),
+    );
+    metrics.gauge('counterfoil_database_pool_size', 'Connections that it may have.', () => database.size);
+    metrics.counter(
+      'counterfoil_event_loop_busy_seconds_total',
+      'How long the event loop has been at work: its rate is the share of a core that is used.',
+      () => performance.eventLoopUtilization().active / 1_000,
+    );
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -136,11 +136,13 @@ export class Database {
   readonly #pool: pg.Pool;
   readonly #turns: ConnectionTurns;
   readonly #connectTimeoutMs: number;
+  readonly size: number;
 
   constructor(url: string, options: DatabaseOptions) {
     const { poolSize, merchantConnections = poolSize, connectTimeoutMs, weightOf = () => 1 } = options;
     this.#turns = new ConnectionTurns({ size: poolSize, perMerchant: merchantConnections, weightOf });
     this.#connectTimeoutMs = connectTimeoutMs;
+    this.size = poolSize;
     this.#pool = new pg.Pool({
       ...connectionOptions(url, options.applicationName),
       max: poolSize,
@@ -187,6 +189,12 @@ export class Database {
   /** Several statements that read the same moment. However long it takes, it has no xid, so that nobody's horizon waits for it. */
   snapshot<T>(scope: Scope, deadline: Deadline, work: (client: TransactionClient) => Promise<T>): Promise<T> {
     return this.#transaction('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', scope, deadline, work);
+  }
+
+  /** Open ones. */
+  get connections(): { in_use: number; idle: number } {
+    const { totalCount, idleCount } = this.#pool;
+    return { in_use: totalCount - idleCount, idle: idleCount };
   }
 
   get waiting(): number {

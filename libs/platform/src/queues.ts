@@ -54,6 +54,11 @@ export class Queues {
     return worker;
   }
 
+  /** Whether the connection that jobs come by stands. */
+  get isConnected(): boolean {
+    return this.#working?.status === 'ready';
+  }
+
   /** Workers first: resolves when the jobs in hand have ended, or after `graceMs`: then they are another worker's. */
   async close(graceMs = 0): Promise<void> {
     await Promise.all(this.#workers.map((worker) => within(graceMs, worker.close())));

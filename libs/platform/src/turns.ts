@@ -11,7 +11,7 @@ const waiting: (() => void)[] = [];
  * Resolves in a turn of the event loop that no other long work goes on in. A short request needs several turns, one for each answer of
  * PostgreSQL and Redis: in each it waits for one piece of long work, however many of them there are.
  */
-export function othersTurn(): Promise<void> {
+function othersTurn(): Promise<void> {
   return new Promise((resolve) => {
     if (waiting.push(resolve) === 1) setImmediate(goOn);
   });

@@ -140,12 +140,11 @@ export class ReconciliationWorkerModule
       'counterfoil_reconciliation_turns_total',
       'Turns of reports that were matched here by how they ended; more: after RECONCILIATION_TURN_CHUNKS others are next; left: for another worker, or another had completed it; given_up: the last of RECONCILIATION_TRIES failed.',
       () => labelled('outcome', this.#worker.turns),
-      ['outcome'],
     );
-    metrics.counter(
-      'counterfoil_reconciliation_turn_seconds_sum',
-      'How long those turns took together.',
-      () => this.#worker.seconds,
+    metrics.histogram(
+      'counterfoil_reconciliation_turn_seconds',
+      'How long those turns took, failed ones included.',
+      () => this.#worker.durations,
     );
     metrics.counter(
       'counterfoil_reconciliation_rows_total',

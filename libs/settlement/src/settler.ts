@@ -6,7 +6,7 @@ import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { SystemAccounts } from '#ledger/accounts/find-system-accounts.js';
 import type { Writer } from '#ledger/writing/writer.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
-import { Durations } from '#platform/durations.js';
+import { Histogram } from '#platform/histogram.js';
 import type { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { begin } from './begin.js';
@@ -47,7 +47,7 @@ export class Settler {
   readonly #parts: SettlerParts;
   readonly #clock: Clock;
   /** Of a page's drafts to be written, of a chunk of entries, of a page's days. */
-  readonly durations = { begin: new Durations(), draft: new Durations(), close: new Durations() };
+  readonly durations = { begin: new Histogram(), draft: new Histogram(), close: new Histogram() };
 
   constructor(parts: SettlerParts, clock: Clock = systemClock) {
     this.#parts = parts;

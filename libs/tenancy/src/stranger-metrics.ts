@@ -9,13 +9,11 @@ export function addStrangerMetrics(metrics: Metrics, strangers: Strangers): void
       [{ result: 'valid' }, strangers.counts.valid],
       [{ result: 'not_valid' }, strangers.counts.notValid],
     ],
-    ['result'],
   );
   metrics.counter(
     'counterfoil_stranger_refusals_total',
     'Keys and signatures that were refused before they were looked at: too many of their address failed, or of all, or wait.',
     () => Object.entries(strangers.counts.refused).map(([by, count]) => [{ by }, count]),
-    ['by'],
   );
   metrics.gauge(
     'counterfoil_stranger_lookups',

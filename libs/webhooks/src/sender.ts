@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import { Deadline } from '#platform/deadline.js';
+import { Histogram } from '#platform/histogram.js';
 import type { Logger } from '#platform/logging.js';
 import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database } from '#platform/postgres.js';
@@ -41,6 +42,7 @@ export interface SenderOptions extends Omit<TurnOptions, 'leaseMs'>, RoomsOption
 export class WebhookSender implements TurnHost {
   readonly rooms: Rooms;
   readonly counts = { delivered: 0, retried: 0, failed: 0, lapsed: 0, fenced: 0, aborted: 0, disabled: 0, errors: 0 };
+  readonly durations = { delivered: new Histogram(), failed: new Histogram() };
   readonly #parts: { database: Database; store: DeliveryStore; http: PublicHttp; logger: Logger };
   readonly #options: SenderOptions & TurnOptions;
   readonly #clock: Clock;

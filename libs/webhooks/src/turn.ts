@@ -1,7 +1,8 @@
 import type { Clock } from '#kernel/clock.js';
+import type { Histogram } from '#platform/histogram.js';
 import type { PublicHttp } from '#platform/public-http.js';
 import { attemptOf } from './attempt.js';
-import type { DeliveryStore, DueDelivery, EndpointLease } from './delivery-store.js';
+import type { DeliveryStore, DueDelivery, EndpointLease, Verdict } from './delivery-store.js';
 import type { RetryRules } from './retry-schedule.js';
 import type { Room, Rooms } from './rooms.js';
 
@@ -27,6 +28,8 @@ export interface TurnOptions extends RetryRules {
 /** What a turn asks of its sender, whose requests it shares with other turns. */
 export interface TurnHost {
   readonly counts: Record<'delivered' | 'retried' | 'failed' | 'lapsed' | 'fenced' | 'aborted' | 'disabled', number>;
+  /** Of requests that were answered or failed. */
+  readonly durations: Readonly<Record<'delivered' | 'failed', Histogram>>;
   readonly signal: AbortSignal;
   readonly isStopped: boolean;
   readonly rooms: Rooms;
@@ -199,6 +202,7 @@ export class Turn {
         rooms.quicken(room);
       },
     );
+    if (verdict) this.#observe(verdict, delivery);
     this.#isEnding = isLast();
     const limits = { leaseMs, disableAfterMs, isLast: this.#isEnding };
     const recorded = verdict && (await store.record(this.#lease, delivery, verdict, limits));
@@ -216,5 +220,9 @@ export class Turn {
     this.#isOver ||= recorded.disabled || recorded.released;
     if (verdict.nextDelayMs !== undefined) this.#host.dueIn(this.#lease.merchantId, verdict.nextDelayMs);
     return verdict.status;
+  }
+
+  #observe({ outcome, attempt }: Verdict, { event }: DueDelivery): void {
+    if (outcome !== 'lapsed') this.#host.durations[outcome].observe(attempt.durationMs / 1_000, event?.traceContext);
   }
 }

@@ -69,7 +69,11 @@ export function addWebhookMetrics(
       const { delivered, retried, failed, lapsed, fenced, aborted } = sender.counts;
       return labelled('outcome', { delivered, retried, failed, lapsed, fenced, aborted });
     },
-    ['outcome'],
+  );
+  metrics.histogram(
+    'counterfoil_webhook_delivery_seconds',
+    'How long requests to endpoints took, until their answer or their failure.',
+    () => labelled('outcome', sender.durations),
   );
   metrics.counter('counterfoil_webhook_disables_total', 'Endpoints disabled here.', () => sender.counts.disabled);
   metrics.gauge('counterfoil_webhook_busy', 'Endpoints that are being sent to.', () => sender.busy);

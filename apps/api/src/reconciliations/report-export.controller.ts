@@ -42,7 +42,7 @@ export class ReportExportController {
     csv: 'The same, a line each. Cells that a spreadsheet would take for a formula have an apostrophe before them.',
   })
   async report(
-    @CurrentContext() { merchantId, deadline }: RequestContext,
+    @CurrentContext() { merchantId, deadline, cost }: RequestContext,
     @PathId('reconciliation') id: bigint,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
@@ -50,9 +50,18 @@ export class ReportExportController {
   ) {
     if (!(await isReport(this.database, merchantId, id, deadline))) throw notFound('reconciliation');
     const isCsv = format === undefined ? /\btext\/csv\b/i.test(request.headers.accept ?? '') : format === 'csv';
-    const pages = exportReport(this.database, merchantId, id);
+    const pages = told(exportReport(this.database, merchantId, id), (rows) => cost.addRows(rows.length));
+    const texts = told(isCsv ? csv(pages) : json(id, pages), (text) => cost.addBytes(Buffer.byteLength(text)));
     reply.header('content-type', isCsv ? 'text/csv; charset=utf-8' : 'application/json; charset=utf-8');
-    return addAbortSignal(AbortSignal.timeout(EXPORT_TIMEOUT_MS), Readable.from(isCsv ? csv(pages) : json(id, pages)));
+    return addAbortSignal(AbortSignal.timeout(EXPORT_TIMEOUT_MS), Readable.from(texts));
+  }
+}
+
+/** Each of them, told of as it comes. */
+async function* told<T>(parts: AsyncIterable<T>, tell: (part: T) => void): AsyncGenerator<T> {
+  for await (const part of parts) {
+    tell(part);
+    yield part;
   }
 }
 

@@ -49,6 +49,11 @@ export class GroupSpans {
     );
   }
 
+  /** The first sampled request's: the parent of what all of them wait for. */
+  get leader(): Span | undefined {
+    return this.#leader;
+  }
+
   /** A step in PostgreSQL. */
   step<T>(name: string, work: () => Promise<T>): Promise<T> {
     if (!this.#leader) return work();

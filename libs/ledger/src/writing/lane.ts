@@ -5,6 +5,7 @@ import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js'
 import type { CommitHints } from '#outbox/log/hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
+import { spanTime } from '#platform/tracing.js';
 import { finishInTurns } from '#platform/turns.js';
 import type { KeyedBalance } from '../accounts/balance-store.js';
 import type { BalanceFences, FencedGroup } from './balance-fences.js';
@@ -15,6 +16,7 @@ import { GroupSpans } from './group-spans.js';
 import { AmbiguousCommit, GroupConnection, type LockedGroup } from './group-store.js';
 import type { Group, Lines, Waiting } from './lines.js';
 import type { WriterOptions } from './writer-options.js';
+import type { GroupStep, WriterTimes } from './writer-times.js';
 
 type Decided = [Waiting, Outcome | Failed];
 
@@ -39,6 +41,7 @@ export interface LaneParts {
   fences: BalanceFences;
   hints: CommitHints | undefined;
   lines: Lines;
+  times: WriterTimes;
 }
 
 /** Backoff before retry n is drawn from (0, n × this]. */
@@ -146,6 +149,7 @@ export class Lane {
   async #attempt(group: readonly Waiting[]): Promise<Tried & { published: Promise<void> }> {
     const token = this.#parts.ids.next();
     for (const waiting of group) waiting.attempts += 1;
+    this.#parts.times.began(this.kind, group, spanTime());
     const spans = new GroupSpans(group);
     const touched = touchedBy(group.map((waiting) => waiting.submission));
     const accounts = touched.accounts.map(({ merchantId, id }) => ({ merchantId, accountId: id }));
@@ -189,7 +193,7 @@ export class Lane {
     const { groupTimeoutMs: timeoutMs } = this.#options;
     const deadline = Deadline.after(timeoutMs);
     const connection = await this.#connect();
-    const locked = await spans.step('lock balances', () =>
+    const locked = await this.#step(spans, 'lock balances', () =>
       this.#onConnection(
         connection,
         deadline,
@@ -213,13 +217,19 @@ export class Lane {
     }
     await fence;
     try {
-      await spans.step('write and commit', () => deadline.race(connection.writeAndCommit(writes), groupTimedOut));
+      await this.#step(spans, 'write and commit', () =>
+        deadline.race(connection.writeAndCommit(writes), groupTimedOut),
+      );
     } catch (error) {
       if (!(error instanceof AmbiguousCommit || error instanceof GroupTimedOut)) throw error;
       connection.destroy();
-      if (!(await spans.step('settle', () => this.#settle(token)))) throw new GroupVoided(error);
+      if (!(await this.#step(spans, 'settle', () => this.#settle(token)))) throw new GroupVoided(error);
     }
     return { outcomes: answers, missed, locked, writes };
+  }
+
+  #step<T>(spans: GroupSpans, name: GroupStep, work: () => Promise<T>): Promise<T> {
+    return this.#parts.times.steps[name].measure(() => spans.step(name, work), spans.leader);
   }
 
   async #connect(): Promise<GroupConnection> {

@@ -41,6 +41,17 @@ describe('who waits for a commit group', () => {
     expect(merchantsOf(lines.take('shared'))).toEqual([X, Y, Y, Y, X, Y, Y, Y]);
   });
 
+  test('has as many groups of those that go apart as its weight is of all that do', () => {
+    const lines = open({ weightOf: (merchantId) => (merchantId === Y ? 3 : 1) });
+    for (let count = 0; count < 12; count += 1) for (const merchantId of [X, Y]) lines.push(waiting(merchantId, 30));
+    const taken = Array.from({ length: 8 }, () => {
+      const group = lines.take('apart') as Group;
+      lines.done(group);
+      return merchantsOf(group)?.[0];
+    });
+    expect(taken.filter((merchantId) => merchantId === Y)).toHaveLength(6);
+  });
+
   test('has one group in flight, in whichever lane', () => {
     const lines = open();
     push(lines, X, Y);

@@ -96,7 +96,8 @@ export class Lines {
     const merchantIds = new Set<bigint>();
     const passed: bigint[] = [];
     let cost = 0;
-    for (let next = queue.peek(); next; next = queue.peek()) {
+    // Whose turn is next is not asked without need: turns pass by whoever saves for a large request.
+    for (let next = queue.peek(); next; next = cost < this.#options.groupSize ? queue.peek() : undefined) {
       if (merchantIds.size >= most && !merchantIds.has(next.key)) {
         queue.hold(next.key);
         passed.push(next.key);

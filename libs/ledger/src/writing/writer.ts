@@ -8,8 +8,9 @@ import { costOf } from './group.js';
 import type { Outcome, Submission } from './group-extension.js';
 import { nameTransactions } from './group-spans.js';
 import { Lane } from './lane.js';
-import { type Group, Lines } from './lines.js';
+import { type Group, type LaneKind, Lines } from './lines.js';
 import type { WriterOptions } from './writer-options.js';
+import { WriterTimes } from './writer-times.js';
 import { writtenEntries } from './written-entries.js';
 
 /**
@@ -22,6 +23,7 @@ export class Writer {
   readonly #options: WriterOptions;
   readonly #lines: Lines;
   readonly #lanes: readonly Lane[];
+  readonly times = new WriterTimes();
   readonly #committing = new Set<Promise<void>>();
   /** The request that is running with a merchant's key. The next one is decided when it has settled: it may have burnt no key. */
   readonly #inFlight = new Map<string, Promise<unknown>>();
@@ -30,7 +32,7 @@ export class Writer {
     this.#options = options;
     const { lanes, apartLanes, laneCapacity, merchantCapacity, groupSize, weightOf = () => 1 } = options;
     this.#lines = new Lines({ lanes, capacity: lanes * laneCapacity, merchantCapacity, groupSize, weightOf });
-    const parts = { options, ids, fences, hints, lines: this.#lines };
+    const parts = { options, ids, fences, hints, lines: this.#lines, times: this.times };
     const kinds = [...Array<'shared'>(lanes).fill('shared'), ...Array<'apart'>(apartLanes).fill('apart')];
     this.#lanes = kinds.map((kind) => new Lane(parts, kind));
   }
@@ -75,6 +77,19 @@ export class Writer {
     return this.#lines.size;
   }
 
+  /** How many may wait. */
+  get capacity(): number {
+    return this.#options.lanes * this.#options.laneCapacity;
+  }
+
+  get lanes(): Readonly<Record<LaneKind, number>> {
+    return this.#lanesThat(() => true);
+  }
+
+  get busyLanes(): Readonly<Record<LaneKind, number>> {
+    return this.#lanesThat(({ isBusy }) => isBusy);
+  }
+
   get counts(): Lines['counts'] {
     return this.#lines.counts;
   }
@@ -83,6 +98,11 @@ export class Writer {
   async close(): Promise<void> {
     while (this.#committing.size > 0) await Promise.all(this.#committing);
     await Promise.all(this.#lanes.map((lane) => lane.close()));
+  }
+
+  #lanesThat(is: (lane: Lane) => boolean): Record<LaneKind, number> {
+    const count = (kind: LaneKind) => this.#lanes.filter((lane) => lane.kind === kind && is(lane)).length;
+    return { shared: count('shared'), apart: count('apart') };
   }
 
   #enqueue(submission: Submission): Promise<Outcome> {

@@ -18,7 +18,9 @@
 --          the level as it supposes, more than there is room for included: where nothing is known here, that is what is left
 --          the count of what there was no room for, as it knows it
 --          1 when it counts from the beginning: it may have been here before, and have had no word with us when it went
--- Returns  given in all, in flight granted, level (down), processes, shared in all, over, and the plan: rate, burst, most
+--          its part of the level as it supposes, and of how many processes
+-- Returns  given in all, in flight granted, level (down), processes, shared in all, over, the plan: rate, burst, most; and 1 where what
+--          all had told is lost, as when Redis evicts what it has no memory for: each goes on with its part then
 local key, now = KEYS[1], clock()
 local process, ttl = ARGV[1], tonumber(ARGV[2])
 local rate, burst, most, is_known = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
@@ -26,6 +28,7 @@ local spent, given, wanted = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV
 local shared, told = tonumber(ARGV[10]), tonumber(ARGV[11])
 local in_flight, flight_wanted, supposed = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local over_known, is_first = tonumber(ARGV[15]), ARGV[16] == '1'
+local part, processes_known = tonumber(ARGV[17]), tonumber(ARGV[18])
 
 local hash, processes, flight_of_others = {}, 1, 0
 local fields = redis.call('HGETALL', key)
@@ -45,6 +48,9 @@ for i = 1, #fields, 2 do
     end
   end
 end
+-- Who has spent on its share tells that first: it was not reached, and so were the others.
+local is_lost = not hash.level and not is_first and shared == told
+if is_lost then supposed, processes = part, math.max(processes, processes_known) end
 if not is_known and hash.rate then rate, burst, most = hash.rate, hash.burst, hash.most end
 
 -- By the plan that was, or the one that is if it has less.
@@ -66,7 +72,8 @@ if lacking > 0 then
 end
 given, level = given + lacking, math.min(level - lacking, burst)
 
-local flight = math.max(in_flight, math.min(flight_wanted, most - flight_of_others))
+local room = is_lost and math.ceil(most / processes) or most - flight_of_others
+local flight = math.max(in_flight, math.min(flight_wanted, room))
 local function text(number) return string.format('%.17g', number) end
 redis.call('HSET', key, 'level', text(level), 'at', text(now), 'rate', text(rate), 'burst', text(burst), 'most', text(most),
   'over', text(over))
@@ -77,4 +84,5 @@ else
 end
 -- As long as something could be lost with it: a merchant that nothing is known of has all of its burst.
 redis.call('PEXPIRE', key, math.ceil((burst - level) * 1000 / rate) + ttl + 1000)
-return { text(given), text(flight), text(math.floor(level)), processes, text(shared), text(over), text(rate), text(burst), text(most) }
+return { text(given), text(flight), text(math.floor(level)), processes, text(shared), text(over), text(rate), text(burst), text(most),
+  is_lost and 1 or 0 }

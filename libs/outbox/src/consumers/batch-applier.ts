@@ -1,5 +1,7 @@
+import { systemClock } from '#kernel/clock.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
+import { isSampled } from '#platform/tracing.js';
 import { type FreeStream, parkEvent, parkedMerchants } from '../dead-letters/dead-letter-store.js';
 import { StreamHold } from '../dead-letters/stream-hold.js';
 import { readRange } from '../log/event-log.js';
@@ -39,6 +41,8 @@ export interface ApartRun {
   traceContext?: string | undefined;
 }
 
+export type Age = readonly [ms: number, traceparent?: string];
+
 export interface RunOutcome {
   /**
    * `busy`: another process has the partition; `lost`: it took it meanwhile, after our claim had run out; `again`: a dead
@@ -46,6 +50,8 @@ export interface RunOutcome {
    */
   outcome: 'done' | 'busy' | 'lost' | 'again';
   events: number;
+  /** Of each event that was applied: how old it was by then, in milliseconds, and its traceparent where that is sampled. */
+  ages: Age[];
 }
 
 /** A claim outlives its transaction's deadline by this share of it. */
@@ -90,7 +96,7 @@ export class BatchApplier {
     const whose = { merchantId };
     onProgress();
     const turn = await this.#transaction(whose, (client) => turnOf(client, name, merchantId, apart));
-    if (!turn) return { outcome: 'done', events: 0 };
+    if (!turn) return { outcome: 'done', events: 0, ages: [] };
     const outcome = await this.#run(whose, { through: turn.through, letterId, traceContext }, onProgress);
     if (!turn.isLast || outcome.outcome !== 'done') return outcome;
     onProgress();
@@ -103,7 +109,7 @@ export class BatchApplier {
     const { through } = goal;
     onProgress();
     let claim = await this.#transaction(whose, (client) => position.claim(client, through));
-    const outcome: RunOutcome = { outcome: 'done', events: 0 };
+    const outcome: RunOutcome = { outcome: 'done', events: 0, ages: [] };
     if (!claim) {
       onProgress();
       const stands = await this.#transaction(whose, (client) => position.read(client));
@@ -126,6 +132,7 @@ export class BatchApplier {
             });
         outcome.events += done.events.length;
         if (gaveUp) return { ...outcome, outcome: 'again' };
+        outcome.ages.push(...agesOf(done.events));
         claim = isBefore(done.end, through)
           ? { ...held, position: done.end, tries: 1, lastError: undefined }
           : undefined;
@@ -288,4 +295,12 @@ async function enterUnparked(
 
 export function describe(error: unknown): string {
   return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, ERROR_LENGTH);
+}
+
+function agesOf(events: readonly LoggedEvent[]): Age[] {
+  const nowMs = systemClock.now();
+  return events.map(({ occurredAtMs, traceContext }) => {
+    const ms = Math.max(0, nowMs - occurredAtMs);
+    return isSampled(traceContext) ? [ms, traceContext] : [ms];
+  });
 }

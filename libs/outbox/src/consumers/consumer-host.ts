@@ -3,6 +3,7 @@ import type { Span } from '@opentelemetry/api';
 import { DelayedError, type Job, type Worker } from 'bullmq';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
+import { Histogram, LATE_SECONDS } from '#platform/histogram.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database, Scope, TransactionClient } from '#platform/postgres.js';
 import type { Queues } from '#platform/queues.js';
@@ -44,6 +45,8 @@ export class ConsumerHost {
   readonly #onApplied: () => void;
   /** Merchants whose waiting stream has taken a process along, and is gone through one by one. */
   readonly #suspects = new Set<bigint>();
+  /** How old events were when they had been applied here. */
+  readonly ages = new Histogram(LATE_SECONDS);
   readonly counts = { jobs: 0, events: 0, failures: 0, busy: 0, claimsLost: 0, parked: 0 };
 
   constructor(
@@ -174,6 +177,7 @@ export class ConsumerHost {
     for (;;) {
       const outcome = await this.#runOnce(taskOf(job, this.#ids.next(), traceparentOf(span)));
       this.counts.events += outcome.events;
+      for (const [ms, traceparent] of outcome.ages) this.ages.observe(ms / 1_000, traceparent);
       // Also of a job that finds nothing left: whoever applied it before may have died, or been given up, before he could say so.
       if (outcome.outcome !== 'busy' || outcome.events > 0) this.#onApplied();
       if (outcome.outcome === 'done') return;

@@ -15,8 +15,8 @@ const batch: EventBatch = {
 };
 const handed = [{ partition: 3, epoch: 1n, through: place }];
 
-/** Who was asked for in each statement. Whoever has something new finds one batch; who is broken takes a joined statement along. */
-function joined({ broken = '' } = {}) {
+/** Who was asked for in each statement. Each finds what `found` has; who is broken takes a joined statement along. */
+function joined({ broken = '', found = (_name: string): EventBatch[] => [batch] } = {}) {
   const looks: string[][] = [];
   const moves: string[][] = [];
   const among = (names: string[]): void => {
@@ -27,7 +27,7 @@ function joined({ broken = '' } = {}) {
       const names = targets.map(({ consumer }) => consumer);
       looks.push(names);
       among(names);
-      return new Map(names.map((name) => [name, [batch]]));
+      return new Map(names.map((name) => [name, found(name)]));
     },
     next: async (name: string) => (await store.nextOf([{ consumer: name }])).get(name),
     moveOf: async (of: Map<string, unknown>) => {
@@ -69,9 +69,34 @@ it('whoever is slow to dispatch holds up the others for a moment alone', async (
     expect(moves).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
     expect([await moved, moves]).toEqual([new Set([3]), [['quick']]]);
+    // And again, each time.
+    await Promise.all(['slow', 'quick'].map((name) => store.next(name, [3], LIMITS)));
+    const again = store.move('quick', handed);
+    await vi.advanceTimersByTimeAsync(10);
+    expect([await again, moves]).toEqual([new Set([3]), [['quick'], ['quick']]]);
+    await store.move('slow', handed);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(moves, 'nothing is moved without being told').toHaveLength(3);
   } finally {
     vi.useRealTimers();
   }
+});
+
+it('nobody waits for who has nothing to move: who found turns of merchants alone, or failed to dispatch and looks again', async () => {
+  let isAgain = false;
+  const turn: EventBatch = { ...batch, merchantId: 7n };
+  const { store, moves } = joined({
+    found: (name) => (name === 'turns' ? [turn] : name === 'failed' && isAgain ? [] : [batch]),
+  });
+  const look = (...names: string[]) => Promise.all(names.map((name) => store.next(name, [3], LIMITS)));
+  await look('turns', 'quick');
+  void store.move('quick', handed);
+  expect(moves).toEqual([['quick']]);
+  await look('failed', 'quick');
+  isAgain = true;
+  await look('failed');
+  void store.move('quick', handed);
+  expect(moves).toEqual([['quick'], ['quick']]);
 });
 
 it('what goes wrong for one is tried by each alone, and goes wrong for that one', async () => {

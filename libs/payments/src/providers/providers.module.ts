@@ -50,13 +50,11 @@ export class ProvidersModule implements BringsMetrics {
       'counterfoil_provider_webhooks_total',
       'Webhooks of payment providers by what came of them: accepted (kept); unsigned; wrong_signature; stale.',
       () => this.webhooks.reading(),
-      ['provider', 'outcome'],
     );
     metrics.counter(
       'counterfoil_provider_facts_total',
       'What was told in them by what became of it here; undeliverable: a body that is signed and cannot be read.',
       () => labelled('outcome', this.inbox.counts),
-      ['outcome'],
     );
   }
 }

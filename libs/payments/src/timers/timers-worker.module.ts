@@ -82,7 +82,6 @@ export class TimersWorkerModule implements BringsDuties, BringsMetrics {
       'counterfoil_payment_queries_total',
       'Questions to providers about payments by what came of them.',
       () => labelled('outcome', this.#queries.counts),
-      ['outcome'],
     );
     metrics.counter('counterfoil_payment_timer_failures_total', 'Timers of payments whose work failed.', () =>
       failuresOf(this.#work),

@@ -42,19 +42,14 @@ export class OpenBreaks {
       'counterfoil_breaks_open',
       `Breaks that are neither resolved nor written off, by kind; at most ${COUNTED} in all.`,
       () => this.#open.map(({ kind, count }) => [{ kind }, count] as const),
-      ['kind'],
     );
-    metrics.gauge(
-      'counterfoil_breaks_open_oldest_seconds',
-      'How long ago the oldest of them was found, by kind.',
-      () => this.#open.map(({ kind, oldest }) => [{ kind }, this.#ageOf(oldest)] as const),
-      ['kind'],
+    metrics.gauge('counterfoil_breaks_open_oldest_seconds', 'How long ago the oldest of them was found, by kind.', () =>
+      this.#open.map(({ kind, oldest }) => [{ kind }, this.#ageOf(oldest)] as const),
     );
     metrics.gauge(
       'counterfoil_reconciliations_in_work',
       'Reports that are being received or wait to be matched, of all merchants.',
       () => this.#inWork.map(({ status, count }) => [{ status }, count] as const),
-      ['status'],
     );
   }
 

@@ -1,5 +1,6 @@
 import type { Span } from '@opentelemetry/api';
 import { DelayedError, type Job, type Worker } from 'bullmq';
+import { Histogram, LATE_SECONDS } from '#platform/histogram.js';
 import type { Logger } from '#platform/logging.js';
 import type { Queues } from '#platform/queues.js';
 import { contextOf, inSpan, startIn } from '#platform/tracing.js';
@@ -25,7 +26,7 @@ export class ReportWorker {
   #worker: Worker<ReportJob> | undefined;
   readonly turns = { completed: 0, more: 0, left: 0, failed: 0, given_up: 0 };
   /** Of turns of reports, failed ones included. */
-  seconds = 0;
+  readonly durations = new Histogram(LATE_SECONDS);
 
   constructor(
     private readonly matcher: ReportMatcher,
@@ -86,7 +87,7 @@ export class ReportWorker {
       if (await this.#isGivenUp(key, error)) return 'given_up';
       throw error;
     } finally {
-      this.seconds += (performance.now() - startedMs) / 1_000;
+      this.durations.observe((performance.now() - startedMs) / 1_000, traceContext);
     }
   }
 

@@ -45,13 +45,11 @@ export class Uploads implements BringsMetrics {
       'counterfoil_reconciliation_uploads_total',
       'Reports that were sent here, by what came of them; replayed: with a known Idempotency-Key.',
       () => labelled('outcome', this.ended),
-      ['outcome'],
     );
     metrics.counter(
       'counterfoil_reconciliation_staged_rows_total',
       'Rows of reports that were received here, read or bad.',
       () => labelled('kind', this.staged),
-      ['kind'],
     );
   }
 

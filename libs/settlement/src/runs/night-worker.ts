@@ -3,6 +3,7 @@ import type { Job, Worker } from 'bullmq';
 import { problemDocument } from '#kernel/problem.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
+import { Histogram, LATE_SECONDS } from '#platform/histogram.js';
 import type { JobPlan, JobRuns } from '#platform/job-runs.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
@@ -44,7 +45,7 @@ export class NightWorker {
   readonly merchants = { settled: 0, empty: 0, not_due: 0, failed: 0 };
   readonly runs = { completed: 0, failed: 0 };
   /** Of ranges, failed ones included. */
-  seconds = 0;
+  readonly durations = new Histogram(LATE_SECONDS);
 
   constructor(parts: NightParts, options: NightOptions) {
     this.#parts = parts;
@@ -91,7 +92,7 @@ export class NightWorker {
       logger.warn({ err: error, run_id: String(named.runId), range: named.range }, 'a range could not be settled');
       throw error;
     } finally {
-      this.seconds += (performance.now() - startedMs) / 1_000;
+      this.durations.observe((performance.now() - startedMs) / 1_000);
     }
   }
 
