@@ -17,6 +17,7 @@ import { OutboxTrials } from './outbox-trials.js';
 import { findPgbench, PGBENCH_MISSING } from './pgbench.js';
 import { ratioTable, trialTable } from './report.js';
 import type { BenchMerchant } from './requests.js';
+import { openSpanSink } from './span-sink.js';
 import { type Round, runRound } from './trials.js';
 
 /** `npm run bench`: the write path over HTTP beside a reference function in pgbench, on one server, in alternating rounds. */
@@ -184,6 +185,14 @@ async function measureWrites(
   cleanup.add(() => plain.stop());
   const withoutEvents = await startApi(join(import.meta.dirname, 'api-without-events.js'), env);
   cleanup.add(() => withoutEvents.stop());
+  const spans = await openSpanSink();
+  cleanup.add(() => spans.stop());
+  const traced = await startApi(options.api, {
+    ...env,
+    OTEL_EXPORTER_OTLP_ENDPOINT: spans.url,
+    TRACE_SAMPLE_RATIO: '0.01',
+  });
+  cleanup.add(() => traced.stop());
   const redis = new Redis(redisUrl);
   cleanup.add(async () => redis.disconnect());
   const queue = new Redis(queueUrl);
@@ -222,6 +231,7 @@ async function measureWrites(
   const bench = {
     api,
     'without events': withoutEvents,
+    traced,
     outbox,
     plain,
     bare,

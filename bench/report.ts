@@ -130,6 +130,17 @@ export function ratioTable(
       title: 'postings with the cache ÷ without, 256 callers',
       samples: ratios(rounds, 'uniform 256', 'without cache 256'),
     },
+    {
+      number: '11',
+      title: 'postings with 1 % of requests traced ÷ none, 64 callers',
+      goal: 0.9,
+      samples: ratios(rounds, 'traced 64', 'uniform 64'),
+    },
+    {
+      number: '',
+      title: 'the same of cached reads',
+      samples: ratios(rounds, 'read traced 64', 'read cached set 64'),
+    },
     ...(['ours', 'delete-after-commit', 'lock-with-ttl'] as const).map(
       (protocol): Row => ({
         number: '',

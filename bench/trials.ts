@@ -30,6 +30,8 @@ export type TrialName =
   | 'late 64'
   | `without cache ${1 | 16 | 64 | 256}`
   | `without events ${64 | 256}`
+  | 'traced 64'
+  | 'read traced 64'
   | 'facts 64'
   | 'facts batch'
   | 'payments 64'
@@ -53,9 +55,9 @@ type HalfLoad = 'postings at half load' | 'facts at half load';
 
 export type Round = Map<TrialName, TrialResult>;
 
-/** `at`: the API with the cache (default), the one without, the one that tells no events, or the bare server. */
+/** `at`: the API with the cache (default), the one without, the one that tells no events, the one that is traced, or the bare server. */
 type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'of' | 'read' | 'among' | 'perSecond'> & {
-  at?: 'plain' | 'without events' | 'bare';
+  at?: 'plain' | 'without events' | 'traced' | 'bare';
 };
 
 const LOADS: Partial<Record<TrialName, TrialLoad>> = {
@@ -76,6 +78,16 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'without cache 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'plain' },
   'without events 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'without events' },
   'without events 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'without events' },
+  'traced 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'traced' },
+  'read traced 64': {
+    callers: 64,
+    spread: 'uniform',
+    batch: 1,
+    lateMs: 0,
+    read: true,
+    among: WORKING_SET,
+    at: 'traced',
+  },
   'read cached 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true },
   'read cached set 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, among: WORKING_SET },
   'read cached hot 64': { callers: 64, spread: 'hot', batch: 1, lateMs: 0, read: true },
@@ -106,6 +118,7 @@ const ORDER: readonly TrialName[] = [
   'reference uniform',
   'without cache 64',
   'uniform 64',
+  'traced 64',
   'payments 64',
   'facts 64',
   'postings at half load',
@@ -126,6 +139,7 @@ const ORDER: readonly TrialName[] = [
   'read database 64',
   'read bare 64',
   'read cached set 64',
+  'read traced 64',
   'read cached hot 64',
   'cold key',
 ];
@@ -135,6 +149,8 @@ export interface Bench {
   /** The same without REDIS_URL: no fences, reads from the database. */
   plain: ApiProcess;
   bare: ApiProcess;
+  /** With the cache, and one request in a hundred traced. */
+  traced: ApiProcess;
   /** With the cache, and without the rows of the outbox. */
   'without events': ApiProcess;
   outbox: OutboxTrials;

@@ -48,6 +48,17 @@ const program = findK6(fail);
 const folderOfReports = process.env.K6_REPORTS ?? join(root, 'k6', 'reports');
 const reports = join(folderOfReports, new Date().toISOString().slice(0, 19).replaceAll(':', '-'));
 
+/** @type {import('node:child_process').ChildProcess | undefined} */
+let running;
+let isStopped = false;
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
+  process.on(signal, () => {
+    isStopped = true;
+    // A terminal's Ctrl-C has reached k6 already: a second one would end it before it has verified.
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) running?.kill(signal);
+  });
+}
+
 /** One alone shows what k6 says; of all each has it in a file. @param {string} scenario @param {string | undefined} told a lie */
 async function run(scenario, told) {
   const folder = join(reports, told === undefined ? scenario : `${scenario}-${told}`);
@@ -69,10 +80,8 @@ async function run(scenario, told) {
       COUNTERFOIL_JOURNAL: await journal.serve(),
     },
   });
-  const forward = (/** @type {NodeJS.Signals} */ signal) => k6.kill(signal);
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(signal, forward);
+  running = k6;
   const [code] = await once(k6, 'exit');
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.off(signal, forward);
   liar?.close();
   const seconds = (Date.now() - began) / 1_000;
   const outcome = outcomeOf({ scenario, isRight: code === 0, seconds, folder, journal });
@@ -105,7 +114,7 @@ const where = () => console.log(`\ncounterfoil: reports are in ${relative(proces
 async function runLies() {
   const unnoticed = [];
   for (const scenario of asked === 'all' ? scenarios : [asked]) {
-    for (const name of TOLD_TO[scenario] ?? []) {
+    for (const name of isStopped ? [] : (TOLD_TO[scenario] ?? [])) {
       const { code, broken } = await run(scenario, name);
       const isNoticed =
         code !== 0 && broken.some((threshold) => /^(ledger_broken|checks|answers\{kind:wrong\})/.test(threshold));
@@ -120,6 +129,7 @@ async function runLies() {
 async function runAll() {
   const outcomes = [];
   for (const scenario of asked === 'all' ? scenarios : [asked]) {
+    if (isStopped) break;
     outcomes.push(await run(scenario, lie));
     if (asked === 'all') console.log(`counterfoil: ${scenario} ${outcomes.at(-1)?.code === 0 ? 'ok' : 'FAILED'}`);
   }

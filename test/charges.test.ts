@@ -9,6 +9,7 @@ import { routesOf } from '../apps/api/src/openapi.js';
 import { type Ask, type Merchant, SYSTEM_ACCOUNTS, TestApi, transfer } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { CutRequest } from './support/cut-request.js';
+import { asAdmin } from './support/database.js';
 import { EventSource } from './support/event-source.js';
 import { ACME_SECRET, acmeEvent, acmeSigned, type Signed, unique } from './support/provider-senders.js';
 import { until } from './support/until.js';
@@ -180,6 +181,27 @@ describe('a request is charged', () => {
       const units = (PRICES.list.base + PRICES.list.row * Number(newest.account_version)) / 1_000;
       expect((await theCharge()).actual).toBe(Math.round(units));
     }
+  });
+
+  test('for the attempts that deliveries are shown with', async () => {
+    const endpoint = await shop.client.post('/v1/webhook_endpoints', {
+      body: { url: 'https://example.com/', event_types: ['account.closed'] },
+    });
+    const { id } = endpoint.body;
+    await asAdmin(api.on.ownerUrl, async (admin) => {
+      const deliveries = `INSERT INTO webhook_deliveries (merchant_id, endpoint_id, id, event_xid, event_seq, event_type, status, attempts)
+        SELECT $1, $2, n, '1', n, 'account.created', 'failed', 15 FROM generate_series(1, 10) n`;
+      await admin.query(deliveries, [shop.id, id]);
+      const attempts = `INSERT INTO webhook_attempts (merchant_id, delivery_id, attempt, at, status_code, duration_ms)
+        SELECT $1, n, attempt, now(), 500, 1 FROM generate_series(1, 10) n, generate_series(1, 15) attempt`;
+      await admin.query(attempts, [shop.id]);
+    });
+    await until('it is charged', () => charged.length > 0);
+    charged.splice(0);
+    const { text } = await shop.client.get(`/v1/webhook_endpoints/${id}/deliveries`);
+    const { base, row, kib } = PRICES.list;
+    const units = (base + row * (10 + 150) + (kib * Buffer.byteLength(text)) / 1_024) / 1_000;
+    expect((await theCharge()).actual).toBe(Math.round(units));
   });
 
   test('for no time that it waited', async () => {

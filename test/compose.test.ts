@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { Ajv } from 'ajv';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -61,4 +61,30 @@ test('whatever a service waits for is a service that says when it is ready, or e
         expect([condition, compose.services[name].restart]).toEqual(['service_completed_successfully', 'on-failure']);
     }
   }
+});
+
+test('what looks at it is asked for by a profile, may read the metrics that are scraped, and finds its files', () => {
+  const { jaeger, prometheus, grafana } = compose.services;
+  for (const service of [jaeger, prometheus, grafana]) expect(service.profiles).toEqual(['observability']);
+  for (const image of [jaeger.image, prometheus.image, grafana.image]) expect(image).toMatch(/:v?\d+\.\d+\.\d+$/);
+  const { ipv4_address: address } = prometheus.networks.default;
+  const [{ targets }] = parse(read('ops/prometheus.yml')).scrape_configs[0].static_configs;
+  for (const target of targets) {
+    const [service, port] = String(target).split(':');
+    const { metricsAllow, metricsPort } = readConfig(environmentOf(String(service)));
+    expect([target, metricsAllow.includes(address), metricsPort]).toEqual([target, true, Number(port)]);
+  }
+  expect(prometheus.command[0]).toBe('--config.file=/etc/counterfoil/prometheus.yml');
+  const mounted = [...prometheus.volumes, ...grafana.volumes].map((volume: string) => volume.split(':')[0]);
+  for (const path of mounted) expect([path, existsSync(new URL(`../${path}`, import.meta.url))]).toEqual([path, true]);
+  const sources = parse(read('ops/grafana/datasources.yml')).datasources;
+  const used = readdirSync(new URL('../ops/dashboards', import.meta.url)).flatMap((name) =>
+    JSON.parse(read(`ops/dashboards/${name}`)).panels.flatMap(
+      (panel: { datasource?: { uid: string } }) => panel.datasource?.uid ?? [],
+    ),
+  );
+  const known = sources.map(({ uid }: { uid: string }) => uid);
+  expect(used.filter((uid) => !known.includes(uid))).toEqual([]);
+  expect(sources[0].url).toBe('http://prometheus:9090');
+  expect(parse(read('ops/grafana/dashboards.yml')).providers[0].options.path).toBe(grafana.volumes[0].split(':')[1]);
 });

@@ -55,6 +55,10 @@ async function fill(): Promise<void> {
 
 const IDS = `(SELECT n, (1000000 + n)::bigint << 22 AS id FROM generate_series(1, ${ROWS}) n) ids`;
 const OTHERS = [
+  `INSERT INTO accounts (merchant_id, id, code, name, currency, normal_side, created_at)
+   SELECT $1::bigint, id, 'team:' || n, 'team', CASE n % 20 WHEN 3 THEN 'USD' ELSE 'EUR' END, 1, snowflake_time(id) FROM ${IDS}`,
+  `INSERT INTO balances (merchant_id, account_id) SELECT merchant_id, id FROM accounts
+    WHERE merchant_id = $1 AND code LIKE 'team:%'`,
   `INSERT INTO payments (merchant_id, id, subject, created_at, provider, provider_ref, capture, status, currency, amount, amount_authorised,
      amount_capturable, amount_captured, amount_refunded, amount_disputed, amount_settled, parts, transactions)
    SELECT $1::bigint, id, 'payment/' || id, snowflake_time(id), CASE n % 20 WHEN 3 THEN 'rare' ELSE 'acme' END, 'ref' || n % 3, 'manual', 'authorised', 'EUR', 1, 1,
@@ -100,6 +104,10 @@ describe('what is tested row by row is looked for in so many rows a request', ()
     ['transactions?account_id={a}&type=fee', 4],
     ['transactions?account_id={a}&external_ref=order', 7],
     ['accounts/{a}/entries?effective_to=2026-03-02T00:00:00Z', 4],
+    ['accounts?currency=USD', 3],
+    ['accounts?code_prefix=team:&currency=USD', 3],
+    ['accounts?code_prefix=team:1', 11],
+    ['accounts?code_prefix=team:23&currency=USD', 1],
     ['payments?status=authorised&provider=rare', 3],
     ['payments?provider_ref=ref0&status=failed', 0],
     ['payouts?status=failed', 3],
@@ -123,6 +131,7 @@ describe('what is tested row by row is looked for in so many rows a request', ()
     'payments?status=authorised',
     'settlements?business_date=2026-01-04',
     'payouts?',
+    'accounts?code_prefix=team:33',
   ])('%s: what an index finds has a page of any length', async (list) => {
     const { rows, pages } = await walk(client, list);
     expect([rows.length > 0, pages.length]).toEqual([true, 1]);

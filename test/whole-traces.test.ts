@@ -96,7 +96,10 @@ const followed = (merchantId: string) =>
 
 /** Without statements, which have a test of their own. */
 const shown = (traceId: string) =>
-  treeOf(spans.spans, traceId, { without: ({ attributes }) => attributes['db.system.name'] !== undefined });
+  treeOf(spans.spans, traceId, {
+    byName: true,
+    without: ({ attributes }) => attributes['db.system.name'] !== undefined,
+  });
 /** Its spans arrive within a second or two, from four processes. */
 async function expectTree(traceId: string, lines: string): Promise<void> {
   const expected = lines.split('\n').slice(1, -1);

@@ -18,6 +18,7 @@ let proxy: TcpProxy;
 let ledger: TestLedger;
 let merchant: bigint;
 let accounts: [bigint, bigint];
+let empty: bigint;
 
 beforeAll(async () => {
   const spanProcessor = new SimpleSpanProcessor({ exporter });
@@ -28,6 +29,9 @@ beforeAll(async () => {
   ledger = await TestLedger.open(on, { databaseUrl: proxy.url, lanes: 1 });
   merchant = await ledger.createMerchant();
   accounts = [await ledger.createAccount(merchant, { code: 'a' }), await ledger.createAccount(merchant, { code: 'b' })];
+  empty = await ledger.createAccount(merchant, { code: 'empty', minAvailable: 0n });
+  // Its connection stands from here on.
+  await traced();
 });
 afterAll(async () => {
   await Promise.all([proxy.close(), ledger.close(), bystander.close()]);
@@ -37,7 +41,7 @@ afterAll(async () => {
 beforeEach(() => exporter.reset());
 
 /** Posts in a trace of its own; answers its spans in the order of their starts. */
-async function traced(request = transfer(...accounts, 1n)): Promise<ReadableSpan[]> {
+async function traced(request = transfer(...accounts, 1n), { key = true } = {}): Promise<ReadableSpan[]> {
   const span = telemetry.startRequest(
     { method: 'POST', route: '/test', path: '/test', startedMs: performance.now() },
     undefined,
@@ -46,7 +50,7 @@ async function traced(request = transfer(...accounts, 1n)): Promise<ReadableSpan
     request,
   ]);
   const context = { merchantId: merchant, deadline: Deadline.after(60_000), span, cost: new Cost() };
-  const idempotency = { key: crypto.randomUUID(), requestSha256: Buffer.alloc(32) };
+  const idempotency = key ? { key: crypto.randomUUID(), requestSha256: Buffer.alloc(32) } : undefined;
   await ledger.writer
     .post(context, { mode: 'single', commands, accounts: touched, idempotency })
     .catch(() => undefined)
@@ -97,10 +101,16 @@ test('a step before COMMIT that fails has its span, too', async () => {
     'commit group !',
     'lock balances !',
     'commit group',
+    'connect',
     'lock balances',
     'write and commit',
   ]);
   expect(spans.find(({ status }) => status.code === ERROR)?.events.map(({ name }) => name)).toEqual(['exception']);
+});
+
+test('what is refused and has no key is rolled back', async () => {
+  const spans = await traced(transfer(empty, accounts[0], 1n), { key: false });
+  expect(told(spans)).toEqual(['POST /test', 'wait in lane', 'commit group', 'lock balances', 'roll back']);
 });
 
 test('what PostgreSQL rejects shows where', async () => {

@@ -135,7 +135,7 @@ export const BUDGET_MUTANTS = [
     ['requests that are paid for have no lines', 'payer === undefined ||', 'true ||'],
   ]),
   ...inFile('apps/api/src/problems.ts', 'test/door.test.ts', [
-    ['a refusal is plain JSON', ".header('content-type', TYPE)", ".header('content-type', 'application/json')"],
+    ['who has no valid key is not told how to send one', "if (answer.code === 'unauthorized' &&", 'if (false &&'],
   ]),
   ...inFile('libs/limits/src/lease-client.ts', OVER_HTTP, [
     ['a budget per process', '`limits:{${call.merchantId}}`', '`limits:{${call.merchantId}}:${this.options.process}`'],
@@ -191,8 +191,19 @@ export const BUDGET_MUTANTS = [
   ...inFile('libs/platform/src/search.ts', CHARGES, [
     ['rows that a filter passes by cost nothing', 'cost.addSearch(last.looked, fitting.length);', ''],
   ]),
+  ...inFile('libs/webhooks/src/endpoint.queries.ts', CHARGES, [
+    [
+      'attempts of deliveries cost nothing',
+      'cost.addRows(deliveries.reduce((sum, { log }) => sum + log.length, 0));',
+      '',
+    ],
+  ]),
   ...inFile('libs/platform/src/cost.ts', CHARGES, [
     ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
+  ]),
+  ...inFile('libs/ledger/src/accounts/account-list.ts', SEARCHES, [
+    ['accounts whose codes begin so are all looked at', 'return many < few;', 'return true;'],
+    ['accounts are found by no index', 'return many < few;', 'return false;'],
   ]),
   ...inFile('apps/api/src/reconciliations/report-export.controller.ts', 'test/report-export.test.ts', [
     ['rows of an export cost nothing', '(rows) => cost.addRows(rows.length)', '() => undefined'],

@@ -25,7 +25,7 @@ const LUA = 'libs/balances/src/lua';
 
 const NO_FENCE = {
   file: FENCES,
-  search: 'const confirmed = await this.#confirmed(fences, deadlineMs);',
+  search: 'const confirmed = await this.#confirmed(fences, span, deadlineMs);',
   replace: 'const confirmed = fences.length >= 0;',
 };
 const READERS_INVALIDATE_NOTHING = {
@@ -52,15 +52,16 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'nothing-published',
     changes: [
       NO_FENCE,
-      { file: FENCES, search: 'await this.#publish(distinct, token, values);', replace: 'void values;' },
+      { file: FENCES, search: 'await this.#publish(distinct, { token, span }, values);', replace: 'void values;' },
     ],
   },
   baseline('delete-after-commit'),
   // Its lock is taken before the balances are read.
   baseline('lock-with-ttl', {
     file: LANE,
-    search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);',
-    replace: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);\nawait fence;',
+    search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);',
+    replace:
+      'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);\nawait fence;',
   }),
   {
     name: 'set-if-newer',
@@ -82,10 +83,10 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: LANE,
-        search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);',
+        search: 'const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);',
         replace: `const settles = group.some(({ submission }) => submission.commands.some(({ extension }) => extension?.name === 'settlement'));
 const none = { confirmed: true, publish: async () => {}, abandon: async () => {}, leave: () => {} };
-const fence = settles ? Promise.resolve(none) : this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);`,
+const fence = settles ? Promise.resolve(none) : this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);`,
       },
       {
         file: 'dist/libs/ledger/src/writing/group-draft.js',

@@ -6,7 +6,8 @@ import { Limits } from '#limits/limits.js';
 import { createLogger, type Logger, NestLog } from '#platform/logging.js';
 import type { Metrics } from '#platform/metrics.js';
 import { MetricsServer } from '#platform/metrics-server.js';
-import { randomHex, Telemetry } from '#platform/telemetry.js';
+import { randomHex } from '#platform/random-hex.js';
+import { Telemetry } from '#platform/telemetry.js';
 import { Authenticator } from '#tenancy/authenticator.js';
 import { Strangers } from '#tenancy/strangers.js';
 import type { Config } from '../../config.js';
@@ -46,6 +47,7 @@ export async function startApi(config: Config, parts: { logger?: Logger; telemet
     Telemetry.start({
       otlpEndpoint: config.otelExporterOtlpEndpoint,
       sampleRatio: config.traceSampleRatio,
+      slowMs: config.traceSlowMs,
       serviceName: 'counterfoil-api',
     });
   const app = await NestFactory.create<NestFastifyApplication>(

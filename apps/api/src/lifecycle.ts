@@ -7,8 +7,9 @@ import type { Limits } from '#limits/limits.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
+import { ATTRIBUTE } from '#platform/span-names.js';
 import type { Telemetry } from '#platform/telemetry.js';
-import { traceIdOf } from '#platform/tracing.js';
+import { spanTime, traceIdOf } from '#platform/tracing.js';
 import type { Authenticator, Caller } from '#tenancy/authenticator.js';
 import type { Operator } from '#tenancy/operator.js';
 import type { Strangers } from '#tenancy/strangers.js';
@@ -27,6 +28,7 @@ import { GUARDING_HEADERS, sendProblem } from './problems.js';
 import { RefusalLines } from './refusal-lines.js';
 import type { RequestState } from './request.js';
 import { RequestEnd } from './request-end.js';
+import { authenticated, waitForUnits } from './request-spans.js';
 import type { Shutdown } from './shutdown.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,256})$/i;
@@ -153,8 +155,9 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
     try {
       refuseOddHead(request);
       if (isSigned(request)) watchSignature(request, reply, parts.strangers);
+      const askedAt = spanTime();
       const pending = authorise(request, state, { authenticator: parts.authenticator, begin });
-      if (pending) pending.then(() => goOn(), goOn);
+      if (pending) pending.finally(() => authenticated(state.span, askedAt)).then(() => goOn(), goOn);
       else goOn();
     } catch (error) {
       goOn(error as Error);
@@ -165,7 +168,7 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
       begin(config.traceparentTrust === 'everybody');
       const why = request.is404 ? elsewhere(request, reply) : refused;
       const charge = beginCharge(limits, request, state, why === undefined);
-      if (charge instanceof Promise) charge.then((one) => takeIn(one, why), done);
+      if (charge instanceof Promise) waitForUnits(state.span, charge).then((one) => takeIn(one, why), done);
       else takeIn(charge, why);
     }
 
@@ -322,13 +325,14 @@ function actForMerchant(
 function setOperator(state: RequestState, operator: Operator): void {
   state.operator = operator;
   state.payer = { merchantId: undefined, byOperator: true };
-  state.span.setAttribute('counterfoil.operator', operator.name);
+  state.span.setAttribute(ATTRIBUTE.operator, operator.name);
 }
 
 function setMerchant(state: RequestState, merchantId: bigint): undefined {
-  state.context = { merchantId, deadline: state.deadline, span: state.span, cost: state.cost };
+  const { span, cost } = state;
+  state.context = { merchantId, deadline: state.deadline.under(span), span, cost };
   state.payer = { merchantId, byOperator: state.operator !== undefined };
-  state.span.setAttribute('counterfoil.merchant_id', String(merchantId));
+  state.span.setAttribute(ATTRIBUTE.merchantId, String(merchantId));
 }
 
 function logOutcome(

@@ -5,7 +5,7 @@ import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
 import { PROBLEMS, type ProblemCode, problemDocument } from '#kernel/problem.js';
 import { inUnits, PRICES } from '#limits/prices.js';
-import { randomHex } from '#platform/telemetry.js';
+import { randomHex } from '#platform/random-hex.js';
 import { CONTROLLERS } from './app.module.js';
 import {
   BODY_ARGUMENT,

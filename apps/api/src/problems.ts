@@ -5,7 +5,7 @@ import { notFound, type ProblemDocument, ProblemError, problemDocument } from '#
 import { SnowflakeRefused } from '#kernel/snowflake.js';
 import type { Logger } from '#platform/logging.js';
 import { translateError } from '#platform/postgres.js';
-import { randomHex } from '#platform/telemetry.js';
+import { randomHex } from '#platform/random-hex.js';
 import { traceIdOf } from '#platform/tracing.js';
 
 const TYPE = 'application/problem+json; charset=utf-8';

@@ -12,6 +12,7 @@ const logger = createLogger({ level: config.logLevel, service });
 const telemetry = Telemetry.start({
   otlpEndpoint: config.otelExporterOtlpEndpoint,
   sampleRatio: config.traceSampleRatio,
+  slowMs: config.traceSlowMs,
   serviceName: service,
 });
 

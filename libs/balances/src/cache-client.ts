@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Span } from '@opentelemetry/api';
 import {
   CircuitState,
   CountBreaker,
@@ -11,6 +12,7 @@ import type { ChainableCommander, Redis } from 'ioredis';
 import { Histogram } from '#platform/histogram.js';
 import { answeredWithin } from '#platform/late.js';
 import { openRedis } from '#platform/redis.js';
+import { tracedCalls } from './cache-spans.js';
 import { type AccountKey, cacheKey } from './cached-balance.js';
 import { loadScripts, SCRIPT_NAMES, type Script, type ScriptName } from './scripts.js';
 
@@ -43,6 +45,11 @@ export class CacheRefused extends Error {
 /** Nothing is known about the calls: they may have run, may still run, or may never run. */
 export class CacheUnavailable extends Error {
   override name = 'CacheUnavailable';
+
+  /** Whether nothing was sent, because Redis failed a moment ago. */
+  get isLeftAlone(): boolean {
+    return isBrokenCircuitError(this.cause);
+  }
 }
 
 export type BreakerState = 'closed' | 'half-open' | 'open';
@@ -163,18 +170,22 @@ export class CacheClient {
    * Sends the calls as one pipeline. Answers in their order; `CacheRefused` where Redis had no memory. Throws
    * `CacheUnavailable` within `timeoutMs`: then the calls may or may not run, now or later.
    */
-  async run(calls: readonly ScriptCall[], deadlineMs = Infinity): Promise<(ScriptReply | CacheRefused)[]> {
-    if (calls.length === 0) return [];
-    const [{ script }] = calls as [ScriptCall, ...ScriptCall[]];
-    return this.#guarded(script, Math.min(deadlineMs, this.#timeoutMs), () => this.#send(calls));
+  async run(calls: readonly ScriptCall[], deadlineMs = Infinity, span?: Span): Promise<(ScriptReply | CacheRefused)[]> {
+    const [first] = calls;
+    if (!first) return [];
+    return tracedCalls(span, { script: first.script, calls: calls.length }, () =>
+      this.#guarded(first.script, Math.min(deadlineMs, this.#timeoutMs), () => this.#send(calls)),
+    );
   }
 
   /** As `run`, for one call: what this turn of the event loop asks for goes in one pipeline. */
-  call(call: ScriptCall): Promise<ScriptReply | CacheRefused> {
-    return new Promise((resolve, reject) => {
-      if (this.#batch.length === 0) setImmediate(() => this.#sendBatch());
-      this.#batch.push({ call, resolve, reject });
-    });
+  call(call: ScriptCall, span?: Span): Promise<ScriptReply | CacheRefused> {
+    const sent = (): Promise<ScriptReply | CacheRefused> =>
+      new Promise((resolve, reject) => {
+        if (this.#batch.length === 0) setImmediate(() => this.#sendBatch());
+        this.#batch.push({ call, resolve, reject });
+      });
+    return tracedCalls(span, { script: call.script, calls: 1 }, sent);
   }
 
   async #sendBatch(): Promise<void> {

@@ -1,5 +1,7 @@
+import type { Span } from '@opentelemetry/api';
 import { ProblemError } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
+import { shareWork, step } from '#platform/tracing.js';
 import { type AccountKey, type CachedBalance, cacheKey } from './cached-balance.js';
 
 /** Answers by `cacheKey`; an account that does not exist is absent. */
@@ -18,6 +20,8 @@ const BATCH = 200;
 interface Waiting {
   readonly account: AccountKey;
   deadline: Deadline;
+  /** Of those who wait. */
+  readonly spans: Span[];
   readonly answer: Promise<CachedBalance | undefined>;
   resolve(balance: CachedBalance | undefined): void;
   reject(error: unknown): void;
@@ -60,12 +64,16 @@ export class DatabaseReads {
         return Promise.reject(new ProblemError('overloaded', 'Too many balances are being read.', { retryAfterS: 1 }));
       }
       const { promise, resolve, reject } = Promise.withResolvers<CachedBalance | undefined>();
-      waiting = { account, deadline, answer: promise, resolve, reject };
+      waiting = { account, deadline, spans: [], answer: promise, resolve, reject };
       this.#waiting.set(key, waiting);
       // One turn later, so that what one request asks for goes together.
       queueMicrotask(() => this.#send());
     }
-    return deadline.race(waiting.answer);
+    const { answer, spans } = waiting;
+    return step(deadline.span, 'load balance', {}, (span) => {
+      if (span) spans.push(span);
+      return deadline.race(answer);
+    });
   }
 
   #send(): void {
@@ -84,10 +92,13 @@ export class DatabaseReads {
     this.#queries += 1;
     this.#accounts += batch.size;
     const deadlines = [...batch.values()].map(({ deadline }) => deadline.remainingMs);
+    // The query shows below the first of those who wait for it; the others' spans link to that.
+    const [leader, ...others] = [...batch.values()].flatMap(({ spans }) => spans);
+    if (leader) for (const span of others) shareWork(span, leader);
     try {
       const balances = await this.#load(
         [...batch.values()].map(({ account }) => account),
-        Deadline.after(Math.max(1, ...deadlines)),
+        Deadline.after(Math.max(1, ...deadlines)).under(leader),
       );
       for (const [key, waiting] of batch) waiting.resolve(balances.get(key));
     } catch (error) {

@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import type { Balance } from '#ledger/accounts/account.js';
 import type { BalanceFences, FencedAccount, FencedGroup } from '#ledger/writing/balance-fences.js';
@@ -9,6 +10,18 @@ import type { PendingInvalidations } from './pending-invalidations.js';
 export interface CacheFencesOptions {
   ttlMs: number;
   clock?: Clock;
+}
+
+/** A try of a commit group: its token, and where it shows in a trace. */
+interface Group {
+  readonly token: bigint;
+  readonly span: Span | undefined;
+}
+
+interface Change {
+  readonly account: FencedAccount;
+  readonly version: bigint;
+  readonly call: ScriptCall;
 }
 
 /** Counts since the process began. */
@@ -42,12 +55,17 @@ export class CacheFences implements BalanceFences {
     return { ...this.#counts };
   }
 
-  async fence(accounts: readonly FencedAccount[], token: bigint, deadlineMs: number): Promise<FencedGroup> {
+  async fence(
+    accounts: readonly FencedAccount[],
+    token: bigint,
+    deadlineMs: number,
+    span?: Span,
+  ): Promise<FencedGroup> {
     this.#counts.groups += 1;
     const named = await inTurns(accounts, (account) => [cacheKey(account), account] as const);
     const distinct = [...new Map(named).values()];
     const fences = distinct.map((account): ScriptCall => ({ script: 'fence', account, args: [token] }));
-    const confirmed = await this.#confirmed(fences, deadlineMs);
+    const confirmed = await this.#confirmed(fences, span, deadlineMs);
     if (!confirmed) this.#counts.unfenced += 1;
     let ended = false;
     const once = (): void => {
@@ -58,18 +76,18 @@ export class CacheFences implements BalanceFences {
       confirmed,
       publish: async (values) => {
         once();
-        if (confirmed) await this.#publish(distinct, token, values);
-        else await this.#invalidateUnfenced(distinct, token, values);
+        if (confirmed) await this.#publish(distinct, { token, span }, values);
+        else await this.#invalidateUnfenced(distinct, { token, span }, values);
       },
       abandon: async () => {
         once();
-        await this.#unfence(distinct, token);
+        await this.#unfence(distinct, { token, span });
       },
       leave: once,
     };
   }
 
-  async invalidate(versions: readonly (FencedAccount & { version: bigint })[]): Promise<void> {
+  async invalidate(versions: readonly (FencedAccount & { version: bigint })[], span?: Span): Promise<void> {
     const { ttlMs } = this.#options;
     const newest = new Map<string, FencedAccount & { version: bigint }>();
     for (const one of versions) {
@@ -82,12 +100,13 @@ export class CacheFences implements BalanceFences {
         version,
         call: { script: 'invalidate', account, args: [version, ttlMs] },
       })),
+      span,
     );
   }
 
   async #publish(
     fenced: readonly FencedAccount[],
-    token: bigint,
+    { token, span }: Group,
     values: readonly (FencedAccount & { balance: Balance })[],
   ): Promise<void> {
     const { ttlMs } = this.#options;
@@ -100,7 +119,7 @@ export class CacheFences implements BalanceFences {
     });
     const names = new Set(await inTurns(values, cacheKey));
     const unchanged = (await inTurns(fenced, (account) => (names.has(cacheKey(account)) ? [] : [account]))).flat();
-    await Promise.all([this.#runOrKeep(published), this.#unfence(unchanged, token)]);
+    await Promise.all([this.#runOrKeep(published, span), this.#unfence(unchanged, { token, span })]);
   }
 
   /**
@@ -110,7 +129,7 @@ export class CacheFences implements BalanceFences {
    */
   async #invalidateUnfenced(
     fenced: readonly FencedAccount[],
-    token: bigint,
+    { token, span }: Group,
     values: readonly (FencedAccount & { balance: Balance })[],
   ): Promise<void> {
     const versions = values.map(({ merchantId, accountId, balance }) => ({
@@ -118,29 +137,29 @@ export class CacheFences implements BalanceFences {
       accountId,
       version: balance.version,
     }));
-    await Promise.all([this.#unfence(fenced, token), this.invalidate(versions)]);
+    await Promise.all([this.#unfence(fenced, { token, span }), this.invalidate(versions, span)]);
   }
 
   /** Not confirmed: the token stays until the sweep, or until one of the tries that follow. */
-  async #unfence(accounts: readonly FencedAccount[], token: bigint): Promise<void> {
+  async #unfence(accounts: readonly FencedAccount[], { token, span }: Group): Promise<void> {
     const calls = accounts.map(
       (account): ScriptCall => ({ script: 'unfence', account, args: [token, this.#options.ttlMs] }),
     );
-    if (await this.#confirmed(calls)) return;
+    if (await this.#confirmed(calls, span)) return;
     for (const call of calls) this.#pending.add(call.account, 0n, [call]);
   }
 
-  async #runOrKeep(changes: readonly { account: FencedAccount; version: bigint; call: ScriptCall }[]): Promise<void> {
+  async #runOrKeep(changes: readonly Change[], span: Span | undefined): Promise<void> {
     const calls = changes.map(({ call }) => call);
-    if (await this.#confirmed(calls)) return;
+    if (await this.#confirmed(calls, span)) return;
     for (const { account, version, call } of changes) this.#pending.add(account, version, [call]);
     await Promise.all(changes.map(({ account, version }) => this.#pending.outlive(account, version)));
   }
 
-  async #confirmed(calls: readonly ScriptCall[], deadlineMs?: number): Promise<boolean> {
+  async #confirmed(calls: readonly ScriptCall[], span: Span | undefined, deadlineMs?: number): Promise<boolean> {
     if (calls.length === 0) return true;
     try {
-      const replies = await this.#client.run(calls, deadlineMs);
+      const replies = await this.#client.run(calls, deadlineMs, span);
       for (const [index, reply] of replies.entries()) {
         if (calls[index]?.script !== 'publish') continue;
         if (reply === 1) this.#counts.installed += 1;

@@ -70,14 +70,14 @@ export class GetBalanceHandler implements IQueryHandler<GetBalanceQuery> {
    * past counts back-dated entries, however new: it, too, is as new as the account.
    */
   async #fromDatabase(
-    { merchantId, cost }: RequestContext,
+    { merchantId, cost, span }: RequestContext,
     record: (Omit<BalanceView, 'source'> & { newestVersion: bigint }) | undefined,
     minVersion = 0n,
   ): Promise<BalanceView> {
     if (!record) throw notFound('account');
     cost.addRows(1);
     const { accountId, newestVersion: newest } = record;
-    await this.fences.invalidate([{ merchantId, accountId, version: newest }]);
+    await this.fences.invalidate([{ merchantId, accountId, version: newest }], span);
     if (newest < minVersion) throw invalid('min_version', `is ${minVersion}, but the account is at version ${newest}`);
     return { ...record, source: 'database' };
   }

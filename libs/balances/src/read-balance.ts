@@ -4,7 +4,9 @@ import { LRUCache } from 'lru-cache';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import { invalid } from '#kernel/problem.js';
 import type { Deadline } from '#platform/deadline.js';
+import { shareWork, step } from '#platform/tracing.js';
 import { type CacheClient, CacheRefused, type ScriptCall, type ScriptReply } from './cache-client.js';
+import { tracedRead } from './cache-spans.js';
 import { type AccountKey, type CachedBalance, cacheKey, decodeValue, encodeValue } from './cached-balance.js';
 import type { DatabaseReads } from './database-reads.js';
 import type { PendingInvalidations } from './pending-invalidations.js';
@@ -57,7 +59,7 @@ const L1_ACCOUNTS = 50_000;
 const COST_WEIGHT = 0.1;
 
 /** What the cache itself served, or the answer that has to come from elsewhere. */
-type Reply = BalanceAnswer | { readonly elsewhere: Promise<BalanceAnswer | undefined> };
+type Reply = BalanceAnswer | { readonly elsewhere: Promise<BalanceAnswer | undefined>; readonly why: string | Error };
 
 interface Joined {
   readonly account: AccountKey;
@@ -168,8 +170,21 @@ export class BalanceReader {
       if (this.#unsent.size === 0) setImmediate(() => this.#send());
       this.#unsent.set(key, joined);
     }
-    const reply = await joined.reply;
-    return 'elsewhere' in reply ? deadline.race(reply.elsewhere) : reply;
+    const reply = await tracedRead(deadline.span, joined.reply, told);
+    return 'elsewhere' in reply ? this.#fromElsewhere(reply.elsewhere, joined.deadline, deadline) : reply;
+  }
+
+  /** What is done for all who joined lies below one of them; the others wait. */
+  #fromElsewhere(
+    elsewhere: Promise<BalanceAnswer | undefined>,
+    leading: Deadline,
+    deadline: Deadline,
+  ): Promise<BalanceAnswer | undefined> {
+    const waiting = leading === deadline ? undefined : deadline.span;
+    return step(waiting, 'wait for a shared read', {}, (span) => {
+      if (span && leading.span) shareWork(span, leading.span);
+      return deadline.race(elsewhere);
+    });
   }
 
   async #send(): Promise<void> {
@@ -177,19 +192,15 @@ export class BalanceReader {
     this.#unsent = new Map();
     const leases = reads.map(() => newLease());
     const calls = reads.map(({ account }, index) => this.#readCall(account, leases[index] as string));
-    const replies = this.#pending.blind ? undefined : await this.#client.run(calls).catch((): undefined => undefined);
+    const replies = this.#pending.blind ? undefined : await this.#client.run(calls).catch((error: Error) => error);
     for (const [index, { account, deadline, resolve }] of reads.entries()) {
-      resolve(this.#reply(account, leases[index] as string, replies?.[index], deadline));
+      const reply = Array.isArray(replies) ? replies[index] : replies;
+      resolve(this.#reply(account, leases[index] as string, reply, deadline));
     }
   }
 
   /** Most reads end here, without a timer of their own. */
-  #reply(
-    account: AccountKey,
-    leaseId: string,
-    reply: ScriptReply | CacheRefused | undefined,
-    deadline: Deadline,
-  ): Reply {
+  #reply(account: AccountKey, leaseId: string, reply: ScriptReply | Error | undefined, deadline: Deadline): Reply {
     let answer: BalanceAnswer | Promise<BalanceAnswer | undefined>;
     try {
       answer = this.#answer(account, leaseId, reply, deadline);
@@ -199,7 +210,7 @@ export class BalanceReader {
     if (!(answer instanceof Promise)) return answer;
     // Everybody who joined may have left by then.
     answer.catch(() => undefined);
-    return { elsewhere: answer };
+    return { elsewhere: answer, why: whyElsewhere(reply) };
   }
 
   #readCall(account: AccountKey, leaseId: string): ScriptCall {
@@ -212,7 +223,7 @@ export class BalanceReader {
   #answer(
     account: AccountKey,
     leaseId: string,
-    reply: ScriptReply | CacheRefused | undefined,
+    reply: ScriptReply | Error | undefined,
     deadline: Deadline,
   ): BalanceAnswer | Promise<BalanceAnswer | undefined> {
     if (!Array.isArray(reply)) {
@@ -257,7 +268,8 @@ export class BalanceReader {
       this.#counts.leaseWaits += 1;
       await sleep(Math.min(waitMs * (0.5 + this.#random()), until.remainingMs));
       const leaseId = newLease();
-      const reply = await this.#client.call(this.#readCall(account, leaseId)).catch((): undefined => undefined);
+      const asked = this.#client.call(this.#readCall(account, leaseId), deadline.span);
+      const reply = await asked.catch((): undefined => undefined);
       if (Array.isArray(reply) && reply[0] === 'BUSY') continue;
       return this.#answer(account, leaseId, reply, deadline);
     }
@@ -299,7 +311,7 @@ export class BalanceReader {
    */
   async #runOrKeep(account: AccountKey, version: bigint, call: ScriptCall, deadline: Deadline): Promise<void> {
     try {
-      const reply = await this.#client.call(call);
+      const reply = await this.#client.call(call, deadline.span);
       if (reply === 0 && call.script === 'fill') this.#counts.fillsRefused += 1;
       if (!(reply instanceof CacheRefused)) return;
     } catch {}
@@ -307,6 +319,16 @@ export class BalanceReader {
     this.#pending.add(account, version, [{ script: 'invalidate', account, args }]);
     await deadline.race(this.#pending.outlive(account, version));
   }
+}
+
+function told(reply: Reply): string | Error {
+  return 'elsewhere' in reply ? reply.why : 'hit';
+}
+
+/** What the script said, in small letters: `granted`, `busy`, `database`; `bypassed`: it was not asked. */
+function whyElsewhere(reply: ScriptReply | Error | undefined): string | Error {
+  if (Array.isArray(reply)) return (reply[0] ?? '').toLowerCase();
+  return reply instanceof Error ? reply : 'bypassed';
 }
 
 const PROCESS = randomBytes(9).toString('base64url');

@@ -27,7 +27,7 @@ const HINT_SENDER = Symbol('HintSender');
         const url = config.redisUrl ?? config.redisQueueUrl;
         if (!url) return undefined;
         const sender = new HintSender(url, config.databaseRuntimeUrl);
-        hints.listen(() => sender.send());
+        hints.listen((_merchantIds, span) => sender.send('', span));
         return sender;
       },
       inject: [CommitHints, CONFIG],

@@ -5,6 +5,7 @@ import { PROBLEMS, type ProblemCode, ProblemError } from '#kernel/problem.js';
 import type { Labels, Metrics, Seconds } from './metrics.js';
 import type { RequestBounds } from './request-context.js';
 import type { BringsMetrics } from './room-hooks.js';
+import { ATTRIBUTE } from './span-names.js';
 import { endSpan, failSpan, startChild } from './tracing.js';
 
 /** A command or query. */
@@ -86,7 +87,8 @@ export class MessageCalls {
 /** The message as its handler gets it: what the handler does lies below the message's own span. */
 function below<M extends Message>(span: Span, message: M): M {
   const copy: M = Object.create(Object.getPrototypeOf(message));
-  return Object.assign(copy, message, { context: { ...message.context, span } });
+  const { context } = message;
+  return Object.assign(copy, message, { context: { ...context, span, deadline: context.deadline.under(span) } });
 }
 
 function outcomeOf(reply: unknown): Outcome {
@@ -106,14 +108,14 @@ function count(calls: Calls, outcome: Outcome, startedMs: number): void {
 }
 
 function endWith(span: Span, outcome: Outcome, replayed: boolean): void {
-  span.setAttribute('counterfoil.outcome', outcome);
-  if (replayed) span.setAttribute('counterfoil.replayed', true);
+  span.setAttribute(ATTRIBUTE.outcome, outcome);
+  if (replayed) span.setAttribute(ATTRIBUTE.replayed, true);
   endSpan(span);
 }
 
 /** To be refused is no error of the span's, as it is none of the request's. */
 function endThrown(span: Span, outcome: ProblemCode | 'error', error: unknown): void {
-  span.setAttribute('counterfoil.outcome', outcome);
+  span.setAttribute(ATTRIBUTE.outcome, outcome);
   if (outcome === 'error' || PROBLEMS[outcome].status >= 500) failSpan(span, error);
   else endSpan(span);
 }

@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import { ProblemError } from '#kernel/problem.js';
 
@@ -9,7 +10,12 @@ export class Deadline {
   readonly #clock: Clock;
   readonly #atMs: number;
 
-  private constructor(clock: Clock, atMs: number) {
+  private constructor(
+    clock: Clock,
+    atMs: number,
+    /** What is done by this deadline shows in the trace below this span. */
+    readonly span?: Span,
+  ) {
     this.#clock = clock;
     this.#atMs = atMs;
   }
@@ -20,7 +26,12 @@ export class Deadline {
 
   /** The earlier of this deadline and `ms` from now. */
   within(ms: number): Deadline {
-    return new Deadline(this.#clock, Math.min(this.#atMs, this.#clock.monotonic() + ms));
+    return new Deadline(this.#clock, Math.min(this.#atMs, this.#clock.monotonic() + ms), this.span);
+  }
+
+  /** The same deadline, for what is done in this span: whoever is given the one knows the other, as with Go's contexts. */
+  under(span: Span | undefined): Deadline {
+    return new Deadline(this.#clock, this.#atMs, span);
   }
 
   /** Milliseconds left, at least 0. */

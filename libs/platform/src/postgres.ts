@@ -3,7 +3,9 @@ import { ProblemError } from '#kernel/problem.js';
 import { ConnectionTurns, type Holder } from './connection-turns.js';
 import type { Cost } from './cost.js';
 import { type Deadline, deadlineExceeded } from './deadline.js';
+import { tracedClient, tracedQuery } from './query-spans.js';
 import { type Found, foundOf, type Search, searchQuery } from './search.js';
+import { step } from './tracing.js';
 
 /**
  * Whose rows a transaction may see: exactly these merchants'; `platform`: the list of merchants itself, and their dead
@@ -28,6 +30,9 @@ export interface SearchBounds {
 
 /** How long a statement may run on after its caller's deadline, so that PostgreSQL and not the socket ends it. */
 const SERVER_GRACE_MS = 50;
+/** Spans of what comes before a statement. */
+const WAIT = 'wait for a connection';
+const CONNECT = 'connect to postgresql';
 const RETRIABLE = new Set(['40001', '40P01']);
 /** Classes and codes of SQLSTATE: the server cannot be reached, has no room, or has ended the session. */
 const UNAVAILABLE = ['08', '25P03', '25P04', '53', '57P', '58'];
@@ -222,16 +227,18 @@ export class Database {
     deadline: Deadline,
     work: (client: TransactionClient) => Promise<T>,
   ): Promise<T> {
-    return this.#withClient(scope, deadline, async (client) => {
-      const begun = inOnePacket(client, () => [client.query(begin), client.query(enterScope(scope, deadline))]);
-      await allSettledThenThrow(begun);
+    return this.#withClient(scope, deadline, async (connection) => {
+      const client = tracedClient(connection, deadline.span);
+      const enter = enterScope(scope, deadline);
+      const begun = () => inOnePacket(connection, () => [connection.query(begin), connection.query(enter)]);
+      await tracedQuery(deadline.span, enter, () => allSettledThenThrow(begun()));
       try {
         const result = await work(client);
-        const { command } = await client.query('COMMIT');
+        const { command } = await client.query({ text: 'COMMIT' });
         if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`);
         return result;
       } catch (error) {
-        await client.query('ROLLBACK').catch(() => undefined);
+        await client.query({ text: 'ROLLBACK' }).catch(() => undefined);
         throw error;
       }
     });
@@ -243,7 +250,7 @@ export class Database {
     deadline: Deadline,
     query: Query,
   ): Promise<Row[]> {
-    return this.#withClient(scope, deadline, async (client) => {
+    const inTrip = async (client: pg.PoolClient) => {
       const sent = inOnePacket(client, () => [
         client.query(begin),
         client.query(enterScope(scope, deadline)),
@@ -251,8 +258,12 @@ export class Database {
         client.query('COMMIT'),
       ]);
       const [, , result] = await allSettledThenThrow(sent);
-      return (result as pg.QueryResult<Row>).rows;
-    });
+      return result as pg.QueryResult<Row>;
+    };
+    const { rows } = await this.#withClient(scope, deadline, (client) =>
+      tracedQuery(deadline.span, query, () => inTrip(client)),
+    );
+    return rows;
   }
 
   /** In the turn of whoever it is for. */
@@ -262,9 +273,14 @@ export class Database {
     const patience = deadline.within(this.#connectTimeoutMs);
     const [busy, away] =
       deadline.remainingMs <= this.#connectTimeoutMs ? [deadlineExceeded, deadlineExceeded] : [allBusy, noConnection];
-    if (!this.#turns.tryEnter(holder)) await this.#turns.enter(holder, patience, busy);
+    if (!this.#turns.tryEnter(holder)) {
+      await step(deadline.span, WAIT, {}, () => this.#turns.enter(holder, patience, busy));
+    }
     try {
-      return await this.#onClient(await this.#connect(patience, away), deadline, work);
+      // An idle one is there at once.
+      const connecting = this.#pool.idleCount > 0 ? undefined : deadline.span;
+      const client = await step(connecting, CONNECT, {}, () => this.#connect(patience, away));
+      return await this.#onClient(client, deadline, work);
     } finally {
       this.#turns.leave(holder);
     }

@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { Deadline } from './deadline.js';
 import type { Logger } from './logging.js';
 import { openRedis } from './redis.js';
+import { ATTRIBUTE } from './span-names.js';
 import { endSpan, failSpan, spanTime, startFrom } from './tracing.js';
 
 /** Longest that whoever adds a job, or closes a queue, waits for the queues' Redis. */
@@ -87,16 +88,19 @@ export function sendAttributes(queue: string) {
 
 function attributesOf(queue: string, operation: 'send' | 'process') {
   return {
-    'messaging.system': 'bullmq',
-    'messaging.operation.type': operation,
-    'messaging.operation.name': operation,
-    'messaging.destination.name': queue,
+    [ATTRIBUTE.messagingSystem]: 'bullmq',
+    [ATTRIBUTE.messagingOperationType]: operation,
+    [ATTRIBUTE.messagingOperationName]: operation,
+    [ATTRIBUTE.messagingDestination]: queue,
   };
 }
 
 /** A try of a job, below the span that the job names in `opts.telemetry.metadata`. */
 function jobSpan(queue: string, { id, opts }: Job, startTime: number): Span {
-  const attributes = { ...attributesOf(queue, 'process'), ...(id !== undefined && { 'messaging.message.id': id }) };
+  const attributes = {
+    ...attributesOf(queue, 'process'),
+    ...(id !== undefined && { [ATTRIBUTE.messagingMessageId]: id }),
+  };
   return startFrom(opts.telemetry?.metadata, `process ${queue}`, { kind: SpanKind.CONSUMER, startTime, attributes });
 }
 

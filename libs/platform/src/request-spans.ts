@@ -1,5 +1,6 @@
 import { type Span, SpanKind, type SpanOptions, SpanStatusCode } from '@opentelemetry/api';
 import { RequestFailed } from './public-http.js';
+import { ATTRIBUTE } from './span-names.js';
 import { endSpan, failSpan, startFrom } from './tracing.js';
 
 /** What a request to somebody else's server is about. */
@@ -25,10 +26,10 @@ export function startRequestSpan(
     kind: SpanKind.CLIENT,
     ...options,
     attributes: {
-      'http.request.method': method,
-      'url.scheme': scheme,
-      'server.address': hostname,
-      'server.port': Number(port) || (scheme === 'https' ? 443 : 80),
+      [ATTRIBUTE.httpMethod]: method,
+      [ATTRIBUTE.urlScheme]: scheme,
+      [ATTRIBUTE.serverAddress]: hostname,
+      [ATTRIBUTE.serverPort]: Number(port) || (scheme === 'https' ? 443 : 80),
       ...attributes,
     },
   });
@@ -36,21 +37,19 @@ export function startRequestSpan(
 
 /** With what it was answered; `isOk`: as was hoped for. */
 export function endRequestSpan(span: Span, statusCode: number, isOk: boolean): void {
-  span.setAttribute('http.response.status_code', statusCode);
+  span.setAttribute(ATTRIBUTE.httpStatus, statusCode);
   if (!isOk) {
-    span.setAttribute('error.type', String(statusCode));
+    span.setAttribute(ATTRIBUTE.errorType, String(statusCode));
     span.setStatus({ code: SpanStatusCode.ERROR });
   }
   endSpan(span);
 }
 
-/** Without an answer. */
+/** Without an answer: why, by its code. */
 export function failRequestSpan(span: Span, error: unknown): void {
-  span.setAttribute('error.type', errorType(error));
-  failSpan(span, error);
-}
-
-function errorType(error: unknown): string {
-  if (error instanceof RequestFailed) return error.message;
-  return error instanceof Error ? error.name : 'error';
+  if (error instanceof RequestFailed) {
+    span.setAttribute(ATTRIBUTE.errorType, error.message);
+    span.setStatus({ code: SpanStatusCode.ERROR });
+    endSpan(span);
+  } else failSpan(span, error);
 }

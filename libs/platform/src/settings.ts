@@ -53,6 +53,9 @@ export const PLATFORM_SETTINGS = roomSettings({
       .describe(
         'Share of the requests without a `traceparent` that are traced. 1 when absent, or 0.05 when NODE_ENV is `production`: full sampling costs about half of the throughput.',
       ),
+    TRACE_SLOW_MS: integer({ default: 500, min: 0, max: 600_000 }).describe(
+      'A request, or a piece of a worker’s work, that takes as long has its trace kept whatever TRACE_SAMPLE_RATIO says, as has one in which something fails. 0: failures alone.',
+    ),
     NODE_ENV: z
       .string()
       .optional()

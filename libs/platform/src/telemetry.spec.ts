@@ -1,7 +1,8 @@
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { describe, expect, it } from 'vitest';
-import { parseTraceparent, randomHex, Telemetry } from './telemetry.js';
-import { startChild, traceIdOf } from './tracing.js';
+import { randomHex } from './random-hex.js';
+import { parseTraceparent, Telemetry } from './telemetry.js';
+import { startChild, traceIdOf, traceparentOf } from './tracing.js';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const REQUEST = { method: 'GET', route: '/v1/x', path: '/v1/x', startedMs: performance.now() };
@@ -43,8 +44,9 @@ describe('Telemetry', () => {
       spanProcessor: new SimpleSpanProcessor({ exporter }),
     });
     const unsampled = telemetry.startRequest(REQUEST, undefined);
-    expect(unsampled.isRecording()).toBe(false);
     expect(traceIdOf(unsampled)).toMatch(/^[0-9a-f]{32}$/);
+    expect(traceparentOf(unsampled)).toMatch(/-00$/);
+    telemetry.endRequest(unsampled, 422);
     for (const status of [422, 500]) telemetry.endRequest(telemetry.startRequest(REQUEST, PARENT), status);
     const spans = exporter.getFinishedSpans();
     expect(spans.map((span) => [span.name, span.spanContext().traceId, span.status.code])).toEqual([

@@ -1,57 +1,49 @@
-import { randomFillSync } from 'node:crypto';
 import { type Context, context, type Span, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { resourceFromAttributes } from '@opentelemetry/resources';
-import {
-  BatchSpanProcessor,
-  ParentBasedSampler,
-  type SpanProcessor,
-  TraceIdRatioBasedSampler,
-  TracerProvider,
-} from '@opentelemetry/sdk-trace';
-import { endSpan, tracer, turnTracingOn } from './tracing.js';
-
-const EXPORT_TIMEOUT_MS = 5_000;
-const EXPORT_EVERY_MS = 1_000;
-const EXPORT_BATCH = 512;
-/** Spans that may wait for a slow collector; more are dropped rather than kept in memory. */
-const MAX_WAITING_SPANS = 8_192;
+import type { SpanProcessor } from '@opentelemetry/sdk-trace';
+import type { Metrics } from './metrics.js';
+import { randomHex } from './random-hex.js';
+import type { BringsMetrics } from './room-hooks.js';
+import { SpanExports } from './span-exports.js';
+import { ATTRIBUTE } from './span-names.js';
+import { SpanRecorder } from './span-recorder.js';
+import { endSpan, recordSpansBy } from './tracing.js';
 
 export interface TelemetryOptions {
   /** Undefined: nothing is traced. */
   otlpEndpoint: string | undefined;
   /** Of requests without a traceparent. */
   sampleRatio: number;
+  /** Those that take as long are kept all the same, as are those in which something fails. 0 or absent: none for that. */
+  slowMs?: number;
   serviceName: string;
   /** Instead of the OTLP exporter, in tests. */
   spanProcessor?: SpanProcessor;
 }
 
 /** Traces of this process. Install once, before the first request. */
-export class Telemetry {
-  readonly #provider: TracerProvider | undefined;
+export class Telemetry implements BringsMetrics {
+  readonly #recorder: SpanRecorder | undefined;
 
-  private constructor(provider: TracerProvider | undefined) {
-    this.#provider = provider;
+  readonly #stop: (() => void) | undefined;
+
+  private constructor(recorder: SpanRecorder | undefined) {
+    this.#recorder = recorder;
+    this.#stop = recorder && recordSpansBy(recorder);
   }
 
-  static start(options: TelemetryOptions): Telemetry {
-    if (options.otlpEndpoint === undefined && options.spanProcessor === undefined) return new Telemetry(undefined);
-    const provider = new TracerProvider({
-      resource: resourceFromAttributes({
-        'service.name': options.serviceName,
-        'service.instance.id': String(process.pid),
-      }),
-      sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(options.sampleRatio) }),
-      spanProcessors: [options.spanProcessor ?? otlpProcessor(options.otlpEndpoint as string)],
+  static start({ otlpEndpoint, sampleRatio, slowMs = 0, serviceName, spanProcessor }: TelemetryOptions): Telemetry {
+    const processor = spanProcessor ?? (otlpEndpoint === undefined ? undefined : new SpanExports(otlpEndpoint));
+    if (!processor) return new Telemetry(undefined);
+    const resource = resourceFromAttributes({
+      'service.name': serviceName,
+      'service.instance.id': String(process.pid),
     });
-    trace.setGlobalTracerProvider(provider);
-    turnTracingOn();
-    return new Telemetry(provider);
+    return new Telemetry(new SpanRecorder({ resource, sampleRatio, slowMs, processor }));
   }
 
   get enabled(): boolean {
-    return this.#provider !== undefined;
+    return this.#recorder !== undefined;
   }
 
   /**
@@ -63,7 +55,7 @@ export class Telemetry {
     traceparent: string | undefined,
   ): Span {
     const parent = traceparent === undefined ? undefined : parseTraceparent(traceparent);
-    if (!this.#provider) {
+    if (!this.#recorder) {
       const traceId = parent ? parent.traceId : randomHex(16);
       return trace.wrapSpanContext({
         traceId,
@@ -74,12 +66,17 @@ export class Telemetry {
     const parentContext: Context = parent
       ? trace.setSpanContext(context.active(), { ...parent, isRemote: true })
       : context.active();
-    return tracer.startSpan(
+    return this.#recorder.startSpan(
       `${method} ${route}`,
       {
         kind: SpanKind.SERVER,
         startTime: performance.timeOrigin + startedMs,
-        attributes: { 'http.request.method': method, 'http.route': route, 'url.path': path, 'url.scheme': 'http' },
+        attributes: {
+          [ATTRIBUTE.httpMethod]: method,
+          [ATTRIBUTE.httpRoute]: route,
+          [ATTRIBUTE.urlPath]: path,
+          [ATTRIBUTE.urlScheme]: 'http',
+        },
       },
       parentContext,
     );
@@ -87,31 +84,25 @@ export class Telemetry {
 
   endRequest(span: Span, status: number): void {
     if (!span.isRecording()) return;
-    span.setAttribute('http.response.status_code', status);
+    span.setAttribute(ATTRIBUTE.httpStatus, status);
     if (status >= 500) {
-      span.setAttribute('error.type', String(status));
+      span.setAttribute(ATTRIBUTE.errorType, String(status));
       span.setStatus({ code: SpanStatusCode.ERROR });
     }
     endSpan(span);
   }
 
+  addMetrics(metrics: Metrics): void {
+    const processor = this.#recorder?.options.processor;
+    if (!(processor instanceof SpanExports)) return;
+    processor.addMetrics(metrics, () => this.#recorder?.lost ?? 0);
+  }
+
   /** Sends what is waiting. A collector that cannot be reached costs at most EXPORT_TIMEOUT_MS and no error. */
   async shutdown(): Promise<void> {
-    await this.#provider?.shutdown().catch(() => undefined);
+    this.#stop?.();
+    await this.#recorder?.options.processor.shutdown().catch(() => undefined);
   }
-}
-
-function otlpProcessor(endpoint: string): SpanProcessor {
-  return new BatchSpanProcessor({
-    exporter: new OTLPTraceExporter({
-      url: `${endpoint.replace(/\/+$/, '')}/v1/traces`,
-      timeoutMillis: EXPORT_TIMEOUT_MS,
-    }),
-    maxQueueSize: MAX_WAITING_SPANS,
-    maxExportBatchSize: EXPORT_BATCH,
-    scheduledDelayMillis: EXPORT_EVERY_MS,
-    exportTimeoutMillis: EXPORT_TIMEOUT_MS,
-  });
 }
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
@@ -132,19 +123,4 @@ export function parseTraceparent(header: string): { traceId: string; spanId: str
   if (version === 'ff' || (version === '00' && rest !== undefined)) return undefined;
   if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined;
   return { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED };
-}
-
-// One call of the random generator serves many requests: the call, not the bytes, is what costs.
-const pool = Buffer.alloc(4_096);
-let poolOffset = pool.length;
-
-/** Random bytes as hex, never all zero in practice. */
-export function randomHex(bytes: number): string {
-  if (poolOffset + bytes > pool.length) {
-    randomFillSync(pool);
-    poolOffset = 0;
-  }
-  const text = pool.toString('hex', poolOffset, poolOffset + bytes);
-  poolOffset += bytes;
-  return text;
 }

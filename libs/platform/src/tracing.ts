@@ -1,30 +1,46 @@
 import {
   type Context,
   context,
+  INVALID_SPAN_CONTEXT,
   isSpanContextValid,
   type Link,
   ROOT_CONTEXT,
   type Span,
   type SpanOptions,
   SpanStatusCode,
+  TraceFlags,
   trace,
 } from '@opentelemetry/api';
+import pg from 'pg';
+import { ProblemError } from '#kernel/problem.js';
+import { RecordedSpan, spanTime } from './recorded-span.js';
+import { ATTRIBUTE } from './span-names.js';
+import type { SpanRecorder } from './span-recorder.js';
+
+export { spanTime } from './recorded-span.js';
+
+let recorder: SpanRecorder | undefined;
+
+/** For Telemetry: what begins from now on is recorded. Answers how to end it. */
+export function recordSpansBy(one: SpanRecorder): () => void {
+  recorder = one;
+  return () => {
+    if (recorder === one) recorder = undefined;
+  };
+}
 
 /**
- * Manual spans on the hot path: full auto-instrumentation doubles a request's CPU. Without a provider (no
- * OTEL_EXPORTER_OTLP_ENDPOINT) every span is the API's no-op.
+ * Manual spans on the hot path: full auto-instrumentation doubles a request's CPU. Where nothing is traced (no
+ * OTEL_EXPORTER_OTLP_ENDPOINT) a span records nothing, and carries its parent's trace id.
  */
-export const tracer = trace.getTracer('counterfoil');
+export const tracer = {
+  startSpan(name: string, options: SpanOptions = {}, within: Context = context.active()): Span {
+    if (recorder) return recorder.startSpan(name, options, within);
+    return trace.wrapSpanContext((options.root ? undefined : trace.getSpanContext(within)) ?? INVALID_SPAN_CONTEXT);
+  },
+};
 
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
-
-/**
- * Now, for starts and ends of spans: milliseconds since 1970 with their fractions. OpenTelemetry's own start is a whole
- * millisecond, and a child would seem to begin before its parent.
- */
-export function spanTime(): number {
-  return performance.timeOrigin + performance.now();
-}
 
 /** A span below `parent`. Explicit rather than through async context: the writer serves many requests at once. */
 export function startChild(parent: Span, name: string, options: SpanOptions = {}): Span {
@@ -35,11 +51,22 @@ export function endSpan(span: Span): void {
   span.end(spanTime());
 }
 
-/** Ends a span with what went wrong. */
+/** Ends a span with what went wrong: which error, by its class and code. What it says stands in the log, under the same trace id. */
 export function failSpan(span: Span, error: unknown): void {
-  span.recordException(error instanceof Error ? error : String(error));
-  span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.name : String(error) });
+  if (!span.isRecording()) return;
+  span.recordException(error instanceof Error ? error : { name: typeof error });
+  span.setAttribute(ATTRIBUTE.errorType, errorTypeOf(error));
+  if (error instanceof pg.DatabaseError && error.code) span.setAttribute(ATTRIBUTE.dbStatus, error.code);
+  span.setStatus({ code: SpanStatusCode.ERROR });
   endSpan(span);
+}
+
+/** A problem's code, the server's or the system's, or the error's class. */
+function errorTypeOf(error: unknown): string {
+  if (error instanceof ProblemError) return error.code;
+  if (!(error instanceof Error)) return typeof error;
+  const { code, name } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' ? code : name;
 }
 
 /** `work` in a span that ends with it, whichever way it ends. */
@@ -52,6 +79,28 @@ export async function inSpan<T>(span: Span, work: () => Promise<T>): Promise<T> 
     failSpan(span, error);
     throw error;
   }
+}
+
+/** Whether its trace is sent, as far as is known by now. */
+export function isSent(span: Span): boolean {
+  return (span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0;
+}
+
+/** Where one piece of work is done for several requests: it lies below the leader's span, to which the others' link. */
+export function shareWork(span: Span, leader: Span): void {
+  if (span instanceof RecordedSpan && leader instanceof RecordedSpan) span.shareWorkOf(leader);
+}
+
+/** `work` in a span below `parent`, where that is recorded. */
+export function step<T>(
+  parent: Span | undefined,
+  name: string,
+  options: SpanOptions,
+  work: (span?: Span) => Promise<T>,
+): Promise<T> {
+  if (!parent?.isRecording()) return work();
+  const span = startChild(parent, name, options);
+  return inSpan(span, () => work(span));
 }
 
 export function contextOf(span: Span): Context {
@@ -136,15 +185,9 @@ export function isOneTrace(one: string, other: string): boolean {
   return one.split('-', 2)[1] === other.split('-', 2)[1];
 }
 
-let isOn = false;
-
 /** Of this process: what is asked for spans alone, it need not ask without. */
 export function tracingIsOn(): boolean {
-  return isOn;
-}
-
-export function turnTracingOn(): void {
-  isOn = true;
+  return recorder !== undefined;
 }
 
 export function traceIdOf(span: Span): string | undefined {

@@ -60,8 +60,10 @@ export class ListWebhookDeliveriesHandler implements IQueryHandler<ListWebhookDe
   constructor(private readonly database: Database) {}
 
   async execute({ context, page }: ListWebhookDeliveriesQuery): Promise<WebhookDelivery[]> {
-    const { merchantId, deadline } = context;
+    const { merchantId, deadline, cost } = context;
     if (!(await getEndpoint(this.database, merchantId, page.endpointId, deadline))) throw notFound('webhook endpoint');
-    return listDeliveries(this.database, merchantId, page, deadline);
+    const deliveries = await listDeliveries(this.database, merchantId, page, deadline);
+    cost.addRows(deliveries.reduce((sum, { log }) => sum + log.length, 0));
+    return deliveries;
   }
 }

@@ -82,12 +82,12 @@ export interface AccountRecord {
   createdAtMs: number;
 }
 
-const GET_ACCOUNTS = `
-SELECT a.id, a.code, a.name, a.currency, a.normal_side, a.min_available, a.metadata, a.created_at, b.closed
-  FROM accounts a JOIN balances b ON b.merchant_id = a.merchant_id AND b.account_id = a.id
- WHERE a.merchant_id = $1`;
+/** Of `a`, and of its balance `b`. */
+export const ACCOUNT =
+  'a.id, a.code, a.name, a.currency, a.normal_side, a.min_available, a.metadata, a.created_at, b.closed';
+export const WITH_BALANCE = 'JOIN balances b ON b.merchant_id = a.merchant_id AND b.account_id = a.id';
 
-interface AccountRow {
+export interface AccountRow {
   id: bigint;
   code: string;
   name: string;
@@ -107,31 +107,13 @@ export async function getAccount(
 ): Promise<AccountRecord | undefined> {
   const [row] = await database.read<AccountRow>({ merchantIds: [merchantId] }, deadline, {
     name: 'get-account',
-    text: `${GET_ACCOUNTS} AND a.id = $2`,
+    text: `SELECT ${ACCOUNT} FROM accounts a ${WITH_BALANCE} WHERE a.merchant_id = $1 AND a.id = $2`,
     values: [merchantId, id],
   });
   return row && toAccountRecord(row);
 }
 
-/** Newest first, below `beforeId`. `codePrefix` is a range of the code index (its collation is C). */
-export async function listAccounts(
-  database: Database,
-  merchantId: bigint,
-  query: { codePrefix: string | undefined; currency: string | undefined; beforeId: bigint | undefined; limit: number },
-  deadline: Deadline,
-): Promise<AccountRecord[]> {
-  const values: unknown[] = [merchantId];
-  const put = (value: unknown): string => `$${values.push(value)}`;
-  let text = GET_ACCOUNTS;
-  if (query.codePrefix !== undefined) text += ` AND a.code ^@ ${put(query.codePrefix)}`;
-  if (query.currency !== undefined) text += ` AND a.currency = ${put(query.currency)}`;
-  if (query.beforeId !== undefined) text += ` AND a.id < ${put(query.beforeId)}`;
-  text += ` ORDER BY a.id DESC LIMIT ${put(query.limit)}`;
-  const rows = await database.read<AccountRow>({ merchantIds: [merchantId] }, deadline, { text, values });
-  return rows.map(toAccountRecord);
-}
-
-function toAccountRecord(row: AccountRow): AccountRecord {
+export function toAccountRecord(row: AccountRow): AccountRecord {
   return {
     id: row.id,
     code: row.code,

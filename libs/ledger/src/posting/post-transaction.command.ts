@@ -54,7 +54,7 @@ export class PostTransactionHandler implements ICommandHandler<PostTransactionCo
     const keys = [...accounts.keys()].map((accountId) => ({ merchantId, accountId }));
     const balances = await readBalances(this.database, keys, context.deadline);
     // What is answered was learnt from PostgreSQL: what is older in the cache is invalidated first.
-    await this.fences.invalidate(balances);
+    await this.fences.invalidate(balances, context.span);
     const submission: Submission = {
       ...context,
       mode: 'single',

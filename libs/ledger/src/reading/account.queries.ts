@@ -5,7 +5,8 @@ import type { RequestContext } from '#platform/request-context.js';
 import type { Found } from '#platform/search.js';
 import type { Side } from '../accounts/account.js';
 import { AccountDirectory } from '../accounts/account-directory.js';
-import { type AccountRecord, getAccount, listAccounts } from '../accounts/account-store.js';
+import { type AccountPage, listAccounts } from '../accounts/account-list.js';
+import { type AccountRecord, getAccount } from '../accounts/account-store.js';
 import { listStatementLines, type StatementLine, type StatementPage } from './statement-store.js';
 
 export class GetAccountQuery extends Query<AccountRecord> {
@@ -28,10 +29,10 @@ export class GetAccountHandler implements IQueryHandler<GetAccountQuery> {
   }
 }
 
-export class ListAccountsQuery extends Query<AccountRecord[]> {
+export class ListAccountsQuery extends Query<Found<AccountRecord>> {
   constructor(
     readonly context: RequestContext,
-    readonly page: Parameters<typeof listAccounts>[2],
+    readonly page: AccountPage,
   ) {
     super();
   }
@@ -41,8 +42,8 @@ export class ListAccountsQuery extends Query<AccountRecord[]> {
 export class ListAccountsHandler implements IQueryHandler<ListAccountsQuery> {
   constructor(private readonly database: Database) {}
 
-  execute({ context, page }: ListAccountsQuery): Promise<AccountRecord[]> {
-    return listAccounts(this.database, context.merchantId, page, context.deadline);
+  execute({ context, page }: ListAccountsQuery): Promise<Found<AccountRecord>> {
+    return listAccounts(this.database, context, page);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import type { Balance } from '../accounts/account.js';
 
 /** What the writer asks of the balance cache. It lives here so that the ledger imports nothing from above. */
@@ -30,14 +31,15 @@ export interface BalanceFences {
   /**
    * Before COMMIT is sent; may overlap with the work in PostgreSQL. `token` is the one that the group's transaction inserts
    * into write_fences, new for every try. `accounts` holds at least those whose balances the group changes. Never rejects,
-   * and resolves within `deadlineMs` or the Redis deadline, whichever is shorter.
+   * and resolves within `deadlineMs` or the Redis deadline, whichever is shorter. All that is asked of Redis for the group shows in the
+   * trace below `span`.
    */
-  fence(accounts: readonly FencedAccount[], token: bigint, deadlineMs: number): Promise<FencedGroup>;
+  fence(accounts: readonly FencedAccount[], token: bigint, deadlineMs: number, span?: Span): Promise<FencedGroup>;
   /**
    * Invalidate before answering: before an answer that was learnt from PostgreSQL (the replay of a key, say) is given to anybody.
    * Never rejects. Resolves as `publish` does.
    */
-  invalidate(versions: readonly (FencedAccount & { version: bigint })[]): Promise<void>;
+  invalidate(versions: readonly (FencedAccount & { version: bigint })[], span?: Span): Promise<void>;
 }
 
 /** Injection token: the balance cache’s fences, or `NO_FENCES`. */

@@ -1,5 +1,6 @@
-import type { Span } from '@opentelemetry/api';
-import { endSpan, failSpan, inSpan, spanTime, startChild } from '#platform/tracing.js';
+import { type Link, type Span, SpanKind } from '@opentelemetry/api';
+import { ATTRIBUTE, postgresAttributes } from '#platform/span-names.js';
+import { endSpan, failSpan, isSent, shareWork, spanTime, startChild, step } from '#platform/tracing.js';
 import type { Outcome } from './group-extension.js';
 
 export interface TracedRequest {
@@ -11,8 +12,9 @@ export interface TracedRequest {
 }
 
 /**
- * Spans of one try: in each sampled request's trace the group, and before its first one the wait in the lane; the first
- * request's group span is the parent of the SQL and links all requests that the group carries, the others' link to it.
+ * Spans of one try: in each recorded request's trace the group, and before its first one the wait in the lane; one request's group
+ * span, of a sampled one where there is any, is the parent of what is asked of PostgreSQL and Redis and links all sampled requests that
+ * the group carries, the others' link to it. They end when the balances are published, and the requests may be answered.
  */
 export class GroupSpans {
   readonly #leader: Span | undefined;
@@ -29,35 +31,38 @@ export class GroupSpans {
       if (attempts === 1) startChild(submission.span, 'wait in lane', { startTime: enqueuedAt }).end(startedAt);
     }
     const attributesOf = ({ attempts }: TracedRequest) => ({
-      'counterfoil.group.requests': group.length,
-      'counterfoil.group.attempt': attempts,
+      [ATTRIBUTE.groupRequests]: group.length,
+      [ATTRIBUTE.groupAttempt]: attempts,
     });
-    const [first, ...rest] = traced as [TracedRequest, ...TracedRequest[]];
-    const links = rest.map((waiting) => ({ context: waiting.submission.span.spanContext() }));
-    const leader = startChild(first.submission.span, 'commit group', {
-      startTime: startedAt,
-      attributes: attributesOf(first),
-      links,
-    });
-    this.#leader = leader;
-    this.#others = rest.map((waiting) =>
+    const first = traced.find(({ submission }) => isSent(submission.span)) ?? (traced[0] as TracedRequest);
+    const rest = traced.filter((waiting) => waiting !== first);
+    const sent = rest.filter(({ submission }) => isSent(submission.span));
+    const start = (waiting: TracedRequest, links: Link[]): Span =>
       startChild(waiting.submission.span, 'commit group', {
         startTime: startedAt,
         attributes: attributesOf(waiting),
-        links: [{ context: leader.spanContext() }],
-      }),
+        links,
+      });
+    const leader = start(
+      first,
+      sent.map(({ submission }) => ({ context: submission.span.spanContext() })),
     );
+    this.#leader = leader;
+    this.#others = rest.map((waiting) => {
+      const span = start(waiting, []);
+      shareWork(span, leader);
+      return span;
+    });
   }
 
-  /** The first sampled request's: the parent of what all of them wait for. */
+  /** The parent of what all of them wait for: a sampled request's, where there is one. */
   get leader(): Span | undefined {
     return this.#leader;
   }
 
   /** A step in PostgreSQL. */
   step<T>(name: string, work: () => Promise<T>): Promise<T> {
-    if (!this.#leader) return work();
-    return inSpan(startChild(this.#leader, name, { attributes: { 'db.system.name': 'postgresql' } }), work);
+    return step(this.#leader, name, { kind: SpanKind.CLIENT, attributes: postgresAttributes(name) }, work);
   }
 
   end(): void {
@@ -74,7 +79,7 @@ export class GroupSpans {
 /** With a transaction's id on its command's span, its trace is one search away. */
 export function nameTransactions(span: Span, outcome: Outcome): void {
   const ids = transactionIdsOf(outcome);
-  if (ids.length > 0) span.setAttribute('counterfoil.transaction_id', ids);
+  if (ids.length > 0) span.setAttribute(ATTRIBUTE.transactionId, ids);
 }
 
 function transactionIdsOf(outcome: Outcome): string[] {

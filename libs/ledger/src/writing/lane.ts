@@ -154,17 +154,18 @@ export class Lane {
     const touched = touchedBy(group.map((waiting) => waiting.submission));
     const accounts = touched.accounts.map(({ merchantId, id }) => ({ merchantId, accountId: id }));
     // On its way while PostgreSQL locks: COMMIT alone has to wait for its answer.
-    const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs);
+    const fence = this.#parts.fences.fence(accounts, token, this.#options.groupTimeoutMs, spans.leader);
     try {
       const { outcomes, missed, locked, writes } = await this.#transact(group, { token, touched, fence, spans });
-      spans.end();
-      if (writes) this.#parts.hints?.committed(locked.merchantIds);
-      return { outcomes, missed, published: this.#publish(await fence, locked.balances, writes?.balances ?? []) };
+      if (writes) this.#parts.hints?.committed(locked.merchantIds, spans.leader);
+      const published = this.#publish(await fence, locked.balances, writes?.balances ?? [], spans);
+      return { outcomes, missed, published: published.finally(() => spans.end()) };
     } catch (error) {
-      spans.fail(error);
       const fenced = await fence;
       if (error instanceof Unsettled) fenced.leave();
       else await fenced.abandon();
+      // Behind the last step: the next try begins when this one has ended.
+      spans.fail(error);
       throw error;
     }
   }
@@ -177,12 +178,13 @@ export class Lane {
     fenced: FencedGroup,
     locked: readonly KeyedBalance[],
     changed: GroupWrites['balances'],
+    { leader }: GroupSpans,
   ): Promise<void> {
     const names = new Set(changed.map(({ merchantId, accountId }) => `${merchantId}:${accountId}`));
     const unchanged = locked.filter(({ merchantId, accountId }) => !names.has(`${merchantId}:${accountId}`));
     await Promise.all([
       changed.length > 0 ? fenced.publish(changed) : fenced.abandon(),
-      unchanged.length > 0 ? this.#parts.fences.invalidate(unchanged) : undefined,
+      unchanged.length > 0 ? this.#parts.fences.invalidate(unchanged, leader) : undefined,
     ]);
   }
 
@@ -192,7 +194,7 @@ export class Lane {
   ): Promise<Tried & { locked: LockedGroup; writes: GroupWrites | undefined }> {
     const { groupTimeoutMs: timeoutMs } = this.#options;
     const deadline = Deadline.after(timeoutMs);
-    const connection = await this.#connect();
+    const connection = this.#isConnected ? await this.#connect() : await spans.step('connect', () => this.#connect());
     const locked = await this.#step(spans, 'lock balances', () =>
       this.#onConnection(
         connection,
@@ -212,7 +214,7 @@ export class Lane {
     );
     const answers = inTime.map((waiting, index): Decided => [waiting, outcomes[index] as Decided[1]]);
     if (!writes) {
-      await this.#onConnection(connection, deadline, connection.rollback());
+      await spans.step('roll back', () => this.#onConnection(connection, deadline, connection.rollback()));
       return { outcomes: answers, missed, locked, writes };
     }
     await fence;
@@ -230,6 +232,10 @@ export class Lane {
 
   #step<T>(spans: GroupSpans, name: GroupStep, work: () => Promise<T>): Promise<T> {
     return this.#parts.times.steps[name].measure(() => spans.step(name, work), spans.leader);
+  }
+
+  get #isConnected(): boolean {
+    return this.#connection !== undefined && !this.#connection.broken;
   }
 
   async #connect(): Promise<GroupConnection> {

@@ -1,9 +1,14 @@
+import { type Span, SpanKind } from '@opentelemetry/api';
 import type { Redis } from 'ioredis';
 import type { Logger } from '#platform/logging.js';
 import { openRedis, RECONNECT_LONGEST_MS } from '#platform/redis.js';
+import { redisAttributes } from '#platform/span-names.js';
+import { step } from '#platform/tracing.js';
 
 /** Hints that come closer together are one: a relay that is busy looks by itself. */
 const HINT_EVERY_MS = 10;
+
+const TELL = 'tell relay';
 
 /** What a hint is about: that events were committed, or that webhooks became due. */
 type Topic = 'events' | 'webhooks';
@@ -43,13 +48,13 @@ export class HintSender {
 
   /**
    * Costs nothing on the way of a posting: at most one message in HINT_EVERY_MS, sent and forgotten. `knownTo`: the receiver of this name
-   * knows already.
+   * knows already. `span`: whoever has it sent at once sees it in its trace.
    */
-  send(knownTo = ''): void {
+  send(knownTo = '', span?: Span): void {
     this.#knownTo = this.#isDue && this.#knownTo !== knownTo ? '' : knownTo;
     this.#isDue = true;
     if (this.#timer) return;
-    this.#publish();
+    this.#publish(span);
     this.#timer = setInterval(() => {
       if (this.#isDue) return this.#publish();
       clearInterval(this.#timer);
@@ -63,11 +68,12 @@ export class HintSender {
     this.#redis.disconnect();
   }
 
-  #publish(): void {
+  #publish(span?: Span): void {
     this.#isDue = false;
     this.#isLost = this.#redis.status !== 'ready';
     if (this.#isLost) return;
-    this.#redis.publish(this.#channel, this.#knownTo).catch(() => {
+    const send = () => this.#redis.publish(this.#channel, this.#knownTo);
+    step(span, TELL, { kind: SpanKind.CLIENT, attributes: redisAttributes(TELL, 1) }, send).catch(() => {
       this.#isLost = true;
     });
   }
@@ -122,19 +128,22 @@ export class HintReceiver {
   }
 }
 
+/** Whose events, and whose span it shows below. */
+type Listener = (merchantIds: readonly bigint[], span?: Span) => void;
+
 /**
  * Tells parts of this process that it has committed events. A hint only: other processes' commits are not told, and an event
  * that is committed may still be held back by an older transaction. Whoever listens looks into the log anyway, now and then.
  */
 export class CommitHints {
-  readonly #listeners = new Set<(merchantIds: readonly bigint[]) => void>();
+  readonly #listeners = new Set<Listener>();
 
   /** Calls back from now on; the callback must not throw, it is on the way of every posting. */
-  listen(listener: (merchantIds: readonly bigint[]) => void): void {
+  listen(listener: Listener): void {
     this.#listeners.add(listener);
   }
 
-  committed(merchantIds: readonly bigint[]): void {
-    for (const listener of this.#listeners) listener(merchantIds);
+  committed(merchantIds: readonly bigint[], span?: Span): void {
+    for (const listener of this.#listeners) listener(merchantIds, span);
   }
 }

@@ -1,0 +1,125 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { NestFactory } from '@nestjs/core';
+import { expect, test } from 'vitest';
+import { createLogger } from '#platform/logging.js';
+import { Telemetry } from '#platform/telemetry.js';
+import { readConfig } from '../apps/config.js';
+import { WorkerModule } from '../apps/worker/src/worker.module.js';
+import { ALERTS, anchorOf, DRILLS } from '../ops/alerts.js';
+import { DASHBOARDS } from '../ops/dashboards.js';
+import { filesOfOps, IN_A_DRILL, IN_SERVICE, rulesFile } from '../ops/files.js';
+import { freePort } from '../scripts/ports.mjs';
+import { TestApi } from './support/api.js';
+import { privateRedis } from './support/redis.js';
+import { sourceProcess } from './support/source-process.js';
+
+const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+/** Prometheus' own, of each target, and a histogram's bound. */
+const OF_PROMETHEUS = ['up', 'job', 'instance', 'le'];
+
+const EXPRESSIONS = [
+  ...ALERTS.map(({ name, expr, above }) => [name, expr('5m', above)] as const),
+  ...DASHBOARDS.flatMap(({ rows }) =>
+    Object.values(rows).flatMap((panels) =>
+      panels.flatMap(({ title, lines }) => Object.values(lines).map((expr) => [title, expr] as const)),
+    ),
+  ),
+];
+
+/** Metrics that an expression asks for, and the labels that it tells apart. */
+function usedIn(expr: string): { names: string[]; labels: string[] } {
+  const names = [...expr.matchAll(/\b(up|(?:counterfoil|nodejs|process)_\w+)/g)].map(([, name]) => String(name));
+  const matched = [...expr.matchAll(/(\w+)=~?"/g)].map(([, label]) => String(label));
+  const grouped = [...expr.matchAll(/by \(([^)]*)\)/g)].flatMap(([, labels]) => String(labels).split(', '));
+  return { names, labels: [...matched, ...grouped] };
+}
+
+/** `Accept` of Prometheus: names of lines, and labels of each, with those that docs/metrics.md has where there is no line yet. */
+function told(text: string, labels: Map<string, Set<string>>): void {
+  const typed = [...text.matchAll(/^# TYPE (\S+) (\w+)$/gm)];
+  for (const [, name = '', type] of typed) {
+    const endings =
+      type === 'histogram' ? ['_bucket', '_count', '_sum'] : type === 'summary' ? ['_count', '_sum'] : [''];
+    for (const ending of endings) labels.set(name + ending, labels.get(name + ending) ?? new Set());
+  }
+  for (const [, name = '', inside = ''] of text.matchAll(/^(\w+)\{(.*?)\} /gm)) {
+    for (const [, label = ''] of inside.matchAll(/(\w+)="/g)) labels.get(name)?.add(label);
+  }
+}
+
+/** Labels by metric as the page's table has them; `{…}`: those of the one before. */
+function documentedLabels(): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const [, cell = ''] of read('docs/metrics.md').matchAll(/^\| (`[^|]+) \|/gm)) {
+    let before: string[] = [];
+    for (const [, name = '', inside] of cell.matchAll(/`(\w+)(?:\{([^}]*)\})?`/g)) {
+      if (inside !== undefined && inside !== '…') before = inside.split(',');
+      found.set(`counterfoil_${name}`, inside === undefined ? [] : before);
+    }
+  }
+  return found;
+}
+
+test('what lies in ops/ is what its sources say', () => {
+  for (const [name, text] of filesOfOps()) expect([name, read(`ops/${name}`) === text]).toEqual([name, true]);
+  const kept = readdirSync(new URL('../ops/dashboards', import.meta.url)).map((name) => `dashboards/${name}`);
+  expect(kept.filter((name) => !filesOfOps().has(name))).toEqual([]);
+});
+
+test('each alert has a row in docs/operations.md, what to do in it, and a drill; and each drill an alert', () => {
+  const page = read('docs/operations.md');
+  for (const { name } of ALERTS) {
+    const row = page.split('\n').filter((line) => line.includes(`<a id="${anchorOf(name)}"></a>**${name}**`));
+    expect([name, row.length, row[0]?.split(' | ').length]).toEqual([name, 1, 4]);
+  }
+  expect([...new Set(ALERTS.map(({ drill }) => drill))].sort()).toEqual([...DRILLS]);
+});
+
+test('in a drill an alert is the same one, only sooner', () => {
+  const calm = (rules: string) => rules.replace(/\[\d+[ms]\]| for: \d+[ms]/g, '').replace(/> \d+(\.\d+)?"/g, '"');
+  expect(calm(rulesFile(IN_A_DRILL))).toBe(calm(rulesFile(IN_SERVICE)));
+  expect(rulesFile(IN_A_DRILL)).not.toMatch(/\d+m\b/);
+});
+
+test('every metric and label in alerts and dashboards is one that a running API or worker tells', async () => {
+  const [apiPort, workerPort, redis] = await Promise.all([freePort(), freePort(), privateRedis()]);
+  const api = await TestApi.start({ environment: { METRICS_PORT: String(apiPort) } });
+  const config = readConfig({
+    DATABASE_URL: api.on.ownerUrl,
+    DATABASE_RUNTIME_URL: api.on.runtimeUrl,
+    REDIS_URL: redis.url,
+    REDIS_QUEUE_URL: redis.url,
+    METRICS_PORT: String(workerPort),
+  });
+  const logger = createLogger({ level: 'silent', service: 'test' });
+  const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
+  const worker = await NestFactory.createApplicationContext(
+    await WorkerModule.with({ config, logger, telemetry, service: 'worker' }, { process: sourceProcess() }),
+    { logger: false, abortOnError: false },
+  );
+  const labels = new Map<string, Set<string>>([['up', new Set()]]);
+  try {
+    await (await api.merchant('EUR')).open('a');
+    for (const port of [apiPort, workerPort])
+      told(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(), labels);
+  } finally {
+    await worker.close();
+    await Promise.all([api.stop(), redis.stop()]);
+  }
+  for (const [name, documented] of documentedLabels()) {
+    for (const ending of ['', '_bucket', '_count', '_sum']) {
+      const seen = labels.get(name + ending);
+      for (const label of documented) seen?.add(label);
+    }
+  }
+  const unknown = EXPRESSIONS.flatMap(([of, expr]) => {
+    const used = usedIn(expr);
+    const known = new Set([...OF_PROMETHEUS, ...used.names.flatMap((name) => [...(labels.get(name) ?? [])])]);
+    const wrong = [
+      ...used.names.filter((name) => !labels.has(name)),
+      ...used.labels.filter((label) => !known.has(label)),
+    ];
+    return wrong.map((what) => `${of}: ${what}`);
+  });
+  expect(unknown).toEqual([]);
+});
