@@ -276,6 +276,7 @@ export const ALERTS: readonly Alert[] = [
     summary: 'Rounds of a duty fail again and again.',
     expr: (window, above) => `sum by (job) (increase(${C}job_failures_total[${window}])) > ${above}`,
     above: 2,
+    drillAbove: 0,
     forMinutes: 2,
     drill: 'database-stopped',
     test: {

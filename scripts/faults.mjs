@@ -1,8 +1,6 @@
-// npm run test:faults [-- --minutes N --seed S --mutant NAME]: real workers under faults, every effect checked against the log
-// and the ledger. See test/outbox-campaign. Exit 1 when an event is lost, applied twice or out of order; with --mutant (a name,
-// or all), when the planted bug is not caught. A seed that is not given is drawn, and printed.
-// npm run test:faults -- payments [--permutations N --seed S]: two APIs and a worker under faults are told of payments in any
-// order. See test/payments-campaign. Exit 1 when a payment, an account or the log is not what happened.
+// npm run test:faults [-- --minutes N --seed S --policy available|strict --readers N --mutant NAME --excused]: the whole service as
+// real processes under faults, every operation recorded and judged. See test/histories. Without --policy both share the time. Exit 1 when
+// an invariant does not hold; with --mutant (a name, several, or all), when the planted bug is not caught. A seed that is not given is drawn, and printed.
 // npm run test:faults -- payouts [--visits N --seed S --point TEXT]: payouts to every destination of the bank simulator, interrupted
 // at every point by a kill or a cut. See test/payouts-campaign. Exit 1 when a payout, an account or the bank is not what it must be.
 // npm run test:faults -- night [--rounds N --payments M --seed S --mutant NAME]: a quarter of settlements and payouts in six zones, for
@@ -23,7 +21,6 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     minutes: { type: 'string', default: '5' },
-    permutations: { type: 'string', default: '10000' },
     visits: { type: 'string', default: '4' },
     point: { type: 'string', default: '' },
     rounds: { type: 'string', default: '2' },
@@ -31,19 +28,23 @@ const { values, positionals } = parseArgs({
     rows: { type: 'string', default: '1000,10000,100000' },
     seed: { type: 'string', default: String(randomInt(1, 1_000_000_000)) },
     mutant: { type: 'string' },
+    policy: { type: 'string', default: '' },
+    readers: { type: 'string', default: '4' },
+    excused: { type: 'boolean', default: false },
   },
 });
-const { minutes, permutations, visits, point, rounds, payments, rows, seed, mutant = '' } = values;
-const [of = 'outbox', ...more] = positionals;
-const CAMPAIGNS = ['outbox', 'payments', 'payouts', 'night', 'reconciliation', 'reconciliation-month', 'planted'];
+const { minutes, visits, point, rounds, payments, rows, seed, mutant = '', policy, readers, excused } = values;
+const [of = 'everything', ...more] = positionals;
+const CAMPAIGNS = ['everything', 'payouts', 'night', 'reconciliation', 'reconciliation-month', 'planted'];
 if (!CAMPAIGNS.includes(of) || more.length > 0) {
   console.error(`counterfoil: say ${CAMPAIGNS.join(', ')} or nothing.`);
   process.exit(1);
 }
-if (of === 'payments') {
-  const env = { PAYMENTS_PERMUTATIONS: permutations, PAYMENTS_SEED: seed };
-  await runCampaign('test/payments-campaign.test.ts', { permutations, seed }, env);
-} else if (of === 'payouts') {
+if (!['', 'available', 'strict'].includes(policy)) {
+  console.error('counterfoil: --policy must be available or strict.');
+  process.exit(1);
+}
+if (of === 'payouts') {
   const env = { PAYOUTS_VISITS: visits, PAYOUTS_SEED: seed, PAYOUTS_POINT: point };
   await runCampaign('test/payouts-campaign.test.ts', { visits, seed }, env);
 } else if (of === 'night') {
@@ -62,6 +63,13 @@ if (of === 'payments') {
   }
   await runCampaign('test/reconciliation-planted.test.ts', { seed }, { PLANTED_ROWS: rows });
 } else {
-  const env = { FAULTS_MINUTES: minutes, FAULTS_SEED: seed, FAULTS_MUTANT: mutant };
-  await runCampaign('test/outbox-campaign.test.ts', { minutes, seed }, env);
+  const env = {
+    FAULTS_MINUTES: minutes,
+    FAULTS_SEED: seed,
+    FAULTS_POLICY: policy,
+    FAULTS_READERS: readers,
+    FAULTS_MUTANT: mutant,
+    FAULTS_EXCUSED: excused ? '1' : '',
+  };
+  await runCampaign('test/histories.test.ts', { minutes, seed }, env);
 }

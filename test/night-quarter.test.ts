@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Mutant } from './histories/mutants.js';
+import type { FaultMutant } from '../scripts/mutants/faults.mjs';
 import { Build } from './histories/servers.js';
 import { BENT } from './night/bent.js';
 import { judgeShop } from './night/judge.js';
@@ -59,7 +59,7 @@ function planted(names: string): void {
   const mutants = MUTANTS.filter(({ name }) => names === 'all' || names === name);
   test.each(mutants)(
     'the planted bug is caught: $name',
-    async (mutant: Mutant) => {
+    async (mutant: FaultMutant) => {
       const build = new Build(mutant);
       try {
         const { offences } = await run(build, { ...SHORT, strikes: 0, today: false });

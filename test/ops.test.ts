@@ -75,6 +75,11 @@ test('each alert has a row in docs/operations.md, what to do in it, and a drill;
   expect([...new Set(ALERTS.map(({ drill }) => drill))].sort()).toEqual([...DRILLS]);
 });
 
+test('each alert has been seen to fire and to be gone again', () => {
+  const seen = [...read('docs/figures/drills.md').matchAll(/^\| \S+ \| .* \| (\w+) \| \d+ s \| \d+ s \|$/gm)];
+  expect(seen.map(([, name]) => name).sort()).toEqual(ALERTS.map(({ name }) => name).sort());
+});
+
 test('in a drill an alert is the same one, only sooner', () => {
   const calm = (rules: string) => rules.replace(/\[\d+[ms]\]| for: \d+[ms]/g, '').replace(/> \d+(\.\d+)?"/g, '"');
   expect(calm(rulesFile(IN_A_DRILL))).toBe(calm(rulesFile(IN_SERVICE)));

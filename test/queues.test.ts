@@ -7,6 +7,7 @@ import { inTime, Queues } from '#platform/queues.js';
 import { openRedis, RECONNECT_LONGEST_MS } from '#platform/redis.js';
 import { Telemetry } from '#platform/telemetry.js';
 import { endSpan, spanTime, startChild, traceparentOf, tracer } from '#platform/tracing.js';
+import { privateRedis } from './support/redis.js';
 import { until } from './support/until.js';
 
 const OPTIONS = { concurrency: 1, lockDuration: 5_000, stalledInterval: 5_000 };
@@ -54,6 +55,24 @@ test('a scheduler that two processes set up is one', async () => {
   expect(await queue.getJobSchedulersCount()).toBe(1);
   expect(await queue.getDelayedCount()).toBe(1);
   await queue.obliterate({ force: true });
+});
+
+test('a queue that was opened while Redis did not answer works once it does', async () => {
+  const redis = await privateRedis('queue');
+  try {
+    const queues = openQueues(databaseUrl(), redis.url);
+    await queues.queue('before').waitUntilReady();
+    redis.signal('SIGSTOP');
+    const queue = queues.queue<string>('meanwhile');
+    await expect(inTime(queue.add('apply', 'lost'))).rejects.toThrow();
+    redis.signal('SIGCONT');
+    const added = () => inTime(queue.add('apply', 'one')).then(Boolean, () => false);
+    expect(await until('a job is added', added)).toBe(true);
+    await queues.close();
+  } finally {
+    redis.signal('SIGCONT');
+    await redis.stop();
+  }
 });
 
 test('whoever looks at a queue writes nothing', async () => {

@@ -2,7 +2,7 @@ import { inFile } from './mutant.mjs';
 
 /**
  * Planted bugs of the balance cache around a Redis that is not well. Those that only real processes show are in
- * test/histories/mutants.ts.
+ * scripts/mutants/faults.mjs.
  *
  * @type {import('./mutant.mjs').Mutant[]}
  */

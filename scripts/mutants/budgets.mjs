@@ -198,9 +198,6 @@ export const BUDGET_MUTANTS = [
       '',
     ],
   ]),
-  ...inFile('libs/platform/src/cost.ts', CHARGES, [
-    ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
-  ]),
   ...inFile('libs/ledger/src/accounts/account-list.ts', SEARCHES, [
     ['accounts whose codes begin so are all looked at', 'return many < few;', 'return true;'],
     ['accounts are found by no index', 'return many < few;', 'return false;'],
@@ -210,6 +207,7 @@ export const BUDGET_MUTANTS = [
     ['bytes of an export cost nothing', '(text) => cost.addBytes(Buffer.byteLength(text))', '() => undefined'],
   ]),
   ...inFile('libs/platform/src/cost.ts', SEARCHES, [
+    ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
     ['each read of a page may look at as many', 'this.#mayLookAt -= looked;', ''],
   ]),
   ...inFile('libs/platform/src/search.ts', SEARCHES, [

@@ -76,6 +76,7 @@ function judged(parts: {
   balances?: readonly Balance[];
   refusals?: Refusal[];
   asked?: readonly (readonly [string, Asked])[];
+  batches?: readonly (readonly [string, readonly string[]])[];
   settled?: SettledDay[];
   payouts?: ToldVersions[];
   fees?: readonly Fees[];
@@ -86,6 +87,7 @@ function judged(parts: {
     acknowledgements: parts.acknowledgements ?? [],
     refusals: parts.refusals ?? [],
     asked: new Map(parts.asked ?? POSTINGS),
+    batches: new Map(parts.batches),
     settled: parts.settled ?? [],
     payouts: parts.payouts ?? [],
   };
@@ -358,12 +360,19 @@ describe('holds', () => {
   });
 });
 
+test('a batch is made whole or not at all', () => {
+  expect(judged({ batches: [['b', ['k1', 'k2']]] }).wrong).toEqual([]);
+  expect(judged({ batches: [['b', ['k8', 'k9']]] }).wrong).toEqual([]);
+  expect(judged({ batches: [['b', ['k1', 'k9']]] }).wrong).toEqual(['batch']);
+});
+
 test('the story of an account is what clients saw of it, in the order of the answers', () => {
   const history: History = {
     reads: [read(1, [41, 45]), read(1, [41, 43], { account: 'b' })],
     acknowledgements: [acknowledged('k2', 40)],
     refusals: [],
     asked: new Map(),
+    batches: new Map(),
     settled: [],
     payouts: [],
   };

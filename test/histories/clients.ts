@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { type Asked, Dice, type History, type Move, now } from './history.js';
+import { type Asked, Dice, EXCUSABLE, type History, type Move, now, type Posting } from './history.js';
 import { exchange } from './http.js';
-import { isMove } from './oracle.js';
-import type { Service } from './servers.js';
+import { isMove, originOf } from './oracle.js';
+import type { Slot } from './slot.js';
 
 export interface Account {
   readonly id: string;
@@ -17,6 +17,8 @@ export interface Tenant {
   readonly cold: readonly Account[];
   /** Clients only read these: settlements and payouts post to them. */
   readonly watched: readonly Account[];
+  /** Of the cold ones, those that must never have less than nothing. */
+  readonly floored: ReadonlySet<string>;
 }
 
 export interface Counts {
@@ -29,6 +31,11 @@ export interface Counts {
   refusals: Map<number, number>;
   /** Answers that no fault explains. */
   unexpected: string[];
+  /** Postings of which an answer was lost, or said that nobody knows; and those of them that had been made nevertheless. */
+  ambiguous: number;
+  ambiguousAndDone: number;
+  /** Reads of another tenant's account: each must find nothing. */
+  foreign: number;
 }
 
 /** A client gives up after one of these: before, within and after every deadline and pause. */
@@ -42,8 +49,12 @@ const BACKOFF_MS = 250;
 /** Requests that may hang at one API while the other is asked. */
 const HANGING = 6;
 const REPEATED = 0.05;
-/** What a client may be told while processes and servers come and go. */
-const EXCUSABLE = new Set([409, 429, 503, 504]);
+/** Of what is written. */
+const BATCHES = 0.08;
+const BATCH = { least: 2, most: 8 };
+const FOREIGN = 0.01;
+/** What says that nobody knows, and not that nothing was done. */
+const NOBODY_KNOWS = new Set([503, 504]);
 /** Of what is written a third holds, and a third moves what is held or posted. */
 const HOLDS = 0.33;
 const MOVES = 0.66;
@@ -54,6 +65,8 @@ const EXPIRES_MS = { low: 1_500, high: 4_000 };
 const RECENT = 25;
 /** Answers that tell what became of a move: nothing. */
 const REFUSALS = new Set(['not_pending', 'already_reversed', 'amount_exceeds_remaining']);
+/** Of anything that moves money out of an account with a floor. */
+const POOR = 'insufficient_funds';
 
 type Answer = { status: number; body: Json; replayed: boolean; api: string; invokedAt: number; completedAt: number };
 // biome-ignore lint/suspicious/noExplicitAny: bodies are looked into at will.
@@ -69,22 +82,29 @@ export class Clients {
     brokenConnections: 0,
     refusals: new Map(),
     unexpected: [],
+    ambiguous: 0,
+    ambiguousAndDone: 0,
+    foreign: 0,
   };
   readonly #history: History;
-  readonly #apis: readonly Service[];
+  readonly #apis: readonly Slot[];
   readonly #tenants: readonly Tenant[];
-  readonly #seed: number;
-  readonly #hanging = new Map<Service, number>();
+  #seed: number;
+  readonly #hanging = new Map<Slot, number>();
   /** The greatest version that anybody was told, for `min_version`. */
   readonly #known = new Map<string, number>();
   readonly #owners = new Map<string, Tenant>();
   readonly #acknowledgedKeys = new Set<string>();
   readonly #unsettled = new Set<string>();
+  /** Under which a transfer of a batch was sent. */
+  readonly #batchOf = new Map<string, string>();
+  /** Of which an answer was lost, or said that nobody knows. */
+  readonly #ambiguous = new Set<string>();
   /** What was acknowledged of a tenant, newest last. */
   readonly #movable = new Map<Tenant, { key: string; id: string }[]>();
   #stopped = false;
 
-  constructor(parts: { history: History; apis: readonly Service[]; tenants: readonly Tenant[]; seed: number }) {
+  constructor(parts: { history: History; apis: readonly Slot[]; tenants: readonly Tenant[]; seed: number }) {
     this.#history = parts.history;
     this.#apis = parts.apis;
     this.#tenants = parts.tenants;
@@ -92,7 +112,8 @@ export class Clients {
   }
 
   /** Resolves when everybody has stopped, after `stop`. */
-  async run({ mixed, readers }: { mixed: number; readers: number }): Promise<void> {
+  async run({ mixed, readers, seed }: { mixed: number; readers: number; seed: number }): Promise<void> {
+    [this.#seed, this.#stopped] = [seed, false];
     await Promise.all([
       ...Array.from({ length: mixed }, (_, number) => this.#client(number)),
       ...Array.from({ length: readers }, (_, number) => this.#reader(mixed + number)),
@@ -101,6 +122,11 @@ export class Clients {
 
   stop(): void {
     this.#stopped = true;
+  }
+
+  /** Requests that have no answer yet. */
+  get inFlight(): number {
+    return this.#hanging.values().reduce((sum, count) => sum + count, 0);
   }
 
   /** Postings of which no answer told what became of them. */
@@ -113,7 +139,7 @@ export class Clients {
     this.#stopped = false;
     const dice = new Dice(this.#seed);
     const acknowledged = dice.shuffled(this.#history.acknowledgements).slice(0, repeats);
-    for (const key of [...this.#unsettled, ...acknowledged.map((one) => one.key)]) {
+    for (const key of [...this.#unsettled, ...acknowledged.map(({ key }) => this.#batchOf.get(key) ?? key)]) {
       await this.#post(dice, key);
     }
   }
@@ -143,6 +169,10 @@ export class Clients {
         await this.#post(dice, key);
         continue;
       }
+      if (dice.next() < FOREIGN) {
+        await this.#lookElsewhere(dice, tenant);
+        continue;
+      }
       const { id } = pickRead(dice, tenant);
       const draw = dice.next();
       const consistency = draw < 0.8 ? 'cached' : draw < 0.92 ? 'strong' : 'bounded';
@@ -165,11 +195,34 @@ export class Clients {
     }
   }
 
+  /** Another tenant's account is not there. */
+  async #lookElsewhere(dice: Dice, tenant: Tenant): Promise<void> {
+    const other = dice.pick(this.#tenants.filter((one) => one !== tenant));
+    const path = `/v1/accounts/${dice.pick(other.hot).id}/balance`;
+    const answer = await this.#ask(this.#api(dice), tenant, { path, patienceMs: dice.pick(PATIENCE_MS) });
+    if (answer?.status === 404) this.counts.foreign += 1;
+    else if (answer && answer.status < 300) this.counts.unexpected.push(`${path} told ${tenant.merchant} of another`);
+  }
+
   #mean(dice: Dice, tenant: Tenant, key: string): void {
     const draw = dice.next();
+    if (dice.next() < BATCHES) {
+      this.#meanBatch(dice, tenant, key);
+      return;
+    }
     const asked = draw < MOVES ? this.#posting(dice, tenant, draw < HOLDS) : this.#move(dice, tenant);
     this.#history.asked.set(key, asked ?? this.#posting(dice, tenant, true));
     this.#owners.set(key, tenant);
+    this.#unsettled.add(key);
+  }
+
+  #meanBatch(dice: Dice, tenant: Tenant, key: string): void {
+    const count = BATCH.least + dice.below(BATCH.most - BATCH.least + 1);
+    const keys = Array.from({ length: count }, (_, place) => `${key}.${place}`);
+    for (const one of keys) this.#history.asked.set(one, this.#posting(dice, tenant, false));
+    this.#history.batches.set(key, keys);
+    for (const one of [key, ...keys]) this.#owners.set(one, tenant);
+    for (const one of keys) this.#batchOf.set(one, key);
     this.#unsettled.add(key);
   }
 
@@ -200,9 +253,8 @@ export class Clients {
 
   /** Until an answer tells what became of it; the same key each time. */
   async #post(dice: Dice, key: string): Promise<void> {
-    const asked = this.#history.asked.get(key) as Asked;
     const tenant = this.#owners.get(key) as Tenant;
-    const { path, body } = requestOf(key, asked);
+    const { path, body } = this.#requestOf(key);
     let again = dice.next() < REPEATED ? 1 : 0;
     for (let tries = 1; tries <= TRIES && !this.#stopped; tries += 1) {
       const api = this.#api(dice);
@@ -210,6 +262,7 @@ export class Clients {
       if (tries > 1) this.counts.retries += 1;
       const patienceMs = dice.pick(PATIENCE_MS);
       const answer = await this.#ask(api, tenant, { path, patienceMs, body, key });
+      if (!answer || NOBODY_KNOWS.has(answer.status)) this.#nobodyKnows(key);
       if (answer && this.#settles(key, answer)) {
         if (again === 0) return;
         again -= 1;
@@ -219,15 +272,43 @@ export class Clients {
     }
   }
 
+  #requestOf(key: string): { path: string; body: object } {
+    const asked = (one: string): Asked => this.#history.asked.get(one) as Asked;
+    const keys = this.#history.batches.get(key);
+    if (!keys) return requestOf(key, asked(key));
+    const transactions = keys.map((one) => requestOf(one, asked(one)).body);
+    return { path: '/v1/transactions/batch', body: { mode: 'atomic', transactions } };
+  }
+
+  #nobodyKnows(key: string): void {
+    if (!this.#ambiguous.has(key)) this.counts.ambiguous += 1;
+    this.#ambiguous.add(key);
+  }
+
   /** Whether the answer tells what became of the request. */
   #settles(key: string, answer: Answer): boolean {
-    const asked = this.#history.asked.get(key) as Asked;
-    if (answer.status === 201) this.#acknowledged(key, answer);
-    else if (isMove(asked) && REFUSALS.has(answer.body.code)) {
-      this.#history.refusals.push({ key, code: answer.body.code, completedAt: answer.completedAt });
+    const { status, body, completedAt } = answer;
+    const keys = this.#history.batches.get(key) ?? [key];
+    if (status === 201) this.#acknowledged(key, answer);
+    else if (status === 200 && keys[0] !== key) {
+      for (const [place, one] of keys.entries())
+        this.#acknowledged(one, { ...answer, body: body.results[place].transaction });
+    } else if (this.#isRefusal(keys, body.code)) {
+      for (const one of keys) this.#history.refusals.push({ key: one, code: body.code, completedAt });
     } else if (!this.#isTooLate(key, answer.status)) return false;
+    if (this.#ambiguous.delete(key) && answer.replayed && status < 300) this.counts.ambiguousAndDone += 1;
     this.#unsettled.delete(key);
     return true;
+  }
+
+  /** An answer that says that nothing was done, and why it could not be. */
+  #isRefusal(keys: readonly string[], code: string): boolean {
+    const { floored } = this.#owners.get(keys[0] as string) as Tenant;
+    return keys.some((key) => {
+      const asked = this.#history.asked.get(key) as Asked;
+      const { from, to } = originOf(this.#history.asked, asked) as Posting;
+      return (isMove(asked) && REFUSALS.has(code)) || (code === POOR && (floored.has(from) || floored.has(to)));
+    });
   }
 
   #acknowledged(key: string, { body, replayed, api, invokedAt, completedAt }: Answer): void {
@@ -253,7 +334,7 @@ export class Clients {
   async #read(
     tenant: Tenant,
     account: string,
-    how: { consistency: 'cached' | 'strong' | 'bounded'; minVersion: number; patienceMs: number; api: Service },
+    how: { consistency: 'cached' | 'strong' | 'bounded'; minVersion: number; patienceMs: number; api: Slot },
   ): Promise<void> {
     const { consistency, minVersion, patienceMs, api } = how;
     const least = minVersion > 0 ? `&min_version=${minVersion}` : '';
@@ -284,7 +365,7 @@ export class Clients {
 
   /** Undefined: no answer in time, or none at all. */
   async #ask(
-    service: Service,
+    service: Slot,
     tenant: Tenant,
     what: { path: string; patienceMs: number; body?: unknown; key?: string },
   ): Promise<Answer | undefined> {
@@ -316,8 +397,9 @@ export class Clients {
   }
 
   #isExpected(key: string | undefined, status: number, code: string): boolean {
-    const asked = key === undefined ? undefined : this.#history.asked.get(key);
-    return asked !== undefined && ((isMove(asked) && REFUSALS.has(code)) || this.#isTooLate(key as string, status));
+    // An account of another tenant.
+    if (key === undefined) return status === 404;
+    return this.#isRefusal(this.#history.batches.get(key) ?? [key], code) || this.#isTooLate(key, status);
   }
 
   /** A hold that is asked for when its time is over is refused; one that was made before then is told again as it was. */
@@ -328,7 +410,7 @@ export class Clients {
   }
 
   /** Any API that is up, paused or not; one at which many requests hang is spared, so that traffic goes on. */
-  #api(dice: Dice): Service {
+  #api(dice: Dice): Slot {
     const up = this.#apis.filter(({ url }) => url !== undefined);
     const free = up.filter((api) => (this.#hanging.get(api) ?? 0) < HANGING);
     const from = free.length > 0 ? free : up.length > 0 ? up : this.#apis;

@@ -55,7 +55,10 @@ export interface Move {
 
 export type Asked = Posting | Move;
 
-/** One answer that says that a move cannot be. */
+/** What clients may be told while processes and servers come and go: they ask again. */
+export const EXCUSABLE: ReadonlySet<number> = new Set([409, 429, 503, 504]);
+
+/** One answer that says that something cannot be. */
 export interface Refusal {
   readonly key: string;
   readonly code: string;
@@ -81,6 +84,8 @@ export interface History {
   readonly refusals: Refusal[];
   /** By key; those that were never answered, too. */
   readonly asked: Map<string, Asked>;
+  /** Keys of the transfers of a batch, by the batch's own: all of them or none. */
+  readonly batches: Map<string, readonly string[]>;
   readonly settled: SettledDay[];
   readonly payouts: ToldVersions[];
 }
@@ -126,7 +131,15 @@ export interface Cut extends Interval {
 }
 
 export function emptyHistory(): History {
-  return { reads: [], acknowledgements: [], refusals: [], asked: new Map(), settled: [], payouts: [] };
+  return {
+    reads: [],
+    acknowledgements: [],
+    refusals: [],
+    asked: new Map(),
+    batches: new Map(),
+    settled: [],
+    payouts: [],
+  };
 }
 
 export const now = (): number => performance.now();

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clients, Tenant } from './clients.js';
-import { Dice, type History, now } from './history.js';
+import { Dice, EXCUSABLE, type History, now } from './history.js';
 import { exchange } from './http.js';
-import type { Service } from './servers.js';
+import type { Slot } from './slot.js';
 
 /** The first of so many days that are settled one after the other. */
 const DAYS_AGO = 600;
@@ -24,19 +24,25 @@ type Json = any;
 export class Nights {
   readonly unexpected: string[] = [];
   readonly #history: History;
-  readonly #apis: readonly Service[];
+  readonly #apis: readonly Slot[];
   readonly #operatorKey: string;
   readonly #clients: Clients;
   readonly #dice: Dice;
+  /** The next one of each tenant, and whose it is by now. */
+  readonly #next = new Map<Tenant, number>();
+  readonly #now = new Map<Tenant, Tenant>();
+  readonly #another: () => Promise<Tenant>;
   #stopped = false;
 
   constructor(parts: {
     history: History;
     clients: Clients;
-    apis: readonly Service[];
+    apis: readonly Slot[];
     operatorKey: string;
     seed: number;
+    another: () => Promise<Tenant>;
   }) {
+    this.#another = parts.another;
     this.#history = parts.history;
     this.#clients = parts.clients;
     this.#apis = parts.apis;
@@ -46,6 +52,7 @@ export class Nights {
 
   /** Resolves after `stop`. */
   async run(tenants: readonly Tenant[]): Promise<void> {
+    this.#stopped = false;
     await Promise.all(tenants.map((tenant) => this.#nightsOf(tenant)));
   }
 
@@ -53,13 +60,20 @@ export class Nights {
     this.#stopped = true;
   }
 
-  async #nightsOf(tenant: Tenant): Promise<void> {
+  async #nightsOf(first: Tenant): Promise<void> {
+    let tenant = this.#now.get(first) ?? first;
     const since = Date.now() - DAYS_AGO * DAY_MS;
-    for (let number = 0; number < DAYS_AGO && !this.#stopped; number += 1) {
+    for (let number = this.#next.get(first) ?? 0; number < DAYS_AGO && !this.#stopped; number += 1) {
+      this.#next.set(first, number + 1);
       const date = new Date(since + number * DAY_MS).toISOString().slice(0, 10);
       for (let payment = 0; payment < PAYMENTS; payment += 1) await this.#take(tenant, date, payment);
       await this.#clients.look(tenant, tenant.watched);
-      if (!(await this.#settle(tenant, date))) continue;
+      const outcome = await this.#settle(tenant, date);
+      if (outcome === 'empty') {
+        tenant = await this.#another();
+        this.#now.set(first, tenant);
+      }
+      if (outcome !== 'settled') continue;
       await this.#clients.look(tenant, tenant.watched);
       await this.#payOut(tenant, date, number);
       await this.#clients.look(tenant, tenant.watched);
@@ -73,19 +87,19 @@ export class Nights {
     await this.#ask(key, '/v1/provider_events', told);
   }
 
-  /** Whether it was told to be settled. */
-  async #settle({ merchant }: Tenant, date: string): Promise<boolean> {
+  /** Empty: somebody settled all days that are over before its payments were told. Undefined: nobody said what became of it. */
+  async #settle({ merchant }: Tenant, date: string): Promise<'settled' | 'empty' | undefined> {
     const asked = { business_date: date, merchant_ids: [merchant] };
     let run = await this.#ask(this.#operatorKey, '/v1/settlement_runs', asked, `night-${merchant}-${date}`);
     while (run && run.finished_at === null && !this.#stopped) {
       await sleep(POLL_MS);
       run = await this.#ask(this.#operatorKey, `/v1/settlement_runs/${run.id}`);
     }
-    if (!run || run.finished_at === null) return false;
-    const isSettled = run.merchants.settled === 1;
-    if (isSettled) this.#history.settled.push({ merchant, date, completedAt: now() });
-    else this.unexpected.push(`${date} of ${merchant}: ${JSON.stringify(run)}`);
-    return isSettled;
+    if (!run || run.finished_at === null) return undefined;
+    const { settled, empty } = run.merchants;
+    if (settled === 1) this.#history.settled.push({ merchant, date, completedAt: now() });
+    else if (empty !== 1) this.unexpected.push(`${date} of ${merchant}: ${JSON.stringify(run)}`);
+    return settled === 1 ? 'settled' : empty === 1 ? 'empty' : undefined;
   }
 
   /** All that was settled. */
@@ -118,6 +132,3 @@ export class Nights {
     return undefined;
   }
 }
-
-/** What may be told while processes and servers come and go. */
-const EXCUSABLE = new Set([409, 429, 503, 504]);

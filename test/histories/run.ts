@@ -1,266 +1,254 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { privateRedis } from '../support/redis.js';
-import { SimulatedBank } from '../support/simulated-bank.js';
+import { verify } from '#platform/verify.js';
+import { checksOf, ROOMS } from '../../apps/rooms.js';
+import { Client } from '../payments/client.js';
+import { judge as judgePayments } from '../payments/judge.js';
+import { Teller } from '../payments/teller.js';
+import { PaymentTraffic } from '../payments/traffic.js';
+import { asAdmin } from '../support/database.js';
+import { until } from '../support/until.js';
+import { offendersOf } from '../support/verified.js';
+import { type Book, readBooks } from './books.js';
 import { check, type Ledger, storyOf, type Verdict, type Violation } from './check.js';
-import { type Account, Clients, type Tenant } from './clients.js';
-import { type Fault, Faults } from './faults.js';
-import { type Cut, Dice, emptyHistory, type History } from './history.js';
+import { Clients, type Tenant } from './clients.js';
+import { Faults } from './faults.js';
+import { Follower } from './followers.js';
+import { Dice, emptyHistory, type History, now } from './history.js';
+import { exchange } from './http.js';
 import { readLedger, untilEnded } from './ledger.js';
+import { behind, judgeLog } from './log.js';
 import { Nights } from './nights.js';
+import { openPlan, openShops, openTenant, openTenants, poster } from './open.js';
 import { untilQuiet } from './quiet.js';
-import { type Build, Service } from './servers.js';
-import { Wire } from './wire.js';
+import { type Build, cacheState } from './servers.js';
+import type { Slot } from './slot.js';
+import { L1_MAX_AGE_MS, OPERATOR_KEY, startWorld, TTL_MS, type World } from './world.js';
+
+export const POLICIES = ['available', 'strict'] as const;
+/** CACHE_WRITE_POLICY. */
+export type Policy = (typeof POLICIES)[number];
 
 export interface RunOptions {
-  readonly ownerUrl: string;
-  readonly runtimeUrl: string;
-  readonly redisQueueUrl: string;
-  readonly seconds: number;
   readonly seed: number;
-  /** CACHE_WRITE_POLICY. */
   readonly policy: Policy;
   /** Clients that do nothing but read, without a pause. */
   readonly readers: number;
 }
 
-export const POLICIES = ['available', 'strict'] as const;
-export type Policy = (typeof POLICIES)[number];
-
 export interface Outcome {
-  readonly report: string;
   /** The history of what is wrong; empty when nothing is. */
   readonly offences: readonly string[];
-  /** Reads that the named exception excuses, with their stories. */
-  readonly excused: readonly string[];
-  readonly faults: readonly Fault[];
-  readonly reads: number;
-  readonly stale: number;
-  readonly wrong: number;
-  /** Transactions in the ledger, by what was asked for. */
-  readonly kinds: ReadonlyMap<string, number>;
-  readonly acknowledgements: number;
-  readonly daysSettled: number;
-  readonly payouts: number;
-  readonly fromCacheNearFaults: number;
+  readonly verdict: Verdict;
+  readonly ledger: Ledger;
+  readonly books: readonly Book[];
+  readonly events: number;
+  readonly lives: number;
+  /** Unsettled when the faults were over; each was settled by its key then. */
+  readonly unsettled: number;
+  readonly healthyAfterMs: number;
+  readonly appliedAfterMs: number;
 }
 
-const OPERATOR_KEY = `cfo_${'0'.repeat(40)}`;
-const CLIENTS = 20;
-const TENANTS = 3;
-const HOT = 2;
-const COLD = 6;
-const TTL_MS = 1_500;
-const L1_MAX_AGE_MS = 300;
-/** Small, so that a minute holds many faults; but a busy machine must not look like a Redis that is gone. */
-const SETTINGS = {
-  BALANCE_TTL_MS: String(TTL_MS),
-  BALANCE_L1_MAX_AGE_MS: String(L1_MAX_AGE_MS),
-  BALANCE_SWEEP_AFTER_MS: '2000',
-  BALANCE_REDIS_TIMEOUT_MS: '250',
-  WRITER_GROUP_TIMEOUT_MS: '1500',
-  WRITER_ATTEMPTS: '3',
-  EXPIRY_INTERVAL_MS: '200',
-  SETTLEMENT_JOB_LOCK_MS: '2000',
-  // APIs come and go, so that the bank has nobody to call back.
-  PAYOUT_ASK_SCHEDULE_S: '1',
-  // A day is settled when it was asked for: by itself each would be, before its payments are told.
-  SETTLEMENT_INTERVAL_MS: '3600000',
-  IDEMPOTENCY_WAIT_MS: '1000',
-  REQUEST_DEADLINE_MS: '3000',
-  LOG_LEVEL: 'error',
-};
-const NEAR_A_FAULT_MS = 2_000;
+const CLIENTS = 16;
 const REPEATS = 100;
 const SHOWN = 5;
+const LOG_SHOWN = 1_500;
+/** I8. */
+const HEALTHY_WITHIN_MS = 15_000;
+/** From the last fault until every consumer and follower has the whole log; a busy machine is slow. */
+const APPLIED_WITHIN_MS = 90_000;
 
-/** Real processes under faults, recorded by their clients; then judged by the ledger. */
-export async function runHistories(build: Build, options: RunOptions): Promise<Outcome> {
-  const cache = await privateRedis();
-  const bank = await SimulatedBank.start();
-  const wires = await Promise.all([Wire.to(cache.url), Wire.to(cache.url)]);
-  const env = {
-    PATH: process.env.PATH,
-    DATABASE_URL: options.ownerUrl,
-    DATABASE_RUNTIME_URL: options.runtimeUrl,
-    REDIS_URL: cache.url,
-    REDIS_QUEUE_URL: options.redisQueueUrl,
-    COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
-    PORT: '0',
-    CACHE_WRITE_POLICY: options.policy,
-    ...bank.settings,
-    ...SETTINGS,
-  };
-  const apis = wires.map(
-    ({ url }, index) => new Service(`api-${index + 1}`, build, 'dist/apps/api/src/main.js', { ...env, REDIS_URL: url }),
-  );
-  const worker = new Service('worker', build, 'dist/apps/worker/src/main.js', env);
-  const services = [...apis, worker];
-  // A run that ends early must leave no process behind, a stopped one least of all.
-  const killAll = () => {
-    for (const service of services) service.killNow();
-    for (const wire of wires) wire.end();
-  };
-  process.once('exit', killAll);
-  try {
-    await Promise.all(services.map((service) => service.start()));
-    const tenants = await openTenants(apis[0]?.url as string);
-    const history = emptyHistory();
-    const clients = new Clients({ history, apis, tenants, seed: options.seed });
-    const faults = new Faults({ apis, worker, cache, wires }, TTL_MS);
-    const nights = new Nights({ history, clients, apis, operatorKey: OPERATOR_KEY, seed: options.seed });
-    const traffic = Promise.all([clients.run({ mixed: CLIENTS, readers: options.readers }), nights.run(tenants)]);
-    const harm = faults.run(new Dice(options.seed));
-    await Promise.race([sleep(options.seconds * 1_000), harm, traffic]);
+interface Parts {
+  readonly history: History;
+  readonly world: World;
+  readonly tenants: readonly Tenant[];
+  readonly clients: Clients;
+  readonly nights: Nights;
+  readonly followers: readonly Follower[];
+  readonly teller: Teller;
+  readonly payments: PaymentTraffic;
+  readonly faults: Faults;
+}
+
+/** Real processes under faults, round by round: what clients saw is judged after each. */
+export class Run {
+  private constructor(
+    readonly options: RunOptions,
+    readonly build: Build,
+    private readonly parts: Parts,
+  ) {}
+
+  get history(): History {
+    return this.parts.history;
+  }
+
+  get world(): World {
+    return this.parts.world;
+  }
+
+  get clients(): Clients {
+    return this.parts.clients;
+  }
+
+  get followers(): readonly Follower[] {
+    return this.parts.followers;
+  }
+
+  get faults(): Faults {
+    return this.parts.faults;
+  }
+
+  static async start(build: Build, options: RunOptions): Promise<Run> {
+    const world = await startWorld(build, options.policy);
+    try {
+      const { seed } = options;
+      const { apis } = world;
+      const client = new Client(apis, new Dice(seed));
+      const post = poster(client);
+      const plan = await openPlan(post);
+      const [tenants, shops] = await Promise.all([openTenants(post, plan), openShops(post)]);
+      world.late.merchant = tenants[0]?.merchant as string;
+      const history = emptyHistory();
+      const clients = new Clients({ history, apis, tenants, seed });
+      let opened = tenants.length;
+      const another = () => openTenant(post, plan, ++opened);
+      const nights = new Nights({ history, clients, apis, operatorKey: OPERATOR_KEY, seed, another });
+      const followers = tenants.map((tenant, number) => new Follower(tenant, apis, new Dice(seed + number)));
+      for (const follower of followers) await follower.register(post);
+      const teller = new Teller(client);
+      const payments = new PaymentTraffic(teller, shops, seed);
+      const faults = new Faults(world, () => clients.inFlight);
+      const parts = { history, world, tenants, clients, nights, followers, teller, payments, faults };
+      return new Run(options, build, parts);
+    } catch (error) {
+      await world.end();
+      throw error;
+    }
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.followers.map((follower) => follower.close()));
+    await this.world.end();
+  }
+
+  /** Work and harm for so long; then everything is mended, settled and judged: all of the run, up to here. */
+  async round({ seconds, seed }: { seconds: number; seed: number }): Promise<Outcome> {
+    const { tenants, clients, nights, payments, followers, faults, world } = this.parts;
+    const working = Promise.all([
+      clients.run({ mixed: CLIENTS, readers: this.options.readers, seed }),
+      nights.run(tenants),
+      payments.run(),
+    ]);
+    const following = Promise.all(followers.map((follower) => follower.run()));
+    const harm = faults.run((hand) => new Dice(seed * 16 + hand));
+    await Promise.race([sleep(seconds * 1_000), harm, working]);
     faults.stop();
     await harm;
+    const mendedAt = now();
+    const sick = await this.#untilHealthy();
+    const healthyAfterMs = now() - mendedAt;
     await faults.recovered();
-    clients.stop();
-    nights.stop();
-    await traffic;
-    const unsettled = clients.unsettled;
+    for (const part of [clients, nights, payments]) part.stop();
+    await working;
+    const { unsettled } = clients;
     await clients.settle(REPEATS);
-    const held = await untilEnded(options.ownerUrl);
-    await clients.readAll();
-    const quiet = await untilQuiet(cache.url, options.ownerUrl, TTL_MS, () => clients.readAll());
-    const ledger = await readLedger(options.ownerUrl);
-    const cut = options.policy === 'strict' ? [] : faults.cut;
-    const verdict = check(history, ledger, { ttlMs: TTL_MS, l1MaxAgeMs: L1_MAX_AGE_MS, cut });
-    const offences = [
-      ...(clients.unsettled > 0 ? [`${clients.unsettled} requests were never answered`] : []),
-      ...[...clients.counts.unexpected, ...nights.unexpected].slice(0, SHOWN),
-      ...held,
-      ...quiet,
-      ...tellOf(history, [...verdict.stale, ...verdict.wrong]),
-    ];
-    const nearFaults = countNear(history, faults.done);
-    const report = reportOf({ options, build, history, verdict, clients, faults, ledger, unsettled, nearFaults });
-    return {
-      report,
-      offences,
-      faults: faults.done,
-      reads: history.reads.length,
-      stale: verdict.stale.length,
-      wrong: verdict.wrong.length + held.length,
-      kinds: kindsOf(history, ledger),
-      acknowledgements: history.acknowledgements.length,
-      daysSettled: history.settled.length,
-      payouts: history.payouts.length,
-      fromCacheNearFaults: nearFaults,
-      excused: tellOf(history, verdict.excused),
+    const held = await untilEnded(world.on.ownerUrl);
+    const applied = await this.#untilApplied();
+    const appliedAfterMs = now() - mendedAt;
+    for (const follower of followers) follower.stop();
+    await following;
+    const judged = await this.#judge([...sick, ...held, ...applied]);
+    return { ...judged, unsettled, healthyAfterMs, appliedAfterMs };
+  }
+
+  /** I8: each API is ready, uses the cache, and reads from the database. Answers what is not. */
+  async #untilHealthy(): Promise<string[]> {
+    const [{ key, hot }] = this.parts.tenants as [Tenant];
+    const path = `/v1/accounts/${hot[0]?.id}/balance?consistency=strong`;
+    const asked = { headers: { authorization: `Bearer ${key}` }, body: undefined, patienceMs: 2_000 };
+    const sick = async ({ name, url, log }: Slot): Promise<string[]> => {
+      const cache = url && (await cacheState(url));
+      const read = url && (await exchange(url + path, asked).catch((error) => ({ status: String(error), text: '' })));
+      if (read && cache === 'ok' && read.status === 200) return [];
+      return [`I8: ${name} at ${url}: cache ${cache}, read ${JSON.stringify(read)}; ${log.slice(-LOG_SHOWN)}`];
     };
-  } finally {
-    killAll();
-    await Promise.all(services.map((service) => service.end('SIGKILL')));
-    process.removeListener('exit', killAll);
-    await Promise.all([cache.stop(), bank.end()]);
+    let left: string[] = [];
+    const allWell = async (): Promise<boolean> => {
+      left = (await Promise.all(this.world.apis.map(sick))).flat();
+      return left.length === 0;
+    };
+    return until('every API is well', allWell, HEALTHY_WITHIN_MS).then(
+      () => [],
+      () => left,
+    );
+  }
+
+  /** I6: consumers, followers and receivers of webhooks have the whole log. */
+  async #untilApplied(): Promise<string[]> {
+    return asAdmin(this.world.on.ownerUrl, async (owner) => {
+      const missing = async (): Promise<string[]> => {
+        const late = await behind(owner);
+        if (late > 0) {
+          const logs = this.world.workers.map(({ name, log }) => `${name}: ${log.slice(-LOG_SHOWN)}`);
+          return [`${late} events were not applied; ${logs.join('\n')}`];
+        }
+        const lacking: string[] = [];
+        for (const follower of this.followers) lacking.push(...(await follower.missing(owner)));
+        return lacking;
+      };
+      const none = async (): Promise<boolean> => (await missing()).length === 0;
+      return until('everybody has the log', none, APPLIED_WITHIN_MS).then(
+        () => [],
+        async () => (await missing()).map((what) => `I6: ${what}`),
+      );
+    });
+  }
+
+  async #judge(before: readonly string[]) {
+    const { clients, nights, followers, history, world, teller, faults, payments } = this.parts;
+    const { on, cache } = world;
+    await clients.readAll();
+    const quiet = await untilQuiet(cache.url, on.ownerUrl, TTL_MS, () => clients.readAll());
+    const ledger = await readLedger(on.ownerUrl);
+    const cut = this.options.policy === 'strict' ? [] : faults.cut;
+    const verdict = check(history, ledger, { ttlMs: TTL_MS, l1MaxAgeMs: L1_MAX_AGE_MS, cut });
+    const found = offendersOf(await verify(on.runtimeUrl, await checksOf(ROOMS)));
+    const unexpected = [
+      ...clients.counts.unexpected,
+      ...nights.unexpected,
+      ...teller.offences,
+      ...followers.flatMap((follower) => follower.unexpected),
+      ...faults.wrong,
+    ];
+    return asAdmin(on.ownerUrl, async (owner) => {
+      const books = await readBooks(owner);
+      const log = await judgeLog(owner);
+      const paid = await judgePayments(payments.ended, teller.client, owner);
+      const offences = [
+        ...before,
+        ...(clients.unsettled > 0 ? [`${clients.unsettled} requests were never answered`] : []),
+        ...unexpected.slice(0, SHOWN),
+        ...quiet.map((what) => `I5: ${what}`),
+        ...tellOf(history, [...verdict.stale, ...verdict.wrong]),
+        ...books.filter(({ wrong }) => wrong > 0).map(({ name, wrong }) => `${name}: ${wrong} are not`),
+        ...log.offences.map((what) => `I6: ${what}`),
+        ...paid.slice(0, SHOWN),
+        ...Object.entries(found).map(([name, rows]) => `verify: ${name}: ${rows}`),
+      ];
+      const instructions = Map.groupBy(await world.bank.all(), ({ reference }) => reference as string);
+      const twice = [...instructions].filter(([, all]) => all.length > 1);
+      offences.push(...twice.map(([payout, all]) => `I4: the bank was told of payout ${payout} ${all.length} times`));
+      const lives = [...payments.ended.values()].reduce((sum, all) => sum + all.length, 0);
+      return { offences, verdict, ledger, books, events: log.events, lives };
+    });
   }
 }
 
-async function openTenants(url: string): Promise<Tenant[]> {
-  const post = async (path: string, key: string, body: object) => {
-    const response = await fetch(url + path, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    // biome-ignore lint/suspicious/noExplicitAny: two shapes
-    const answer = (await response.json()) as any;
-    if (response.status !== 201) throw new Error(`${path}: ${JSON.stringify(answer)}`);
-    return answer;
-  };
-  const rule = { applies_to: 'payment', currency: 'EUR', percent_bps: 290, fixed: '25' };
-  const plan = await post('/v1/fee_plans', OPERATOR_KEY, { name: 'Nights', rules: [rule] });
-  const tenants: Tenant[] = [];
-  for (let number = 1; number <= TENANTS; number += 1) {
-    const merchant = { name: `Tenant ${number}`, time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
-    const opened = await post('/v1/merchants', OPERATOR_KEY, { ...merchant, fee_plan_id: plan.id });
-    const key: string = opened.api_key.secret;
-    const accounts: Account[] = [];
-    for (let count = 0; count < HOT + COLD; count += 1) {
-      const code = `wallet:${count}`;
-      const { id } = await post('/v1/accounts', key, { code, name: code, currency: 'EUR', normal_side: 'credit' });
-      accounts.push({ id, code });
-    }
-    const found = await fetch(`${url}/v1/accounts?limit=100`, { headers: { authorization: `Bearer ${key}` } });
-    const { data } = (await found.json()) as { data: Account[] };
-    const named = (code: string) => data.filter((account) => account.code === code).map(({ id }) => ({ id, code }));
-    tenants.push({
-      merchant: opened.id,
-      key,
-      hot: [...accounts.slice(0, HOT), ...named('merchant_payable:EUR')],
-      cold: accounts.slice(HOT),
-      watched: [...named('fee_revenue:EUR'), ...named('payout_clearing:EUR')],
-    });
-  }
-  return tenants;
-}
-
-function tellOf(history: History, violations: readonly Violation[]): string[] {
+export function tellOf(history: History, violations: readonly Violation[]): string[] {
   return violations
     .slice(0, SHOWN)
     .flatMap(({ rule, account, at, text }) => [
       `${rule}: account ${account}: ${text}`,
       ...(account === undefined ? [] : storyOf(history, account, at).map((line) => `    ${line}`)),
     ]);
-}
-
-function kindsOf({ asked }: History, { entries }: Ledger): Map<string, number> {
-  const kinds = entries.map(({ key, expiryOf, isAdjustment }) =>
-    isAdjustment ? 'adjustment' : ((expiryOf === undefined ? asked.get(key)?.kind : 'expiry') ?? '?'),
-  );
-  return new Map([...Map.groupBy(kinds, (kind) => kind)].map(([kind, all]) => [kind, all.length / 2]));
-}
-
-function countNear(history: History, faults: readonly Fault[]): number {
-  const isNear = (at: number) => faults.some(({ from, to }) => at >= from && at <= to + NEAR_A_FAULT_MS);
-  return history.reads.filter(({ source, invokedAt }) => source === 'cache' && isNear(invokedAt)).length;
-}
-
-/** How long at least one of them lasts. */
-function lengthOf(intervals: readonly Cut[]): number {
-  let [sum, end] = [0, Number.NEGATIVE_INFINITY];
-  for (const { from, to } of [...intervals].sort((left, right) => left.from - right.from)) {
-    sum += Math.max(0, to - Math.max(from, end));
-    end = Math.max(end, to);
-  }
-  return sum;
-}
-
-function reportOf(of: {
-  options: RunOptions;
-  history: History;
-  verdict: Verdict;
-  clients: Clients;
-  build: Build;
-  faults: Faults;
-  ledger: Ledger;
-  unsettled: number;
-  nearFaults: number;
-}): string {
-  const { history, verdict, clients } = of;
-  const { counts } = clients;
-  const count = <T>(items: readonly T[], isOne: (item: T) => boolean) => items.filter(isOne).length;
-  const list = (groups: Map<string | number, number>) =>
-    [...groups].map(([name, number]) => `${name} ${number}`).join(', ') || 'none';
-  const tally = (names: readonly string[]) =>
-    list(new Map([...Map.groupBy(names, (name) => name)].map(([name, all]) => [name, all.length])));
-  const { reads, acknowledgements, refusals, asked } = history;
-  const { done, cut } = of.faults;
-  const excused = [...Map.groupBy(verdict.excused, ({ cause }) => cause)].map(
-    ([cause, all]) =>
-      `${cause} ${all.length}, by ${Math.max(...all.map(({ behindMs }) => behindMs)).toFixed(0)} ms at most`,
-  );
-  return [
-    `seed ${of.options.seed}, ${of.options.seconds} s, ${of.options.policy}${of.build.planted ? `, planted: ${of.build.planted}` : ''}`,
-    `reads ${reads.length}: ${tally(reads.map(({ consistency }) => consistency))}; with min_version ${count(reads, (read) => read.minVersion > 0)}`,
-    `served from: ${tally(reads.map(({ source }) => source))}; from the cache during a fault or within 2 s of it ${of.nearFaults}`,
-    `asked for ${asked.size}: ${tally([...asked.values()].map(({ kind }) => kind))}; refused ${refusals.length}: ${tally(refusals.map(({ code }) => code))}`,
-    `in the ledger ${of.ledger.entries.length / 2}: ${list(kindsOf(history, of.ledger))}; acknowledgements ${acknowledgements.length}, of which replays ${count(acknowledgements, (one) => one.replayed)}`,
-    `requests ${counts.postingsSent}, retries ${counts.retries}, never answered before the end ${of.unsettled}, settled by their keys then ${of.unsettled - clients.unsettled}`,
-    `timeouts ${counts.timeouts}, broken connections ${counts.brokenConnections}, reads without an answer ${counts.readsFailed}, refusals: ${list(counts.refusals)}`,
-    `days settled ${history.settled.length}, payouts ${history.payouts.length}`,
-    `faults ${done.length}: ${tally(done.map(({ kind }) => kind))}`,
-    `one API without a Redis that the other reached, during ${(lengthOf(cut) / 1_000).toFixed(1)} s; excused with available (X2, less than ${TTL_MS} ms): ${excused.join('; ') || 'none'}`,
-    `wrong ${verdict.wrong.length}, stale = ${verdict.stale.length}`,
-  ].join('\n');
 }

@@ -3,9 +3,9 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { FaultMutant } from '../../scripts/mutants/faults.mjs';
 import { plant } from '../../scripts/mutants/mutant.mjs';
 import { Child } from '../../scripts/services/child.mjs';
-import type { Mutant } from './mutants.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const START_LIMIT_MS = 60_000;
@@ -22,7 +22,7 @@ export class Build {
   /** Name of the planted bug. */
   readonly planted: string | undefined;
 
-  constructor(mutant: Mutant | undefined) {
+  constructor(mutant: FaultMutant | undefined) {
     const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
     const { status, stdout } = spawnSync(process.execPath, [compiler, '-b', 'tsconfig.build.json'], {
       cwd: ROOT,
@@ -42,7 +42,7 @@ export class Build {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  #plant({ name, changes }: Mutant): void {
+  #plant({ name, changes }: FaultMutant): void {
     for (const { file, search, replace } of changes) {
       const path = join(this.folder, file);
       const planted = plant(readFileSync(path, 'utf8'), { search, replace });
@@ -128,6 +128,10 @@ export class Service {
   resume(): void {
     this.#child?.process.kill('SIGCONT');
     this.paused = false;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child?.process.kill(name);
   }
 
   /** For the end of a run that went wrong. */

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { ACCOUNTS } from '../payments/books.js';
-import type { Client } from '../payments-campaign/client.js';
+import type { Client } from '../payments/client.js';
 import { differences, type Ledgered } from './judge.js';
 import type { LivedQuarter } from './lived.js';
 import type { Shop } from './open-shops.js';

@@ -5,7 +5,7 @@ import { newKey, secretOf } from '#platform/standard-webhooks.js';
 import { freePort } from '../../scripts/ports.mjs';
 import { Dice } from '../histories/history.js';
 import { type Build, Service } from '../histories/servers.js';
-import { Client } from '../payments-campaign/client.js';
+import { Client } from '../payments/client.js';
 import { freshDatabase, type TestDatabase } from '../support/database.js';
 import { type PrivateRedis, privateRedis } from '../support/redis.js';
 

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
-import type { Client, Json } from '../payments-campaign/client.js';
+import type { Client, Json } from '../payments/client.js';
 import type { LivedQuarter } from './lived.js';
 import type { Shop } from './open-shops.js';
 import {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client, Json } from '../payments/client.js';
 import { wireOf } from '../payments/lives.js';
-import type { Client, Json } from '../payments-campaign/client.js';
-import { PROVIDER, tellOf } from '../payments-campaign/teller.js';
+import { PROVIDER, tellOf } from '../payments/teller.js';
 import { asAdmin } from '../support/database.js';
 import { until } from '../support/until.js';
 import { dayAfter } from './clocks.js';

@@ -1,12 +1,12 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
-import type { Mutant } from '../histories/mutants.js';
+import type { FaultMutant } from '../../scripts/mutants/faults.mjs';
 
 const CALENDAR = 'dist/libs/settlement/src/calendar.js';
 const DRAFT = 'dist/libs/settlement/src/draft-sql.js';
 
 /** Planted bugs of settlements: `npm run test:faults -- night --mutant all`. */
-export const MUTANTS: readonly Mutant[] = [
+export const MUTANTS: readonly FaultMutant[] = [
   {
     name: 'calendar-day-instead-of-business-day',
     changes: [

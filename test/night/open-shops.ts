@@ -1,5 +1,5 @@
-import type { Client, Json } from '../payments-campaign/client.js';
-import { tellOf } from '../payments-campaign/teller.js';
+import type { Client, Json } from '../payments/client.js';
+import { tellOf } from '../payments/teller.js';
 import { OPERATOR_KEY } from './fleet.js';
 import { PLAN_VERSIONS, type ShopPlan } from './shops.js';
 import type { PlanVersion, Rule } from './tariff.js';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client, Json } from '../payments-campaign/client.js';
-import { tellOf } from '../payments-campaign/teller.js';
+import type { Client, Json } from '../payments/client.js';
+import { tellOf } from '../payments/teller.js';
 import { until } from '../support/until.js';
 import type { Shop } from './open-shops.js';
 import type { PayoutAsked } from './quarter.js';

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Json } from '../payments-campaign/client.js';
+import type { Json } from '../payments/client.js';
 import type { LivedQuarter } from './lived.js';
 import type { Shop } from './open-shops.js';
 import type { Posted } from './oracle.js';

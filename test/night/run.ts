@@ -3,7 +3,7 @@ import { verify } from '#platform/verify.js';
 import { checksOf, ROOMS } from '../../apps/rooms.js';
 import { Dice } from '../histories/history.js';
 import type { Build } from '../histories/servers.js';
-import type { Json } from '../payments-campaign/client.js';
+import type { Json } from '../payments/client.js';
 import { asAdmin } from '../support/database.js';
 import { NO_CALENDAR } from '../support/no-calendar.js';
 import { offendersOf } from '../support/verified.js';

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { migrate, runtimeUrlOf } from '#db/migrate.js';
+import { childrenOf } from '../../bench/cpu.js';
 import { startPostgres } from '../../scripts/services/postgres-server.mjs';
 import { asAdmin, type TestDatabase } from './database.js';
 
@@ -14,18 +15,47 @@ export interface PrivatePostgres {
   url: string;
   /** Stops the server and starts it again, at the same place. */
   restart(): Promise<void>;
-  /** The same, without a chance for it to do anything first: it recovers as it starts. What was committed is there. */
-  crash(): Promise<void>;
+  /**
+   * The same, without a chance for it to do anything first: it recovers as it starts. What was committed is there. SIGKILL: all of its
+   * processes at once.
+   */
+  crash(signal?: 'SIGQUIT' | 'SIGKILL', whileAway?: () => Promise<unknown>): Promise<void>;
+  /** Its first process and all others. */
+  signal(name: NodeJS.Signals): void;
+  /** Its processes but the first: a backend for each connection, among others. */
+  readonly backends: readonly number[];
+  /** Starts it where it has ended by itself. Answers whether it had. */
+  revive(): Promise<boolean>;
   /** Copies the files of the stopped server, runs it for as long as `meanwhile` takes, and puts the copy back in its place. */
   putBack(meanwhile: () => Promise<void>): Promise<void>;
   stop(): Promise<void>;
 }
 
 /** Another server than the run's: with a system identifier and transaction ids of its own, and nobody else on it. */
-export async function privatePostgres(settings: Record<string, string | number> = {}): Promise<PrivatePostgres> {
-  const folder = mkdtempSync(join(tmpdir(), 'counterfoil-postgres-'));
-  const start = () => startPostgres({ folder, name: 'moved', durable: false, settings });
+export async function privatePostgres(
+  settings: Record<string, string | number> = {},
+  parent = tmpdir(),
+): Promise<PrivatePostgres> {
+  const folder = mkdtempSync(join(parent, 'counterfoil-postgres-'));
+  let hasEnded = false;
+  const start = async () => {
+    const started = await startPostgres({ folder, name: 'moved', durable: false, settings });
+    hasEnded = false;
+    void started.ended.then(() => {
+      if (started === server) hasEnded = true;
+    });
+    return started;
+  };
   let server = await start();
+  const signal = (name: NodeJS.Signals): void => {
+    for (const pid of [server.pid, ...childrenOf(server.pid)]) {
+      try {
+        process.kill(pid, name);
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+  };
   return {
     url: server.url,
     database: async (name) => {
@@ -39,10 +69,21 @@ export async function privatePostgres(settings: Record<string, string | number> 
       await server.stop();
       server = await start();
     },
-    crash: async () => {
-      process.kill(server.pid, 'SIGQUIT');
+    crash: async (by = 'SIGQUIT', whileAway) => {
+      if (by === 'SIGKILL') signal(by);
+      else if (!hasEnded) process.kill(server.pid, by);
       await server.ended;
+      await whileAway?.();
       server = await start();
+    },
+    signal,
+    get backends() {
+      return childrenOf(server.pid);
+    },
+    revive: async () => {
+      if (!hasEnded) return false;
+      server = await start();
+      return true;
     },
     putBack: async (meanwhile) => {
       const [data, copy] = [join(folder, 'postgres'), join(folder, 'copy')];

@@ -1,5 +1,6 @@
 import { connect, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** PostgreSQL's simple-query message COMMIT: the last thing that a commit group sends. */
 export const COMMIT = simpleQuery('COMMIT');
@@ -20,6 +21,35 @@ export interface Link {
   tail: Buffer;
 }
 
+/** How slowly bytes arrive on the other side: so much later, and at most so many in a second. */
+export interface Pace {
+  readonly lagMs: () => number;
+  readonly bytesPerSecond: number;
+}
+
+/** One direction of a connection: what is slow arrives in its order all the same. */
+class Lane {
+  #waiting = 0;
+  #freeAtMs = 0;
+  #last: Promise<void> = Promise.resolve();
+
+  pass(bytes: Buffer, pace: Pace | undefined, deliver: (bytes: Buffer) => void): void {
+    if (!pace && this.#waiting === 0) {
+      deliver(bytes);
+      return;
+    }
+    const nowMs = performance.now();
+    this.#freeAtMs = Math.max(this.#freeAtMs, nowMs) + (pace ? (bytes.length / pace.bytesPerSecond) * 1_000 : 0);
+    const atMs = this.#freeAtMs + (pace?.lagMs() ?? 0);
+    this.#waiting += 1;
+    this.#last = this.#last.then(async () => {
+      await sleep(Math.max(0, atMs - performance.now()));
+      this.#waiting -= 1;
+      deliver(bytes);
+    });
+  }
+}
+
 /** What to do with a message: called once with the link, and with what delivers the message after all. */
 type Fault = (link: Link, deliver: () => void) => void;
 
@@ -28,10 +58,12 @@ export class TcpProxy {
   readonly #listener: Server;
   readonly #target: URL;
   readonly #links = new Set<Link>();
+  readonly #silent = new Set<Link>();
   #faults: { message: Buffer; fault: Fault }[] = [];
   readonly #counters: { message: Buffer; seen: number }[] = [];
   #refusing = false;
   #stalled = false;
+  #pace: Pace | undefined;
   /** Asked about every chunk on its way to the server; true: it has taken it, and delivers it or not. */
   onChunk: (link: Link, bytes: Buffer) => boolean = () => false;
 
@@ -116,6 +148,30 @@ export class TcpProxy {
     }
   }
 
+  /** From now on bytes take their time, either way; undefined: they do not. */
+  slow(pace: Pace | undefined): void {
+    this.#pace = pace;
+  }
+
+  /** Connections that there are go silent and stay open on both sides, until `endSilent`; new ones are well. */
+  halfOpen(): void {
+    for (const link of this.#links) {
+      this.#silent.add(link);
+      link.client.pause();
+      link.server.pause();
+    }
+  }
+
+  endSilent(): void {
+    for (const link of this.#silent) cut(link);
+    this.#silent.clear();
+  }
+
+  /** What was asked for with `onNext` and has not happened does not happen any more. */
+  forget(): void {
+    this.#faults = [];
+  }
+
   async close(): Promise<void> {
     for (const link of this.#links) cut(link);
     await new Promise((resolve) => {
@@ -135,8 +191,9 @@ export class TcpProxy {
     client.setNoDelay(true);
     server.setNoDelay(true);
     server.on('error', () => undefined);
-    client.on('data', (bytes) => this.#fromClient(link, bytes));
-    server.on('data', (bytes) => client.write(bytes));
+    const [there, back] = [new Lane(), new Lane()];
+    client.on('data', (bytes) => there.pass(bytes, this.#pace, (chunk) => this.#fromClient(link, chunk)));
+    server.on('data', (bytes) => back.pass(bytes, this.#pace, (chunk) => client.write(chunk)));
     client.on('close', () => {
       // A test that keeps the server's side open after the client's has gone has taken over its end.
       if (client.listenerCount('data') > 0) server.destroy();

@@ -188,7 +188,11 @@ function operationOf(route: Route, documentation: RouteDocumentation, writing: W
         },
       },
     }),
-    responses: { ...successOf(route, documentation, components), ...problemResponses(problemsOf(route)) },
+    responses: {
+      ...successOf(route, documentation, components),
+      ...problemResponses(problemsOf(route)),
+      431: HEADERS_TOO_LARGE,
+    },
   };
 }
 
@@ -303,6 +307,12 @@ const PROBLEM_HEADERS: Record<number, Json> = {
   },
   503: { 'Retry-After': RETRY_AFTER },
   504: { 'Retry-After': RETRY_AFTER },
+};
+
+/** From the parser of HTTP, before there is a request: its problem has the code of what cannot be read. */
+const HEADERS_TOO_LARGE: Json = {
+  description: 'The path, the query and the headers are together larger than 16 KiB.',
+  content: { [PROBLEM_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } },
 };
 
 /** One response per status, with an example for each of its codes. */

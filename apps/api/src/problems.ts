@@ -2,7 +2,6 @@ import type { Socket } from 'node:net';
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { notFound, type ProblemDocument, ProblemError, problemDocument } from '#kernel/problem.js';
-import { SnowflakeRefused } from '#kernel/snowflake.js';
 import type { Logger } from '#platform/logging.js';
 import { translateError } from '#platform/postgres.js';
 import { randomHex } from '#platform/random-hex.js';
@@ -66,9 +65,6 @@ const ABORTED = new Set(['ECONNRESET', 'FST_ERR_CTP_INVALID_CONTENT_LENGTH', 'ER
 /** What a client is told about anything that was thrown; undefined: a bug of ours, which it is told nothing about. */
 export function refusalOf(error: unknown): ProblemError | undefined {
   if (error instanceof ProblemError) return error;
-  if (error instanceof SnowflakeRefused) {
-    return new ProblemError('overloaded', 'No ids can be issued at present.', { retryAfterS: 1, cause: error });
-  }
   const code = (error as { code?: unknown } | undefined)?.code;
   if (typeof code === 'string' && FASTIFY_ERRORS[code]) return FASTIFY_ERRORS[code]();
   if (error instanceof HttpException) return ofStatus(error.getStatus());

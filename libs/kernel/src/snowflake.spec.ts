@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Clock } from './clock.js';
+import { isPassing } from './problem.js';
 import {
   EPOCH_MS,
   firstSnowflakeAt,
@@ -35,6 +36,8 @@ function setUp(workerId = 7) {
   const lease = new ManualLease(workerId);
   return { clock, lease, ids: new SnowflakeGenerator(clock, lease) };
 }
+
+const refusal = (reason: RegExp) => expect.objectContaining({ cause: expect.stringMatching(reason) });
 
 function workerOf(id: bigint): number {
   return Number((id >> 12n) & 0x3ffn);
@@ -102,6 +105,10 @@ describe('an id', () => {
 });
 
 describe('issuing', () => {
+  it('that is refused says nothing of what the id was for: the same may well succeed another time', () => {
+    expect(isPassing(new SnowflakeRefused('the clock went back'))).toBe(true);
+  });
+
   it('200,000 ids ascend without a duplicate', () => {
     const { clock, ids } = setUp();
     let last = 0n;
@@ -156,7 +163,7 @@ describe('a clock that goes back', () => {
       const { clock, ids } = setUp();
       const before = ids.next();
       clock.nowMs -= backMs;
-      expect(() => ids.next()).toThrow(/ahead of this machine's clock/);
+      expect(() => ids.next()).toThrow(refusal(/ahead of this machine's clock/));
       clock.nowMs = START_MS - 1_001;
       expect(() => ids.next()).toThrow(SnowflakeRefused);
       clock.nowMs = START_MS - 1_000;
@@ -188,7 +195,7 @@ describe('a lease', () => {
     lease.untilMs = START_MS;
     ids.next();
     clock.nowMs += 1;
-    expect(() => ids.next()).toThrow(/lease on worker id 7 has run out/);
+    expect(() => ids.next()).toThrow(refusal(/lease on worker id 7 has run out/));
   });
 
   it('that runs out stops a burst from taking a later millisecond', () => {

@@ -1,4 +1,5 @@
 import type { Clock } from './clock.js';
+import { ProblemError } from './problem.js';
 
 /**
  * External ids: 41 bits of milliseconds since EPOCH_MS, 10 bits of worker id, 12 bits of sequence (the layout that Twitter
@@ -40,9 +41,15 @@ export interface WorkerLease {
   issuableUntilMs(): number;
 }
 
-/** Thrown instead of issuing an id that could be a duplicate or smaller than an earlier one. */
-export class SnowflakeRefused extends Error {
+/**
+ * Thrown instead of issuing an id that could be a duplicate or smaller than an earlier one. It says nothing of what the id was for:
+ * nothing fails for good because of it. Why it is so is for the log (`cause`), and not for clients.
+ */
+export class SnowflakeRefused extends ProblemError {
   override name = 'SnowflakeRefused';
+  constructor(reason: string) {
+    super('overloaded', 'No ids can be issued at the moment.', { retryAfterS: 1, cause: reason });
+  }
 }
 
 /**

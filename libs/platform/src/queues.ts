@@ -68,9 +68,10 @@ export class Queues {
     this.#working?.disconnect();
   }
 
-  #ofSender(): { connection: Redis; prefix: string } {
+  /** BullMQ asks for the server's version as it opens a queue, once: where that fails, whatever is added to the queue fails ever after. */
+  #ofSender() {
     this.#sending ??= openRedis(this.#url, { maxRetriesPerRequest: 1, commandTimeout: QUEUE_TIMEOUT_MS });
-    return { connection: this.#sending, prefix: this.#prefix };
+    return { connection: this.#sending, prefix: this.#prefix, skipVersionCheck: true };
   }
 
   #opened<Data>(queue: Queue<Data>): Queue<Data> {

@@ -7,7 +7,7 @@ import { dayAfter } from '../../night/clocks.js';
 import { LivedQuarter } from '../../night/lived.js';
 import type { Shop } from '../../night/open-shops.js';
 import type { Step } from '../../night/quarter.js';
-import { Client } from '../../payments-campaign/client.js';
+import { Client } from '../../payments/client.js';
 import { TestApi } from '../../support/api.js';
 import { asAdmin } from '../../support/database.js';
 import { NO_CALENDAR } from '../../support/no-calendar.js';

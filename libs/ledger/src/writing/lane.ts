@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { ProblemError } from '#kernel/problem.js';
-import { type SnowflakeGenerator, SnowflakeRefused } from '#kernel/snowflake.js';
+import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import type { CommitHints } from '#outbox/log/hints.js';
 import { Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { isConnectionLoss, isRetriable, isUniqueViolation, translateError } from '#platform/postgres.js';
@@ -328,12 +328,6 @@ function mayBeOnesFault(error: unknown): boolean {
 }
 
 function asProblem(error: unknown): unknown {
-  if (error instanceof SnowflakeRefused) {
-    return new ProblemError('overloaded', 'No transaction id can be issued at the moment.', {
-      retryAfterS: 1,
-      cause: error,
-    });
-  }
   if (isConnectionLoss(error) || !isTransient(error)) return translateError(error);
   return new ProblemError('database_unavailable', 'The database did not commit in time.', {
     retryAfterS: 1,

@@ -1,7 +1,7 @@
 import type { Fact } from '../../libs/payments/src/facts.js';
 import type { Dice } from '../histories/history.js';
-import { type Life, wireOf } from '../payments/lives.js';
 import type { Answer, Client } from './client.js';
+import { type Life, wireOf } from './lives.js';
 
 export interface Shop {
   readonly merchantId: string;

@@ -1,5 +1,7 @@
 import type pg from 'pg';
-import { RECORDER } from './servers.js';
+
+/** What the consumer is called that writes down what it is given. */
+export const RECORDER = 'recorder';
 
 /** $1 the recorder. Each event of the log once, in nobody's place, and in the log's order for each merchant. */
 const APPLIED = `
@@ -21,7 +23,7 @@ SELECT (SELECT count(*) FROM events)::int AS events,
 const ACCOUNT_ORDER = `
 SELECT count(*)::int AS "out of order on their account" FROM (
   SELECT (entry ->> 'account_version')::bigint AS version,
-         row_number() OVER (PARTITION BY entry ->> 'account_id' ORDER BY r.number, entry ->> 'account_version') AS expected
+         row_number() OVER (PARTITION BY entry ->> 'account_id' ORDER BY r.number, (entry ->> 'account_version')::bigint) AS expected
     FROM records r JOIN events e ON (e.merchant_id, e.xid, e.seq) = (r.merchant_id, r.xid, r.seq)
    CROSS JOIN LATERAL json_array_elements(e.data -> 'entries') AS entry
    WHERE r.consumer = $1) told
@@ -62,7 +64,7 @@ export interface Judgement {
 }
 
 /** I6 and order, by SQL of its own. */
-export async function judge(owner: pg.Client): Promise<Judgement> {
+export async function judgeLog(owner: pg.Client): Promise<Judgement> {
   const counts: Record<string, number> = {};
   for (const [text, values] of [
     [APPLIED, [RECORDER]],

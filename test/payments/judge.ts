@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
-import { ACCOUNTS, type AccountName, type Standing } from '../payments/books.js';
-import type { Life } from '../payments/lives.js';
+import { ACCOUNTS, type AccountName, type Standing } from './books.js';
 import type { Client, Json } from './client.js';
+import type { Life } from './lives.js';
 import { PROVIDER, type Shop } from './teller.js';
 
 export type Ended = ReadonlyMap<Shop, readonly Life[]>;

@@ -1,20 +1,16 @@
-import type { Policy } from './run.js';
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the table quotes source text.
 
-/** Planted bugs, in a copy of the compiled services: `npm run test:histories -- --mutant all` shows that each is caught. */
-export interface Mutant {
-  readonly name: string;
-  readonly changes: readonly Change[];
-  /** The policy that it is seen with; either, when it is not given. */
-  readonly policy?: Policy;
-  /** What the checker finds; stale reads, when it is not given. */
-  readonly shows?: 'stale' | 'wrong';
-}
-
-interface Change {
-  readonly file: string;
-  readonly search: string;
-  readonly replace: string;
-}
+/** @typedef {{ file: string, search: string, replace: string }} Change */
+/**
+ * A bug that shows only where real processes and servers fail, planted in a copy of the compiled services: `npm run test:faults --
+ * --mutant all` shows that each is caught.
+ *
+ * @typedef {object} FaultMutant
+ * @property {string} name
+ * @property {readonly Change[]} changes
+ * @property {'available' | 'strict'} [policy] that it is seen with; `available`, when it is not given
+ * @property {'stale' | 'wrong' | 'offences'} [shows] what the judge finds; stale reads, when it is not given
+ */
 
 const FENCES = 'dist/libs/balances/src/fences.js';
 const READER = 'dist/libs/balances/src/read-balance.js';
@@ -38,8 +34,8 @@ const FILL =
 const FILL_DEADLINE = { file: `${LUA}/fill.lua`, search: 'granted + ttl)', replace: 'now + ttl)' };
 const PUBLISH = 'local installs = fenced_at ~= nil and fenced_at + ttl > now and newest';
 
-/** What people do today in the place of our cache; see bench/cache-baselines.ts. */
-function baseline(name: string, ...more: Change[]): Mutant {
+/** What people do today in the place of our cache; see bench/cache-baselines.ts. @param {string} name @param {Change[]} more @returns {FaultMutant} */
+function baseline(name, ...more) {
   const search = "import { BALANCE_CACHE, openBalanceCache } from './balance-cache.js';";
   const replace = `import { BALANCE_CACHE } from './balance-cache.js';
 import { openBaseline } from '../../../bench/cache-baselines.js';
@@ -47,7 +43,81 @@ const openBalanceCache = openBaseline('${name}');`;
   return { name, changes: [{ file: 'dist/libs/balances/src/balances.module.js', search, replace }, ...more] };
 }
 
-export const MUTANTS: readonly Mutant[] = [
+const SETTLE = "if (!(await this.#step(spans, 'settle', () => this.#settle(token)))) throw new GroupVoided(error);";
+const KEYS_UNSEEN = [
+  {
+    file: 'dist/libs/ledger/src/writing/group-store.js',
+    search: 'FROM idempotency_keys WHERE merchant_id = k.merchant_id AND key = k.key LIMIT 1) AS i`',
+    replace: 'FROM idempotency_keys WHERE merchant_id = k.merchant_id AND key = k.key AND false LIMIT 1) AS i`',
+  },
+  {
+    file: 'dist/libs/ledger/src/writing/group-store.js',
+    search: 'AS i (merchant_id, key, request_sha256, status, transaction_id, response)\n), fenced AS (',
+    replace:
+      'AS i (merchant_id, key, request_sha256, status, transaction_id, response) ON CONFLICT DO NOTHING\n), fenced AS (',
+  },
+];
+
+/** @type {FaultMutant[]} */
+export const FAULT_MUTANTS = [
+  {
+    // The writer never finds a key again, and stores it once.
+    name: 'effect-twice-on-retry',
+    shows: 'wrong',
+    changes: KEYS_UNSEEN,
+  },
+  {
+    // Neither the group's token nor the key is asked whether the lost COMMIT was one.
+    name: 'key-not-checked-after-ambiguous-commit',
+    shows: 'wrong',
+    changes: [{ file: LANE, search: SETTLE, replace: 'throw new GroupVoided(error);' }, ...KEYS_UNSEEN],
+  },
+  {
+    name: 'ambiguous-commit-taken-for-done',
+    shows: 'wrong',
+    changes: [{ file: LANE, search: SETTLE, replace: 'void token;' }],
+  },
+  {
+    // The consumer's position is committed before its effect.
+    name: 'event-skipped-on-crash',
+    shows: 'offences',
+    changes: [
+      {
+        file: 'dist/libs/outbox/src/consumers/batch-applier.js',
+        search: 'if (due.length > 0) await call.apply(consumer, client, due);',
+        replace: `if (due.length > 0) {
+          await client.query('COMMIT');
+          await client.query('BEGIN');
+          await client.query(enterScope({ merchantIds: [...new Set(due.map((event) => event.merchantId))] }, deadline));
+          await call.apply(consumer, client, due);
+        }`,
+      },
+    ],
+  },
+  {
+    // What commits late, below what is already told, is passed over.
+    name: 'log-without-a-horizon',
+    shows: 'offences',
+    changes: [
+      {
+        file: 'dist/libs/outbox/src/log/event-log.js',
+        search: "LOG_HORIZON = '(SELECT log_horizon())'",
+        replace: "LOG_HORIZON = '(SELECT pg_snapshot_xmax(pg_current_snapshot()))'",
+      },
+    ],
+  },
+  {
+    // Each try is an instruction of its own.
+    name: 'payout-sent-twice',
+    shows: 'offences',
+    changes: [
+      {
+        file: 'dist/libs/payouts/src/bank-client.js',
+        search: "const answer = await this.#exchange('PUT', key, body);",
+        replace: `const answer = (await this.#exchange('PUT', key, body)) ?? (await this.#exchange('PUT', key + '0', body));`,
+      },
+    ],
+  },
   {
     name: 'nothing-published',
     changes: [
@@ -162,6 +232,58 @@ const fence = settles ? Promise.resolve(none) : this.#parts.fences.fence(account
         file: 'dist/libs/platform/src/due-rows.js',
         search: 'WHERE r.try_at <= now())',
         replace: "WHERE r.try_at <= now() - interval '1 day')",
+      },
+    ],
+  },
+  {
+    // Connections that end say nothing about the event; enough of them in a row make it a dead letter.
+    name: 'lost-connections-count',
+    shows: 'offences',
+    changes: [
+      {
+        file: 'dist/libs/outbox/src/consumers/handler-call.js',
+        search: 'if (isConnectionLoss(error) || isRetriable(error))',
+        replace: 'if (isRetriable(error))',
+      },
+      {
+        file: 'dist/libs/kernel/src/problem.js',
+        search: "new Set(['database_unavailable', 'overloaded',",
+        replace: "new Set(['overloaded',",
+      },
+    ],
+  },
+  {
+    // Works until the queue's Redis dies for the first time.
+    name: 'no-way-back-to-the-queue',
+    shows: 'offences',
+    changes: [
+      {
+        file: 'dist/libs/platform/src/queues.js',
+        search: 'maxRetriesPerRequest: null',
+        replace: 'maxRetriesPerRequest: null, retryStrategy: () => null',
+      },
+    ],
+  },
+  {
+    // Every check of the books is content: the hold is there, and stays.
+    name: 'a-void-keeps-half-of-what-it-held',
+    shows: 'offences',
+    changes: [
+      {
+        file: 'dist/libs/ledger/src/posting/decide.js',
+        search: 'pending: -(state.left[place] ?? 0n)',
+        replace: 'pending: -((state.left[place] ?? 0n) + 1n) / 2n',
+      },
+    ],
+  },
+  {
+    name: 'the-cache-swaps-what-is-pending',
+    shows: 'offences',
+    changes: [
+      {
+        file: 'dist/libs/balances/src/cached-balance.js',
+        search: '${postedCredits} ${pendingDebits} ${pendingCredits} ${asOfMs}',
+        replace: '${postedCredits} ${pendingCredits} ${pendingDebits} ${asOfMs}',
       },
     ],
   },

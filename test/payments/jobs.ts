@@ -1,8 +1,8 @@
 import type { Fact } from '../../libs/payments/src/facts.js';
 import type { Dice } from '../histories/history.js';
-import { Books } from '../payments/books.js';
-import type { Life } from '../payments/lives.js';
+import { Books } from './books.js';
 import type { Json } from './client.js';
+import type { Life } from './lives.js';
 import { cut, PROVIDER, type Shop, type Teller, type Telling, tellingsOf, tellOf } from './teller.js';
 
 /** Who tells one payment's facts at once. */

@@ -1,6 +1,6 @@
 import type { Fact, FactType } from '../../libs/payments/src/facts.js';
-import { Books } from '../payments/books.js';
-import type { Life } from '../payments/lives.js';
+import { Books } from './books.js';
+import type { Life } from './lives.js';
 
 type Said = [type: FactType, amount: bigint | undefined, more?: Partial<Fact>];
 

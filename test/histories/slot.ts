@@ -1,14 +1,16 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { childrenOf } from '../../bench/cpu.js';
 import { freePort } from '../../scripts/ports.mjs';
-import { type Build, Service } from '../histories/servers.js';
 import { readingOf } from '../support/metrics.js';
+import { type Build, Service } from './servers.js';
 
-const SAMPLE_MS = 300;
-const START_TRIES = 3;
+const SAMPLE_MS = 500;
+const START_TRIES = 8;
 const SCRAPE_MS = 500;
 
-/** Counters that say what a run hit, summed over consumers, workers and their restarts. */
+/** Counters that say what a run hit, summed over all processes and their restarts. */
 const COUNTED = {
   jobs: 'counterfoil_consumer_jobs_total',
   'dispatched again': 'counterfoil_relay_resent_total',
@@ -18,13 +20,18 @@ const COUNTED = {
   'jobs put off': 'counterfoil_consumer_busy_total',
   'claims lost': 'counterfoil_consumer_claims_lost_total',
   'processes lost': 'counterfoil_consumer_processes_lost_total',
+  'groups without a fence': 'counterfoil_balance_unfenced_groups_total',
+  'calls of Redis that failed': 'counterfoil_balance_redis_errors_total',
 } as const;
 export type Counted = keyof typeof COUNTED;
 export const NAMES = Object.keys(COUNTED) as Counted[];
 
-/** One worker process after the other, and what its consumers' processes are. */
-export class WorkerSlot {
-  readonly #name: string;
+export type Part = 'api' | 'worker';
+
+/** One process after the other in the place of one API or worker. */
+export class Slot {
+  readonly name: string;
+  readonly #part: Part;
   readonly #build: Build;
   readonly #env: NodeJS.ProcessEnv;
   #service: Service | undefined;
@@ -35,15 +42,26 @@ export class WorkerSlot {
   #stopped = false;
   #sampling: Promise<void> | undefined;
 
-  constructor(name: string, build: Build, env: NodeJS.ProcessEnv) {
-    this.#name = name;
+  constructor(part: Part, number: number, build: Build, env: NodeJS.ProcessEnv) {
+    this.name = `${part}-${number}`;
+    this.#part = part;
     this.#build = build;
-    this.#env = env;
+    const harm = `--import ${join(import.meta.dirname, 'harm.mjs')}`;
+    this.#env = { ...env, NODE_OPTIONS: harm, HARM_FILE: join(build.folder, `${this.name}.harm`) };
   }
 
   async start(): Promise<void> {
     await this.#begin();
     this.#sampling = this.#sample();
+  }
+
+  /** Where the API listens; undefined while it does not. */
+  get url(): string | undefined {
+    return this.#service?.url;
+  }
+
+  get paused(): boolean {
+    return this.#service?.paused ?? false;
   }
 
   /** Its consumers' processes that live. */
@@ -61,13 +79,14 @@ export class WorkerSlot {
     return (this.#past.get(of) ?? 0) + (this.#now.get(of) ?? 0);
   }
 
-  /** Killed, and replaced. */
-  async crash(): Promise<void> {
+  /** Ended, and replaced. Answers what it ended with. */
+  async replace(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
     await this.#scrape();
-    await this.#service?.crash();
+    const code = (await this.#service?.end(signal)) ?? null;
     for (const name of NAMES) this.#past.set(name, this.count(name));
     this.#now = new Map();
     await this.#begin();
+    return code;
   }
 
   pause(): void {
@@ -78,11 +97,10 @@ export class WorkerSlot {
     this.#service?.resume();
   }
 
-  /** The counts are those of this moment. */
-  async settle(): Promise<void> {
-    this.#stopped = true;
-    await this.#sampling;
-    await this.#scrape();
+  /** See harm.mjs. */
+  harm(what: { blockMs: number } | { clockMs: number }): void {
+    writeFileSync(this.#env.HARM_FILE as string, JSON.stringify(what));
+    this.#service?.signal('SIGUSR2');
   }
 
   async kill(): Promise<void> {
@@ -95,15 +113,19 @@ export class WorkerSlot {
     this.#service?.killNow();
   }
 
-  /** A port that was free a moment ago may be somebody's outgoing connection now. */
+  /**
+   * A port that was free a moment ago may be somebody's outgoing connection now, and a process that finds no database ends: whoever
+   * supervises it starts it again.
+   */
   async #begin(): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       this.#port = await freePort();
       const env = { ...this.#env, METRICS_PORT: String(this.#port) };
-      this.#service = new Service(this.#name, this.#build, 'dist/apps/worker/src/main.js', env);
+      this.#service = new Service(this.name, this.#build, `dist/apps/${this.#part}/src/main.js`, env);
       try {
         return await this.#service.start();
       } catch (error) {
+        await this.#service.end('SIGKILL');
         if (tries === START_TRIES) throw error;
       }
     }
@@ -116,7 +138,7 @@ export class WorkerSlot {
     }
   }
 
-  /** A worker that is stopped, dead or busy is asked again later. */
+  /** One that is stopped, dead or busy is asked again later. */
   async #scrape(): Promise<void> {
     const service = this.#service;
     try {
@@ -136,6 +158,6 @@ export class WorkerSlot {
 function sumOf(text: string, metric: string): number {
   return text
     .split('\n')
-    .filter((line) => line.startsWith(`${metric}{`))
+    .filter((line) => line.startsWith(`${metric}{`) || line.startsWith(`${metric} `))
     .reduce((sum, line) => sum + (readingOf(line, line.slice(0, line.lastIndexOf(' '))) ?? 0), 0);
 }

@@ -1,16 +1,16 @@
 import { Dice } from '../histories/history.js';
-import { type Life, lifeOf } from '../payments/lives.js';
 import { FAILURES, failureLife } from './failures.js';
 import { Conversation, type Hands, race, tellAll, tellLives } from './jobs.js';
+import { type Life, lifeOf } from './lives.js';
 import { cut, type Shop, type Teller, type Telling } from './teller.js';
 
 /** Payments whose facts are told in one another's batches. */
-const TOGETHER = 20;
+const TOGETHER = 10;
 /** Every so many of these groups are told one by one, with the merchant's own requests. */
 const WITH_REQUESTS = 4;
 const RACES = 0.25;
 const WITH_FAILURES = 0.3;
-const CLIENTS = 6;
+const CLIENTS = 2;
 const LATE_BATCH = 200;
 const HOUR_MS = 3_600_000;
 /** No life that is drawn lasts as long. */
@@ -18,7 +18,7 @@ const LONGEST_MS = 300_000;
 
 type Kind = 'drawn lives' | 'failures' | 'with requests' | 'races';
 
-/** All permutations of a campaign. The seed decides on lives and orders; the machine decides what meets what. */
+/** Payments, each with its facts in an order of its own. The seed decides on lives and orders; the machine decides what meets what. */
 export class PaymentTraffic {
   /** What happened, by whom it happened to. */
   readonly ended: ReadonlyMap<Shop, Life[]>;
@@ -29,6 +29,8 @@ export class PaymentTraffic {
   readonly #shops: readonly Shop[];
   readonly #seed: number;
   readonly #late = new Map<Shop, Telling[]>();
+  #groups = 0;
+  #stopped = false;
 
   constructor(teller: Teller, shops: readonly Shop[], seed: number) {
     this.#teller = teller;
@@ -37,13 +39,22 @@ export class PaymentTraffic {
     this.ended = new Map(shops.map((shop) => [shop, []]));
   }
 
-  async run(permutations: number): Promise<void> {
-    const groups = Array.from({ length: Math.ceil(permutations / TOGETHER) }, (_, index) => index);
+  /** Until `stop`: then what was begun is told to its end, and what is an hour late. */
+  async run(): Promise<void> {
+    this.#stopped = false;
     const client = async (): Promise<void> => {
-      for (let group = groups.shift(); group !== undefined; group = groups.shift()) await this.#group(group);
+      while (!this.#stopped) {
+        this.#groups += 1;
+        await this.#group(this.#groups);
+      }
     };
     await Promise.all(Array.from({ length: CLIENTS }, client));
     await Promise.all([...this.#late].map(([shop, tellings]) => this.#tellLate(shop, tellings)));
+    this.#late.clear();
+  }
+
+  stop(): void {
+    this.#stopped = true;
   }
 
   async #group(group: number): Promise<void> {
