@@ -2,13 +2,19 @@ import { type Span, SpanKind } from '@opentelemetry/api';
 import { sendAttributes } from '#platform/queues.js';
 import { endSpan, failSpan, isOneTrace, linksTo, startFrom, traceparentOf } from '#platform/tracing.js';
 import type { EventBatch } from '../log/position.js';
-import type { RelayTarget } from './relay.js';
+
+/** Of a RelayTarget. */
+interface Receiver {
+  readonly consumer: string;
+  readonly destination?: string;
+  dispatch(batches: readonly EventBatch[]): Promise<void>;
+}
 
 /**
  * Hands batches over, each in a span of its own where an event of it is traced: in the trace of the first such event, as the group is
  * which wrote it, and linked to those of the others.
  */
-export async function handOver(target: RelayTarget, batches: readonly EventBatch[]): Promise<void> {
+export async function handOver(target: Receiver, batches: readonly EventBatch[]): Promise<void> {
   const spans = new Map(batches.flatMap((batch) => (batch.traces[0] ? [[batch, spanOf(target, batch)] as const] : [])));
   const named = batches.map((batch) => {
     const span = spans.get(batch);
@@ -23,7 +29,7 @@ export async function handOver(target: RelayTarget, batches: readonly EventBatch
   for (const span of spans.values()) endSpan(span);
 }
 
-function spanOf({ consumer, destination }: RelayTarget, { partition, traces, count, isAgain }: EventBatch): Span {
+function spanOf({ consumer, destination }: Receiver, { partition, traces, count, isAgain }: EventBatch): Span {
   const [first = '', ...others] = traces;
   return startFrom(first, destination === undefined ? `relay ${consumer}` : `send ${destination}`, {
     kind: destination === undefined ? SpanKind.INTERNAL : SpanKind.PRODUCER,
