@@ -114,7 +114,7 @@ export const FAULT_MUTANTS = [
       {
         file: 'dist/libs/payouts/src/bank-client.js',
         search: "const answer = await this.#exchange('PUT', key, { body, within });",
-        replace: `const answer = (await this.#exchange('PUT', key, { body, within })) ?? (await this.#exchange('PUT', key + '0', body));`,
+        replace: `const answer = (await this.#exchange('PUT', key, { body, within })) ?? (await this.#exchange('PUT', key + '0', { body, within }));`,
       },
     ],
   },

@@ -44,7 +44,10 @@ const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
 /** A span below `parent`. Explicit rather than through async context: the writer serves many requests at once. */
 export function startChild(parent: Span, name: string, options: SpanOptions = {}): Span {
-  return tracer.startSpan(name, { startTime: spanTime(), ...options }, contextOf(parent));
+  const timed = { startTime: spanTime(), ...options };
+  // Every request has some: without a context for each.
+  if (parent instanceof RecordedSpan) return new RecordedSpan(parent.trace, { ...timed, name, parent });
+  return tracer.startSpan(name, timed, contextOf(parent));
 }
 
 export function endSpan(span: Span): void {
