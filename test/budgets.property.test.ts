@@ -318,6 +318,29 @@ test('a process that forgot its merchant while Redis was away gives back nothing
   }, 2);
 });
 
+test('what a merchant has spent is not forgotten with it where Redis keeps nothing: it has no second burst for a pause', async () => {
+  const plan = { ...PLAN, unitsPerSecond: 10 };
+  await worlds.within({ plan, count: 1 }, async (world) => {
+    while ((await world.request(0, 10)) > 0) world.finish(0);
+    for (let pause = 0; pause < 3; pause += 1) {
+      await world.empty();
+      await world.tick(PROCESS_TTL_MS / 3);
+      await world.sweep(0);
+    }
+    await world.empty();
+    expect(await world.request(0, plan.burstUnits / 2)).toBe(0);
+    const before = world.spent;
+    while ((await world.request(0, 10)) > 0) world.finish(0);
+    expect(world.spent - before).toBeLessThanOrEqual((plan.unitsPerSecond * PROCESS_TTL_MS) / 1_000 + 10);
+    // Once it is whole nothing is lost with it.
+    const { budget } = world.process(0);
+    await world.tick((plan.burstUnits * 1_000) / plan.unitsPerSecond);
+    await world.empty();
+    await world.sweep(0);
+    expect(world.process(0).budget).not.toBe(budget);
+  });
+});
+
 test.each([
   ['knows of', true],
   ['has forgotten', false],

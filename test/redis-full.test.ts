@@ -62,6 +62,23 @@ describe.each(['volatile-lru', 'allkeys-lru', 'noeviction'])('a full Redis with 
   });
 });
 
+/** Redis says nothing of its memory, and each process has asked for it in vain. */
+async function whileNobodyMayAsk(work: () => Promise<void>): Promise<void> {
+  await admin.call('ACL', 'SETUSER', 'watcher', 'on', 'nopass', '+@all');
+  const watcher = new Redis(redis.url, { username: 'watcher', password: 'any' });
+  const refused = async () =>
+    Number(/cmdstat_info:.*rejected_calls=(\d+)/.exec(await watcher.info('commandstats'))?.[1] ?? 0);
+  try {
+    await watcher.call('ACL', 'SETUSER', 'default', '-info');
+    const before = await refused();
+    await until('all have asked in vain', async () => (await refused()) >= before + 2 * apis.length);
+    await work();
+  } finally {
+    await watcher.call('ACL', 'SETUSER', 'default', '+info');
+    watcher.disconnect();
+  }
+}
+
 test('a Redis that may evict any key has no balances, and has them once it keeps fences', async () => {
   const [api] = apis;
   const shop = await api.merchant('EUR');
@@ -74,6 +91,10 @@ test('a Redis that may evict any key has no balances, and has them once it keeps
     for (let asked = 0; asked < 3; asked += 1) expect(await sourceOf()).toBe('database');
     await shop.posted(transfer('cash:EUR', 'suspense:EUR', '1'));
     expect(await sourceOf()).toBe('database');
+    await whileNobodyMayAsk(async () => {
+      expect(await state()).toBe('degraded');
+      expect(await sourceOf()).toBe('database');
+    });
   } finally {
     await admin.config('SET', 'maxmemory-policy', 'volatile-lru');
   }

@@ -105,6 +105,9 @@ export const BUDGET_MUTANTS = [
       '',
     ],
   ]),
+  ...inFile('libs/limits/src/budgets.ts', PROPERTIES, [
+    ['what Redis had lost is forgotten for a pause', '&& !budget.isPart', ''],
+  ]),
   ...inFile('libs/limits/src/charge.ts', SPEC, [
     ['a stream goes on in debt', '&& budget.available(this.parts.clock()) < 0', '&& false'],
     ['what rests is landed again at its end', 'this.#flight = 0;\n  }\n\n  /** Resolves', '}\n\n  /** Resolves'],
@@ -127,6 +130,11 @@ export const BUDGET_MUTANTS = [
   ]),
   ...inFile('libs/balances/src/cache-client.ts', FULL, [
     ['a Redis that may evict fences is used', 'if (this.#evictsFences) throw', 'if (false) throw'],
+    [
+      'a Redis that does not tell its policy keeps fences',
+      "info('memory').catch(() => undefined)",
+      "info('memory').catch(() => '')",
+    ],
   ]),
   ...inFile('apps/api/src/lifecycle.ts', 'test/door.test.ts', [
     ['what is refused at the door has no trace', "begin(config.traceparentTrust === 'everybody');", ''],

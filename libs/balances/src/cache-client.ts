@@ -240,7 +240,9 @@ export class CacheClient {
   /** A fence has no TTL, so that `volatile-…` keeps it. Where it could be evicted an old balance would be filled behind a writer's back. */
   async #lookAtPolicy(): Promise<void> {
     if (this.#redis.status !== 'ready') return;
-    const memory = await this.#redis.info('memory').catch(() => '');
+    const memory = await this.#redis.info('memory').catch(() => undefined);
+    // What was known holds until it is known better.
+    if (memory === undefined) return;
     this.#evictsFences = /^maxmemory:[1-9]/m.test(memory) && /^maxmemory_policy:allkeys/m.test(memory);
   }
 

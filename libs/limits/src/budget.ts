@@ -94,6 +94,10 @@ export class Budget {
     return this.#given - this.#spent;
   }
 
+  get isPart(): boolean {
+    return this.#isPart;
+  }
+
   /** Units that were spent on its share in all. */
   get shared(): number {
     return this.#shared;

@@ -147,7 +147,10 @@ export class Budgets {
     this.client?.close();
   }
 
-  /** One that could not be left is kept for as long as it matters: until its budget is whole whatever was spent of it. */
+  /**
+   * One that could not be left is kept for as long as it matters: until its budget is whole whatever was spent of it. So is one that Redis
+   * had lost: it may lose it again, and nobody would know what was spent.
+   */
   async #leave(budget: Budget): Promise<void> {
     const { usedMs } = budget;
     if (this.client?.mayAsk) {
@@ -155,7 +158,7 @@ export class Budgets {
       budget.asking = leaving.then(() => {
         budget.asking = undefined;
       });
-      if ((await leaving) && budget.usedMs === usedMs) return this.#forget(budget);
+      if ((await leaving) && !budget.isPart && budget.usedMs === usedMs) return this.#forget(budget);
     }
     const { burstUnits, unitsPerSecond } = budget.plan;
     const isWhole = this.#clock() - usedMs >= (burstUnits * 1_000) / unitsPerSecond;
