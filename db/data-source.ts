@@ -54,6 +54,7 @@ import { MerchantUsage1765010100000 } from './migrations/1765010100000-merchant-
 import { LocksWithin1765020100000 } from './migrations/1765020100000-locks-within.js';
 import { MerchantsApart1765020100100 } from './migrations/1765020100100-merchants-apart.js';
 import { EpochOfEachStart1765040100000 } from './migrations/1765040100000-epoch-of-each-start.js';
+import { TraceContexts1765050310000 } from './migrations/1765050310000-trace-contexts.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -110,6 +111,7 @@ export const MIGRATIONS = [
   LocksWithin1765020100000,
   MerchantsApart1765020100100,
   EpochOfEachStart1765040100000,
+  TraceContexts1765050310000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -8,6 +8,7 @@
  *   npm run k6 -- noisy-neighbour
  *   npm run k6 -- noisy-neighbour -e ONLY=flood,pages
  *   npm run k6 -- noisy-neighbour --smoke        (short phases: does it work at all?)
+ *   npm run k6 -- noisy-neighbour -e ONLY=postings -e UNITS_PER_SECOND=100000        (a plan that is not kept: it must fail)
  */
 import { check, sleep } from 'k6';
 import exec from 'k6/execution';
@@ -27,16 +28,19 @@ const RATE = numberOf('RATE', 20, 10);
 const TIMES = 50;
 const PHASE_S = secondsOf(__ENV.PHASE || (IS_SMOKE ? '3s' : '10s'));
 /**
- * p99 beside ÷ elsewhere that passes. On two cores with other work beside it the worst was 4.1 with a plan and 6.8 beside the flood; the goal is
- * GOAL, and a p99 of so few requests moves by a factor of two by itself.
+ * p50 beside ÷ elsewhere that passes, on two cores which k6 has as well: docs/figures/limits.md has what a good service and one with planted
+ * faults came to. A p99 of so few requests moves by a factor of two by itself; it is told, and held against GOAL by whoever reads it.
  */
 const RATIO = numberOf('RATIO', 6, 100);
-const FLOOD_RATIO = numberOf('FLOOD_RATIO', 12, 100);
+const FLOOD_RATIO = numberOf('FLOOD_RATIO', 10, 100);
 const GOAL = 1.2;
 /** scripts/elsewhere.mjs, which `npm run k6` starts: answers each request as its header says. */
 const ELSEWHERE = setting('COUNTERFOIL_ELSEWHERE');
 /** The plan that docs/limits.md has for a merchant that is known to be noisy, on two cores. */
 const UNITS_PER_SECOND = numberOf('UNITS_PER_SECOND', 4_000);
+/** That plan, kept: what a posting of two entries is charged (docs/limits.md), in a noise's time and two seconds of burst and grace. */
+const POSTING_UNITS = 15;
+const KEPT_UNITS_PER_SECOND = 4_000;
 
 /** For a noise to use up its burst, and for what it leaves behind to be done. */
 const LEAD_S = 3;
@@ -72,7 +76,7 @@ const BATCH_BODY = JSON.stringify({
   }),
 });
 
-const ratios = new Trend('neighbour_p99_ratio');
+const ratios = new Trend('neighbour_p50_ratio');
 const refusals = new Counter('neighbour_refused');
 const answers = new Counter('noisy_answers');
 
@@ -95,6 +99,7 @@ function noiseOf(noise: Noise) {
   };
 }
 
+const MOST_POSTINGS = Math.ceil((KEPT_UNITS_PER_SECOND * (BESIDE_S + 2)) / POSTING_UNITS);
 const passing = (noise: Noise): number => (noise === 'flood' ? FLOOD_RATIO : RATIO);
 
 export const options = {
@@ -111,7 +116,8 @@ export const options = {
     neighbour_refused: ['count==0'],
     // Noise that nobody made shows nothing.
     ...Object.fromEntries(NOISES.map((noise) => [`noisy_answers{noise:${noise}}`, ['count>0']])),
-    ...Object.fromEntries(NOISES.map((noise) => [`neighbour_p99_ratio{noise:${noise}}`, [`max<=${passing(noise)}`]])),
+    'noisy_answers{noise:postings,status:201}': [`count<=${MOST_POSTINGS}`],
+    ...Object.fromEntries(NOISES.map((noise) => [`neighbour_p50_ratio{noise:${noise}}`, [`max<=${passing(noise)}`]])),
   },
   setupTimeout: '5m',
   summaryTrendStats: ['med', 'p(99)', 'max'],
@@ -214,13 +220,13 @@ function tellRatios(noise: Noise, waits: Record<'alone' | 'beside' | 'elsewhere'
   for (const what of ['postings', 'reads'] as const) {
     const p50 = (of: Waits): number => rank(of[what], 0.5);
     const p99 = (of: Waits): number => rank(of[what], 0.99);
-    const ratio = p99(waits.beside) / p99(waits.elsewhere);
+    const ratio = p50(waits.beside) / p50(waits.elsewhere);
     // Of nothing there is no ratio.
     ratios.add(Number.isNaN(ratio) ? Number.MAX_VALUE : ratio, { noise, what });
     const shown = Object.entries(waits).map(([when, of]) => `${p50(of).toFixed(1)} / ${p99(of).toFixed(1)} ${when}`);
     const over = (share: (of: Waits) => number) => (share(waits.beside) / share(waits.elsewhere)).toFixed(2);
     console.log(
-      `${what}, ${noise}: p50 / p99 ms ${shown.join(', ')}; beside ÷ elsewhere ${over(p50)} / ${over(p99)}, goal ${GOAL}`,
+      `${what}, ${noise}: p50 / p99 ms ${shown.join(', ')}; beside ÷ elsewhere ${over(p50)} / ${over(p99)}, goal of p99 ${GOAL}`,
     );
   }
 }

@@ -134,7 +134,7 @@ async function runAll() {
     if (asked === 'all') console.log(`counterfoil: ${scenario} ${outcomes.at(-1)?.code === 0 ? 'ok' : 'FAILED'}`);
   }
   const shown = table(outcomes);
-  writeFileSync(join(reports, 'table.md'), `${shown}\n`);
+  writeFileSync(join(reports, 'table.txt'), `${shown}\n`);
   console.log(`\n${shown}`);
   where();
   process.exit(outcomes.find(({ code }) => code !== 0)?.code ?? 0);

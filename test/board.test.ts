@@ -17,7 +17,7 @@ beforeAll(async () => {
     { xid: 0n, seq: 0n },
     { xid: 7n, seq: 70n },
   ];
-  await queue.dispatch([{ partition: 5, after, through, count: 1, isAgain: false }]);
+  await queue.dispatch([{ partition: 5, after, through, count: 1, isAgain: false, traces: [] }]);
 });
 afterEach(() => expect(api.errors).toEqual([]));
 afterAll(async () => {

@@ -51,7 +51,7 @@ const RUNTIME: Record<string, string> = {
   'table projections': 'SELECT, UPDATE',
   'table provider_accounts': 'DELETE, INSERT, SELECT, UPDATE (accounts, changed_at)',
   'table provider_inbox':
-    'DELETE, SELECT, INSERT (body, id, merchant_id, provider, received_at), UPDATE (outcome, results, times_received)',
+    'DELETE, SELECT, INSERT (body, id, merchant_id, provider, received_at, trace_context), UPDATE (outcome, results, times_received)',
   'table provider_queries': 'DELETE, INSERT, SELECT, UPDATE (changed_at, token, url)',
   'table provider_secrets': 'DELETE, INSERT, SELECT, UPDATE (expires_at)',
   'table reconciled_items': 'INSERT, SELECT',
@@ -79,7 +79,7 @@ const RUNTIME: Record<string, string> = {
   'table usage_flushes': 'DELETE, INSERT, SELECT, UPDATE (flush, flushed_at)',
   'table webhook_attempts': 'DELETE, INSERT, SELECT',
   'table webhook_deliveries':
-    'DELETE, INSERT, SELECT, UPDATE (attempts, delivered_at, next_attempt_at, redelivery, status, tries)',
+    'DELETE, INSERT, SELECT, UPDATE (attempts, delivered_at, next_attempt_at, redelivery, status, trace_context, tries)',
   'table webhook_endpoints':
     'DELETE, INSERT, SELECT, UPDATE (disabled_reason, failing_since, lease_epoch, lease_expires_at, since_xid, status)',
   'table webhook_secrets': 'DELETE, INSERT, SELECT, UPDATE (expires_at)',

@@ -196,7 +196,7 @@ test('settlements are found by day and currency, and by nobody else', async () =
   expect(await settlementsOf(stranger)).toEqual([]);
 });
 
-test('a run is one trace, with a span for each range', async () => {
+test('a run is one trace, with a job and a span for each range', async () => {
   const telemetry = Telemetry.start({
     otlpEndpoint: undefined,
     sampleRatio: 1,
@@ -207,10 +207,12 @@ test('a run is one trace, with a span for each range', async () => {
   const merchants = await shops(3);
   const run = await finished(traced, (await startRun(traced, YESTERDAY, merchants)).body.id);
   const spans = () => exporter.getFinishedSpans().filter((span) => span.spanContext().traceId === run.trace_id);
-  await until('its spans have ended', () => spans().filter(({ name }) => name === 'settle range').length === 2);
+  await until('its spans have ended', () => spans().filter(({ name }) => name === 'process night').length === 2);
   const root = spans().find(({ name }) => name === 'settlement run');
   for (const span of spans().filter(({ name }) => name === 'settle range')) {
-    expect(span.parentSpanContext?.spanId).toBe(root?.spanContext().spanId);
+    const job = spans().find((other) => other.spanContext().spanId === span.parentSpanContext?.spanId);
+    expect(job?.name).toBe('process night');
+    expect(job?.parentSpanContext?.spanId).toBe(root?.spanContext().spanId);
     expect(span.attributes).toMatchObject({ 'counterfoil.settlement_run_id': run.id });
   }
   await traced.stop();

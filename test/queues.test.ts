@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
+import { type Span, SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { DelayedError, type Job } from 'bullmq';
-import { afterEach, expect, inject, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { inTime, Queues } from '#platform/queues.js';
 import { openRedis, RECONNECT_LONGEST_MS } from '#platform/redis.js';
 import { Telemetry } from '#platform/telemetry.js';
-import { spanTime, traceparentOf, tracer } from '#platform/tracing.js';
+import { endSpan, spanTime, startChild, traceparentOf, tracer } from '#platform/tracing.js';
 import { privateRedis } from './support/redis.js';
 import { until } from './support/until.js';
 
@@ -117,46 +117,71 @@ test('a connection to Redis is tried again for as long as Redis is away, at most
   expect(tries.map((times) => redis.options.retryStrategy?.(times))).toEqual([50, 500, RECONNECT_LONGEST_MS]);
 });
 
-test('each try of a job is a trace of its own, linked to who added it; one that is put off has not failed', async () => {
+describe('the span of a job', () => {
   const exporter = new InMemorySpanExporter();
-  const spanProcessor = new SimpleSpanProcessor({ exporter });
-  const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
-  const queues = openQueues(databaseUrl());
-  const tries: (() => never | undefined)[] = [
-    () => {
-      throw new DelayedError();
-    },
-    () => {
-      throw new Error('broken');
-    },
-    () => undefined,
-  ];
-  const work = async (job: Job, token: string | undefined): Promise<void> => {
-    if (tries.length === 3) await job.moveToDelayed(Date.now(), token);
-    tries.shift()?.();
-  };
-  queues.worker('night', work, OPTIONS);
-  const queue = queues.queue<object>('night', { removeOnComplete: true, attempts: 3 });
-  const producer = tracer.startSpan('plan', { startTime: spanTime() });
-  const { id } = await queue.add('settle', {}, { telemetry: { metadata: traceparentOf(producer) ?? '' } });
-  const spans = () => exporter.getFinishedSpans().filter(({ name }) => name === 'process night');
-  await until('it is done', () => spans().length === 3);
-  expect(spans().map(({ status }) => status.code)).toEqual([
-    SpanStatusCode.UNSET,
-    SpanStatusCode.ERROR,
-    SpanStatusCode.UNSET,
-  ]);
-  for (const span of spans()) {
-    expect(span.kind).toBe(SpanKind.CONSUMER);
-    expect(span.links.map(({ context }) => context.spanId)).toEqual([producer.spanContext().spanId]);
-    expect(span.spanContext().traceId).not.toBe(producer.spanContext().traceId);
-    expect(span.attributes).toMatchObject({
-      'messaging.system': 'bullmq',
-      'messaging.operation.type': 'process',
-      'messaging.destination.name': 'night',
-      'messaging.message.id': id,
-    });
-  }
-  await telemetry.shutdown();
-  await queue.obliterate({ force: true });
+  const spans = (name: string) => exporter.getFinishedSpans().filter((span) => span.name === name);
+  let telemetry: Telemetry;
+
+  beforeAll(() => {
+    const spanProcessor = new SimpleSpanProcessor({ exporter });
+    telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+  });
+  afterAll(() => telemetry.shutdown());
+
+  test('is of one try, below the span that added it; of one that is put off it has not failed', async () => {
+    const queues = openQueues(databaseUrl());
+    const tries: (() => never | undefined)[] = [
+      () => {
+        throw new DelayedError();
+      },
+      () => {
+        throw new Error('broken');
+      },
+      () => undefined,
+    ];
+    const work = async (job: Job, token: string | undefined, span: Span): Promise<void> => {
+      endSpan(startChild(span, 'work'));
+      if (tries.length === 3) await job.moveToDelayed(Date.now(), token);
+      tries.shift()?.();
+    };
+    queues.worker('night', work, OPTIONS);
+    const queue = queues.queue<object>('night', { removeOnComplete: true, attempts: 3 });
+    const producer = tracer.startSpan('plan', { startTime: spanTime() });
+    const { id } = await queue.add('settle', {}, { telemetry: { metadata: traceparentOf(producer) ?? '' } });
+    await until('it is done', () => spans('process night').length === 3);
+    const { UNSET, ERROR } = SpanStatusCode;
+    expect(spans('process night').map(({ status }) => status.code)).toEqual([UNSET, ERROR, UNSET]);
+    for (const span of spans('process night')) {
+      expect(span.kind).toBe(SpanKind.CONSUMER);
+      expect(span.parentSpanContext?.spanId).toBe(producer.spanContext().spanId);
+      expect(span.attributes).toMatchObject({
+        'messaging.system': 'bullmq',
+        'messaging.operation.type': 'process',
+        'messaging.destination.name': 'night',
+        'messaging.message.id': id,
+      });
+    }
+    const processed = spans('process night').map((span) => span.spanContext().spanId);
+    expect(spans('work').map(({ parentSpanContext }) => parentSpanContext?.spanId)).toEqual(processed);
+    await queue.obliterate({ force: true });
+  });
+
+  test('is there without one that added it where it fails: those who look for work mostly find none', async () => {
+    const queues = openQueues(databaseUrl());
+    let runs = 0;
+    const work = async (): Promise<void> => {
+      runs += 1;
+      if (runs === 2) throw new Error('broken');
+    };
+    queues.worker('looks', work, OPTIONS);
+    const queue = queues.queue<object>('looks', { removeOnComplete: true });
+    await queue.add('look', {});
+    await until('it has run', () => runs === 1);
+    await queue.add('look', {});
+    await until('it has failed', () => spans('process looks').length > 0);
+    await queue.add('look', {});
+    await until('it has run again', () => runs === 3);
+    expect(spans('process looks').map(({ status }) => status.code)).toEqual([SpanStatusCode.ERROR]);
+    await queue.obliterate({ force: true });
+  });
 });

@@ -40,8 +40,8 @@ export const EVENT_MUTANTS = [
   inFile('libs/webhooks/src/delivery-store.ts', PRODUCERS, [
     [
       'an endpoint is disabled by who has no lock',
-      'values: [...values, false, isLast]',
-      'values: [...values, true, isLast]',
+      'values: [...values, false, isLast,',
+      'values: [...values, true, isLast,',
     ],
   ]),
   inFile('libs/outbox/src/log/event-log.ts', EVENTS, [

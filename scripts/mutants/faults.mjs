@@ -113,8 +113,8 @@ export const FAULT_MUTANTS = [
     changes: [
       {
         file: 'dist/libs/payouts/src/bank-client.js',
-        search: "const answer = await this.#exchange('PUT', key, body);",
-        replace: `const answer = (await this.#exchange('PUT', key, body)) ?? (await this.#exchange('PUT', key + '0', body));`,
+        search: "const answer = await this.#exchange('PUT', key, { body, within });",
+        replace: `const answer = (await this.#exchange('PUT', key, { body, within })) ?? (await this.#exchange('PUT', key + '0', { body, within }));`,
       },
     ],
   },

@@ -87,8 +87,8 @@ export const PAYOUT_MUTANTS = [
     ['whoever has slept sends', 'if (deadline.expired) throw deadlineExceeded();', ''],
     [
       'it is told without being asked',
-      'let known = await this.#ask(payout);',
-      "let known: Known = isReserved ? { kind: 'absent' } : await this.#ask(payout);",
+      'let known = await this.#ask(payout, span);',
+      "let known: Known = isReserved ? { kind: 'absent' } : await this.#ask(payout, span);",
     ],
     ['an unknown outcome is a refusal', "if (sent.kind === 'refused') return", "if (sent.kind !== 'absent') return"],
     [

@@ -186,8 +186,8 @@ export const OUTBOX_MUTANTS = [
   ]),
   mutantsOf('libs/outbox/src/relay/relay.ts', OUTBOX)(
     'the cursor moves before the events are dispatched',
-    'await this.#target.dispatch([...batches, ...turns]);',
-    'queueMicrotask(() => this.#target.dispatch([...batches, ...turns]));',
+    'await handOver(this.#target, [...batches, ...turns]);',
+    'queueMicrotask(() => handOver(this.#target, [...batches, ...turns]));',
   ),
   mutantsOf('libs/outbox/src/consumers/consumer-queue.ts', OUTBOX)(
     'a job that has failed often waits for minutes',

@@ -112,7 +112,7 @@ interface Callback {
 
 /** What the bank calls back with, or somebody else in its name. */
 export function callBack(
-  api: TestApi,
+  api: Pick<TestApi, 'client'>,
   body: object | string,
   { secret, id = 'cb_1', atMs, sent }: Callback = {},
 ): Promise<Answer> {

@@ -3,6 +3,8 @@ import type { ReceivedSpan } from './otlp.js';
 export interface TreeOptions {
   /** Spans that are not shown; what lies below them is not shown either. */
   without?: (span: ReceivedSpan) => boolean;
+  /** Siblings by name, where it is chance which begins first. */
+  byName?: boolean;
   /** What is shown of a span behind its name. */
   showing?: (span: ReceivedSpan) => string;
 }
@@ -12,8 +14,10 @@ export interface TreeOptions {
  * spans of other traces that it links to. One whose parent has not arrived is shown below `(missing)`.
  */
 export function treeOf(all: readonly ReceivedSpan[], traceId: string, options: TreeOptions = {}): string[] {
-  const { without = () => false, showing = () => '' } = options;
-  const own = all.filter((span) => span.traceId === traceId).sort((a, b) => a.startMs - b.startMs);
+  const { without = () => false, showing = () => '', byName = false } = options;
+  const own = all
+    .filter((span) => span.traceId === traceId)
+    .sort((a, b) => (byName && a.name !== b.name ? (a.name < b.name ? -1 : 1) : a.startMs - b.startMs));
   const names = new Map(all.map(({ spanId, name }) => [spanId, name]));
   const lines: string[] = [];
   const show = (span: ReceivedSpan, depth: number): void => {

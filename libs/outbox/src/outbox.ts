@@ -231,8 +231,10 @@ export class Outbox {
   #processOf(consumer: string, applier: ApplierOptions): HandlerProcess {
     const { config, process } = this.#parts;
     const { databaseRuntimeUrl: databaseUrl, databaseConnectTimeoutMs: connectTimeoutMs } = config;
+    const { otelExporterOtlpEndpoint: otlpEndpoint, traceSampleRatio: sampleRatio, traceSlowMs: slowMs } = config;
+    const telemetry = { otlpEndpoint, sampleRatio, slowMs, serviceName: 'counterfoil-consumer' };
     return new HandlerProcess(
-      { consumer, databaseUrl, connectTimeoutMs, applier },
+      { consumer, databaseUrl, connectTimeoutMs, applier, telemetry },
       { ...process, memoryMb: config.consumerMemoryMb, silenceMs: applier.timeoutMs + SILENCE_MARGIN_MS },
     );
   }

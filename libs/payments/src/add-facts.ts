@@ -13,6 +13,9 @@ import { postDifference } from './posted-difference.js';
 import { shownOf } from './shown.js';
 import { resolveLetters } from './timers/parked-letters.js';
 
+/** Earlier traces of a payment that one of its steps links to. */
+const LINKS = 10;
+
 export interface Added {
   readonly known: KnownPayment;
   /** Undefined: nothing differs. */
@@ -22,6 +25,7 @@ export interface Added {
 /** Adds facts to what is known, with all that follows: a transaction of what differs, rows, events. Throws NeedsAccounts. */
 export function addFacts(addition: Addition, turn: PaymentTurn): Added | Refused {
   const { known, added, options } = addition;
+  turn.linkTo(tracesOf(known));
   const before = known.position(options);
   const after = known.with(added.map(({ fact }) => fact)).position(options);
   const paymentId = idOf(addition, after, turn);
@@ -53,6 +57,11 @@ export function addContradiction(addition: Addition, contradiction: StoredFact, 
   return learn(addition, known.next(row, facts, standing), turn);
 }
 
+/** Of what was told before, in whatever order it happened. */
+function tracesOf({ facts }: KnownPayment): string[] {
+  return [...facts.values()].flatMap(({ row }) => row.trace_context ?? []).slice(-LINKS);
+}
+
 /** A new fact's row, but for what came of it. */
 export function newRow({ subject }: Addition, { id, eventId, fact }: NewFact, turn: PaymentTurn) {
   return {
@@ -65,6 +74,7 @@ export function newRow({ subject }: Addition, { id, eventId, fact }: NewFact, tu
     contradicts: false,
     applied_before: false,
     transaction_id: null,
+    trace_context: turn.traceContext ?? null,
   };
 }
 

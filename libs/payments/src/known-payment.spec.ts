@@ -29,6 +29,7 @@ const rowOf = (fact: Fact, more: Partial<FactRow> = {}): FactRow => ({
   contradicts: false,
   applied_before: false,
   transaction_id: null,
+  trace_context: null,
   ...(JSON.parse(JSON.stringify(factColumns(fact))) as ReturnType<typeof factColumns>),
   ...more,
 });

@@ -92,6 +92,8 @@ export interface FactRow {
   /** It was applied, and then had to wait again: its event is in the log already. */
   applied_before: boolean;
   transaction_id: string | null;
+  /** W3C traceparent of who told it, where it was sampled. */
+  trace_context: string | null;
 }
 
 /** A time of JSON built by PostgreSQL, as clients are told it. */
@@ -111,7 +113,7 @@ export const FACT_JSON = `json_build_object(
   'merchant_id', f.merchant_id::text, 'subject', f.subject, 'fact_id', f.fact_id, 'id', f.id::text, 'occurred_at', ${TIMES('f.occurred_at')},
   'source', f.source, 'event_id', f.event_id, 'type', f.type, 'amount', f.amount::text, 'currency', f.currency,
   'object_ref', f.object_ref, 'more', f.more, 'outcome', f.outcome, 'reason', f.reason, 'contradicts', f.contradicts,
-  'applied_before', f.applied_before, 'transaction_id', f.transaction_id::text)`;
+  'applied_before', f.applied_before, 'transaction_id', f.transaction_id::text, 'trace_context', f.trace_context)`;
 
 export function factOf(row: FactRow): Fact {
   const { amount_kind: amountKind, sequence, fee, stage, reason, final } = row.more;

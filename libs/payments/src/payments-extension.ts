@@ -35,7 +35,7 @@ SELECT k.merchant_id, k.subject, p.payment, f.facts,
 
 const CHANGEABLE = `capture, description, metadata, expires_at, status, currency, amount, amount_authorised, amount_capturable,
   amount_captured, amount_refunded, amount_disputed, amount_settled, parts, transactions, effective_until`;
-const FACT_COLUMNS = `occurred_at, source, event_id, type, amount, currency, object_ref, more, outcome, reason, contradicts, applied_before, transaction_id`;
+const FACT_COLUMNS = `occurred_at, source, event_id, type, amount, currency, object_ref, more, outcome, reason, contradicts, applied_before, transaction_id, trace_context`;
 
 function insertPayments(rows: string): string {
   return `

@@ -1,4 +1,5 @@
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import type { Span } from '@opentelemetry/api';
 import { ProblemError } from '#kernel/problem.js';
 import type { Decision, Refused } from '#ledger/posting/command.js';
 import type { Answered, Outcome } from '#ledger/writing/group-extension.js';
@@ -6,6 +7,9 @@ import type { Idempotency } from '#platform/idempotency.js';
 import type { RequestContext } from '#platform/request-context.js';
 import { type AskedOfPayment, PaymentSubmissions } from './payment-submissions.js';
 import { type ProviderFact, subjectOf, type ToldOutcome } from './provider-fact.js';
+
+/** Of more, a span names the first. */
+const PAYMENTS_TOLD = 100;
 
 /** `replayed`: an earlier request with the same key was told the same. */
 export interface RecordedFacts {
@@ -34,7 +38,16 @@ export class RecordFactsHandler implements ICommandHandler<RecordFactsCommand> {
   constructor(private readonly submissions: PaymentSubmissions) {}
 
   async execute({ context, facts, idempotency }: RecordFactsCommand): Promise<RecordedFacts> {
-    const asked = facts.map(askedOf);
+    const recorded = await this.#record(context, facts.map(askedOf), idempotency);
+    if (context.span.isRecording()) tellOf(context.span, recorded);
+    return recorded;
+  }
+
+  async #record(
+    context: RequestContext,
+    asked: readonly AskedOfPayment[],
+    idempotency: Idempotency | undefined,
+  ): Promise<RecordedFacts> {
     if (idempotency && asked.length > 0) return this.#together(context, asked, idempotency);
     const settled = await this.submissions.submitEach(context, asked);
     const outcomes = settled.flatMap((one) => {
@@ -55,6 +68,14 @@ export class RecordFactsHandler implements ICommandHandler<RecordFactsCommand> {
     const stored = JSON.parse(outcome.response ?? '') as (ToldOutcome | { detail: string })[];
     return { outcomes: stored.map((one) => ('outcome' in one ? one : rejected(one))), replayed: true };
   }
+}
+
+/** Payments are found by their ids, as transactions are; and how many facts came to what. */
+function tellOf(span: Span, { outcomes }: RecordedFacts): void {
+  const ids = new Set(outcomes.flatMap(({ paymentId }) => paymentId ?? []));
+  span.setAttribute('counterfoil.payment_id', [...ids].slice(0, PAYMENTS_TOLD));
+  const counts = Map.groupBy(outcomes, ({ outcome }) => outcome);
+  for (const [outcome, those] of counts) span.setAttribute(`counterfoil.facts.${outcome}`, those.length);
 }
 
 function askedOf(told: ProviderFact): AskedOfPayment {

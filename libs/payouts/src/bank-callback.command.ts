@@ -10,6 +10,7 @@ import { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import { type Delivery, jsonOf } from '#platform/signatures.js';
 import { keyOfSecret, refusalOf } from '#platform/standard-webhooks.js';
+import { endSpan, isSampled, linkOnce, startFrom, traceparentOf } from '#platform/tracing.js';
 import { payoutOf } from './instruction-key.js';
 import { PayoutCounts } from './payout-counts.js';
 import type { PayoutRow } from './payout-rows.js';
@@ -54,6 +55,7 @@ export class BankCallbackHandler implements ICommandHandler<BankCallbackCommand>
       this.counts.addCallback('unknown');
       throw notFound('payout');
     }
+    tellTraces(payout, context);
     const [merchantId, subjectId] = [BigInt(payout.merchant_id), BigInt(payout.id)];
     const due = { merchantId, subjectId, dueAtMs: systemClock.now() };
     await this.database.write({ merchantIds: [merchantId] }, context.deadline, enqueueDue(PAYOUT_HINT, [due]));
@@ -78,4 +80,15 @@ export class BankCallbackHandler implements ICommandHandler<BankCallbackCommand>
     span.setAttribute('counterfoil.merchant_id', String(named.merchantId));
     return findPayout(this.database, named.merchantId, named.id, deadline);
   }
+}
+
+/** The request is the bank's own; what it is about is the payout's, and each links to the other. */
+function tellTraces({ id, merchant_id, trace_context }: PayoutRow, { span }: RequestBounds): void {
+  span.setAttribute('counterfoil.payout_id', id);
+  if (!isSampled(trace_context)) return;
+  const attributes = { 'counterfoil.merchant_id': merchant_id, 'counterfoil.payout_id': id };
+  const heard = startFrom(trace_context, 'hear bank callback', { attributes });
+  linkOnce(heard, [traceparentOf(span)].filter(isSampled));
+  linkOnce(span, [traceparentOf(heard)].filter(isSampled));
+  endSpan(heard);
 }

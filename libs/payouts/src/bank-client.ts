@@ -1,5 +1,8 @@
+import type { Span } from '@opentelemetry/api';
 import { z } from 'zod';
 import type { Logger } from '#platform/logging.js';
+import { endRequestSpan, failRequestSpan, startRequestSpan } from '#platform/request-spans.js';
+import { traceparentOf } from '#platform/tracing.js';
 import type { Bank, Instructed, Instruction, Known } from './bank.js';
 
 export interface BankClientOptions {
@@ -48,9 +51,10 @@ export class BankClient implements Bank {
     this.#logger = logger;
   }
 
-  async instruct({ key, amount, currency, destination, reference }: Instruction): Promise<Instructed> {
+  async instruct(instruction: Instruction, within?: Span): Promise<Instructed> {
+    const { key, amount, currency, destination, reference } = instruction;
     const body = JSON.stringify({ amount: String(amount), currency, destination, reference });
-    const answer = await this.#exchange('PUT', key, body);
+    const answer = await this.#exchange('PUT', key, { body, within });
     if (!answer) return UNKNOWN;
     const accepted = answer.status === 202 ? ACCEPTED.safeParse(answer.body).data : undefined;
     if (accepted?.key === key)
@@ -59,8 +63,8 @@ export class BankClient implements Bank {
     return refused ? { kind: 'refused', code: refused.code } : this.#unknown(key, answer);
   }
 
-  async ask(key: string): Promise<Known> {
-    const answer = await this.#exchange('GET', key);
+  async ask(key: string, within?: Span): Promise<Known> {
+    const answer = await this.#exchange('GET', key, { within });
     if (!answer) return UNKNOWN;
     if (answer.status === 404 && ABSENT.safeParse(answer.body).success) return { kind: 'absent' };
     const known = answer.status === 200 ? KNOWN.safeParse(answer.body).data : undefined;
@@ -75,12 +79,19 @@ export class BankClient implements Bank {
   }
 
   /** Undefined: there was no answer, or not in time, or not a whole one. */
-  async #exchange(method: 'GET' | 'PUT', key: string, body?: string): Promise<Answer | undefined> {
+  async #exchange(
+    method: 'GET' | 'PUT',
+    key: string,
+    { body, within }: { body?: string; within: Span | undefined },
+  ): Promise<Answer | undefined> {
     const { url, secret, timeoutMs } = this.#options;
+    const span = startRequestSpan(within, { method, of: 'bank', url });
+    const traceparent = traceparentOf(span);
     const headers = {
       authorization: `Bearer ${secret}`,
       accept: 'application/json',
       ...(body && { 'content-type': 'application/json' }),
+      ...(traceparent && { traceparent }),
     };
     const signal = AbortSignal.timeout(timeoutMs);
     let answer: Answer;
@@ -93,7 +104,9 @@ export class BankClient implements Bank {
         redirect: 'manual',
       });
       answer = { status: response.status, body: jsonOf(await bounded(response)) };
+      endRequestSpan(span, answer.status, response.ok || isAnswer(method, answer.status));
     } catch (err) {
+      failRequestSpan(span, err);
       this.#logger?.warn({ err, key }, 'the bank did not answer');
       return undefined;
     }
@@ -101,6 +114,11 @@ export class BankClient implements Bank {
       throw new Error(`the bank answered ${answer.status} to ${method} of instruction ${key}`);
     return answer;
   }
+}
+
+/** That it has no such instruction, or does not take it, is what it was asked. */
+function isAnswer(method: 'GET' | 'PUT', status: number): boolean {
+  return status === (method === 'GET' ? 404 : 422);
 }
 
 /** Throws where there is more than is read. */

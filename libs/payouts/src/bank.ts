@@ -1,3 +1,5 @@
+import type { Span } from '@opentelemetry/api';
+
 /** What is to be paid. The same key, whoever sends it and however often: one payment. */
 export interface Instruction {
   /** Ours: `<merchant_id>-<payout_id>`, so that whoever is told a key knows whose it is. */
@@ -32,8 +34,8 @@ export type Known =
   | { readonly kind: 'absent' }
   | { readonly kind: 'unknown' };
 
-/** Who pays merchants. Both answer within BANK_TIMEOUT_MS; whatever is no answer is `unknown`. They throw where we are at fault. */
+/** Who pays merchants. Both answer within BANK_TIMEOUT_MS; whatever is no answer is `unknown`. They throw where we are at fault. `within`: the span of what asks. */
 export interface Bank {
-  instruct(instruction: Instruction): Promise<Instructed>;
-  ask(key: string): Promise<Known>;
+  instruct(instruction: Instruction, within?: Span): Promise<Instructed>;
+  ask(key: string, within?: Span): Promise<Known>;
 }

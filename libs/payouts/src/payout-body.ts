@@ -4,7 +4,7 @@ import { type Account, type Balance, totalsBody } from '#ledger/accounts/account
 import type { PayoutRow } from './payout-rows.js';
 
 /** A payout as clients are shown it, and as it is kept with an Idempotency-Key. */
-export function payoutBody({ bank_sequence: _, ...row }: PayoutRow) {
+export function payoutBody({ bank_sequence: _, trace_context: __, ...row }: PayoutRow) {
   return { ...row, created_at: isoTime(snowflakeTimeMs(BigInt(row.id))) };
 }
 

@@ -25,13 +25,16 @@ export interface PayoutRow {
   readonly transactions: readonly string[];
   readonly timeline: readonly TimelineEntry[];
   readonly bank_sequence: number;
+  /** W3C traceparent of who asked for it, where it was sampled. */
+  readonly trace_context: string | null;
 }
 
 /** A PayoutRow of the row `p`. */
 export const PAYOUT_JSON = `json_build_object(
   'merchant_id', p.merchant_id::text, 'id', p.id::text, 'amount', p.amount::text, 'currency', p.currency, 'fee', p.fee::text,
   'destination', p.destination, 'status', p.status, 'bank_reference', p.bank_reference, 'failure_code', p.failure_code,
-  'transactions', p.transactions::text[], 'timeline', p.timeline, 'bank_sequence', p.bank_sequence)`;
+  'transactions', p.transactions::text[], 'timeline', p.timeline, 'bank_sequence', p.bank_sequence,
+  'trace_context', p.trace_context)`;
 
 /** As bigint. */
 export function moneyOf({ amount, fee }: PayoutRow): { amount: bigint; fee: bigint } {

@@ -1,4 +1,5 @@
 import type { CommandBus } from '@nestjs/cqrs';
+import type { Span } from '@opentelemetry/api';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import { Cost } from '#platform/cost.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
@@ -6,7 +7,7 @@ import type { DueRow } from '#platform/due-rows.js';
 import { type DueResult, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
-import { inSpan, spanTime, tracer } from '#platform/tracing.js';
+import { inSpan, startFrom } from '#platform/tracing.js';
 import type { Bank, Instructed, Known } from './bank.js';
 import { instructionKey } from './instruction-key.js';
 import { TellPayoutCommand } from './payout.commands.js';
@@ -66,24 +67,19 @@ export class PayoutSaga {
 
   #work(name: string): DueWork {
     const { database, logger } = this.#parts;
-    const run = (row: DueRow, deadline: Deadline) => {
-      const span = tracer.startSpan('advance payout', { root: true, startTime: spanTime() });
-      const context = { merchantId: row.merchantId, deadline, span, cost: new Cost() };
-      return inSpan(span, () => this.#advance(name, row, context));
+    const run = async ({ merchantId, subjectId }: DueRow, deadline: Deadline): Promise<DueResult> => {
+      const payout = await findPayout(database, merchantId, subjectId, deadline);
+      if (!payout) return 'done';
+      const span = spanOf(payout);
+      return inSpan(span, () => this.#advance(name, payout, { merchantId, deadline, span, cost: new Cost() }));
     };
     return new DueWork(database, { name, atOnce: this.#options.concurrency, run }, logger);
   }
 
   /** The group that changes the payout sets its next time; where nothing has changed, it is asked again. */
-  async #advance(
-    kind: string,
-    { merchantId, subjectId }: DueRow,
-    context: TellPayoutCommand['context'],
-  ): Promise<DueResult> {
-    const { database, commands } = this.#parts;
-    const payout = await findPayout(database, merchantId, subjectId, context.deadline);
-    if (!payout) return 'done';
-    const heard = await this.#hear(payout, context.deadline);
+  async #advance(kind: string, payout: PayoutRow, context: TellPayoutCommand['context']): Promise<DueResult> {
+    const { commands } = this.#parts;
+    const heard = await this.#hear(payout, context);
     const steps = heard ? await commands.execute(new TellPayoutCommand(context, payout, heard)) : [];
     if (steps.length > 0) {
       this.#log(payout, steps, heard);
@@ -94,16 +90,16 @@ export class PayoutSaga {
   }
 
   /** Undefined: it was refused, and the bank knows nothing of it. Throws when nothing was learnt: then the row waits. */
-  async #hear(payout: PayoutRow, deadline: Deadline): Promise<Said | undefined> {
+  async #hear(payout: PayoutRow, { deadline, span }: TellPayoutCommand['context']): Promise<Said | undefined> {
     const isReserved = payout.status === 'reserved';
-    let known = await this.#ask(payout);
+    let known = await this.#ask(payout, span);
     if (known.kind === 'absent' && isReserved) {
       // Whoever has slept so long may not be the only one, and the payout not be reserved any more.
       if (deadline.expired) throw deadlineExceeded();
-      const sent = await this.#instruct(payout);
+      const sent = await this.#instruct(payout, span);
       if (sent.kind === 'accepted') return said('accepted', sent);
       if (sent.kind === 'refused') return said('refused', { failureCode: sent.code });
-      known = await this.#ask(payout);
+      known = await this.#ask(payout, span);
     }
     if (known.kind === 'known') return said(known.status, known);
     if (known.kind === 'unknown') throw new Error('the bank has not answered');
@@ -113,16 +109,17 @@ export class PayoutSaga {
     return undefined;
   }
 
-  async #ask(payout: PayoutRow): Promise<Known> {
-    const known = await this.#bank.ask(instructionKey(payout));
+  async #ask(payout: PayoutRow, span: Span): Promise<Known> {
+    const known = await this.#bank.ask(instructionKey(payout), span);
     this.#count('ask', known.kind);
     return known;
   }
 
-  async #instruct(payout: PayoutRow): Promise<Instructed> {
+  async #instruct(payout: PayoutRow, span: Span): Promise<Instructed> {
     const { amount, currency, destination, id: reference } = payout;
     const key = instructionKey(payout);
-    const sent = await this.#bank.instruct({ key, amount: BigInt(amount), currency, destination, reference });
+    const instruction = { key, amount: BigInt(amount), currency, destination, reference };
+    const sent = await this.#bank.instruct(instruction, span);
     this.#count('instruct', sent.kind);
     return sent;
   }
@@ -143,6 +140,16 @@ export class PayoutSaga {
     if (isContradiction) this.#parts.logger?.warn(told, 'the bank contradicts what it said of a payout');
     else this.#parts.logger?.info(told, 'a payout went on');
   }
+}
+
+/** In the trace of who asked for it. */
+function spanOf({ merchant_id, id, status, trace_context }: PayoutRow): Span {
+  const attributes = {
+    'counterfoil.merchant_id': merchant_id,
+    'counterfoil.payout_id': id,
+    'counterfoil.status': status,
+  };
+  return startFrom(trace_context ?? undefined, 'advance payout', { attributes });
 }
 
 function said(word: Said['word'], { sequence, reference, failureCode }: Partial<Omit<Said, 'word'>>): Said {

@@ -40,8 +40,8 @@ const CHANGEABLE = 'status, bank_reference, failure_code, transactions, timeline
 
 function insertPayouts(rows: string): string {
   return `
-  INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, ${CHANGEABLE})
-  SELECT merchant_id, id, snowflake_time(id), amount, currency, fee, destination, ${CHANGEABLE}
+  INSERT INTO payouts (merchant_id, id, created_at, amount, currency, fee, destination, trace_context, ${CHANGEABLE})
+  SELECT merchant_id, id, snowflake_time(id), amount, currency, fee, destination, trace_context, ${CHANGEABLE}
     FROM json_populate_recordset(NULL::payouts, ${rows}::json)`;
 }
 
@@ -137,6 +137,7 @@ function request(part: PayoutPart, ask: RequestPayout, turn: PayoutTurn): Answer
     transactions: [],
     timeline: [],
     bank_sequence: 0,
+    trace_context: turn.traceContext ?? null,
   };
   const gone = goThrough(row, ['requested', 'reserved'], part, turn);
   if ('accepted' in gone) return gone;

@@ -1,10 +1,11 @@
-import { type Span, SpanKind, trace } from '@opentelemetry/api';
+import { INVALID_SPAN_CONTEXT, type Span, SpanKind, trace } from '@opentelemetry/api';
 import { DelayedError, type Job, type JobsOptions, type Processor, Queue, Worker, type WorkerOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { Deadline } from './deadline.js';
 import type { Logger } from './logging.js';
 import { openRedis } from './redis.js';
-import { endSpan, failSpan, remoteContext, spanTime, tracer } from './tracing.js';
+import { ATTRIBUTE } from './span-names.js';
+import { endSpan, failSpan, spanTime, startFrom } from './tracing.js';
 
 /** Longest that whoever adds a job, or closes a queue, waits for the queues' Redis. */
 const QUEUE_TIMEOUT_MS = 3_000;
@@ -40,14 +41,14 @@ export class Queues {
     return this.#opened(new Queue(name, { ...this.#ofSender(), skipMetasUpdate: true }));
   }
 
-  /** Works jobs off, and waits for Redis for as long as it takes. */
+  /** Works jobs off, and waits for Redis for as long as it takes. `span`: of this try of the job; of nobody where nobody added it. */
   worker<Data>(
     name: string,
-    work: (job: Job<Data>, token: string | undefined) => Promise<void>,
+    work: (job: Job<Data>, token: string | undefined, span: Span) => Promise<void>,
     options: Omit<WorkerOptions, 'connection' | 'prefix'>,
   ): Worker<Data> {
     this.#working ??= openRedis(this.#url, { maxRetriesPerRequest: null });
-    const processor: Processor<Data> = (job, token) => traced(jobSpan(name, job), () => work(job, token));
+    const processor: Processor<Data> = (job, token) => traced(name, job, (span) => work(job, token, span));
     const worker = new Worker<Data>(name, processor, { ...options, connection: this.#working, prefix: this.#prefix });
     worker.on('error', (error) => this.#logger?.debug({ err: error, queue: name }, 'the queue is away'));
     this.#workers.push(worker as Worker);
@@ -81,38 +82,44 @@ export class Queues {
   }
 }
 
-/**
- * A job is a trace of its own, with the attributes of OpenTelemetry's conventions for messaging, linked to the span of whoever added it
- * where the job names one in `opts.telemetry.metadata`: it may run long after that, and again.
- */
-function jobSpan(queue: string, job: Job): Span {
-  const producer = job.opts.telemetry?.metadata;
-  const context = producer === undefined ? undefined : trace.getSpanContext(remoteContext(producer));
-  return tracer.startSpan(`process ${queue}`, {
-    root: true,
-    kind: SpanKind.CONSUMER,
-    startTime: spanTime(),
-    links: context ? [{ context }] : [],
-    attributes: {
-      'messaging.system': 'bullmq',
-      'messaging.operation.type': 'process',
-      'messaging.operation.name': 'process',
-      'messaging.destination.name': queue,
-      ...(job.id !== undefined && { 'messaging.message.id': job.id }),
-    },
-  });
+/** What OpenTelemetry's conventions for messaging have a span say that adds jobs to a queue. */
+export function sendAttributes(queue: string) {
+  return attributesOf(queue, 'send');
 }
 
-/** A job that is put off has not failed. */
-async function traced(span: Span, work: () => Promise<void>): Promise<void> {
+function attributesOf(queue: string, operation: 'send' | 'process') {
+  return {
+    [ATTRIBUTE.messagingSystem]: 'bullmq',
+    [ATTRIBUTE.messagingOperationType]: operation,
+    [ATTRIBUTE.messagingOperationName]: operation,
+    [ATTRIBUTE.messagingDestination]: queue,
+  };
+}
+
+/** A try of a job, below the span that the job names in `opts.telemetry.metadata`. */
+function jobSpan(queue: string, { id, opts }: Job, startTime: number): Span {
+  const attributes = {
+    ...attributesOf(queue, 'process'),
+    ...(id !== undefined && { [ATTRIBUTE.messagingMessageId]: id }),
+  };
+  return startFrom(opts.telemetry?.metadata, `process ${queue}`, { kind: SpanKind.CONSUMER, startTime, attributes });
+}
+
+/**
+ * Each try in a span of its own; one that is put off has not failed. A job that names no span is a scheduler's, which has mostly nothing
+ * to do, or one of which nothing is traced: it has a span where it fails.
+ */
+async function traced(queue: string, job: Job, work: (span: Span) => Promise<void>): Promise<void> {
+  const startTime = spanTime();
+  const span = job.opts.telemetry?.metadata === undefined ? undefined : jobSpan(queue, job, startTime);
   try {
-    await work();
+    await work(span ?? trace.wrapSpanContext(INVALID_SPAN_CONTEXT));
   } catch (error) {
-    if (error instanceof DelayedError) endSpan(span);
-    else failSpan(span, error);
+    if (!(error instanceof DelayedError)) failSpan(span ?? jobSpan(queue, job, startTime), error);
+    else if (span) endSpan(span);
     throw error;
   }
-  endSpan(span);
+  if (span) endSpan(span);
 }
 
 /** Fails rather than wait for a queue: BullMQ itself waits for its first connection as long as it takes. */

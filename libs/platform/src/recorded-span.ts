@@ -36,6 +36,8 @@ export interface SpanParts {
 }
 
 const SCOPE = { name: 'counterfoil' };
+/** Most spans have no links and no events. Never written to. */
+const NOTHING: never[] = [];
 const UNSET: SpanStatus = { code: SpanStatusCode.UNSET };
 
 /**
@@ -45,8 +47,8 @@ const UNSET: SpanStatus = { code: SpanStatusCode.UNSET };
 export class RecordedSpan implements Span, ReadableSpan {
   name: string;
   readonly kind: SpanKind;
-  readonly links: Link[];
-  readonly events: ReadableSpan['events'] = [];
+  links: Link[];
+  events: ReadableSpan['events'] = NOTHING;
   readonly instrumentationScope = SCOPE;
   readonly droppedAttributesCount = 0;
   readonly droppedEventsCount = 0;
@@ -66,7 +68,7 @@ export class RecordedSpan implements Span, ReadableSpan {
     this.kind = kind;
     this.startMs = msOf(startTime);
     this.#attributes = attributes ? { ...attributes } : {};
-    this.links = links ?? [];
+    this.links = links ?? NOTHING;
     this.#parent = parent;
   }
 
@@ -133,12 +135,14 @@ export class RecordedSpan implements Span, ReadableSpan {
     const hasAttributes = isAttributes(attributesOrTime);
     const at = hasAttributes ? time : (attributesOrTime as TimeInput | undefined);
     const attributes = hasAttributes ? attributesOrTime : {};
-    if (!this.ended) this.events.push({ name, attributes, time: hrTime(msOf(at)), droppedAttributesCount: 0 });
+    if (this.ended) return this;
+    const event = { name, attributes, time: hrTime(msOf(at)), droppedAttributesCount: 0 };
+    this.events = [...this.events, event];
     return this;
   }
 
   addLink(link: Link): this {
-    if (!this.ended) this.links.push(link);
+    if (!this.ended) this.links = [...this.links, link];
     return this;
   }
 

@@ -2,6 +2,8 @@ import {
   type Context,
   context,
   INVALID_SPAN_CONTEXT,
+  isSpanContextValid,
+  type Link,
   ROOT_CONTEXT,
   type Span,
   type SpanOptions,
@@ -42,7 +44,10 @@ const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
 /** A span below `parent`. Explicit rather than through async context: the writer serves many requests at once. */
 export function startChild(parent: Span, name: string, options: SpanOptions = {}): Span {
-  return tracer.startSpan(name, { startTime: spanTime(), ...options }, contextOf(parent));
+  const timed = { startTime: spanTime(), ...options };
+  // Every request has some: without a context for each.
+  if (parent instanceof RecordedSpan) return new RecordedSpan(parent.trace, { ...timed, name, parent });
+  return tracer.startSpan(name, timed, contextOf(parent));
 }
 
 export function endSpan(span: Span): void {
@@ -121,6 +126,71 @@ export function remoteContext(traceparent: string): Context {
     traceFlags: Number.parseInt(flags, 16),
     isRemote: true,
   });
+}
+
+/**
+ * Goes on with a step of this process, or of another one or another time, as its W3C traceparent names it. Without one it is a trace of its
+ * own.
+ */
+export function startFrom(origin: Span | string | undefined, name: string, options: SpanOptions = {}): Span {
+  return tracer.startSpan(name, { startTime: spanTime(), ...options }, originContext(origin));
+}
+
+function originContext(origin: Span | string | undefined): Context {
+  if (origin === undefined) return ROOT_CONTEXT;
+  return typeof origin === 'string' ? remoteContext(origin) : trace.setSpan(ROOT_CONTEXT, origin);
+}
+
+/**
+ * In a trace, as its W3C traceparent names it: below `within`, a step that leads to it, where that is in the same trace, and otherwise linked
+ * to it.
+ */
+export function startIn(
+  traceparent: string | undefined,
+  within: Span | undefined,
+  name: string,
+  options: SpanOptions = {},
+): Span {
+  const step = within && traceparentOf(within);
+  if (step === undefined) return startFrom(traceparent, name, options);
+  if (traceparent === undefined || isOneTrace(traceparent, step)) return startFrom(within, name, options);
+  return startFrom(traceparent, name, { ...options, links: [...(options.links ?? []), ...linksTo([step])] });
+}
+
+const linked = new WeakMap<Span, Set<string>>();
+
+/** Links a span to those of other traces, to each once: also in a step that is tried again. */
+export function linkOnce(span: Span, traceparents: Iterable<string>): void {
+  const own = span.isRecording() ? traceparentOf(span) : undefined;
+  if (own === undefined) return;
+  const known = linked.get(span) ?? new Set<string>();
+  linked.set(span, known);
+  const others = [...new Set(traceparents)].filter((other) => !known.has(other) && !isOneTrace(other, own));
+  for (const other of others) known.add(other);
+  if (others.length > 0) span.addLinks(linksTo(others));
+}
+
+/** Where many become one. */
+export function linksTo(traceparents: Iterable<string>): Link[] {
+  return [...traceparents].flatMap((traceparent) => {
+    const context = trace.getSpanContext(remoteContext(traceparent));
+    return context && isSpanContextValid(context) ? [{ context }] : [];
+  });
+}
+
+/** Whether whoever made it has sampled its trace. */
+export function isSampled(traceparent: string | null | undefined): traceparent is string {
+  return traceparent?.endsWith('-01') === true;
+}
+
+/** Whether both name one trace. */
+export function isOneTrace(one: string, other: string): boolean {
+  return one.split('-', 2)[1] === other.split('-', 2)[1];
+}
+
+/** Of this process: what is asked for spans alone, it need not ask without. */
+export function tracingIsOn(): boolean {
+  return recorder !== undefined;
 }
 
 export function traceIdOf(span: Span): string | undefined {

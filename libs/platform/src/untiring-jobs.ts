@@ -5,8 +5,12 @@ export const UNTIRING_JOB = { attempts: FOR_EVER, backoff: { type: 'custom' }, r
 
 /** The same of one job a thing: one that is kept would stand in the way of the next of its id. `traceContext`: of whoever asked for it. */
 export function untiringJob(jobId: string, traceContext: string | undefined) {
-  const telemetry = traceContext === undefined ? {} : { telemetry: { metadata: traceContext } };
-  return { ...UNTIRING_JOB, jobId, removeOnFail: true, ...telemetry };
+  return { ...UNTIRING_JOB, jobId, removeOnFail: true, ...addedBy(traceContext) };
+}
+
+/** Of a job's options: whose span its own are below. */
+export function addedBy(traceContext: string | undefined) {
+  return traceContext === undefined ? {} : { telemetry: { metadata: traceContext } };
 }
 
 /** How BullMQ's workers are to treat such a job when it failed, or its worker has died: once what was away is back, none waits for longer. */

@@ -1,7 +1,10 @@
+import type { Span } from '@opentelemetry/api';
 import type { Clock } from '#kernel/clock.js';
 import { positionText } from '#outbox/log/position.js';
 import { type HttpAnswer, type PublicHttp, RequestAborted, RequestFailed } from '#platform/public-http.js';
+import { endRequestSpan, failRequestSpan, startRequestSpan } from '#platform/request-spans.js';
 import { signatureOf } from '#platform/standard-webhooks.js';
+import { isSampled, linksTo, traceparentOf } from '#platform/tracing.js';
 import type { DueDelivery, EndpointLease, Verdict } from './delivery-store.js';
 import { nextDelayMs, parseRetryAfter, type RetryRules } from './retry-schedule.js';
 
@@ -20,23 +23,29 @@ export async function attemptOf(
     return { outcome: 'lapsed', status: 'failed', tries: delivery.tries, nextDelayMs: undefined, gone: false, attempt };
   }
   const startMs = clock.monotonic();
-  const message = messageFor(lease, delivery, event, atMs);
+  const span = spanOf(lease, delivery, event);
+  const traceContext = traceparentOf(span) ?? event.traceContext;
+  const message = messageFor(lease, delivery, { ...event, traceContext }, atMs);
   let answer: HttpAnswer | undefined;
   let error: string | undefined;
   try {
     answer = await http.post(lease.url, message, signal);
   } catch (cause) {
+    failRequestSpan(span, cause);
     if (cause instanceof RequestAborted) return undefined;
     if (!(cause instanceof RequestFailed)) throw cause;
     error = cause.message;
   }
+  const isDelivered = answer !== undefined && answer.statusCode >= 200 && answer.statusCode < 300;
+  if (answer) endRequestSpan(span, answer.statusCode, isDelivered);
   const attempt = {
     atMs,
     durationMs: Math.round(clock.monotonic() - startMs),
     ...(error !== undefined && { error }),
     ...(answer && { statusCode: answer.statusCode, response: answer.body }),
+    ...(isSampled(traceContext) && { traceContext }),
   };
-  if (answer && answer.statusCode >= 200 && answer.statusCode < 300)
+  if (isDelivered)
     return { outcome: 'delivered', status: 'delivered', tries: 0, nextDelayMs: undefined, gone: false, attempt };
   const tries = delivery.tries + 1;
   const retryAfterMs = parseRetryAfter(answer?.retryAfter, clock.now());
@@ -49,6 +58,25 @@ export async function attemptOf(
     gone: answer?.statusCode === GONE,
     attempt,
   };
+}
+
+/** In the trace of what the event tells of, linked to the attempt before it. */
+function spanOf(
+  { merchantId, endpointId, url }: EndpointLease,
+  { id, type, tries, triedIn }: DueDelivery,
+  { traceContext }: NonNullable<DueDelivery['event']>,
+): Span {
+  const request = { method: 'POST', of: 'webhook', url };
+  return startRequestSpan(traceContext, request, {
+    links: linksTo(triedIn === undefined ? [] : [triedIn]),
+    attributes: {
+      'counterfoil.merchant_id': String(merchantId),
+      'counterfoil.webhook_endpoint_id': String(endpointId),
+      'counterfoil.webhook_delivery_id': String(id),
+      'counterfoil.event_type': type,
+      ...(tries > 0 && { 'http.request.resend_count': tries }),
+    },
+  });
 }
 
 /** The request of Standard Webhooks. `data` is the event's own, as it was written, and `version` its shape. */

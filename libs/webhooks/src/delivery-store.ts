@@ -80,7 +80,7 @@ SELECT e.merchant_id, min(extract(epoch FROM head.next_attempt_at - now()) * 100
 /** data is null when the log no longer has the event. */
 const DELIVERIES = `
 SELECT d.id, d.event_xid, d.event_seq, d.event_type, d.redelivery, d.tries, d.next_attempt_at <= now() AS is_due,
-       e.version, e.occurred_at, e.trace_context, e.data
+       d.trace_context AS tried_in, e.version, e.occurred_at, e.trace_context, e.data
   FROM webhook_deliveries d
   LEFT JOIN events e ON e.merchant_id = d.merchant_id AND e.xid = d.event_xid AND e.seq = d.event_seq`;
 /** $1 merchant, $2 endpoint, $3 limit. */
@@ -107,7 +107,7 @@ const OTHERS_DUE = `EXISTS (SELECT FROM webhook_deliveries
  * What came of a try: $1 merchant, $2 endpoint, $3 epoch, $4 delivery, $5 outcome (delivered, failed, or lapsed: not sent),
  * $6 status of the delivery, $7 tries, $8 milliseconds until the next try or null, $9 whether it answered 410,
  * $10 disable after milliseconds of failures, $11 lease in milliseconds, $12 to $16 the attempt, $17 whether it may disable the
- * endpoint, $18 whether the lease ends where nothing else is due. All of it only while the epoch is the caller's: no row otherwise. And
+ * endpoint, $18 whether the lease ends where nothing else is due, $19 the attempt's trace or null. All of it only while the epoch is the caller's: no row otherwise. And
  * nothing but the reason, when the try would disable the endpoint and may not.
  */
 const RECORD = {
@@ -132,7 +132,7 @@ WITH judged AS (
   UPDATE webhook_deliveries d
      SET status = $6, redelivery = d.redelivery AND $6 = 'due', tries = $7, attempts = d.attempts + 1,
          next_attempt_at = CASE WHEN $8::bigint IS NULL THEN d.next_attempt_at ELSE now() + $8::bigint * interval '1 millisecond' END,
-         delivered_at = CASE WHEN $6 = 'delivered' THEN now() ELSE d.delivered_at END
+         delivered_at = CASE WHEN $6 = 'delivered' THEN now() ELSE d.delivered_at END, trace_context = coalesce($19, d.trace_context)
     FROM held WHERE d.merchant_id = $1 AND d.endpoint_id = held.id AND d.id = $4
   RETURNING d.attempts
 ), logged AS (
@@ -168,6 +168,8 @@ export interface DueDelivery {
   readonly tries: number;
   /** False: the head of the line backs off. */
   readonly isDue: boolean;
+  /** W3C traceparent of the attempt before, where it was sampled. */
+  readonly triedIn: string | undefined;
   /** Undefined: the log no longer has it. */
   readonly event: { version: number; occurredAtMs: number; traceContext: string | undefined; data: string } | undefined;
 }
@@ -179,7 +181,15 @@ export interface Verdict {
   nextDelayMs: number | undefined;
   /** It answered 410: the endpoint is disabled at once. */
   gone: boolean;
-  attempt: { atMs: number; statusCode?: number; error?: string; durationMs: number; response?: string };
+  attempt: {
+    atMs: number;
+    statusCode?: number;
+    error?: string;
+    durationMs: number;
+    response?: string;
+    /** W3C traceparent of a sampled one. */
+    traceContext?: string;
+  };
 }
 
 /** All SQL of the sender. Every statement that writes names its epoch. */
@@ -251,12 +261,17 @@ export class DeliveryStore {
     const scope = { merchantIds: [lease.merchantId] };
     const [recorded] = await this.#database.write<RecordRow>(scope, deadline(), {
       ...RECORD,
-      values: [...values, false, isLast],
+      values: [...values, false, isLast, verdict.attempt.traceContext ?? null],
     });
     if (!recorded?.reason) return recorded && { disabled: false, released: recorded.is_released };
     return this.#database.transaction(scope, deadline(), async (client) => {
       const log = await MerchantLog.lock(client, lease.merchantId);
-      const [row] = (await client.query<RecordRow>({ ...RECORD, values: [...values, true, isLast] })).rows;
+      const [row] = (
+        await client.query<RecordRow>({
+          ...RECORD,
+          values: [...values, true, isLast, verdict.attempt.traceContext ?? null],
+        })
+      ).rows;
       if (row?.reason) await log.append(disabledEvent(lease, row.reason, row, delivery));
       return row && { disabled: row.reason !== null, released: row.is_released };
     });
@@ -342,6 +357,7 @@ interface DueRow extends Record<string, unknown> {
   redelivery: boolean;
   tries: number;
   is_due: boolean;
+  tried_in: string | null;
   version: number;
   occurred_at: number;
   trace_context: string | null;
@@ -357,6 +373,7 @@ function deliveryOf(row: DueRow): DueDelivery {
     redelivery: row.redelivery,
     tries: row.tries,
     isDue: row.is_due,
+    triedIn: row.tried_in ?? undefined,
     event:
       row.data === null
         ? undefined

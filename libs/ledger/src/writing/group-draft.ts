@@ -1,6 +1,6 @@
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { eventRow, type ToldEvent } from '#outbox/log/append.js';
-import { traceparentOf } from '#platform/tracing.js';
+import { isSampled, linkOnce, traceparentOf } from '#platform/tracing.js';
 import type { Balance } from '../accounts/account.js';
 import type { Accepted, Book, Command, Decision, Refused } from '../posting/command.js';
 import { decide } from '../posting/decide.js';
@@ -146,7 +146,8 @@ export class GroupDraft {
   }
 
   #turnOf(submission: Submission, extension: GroupExtension, transactionIds: bigint[]): GroupTurn {
-    const { merchantId } = submission;
+    const { merchantId, span } = submission;
+    const traceContext = traceparentOf(span);
     const known = entryOf(this.#known, extension, () => new Map<string, unknown>());
     const rows = entryOf(this.#rows, extension, () => [] as unknown[]);
     const { balance } = this.#bookOf(submission);
@@ -168,6 +169,8 @@ export class GroupDraft {
       emit: (event) => this.#tell(submission, event),
       setTimer: (kind, subjectId, dueAtMs) =>
         this.#journal.push(this.#writes.timers, { merchantId, kind, subjectId, dueAtMs }),
+      traceContext: isSampled(traceContext) ? traceContext : undefined,
+      linkTo: (traceContexts) => linkOnce(span, traceContexts),
       nextId: (above = 0n) => this.#ids.next(above),
     };
   }

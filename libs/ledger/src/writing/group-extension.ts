@@ -97,6 +97,10 @@ export interface GroupTurn<Known = unknown, Row = unknown> {
   emit(event: ToldEvent): void;
   /** When a subject is due; undefined: not any more. Its due row (ADR 20) commits with the group. */
   setTimer(kind: string, subjectId: bigint, dueAtMs: number | undefined): void;
+  /** W3C traceparent of the submission, where it is sampled: what is written can keep it. */
+  readonly traceContext: string | undefined;
+  /** The submission's span links to those of earlier ones that it goes on with. */
+  linkTo(traceContexts: Iterable<string>): void;
   /** An id of this moment and above `id`. */
   nextId(above?: bigint): bigint;
 }

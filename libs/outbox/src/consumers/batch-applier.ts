@@ -1,6 +1,7 @@
 import { systemClock } from '#kernel/clock.js';
 import { Deadline } from '#platform/deadline.js';
 import { type Database, enterScope, type TransactionClient } from '#platform/postgres.js';
+import { isSampled } from '#platform/tracing.js';
 import { type FreeStream, parkEvent, parkedMerchants } from '../dead-letters/dead-letter-store.js';
 import { StreamHold } from '../dead-letters/stream-hold.js';
 import { readRange } from '../log/event-log.js';
@@ -8,6 +9,7 @@ import { isBefore, type Position } from '../log/position.js';
 import { type ApartOptions, crowdOf, goApart, rejoin, turnOf } from './apart.js';
 import { type Consumer, type LoggedEvent, Unprocessable } from './consumer.js';
 import { HandlerCall } from './handler-call.js';
+import { PageSpan } from './page-span.js';
 import { type Claim, ClaimLost, ConsumerPosition, type Whose } from './position-store.js';
 import type { Reactions } from './reactions.js';
 
@@ -27,6 +29,8 @@ export interface Run {
   through: Position;
   /** Id for the dead letter that this run may have to write: at most one. */
   letterId: bigint;
+  /** W3C traceparent of the job's span. */
+  traceContext?: string | undefined;
 }
 
 /** A turn of a merchant that goes apart from its partition. */
@@ -34,6 +38,7 @@ export interface ApartRun {
   partition: number;
   merchantId: bigint;
   letterId: bigint;
+  traceContext?: string | undefined;
 }
 
 export type Age = readonly [ms: number, traceparent?: string];
@@ -45,15 +50,12 @@ export interface RunOutcome {
    */
   outcome: 'done' | 'busy' | 'lost' | 'again';
   events: number;
-  /** Sampled traceparents among the events' own, a few of them. */
-  traces: string[];
   /** Of each event that was applied: how old it was by then, in milliseconds, and its traceparent where that is sampled. */
   ages: Age[];
 }
 
 /** A claim outlives its transaction's deadline by this share of it. */
 const CLAIM_MARGIN = 0.5;
-const TRACES = 10;
 const ERROR_LENGTH = 2_000;
 
 /**
@@ -82,31 +84,32 @@ export class BatchApplier {
    * `onProgress` is called before each transaction: whoever watches over a hanging handler starts its clock again, and so is
    * not misled by a database that needs its whole deadline each time.
    */
-  run({ partition, through, letterId }: Run, onProgress: () => void): Promise<RunOutcome> {
-    return this.#run({ partition }, { through, letterId }, onProgress);
+  run({ partition, ...goal }: Run, onProgress: () => void): Promise<RunOutcome> {
+    return this.#run({ partition }, goal, onProgress);
   }
 
   /** One turn of a merchant that goes apart, which then goes with its partition again where it has caught up. */
-  async runApart({ merchantId, letterId }: ApartRun, onProgress: () => void): Promise<RunOutcome> {
+  async runApart({ merchantId, letterId, traceContext }: ApartRun, onProgress: () => void): Promise<RunOutcome> {
     const { apart } = this.#options;
     if (!apart) throw new Error('nobody goes apart here');
     const { name } = this.#consumer;
     const whose = { merchantId };
     onProgress();
     const turn = await this.#transaction(whose, (client) => turnOf(client, name, merchantId, apart));
-    if (!turn) return { outcome: 'done', events: 0, traces: [], ages: [] };
-    const outcome = await this.#run(whose, { through: turn.through, letterId }, onProgress);
+    if (!turn) return { outcome: 'done', events: 0, ages: [] };
+    const outcome = await this.#run(whose, { through: turn.through, letterId, traceContext }, onProgress);
     if (!turn.isLast || outcome.outcome !== 'done') return outcome;
     onProgress();
     const isSeenTo = await this.#transaction(whose, (client) => rejoin(client, name, merchantId));
     return isSeenTo ? outcome : { ...outcome, outcome: 'busy' };
   }
 
-  async #run(whose: Whose, { through, letterId }: Goal, onProgress: () => void): Promise<RunOutcome> {
+  async #run(whose: Whose, goal: Goal, onProgress: () => void): Promise<RunOutcome> {
     const position = this.#position(whose);
+    const { through } = goal;
     onProgress();
     let claim = await this.#transaction(whose, (client) => position.claim(client, through));
-    const outcome: RunOutcome = { outcome: 'done', events: 0, traces: [], ages: [] };
+    const outcome: RunOutcome = { outcome: 'done', events: 0, ages: [] };
     if (!claim) {
       onProgress();
       const stands = await this.#transaction(whose, (client) => position.read(client));
@@ -121,14 +124,13 @@ export class BatchApplier {
       try {
         const gaveUp: boolean = isOneByOne && held.tries > this.#options.maxTries;
         const done: Page = gaveUp
-          ? await this.#park(position, held, { whose, through, letterId }, held.lastError)
+          ? await this.#park(position, held, { whose, ...goal }, held.lastError)
           : await this.#page(position, held, call, {
               whose,
-              through,
+              ...goal,
               limit: isOneByOne ? 1 : this.#options.pageEvents,
             });
         outcome.events += done.events.length;
-        outcome.traces = sampled(outcome.traces, done.events);
         if (gaveUp) return { ...outcome, outcome: 'again' };
         outcome.ages.push(...agesOf(done.events));
         claim = isBefore(done.end, through)
@@ -138,7 +140,7 @@ export class BatchApplier {
         if (error instanceof ClaimLost) return { ...outcome, outcome: 'lost' };
         onProgress();
         if (isOneByOne && error instanceof Unprocessable) {
-          const parked = await this.#park(position, held, { whose, through, letterId }, describe(error));
+          const parked = await this.#park(position, held, { whose, ...goal }, describe(error));
           outcome.events += parked.events.length;
           return { ...outcome, outcome: 'again' };
         }
@@ -160,33 +162,32 @@ export class BatchApplier {
 
   async #page(position: ConsumerPosition, claim: Claim, call: HandlerCall, range: Range): Promise<Page> {
     const consumer = this.#consumer;
-    if ('react' in consumer) return this.#reactions(consumer, position, claim, call, range);
+    const span = new PageSpan('apply', consumer.name, range.traceContext);
+    if ('react' in consumer)
+      return span.within(() => this.#reactions(consumer, { position, claim, call, span }, range));
     const deadline = this.#deadline();
-    return this.#transaction(
-      range.whose,
-      async (client) => {
-        const { events, end, due, crowd } = await this.#read(client, claim.position, range, deadline);
-        await position.move(client, claim.position, end, isBefore(end, range.through));
-        await goApart(client, consumer.name, crowd, claim.position);
-        if (due.length > 0) await call.apply(consumer, client, due);
-        return { events, end };
-      },
-      deadline,
-    );
+    const apply = async (client: TransactionClient): Promise<Page> => {
+      const { events, end, due, crowd } = await this.#read(client, claim.position, range, deadline);
+      span.about(due);
+      await position.move(client, claim.position, end, isBefore(end, range.through));
+      await goApart(client, consumer.name, crowd, claim.position);
+      if (due.length > 0) await call.apply(consumer, client, due);
+      return { events, end };
+    };
+    return span.within(() => this.#transaction(range.whose, apply, deadline));
   }
 
   /** The claim outlives the page's time. Where it does not, because the process slept, the position stays, and others do it again. */
   async #reactions(
     reactions: Reactions,
-    position: ConsumerPosition,
-    claim: Claim,
-    call: HandlerCall,
+    { position, claim, call, span }: { position: ConsumerPosition; claim: Claim; call: HandlerCall; span: PageSpan },
     range: Range,
   ): Promise<Page> {
     const deadline = this.#deadline();
     const read = (client: TransactionClient) => this.#read(client, claim.position, range, deadline);
     const page = await this.#transaction(range.whose, read, deadline);
-    const done = page.due.length > 0 ? await reactions.react(page.due, call, deadline) : 0;
+    span.about(page.due);
+    const done = page.due.length > 0 ? await reactions.react(page.due, call, deadline, span.span) : 0;
     const rest = page.due[done];
     // Up to what it did last: what lies between that and the rest is parked or apart, and passed over with it.
     const events = rest ? page.events.slice(0, page.events.indexOf(rest)) : page.events;
@@ -225,29 +226,24 @@ export class BatchApplier {
   async #park(
     position: ConsumerPosition,
     claim: Claim,
-    { whose, through, letterId }: Goal & { whose: Whose },
+    { whose, through, letterId, traceContext }: Goal & { whose: Whose },
     error = 'the process ended while the event was applied',
   ): Promise<Page> {
     const deadline = this.#deadline();
-    return this.#transaction(
-      whose,
-      async (client) => {
-        const [event] = await readRange(client, this.#logOf(whose), { after: claim.position, through, limit: 1 });
-        const end = event ?? through;
-        await position.move(client, claim.position, end, false);
-        if (!event) return { events: [], end };
-        await client.query(enterScope({ merchantIds: [event.merchantId] }, deadline));
-        const letter = {
-          id: letterId,
-          tries: claim.tries,
-          error: error.slice(0, ERROR_LENGTH),
-          before: claim.position,
-        };
-        await parkEvent(client, this.#consumer, event, letter);
-        return { events: [event], end };
-      },
-      deadline,
-    );
+    const { position: before, tries } = claim;
+    const span = new PageSpan('park', this.#consumer.name, traceContext);
+    const park = async (client: TransactionClient): Promise<Page> => {
+      const [event] = await readRange(client, this.#logOf(whose), { after: before, through, limit: 1 });
+      const end = event ?? through;
+      await position.move(client, before, end, false);
+      if (!event) return { events: [], end };
+      span.about([event]);
+      await client.query(enterScope({ merchantIds: [event.merchantId] }, deadline));
+      const letter = { id: letterId, tries, error: error.slice(0, ERROR_LENGTH), before };
+      await parkEvent(client, this.#consumer, event, letter);
+      return { events: [event], end };
+    };
+    return span.within(() => this.#transaction(whose, park, deadline));
   }
 
   /** Best effort: without it the claim runs out by itself, and the try counts unless this process is the next to claim. */
@@ -272,11 +268,10 @@ export class BatchApplier {
   }
 }
 
-type Goal = Pick<Run, 'through' | 'letterId'>;
+type Goal = Omit<Run, 'partition'>;
 
-interface Range {
+interface Range extends Goal {
   whose: Whose;
-  through: Position;
   limit: number;
 }
 
@@ -306,15 +301,6 @@ function agesOf(events: readonly LoggedEvent[]): Age[] {
   const nowMs = systemClock.now();
   return events.map(({ occurredAtMs, traceContext }) => {
     const ms = Math.max(0, nowMs - occurredAtMs);
-    return traceContext?.endsWith('-01') ? [ms, traceContext] : [ms];
+    return isSampled(traceContext) ? [ms, traceContext] : [ms];
   });
-}
-
-function sampled(known: readonly string[], events: readonly LoggedEvent[]): string[] {
-  const traces = new Set(known);
-  for (const { traceContext } of events) {
-    if (traces.size >= TRACES) break;
-    if (traceContext?.endsWith('-01')) traces.add(traceContext);
-  }
-  return [...traces];
 }

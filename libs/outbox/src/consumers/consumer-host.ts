@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Span } from '@opentelemetry/api';
 import { DelayedError, type Job, type Worker } from 'bullmq';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
@@ -6,7 +7,7 @@ import { Histogram, LATE_SECONDS } from '#platform/histogram.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database, Scope, TransactionClient } from '#platform/postgres.js';
 import type { Queues } from '#platform/queues.js';
-import { remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { traceparentOf } from '#platform/tracing.js';
 import { decidedLetters, type FreeStream, freeStreams, settleLetter } from '../dead-letters/dead-letter-store.js';
 import { parkNext } from '../dead-letters/redriver.js';
 import { StreamHold } from '../dead-letters/stream-hold.js';
@@ -67,7 +68,7 @@ export class ConsumerHost {
     this.#onApplied = parts.onApplied;
     this.#pageEvents = options.pageEvents;
     this.#runner = parts.runner;
-    this.#worker = parts.queues.worker<BatchJob>(queueName(consumer), (job, token) => this.#apply(job, token), {
+    this.#worker = parts.queues.worker<BatchJob>(queueName(consumer), (...taken) => this.#apply(...taken), {
       ...RETRIES,
       autorun: false,
       concurrency: options.concurrency,
@@ -169,17 +170,16 @@ export class ConsumerHost {
     await this.#runner.close();
   }
 
-  async #apply(job: Job<BatchJob>, token: string | undefined): Promise<void> {
+  async #apply(job: Job<BatchJob>, token: string | undefined, span: Span): Promise<void> {
     const { partition } = job.data;
     this.counts.jobs += 1;
-    const startTime = spanTime();
+    span.setAttributes({ 'counterfoil.consumer': this.#consumer, 'counterfoil.partition': partition });
     for (;;) {
-      const outcome = await this.#runOnce(taskOf(job, this.#ids.next()));
+      const outcome = await this.#runOnce(taskOf(job, this.#ids.next(), traceparentOf(span)));
       this.counts.events += outcome.events;
       for (const [ms, traceparent] of outcome.ages) this.ages.observe(ms / 1_000, traceparent);
       // Also of a job that finds nothing left: whoever applied it before may have died, or been given up, before he could say so.
       if (outcome.outcome !== 'busy' || outcome.events > 0) this.#onApplied();
-      this.#trace(outcome, startTime);
       if (outcome.outcome === 'done') return;
       if (outcome.outcome === 'busy' || outcome.outcome === 'lost') {
         this.counts[outcome.outcome === 'busy' ? 'busy' : 'claimsLost'] += 1;
@@ -216,15 +216,5 @@ export class ConsumerHost {
 
   #transaction<T>(scope: Scope, work: (client: TransactionClient) => Promise<T>): Promise<T> {
     return this.#database.transaction(scope, Deadline.after(STATEMENT_DEADLINE_MS), work);
-  }
-
-  /** A span in each sampled request's own trace: what came of it, here. */
-  #trace({ traces, events }: RunOutcome, startTime: number): void {
-    for (const traceparent of traces) {
-      const attributes = { 'counterfoil.consumer': this.#consumer, 'counterfoil.events': events };
-      tracer
-        .startSpan(`apply ${this.#consumer}`, { startTime, attributes }, remoteContext(traceparent))
-        .end(spanTime());
-    }
   }
 }

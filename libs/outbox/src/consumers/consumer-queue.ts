@@ -1,6 +1,6 @@
 import type { Job, Queue } from 'bullmq';
 import { inTime, type Queues } from '#platform/queues.js';
-import { UNTIRING_JOB, untiring } from '#platform/untiring-jobs.js';
+import { addedBy, UNTIRING_JOB, untiring } from '#platform/untiring-jobs.js';
 import { type EventBatch, positionText } from '../log/position.js';
 import type { RelayTarget } from '../relay/relay.js';
 import { queueName } from './queue-name.js';
@@ -25,13 +25,15 @@ export class ConsumerQueue implements RelayTarget {
   readonly from: 'beginning' | 'now';
   readonly keepsPosition = true;
   readonly batchSize: number;
+  readonly destination: string;
   readonly queue: Queue<BatchJob>;
 
   constructor(consumer: string, queues: Queues, options: { batchSize: number; from: 'beginning' | 'now' }) {
     this.consumer = consumer;
     this.batchSize = options.batchSize;
     this.from = options.from;
-    this.queue = queues.queue(queueName(consumer), UNTIRING_JOB);
+    this.destination = queueName(consumer);
+    this.queue = queues.queue(this.destination, UNTIRING_JOB);
   }
 
   async dispatch(batches: readonly EventBatch[]): Promise<void> {
@@ -41,9 +43,13 @@ export class ConsumerQueue implements RelayTarget {
   }
 }
 
-function stretch({ partition, through }: EventBatch) {
+function stretch({ partition, through, traceContext }: EventBatch) {
   const data = { partition, xid: String(through.xid), seq: String(through.seq) };
-  return { name: 'apply', data, opts: { jobId: `apply-${partition}-${positionText(through)}` } };
+  return {
+    name: 'apply',
+    data,
+    opts: { jobId: `apply-${partition}-${positionText(through)}`, ...addedBy(traceContext) },
+  };
 }
 
 function turn({ partition, merchantId, after }: EventBatch) {
@@ -51,9 +57,14 @@ function turn({ partition, merchantId, after }: EventBatch) {
   return { name: 'apply', data, opts: { jobId: `apart-${merchantId}-${positionText(after)}` } };
 }
 
-export function taskOf({ data }: Job<BatchJob>, letterId: bigint): Extract<Task, { run: unknown }> {
-  const { partition } = data;
-  if ('merchant' in data) return { kind: 'run apart', run: { partition, merchantId: BigInt(data.merchant), letterId } };
+/** `traceContext`: of the job's span. */
+export function taskOf(
+  { data }: Job<BatchJob>,
+  letterId: bigint,
+  traceContext: string | undefined,
+): Extract<Task, { run: unknown }> {
+  const whole = { partition: data.partition, letterId, traceContext };
+  if ('merchant' in data) return { kind: 'run apart', run: { ...whole, merchantId: BigInt(data.merchant) } };
   const through = { xid: BigInt(data.xid), seq: BigInt(data.seq) };
-  return { kind: 'run', run: { partition, through, letterId } };
+  return { kind: 'run', run: { ...whole, through } };
 }

@@ -1,10 +1,11 @@
 import { hash } from 'node:crypto';
 import type { CommandBus } from '@nestjs/cqrs';
+import type { Span } from '@opentelemetry/api';
 import { type ProblemCode, ProblemError } from '#kernel/problem.js';
 import { Cost } from '#platform/cost.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import type { Idempotency } from '#platform/idempotency.js';
-import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { inSpan, startIn } from '#platform/tracing.js';
 import { readEvent } from '../log/catalogue.js';
 import type { LoggedEvent } from './consumer.js';
 import type { HandlerCall } from './handler-call.js';
@@ -51,24 +52,24 @@ export class Reactions {
     this.#commands = commands;
   }
 
-  /** Returns how many of the events it is done, at least one; throws what a reaction threw. */
-  async react(events: readonly LoggedEvent[], call: HandlerCall, deadline: Deadline): Promise<number> {
+  /** `within`: the span of their page. Returns how many of the events it is done, at least one; throws what a reaction threw. */
+  async react(events: readonly LoggedEvent[], call: HandlerCall, deadline: Deadline, within?: Span): Promise<number> {
     const leastMs = deadline.remainingMs * BEGIN_BEFORE;
     let done = 0;
     for (const event of events) {
       if (done > 0 && deadline.remainingMs < leastMs) break;
-      await call.handling(() => this.#reactTo(event, call, deadline));
+      await call.handling(() => this.#reactTo(event, { call, deadline, within }));
       done += 1;
     }
     return done;
   }
 
-  async #reactTo(logged: LoggedEvent, call: HandlerCall, deadline: Deadline): Promise<void> {
+  async #reactTo(logged: LoggedEvent, parts: Omit<ReactionParts, 'commands'>): Promise<void> {
     const types: readonly string[] = this.#reactor.types;
     if (!types.includes(logged.type)) return;
     const event = readEvent(logged);
-    const reaction = new KeyedReaction(this.name, logged, { commands: this.#commands, call, deadline });
-    await reaction.within(() => deadline.race(this.#reactor.react(event, reaction)));
+    const reaction = new KeyedReaction(this.name, logged, { commands: this.#commands, ...parts });
+    await reaction.within(() => parts.deadline.race(this.#reactor.react(event, reaction)));
   }
 }
 
@@ -76,6 +77,7 @@ interface ReactionParts {
   commands: Pick<CommandBus, 'execute'>;
   call: HandlerCall;
   deadline: Deadline;
+  within: Span | undefined;
 }
 
 /** Knows the keys of one reaction, and its span. */
@@ -84,14 +86,15 @@ class KeyedReaction implements Reaction {
   readonly #event: LoggedEvent;
   readonly #parts: ReactionParts;
   readonly #effects = new Set<string>();
-  readonly #span;
+  readonly #span: Span;
 
   constructor(reactor: string, event: LoggedEvent, parts: ReactionParts) {
     this.#key = `reaction ${reactor} ${event.xid} ${event.seq}`;
     this.#event = event;
     this.#parts = parts;
-    const parent = event.traceContext === undefined ? undefined : remoteContext(event.traceContext);
-    this.#span = tracer.startSpan(`react ${reactor}`, { startTime: spanTime(), root: parent === undefined }, parent);
+    this.#span = startIn(event.traceContext, parts.within, `react ${reactor}`, {
+      attributes: { 'counterfoil.merchant_id': String(event.merchantId), 'counterfoil.event_type': event.type },
+    });
   }
 
   within(work: () => Promise<void>): Promise<void> {

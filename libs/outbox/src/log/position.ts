@@ -36,4 +36,8 @@ export interface EventBatch {
   readonly count: number;
   /** Dispatched before, and not applied in time. */
   readonly isAgain: boolean;
+  /** Sampled traceparents of its events, a few of them, in their order; none without tracing. */
+  readonly traces: readonly string[];
+  /** W3C traceparent of the span that hands it over. */
+  readonly traceContext?: string | undefined;
 }

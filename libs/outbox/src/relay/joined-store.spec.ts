@@ -5,7 +5,14 @@ import type { RelayStore } from './relay-store.js';
 
 const LIMITS = { batchSize: 10, resendMs: 1_000 };
 const place = { xid: 7n, seq: 7n };
-const batch: EventBatch = { partition: 3, after: { xid: 1n, seq: 1n }, through: place, count: 1, isAgain: false };
+const batch: EventBatch = {
+  partition: 3,
+  after: { xid: 1n, seq: 1n },
+  through: place,
+  count: 1,
+  isAgain: false,
+  traces: [],
+};
 const handed = [{ partition: 3, epoch: 1n, through: place }];
 
 /** Who was asked for in each statement. Each finds what `found` has; who is broken takes a joined statement along. */

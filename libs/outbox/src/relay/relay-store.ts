@@ -1,5 +1,6 @@
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
+import { tracingIsOn } from '#platform/tracing.js';
 import { LOG_HORIZON } from '../log/event-log.js';
 import type { EventBatch, Position } from '../log/position.js';
 
@@ -16,10 +17,15 @@ const AFTER_SEQ = 'CASE WHEN a.consumer IS NULL THEN c.seq ELSE a.seq END';
 /** Where merchants go apart, a batch may pass over so many times its size of their events: they cost no more than to be read. */
 const PASSED_OVER = 50;
 
+/** Traces of one batch that its spans name, and events of it that are looked at for them. */
+const TRACES = 10;
+const LOOKED_AT_FOR_TRACES = 100;
+
 /**
  * $1 consumers, $2 partitions, $3 events a batch of each consumer, $4 milliseconds after which what was dispatched but not applied is
  * dispatched again. A consumer that keeps a position of its own is read from there, and has one batch at a time in hand. Then the
  * merchants that go apart, and are not at work. Mostly a partition has nothing new, which its newest event tells for all consumers.
+ * $5 whether traces are asked for: they are in the table, all else is in the index.
  *
  * Only rows below the log's horizon are read. An id or a sequence alone would skip the event of a transaction that commits late.
  */
@@ -31,7 +37,14 @@ WITH newest AS MATERIALIZED (
    CROSS JOIN LATERAL (SELECT xid, seq FROM events WHERE partition = p.partition ORDER BY xid DESC, seq DESC LIMIT 1) n
 )
 SELECT c.consumer, c.partition, NULL::bigint AS merchant_id, ${AFTER_XID} AS after_xid, ${AFTER_SEQ} AS after_seq,
-       coalesce((a.xid, a.seq) < (c.xid, c.seq), false) AS is_again, s.xids[s.count] AS xid, s.seqs[s.count] AS seq, s.count
+       coalesce((a.xid, a.seq) < (c.xid, c.seq), false) AS is_again, s.xids[s.count] AS xid, s.seqs[s.count] AS seq, s.count,
+       CASE WHEN $5::boolean THEN ARRAY(
+         SELECT trace_context
+           FROM (SELECT merchant_id, trace_context FROM events
+                  WHERE partition = c.partition AND (xid, seq) > (${AFTER_XID}, ${AFTER_SEQ})
+                    AND (xid, seq) <= (s.xids[s.count], s.seqs[s.count])
+                  ORDER BY xid, seq LIMIT ${LOOKED_AT_FOR_TRACES}) first
+          WHERE trace_context LIKE '%-01' AND merchant_id <> ALL (apart.merchants) LIMIT ${TRACES}) ELSE '{}' END AS traces
   FROM newest n
   JOIN relay_cursors c ON c.partition = n.partition
   LEFT JOIN consumer_positions a ON a.consumer = c.consumer AND a.partition = c.partition
@@ -51,7 +64,7 @@ SELECT c.consumer, c.partition, NULL::bigint AS merchant_id, ${AFTER_XID} AS aft
    AND (a.consumer IS NULL OR (a.xid, a.seq) >= (c.xid, c.seq)
         OR c.handed_at < now() - $4::int * interval '1 millisecond')
 UNION ALL
-SELECT m.consumer, m.partition, m.merchant_id, m.xid, m.seq, false, m.xid, m.seq, 0 FROM merchant_positions m
+SELECT m.consumer, m.partition, m.merchant_id, m.xid, m.seq, false, m.xid, m.seq, 0, '{}' FROM merchant_positions m
  WHERE m.consumer = ANY ($1::text[]) AND m.partition = ANY ($2::smallint[]) AND m.claimed_until < now()`,
 };
 
@@ -141,6 +154,7 @@ interface StretchRow extends Record<string, unknown> {
   seq: bigint;
   count: number;
   is_again: boolean;
+  traces: string[];
 }
 
 /** All SQL of the relay but its leases. */
@@ -182,7 +196,7 @@ export class RelayStore {
     resendMs: number,
   ): Promise<Map<string, EventBatch[]>> {
     const consumers = targets.map(({ consumer }) => consumer);
-    const values = [consumers, partitions, targets.map(({ batchSize }) => batchSize), resendMs];
+    const values = [consumers, partitions, targets.map(({ batchSize }) => batchSize), resendMs, tracingIsOn()];
     const rows = await this.#database.read<StretchRow>('relay', deadline(), { ...NEXT, values });
     const found = Map.groupBy(rows, ({ consumer }) => consumer);
     return new Map([...found].map(([consumer, its]) => [consumer, its.map(batchOf)]));
@@ -259,6 +273,7 @@ function batchOf(row: StretchRow): EventBatch {
     through: { xid: row.xid, seq: row.seq },
     count: row.count,
     isAgain: row.is_again,
+    traces: [...new Set(row.traces)],
   };
 }
 

@@ -19,8 +19,12 @@ const place = { xid: 1n, seq: 1n };
 const store = {
   register: async () => undefined,
   next: async () => [
-    ...(waiting === 0 ? [] : [{ partition: 0, after: place, through: place, count: waiting, isAgain: false }]),
-    ...(apartAt ? [{ partition: 0, merchantId: 7n, after: apartAt, through: apartAt, count: 0, isAgain: false }] : []),
+    ...(waiting === 0
+      ? []
+      : [{ partition: 0, after: place, through: place, count: waiting, isAgain: false, traces: [] }]),
+    ...(apartAt
+      ? [{ partition: 0, merchantId: 7n, after: apartAt, through: apartAt, count: 0, isAgain: false, traces: [] }]
+      : []),
   ],
   move: async () => {
     waiting = 0;

@@ -1,6 +1,7 @@
 import type { Logger } from '#platform/logging.js';
 import { type EventBatch, positionText } from '../log/position.js';
 import type { RelayLease } from './relay-lease.js';
+import { handOver } from './relay-spans.js';
 import type { RelayStore } from './relay-store.js';
 
 /** Where the relay hands events over to. */
@@ -13,6 +14,8 @@ export interface RelayTarget {
   readonly keepsPosition: boolean;
   /** Most events of a partition in one hand-over. */
   readonly batchSize: number;
+  /** The queue that it goes to; absent: none. */
+  readonly destination?: string;
   /**
    * Resolves when the batches are safe where they went; rejects, and they come again. Whatever it does may be done twice,
    * also by a process that lost its lease meanwhile.
@@ -107,7 +110,7 @@ export class Relay {
     const turns = this.#turns.notUnderWay(next);
     const batches = next.filter(({ merchantId }) => merchantId === undefined);
     if (batches.length + turns.length === 0) return 0;
-    await this.#target.dispatch([...batches, ...turns]);
+    await handOver(this.#target, [...batches, ...turns]);
     this.#turns.begin(turns);
     if (batches.length === 0) return turns.length;
     const moved = await this.#store.move(

@@ -5,7 +5,7 @@ import { type DueKind, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database } from '#platform/postgres.js';
-import { inSpan, spanTime, tracer } from '#platform/tracing.js';
+import { inSpan, startFrom } from '#platform/tracing.js';
 import type { Inbox } from './inbox.js';
 import { findReceived, PROVIDER_INBOX, purgeBatch } from './inbox-store.js';
 
@@ -16,13 +16,13 @@ const BATCH_DEADLINE_MS = 30_000;
 export function inboxWork(database: Database, inbox: Inbox, logger?: Logger): DueWork {
   const kind: DueKind = {
     name: PROVIDER_INBOX,
-    run({ merchantId, subjectId: id }, deadline) {
-      const span = tracer.startSpan('apply provider inbox', { root: true, startTime: spanTime() });
-      return inSpan(span, async (): Promise<'done'> => {
-        const row = await findReceived(database, { merchantId, id }, deadline);
-        if (row) await inbox.apply(row, { deadline, span, cost: new Cost() });
-        return 'done';
-      });
+    async run({ merchantId, subjectId: id }, deadline) {
+      const row = await findReceived(database, { merchantId, id }, deadline);
+      if (!row) return 'done';
+      const attributes = { 'counterfoil.merchant_id': String(merchantId), 'counterfoil.provider': row.provider };
+      const span = startFrom(row.traceContext, 'apply provider inbox', { attributes });
+      await inSpan(span, () => inbox.apply(row, { deadline, span, cost: new Cost() }));
+      return 'done';
     },
   };
   return new DueWork(database, kind, logger);

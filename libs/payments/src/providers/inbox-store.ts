@@ -2,6 +2,7 @@ import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import { enqueueDue, removeDue } from '#platform/due-rows.js';
 import type { Database } from '#platform/postgres.js';
+import { isSampled } from '#platform/tracing.js';
 
 /** The due rows of what is received and not applied; the subject is the inbox row. */
 export const PROVIDER_INBOX = 'provider inbox';
@@ -14,6 +15,8 @@ export interface InboxRow {
   readonly body: Buffer;
   /** Of the first time. */
   readonly receivedAtMs: number;
+  /** W3C traceparent of the first time. */
+  readonly traceContext: string | undefined;
 }
 
 /** What became of one thing that a body told. */
@@ -25,11 +28,11 @@ export interface InboxResult {
   readonly reason?: string;
 }
 
-/** $1 merchant, $2 id if it is new, $3 provider, $4 body. The row is locked: who was told of it before waits for nobody. */
+/** $1 merchant, $2 id if it is new, $3 provider, $4 body, $5 trace or null. The row is locked: who was told of it before waits for nobody. */
 const RECEIVE = {
   name: 'inbox-receive',
   text: `
-INSERT INTO provider_inbox AS i (merchant_id, id, provider, body, received_at) VALUES ($1, $2, $3, $4, snowflake_time($2))
+INSERT INTO provider_inbox AS i (merchant_id, id, provider, body, received_at, trace_context) VALUES ($1, $2, $3, $4, snowflake_time($2), $5)
 ON CONFLICT (merchant_id, provider, body_sha256) DO UPDATE
   SET times_received = i.times_received + 1, outcome = 'received', results = NULL
 RETURNING id, received_at`,
@@ -46,8 +49,9 @@ export async function receive(
   deadline: Deadline,
 ): Promise<InboxRow> {
   const { merchantId, id, provider, body } = row;
+  const traceContext = isSampled(row.traceContext) ? row.traceContext : null;
   return database.transaction({ merchantIds: [merchantId] }, deadline, async (client) => {
-    const query = { ...RECEIVE, values: [merchantId, id, provider, body] };
+    const query = { ...RECEIVE, values: [merchantId, id, provider, body, traceContext] };
     const [kept] = (await client.query<{ id: bigint; received_at: number }>(query)).rows;
     if (!kept) throw new Error('an inbox row was neither inserted nor found');
     await client.query(enqueueDue(PROVIDER_INBOX, [{ merchantId, subjectId: kept.id, dueAtMs }]));
@@ -57,8 +61,15 @@ export async function receive(
 
 const FIND = {
   name: 'inbox-find',
-  text: `SELECT provider, body, received_at FROM provider_inbox WHERE merchant_id = $1 AND id = $2 AND outcome = 'received'`,
+  text: `SELECT provider, body, received_at, trace_context FROM provider_inbox WHERE merchant_id = $1 AND id = $2 AND outcome = 'received'`,
 };
+
+interface FoundRow extends Record<string, unknown> {
+  provider: string;
+  body: Buffer;
+  received_at: number;
+  trace_context: string | null;
+}
 
 /** What waits under this id; undefined: it does not. */
 export async function findReceived(
@@ -67,12 +78,10 @@ export async function findReceived(
   deadline: Deadline,
 ): Promise<InboxRow | undefined> {
   const query = { ...FIND, values: [merchantId, id] };
-  const [row] = await database.read<{ provider: string; body: Buffer; received_at: number }>(
-    { merchantIds: [merchantId] },
-    deadline,
-    query,
-  );
-  return row && { merchantId, id, provider: row.provider, body: row.body, receivedAtMs: row.received_at };
+  const [row] = await database.read<FoundRow>({ merchantIds: [merchantId] }, deadline, query);
+  if (!row) return undefined;
+  const { provider, body, received_at: receivedAtMs, trace_context } = row;
+  return { merchantId, id, provider, body, receivedAtMs, traceContext: trace_context ?? undefined };
 }
 
 const SETTLE = {

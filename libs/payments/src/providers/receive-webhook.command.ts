@@ -9,6 +9,7 @@ import { CONFIG, LOGGER } from '#platform/platform.module.js';
 import { Database } from '#platform/postgres.js';
 import type { RequestBounds } from '#platform/request-context.js';
 import type { Delivery, Refusal } from '#platform/signatures.js';
+import { traceparentOf } from '#platform/tracing.js';
 import type { PaymentsSettings } from '../settings.js';
 import { Inbox } from './inbox.js';
 import { type InboxRow, receive } from './inbox-store.js';
@@ -63,7 +64,8 @@ export class ReceiveWebhookHandler implements ICommandHandler<ReceiveWebhookComm
     if (keys.length === 0) throw this.#refuse(to, 'wrong signature');
     context.span.setAttribute('counterfoil.merchant_id', String(merchantId));
     await admit(merchantId);
-    const row = { merchantId, id: this.ids.next(), provider, body: verdict.body };
+    const traceContext = traceparentOf(context.span);
+    const row = { merchantId, id: this.ids.next(), provider, body: verdict.body, traceContext };
     const dueAtMs = clocks.nowMs + this.config.providerInboxRetryMs;
     const kept = await receive(this.database, row, dueAtMs, context.deadline);
     this.counts.add(provider, 'accepted');

@@ -6,7 +6,7 @@ import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
-import { inSpan, spanTime, tracer } from '#platform/tracing.js';
+import { inSpan, startFrom } from '#platform/tracing.js';
 import { PAYMENT_FACTS } from './parked-letters.js';
 import { ExpirePaymentCommand, SettleParkedFactCommand, type TimerOutcome } from './timer.commands.js';
 import { PARKED_FACT, PAYMENT_EXPIRY } from './timers.js';
@@ -30,7 +30,7 @@ function traced<T>(
   deadline: Deadline,
   work: (context: Context) => Promise<T>,
 ): Promise<T> {
-  const span = tracer.startSpan(name, { root: true, startTime: spanTime() });
+  const span = startFrom(undefined, name, { attributes: { 'counterfoil.merchant_id': String(merchantId) } });
   return inSpan(span, () => work({ merchantId, deadline, span, cost: new Cost() }));
 }
 

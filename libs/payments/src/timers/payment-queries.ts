@@ -8,15 +8,16 @@ import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, type DueResult, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
-import { type PublicHttp, RequestFailed } from '#platform/public-http.js';
-import { inSpan, spanTime, tracer } from '#platform/tracing.js';
+import { type HttpAnswer, type PublicHttp, RequestFailed } from '#platform/public-http.js';
+import { endRequestSpan, failRequestSpan, startRequestSpan } from '#platform/request-spans.js';
+import { inSpan, isSampled, startFrom, traceparentOf } from '#platform/tracing.js';
 import { KnownPayment } from '../known-payment.js';
 import type { Inbox } from '../providers/inbox.js';
 import { receive } from '../providers/inbox-store.js';
 import { providerOf } from '../providers/providers.js';
 import { type AnswerOutcome, findAccess, keepAnswer } from '../providers/query-store.js';
 import { findKnown } from './known-store.js';
-import { questionOf } from './question.js';
+import { type Question, questionOf } from './question.js';
 import type { TimerOptions } from './timer-options.js';
 import { PAYMENT_QUERY } from './timers.js';
 
@@ -59,21 +60,26 @@ export class PaymentQueries {
   }
 
   get work(): DueWork {
-    const run: DueKind['run'] = (row, deadline) => {
-      const span = tracer.startSpan('ask provider', { root: true, startTime: spanTime() });
-      return inSpan(span, () => this.#ask(row, deadline, span));
-    };
+    const run: DueKind['run'] = (row, deadline) => this.#askOf(row, deadline);
     const kind = { name: PAYMENT_QUERY, atOnce: this.#options.concurrency, run };
     return new DueWork(this.#parts.database, kind, this.#parts.logger);
   }
 
   /** The group that makes the question needless takes its row away: then there is no next time. */
-  async #ask(row: DueRow, deadline: Deadline, span: Span): Promise<DueResult> {
-    const { merchantId, subjectId, attempts } = row;
+  async #askOf(row: DueRow, deadline: Deadline): Promise<DueResult> {
+    const { merchantId, subjectId } = row;
     const found = await findKnown(this.#parts.database, { merchantId, id: subjectId }, deadline);
     const question = found && questionOf(KnownPayment.of(found.payment, found.facts, true), this.#options);
     if (!found || question?.subjectId !== subjectId) return 'done';
-    const asking = { row, subject: found.subject, deadline, span };
+    // In the trace in which the payment began.
+    const began = found.facts.map(({ trace_context }) => trace_context).find(isSampled);
+    const attributes = { 'counterfoil.merchant_id': String(merchantId), 'counterfoil.payment_id': String(subjectId) };
+    const span = startFrom(began, 'ask provider', { attributes });
+    return inSpan(span, () => this.#ask({ row, subject: found.subject, deadline, span }, question));
+  }
+
+  async #ask(asking: Asking, question: Question): Promise<DueResult> {
+    const { attempts } = asking.row;
     try {
       if (!(await this.#exchange(asking))) return 'done';
     } catch (error) {
@@ -86,7 +92,7 @@ export class PaymentQueries {
 
   /** Returns false when nobody is to be asked. */
   async #exchange(asking: Asking): Promise<boolean> {
-    const { row, subject, deadline } = asking;
+    const { row, subject, deadline, span } = asking;
     const slash = subject.indexOf('/');
     const [provider, paymentRef] = [subject.slice(0, slash), subject.slice(slash + 1)];
     const access = await findAccess(this.#parts.database, { merchantId: row.merchantId, provider }, deadline);
@@ -99,7 +105,7 @@ export class PaymentQueries {
     };
     const base = (access.url ?? this.#options.stripeApiUrl).replace(/\/$/, '');
     const url = query.urlOf(base, paymentRef);
-    const { statusCode, body } = await this.#parts.http.get(url, { headers });
+    const { statusCode, body } = await this.#get(url, headers, span);
     const askedAtMs = this.#clock.now();
     if (statusCode === 404) return this.#keep(asking, 'nothing', null);
     if (statusCode !== 200) throw new RequestFailed(`answered ${statusCode}`);
@@ -109,10 +115,22 @@ export class PaymentQueries {
     return this.#keep(asking, 'told', null);
   }
 
+  async #get(url: string, headers: Record<string, string>, within: Span): Promise<HttpAnswer> {
+    const span = startRequestSpan(within, { method: 'GET', of: 'provider', url });
+    try {
+      const answer = await this.#parts.http.get(url, { headers });
+      endRequestSpan(span, answer.statusCode, answer.statusCode === 200 || answer.statusCode === 404);
+      return answer;
+    } catch (error) {
+      failRequestSpan(span, error);
+      throw error;
+    }
+  }
+
   /** Kept first, as a webhook is: an answer that was read is not lost. */
   async #apply({ row: { merchantId }, deadline, span }: Asking, provider: string, body: Buffer): Promise<void> {
     const { database, ids, inbox } = this.#parts;
-    const told = { merchantId, id: ids.next(), provider, body };
+    const told = { merchantId, id: ids.next(), provider, body, traceContext: traceparentOf(span) };
     const kept = await receive(database, told, this.#clock.now() + this.#options.inboxRetryMs, deadline);
     await inbox.apply(kept, { deadline, span, cost: new Cost() });
   }

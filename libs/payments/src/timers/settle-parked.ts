@@ -19,6 +19,7 @@ export function settleParked(asked: Asked, ask: SettleParked, turn: PaymentTurn)
   const { known } = asked;
   const stored = [...known.facts.values()].find(({ row }) => row.id === String(ask.id));
   if (stored?.row.outcome !== 'parked') return refuse('not_pending', 'It does not wait any more.');
+  turn.linkTo(stored.row.trace_context === null ? [] : [stored.row.trace_context]);
   if (ask.kind === 'discard') discard(asked, stored, ask, turn);
   else if (ask.kind === 'redrive') waitAgain(asked, stored, turn);
   else giveUp(known, stored, turn);

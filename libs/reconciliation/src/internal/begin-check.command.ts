@@ -30,7 +30,8 @@ export class BeginCheckHandler implements ICommandHandler<BeginCheckCommand> {
 
   async execute({ context, askedBy, answering }: BeginCheckCommand): Promise<Answer> {
     const { merchantId, span } = context;
-    const values = [merchantId, this.ids.next(), askedBy, traceparentOf(span) ?? null];
+    const traceContext = traceparentOf(span);
+    const values = [merchantId, this.ids.next(), askedBy, traceContext ?? null];
     let begun: Report | undefined;
     const answer = await this.requests.answer(merchantId, context, answering, async (client) => {
       // Of two who ask at once the second sees what the first has begun.
@@ -38,7 +39,7 @@ export class BeginCheckHandler implements ICommandHandler<BeginCheckCommand> {
       begun = (await findReport(client, merchantId, id)) as Report;
       return begun;
     });
-    if (begun) this.queue.addSoon(merchantId);
+    if (begun) this.queue.addSoon(merchantId, traceContext);
     return answer;
   }
 }

@@ -29,16 +29,16 @@ export class ReportQueue implements OnApplicationShutdown {
     this.#queue = this.#queues?.queue(RECONCILIATION_QUEUE);
   }
 
-  /** Unless it has one. */
-  async add(merchantId: bigint): Promise<void> {
+  /** Unless it has one. `traceContext`: of who asked for it. */
+  async add(merchantId: bigint, traceContext?: string): Promise<void> {
     if (!this.#queue) return;
     const data = { merchant_id: String(merchantId) };
-    await inTime(this.#queue.add('match', data, untiringJob(`match-${merchantId}`, undefined)));
+    await inTime(this.#queue.add('match', data, untiringJob(`match-${merchantId}`, traceContext)));
   }
 
   /** The same for whoever cannot wait: what cannot be added now is by the next look at what waits. */
-  addSoon(merchantId: bigint): void {
-    this.add(merchantId).catch((error) =>
+  addSoon(merchantId: bigint, traceContext?: string): void {
+    this.add(merchantId, traceContext).catch((error) =>
       this.logger.warn({ err: error, merchant_id: String(merchantId) }, 'reports wait until the queue is back'),
     );
   }

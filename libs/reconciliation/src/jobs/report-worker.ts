@@ -1,8 +1,9 @@
+import type { Span } from '@opentelemetry/api';
 import { DelayedError, type Job, type Worker } from 'bullmq';
 import { Histogram, LATE_SECONDS } from '#platform/histogram.js';
 import type { Logger } from '#platform/logging.js';
 import type { Queues } from '#platform/queues.js';
-import { contextOf, inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { contextOf, inSpan, startIn } from '#platform/tracing.js';
 import { untiring } from '#platform/untiring-jobs.js';
 import type { ReportKey } from '../reports/report.js';
 import { RECONCILIATION_QUEUE } from './names.js';
@@ -36,7 +37,7 @@ export class ReportWorker {
 
   start(queues: Queues): void {
     const { concurrency, jobLockMs } = this.options;
-    this.#worker = queues.worker<ReportJob>(RECONCILIATION_QUEUE, (job, token) => this.#run(job, token), {
+    this.#worker = queues.worker<ReportJob>(RECONCILIATION_QUEUE, (...taken) => this.#run(...taken), {
       ...untiring(BACKOFF),
       concurrency,
       lockDuration: jobLockMs,
@@ -59,11 +60,11 @@ export class ReportWorker {
   }
 
   /** One turn of a merchant. Where it has more, its job waits behind the others'. */
-  async #run(job: Job<ReportJob>, token: string | undefined): Promise<void> {
+  async #run(job: Job<ReportJob>, token: string | undefined, span: Span): Promise<void> {
     const merchantId = BigInt(job.data.merchant_id);
     const report = await this.matcher.next(merchantId);
     if (!report) return;
-    const outcome = await this.#match(report);
+    const outcome = await this.#match(report, span);
     const rest = await this.matcher.next(merchantId);
     if (!rest || (outcome === 'left' && rest.id === report.id)) return;
     await job.moveToDelayed(Date.now(), token);
@@ -71,16 +72,12 @@ export class ReportWorker {
   }
 
   /** In a span of the upload's trace. */
-  async #match({ traceContext, ...key }: NextReport): Promise<TurnOutcome | 'given_up'> {
+  async #match({ traceContext, ...key }: NextReport, job: Span): Promise<TurnOutcome | 'given_up'> {
     const attributes = {
       'counterfoil.merchant_id': String(key.merchantId),
       'counterfoil.reconciliation_id': String(key.id),
     };
-    const span = tracer.startSpan(
-      'match report',
-      { startTime: spanTime(), attributes },
-      remoteContext(traceContext ?? ''),
-    );
+    const span = startIn(traceContext ?? undefined, job, 'match report', { attributes });
     const startedMs = performance.now();
     try {
       const outcome = await inSpan(span, () => this.matcher.match(key, contextOf(span)));

@@ -113,7 +113,7 @@ export class ReceiveReportHandler implements ICommandHandler<ReceiveReportComman
         },
       );
       if (answer.replayed) await staged.fail('Another upload with its Idempotency-Key had been answered.');
-      else this.queue.addSoon(merchantId);
+      else this.queue.addSoon(merchantId, traceContext);
       return answer;
     } catch (error) {
       await this.#giveUp(staged, error);

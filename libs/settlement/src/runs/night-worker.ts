@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import type { Job, Worker } from 'bullmq';
 import { problemDocument } from '#kernel/problem.js';
 import { Cost } from '#platform/cost.js';
@@ -7,7 +8,7 @@ import type { JobPlan, JobRuns } from '#platform/job-runs.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import type { Queues } from '#platform/queues.js';
-import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { inSpan, startIn } from '#platform/tracing.js';
 import { untiring } from '#platform/untiring-jobs.js';
 import type { SettleResult, Settler } from '../settler.js';
 import { NIGHT_QUEUE } from './names.js';
@@ -55,7 +56,7 @@ export class NightWorker {
   start(queues: Queues): void {
     const { concurrency, jobLockMs } = this.#options;
     this.#parts.jobs.planned(this.#look);
-    this.#worker = queues.worker<NightJob>(NIGHT_QUEUE, (job) => this.#run(job), {
+    this.#worker = queues.worker<NightJob>(NIGHT_QUEUE, (job, _token, span) => this.#run(job, span), {
       ...untiring(BACKOFF),
       concurrency,
       lockDuration: jobLockMs,
@@ -63,8 +64,8 @@ export class NightWorker {
     });
   }
 
-  #run({ data }: Job<NightJob>): Promise<void> {
-    return 'range' in data ? this.#settle({ runId: BigInt(data.run_id), range: data.range }) : this.#lookAround();
+  #run({ data }: Job<NightJob>, span: Span): Promise<void> {
+    return 'range' in data ? this.#settle({ runId: BigInt(data.run_id), range: data.range }, span) : this.#lookAround();
   }
 
   async #lookAround(): Promise<void> {
@@ -79,12 +80,12 @@ export class NightWorker {
     }
   }
 
-  async #settle(named: Pick<Range, 'runId' | 'range'>): Promise<void> {
+  async #settle(named: Pick<Range, 'runId' | 'range'>, job: Span): Promise<void> {
     const { database, logger } = this.#parts;
     const startedMs = performance.now();
     try {
       const range = await beginRange(database, named, Deadline.after(STATEMENT_DEADLINE_MS));
-      if (range) await this.#complete(range);
+      if (range) await this.#complete(range, job);
       else this.ranges.superseded += 1;
     } catch (error) {
       this.ranges.failed += 1;
@@ -95,8 +96,8 @@ export class NightWorker {
     }
   }
 
-  /** In a span of the run's own trace. */
-  async #complete(range: Range): Promise<void> {
+  /** In a span of the run's own trace, whether or not the job's is. */
+  async #complete(range: Range, job: Span): Promise<void> {
     const { database, settler } = this.#parts;
     const { runId, businessDate, merchantIds, traceContext } = range;
     const attributes = {
@@ -105,8 +106,7 @@ export class NightWorker {
       'counterfoil.business_date': businessDate,
       'counterfoil.merchants': merchantIds.length,
     };
-    const context = remoteContext(traceContext ?? '');
-    const span = tracer.startSpan('settle range', { startTime: spanTime(), attributes }, context);
+    const span = startIn(traceContext ?? undefined, job, 'settle range', { attributes });
     await inSpan(span, async () => {
       const deadline = Deadline.after(this.#options.rangeTimeoutMs);
       const results = await settler.settle(merchantIds, businessDate, { deadline, span, cost: new Cost() });
