@@ -11,6 +11,7 @@ import { Child } from '../../scripts/services/child.mjs';
 const ROOT = join(import.meta.dirname, '..', '..');
 const START_LIMIT_MS = 60_000;
 const POLL_MS = 50;
+const LAST_WORDS_MS = 50;
 /** What is read as it stands in the sources. */
 const SCRIPTS = ['balances', 'limits'].map((room) => join('libs', room, 'src', 'lua'));
 
@@ -122,6 +123,8 @@ export class Service {
     if (noticedMs > 0) await Promise.race([ended, sleep(noticedMs)]);
     this.url = undefined;
     await ended;
+    // What it said last.
+    await sleep(LAST_WORDS_MS);
     return child.process.exitCode;
   }
 

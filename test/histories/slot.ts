@@ -89,17 +89,19 @@ export class Slot {
     return (this.#past.get(of) ?? 0) + (this.#now.get(of) ?? 0);
   }
 
-  /** Ended, and replaced. Answers what it ended with. */
-  async replace(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
+  /** Ended, and replaced. Answers what it ended with, how long that took, and the last of what it logged. */
+  async replace(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: number | null; forMs: number; log: string }> {
     await this.#scrape();
     const { url } = this;
     const from = now();
     const code = (await this.#service?.end(signal, signal === 'SIGTERM' && url ? NOTICED_MS : 0)) ?? null;
-    if (url !== undefined) this.endings.push({ name: this.name, url, signal, from, to: now() });
+    const to = now();
+    if (url !== undefined) this.endings.push({ name: this.name, url, signal, from, to });
     for (const name of NAMES) this.#past.set(name, this.count(name));
     this.#now = new Map();
+    const { log } = this;
     await this.#begin();
-    return code;
+    return { code, forMs: to - from, log };
   }
 
   pause(): void {
