@@ -14,6 +14,8 @@ import { type LocalTrace, RecordedSpan } from './recorded-span.js';
 
 /** Spans of one trace that may wait for its end; what comes after them is lost. */
 const MAX_HELD = 256;
+/** Spans of one trace that one process sends; what comes after them is lost, but for the first one of the process, which ends last. */
+export const MAX_SENT = 2_048;
 /** Traces that are kept though they were not sampled, a second: where everything fails, telling so must not cost what is left. */
 const MAX_KEPT_PER_SECOND = 100;
 
@@ -45,12 +47,15 @@ export class SpanRecorder {
     const parent = root ? undefined : trace.getSpan(within);
     if (parent instanceof RecordedSpan) return new RecordedSpan(parent.trace, { ...rest, name, parent });
     const caller = parent?.spanContext();
-    if (caller === undefined || !isSpanContextValid(caller)) {
-      const traceId = randomHex(16);
-      return this.#begin(traceId, this.#isSampled(traceId), { ...rest, name });
-    }
+    if (caller === undefined || !isSpanContextValid(caller)) return this.startTrace(name, rest, false);
     const isSampled = (caller.traceFlags & TraceFlags.SAMPLED) !== 0;
     return this.#begin(caller.traceId, isSampled, { ...rest, name, parent: caller });
+  }
+
+  /** The first span of a trace, which is sampled where it has to be, and else by the ratio. */
+  startTrace(name: string, options: SpanOptions, isSampled: boolean): RecordedSpan {
+    const traceId = randomHex(16);
+    return this.#begin(traceId, isSampled || this.#isSampled(traceId), { ...options, name });
   }
 
   /** Whether one more trace may be kept in this second. */
@@ -64,7 +69,7 @@ export class SpanRecorder {
   #begin(traceId: string, isSampled: boolean, parts: ConstructorParameters<typeof RecordedSpan>[1]): RecordedSpan {
     const trace = isSampled ? new SampledTrace(traceId, this) : new HeldTrace(traceId, this);
     const root = new RecordedSpan(trace, parts);
-    if (trace instanceof HeldTrace) trace.root = root;
+    trace.root = root;
     return root;
   }
 
@@ -76,7 +81,9 @@ export class SpanRecorder {
 
 /** Exported span by span. */
 class SampledTrace implements LocalTrace {
+  root: RecordedSpan | undefined;
   readonly isExported = true;
+  #sent = 0;
 
   constructor(
     readonly traceId: string,
@@ -88,7 +95,9 @@ class SampledTrace implements LocalTrace {
   }
 
   ended(span: RecordedSpan): void {
-    this.recorder.options.processor.onEnd(span);
+    this.#sent += 1;
+    if (this.#sent < MAX_SENT || span === this.root) this.recorder.options.processor.onEnd(span);
+    else this.recorder.lost += 1;
   }
 
   leansOn(other: LocalTrace): void {
