@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultMutant } from '../../scripts/mutants/faults.mjs';
 import { plant } from '../../scripts/mutants/mutant.mjs';
 import { Child } from '../../scripts/services/child.mjs';
@@ -10,6 +11,7 @@ import { Child } from '../../scripts/services/child.mjs';
 const ROOT = join(import.meta.dirname, '..', '..');
 const START_LIMIT_MS = 60_000;
 const POLL_MS = 50;
+const LAST_WORDS_MS = 50;
 /** What is read as it stands in the sources. */
 const SCRIPTS = ['balances', 'limits'].map((room) => join('libs', room, 'src', 'lua'));
 
@@ -107,16 +109,22 @@ export class Service {
     await this.end('SIGKILL');
   }
 
-  /** Answers the code that it ended with, or null: by the signal, or before. */
-  async end(signal: NodeJS.Signals): Promise<number | null> {
+  /**
+   * Answers the code that it ended with, or null: by the signal, or before. Clients know after so long that it does not listen any
+   * more.
+   */
+  async end(signal: NodeJS.Signals, noticedMs = 0): Promise<number | null> {
     const child = this.#child;
     if (!child || child.how !== undefined) return null;
-    this.url = undefined;
     this.paused = false;
     const ended = child.end(signal);
     // A stopped process takes nothing but SIGKILL.
     child.process.kill('SIGCONT');
+    if (noticedMs > 0) await Promise.race([ended, sleep(noticedMs)]);
+    this.url = undefined;
     await ended;
+    // What it said last.
+    await sleep(LAST_WORDS_MS);
     return child.process.exitCode;
   }
 
@@ -146,7 +154,7 @@ async function untilCacheIsUsed(url: string): Promise<void> {
   for (let times = 0; times < 2; ) {
     if (performance.now() > end) throw new Error('an API did not come back to Redis');
     times = (await cacheState(url)) === 'ok' ? times + 1 : 0;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await sleep(POLL_MS);
   }
 }
 

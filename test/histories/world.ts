@@ -5,6 +5,7 @@ import { asAdmin, type TestDatabase } from '../support/database.js';
 import { type PrivatePostgres, privatePostgres } from '../support/postgres.js';
 import { type PrivateRedis, privateRedis } from '../support/redis.js';
 import { SimulatedBank } from '../support/simulated-bank.js';
+import { DELAY_MS } from './deploys.js';
 import { Disk } from './disk.js';
 import type { Policy } from './run.js';
 import type { Build } from './servers.js';
@@ -39,6 +40,7 @@ const SETTINGS = {
   SETTLEMENT_INTERVAL_MS: '15000',
   IDEMPOTENCY_WAIT_MS: '1000',
   REQUEST_DEADLINE_MS: '3000',
+  SHUTDOWN_DELAY_MS: String(DELAY_MS),
   // A lease, a job's lock and a claim all end within a pause.
   RELAY_IDLE_MS: '50',
   RELAY_LEASE_MS: '1500',
