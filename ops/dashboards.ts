@@ -1,3 +1,5 @@
+import { C } from './alert.js';
+
 /** A graph: what is asked for, and how its lines are named. */
 export interface Panel {
   readonly title: string;
@@ -11,7 +13,6 @@ export interface Dashboard {
   readonly rows: Readonly<Record<string, readonly Panel[]>>;
 }
 
-const C = 'counterfoil_';
 /** Grafana's own: four scrapes, or what a pixel stands for. */
 const W = '[$__rate_interval]';
 

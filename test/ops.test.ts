@@ -5,7 +5,8 @@ import { createLogger } from '#platform/logging.js';
 import { Telemetry } from '#platform/telemetry.js';
 import { readConfig } from '../apps/config.js';
 import { WorkerModule } from '../apps/worker/src/worker.module.js';
-import { ALERTS, anchorOf, DRILLS } from '../ops/alerts.js';
+import { DRILLS } from '../ops/alert.js';
+import { ALERTS, anchorOf } from '../ops/alerts.js';
 import { DASHBOARDS } from '../ops/dashboards.js';
 import { filesOfOps, IN_A_DRILL, IN_SERVICE, rulesFile } from '../ops/files.js';
 import { freePort } from '../scripts/ports.mjs';
@@ -60,10 +61,27 @@ function documentedLabels(): Map<string, string[]> {
   return found;
 }
 
-test('what lies in ops/ is what its sources say', () => {
-  for (const [name, text] of filesOfOps()) expect([name, read(`ops/${name}`) === text]).toEqual([name, true]);
+test('what lies in ops/ is what its sources say, and links to one page of operations', () => {
+  const links = [...read('ops/alerts.yml').matchAll(/runbook_url: "([^"#]*)#([^"]*)"/g)];
+  const [[, runbook] = []] = links;
+  expect(links.map(([, page, anchor]) => [page, anchor])).toEqual(ALERTS.map(({ name }) => [runbook, anchorOf(name)]));
+  for (const [name, text] of filesOfOps(runbook)) expect([name, read(`ops/${name}`) === text]).toEqual([name, true]);
   const kept = readdirSync(new URL('../ops/dashboards', import.meta.url)).map((name) => `dashboards/${name}`);
   expect(kept.filter((name) => !filesOfOps().has(name))).toEqual([]);
+});
+
+test('alerts link to where the page is said to be, and to no place that cannot be opened', () => {
+  const elsewhere = filesOfOps('https://wiki.example.com/on-call');
+  for (const name of ['alerts.yml', 'alerts.test.yml'])
+    expect(elsewhere.get(name)).toContain('https://wiki.example.com/on-call#dead-letters"');
+  for (const address of [
+    'docs/operations.md',
+    '/docs',
+    'file:///docs/operations.md',
+    'https://example.com/#on-call',
+    '',
+  ])
+    expect(() => filesOfOps(address)).toThrow('RUNBOOK_URL');
 });
 
 test('each alert has a row in docs/operations.md, what to do in it, and a drill; and each drill an alert', () => {
@@ -73,6 +91,22 @@ test('each alert has a row in docs/operations.md, what to do in it, and a drill;
     expect([name, row.length, row[0]?.split(' | ').length]).toEqual([name, 1, 4]);
   }
   expect([...new Set(ALERTS.map(({ drill }) => drill))].sort()).toEqual([...DRILLS]);
+});
+
+test('each metric is in an alert, or docs/metrics.md says why it is in none; and the alerts that it names are there', () => {
+  const page = read('docs/metrics.md');
+  const [, why = ''] = page.split('\n## What has no alert, and why\n');
+  const reasons = [...why.matchAll(/`(\w+)`/g)].map(([, name]) => String(name));
+  const alerted = ALERTS.flatMap(({ expr, above }) => usedIn(expr('5m', above)).names);
+  const isAlerted = (name: string) =>
+    alerted.some((used) => used.replace(/_(bucket|count|sum)$/, '') === name || used === name);
+  const documented = [...documentedLabels().keys()];
+  const isExplained = (name: string) => reasons.includes(name.replace('counterfoil_', ''));
+  expect(documented.filter((name) => !isAlerted(name) && !isExplained(name))).toEqual([]);
+  const known = ALERTS.map(({ name }) => name);
+  const named = why.match(/\b(?:[A-Z][a-z]+){2,}\b/g) ?? [];
+  expect(named.length).toBeGreaterThan(15);
+  expect(named.filter((name) => !known.includes(name))).toEqual([]);
 });
 
 test('each alert has been seen to fire and to be gone again', () => {
