@@ -211,7 +211,7 @@ describe('the judge', () => {
       () =>
         withAccount(({ statement: [line, ...rest] }) => ({
           min_available: '0',
-          statement: [{ ...line, posted_after: '-1' }, ...rest],
+          statement: [{ ...line, available_after: '-1' }, ...rest],
         })),
     ],
     [
