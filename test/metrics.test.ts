@@ -223,6 +223,8 @@ describe('/metrics of the worker', () => {
     for (const verdict of ['fresh', 'stale', 'ahead', 'corrupt', 'absent', 'fenced']) {
       expect(readingOf(text, `counterfoil_balance_monitor_accounts_total{verdict="${verdict}"}`)).toBeDefined();
     }
+    // It has no queue, and none that it could have lost.
+    expect(readingOf(text, 'counterfoil_queue_connected')).toBeUndefined();
     // Nothing is traced here: slow-collector.test.ts reads what a process tells that sends spans.
     const untraced = documented().filter((name) => name !== 'counterfoil_trace_spans_total');
     expect(untraced).toEqual([...new Set([text, (await scrapeApi()).text].flatMap(namesIn))].sort());
