@@ -18,7 +18,10 @@ const {
   FAULTS_EXCUSED = '',
 } = process.env;
 const FIXED = 20_261_121;
-const SHORT_S = 7;
+/** What has been begun then is done to its end. */
+const SHORT_S = 5;
+/** That do harm at once, each of them soon. */
+const HANDS = 5;
 /** Of a long run: so long until all of it is judged, so many rounds of one world of processes. */
 const ROUND_S = 120;
 const ROUNDS = 3;
@@ -101,7 +104,7 @@ function right(): void {
 
 /** Nothing is shown by a run in which nothing happened. */
 function expectHits(hit: Hit, seconds: number): void {
-  expect.soft(hit.faults.length).toBeGreaterThan(seconds / 5);
+  expect.soft(hit.faults.length).toBeGreaterThan(Math.max(HANDS, seconds / 5));
   // A machine that others use as well does a tenth of what it can.
   expect.soft(hit.reads).toBeGreaterThan(seconds * 5);
   expect.soft(hit.acknowledgements).toBeGreaterThan(seconds);

@@ -58,7 +58,10 @@ function ask(
         else reject(new Error('half an answer'));
       });
     });
-    asking.on('error', reject);
+    asking.on('error', (error) => {
+      if (asking.reusedSocket) error.message += ' on a connection that had been used';
+      reject(error);
+    });
     asking.end(body);
   });
 }

@@ -257,6 +257,7 @@ export class Run {
         ...quiet.map((what) => `I5: ${what}`),
         ...tellOf(history, [...verdict.stale, ...verdict.wrong]),
         ...books.filter(({ wrong }) => wrong > 0).map(({ name, wrong }) => `${name}: ${wrong} are not`),
+        ...(await nights.overdrawn(owner)),
         ...log.offences.map((what) => `I6: ${what}`),
         ...paid.slice(0, SHOWN),
         ...Object.entries(found).map(([name, rows]) => `verify: ${name}: ${rows}`),

@@ -11,6 +11,8 @@ import { Child } from '../../scripts/services/child.mjs';
 const ROOT = join(import.meta.dirname, '..', '..');
 const START_LIMIT_MS = 60_000;
 const POLL_MS = 50;
+/** An API looks for 2 s whether its database answers. */
+const READY_PATIENCE_MS = 3_000;
 const LAST_WORDS_MS = 50;
 /** What is read as it stands in the sources. */
 const SCRIPTS = ['balances', 'limits'].map((room) => join('libs', room, 'src', 'lua'));
@@ -158,13 +160,13 @@ async function untilCacheIsUsed(url: string): Promise<void> {
   }
 }
 
-/** What the API says of its cache; undefined when it does not answer. */
-export async function cacheState(url: string): Promise<string | undefined> {
+/** What the API says of its cache, or why it says nothing. */
+export async function cacheState(url: string): Promise<string> {
   try {
-    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(500) });
+    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(READY_PATIENCE_MS) });
     const body = (await response.json()) as { checks: { balance_cache: string } };
     return body.checks.balance_cache;
-  } catch {
-    return undefined;
+  } catch (error) {
+    return String(error);
   }
 }

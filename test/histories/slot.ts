@@ -51,13 +51,7 @@ export class Slot {
     this.#part = part;
     this.#build = build;
     const harm = `--import ${join(import.meta.dirname, 'harm.mjs')}`;
-    this.#env = {
-      ...env,
-      NODE_OPTIONS: harm,
-      // Its processes start again and again.
-      NODE_COMPILE_CACHE: join(build.folder, 'compiled'),
-      HARM_FILE: join(build.folder, `${this.name}.harm`),
-    };
+    this.#env = { ...env, NODE_OPTIONS: harm, HARM_FILE: join(build.folder, `${this.name}.harm`) };
   }
 
   async start(): Promise<void> {

@@ -83,32 +83,41 @@ export interface World {
   end(): Promise<void>;
 }
 
+type Kept = <Part>(starting: Promise<Part>, stop: (part: Part) => unknown) => Promise<Part>;
+
+async function startDatabase(disk: Disk, kept: Kept) {
+  const postgres = await kept(privatePostgres(POSTGRES, disk.folder), (started) => {
+    started.signal('SIGCONT');
+    return started.stop();
+  });
+  const on = await postgres.database('counted');
+  await asAdmin(on.ownerUrl, (owner) => owner.query(RECORDS));
+  return { postgres, on };
+}
+
 export async function startWorld(build: Build, policy: Policy): Promise<World> {
   const cleanup: (() => unknown)[] = [];
   const end = async (): Promise<void> => {
     for (const step of cleanup.splice(0).reverse()) await step();
   };
   try {
+    const kept: Kept = async (starting, stop) => {
+      const part = await starting;
+      cleanup.push(() => stop(part));
+      return part;
+    };
     const disk = new Disk();
     cleanup.push(() => disk.remove());
-    const postgres = await privatePostgres(POSTGRES, disk.folder);
-    cleanup.push(async () => {
-      postgres.signal('SIGCONT');
-      await postgres.stop();
-    });
-    const [on, cache, queue] = await Promise.all([
-      postgres.database('counted'),
-      privateRedis('cache'),
-      privateRedis('queue'),
-    ]);
-    cleanup.push(() => Promise.all([cache.stop(), queue.stop()]));
-    await asAdmin(on.ownerUrl, (owner) => owner.query(RECORDS));
     const bankState = join(build.folder, `bank-${process.hrtime.bigint()}`);
-    const bank = await SimulatedBank.start({ BANK_STATE: bankState });
-    cleanup.push(async () => {
-      await bank.end('SIGKILL');
-      rmSync(bankState, { recursive: true, force: true });
-    });
+    const [{ postgres, on }, cache, queue, bank] = await Promise.all([
+      startDatabase(disk, kept),
+      kept(privateRedis('cache'), (redis) => redis.stop()),
+      kept(privateRedis('queue'), (redis) => redis.stop()),
+      kept(SimulatedBank.start({ BANK_STATE: bankState }), async (started) => {
+        await started.end('SIGKILL');
+        rmSync(bankState, { recursive: true, force: true });
+      }),
+    ]);
     const wires = await Wires.to([...Array(4).fill(on.runtimeUrl), cache.url, cache.url]);
     cleanup.push(() => wires.end());
     const [database, caches] = [wires.all.slice(0, 4), wires.all.slice(4)];
