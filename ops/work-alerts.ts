@@ -95,14 +95,14 @@ export const WORK_ALERTS: readonly Alert[] = [
     name: 'JobsFail',
     severity: 'ticket',
     summary: 'Rounds of a duty fail again and again.',
-    expr: (window, above) => `sum by (job) (increase(${C}job_failures_total[${window}])) > ${above}`,
+    expr: (window, above) => `sum by (name) (increase(${C}job_failures_total[${window}])) > ${above}`,
     above: 2,
     drillAbove: 0,
     forMinutes: 2,
     drill: 'database-stopped',
     test: {
-      series: { 'counterfoil_job_failures_total{job="watch the log"}': [RISES, ZERO] },
-      labels: { job: 'watch the log' },
+      series: { 'counterfoil_job_failures_total{name="watch the log"}': [RISES, ZERO] },
+      labels: { name: 'watch the log' },
     },
   },
   {
