@@ -145,11 +145,6 @@ export const FAULT_MUTANTS = [
     ],
   },
   {
-    // A late publish brings back what was newest when its group committed.
-    name: 'published-without-a-fence',
-    changes: [{ file: `${LUA}/publish.lua`, search: PUBLISH, replace: 'fenced_at = now\nlocal installs = newest' }],
-  },
-  {
     name: 'nothing-published',
     changes: [
       NO_FENCE,

@@ -35,7 +35,8 @@ export function hitOf({ history, faults, clients, world, followers }: Run, outco
   const { ambiguous, ambiguousAndDone, foreign } = clients.counts;
   const hooks = followers.flatMap((follower) => [...follower.hooks.values()]);
   return {
-    faults: faults.done,
+    // Those so far: a round that breaks off is not judged.
+    faults: [...faults.done],
     reads: history.reads.length,
     fromCacheNearFaults: countNear(history, faults.done),
     acknowledgements: history.acknowledgements.length,

@@ -170,8 +170,11 @@ export class Run {
       payments.run(),
     ]);
     const harm = faults.run((hand) => new Dice(seed * 16 + hand));
-    await Promise.race([sleep(seconds * 1_000), harm, working]);
-    faults.stop();
+    try {
+      await Promise.race([sleep(seconds * 1_000), harm, working]);
+    } finally {
+      faults.stop();
+    }
     await harm;
     const mendedAt = now();
     const sick = await this.#untilHealthy();
