@@ -2,10 +2,10 @@
  * Two merchants post and read at a modest rate: alone; beside a third that sends 50 times as much of one thing as each of them does; and while the
  * same is sent *elsewhere*, to a server that answers as the service did: k6 has the same machine, and what it takes is not the service's doing.
  * Beside and elsewhere take turns, and the first two's waits of all windows beside are held against those of all windows elsewhere. The third
- * has a plan of UNITS_PER_SECOND, which refuses much of it; floods come first, without a plan: there only turns protect the others. They are
- * refused nothing. The noisy one may be refused, as the contract says. Afterwards each posting of the two must be there once, and their books right.
+ * has a plan of UNITS_PER_SECOND, which refuses much of it; floods come last, with the plan of every merchant: there only turns protect the others.
+ * They are refused nothing. The noisy one may be refused, as the contract says. Afterwards each posting of the two must be there once, and their books right.
  *
- *   npm run k6 -- noisy-neighbour                                  (twelve minutes)
+ *   npm run k6 -- noisy-neighbour                                  (eight minutes, on a machine that does nothing else)
  *   npm run k6 -- noisy-neighbour -e ONLY=flood,pages
  *   npm run k6 -- noisy-neighbour --smoke        (short phases: does it work at all?)
  *   npm run k6 -- noisy-neighbour -e ONLY=postings -e UNITS_PER_SECOND=100000        (a plan that is not kept: it must fail)
@@ -16,11 +16,12 @@ import http, { type RefinedResponse } from 'k6/http';
 import { Counter, Trend } from 'k6/metrics';
 import { setTimeout } from 'k6/timers';
 import { all, askOnce, type Request } from './lib/client.ts';
+import { type Cpu, ELSEWHERE, watchCpu } from './lib/elsewhere.ts';
 import { forgedKey } from './lib/forged-key.ts';
 import { openMerchant, openMerchants, operatorPut, random, twoWallets } from './lib/merchants.ts';
 import { type Merchant, requestOf } from './lib/postings.ts';
 import { ANSWERS, begin, broken, client, noteAll, verify } from './lib/run.ts';
-import { IS_SMOKE, numberOf, secondsOf, setting, URL } from './lib/settings.ts';
+import { IS_SMOKE, numberOf, secondsOf, URL } from './lib/settings.ts';
 import { world } from './lib/world.ts';
 
 /**
@@ -43,42 +44,50 @@ const PASSING = {
   together: { p50: numberOf('ALL_P50_RATIO', 1.5, 100), p99: numberOf('ALL_P99_RATIO', 2.5, 100) },
 };
 const GOAL = 1.2;
-/** scripts/elsewhere.mjs, which `npm run k6` starts: answers each request as its header says. */
-const ELSEWHERE = setting('COUNTERFOIL_ELSEWHERE');
 /** The plan that docs/limits.md has for a merchant that is known to be noisy, on two cores. */
 const UNITS_PER_SECOND = numberOf('UNITS_PER_SECOND', 1_000);
-/** That plan, kept: units that a request is charged at least (docs/limits.md), in a turn and two seconds of burst and grace. */
+/** That plan, kept: units that a request is charged at least (docs/limits.md), in a turn and three seconds of burst and grace. */
 const LEAST_UNITS = { postings: 15, batches: 2_800, pages: 80, 'point in time': 9 };
 const KEPT_UNITS_PER_SECOND = 1_000;
+const PLAN = {
+  units_per_second: UNITS_PER_SECOND,
+  burst_units: 2 * UNITS_PER_SECOND,
+  units_in_flight: UNITS_PER_SECOND / 10,
+};
+/** What every merchant has: with it only turns protect the others. */
+const DEFAULT_PLAN = { units_per_second: 100_000, burst_units: 200_000, units_in_flight: 20_000 };
 
 /** For a noise to use up its burst, and for what it leaves behind to be done. */
 const LEAD_S = 2;
 const PAUSE_S = 1;
+/** Postings before anything is measured: a process that has just started runs code that is not compiled yet. */
+const WARMING = IS_SMOKE ? 100 : 4_000;
+const AT_ONCE = 20;
 const WALLETS = 20;
 const BATCH = 1_000;
 /** Of each kind of noise: so many clients at most, each with one request at a time. A flood of postings is more than a commit group holds. */
 const CLIENTS = {
-  'flood of postings': 400,
-  'flood of batches': 4,
-  'flood of pages': 8,
   postings: 32,
   batches: 4,
   pages: 8,
   exports: 8,
   'point in time': 8,
   'forged keys': 16,
+  'flood of postings': 400,
+  'flood of batches': 4,
+  'flood of pages': 8,
 };
 type Noise = keyof typeof CLIENTS;
 const RUNS: Record<Noise, string> = {
-  'flood of postings': 'postings',
-  'flood of batches': 'batches',
-  'flood of pages': 'pages',
   postings: 'postings',
   batches: 'batches',
   pages: 'pages',
   exports: 'exportAll',
   'point in time': 'pointInTime',
   'forged keys': 'forgedKeys',
+  'flood of postings': 'postings',
+  'flood of batches': 'batches',
+  'flood of pages': 'pages',
 };
 const NOISES = (__ENV.ONLY?.split(',') ?? Object.keys(CLIENTS)) as Noise[];
 for (const noise of NOISES)
@@ -132,7 +141,7 @@ function noiseOf(noise: Noise) {
 }
 
 /** Served of a kind, the last one of a turn in debt. */
-const mostServed = (units: number): number => PAIRS * Math.ceil((KEPT_UNITS_PER_SECOND * (TURN_S + 2)) / units + 1);
+const mostServed = (units: number): number => PAIRS * Math.ceil((KEPT_UNITS_PER_SECOND * (TURN_S + 3)) / units + 1);
 const TOGETHER = 'all with a plan';
 const PLANNED = NOISES.filter((noise) => !isFlood(noise));
 function passing(noise: string) {
@@ -191,6 +200,15 @@ export async function setup(): Promise<Run> {
   const noisy = await openMerchant(`k6 noisy ${beganMs}`, { wallets: WALLETS });
   // So that a full page is one.
   for (let n = 0; n < 3; n += 1) http.post(BATCH_URL, BATCH_BODY, { headers: headers(noisy.key, `history-${n}`) });
+  for (let n = 0; n < WARMING; n += AT_ONCE)
+    http.batch(
+      Array.from({ length: AT_ONCE }, (_, one) => ({
+        method: 'POST',
+        url: POSTINGS_URL,
+        body: POSTING_BODY,
+        params: { headers: headers(noisy.key, `warming-${n + one}`) },
+      })),
+    );
   const accounts = await all<{ id: string }>(world, noisy.key, '/v1/accounts?limit=1000');
   return { quiet, noisy, accounts: accounts.map(({ id }) => id), beganMs };
 }
@@ -205,7 +223,7 @@ export const neighbour = client(async (run: Run) => {
   const alone = [await at(WINDOW_S + PAUSE_S, 'alone')];
   const told: [string, Sides][] = [];
   for (const noise of NOISES) {
-    if (!isFlood(noise)) await planOf(run.noisy);
+    await usePlan(run.noisy, isFlood(noise) ? DEFAULT_PLAN : PLAN);
     const sides: Sides = { alone, beside: [], elsewhere: [] };
     for (let turn = 0; turn < 2 * PAIRS; turn += 1) {
       const side = turn % 2 === 0 ? sides.beside : sides.elsewhere;
@@ -222,9 +240,8 @@ export const neighbour = client(async (run: Run) => {
   await verify(run.quiet);
 });
 
-async function planOf({ id }: Merchant): Promise<void> {
-  const plan = { burst_units: UNITS_PER_SECOND, units_in_flight: UNITS_PER_SECOND / 10 };
-  await operatorPut(`/v1/merchants/${id}/limits`, { units_per_second: UNITS_PER_SECOND, ...plan });
+function usePlan({ id }: Merchant, plan: object): Promise<void> {
+  return operatorPut(`/v1/merchants/${id}/limits`, plan);
 }
 
 /** Milliseconds. */
@@ -234,7 +251,6 @@ interface Waits {
 }
 
 interface Window extends Waits {
-  /** Hundredths of a core that were taken meanwhile: by all, by k6, by the server elsewhere. */
   readonly cpu: Cpu;
 }
 
@@ -243,7 +259,7 @@ type Sides = Record<'alone' | 'beside' | 'elsewhere', Window[]>;
 /** One window: each request is sent when it is due, whatever has become of those before. */
 async function live({ quiet }: Run, window: string): Promise<Window> {
   const waits: Waits = { postings: [], reads: [] };
-  const before = await cpuUntilNow();
+  const taken = await watchCpu();
   const began = Date.now();
   const underWay: Promise<void>[] = [];
   const perSecond = RATE * quiet.length;
@@ -255,21 +271,7 @@ async function live({ quiet }: Run, window: string): Promise<Window> {
     underWay.push(read(merchant, waits.reads));
   }
   await Promise.all(underWay);
-  const [after, hundredth] = [await cpuUntilNow(), (Date.now() - began) / 100];
-  const taken = (who: keyof Cpu) => (after[who] - before[who]) / hundredth;
-  return { ...waits, cpu: { all: taken('all'), loader: taken('loader'), elsewhere: taken('elsewhere') } };
-}
-
-interface Cpu {
-  readonly all: number;
-  readonly loader: number;
-  readonly elsewhere: number;
-}
-
-/** Milliseconds. */
-async function cpuUntilNow(): Promise<Cpu> {
-  const { body } = await http.asyncRequest('GET', `${ELSEWHERE}/cpu`);
-  return JSON.parse(String(body)) as Cpu;
+  return { ...waits, cpu: await taken() };
 }
 
 async function until(ms: number): Promise<void> {
