@@ -30,8 +30,8 @@ export type TrialName =
   | 'late 64'
   | `without cache ${1 | 16 | 64 | 256}`
   | `without events ${64 | 256}`
-  | 'traced 64'
-  | 'read traced 64'
+  | `${'traced' | 'untraced'} 64`
+  | `read ${'traced' | 'untraced'} 64`
   | 'facts 64'
   | 'facts batch'
   | 'payments 64'
@@ -55,10 +55,15 @@ type HalfLoad = 'postings at half load' | 'facts at half load';
 
 export type Round = Map<TrialName, TrialResult>;
 
-/** `at`: the API with the cache (default), the one without, the one that tells no events, the one that is traced, or the bare server. */
+/**
+ * `at`: the API with the cache (default), the one without, the one that tells no events, the one that is traced, one that has been through
+ * as much as that and is not, or the bare server.
+ */
 type TrialLoad = Pick<Load, 'callers' | 'spread' | 'batch' | 'lateMs' | 'of' | 'read' | 'among' | 'perSecond'> & {
-  at?: 'plain' | 'without events' | 'traced' | 'bare';
+  at?: 'plain' | 'without events' | 'traced' | 'other' | 'bare';
 };
+
+const READ_SET: TrialLoad = { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, among: WORKING_SET };
 
 const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'uniform 1': { callers: 1, spread: 'uniform', batch: 1, lateMs: 0 },
@@ -79,17 +84,11 @@ const LOADS: Partial<Record<TrialName, TrialLoad>> = {
   'without events 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'without events' },
   'without events 256': { callers: 256, spread: 'uniform', batch: 1, lateMs: 0, at: 'without events' },
   'traced 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'traced' },
-  'read traced 64': {
-    callers: 64,
-    spread: 'uniform',
-    batch: 1,
-    lateMs: 0,
-    read: true,
-    among: WORKING_SET,
-    at: 'traced',
-  },
+  'untraced 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, at: 'other' },
+  'read traced 64': { ...READ_SET, at: 'traced' },
+  'read untraced 64': { ...READ_SET, at: 'other' },
   'read cached 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true },
-  'read cached set 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, among: WORKING_SET },
+  'read cached set 64': READ_SET,
   'read cached hot 64': { callers: 64, spread: 'hot', batch: 1, lateMs: 0, read: true },
   'read database 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, at: 'plain' },
   'read bare 64': { callers: 64, spread: 'uniform', batch: 1, lateMs: 0, read: true, at: 'bare' },
@@ -118,6 +117,7 @@ export const ORDER: readonly TrialName[] = [
   'reference uniform',
   'without cache 64',
   'uniform 64',
+  'untraced 64',
   'traced 64',
   'payments 64',
   'facts 64',
@@ -139,6 +139,7 @@ export const ORDER: readonly TrialName[] = [
   'read database 64',
   'read bare 64',
   'read cached set 64',
+  'read untraced 64',
   'read traced 64',
   'read cached hot 64',
   'cold key',
@@ -154,7 +155,7 @@ export interface Bench {
   /** With the cache, and without the rows of the outbox. */
   'without events': ApiProcess;
   outbox: OutboxTrials;
-  /** A second one with the cache, for what two do to one key. */
+  /** A second one with the cache: for what two do to one key, and beside the one that is traced. */
   other: ApiProcess;
   redis: Redis;
   merchant: BenchMerchant;

@@ -15,8 +15,8 @@ import { world } from './lib/world.ts';
 const RATE = numberOf('RATE', 10, 5);
 const SECONDS = durationOf('10s', '5s');
 const WALLETS = 10;
-/** Four of what an arrival asks for are refused: of about fourteen. */
-const REFUSED = 0.4;
+/** Four of the nine that an arrival asks for are refused. */
+const REFUSED = 0.45;
 /** What must be refused has no status of success. */
 const NEVER = -1;
 

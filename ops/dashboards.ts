@@ -1,3 +1,5 @@
+import { C } from './alert.js';
+
 /** A graph: what is asked for, and how its lines are named. */
 export interface Panel {
   readonly title: string;
@@ -11,7 +13,6 @@ export interface Dashboard {
   readonly rows: Readonly<Record<string, readonly Panel[]>>;
 }
 
-const C = 'counterfoil_';
 /** Grafana's own: four scrapes, or what a pixel stands for. */
 const W = '[$__rate_interval]';
 
@@ -50,6 +51,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
         },
         { title: 'Queries, mean', unit: 's', lines: { '{{name}}': mean('query_seconds', 'name') } },
         { title: 'In hand', unit: 'short', lines: { '{{instance}}': `${C}http_requests_in_hand` } },
+        { title: 'Up', unit: 'short', lines: { '{{instance}}': 'up{job="counterfoil"}' } },
       ],
       'Writer: lanes and groups': [
         {
@@ -105,6 +107,14 @@ export const DASHBOARDS: readonly Dashboard[] = [
           unit: 'ops',
           lines: { '{{verdict}}': rate('balance_monitor_accounts_total', 'verdict') },
         },
+        {
+          title: 'Not confirmed by Redis',
+          unit: 'short',
+          lines: {
+            invalidations: `sum(${C}balance_pending_invalidations)`,
+            'fences are refused': `max(${C}balance_refusing)`,
+          },
+        },
       ],
       Saturation: [
         {
@@ -140,6 +150,11 @@ export const DASHBOARDS: readonly Dashboard[] = [
             'at the door, {{by}}': rate('stranger_refusals_total', 'by'),
           },
         },
+        {
+          title: 'Shares in place of budgets, usage that is not written',
+          unit: 'short',
+          lines: { shares: `max(${C}limit_shares)`, 'usage failed': `sum(rate(${C}usage_failures_total${W}))` },
+        },
         { title: 'Fairness', unit: 'short', lines: { '{{instance}}': `${C}limit_fairness` } },
       ],
     },
@@ -161,8 +176,19 @@ export const DASHBOARDS: readonly Dashboard[] = [
           unit: 'ops',
           lines: { '{{consumer}}': rate('consumer_failures_total', 'consumer') },
         },
+        {
+          title: 'Processes lost',
+          unit: 'ops',
+          lines: { '{{consumer}}': rate('consumer_processes_lost_total', 'consumer') },
+        },
+        { title: 'Queue connected', unit: 'short', lines: { '{{instance}}': `${C}queue_connected` } },
         { title: 'Partitions relayed', unit: 'short', lines: { '{{instance}}': `${C}relay_partitions` } },
         { title: 'Merchants apart', unit: 'short', lines: { '{{consumer}}': `max by (consumer) (${C}events_apart)` } },
+        {
+          title: 'Apart, behind the log',
+          unit: 's',
+          lines: { '{{consumer}}': `max by (consumer) (${C}events_apart_lag_seconds)` },
+        },
         { title: 'Log held back', unit: 's', lines: { seconds: `max(${C}events_held_back_seconds)` } },
         {
           title: 'Dead letters',
@@ -182,6 +208,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
           unit: 'short',
           lines: { due: `max(${C}webhook_due)`, 'in hand': `sum(${C}webhook_busy)`, slow: `sum(${C}webhook_slow)` },
         },
+        { title: 'Endpoints disabled', unit: 'ops', lines: { disabled: `sum(rate(${C}webhook_disables_total${W}))` } },
         { title: 'Oldest due', unit: 's', lines: { seconds: `max(${C}webhook_due_age_seconds)` } },
       ],
       'Payments and payouts': [
@@ -195,6 +222,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
           unit: 'ops',
           lines: { '{{outcome}}': rate('provider_facts_total', 'outcome'), waiting: `max(${C}parked_facts)` },
         },
+        { title: 'Facts that wait, oldest', unit: 's', lines: { seconds: `max(${C}parked_facts_oldest_seconds)` } },
         { title: 'Payouts', unit: 'ops', lines: { '{{status}}': rate('payouts_total', 'status') } },
         {
           title: 'The bank',
@@ -225,8 +253,9 @@ export const DASHBOARDS: readonly Dashboard[] = [
           unit: 's',
           lines: { '{{kind}}': `max by (kind) (${C}breaks_open_oldest_seconds)` },
         },
-        { title: 'Duties, p99', unit: 's', lines: { '{{job}}': quantile(0.99, 'job_seconds', 'job') } },
-        { title: 'Duties that failed', unit: 'ops', lines: { '{{job}}': rate('job_failures_total', 'job') } },
+        { title: 'Duties, p99', unit: 's', lines: { '{{name}}': quantile(0.99, 'job_seconds', 'name') } },
+        { title: 'Duties that failed', unit: 'ops', lines: { '{{name}}': rate('job_failures_total', 'name') } },
+        { title: 'Open breaks', unit: 'short', lines: { '{{kind}}': `max by (kind) (${C}breaks_open)` } },
       ],
     },
   },

@@ -1,4 +1,5 @@
-import { ALERTS, type Alert, anchorOf } from './alerts.js';
+import type { Alert } from './alert.js';
+import { ALERTS, anchorOf } from './alerts.js';
 import { DASHBOARDS, type Dashboard, type Panel } from './dashboards.js';
 
 /** How soon rules are looked at and fire: as they are in service, or in a drill. */
@@ -21,8 +22,8 @@ export const IN_A_DRILL: Pace = {
   aboveOf: ({ above, drillAbove }) => drillAbove ?? above,
 };
 
-/** In this repository; an address of your copy of it is better. */
-const RUNBOOK = 'docs/operations.md';
+/** Where docs/operations.md is read; RUNBOOK_URL of `npm run docs:ops` is where your copy of it is. */
+const RUNBOOK = 'https://counterfoil.dev/docs/operations.md';
 const PANELS_A_ROW = 4;
 const COLUMNS = 24;
 const HEIGHT = 8;
@@ -30,25 +31,32 @@ const HEIGHT = 8;
 /** YAML is a superset of JSON: each text is quoted as JSON quotes it. */
 const quoted = JSON.stringify;
 
-function annotationsOf({ name, summary }: Alert): Record<string, string> {
-  return { summary, runbook_url: `${RUNBOOK}#${anchorOf(name)}` };
+/** A link in an alert is followed from a pager: what is not absolute leads nowhere. Each alert has its own fragment. */
+function runbookAt(address: string): string {
+  const { protocol, hash } = URL.canParse(address) ? new URL(address) : { protocol: '', hash: '' };
+  if (/^https?:$/.test(protocol) && hash === '') return address;
+  throw new Error(`RUNBOOK_URL: ${address} is no address of a page: http(s)://…, without a fragment`);
 }
 
-export function rulesFile(pace: Pace): string {
+function annotationsOf({ name, summary }: Alert, runbook: string): Record<string, string> {
+  return { summary, runbook_url: `${runbook}#${anchorOf(name)}` };
+}
+
+export function rulesFile(pace: Pace, runbook = RUNBOOK): string {
   const rules = ALERTS.flatMap((alert) => [
     `      - alert: ${alert.name}`,
     `        expr: ${quoted(alert.expr(pace.window, pace.aboveOf(alert)))}`,
     `        for: ${pace.forOf(alert)}`,
     `        labels: { severity: ${alert.severity} }`,
     '        annotations:',
-    ...Object.entries(annotationsOf(alert)).map(([name, text]) => `          ${name}: ${quoted(text)}`),
+    ...Object.entries(annotationsOf(alert, runbook)).map(([name, text]) => `          ${name}: ${quoted(text)}`),
   ]);
   return lines('# From ops/alerts.ts: npm run docs:ops', 'groups:', '  - name: counterfoil', '    rules:', ...rules);
 }
 
 /** Each alert fires with what it is for, and not without. */
-export function rulesTestFile(): string {
-  const tests = ALERTS.flatMap((alert) => [testOf(alert, 0), testOf(alert, 1)]);
+function rulesTestFile(runbook: string): string {
+  const tests = ALERTS.flatMap((alert) => [testOf(alert, runbook, 0), testOf(alert, runbook, 1)]);
   return lines(
     '# From ops/alerts.ts: npm run docs:ops',
     'rule_files: [alerts.yml]',
@@ -58,12 +66,12 @@ export function rulesTestFile(): string {
   );
 }
 
-function testOf(alert: Alert, place: 0 | 1): string {
+function testOf(alert: Alert, runbook: string, place: 0 | 1): string {
   const { name, severity, test } = alert;
   const series = Object.entries(test.series).map(
     ([of, values]) => `      - { series: ${quoted(of)}, values: ${quoted(values[place])} }`,
   );
-  const fired = { exp_labels: { severity, ...test.labels }, exp_annotations: annotationsOf(alert) };
+  const fired = { exp_labels: { severity, ...test.labels }, exp_annotations: annotationsOf(alert, runbook) };
   return [
     `  - name: ${quoted(`${name} ${place === 0 ? 'fires' : 'is quiet'}`)}`,
     '    interval: 1m',
@@ -137,10 +145,11 @@ function lines(...all: string[]): string {
 }
 
 /** What lies in ops/, by its path there. */
-export function filesOfOps(): ReadonlyMap<string, string> {
+export function filesOfOps(address = RUNBOOK): ReadonlyMap<string, string> {
+  const runbook = runbookAt(address);
   return new Map([
-    ['alerts.yml', rulesFile(IN_SERVICE)],
-    ['alerts.test.yml', rulesTestFile()],
+    ['alerts.yml', rulesFile(IN_SERVICE, runbook)],
+    ['alerts.test.yml', rulesTestFile(runbook)],
     ['prometheus.yml', prometheusFile({ everyS: 15, rules: 'alerts.yml', targets: ['api:9464', 'worker:9464'] })],
     ...DASHBOARDS.map((dashboard) => [`dashboards/${dashboard.uid}.json`, dashboardFile(dashboard)] as const),
   ]);

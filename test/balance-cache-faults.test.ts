@@ -116,8 +116,8 @@ describe('a Redis that is not well', () => {
     await one.cached(account);
     proxy.stall();
     const startedAt = performance.now();
-    const group = await one.fences.fence([account], 53n, 1_000);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    const group = await one.fences.fence([account], 53n, 20_000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
     expect(group.confirmed).toBe(false);
     await group.abandon();
     await until('the breaker opens', async () => {

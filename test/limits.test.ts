@@ -268,7 +268,8 @@ describe('the limits of a merchant', () => {
     await look(shop);
     // Not through the process that has spent by the old ones: that one would tell Redis.
     await second.operator.request('PUT', limitsOf(shop), { body: { ...OWN, units_per_second: 1, burst_units: 30 } });
-    const third = await TestApi.start({ on, environment: { REDIS_URL: redis.url } });
+    const environment = { REDIS_URL: redis.url, LIMIT_REDIS_TIMEOUT_MS: '1000' };
+    const third = await TestApi.start({ on, environment });
     try {
       const there = shop.via(third);
       const answers = await Promise.all(Array.from({ length: 200 }, () => look(there)));

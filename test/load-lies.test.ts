@@ -87,6 +87,38 @@ describe('the verification of the load suite', () => {
     expect(world.kinds.wrong).toBeUndefined();
   });
 
+  test.each(['cut', 'busy'])('is told “%s” of batches as well: each is there once', async (lie) => {
+    const merchant = await open();
+    const liar = await serveLies(api.url, (LIES[lie] as (typeof LIES)[string])());
+    const world = new LoadWorld(liar.url);
+    const noted: Noted[] = [];
+    for (let n = 0; n < BATCH; n += 1) {
+      const about = { merchant: merchant.id, from: 'wallet:0', to: 'wallet:1', amount: 1 + n };
+      const batch = { ref: `only-${n}`, mode: 'atomic' } as const;
+      const items = [0, 1].map((item) => ({ ...about, ref: `${batch.ref}-${item}`, batch }));
+      noted.push(...(await postBatch(world, merchant, items)).noted);
+    }
+    const { findings } = await verifyMerchant(world, merchant, noted);
+    liar.close();
+    expect(findings).toEqual([]);
+    expect(world.kinds).toMatchObject({ ambiguous: 1 });
+    expect(liar.lied()).toBe(1);
+  });
+
+  test('knows how often it was lied to: what is true, or nobody asked about, is not counted', async () => {
+    const merchant = await open();
+    const liedOf = async (lie: string) => {
+      const liar = await serveLies(api.url, (LIES[lie] as (typeof LIES)[string])());
+      const posting = { merchant: merchant.id, ref: lie, from: 'wallet:0', to: 'wallet:1', amount: 7 };
+      await post(new LoadWorld(liar.url), merchant, posting);
+      liar.close();
+      return liar.lied();
+    };
+    for (const idle of ['gap', 'repeat', 'disorder', 'deaf', 'gross', 'stale', 'lost'])
+      expect(await liedOf(idle)).toBe(0);
+    expect(await liedOf('keyless')).toBe(1);
+  });
+
   test('asks for what is open by the same key: what was done is told, what was not is done', async () => {
     const merchant = await open();
     const world = new LoadWorld(api.url);
@@ -179,7 +211,7 @@ describe('the judge', () => {
       () =>
         withAccount(({ statement: [line, ...rest] }) => ({
           min_available: '0',
-          statement: [{ ...line, posted_after: '-1' }, ...rest],
+          statement: [{ ...line, available_after: '-1' }, ...rest],
         })),
     ],
     [

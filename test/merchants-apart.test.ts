@@ -49,6 +49,12 @@ async function compare(consumer: string, merchants: readonly bigint[]) {
   };
 }
 
+/** Each event once, in the order of the log. */
+async function expectAllApplied(consumer: string, merchants: readonly bigint[]): Promise<void> {
+  const { log, applied } = await compare(consumer, merchants);
+  expect(applied).toEqual(log);
+}
+
 const apart = async (consumer: string) =>
   (
     await admin.query<{ merchant_id: string }>(
@@ -94,7 +100,17 @@ async function partition(name: string, consumer: Consumer | Reactions = new Reco
   const number = nextPartition();
   const worker = new PartitionWorker(ledger, consumer, number);
   await worker.register();
-  return { worker, number, merchants: await merchantsOf(admin, number, 5) };
+  const another = () => new PartitionWorker(ledger, consumer, number);
+  return { worker, another, number, merchants: await merchantsOf(admin, number, 5) };
+}
+
+/** The same, where the first merchant's events made it go apart. */
+async function flooded(name: string, { events = 20, consumer }: { events?: number; consumer?: Reactions } = {}) {
+  const of = await partition(name, consumer);
+  const [many, other] = of.merchants as [bigint, bigint];
+  await append(admin, many, events);
+  await of.worker.run((await of.worker.next())[0] as EventBatch);
+  return { ...of, many, other };
 }
 
 test('a neighbour’s event is applied after a turn or two of the flood before it, and the flood in order and once', async () => {
@@ -111,8 +127,7 @@ test('a neighbour’s event is applied after a turn or two of the flood before i
       `${consumer} has applied all`,
       async () => (await compare(consumer, merchants)).applied.length >= 5_001,
     );
-    const { log, applied } = await compare(consumer, merchants);
-    expect(applied).toEqual(log);
+    await expectAllApplied(consumer, merchants);
     const before = `SELECT count(*)::int AS n FROM records WHERE consumer = $1 AND merchant_id = $2
                        AND number < (SELECT number FROM records WHERE consumer = $1 AND merchant_id = $3)`;
     const { rows } = await admin.query<{ n: number }>(before, [consumer, flooding, neighbour]);
@@ -139,23 +154,20 @@ test('a merchant goes apart where a full page is mostly its own, and together ag
   await worker.run(turns[1] as EventBatch);
   expect((await compare('goes_apart', [many])).applied).toHaveLength(SMALL.apart.turnEvents);
   await worker.drain();
-  const ended = await compare('goes_apart', merchants);
-  expect(ended.applied).toEqual(ended.log);
+  await expectAllApplied('goes_apart', merchants);
   expect(await apart('goes_apart')).toEqual([]);
 });
 
 test('nobody goes apart from a partition that is not behind, nor where no merchant has more than its part', async () => {
   const { worker, merchants } = await partition('together');
-  const [one] = merchants as [bigint];
-  await append(admin, one, SMALL.pageEvents - 1);
+  await append(admin, merchants[0] as bigint, SMALL.pageEvents - 1);
   await worker.run((await worker.next())[0] as EventBatch);
   for (let times = 0; times < 6; times += 1) for (const merchant of merchants) await append(admin, merchant, 1);
   for (let turns = await worker.next(); turns.length > 0; turns = await worker.next()) {
     for (const turn of turns) await worker.run(turn);
     expect(await apart('together')).toEqual([]);
   }
-  const { log, applied } = await compare('together', merchants);
-  expect(applied).toEqual(log);
+  await expectAllApplied('together', merchants);
 });
 
 test('a page that has no time for all of its events loses nothing of whoever goes apart in the midst of them', async () => {
@@ -174,14 +186,12 @@ test('a page that has no time for all of its events loses nothing of whoever goe
   await worker.run((await worker.next())[0] as EventBatch);
   expect(await apart('short_of_time')).toEqual([many]);
   await worker.drain();
-  const { log, applied } = await compare('short_of_time', merchants);
-  expect(applied).toEqual(log);
+  await expectAllApplied('short_of_time', merchants);
 });
 
 test('a stream that waited, of a merchant that goes apart, goes on where it waited', async () => {
   const { worker, merchants } = await partition('goes_back');
-  const [many = 0n] = merchants;
-  const poison = 'poison:throw:goes_back';
+  const [[many = 0n], poison] = [merchants, 'poison:throw:goes_back'];
   await append(admin, many, 1, poison);
   await append(admin, many, 80);
   // Its tries, and then turns that pass over more than a page of what waits.
@@ -193,15 +203,11 @@ test('a stream that waited, of a merchant that goes apart, goes on where it wait
   await admin.query('INSERT INTO cured VALUES ($1)', [poison]);
   await decideAll('goes_back');
   await worker.drain();
-  const { log, applied } = await compare('goes_back', merchants);
-  expect(applied).toEqual(log);
+  await expectAllApplied('goes_back', merchants);
 });
 
 test('what a merchant that goes apart has not come to is not forgotten', async () => {
-  const { worker, number, merchants } = await partition('keeps');
-  const [many] = merchants as [bigint];
-  await append(admin, many, 40);
-  await worker.run((await worker.next())[0] as EventBatch);
+  const { worker, number, many } = await flooded('keeps', { events: 40 });
   // The partition is past them, as cursors are that no relay has moved here.
   for (const turn of await worker.next()) if (turn.merchantId === undefined) await worker.run(turn);
   await admin.query(`UPDATE relay_cursors SET xid = '9000000000000000000' WHERE partition = $1`, [number]);
@@ -218,39 +224,46 @@ test('what a merchant that goes apart has not come to is not forgotten', async (
 });
 
 test('a merchant that was level stays apart where its partition has passed over more of it meanwhile', async () => {
-  const { worker, number, merchants } = await partition('passed_on');
-  const [many] = merchants as [bigint];
-  await append(admin, many, 20);
-  await worker.run((await worker.next())[0] as EventBatch);
+  const { worker, another, merchants, many } = await flooded('passed_on');
   const turns = await worker.next();
   const [stretch, turn] = turns as [EventBatch, EventBatch];
   await worker.run(turn);
   // Finds it level, in three transactions, and would have it go together again in the fourth.
-  const late = await new PartitionWorker(ledger, new Recorder('passed_on', 'stream'), number).sleepIn(turn, 4);
+  const late = await another().sleepIn(turn, 4);
   await worker.run(stretch);
   await late();
   expect(await apart('passed_on')).toEqual([many]);
   await worker.drain();
-  const { log, applied } = await compare('passed_on', merchants);
-  expect(applied).toEqual(log);
+  await expectAllApplied('passed_on', merchants);
 });
 
 test('a merchant that is level stays apart while somebody is at work on its partition', async () => {
-  const { worker, number, merchants } = await partition('at_work');
-  const [many] = merchants as [bigint];
-  await append(admin, many, 20);
-  await worker.run((await worker.next())[0] as EventBatch);
+  const { worker, another, merchants, many } = await flooded('at_work');
   const [stretch, turn] = (await worker.next()) as [EventBatch, EventBatch];
   // Has its claim, and has not moved yet.
-  const wake = await new PartitionWorker(ledger, new Recorder('at_work', 'stream'), number).sleepIn(stretch, 2);
+  const wake = await another().sleepIn(stretch, 2);
   await worker.run(turn);
   await worker.run(turn);
   expect(await apart('at_work')).toEqual([many]);
   await wake();
   expect((await worker.next()).map(({ merchantId }) => merchantId)).toEqual([many]);
   await worker.drain();
-  const { log, applied } = await compare('at_work', merchants);
-  expect(applied).toEqual(log);
+  await expectAllApplied('at_work', merchants);
+});
+
+test('a merchant that is level stays apart while somebody is at work on it', async () => {
+  const { worker, another, many, other } = await flooded('at_work_on_it', { events: SMALL.apart.turnEvents });
+  const [turn] = (await worker.next()) as [EventBatch];
+  await worker.run(turn);
+  const levelled = await another().sleepIn(turn, 4);
+  await append(admin, other, 1);
+  await worker.run((await worker.next())[0] as EventBatch);
+  // Has its claim, to follow the partition past the other's event.
+  const follows = await another().sleepIn(turn, 3);
+  await levelled();
+  expect(await apart('at_work_on_it')).toEqual([many]);
+  await follows();
+  expect(await apart('at_work_on_it')).toEqual([]);
 });
 
 test('those who go apart are counted, and how long the oldest event that one waits for has waited', async () => {
@@ -269,10 +282,7 @@ test('those who go apart are counted, and how long the oldest event that one wai
 });
 
 test('a worker of the release before, which knows nobody who goes apart, moves nothing past one', async () => {
-  const { worker, number, merchants } = await partition('known_before');
-  const [many] = merchants as [bigint];
-  await append(admin, many, 20);
-  await worker.run((await worker.next())[0] as EventBatch);
+  const { worker, number, merchants, many } = await flooded('known_before');
   await admin.query(
     `INSERT INTO parked_streams (merchant_id, consumer, xid, seq) VALUES ($1, 'known_before', '0', 0)`,
     [many],
@@ -287,8 +297,7 @@ test('a worker of the release before, which knows nobody who goes apart, moves n
     await client.end();
   }
   await worker.drain();
-  const { log, applied } = await compare('known_before', merchants);
-  expect(applied).toEqual(log);
+  await expectAllApplied('known_before', merchants);
 });
 
 describe('whoever sleeps past a claim', () => {
@@ -296,13 +305,9 @@ describe('whoever sleeps past a claim', () => {
     'in a turn of a merchant that went apart, before transaction %i, adds and loses nothing',
     async (transaction) => {
       const name = `slept_apart_${transaction}`;
-      const { worker, number, merchants } = await partition(name);
-      const [many] = merchants as [bigint];
-      await append(admin, many, 20);
-      await worker.run((await worker.next())[0] as EventBatch);
-      const sleeper = new PartitionWorker(ledger, new Recorder(name, 'stream'), number);
+      const { worker, another, merchants, many } = await flooded(name);
       const turn = (await worker.next()).find(({ merchantId }) => merchantId === many) as EventBatch;
-      const wake = await sleeper.sleepIn(turn, transaction);
+      const wake = await another().sleepIn(turn, transaction);
       await expire();
       await worker.drain();
       await append(admin, many, 20);
@@ -310,17 +315,13 @@ describe('whoever sleeps past a claim', () => {
       await wake();
       await expire();
       await worker.drain();
-      const { log, applied } = await compare(name, merchants);
-      expect(applied).toEqual(log);
+      await expectAllApplied(name, merchants);
     },
   );
 
   test('of a partition passes over nothing of a merchant that goes together again meanwhile', async () => {
     const name = 'slept_beside';
-    const { worker, number, merchants } = await partition(name, reactorOf(name));
-    const [many, other] = merchants as [bigint, bigint];
-    await append(admin, many, 20);
-    await worker.run((await worker.next())[0] as EventBatch);
+    const { worker, number, merchants, many, other } = await flooded(name, { consumer: reactorOf(name) });
     await append(admin, other, 1);
     await append(admin, many, 1);
     const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
@@ -432,8 +433,7 @@ async function history(steps: readonly Step[], kind: 'consumer' | 'reactor'): Pr
   // A reactor may do again what it has done, one after the other from there: each for the first time is in order.
   expect(kind === 'consumer' ? applied : [...new Set(applied)]).toEqual(log);
   expect(await apart(name)).toEqual([]);
-  const parked = 'SELECT FROM parked_streams WHERE consumer = $1';
-  expect((await admin.query(parked, [name])).rowCount).toBe(0);
+  expect((await admin.query('SELECT FROM parked_streams WHERE consumer = $1', [name])).rowCount).toBe(0);
 }
 
 test.each([

@@ -113,10 +113,16 @@ describe('/metrics of the API', () => {
     await shop.open('from');
     const to = await shop.open('to');
     const before = (await scrape(url)).text;
+    const startedMs = performance.now();
     await shop.posted(transfer('from', 'to', '5'));
     for (let n = 0; n < 3; n += 1) await shop.client.get(`/v1/accounts/${to}/balance`);
     await api.client().get('/nowhere/at/all');
+    await until(
+      'all is answered',
+      async () => readingOf((await scrape(url)).text, 'counterfoil_http_requests_in_hand') === 0,
+    );
     const after = (await scrape(url)).text;
+    const elapsedS = (performance.now() - startedMs) / 1_000;
     const moved = (name: string): number => (readingOf(after, name) ?? 0) - (readingOf(before, name) ?? 0);
     expect(moved('counterfoil_balance_hits_total')).toBe(3);
     expect(moved('counterfoil_balance_groups_total')).toBe(1);
@@ -144,7 +150,17 @@ describe('/metrics of the API', () => {
       moved(`counterfoil_${kind}_seconds_count{name="${name}",outcome="ok"}`);
     expect(calls('command', 'PostTransaction')).toBe(1);
     expect(calls('query', 'GetBalance')).toBe(3);
-    expect(moved('counterfoil_command_seconds_sum{name="PostTransaction",outcome="ok"}')).toBeGreaterThan(0);
+    for (const name of [
+      'http_request_seconds_sum{method="POST",route="/v1/transactions",status="2xx"}',
+      'writer_wait_seconds_sum{lane="shared"}',
+      'writer_step_seconds_sum{step="lock balances"}',
+      'writer_step_seconds_sum{step="write and commit"}',
+      'balance_call_seconds_sum{call="fence"}',
+      'command_seconds_sum{name="PostTransaction",outcome="ok"}',
+    ]) {
+      const isInSeconds = timed(name) > 0 && timed(name) < elapsedS;
+      expect([name, timed(name), isInSeconds]).toEqual([name, timed(name), true]);
+    }
     expect(after).not.toContain('nowhere');
     expect(after).not.toContain(to);
   });
@@ -207,6 +223,8 @@ describe('/metrics of the worker', () => {
     for (const verdict of ['fresh', 'stale', 'ahead', 'corrupt', 'absent', 'fenced']) {
       expect(readingOf(text, `counterfoil_balance_monitor_accounts_total{verdict="${verdict}"}`)).toBeDefined();
     }
+    // It has no queue, and none that it could have lost.
+    expect(readingOf(text, 'counterfoil_queue_connected')).toBeUndefined();
     // Nothing is traced here: slow-collector.test.ts reads what a process tells that sends spans.
     const untraced = documented().filter((name) => name !== 'counterfoil_trace_spans_total');
     expect(untraced).toEqual([...new Set([text, (await scrapeApi()).text].flatMap(namesIn))].sort());

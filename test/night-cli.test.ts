@@ -1,16 +1,20 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
 import { Queues } from '#platform/queues.js';
 import { Progress } from '../scripts/night-progress.mjs';
-import { type Merchant, OPERATOR_KEY, TestApi } from './support/api.js';
+import { Client, type Merchant, OPERATOR_KEY, TestApi } from './support/api.js';
+import { asAdmin } from './support/database.js';
 import { daysAgo, owe } from './support/night.js';
+import { blocksOf } from './support/page.js';
+import { commandsOf, curlRequest } from './support/shell.js';
 import { startWorker } from './support/worker.js';
 
 const [YESTERDAY, BEFORE] = [daysAgo(1), daysAgo(2)];
 const SCRIPT = join(import.meta.dirname, '..', 'scripts', 'night.mjs');
+const PAGE = join(import.meta.dirname, '..', 'docs', 'night.md');
 const LIMIT_MS = 120_000;
 const REDIS = { REDIS_QUEUE_URL: inject('redisQueueUrl') };
 
@@ -69,6 +73,33 @@ test('of all merchants, by the service that the environment names', { timeout: L
   const { code, out } = await night(['--date', YESTERDAY], env);
   expect(out).toContain('completed: ');
   expect(code).toBe(0);
+});
+
+test('the page on nights has commands that work, and answers with the lines and fields that they have', async () => {
+  for (const amount of ['70', '80']) await owe(await api.merchant(), amount, YESTERDAY);
+  const formOf = (line = '') => line.replace(/\d[\d-]*/g, 'N').replace(/ +/g, ' ');
+  const asked: string[] = [];
+  for (const { code, shown = '' } of blocksOf('night.md')) {
+    const [words = []] = commandsOf(code, { URL: api.url, OPERATOR_KEY }, () => undefined);
+    if (words[0] === 'npm') {
+      const args = words.slice(words.indexOf('--') + 1).map((word) => word.replace(/^[\d-]{10}$/, YESTERDAY));
+      const { out } = await here(...args);
+      const [first, ...rest] = shown.split('\n').map(formOf);
+      expect(formOf(out.split('\n')[0])).toBe(first);
+      const ended = (line: string) => line.startsWith('completed: N settled');
+      expect(out.split('\n').map(formOf)).toContain(rest.find(ended));
+    } else {
+      const { method, url, headers } = curlRequest(words);
+      const { status, text } = await new Client('', {}).request(method, url, { headers });
+      const fields = [...shown.matchAll(/"\w+":/g)].map(([field]) => field);
+      expect([status, fields.filter((field) => !text.includes(field))]).toEqual([200, []]);
+    }
+    asked.push(words.slice(0, 3).join(' ').replace(api.url, ''));
+  }
+  expect(asked).toEqual(['npm run night', 'curl -sS -w', 'curl -sS -w']);
+  const [, sql = '', head = ''] = /```sql\n(.*?)\n```\n\n```\n(.*?)\n/s.exec(readFileSync(PAGE, 'utf8')) ?? [];
+  const { fields } = await asAdmin(api.on.ownerUrl, (admin) => admin.query(sql));
+  expect(fields.map(({ name }) => name)).toEqual(head.split('|').map((name) => name.trim()));
 });
 
 test('what is not settled is told with its merchant, and the exit code', { timeout: LIMIT_MS }, async () => {

@@ -5,7 +5,8 @@ import { createLogger } from '#platform/logging.js';
 import { Telemetry } from '#platform/telemetry.js';
 import { readConfig } from '../apps/config.js';
 import { WorkerModule } from '../apps/worker/src/worker.module.js';
-import { ALERTS, anchorOf, DRILLS } from '../ops/alerts.js';
+import { DRILLS } from '../ops/alert.js';
+import { ALERTS, anchorOf } from '../ops/alerts.js';
 import { DASHBOARDS } from '../ops/dashboards.js';
 import { filesOfOps, IN_A_DRILL, IN_SERVICE, rulesFile } from '../ops/files.js';
 import { freePort } from '../scripts/ports.mjs';
@@ -34,6 +35,9 @@ function usedIn(expr: string): { names: string[]; labels: string[] } {
   return { names, labels: [...matched, ...grouped] };
 }
 
+/** Of a line of a histogram or a summary: what it is a line of. */
+const familyOf = (name: string): string => name.replace(/_(bucket|count|sum)$/, '');
+
 /** `Accept` of Prometheus: names of lines, and labels of each, with those that docs/metrics.md has where there is no line yet. */
 function told(text: string, labels: Map<string, Set<string>>): void {
   const typed = [...text.matchAll(/^# TYPE (\S+) (\w+)$/gm)];
@@ -60,10 +64,27 @@ function documentedLabels(): Map<string, string[]> {
   return found;
 }
 
-test('what lies in ops/ is what its sources say', () => {
-  for (const [name, text] of filesOfOps()) expect([name, read(`ops/${name}`) === text]).toEqual([name, true]);
+test('what lies in ops/ is what its sources say, and links to one page of operations', () => {
+  const links = [...read('ops/alerts.yml').matchAll(/runbook_url: "([^"#]*)#([^"]*)"/g)];
+  const [[, runbook] = []] = links;
+  expect(links.map(([, page, anchor]) => [page, anchor])).toEqual(ALERTS.map(({ name }) => [runbook, anchorOf(name)]));
+  for (const [name, text] of filesOfOps(runbook)) expect([name, read(`ops/${name}`) === text]).toEqual([name, true]);
   const kept = readdirSync(new URL('../ops/dashboards', import.meta.url)).map((name) => `dashboards/${name}`);
   expect(kept.filter((name) => !filesOfOps().has(name))).toEqual([]);
+});
+
+test('alerts link to where the page is said to be, and to no place that cannot be opened', () => {
+  const elsewhere = filesOfOps('https://wiki.example.com/on-call');
+  for (const name of ['alerts.yml', 'alerts.test.yml'])
+    expect(elsewhere.get(name)).toContain('https://wiki.example.com/on-call#dead-letters"');
+  for (const address of [
+    'docs/operations.md',
+    '/docs',
+    'file:///docs/operations.md',
+    'https://example.com/#on-call',
+    '',
+  ])
+    expect(() => filesOfOps(address)).toThrow('RUNBOOK_URL');
 });
 
 test('each alert has a row in docs/operations.md, what to do in it, and a drill; and each drill an alert', () => {
@@ -73,6 +94,28 @@ test('each alert has a row in docs/operations.md, what to do in it, and a drill;
     expect([name, row.length, row[0]?.split(' | ').length]).toEqual([name, 1, 4]);
   }
   expect([...new Set(ALERTS.map(({ drill }) => drill))].sort()).toEqual([...DRILLS]);
+});
+
+test('what an alert asks for is on a dashboard, to be looked at when it fires', () => {
+  const shown = DASHBOARDS.flatMap(({ rows }) => Object.values(rows).flat())
+    .flatMap(({ lines }) => Object.values(lines))
+    .flatMap((expr) => usedIn(expr).names.map(familyOf));
+  const asked = ALERTS.flatMap(({ name, expr, above }) => usedIn(expr('5m', above)).names.map((used) => [name, used]));
+  expect(asked.filter(([, used = '']) => !shown.includes(familyOf(used)))).toEqual([]);
+});
+
+test('each metric is in an alert, or docs/metrics.md says why it is in none; and the alerts that it names are there', () => {
+  const page = read('docs/metrics.md');
+  const [, why = ''] = page.split('\n## What has no alert, and why\n');
+  const reasons = [...why.matchAll(/`(\w+)`/g)].map(([, name]) => String(name));
+  const alerted = ALERTS.flatMap(({ expr, above }) => usedIn(expr('5m', above)).names.map(familyOf));
+  const documented = [...documentedLabels().keys()];
+  const isExplained = (name: string) => reasons.includes(name.replace('counterfoil_', ''));
+  expect(documented.filter((name) => !alerted.includes(name) && !isExplained(name))).toEqual([]);
+  const known = ALERTS.map(({ name }) => name);
+  const named = why.match(/\b(?:[A-Z][a-z]+){2,}\b/g) ?? [];
+  expect(named.length).toBeGreaterThan(15);
+  expect(named.filter((name) => !known.includes(name))).toEqual([]);
 });
 
 test('each alert has been seen to fire and to be gone again', () => {
@@ -111,12 +154,21 @@ test('every metric and label in alerts and dashboards is one that a running API 
     await worker.close();
     await Promise.all([api.stop(), redis.stop()]);
   }
-  for (const [name, documented] of documentedLabels()) {
+  const documented = documentedLabels();
+  const more = [...labels].flatMap(([name, own]) => {
+    const known = documented.get(familyOf(name)) ?? documented.get(name);
+    return known ? [...own].filter((label) => label !== 'le' && !known.includes(label)).map((one) => [name, one]) : [];
+  });
+  expect(more).toEqual([]);
+  for (const [name, known] of documented) {
     for (const ending of ['', '_bucket', '_count', '_sum']) {
       const seen = labels.get(name + ending);
-      for (const label of documented) seen?.add(label);
+      for (const label of known) seen?.add(label);
     }
   }
+  // Prometheus gives these itself, and what has them already is renamed: exported_job.
+  const renamed = [...labels].filter(([, own]) => own.has('job') || own.has('instance')).map(([name]) => name);
+  expect(renamed).toEqual([]);
   const unknown = EXPRESSIONS.flatMap(([of, expr]) => {
     const used = usedIn(expr);
     const known = new Set([...OF_PROMETHEUS, ...used.names.flatMap((name) => [...(labels.get(name) ?? [])])]);

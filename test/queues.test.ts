@@ -88,6 +88,22 @@ test('without Redis adding a job fails, and closing ends', async () => {
   await queues.close(100);
 });
 
+test('closing does not wait for a Redis that is away, where nothing is in hand', async () => {
+  const redis = await privateRedis('queue');
+  const queues = openQueues(databaseUrl(), redis.url);
+  const worker = queues.worker('night', async () => undefined, OPTIONS);
+  await worker.waitUntilReady();
+  redis.signal('SIGSTOP');
+  try {
+    const from = performance.now();
+    await queues.close(30_000);
+    expect(performance.now() - from).toBeLessThan(10_000);
+  } finally {
+    redis.signal('SIGCONT');
+    await redis.stop();
+  }
+});
+
 test('closing waits for the job in hand for as long as it is told to', async () => {
   const url = databaseUrl();
   const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];

@@ -24,7 +24,7 @@ beforeAll(async () => {
   await bystander.client.query(
     `INSERT INTO report_rows (merchant_id, source, identity, reconciliation_id, line, type, reference, gross, fee, net, currency, occurred_at,
                               match_reconciliation_id, match_line, rule)
-     SELECT $1, 'generic', gen_random_uuid(), $2, n + 2000000000, 'payment', CASE n WHEN 1 THEN '=cmd|x' ELSE 'psp-' || n END, n, 1, n - 1, 'EUR',
+     SELECT $1, 'generic', gen_random_uuid(), $2, n + 2000000000, 'payment', CASE n WHEN 1 THEN '=cmd|x' ELSE 'psp-' || n || repeat('é', 40) END, n, 1, n - 1, 'EUR',
             '2026-11-20T10:00:00Z', $2, n + 2000000000, 'exact' FROM generate_series(1, ${ROWS}) n`,
     [shop.merchant.id, shop.reportId],
   );
@@ -68,7 +68,7 @@ test('tells what became of every row, and of what no row stands for', async () =
   expect(new Set(body.rows.map(({ line, break_id }: Json) => `${line} ${break_id}`)).size).toBe(ROWS + 2);
 });
 
-test('is charged by its rows and bytes, as pages are', async () => {
+test('is charged by its rows and its bytes, which are more than its characters, as pages are', async () => {
   const charged: Charged[] = [];
   const { text } = await shop.environment.client.get(path());
   api.app.get(Limits).onCharged((one) => charged.push(one));

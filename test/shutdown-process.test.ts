@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { Build, Service } from './histories/servers.js';
 import { Client, transfer } from './support/api.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
+import { privateRedis } from './support/redis.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
 
@@ -33,6 +34,19 @@ afterAll(async () => {
   await service.end('SIGKILL');
   await on.drop();
   build.remove();
+});
+
+test('a worker that gets SIGTERM while the queue’s Redis is gone ends with 0', async () => {
+  const queue = await privateRedis('queue');
+  const worker = new Service('worker', build, 'dist/apps/worker/src/main.js', {
+    PATH: process.env.PATH,
+    DATABASE_URL: on.ownerUrl,
+    DATABASE_RUNTIME_URL: on.runtimeUrl,
+    REDIS_QUEUE_URL: queue.url,
+  });
+  await worker.start();
+  await queue.stop();
+  expect(await worker.end('SIGTERM')).toBe(0);
 });
 
 interface Posted {

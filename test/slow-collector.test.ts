@@ -62,7 +62,7 @@ const spans = async (outcome: string): Promise<number> => {
 
 /** As many traces of two spans as fill what may wait, twice over. */
 function flood(): void {
-  const request = { method: 'GET', route: '/x', path: '/x', startedMs: performance.now() };
+  const request = { method: 'GET', route: '/x', path: () => '/x', startedMs: performance.now() };
   for (let at = 0; at < MAX_WAITING_SPANS; at += 1) {
     const span = telemetry.startRequest(request, undefined);
     span.setAttribute('counterfoil.merchant_id', String(at));

@@ -329,7 +329,8 @@ describe('API keys', () => {
     const revokedAt = performance.now();
     expect(revoked.status).toBe(204);
     expect(await asks(test.url, key)).toBe(401);
-    while ((await asks(other.url, key)) === 200) expect(performance.now() - revokedAt).toBeLessThan(1_500);
+    for (let askedAt = performance.now(); (await asks(other.url, key)) === 200; askedAt = performance.now())
+      expect(askedAt - revokedAt).toBeLessThan(1_500);
     expect(await asks(other.url, issued.body.secret)).toBe(200);
 
     expect((await test.call('DELETE', `/v1/merchants/${id}/api_keys/${keyId}`)).status).toBe(204);

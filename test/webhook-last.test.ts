@@ -25,16 +25,16 @@ afterEach(() => sink.close());
 /** Each statement of a turn is one transaction. */
 const OF_A_TURN = ['line', 'due', 'renew', 'record', 'release'] as const;
 
-/** A sender of its own, and which statements its turns made. `beforeRecord`: once, when the first delivery has been answered. */
-function watched(beforeRecord = async (): Promise<void> => undefined, options: Partial<TurnOptions> = {}) {
+/** A sender of its own, and which statements its turns made. `before`: which of a name, as `due 2`. */
+function watched(before: Record<string, () => Promise<void>> = {}, options: Partial<TurnOptions> = {}) {
   const store = new DeliveryStore(hooks.database);
   const made: string[] = [];
-  let isFirst = true;
   for (const name of OF_A_TURN) {
     const statement = store[name].bind(store) as (...parts: unknown[]) => Promise<unknown>;
+    let times = 0;
     const watching = async (...parts: unknown[]): Promise<unknown> => {
-      if (name === 'record' && isFirst) await beforeRecord();
-      if (name === 'record') isFirst = false;
+      times += 1;
+      await before[`${name} ${times}`]?.();
       made.push(name);
       return statement(...parts);
     };
@@ -67,9 +67,11 @@ describe.each([
 
   test('what became due before the last one is recorded goes out in the same turn', async () => {
     const { merchantId, endpointId } = await hooks.due(sink.url, 1, ordering);
-    const { sender, made } = watched(async () => {
-      await hooks.append(merchantId, 1);
-      await hooks.fanOut(merchantId);
+    const { sender, made } = watched({
+      'record 1': async () => {
+        await hooks.append(merchantId, 1);
+        await hooks.fanOut(merchantId);
+      },
     });
     expect(await sender.round()).toBe(1);
     await sender.idle();
@@ -90,16 +92,38 @@ test('the record of the last of a line ends the lease', async () => {
 describe('to an endpoint without order', () => {
   test('nothing begins while its last record is under way, which may end the lease', async () => {
     const { merchantId, endpointId } = await hooks.due(sink.url, 1, 'none');
-    const { sender, made } = watched(async () => {
-      await hooks.append(merchantId, 1);
-      await hooks.fanOut(merchantId);
-      sender.wake([merchantId]);
-      for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+    const { sender, made } = watched({
+      'record 1': async () => {
+        await hooks.append(merchantId, 1);
+        await hooks.fanOut(merchantId);
+        sender.wake([merchantId]);
+        for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+      },
     });
     await sender.round();
     await sender.idle();
     expect(made).toEqual(['due', 'record', 'due', 'record']);
     expect(await hooks.statuses(merchantId, endpointId)).toEqual(['delivered', 'delivered']);
+  });
+
+  test('a record does not end the lease while more is read, which may be due', async () => {
+    const { merchantId } = await hooks.due(sink.url, 1, 'none');
+    const [reading, recorded] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { sender, made } = watched({
+      'record 1': async () => recorded.resolve(),
+      'due 2': () => {
+        reading.resolve();
+        return recorded.promise;
+      },
+    });
+    sink.respond = async (response) => {
+      sender.wake([merchantId]);
+      await reading.promise;
+      status(200)(response);
+    };
+    await sender.round();
+    await sender.idle();
+    expect(made.toSorted()).toEqual(['due', 'due', 'record', 'release']);
   });
 
   test('what is tried again later does not keep the lease', async () => {

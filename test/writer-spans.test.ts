@@ -43,7 +43,7 @@ beforeEach(() => exporter.reset());
 /** Posts in a trace of its own; answers its spans in the order of their starts. */
 async function traced(request = transfer(...accounts, 1n), { key = true } = {}): Promise<ReadableSpan[]> {
   const span = telemetry.startRequest(
-    { method: 'POST', route: '/test', path: '/test', startedMs: performance.now() },
+    { method: 'POST', route: '/test', path: () => '/test', startedMs: performance.now() },
     undefined,
   );
   const { commands, accounts: touched } = await ledger.directory.resolve({ ...ledger.context(merchant), span }, [

@@ -55,7 +55,7 @@ export interface Line {
   readonly amount: string;
   readonly effect: 'post' | 'capture' | 'hold' | 'release';
   readonly account_version: string;
-  readonly posted_after: string;
+  readonly available_after: string;
 }
 
 export interface LedgerEvent {

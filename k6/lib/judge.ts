@@ -73,8 +73,8 @@ function judgeAccount(
     JSON.stringify([version, posted, pending]),
   );
   hold(stored === seen, 'a cached balance is the stored one', `${seen}, not ${stored}`);
-  const below = floor === null ? undefined : statement.find((line) => BigInt(line.posted_after) < BigInt(floor));
-  hold(!below, 'no balance is ever below its floor', `${below?.posted_after} at version ${below?.account_version}`);
+  const below = floor === null ? undefined : statement.find((line) => BigInt(line.available_after) < BigInt(floor));
+  hold(!below, 'no balance is ever below its floor', `${below?.available_after} at version ${below?.account_version}`);
   const listed = new Set(books.transactions.map(({ id }) => id));
   const lost = statement.find(({ transaction_id }) => !listed.has(transaction_id));
   hold(!lost, 'a line is of a transaction that is listed', `${lost?.transaction_id}`);

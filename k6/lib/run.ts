@@ -24,6 +24,8 @@ const VUS = numberOf('VUS', 128);
 const P99_MS = numberOf('P99_MS', 2_000, 5_000);
 const P999_MS = numberOf('P999_MS', 5_000, 10_000);
 const AMBIGUOUS = numberOf('AMBIGUOUS', 0.01);
+/** For clients to come to their end when the load is over: one that is cut off would not write down what it was told. */
+const LAST = '10m';
 /** Of the arrivals. */
 const DROPPED = numberOf('DROPPED', 0.05, 0.25);
 
@@ -74,7 +76,7 @@ export function optionsOf(
 const durationOf = (name: string): string => `http_req_duration{scenario:load,name:${name}}`;
 
 export function arrivals({ rate, seconds, isRamping = false }: Pick<Load, 'rate' | 'seconds' | 'isRamping'>): Scenario {
-  const clients = { preAllocatedVUs: VUS, maxVUs: VUS, exec: 'load' };
+  const clients = { preAllocatedVUs: VUS, maxVUs: VUS, exec: 'load', gracefulStop: LAST };
   if (!isRamping) return { executor: 'constant-arrival-rate', rate, duration: `${seconds}s`, ...clients };
   const stage = (target: number, share: number) => ({
     target: Math.ceil(target),

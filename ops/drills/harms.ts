@@ -2,13 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { generateApiKey } from '#tenancy/api-key.js';
 import { childrenOf } from '../../bench/cpu.js';
-import type { DrillName } from '../alerts.js';
+import type { DrillName } from '../alert.js';
 import { type Stage, transfer } from './stage.js';
 
 /** Does it, and returns how it is healed. */
 type Harm = (stage: Stage) => Promise<() => Promise<unknown> | unknown>;
 
 const DAY_MS = 86_400_000;
+/** The ledger has neither: two breaks, one of them of money that has left. */
+const UNKNOWN_REPORT = `reference,object_ref,type,gross,fee,net,currency,occurred_at,batch
+pay_1,,payment,4200,84,4116,EUR,${new Date().toISOString()},batch_1
+,,payout,-406,,-406,EUR,${new Date().toISOString()},batch_2
+`;
 
 export const HARMS: Readonly<Record<DrillName, { what: string; harm: Harm }>> = {
   'worker-killed': {
@@ -64,6 +69,71 @@ export const HARMS: Readonly<Record<DrillName, { what: string; harm: Harm }>> = 
       const end = stage.keepOn(() => stage.post());
       const stopped = stop(await stage.redis('queue'));
       return () => Promise.all([end(), stopped()]);
+    },
+  },
+  'queue-refused': {
+    what: 'the queue’s Redis drops its clients and takes no more (`maxclients`)',
+    harm: async (stage) => {
+      const [redis, restore] = await stage.reconfigure('queue', { maxclients: '1' });
+      await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+      return restore;
+    },
+  },
+  'cache-evicts': {
+    what: 'the cache’s Redis is told to evict whatever it likes (`allkeys-lru`)',
+    harm: async (stage) => {
+      const settings = { maxmemory: '64mb', 'maxmemory-policy': 'allkeys-lru' };
+      const [, restore] = await stage.reconfigure('cache', settings);
+      return restore;
+    },
+  },
+  'fact-early': {
+    what: 'a provider tells of a refund, and of its payment only later',
+    harm: async (stage) => {
+      const shop = await stage.openMerchant();
+      const payment = { provider: 'acme', payment_ref: 'p1', currency: 'EUR', amount: '500' };
+      const tell = (type: string) => {
+        const fact = { ...payment, type, event_id: type, occurred_at: new Date().toISOString() };
+        return shop.call('POST', '/v1/provider_events', fact);
+      };
+      await tell('refunded');
+      return () => tell('authorised').then(() => tell('captured'));
+    },
+  },
+  'report-unknown': {
+    what: 'a processor reports a payment and a payout that nobody knows; then two operators write them off',
+    harm: async (stage) => {
+      const shop = await stage.openMerchant();
+      await upload(stage, shop.id);
+      return () => writeOff(stage, shop.id);
+    },
+  },
+  'report-refused': {
+    what: 'somebody adds a constraint by which no break can be written, and a report with breaks comes',
+    harm: async (stage) => {
+      const shop = await stage.openMerchant();
+      await stage.sql.query('ALTER TABLE breaks ADD CONSTRAINT drill CHECK (false) NOT VALID');
+      const { id } = await upload(stage, shop.id);
+      return async () => {
+        await stage.sql.query('ALTER TABLE breaks DROP CONSTRAINT drill');
+        await stage.actFor(shop.id)('POST', `/v1/reconciliations/${id}/retry`);
+        await writeOff(stage, shop.id);
+      };
+    },
+  },
+  'books-changed': {
+    what: 'somebody with a superuser’s rights changes a balance, and the merchant’s books are checked; then they change it back',
+    harm: async (stage) => {
+      const shop = await stage.openMerchant();
+      await stage.post({}, shop);
+      const change = (by: number) =>
+        stage.sql.query(`SET session_replication_role = replica;
+          UPDATE balances SET posted_debits = posted_debits + ${by} WHERE merchant_id = ${shop.id} AND version > 0;
+          RESET session_replication_role`);
+      const check = () => stage.actFor(shop.id)('POST', '/v1/reconciliations?source=internal');
+      await change(1);
+      await check();
+      return () => change(-1).then(check);
     },
   },
   'wrong-balance': {
@@ -172,6 +242,17 @@ export const HARMS: Readonly<Record<DrillName, { what: string; harm: Harm }>> = 
         await (await fetch(`${stage.url}/v1/accounts`, { headers })).arrayBuffer();
       }, 4),
   },
+  'webhook-gone': {
+    what: 'a receiver of webhooks answers 410, and its endpoint is disabled',
+    harm: async (stage) => {
+      const shop = await stage.openMerchant();
+      const { url, listen } = await stage.receiver(410);
+      await listen();
+      const { id } = await shop.call('POST', '/v1/webhook_endpoints', { url });
+      await stage.post({}, shop);
+      return () => shop.call('DELETE', `/v1/webhook_endpoints/${id}`);
+    },
+  },
   'webhook-away': {
     what: 'a receiver of webhooks is not there; then it is',
     harm: async (stage) => {
@@ -183,6 +264,25 @@ export const HARMS: Readonly<Record<DrillName, { what: string; harm: Harm }>> = 
     },
   },
 };
+
+function upload(stage: Stage, merchantId: string): Promise<{ id: string }> {
+  return stage.actFor(merchantId)('POST', '/v1/reconciliations?source=generic&sla_days=0', UNKNOWN_REPORT);
+}
+
+/** Once the report is matched: who proposes it does not approve it. */
+async function writeOff(stage: Stage, merchantId: string): Promise<void> {
+  await stage.until('the report is matched', 60, async () => {
+    const { data } = await stage.actFor(merchantId)('GET', '/v1/reconciliations?limit=1');
+    return data[0].status === 'completed';
+  });
+  const propose = stage.actFor(merchantId, await stage.operatorKey());
+  const approve = stage.actFor(merchantId, await stage.operatorKey());
+  const { data } = await propose('GET', '/v1/breaks?status=open');
+  for (const { id } of data) {
+    await propose('POST', `/v1/breaks/${id}/propose`, { action: 'write_off', reason: 'a drill' });
+    await approve('POST', `/v1/breaks/${id}/approve`, {});
+  }
+}
 
 async function discardAll(stage: Stage): Promise<void> {
   const { data } = await stage.operate('GET', '/v1/dead_letters?status=parked&limit=100');

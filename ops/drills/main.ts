@@ -1,4 +1,5 @@
-import { ALERTS, DRILLS, type DrillName } from '../alerts.js';
+import { DRILLS, type DrillName } from '../alert.js';
+import { ALERTS } from '../alerts.js';
 import { HARMS } from './harms.js';
 import { Stage } from './stage.js';
 

@@ -24,6 +24,7 @@ const SOON = {
   REQUEST_DEADLINE_MS: '2000',
   WRITER_LANE_CAPACITY: '20',
   BALANCE_MONITOR_INTERVAL_MS: '500',
+  RECONCILIATION_TRIES: '3',
   LIMIT_USAGE_FLUSH_MS: '500',
   AUTH_FAILURES_PER_SECOND: '5',
   AUTH_FAILURES_BURST: '10',
@@ -33,7 +34,7 @@ const SOON = {
 };
 
 // biome-ignore lint/suspicious/noExplicitAny: what the API answers is as its document says.
-export type Call = (method: string, path: string, body?: object) => Promise<any>;
+export type Call = (method: string, path: string, body?: object | string) => Promise<any>;
 
 /** API, worker, bank and Prometheus on servers of their own, which drills harm. */
 export class Stage {
@@ -78,6 +79,16 @@ export class Stage {
   }
 
   readonly operate: Call = (method, path, body) => this.#call(OPERATOR_KEY, method, path, body);
+
+  /** As an operator, whose key it is, who acts for a merchant. A body that is text is a report. */
+  actFor(merchantId: string, key = OPERATOR_KEY): Call {
+    return (method, path, body) => this.#call(key, method, path, body, { 'counterfoil-merchant': merchantId });
+  }
+
+  /** Of a new operator. */
+  async operatorKey(): Promise<string> {
+    return (await this.operate('POST', '/v1/operator_keys', { name: `drill-${randomUUID()}` })).secret;
+  }
 
   async openMerchant(): Promise<Stage['merchant']> {
     const body = { name: 'Drill', time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
@@ -133,10 +144,22 @@ export class Stage {
     return () => client.end();
   }
 
+  /** By a connection that stays open until what it returns sets everything back. */
+  async reconfigure(role: 'cache' | 'queue', settings: Record<string, string>): Promise<[Redis, () => Promise<void>]> {
+    const redis = new Redis(role === 'cache' ? REDIS_URL : REDIS_QUEUE_URL);
+    const before = await redis.config('GET', ...(Object.keys(settings) as [string]));
+    const set = (values: readonly string[]) => redis.config('SET', ...(values as [string, string]));
+    await set(Object.entries(settings).flat());
+    const back = () => set(before as string[]).finally(() => redis.disconnect());
+    return [redis, async () => void (await back())];
+  }
+
   /** A receiver of webhooks that is not there until it listens. */
-  async receiver(): Promise<{ url: string; listen: () => Promise<void> }> {
+  async receiver(status = 204): Promise<{ url: string; listen: () => Promise<void> }> {
     const port = await freePort();
-    const server = createServer((request, response) => request.resume().on('end', () => response.writeHead(204).end()));
+    const server = createServer((request, response) =>
+      request.resume().on('end', () => response.writeHead(status).end()),
+    );
     const listen = () => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     return { url: `http://127.0.0.1:${port}/hook`, listen };
   }
@@ -193,9 +216,10 @@ export class Stage {
     return child;
   }
 
-  #call(key: string, method: string, path: string, body?: object) {
+  #call(key: string, method: string, path: string, body?: object | string, headers: Record<string, string> = {}) {
     const idempotencyKey = method === 'POST' ? randomUUID() : undefined;
-    return callApi({ url: this.url, key, method, path, body, idempotencyKey });
+    const sent = typeof body === 'string' ? { text: { type: 'text/csv', content: body } } : { body };
+    return callApi({ url: this.url, key, method, path, ...sent, idempotencyKey, headers });
   }
 }
 

@@ -22,6 +22,11 @@ function nowAndThen() {
 /** @param {Asked} asked */
 const isPosting = ({ method, path }) => method === 'POST' && path === '/v1/transactions';
 /** @param {Asked} asked */
+const isBatch = ({ method, path }) => method === 'POST' && path === '/v1/transactions/batch';
+/** What may be sent again: postings, batches and ends of holds by their key, facts by their id. @param {Asked} asked */
+const isRepeatable = ({ method, path }) =>
+  method === 'POST' && /^\/v1\/(transactions|provider_events|payments)/.test(path);
+/** @param {Asked} asked */
 const isLog = ({ method, path }) => method === 'GET' && path.startsWith('/v1/events');
 /** @param {Asked} asked */
 const isPoll = (asked) => isLog(asked) && asked.path.includes('wait_ms=');
@@ -65,13 +70,16 @@ export const LIES = {
     }),
   /** Written twice. */
   twice: () =>
-    sometimes(isPosting, async (asked, forward) => {
-      await forward({
-        ...asked,
-        headers: { ...asked.headers, 'idempotency-key': `${asked.headers['idempotency-key']}-2` },
-      });
-      return forward(asked);
-    }),
+    sometimes(
+      (asked) => isPosting(asked) || isBatch(asked),
+      async (asked, forward) => {
+        await forward({
+          ...asked,
+          headers: { ...asked.headers, 'idempotency-key': `${asked.headers['idempotency-key']}-2` },
+        });
+        return forward(asked);
+      },
+    ),
   /** Keys mean nothing: whoever sends again posts again. */
   keyless: () => {
     let n = 0;
@@ -130,9 +138,9 @@ export const LIES = {
   /** What no client may be told. */
   error: () => sometimes(isPosting, async () => problem(500, 'internal')),
   /** Done, and the connection cut before the answer: no lie, and no run may fail for it. */
-  cut: () => sometimes(isPosting, async (asked, forward) => void (await forward(asked))),
+  cut: () => sometimes(isRepeatable, async (asked, forward) => void (await forward(asked))),
   /** Nothing done: no lie either. */
-  busy: () => sometimes(isPosting, async () => problem(503, 'overloaded', { 'retry-after': '1' })),
+  busy: () => sometimes(isRepeatable, async () => problem(503, 'overloaded', { 'retry-after': '1' })),
 };
 
 /** Those that are none. */
@@ -146,15 +154,21 @@ export const TOLD_TO = {
   reads: ['stale'],
   stampede: ['keyless'],
   'out-of-order': ['deaf'],
-  batch: ['changed'],
+  batch: ['changed', 'twice'],
   'noisy-neighbour': ['lost'],
   night: ['gross'],
   followers: ['gap', 'repeat'],
   soak: ['disorder'],
 };
 
-/** @param {string} target URL of the service @param {Lie} lie @returns the proxy's URL, on the loopback, and its end */
+/** Whether what is told is anything but the service's own answer to what was asked. @param {Asked} asked @param {Answered | undefined} told @param {[Asked, Answered][]} heard */
+function isLied(asked, told, [only, ...more]) {
+  return !only || more.length > 0 || JSON.stringify(only) !== JSON.stringify([asked, told]);
+}
+
+/** @param {string} target URL of the service @param {Lie} lie @returns the proxy's URL, on the loopback, how often it lied, and its end */
 export async function serveLies(target, lie) {
+  let lied = 0;
   /** @type {Forward} */
   const forward = async ({ method, path, headers, body }) => {
     const answer = await fetch(target + path, { method, headers, ...(method !== 'GET' && { body }) });
@@ -172,11 +186,18 @@ export async function serveLies(target, lie) {
       PASSED.flatMap((name) => (request.headers[name] ? [[name, String(request.headers[name])]] : [])),
     );
     const asked = { method, path, headers, body: Buffer.concat(chunks).toString() };
-    const answered = await lie(asked, forward).catch(() => undefined);
+    /** @type {[Asked, Answered][]} */
+    const heard = [];
+    const answered = await lie(asked, async (other) => {
+      const answer = await forward(other);
+      heard.push([other, answer]);
+      return answer;
+    }).catch(() => undefined);
+    if (isLied(asked, answered, heard)) lied += 1;
     if (!answered) return request.socket.resetAndDestroy();
     response.writeHead(answered.status, answered.headers);
     response.end(answered.body);
   });
   server.unref();
-  return { url: await listenLocally(server), close: () => server.close() };
+  return { url: await listenLocally(server), lied: () => lied, close: () => server.close() };
 }

@@ -73,7 +73,18 @@ export const API_MUTANTS = [
     ['keys are trusted for an hour', 'Math.max(1, options.cacheMs)', '3_600_000'],
   ]),
   inFile('apps/api/src/lifecycle.ts', 'test/secrets.test.ts', [
-    ['a span tells a path as it came, keys in it included', 'path: toldPath(request)', 'path: request.url'],
+    ['a span tells a path as it came, keys in it included', 'path: () => toldPath(url, route)', 'path: () => url'],
+  ]),
+  inFile('libs/platform/src/recorded-span.ts', 'libs/platform/src/span-recorder.spec.ts', [
+    [
+      'what nobody is sent is put together all the same',
+      'this.#given = attributes;',
+      "this.#given = typeof attributes === 'function' ? attributes() : attributes;",
+    ],
+  ]),
+  inFile('libs/platform/src/span-recorder.ts', 'libs/platform/src/span-recorder.spec.ts', [
+    ['each process samples other traces', ' >= this.#sampledFrom', ' <= 2 ** 32 - this.#sampledFrom'],
+    ['a trace in which something failed is dropped', '!this.#hasFailed && !isSlow', '!isSlow'],
   ]),
   inFile('libs/tenancy/src/api-key.commands.ts', 'test/isolation.test.ts', [
     ['the revoking process goes on trusting', 'this.authenticator.forget(merchantId);', ''],

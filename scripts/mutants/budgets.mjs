@@ -213,6 +213,7 @@ export const BUDGET_MUTANTS = [
   ...inFile('apps/api/src/reconciliations/report-export.controller.ts', 'test/report-export.test.ts', [
     ['rows of an export cost nothing', '(rows) => cost.addRows(rows.length)', '() => undefined'],
     ['bytes of an export cost nothing', '(text) => cost.addBytes(Buffer.byteLength(text))', '() => undefined'],
+    ['an export is charged by its characters', 'cost.addBytes(Buffer.byteLength(text))', 'cost.addBytes(text.length)'],
   ]),
   ...inFile('libs/platform/src/cost.ts', SEARCHES, [
     ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],

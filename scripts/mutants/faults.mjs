@@ -17,6 +17,7 @@ const READER = 'dist/libs/balances/src/read-balance.js';
 const LOAD = 'dist/libs/balances/src/load-balances.js';
 const LANE = 'dist/libs/ledger/src/writing/lane.js';
 const DECIDE = 'dist/libs/ledger/src/posting/decide.js';
+const SHUTDOWN = 'dist/apps/api/src/shutdown.js';
 const LUA = 'libs/balances/src/lua';
 
 const NO_FENCE = {
@@ -117,6 +118,36 @@ export const FAULT_MUTANTS = [
         replace: `const answer = (await this.#exchange('PUT', key, { body, within })) ?? (await this.#exchange('PUT', key + '0', { body, within }));`,
       },
     ],
+  },
+  {
+    // It is cut where it would be finished.
+    name: 'sigterm-cuts-what-is-in-hand',
+    shows: 'offences',
+    changes: [
+      {
+        file: SHUTDOWN,
+        search: 'while (performance.now() < lingerEndMs && (this.#inHand > 0 || (await connectionsOf(server)) > 0))',
+        replace: 'while (false)',
+      },
+      { file: SHUTDOWN, search: 'while (performance.now() < endMs && this.#inHand > 0)', replace: 'while (false)' },
+    ],
+  },
+  {
+    // Whoever has not noticed yet is refused.
+    name: 'sigterm-refuses-at-once',
+    shows: 'offences',
+    changes: [
+      {
+        file: SHUTDOWN,
+        search: 'await sleep(Math.min(options.delayMs, options.graceMs));',
+        replace: 'await sleep(0);',
+      },
+    ],
+  },
+  {
+    // A late publish brings back what was newest when its group committed.
+    name: 'published-without-a-fence',
+    changes: [{ file: `${LUA}/publish.lua`, search: PUBLISH, replace: 'fenced_at = now\nlocal installs = newest' }],
   },
   {
     name: 'nothing-published',

@@ -43,6 +43,11 @@ export const PARTITION_MUTANTS = [
                       AND (e.xid, e.seq) <= ($3::xid8, $4::bigint))`,
     ' AND ($3::xid8, $4::bigint) IS NOT NULL',
   ),
+  apart(
+    'a merchant that somebody is at work on goes together again',
+    'merchant_id = $2 AND claimed_until < now() AND NOT EXISTS',
+    'merchant_id = $2 AND NOT EXISTS',
+  ),
   apart('a merchant’s turn has no end', 'OFFSET $3::int - 1 LIMIT 1', 'OFFSET $3::int + 1000000 LIMIT 1'),
   apart('a merchant overtakes its partition', ' AND (xid, seq) <= (p.xid, p.seq) ORDER BY', ' ORDER BY'),
   positions(

@@ -155,6 +155,7 @@ export const WEBHOOK_MUTANTS = [
   inFile('libs/webhooks/src/turn.ts', LAST, [
     ['a turn releases what its record has released', 'if (!this.#isReleased) await', 'await'],
     ['the first of a line passes for the last', 'place === line.length - 1', 'place === 0'],
+    ['a record ends the lease while more is read', 'return this.#isDry && !this.#isReading;', 'return this.#isDry;'],
     ['requests begin while the lease may be ending', 'this.#isOver || this.#isEnding ||', 'this.#isOver ||'],
   ]),
   inFile('libs/webhooks/src/delivery-store.ts', ORDERING, [

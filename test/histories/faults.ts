@@ -21,6 +21,11 @@ export interface Fault extends Interval {
   readonly inFlight: number;
 }
 
+interface Hand {
+  readonly kinds: readonly Kind[];
+  readonly gap: { readonly low: number; readonly high: number };
+}
+
 const WATCH_MS = 50;
 
 /** Hands that do harm at once: to the processes, to PostgreSQL, to each role of Redis, and to the order of the log. */
@@ -44,7 +49,7 @@ export class Faults {
     this.#stopped = false;
     const world = this.#world;
     const whileCut: WhileCut = (cause, apis, fault) => this.#whileCut(cause, apis, fault);
-    const hands = [
+    const hands: Hand[] = [
       { kinds: onProcesses(world), gap: { low: 300, high: 1_500 } },
       { kinds: onDatabase(world), gap: { low: 1_500, high: 4_500 } },
       { kinds: onCache(world, whileCut), gap: { low: 800, high: 2_500 } },
@@ -58,11 +63,13 @@ export class Faults {
     this.#stopped = true;
   }
 
-  /** Every kind comes before one comes twice. */
-  async #hand(dice: Dice, of: { kinds: readonly Kind[]; gap: { low: number; high: number } }): Promise<void> {
+  /** Every kind comes before one comes twice, and the first one soon. */
+  async #hand(dice: Dice, { kinds, gap }: Hand): Promise<void> {
+    let [least, most] = [0, gap.low];
     while (!this.#stopped) {
-      for (const { kind, sort, strike } of dice.shuffled(of.kinds)) {
-        const until = now() + dice.between(of.gap.low, of.gap.high);
+      for (const { kind, sort, strike } of dice.shuffled(kinds)) {
+        const until = now() + dice.between(least, most);
+        [least, most] = [gap.low, gap.high];
         while (now() < until && !this.#stopped) await sleep(WATCH_MS);
         if (this.#stopped) return;
         const [from, inFlight] = [now(), this.#inFlight()];

@@ -183,8 +183,8 @@ async function paused(slot: Slot, consumers: readonly number[], dice: Dice): Pro
 
 /** What was begun is finished: it ends by itself, and with 0. */
 async function deployed(slot: Slot): Promise<void> {
-  const code = await slot.replace('SIGTERM');
-  if (code !== 0) throw new Error(`${slot.name} ended with ${code}; ${slot.log}`);
+  const { code, log, forMs } = await slot.replace('SIGTERM');
+  if (code !== 0) throw new Error(`${slot.name} ended with ${code} after ${forMs.toFixed(0)} ms; ${log}`);
 }
 
 async function slowly(wires: readonly Wire[], pace: object, forMs: number): Promise<void> {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
 import type { Clients, Tenant } from './clients.js';
 import { Dice, EXCUSABLE, type History, now } from './history.js';
 import { exchange } from './http.js';
@@ -10,8 +11,11 @@ const DAY_MS = 86_400_000;
 const PAYMENTS = 3;
 /** What the bank does with them: it pays, refuses, and loses its answer. */
 const DESTINATIONS = ['bank_ok', 'bank_refused', 'bank_lost'];
+const POOR = 'insufficient_funds';
 const PATIENCE_MS = 2_500;
 const POLL_MS = 20;
+
+const SETTLED_BEYOND = 'SELECT FROM settlement_positions WHERE merchant_id = $1 AND business_date > $2';
 
 // biome-ignore lint/suspicious/noExplicitAny: bodies are looked into at will.
 type Json = any;
@@ -23,6 +27,8 @@ type Json = any;
  */
 export class Nights {
   readonly unexpected: string[] = [];
+  /** Days of merchants for whose payout nothing was left. */
+  readonly withNothingLeft: { merchant: string; date: string }[] = [];
   readonly #history: History;
   readonly #apis: readonly Slot[];
   readonly #operatorKey: string;
@@ -69,14 +75,12 @@ export class Nights {
       for (let payment = 0; payment < PAYMENTS; payment += 1) await this.#take(tenant, date, payment);
       await this.#clients.look(tenant, tenant.watched);
       const outcome = await this.#settle(tenant, date);
-      if (outcome === 'empty') {
-        tenant = await this.#another();
-        this.#now.set(first, tenant);
-      }
-      if (outcome !== 'settled') continue;
-      await this.#clients.look(tenant, tenant.watched);
-      await this.#payOut(tenant, date, number);
-      await this.#clients.look(tenant, tenant.watched);
+      if (outcome === 'settled') await this.#clients.look(tenant, tenant.watched);
+      const isOvertaken = outcome === 'settled' && !(await this.#payOut(tenant, date, number));
+      if (outcome === 'settled') await this.#clients.look(tenant, tenant.watched);
+      if (outcome !== 'empty' && !isOvertaken) continue;
+      tenant = await this.#another();
+      this.#now.set(first, tenant);
     }
   }
 
@@ -102,13 +106,32 @@ export class Nights {
     return settled === 1 ? 'settled' : empty === 1 ? 'empty' : undefined;
   }
 
-  /** All that was settled. */
-  async #payOut({ key, merchant }: Tenant, date: string, number: number): Promise<void> {
+  /**
+   * All that was settled. False: nothing was left, since whoever settled all days that are over was in the midst of them: this day has
+   * what was told before, and what was told of it is for a later one.
+   */
+  async #payOut({ key, merchant }: Tenant, date: string, number: number): Promise<boolean> {
     const asked = { currency: 'EUR', destination: DESTINATIONS[number % DESTINATIONS.length] };
     const payout = await this.#ask(key, '/v1/payouts', asked, `payout-${merchant}-${date}`);
+    if (payout?.code === POOR) {
+      this.withNothingLeft.push({ merchant, date });
+      return false;
+    }
     const told: { account_id: string; version: string }[] = payout?.balances ?? [];
     const versions = told.map(({ account_id: account, version }) => ({ account, version: Number(version) }));
     if (payout) this.#history.payouts.push({ completedAt: now(), versions });
+    return true;
+  }
+
+  /** Nothing is left of a day that has settlements only where later days had been settled. Answers where that is not so. */
+  async overdrawn(owner: pg.Client): Promise<string[]> {
+    const offences: string[] = [];
+    for (const { merchant, date } of this.withNothingLeft) {
+      const { rowCount } = await owner.query(SETTLED_BEYOND, [merchant, date]);
+      if (rowCount === 0)
+        offences.push(`nothing was left to pay out of ${date} of ${merchant}, which was settled last`);
+    }
+    return offences;
   }
 
   /** Of whatever API answers, until one does; undefined: it is over. */
@@ -123,7 +146,7 @@ export class Nights {
       const answer = await exchange(url + path, { headers, body: sent, patienceMs: PATIENCE_MS }).catch(
         () => undefined,
       );
-      if (answer && answer.status < 300) return JSON.parse(answer.text);
+      if (answer && (answer.status < 300 || answer.text.includes(`"${POOR}"`))) return JSON.parse(answer.text);
       if (answer && !EXCUSABLE.has(answer.status)) {
         this.unexpected.push(`${path}: ${answer.status} ${answer.text}`);
         return undefined;

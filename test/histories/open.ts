@@ -38,14 +38,14 @@ export async function openTenant(post: Post, plan: string, number: number): Prom
   const merchant = { name: `Tenant ${number}`, time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
   const opened = await post('/v1/merchants', OPERATOR_KEY, { ...merchant, fee_plan_id: plan });
   const key: string = opened.api_key.secret;
-  const accounts: Account[] = [];
-  for (let count = 0; count < HOT + COLD; count += 1) {
-    const code = `wallet:${count}`;
-    const floor = count >= HOT + COLD - FLOORED && { min_available: '0' };
-    const account = { code, name: code, currency: 'EUR', normal_side: 'credit', ...floor };
-    const { id } = await post('/v1/accounts', key, account);
-    accounts.push({ id, code });
-  }
+  const accounts: Account[] = await Promise.all(
+    Array.from({ length: HOT + COLD }, async (_, count) => {
+      const code = `wallet:${count}`;
+      const floor = count >= HOT + COLD - FLOORED && { min_available: '0' };
+      const account = { code, name: code, currency: 'EUR', normal_side: 'credit', ...floor };
+      return { id: (await post('/v1/accounts', key, account)).id, code };
+    }),
+  );
   const named = (code: string): Account[] => opened.accounts.filter((account: Account) => account.code === code);
   return {
     merchant: opened.id,

@@ -20,6 +20,7 @@ export interface Hit {
   readonly daysSettled: number;
   readonly payouts: number;
   readonly lives: number;
+  readonly whileStopping: number;
   readonly events: number;
   readonly followed: number;
   readonly webhooks: number;
@@ -44,6 +45,7 @@ export function hitOf({ history, faults, clients, world, followers }: Run, outco
     daysSettled: history.settled.length,
     payouts: history.payouts.length,
     lives: outcome.lives,
+    whileStopping: outcome.whileStopping,
     events: outcome.events,
     followed: followers.reduce((sum, { told }) => sum + told.length, 0),
     webhooks: hooks.length,
@@ -80,6 +82,7 @@ export function reportOf(run: Run, outcome: Outcome): string {
     `in the ledger: ${listed(hit.kinds)}; acknowledgements ${acknowledgements.length}, of which replays ${count(acknowledgements, (one) => one.replayed)}`,
     `requests ${counts.postingsSent}, retries ${counts.retries}, timeouts ${counts.timeouts}, broken connections ${counts.brokenConnections}, reads without an answer ${counts.readsFailed}, refusals: ${listed(counts.refusals)}`,
     `ambiguous ${hit.ambiguous}, of which were done ${hit.ambiguousAndDone}; unanswered when the faults were over ${outcome.unsettled}; ${LOST_COMMITS} ${hit.commitsBefallen}`,
+    `answered by an API that had been told to stop ${hit.whileStopping}`,
     `days settled ${hit.daysSettled}, payouts ${hit.payouts}, payments told in any order ${hit.lives}`,
     `events ${hit.events}; told to followers ${hit.followed}; webhooks ${hit.webhooks}, more than once ${hit.webhooksTwice}`,
     Object.entries(hit.counted)

@@ -11,10 +11,11 @@ import { offendersOf } from '../support/verified.js';
 import { type Book, readBooks } from './books.js';
 import { check, type Ledger, storyOf, type Verdict, type Violation } from './check.js';
 import { Clients, type Tenant } from './clients.js';
+import { judgeDeploys } from './deploys.js';
 import { Faults } from './faults.js';
 import { Follower } from './followers.js';
 import { Dice, emptyHistory, type History, now } from './history.js';
-import { exchange } from './http.js';
+import { exchange, sent } from './http.js';
 import { readLedger, untilEnded } from './ledger.js';
 import { behind, judgeLog } from './log.js';
 import { Nights } from './nights.js';
@@ -35,6 +36,12 @@ export interface RunOptions {
   readonly readers: number;
 }
 
+export interface Round {
+  /** Of each seed. */
+  readonly seconds: number;
+  readonly seeds: readonly number[];
+}
+
 export interface Outcome {
   /** The history of what is wrong; empty when nothing is. */
   readonly offences: readonly string[];
@@ -43,6 +50,8 @@ export interface Outcome {
   readonly books: readonly Book[];
   readonly events: number;
   readonly lives: number;
+  /** Requests that were with an API that had been told to stop, all of which it answered. */
+  readonly whileStopping: number;
   /** Unsettled when the faults were over; each was settled by its key then. */
   readonly unsettled: number;
   readonly healthyAfterMs: number;
@@ -99,6 +108,7 @@ export class Run {
   }
 
   static async start(build: Build, options: RunOptions): Promise<Run> {
+    sent.length = 0;
     const world = await startWorld(build, options.policy);
     try {
       const { seed } = options;
@@ -131,15 +141,34 @@ export class Run {
     await this.world.end();
   }
 
-  /** Work and harm for so long; then everything is mended, settled and judged: all of the run, up to here. */
-  async round({ seconds, seed }: { seconds: number; seed: number }): Promise<Outcome> {
-    const { tenants, clients, nights, payments, followers, faults, world } = this.parts;
+  /** Work and harm for so long by each seed; then everything is mended, settled and judged: all of the run, up to here. */
+  async round({ seconds, seeds }: Round): Promise<Outcome> {
+    const { clients, followers, world } = this.parts;
+    const following = Promise.all(followers.map((follower) => follower.run()));
+    const before: string[] = [];
+    let [healthyAfterMs, mendedAt] = [0, 0];
+    for (const seed of seeds) {
+      const harmed = await this.#harm(seconds, seed);
+      before.push(...harmed.sick);
+      mendedAt = harmed.mendedAt;
+      healthyAfterMs = Math.max(healthyAfterMs, harmed.healthyAfterMs);
+    }
+    const { unsettled } = clients;
+    await clients.settle(REPEATS);
+    before.push(...(await untilEnded(world.on.ownerUrl)), ...(await this.#untilApplied()));
+    const appliedAfterMs = now() - mendedAt;
+    for (const follower of followers) follower.stop();
+    await following;
+    return { ...(await this.#judge(before)), unsettled, healthyAfterMs, appliedAfterMs };
+  }
+
+  async #harm(seconds: number, seed: number) {
+    const { tenants, clients, nights, payments, faults } = this.parts;
     const working = Promise.all([
       clients.run({ mixed: CLIENTS, readers: this.options.readers, seed }),
       nights.run(tenants),
       payments.run(),
     ]);
-    const following = Promise.all(followers.map((follower) => follower.run()));
     const harm = faults.run((hand) => new Dice(seed * 16 + hand));
     await Promise.race([sleep(seconds * 1_000), harm, working]);
     faults.stop();
@@ -150,15 +179,7 @@ export class Run {
     await faults.recovered();
     for (const part of [clients, nights, payments]) part.stop();
     await working;
-    const { unsettled } = clients;
-    await clients.settle(REPEATS);
-    const held = await untilEnded(world.on.ownerUrl);
-    const applied = await this.#untilApplied();
-    const appliedAfterMs = now() - mendedAt;
-    for (const follower of followers) follower.stop();
-    await following;
-    const judged = await this.#judge([...sick, ...held, ...applied]);
-    return { ...judged, unsettled, healthyAfterMs, appliedAfterMs };
+    return { sick, mendedAt, healthyAfterMs };
   }
 
   /** I8: each API is ready, uses the cache, and reads from the database. Answers what is not. */
@@ -212,6 +233,10 @@ export class Run {
     const ledger = await readLedger(on.ownerUrl);
     const cut = this.options.policy === 'strict' ? [] : faults.cut;
     const verdict = check(history, ledger, { ttlMs: TTL_MS, l1MaxAgeMs: L1_MAX_AGE_MS, cut });
+    const deploys = judgeDeploys(
+      sent,
+      world.apis.flatMap(({ endings }) => endings),
+    );
     const found = offendersOf(await verify(on.runtimeUrl, await checksOf(ROOMS)));
     const unexpected = [
       ...clients.counts.unexpected,
@@ -228,9 +253,11 @@ export class Run {
         ...before,
         ...(clients.unsettled > 0 ? [`${clients.unsettled} requests were never answered`] : []),
         ...unexpected.slice(0, SHOWN),
+        ...deploys.offences.slice(0, SHOWN).map((what) => `deploys: ${what}`),
         ...quiet.map((what) => `I5: ${what}`),
         ...tellOf(history, [...verdict.stale, ...verdict.wrong]),
         ...books.filter(({ wrong }) => wrong > 0).map(({ name, wrong }) => `${name}: ${wrong} are not`),
+        ...(await nights.overdrawn(owner)),
         ...log.offences.map((what) => `I6: ${what}`),
         ...paid.slice(0, SHOWN),
         ...Object.entries(found).map(([name, rows]) => `verify: ${name}: ${rows}`),
@@ -239,7 +266,7 @@ export class Run {
       const twice = [...instructions].filter(([, all]) => all.length > 1);
       offences.push(...twice.map(([payout, all]) => `I4: the bank was told of payout ${payout} ${all.length} times`));
       const lives = [...payments.ended.values()].reduce((sum, all) => sum + all.length, 0);
-      return { offences, verdict, ledger, books, events: log.events, lives };
+      return { offences, verdict, ledger, books, events: log.events, lives, whileStopping: deploys.answered };
     });
   }
 }

@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultMutant } from '../../scripts/mutants/faults.mjs';
 import { plant } from '../../scripts/mutants/mutant.mjs';
 import { Child } from '../../scripts/services/child.mjs';
@@ -10,6 +11,9 @@ import { Child } from '../../scripts/services/child.mjs';
 const ROOT = join(import.meta.dirname, '..', '..');
 const START_LIMIT_MS = 60_000;
 const POLL_MS = 50;
+/** An API looks for 2 s whether its database answers. */
+const READY_PATIENCE_MS = 3_000;
+const LAST_WORDS_MS = 50;
 /** What is read as it stands in the sources. */
 const SCRIPTS = ['balances', 'limits'].map((room) => join('libs', room, 'src', 'lua'));
 
@@ -107,16 +111,22 @@ export class Service {
     await this.end('SIGKILL');
   }
 
-  /** Answers the code that it ended with, or null: by the signal, or before. */
-  async end(signal: NodeJS.Signals): Promise<number | null> {
+  /**
+   * Answers the code that it ended with, or null: by the signal, or before. Clients know after so long that it does not listen any
+   * more.
+   */
+  async end(signal: NodeJS.Signals, noticedMs = 0): Promise<number | null> {
     const child = this.#child;
     if (!child || child.how !== undefined) return null;
-    this.url = undefined;
     this.paused = false;
     const ended = child.end(signal);
     // A stopped process takes nothing but SIGKILL.
     child.process.kill('SIGCONT');
+    if (noticedMs > 0) await Promise.race([ended, sleep(noticedMs)]);
+    this.url = undefined;
     await ended;
+    // What it said last.
+    await sleep(LAST_WORDS_MS);
     return child.process.exitCode;
   }
 
@@ -146,17 +156,17 @@ async function untilCacheIsUsed(url: string): Promise<void> {
   for (let times = 0; times < 2; ) {
     if (performance.now() > end) throw new Error('an API did not come back to Redis');
     times = (await cacheState(url)) === 'ok' ? times + 1 : 0;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await sleep(POLL_MS);
   }
 }
 
-/** What the API says of its cache; undefined when it does not answer. */
-export async function cacheState(url: string): Promise<string | undefined> {
+/** What the API says of its cache, or why it says nothing. */
+export async function cacheState(url: string): Promise<string> {
   try {
-    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(500) });
+    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(READY_PATIENCE_MS) });
     const body = (await response.json()) as { checks: { balance_cache: string } };
     return body.checks.balance_cache;
-  } catch {
-    return undefined;
+  } catch (error) {
+    return String(error);
   }
 }

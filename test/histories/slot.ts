@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { childrenOf } from '../../bench/cpu.js';
 import { freePort } from '../../scripts/ports.mjs';
 import { readingOf } from '../support/metrics.js';
+import { type Ending, NOTICED_MS } from './deploys.js';
+import { now } from './history.js';
 import { type Build, Service } from './servers.js';
 
 const SAMPLE_MS = 500;
@@ -31,6 +33,8 @@ export type Part = 'api' | 'worker';
 /** One process after the other in the place of one API or worker. */
 export class Slot {
   readonly name: string;
+  /** Of the API's processes so far. */
+  readonly endings: Ending[] = [];
   readonly #part: Part;
   readonly #build: Build;
   readonly #env: NodeJS.ProcessEnv;
@@ -79,14 +83,19 @@ export class Slot {
     return (this.#past.get(of) ?? 0) + (this.#now.get(of) ?? 0);
   }
 
-  /** Ended, and replaced. Answers what it ended with. */
-  async replace(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
+  /** Ended, and replaced. Answers what it ended with, how long that took, and the last of what it logged. */
+  async replace(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: number | null; forMs: number; log: string }> {
     await this.#scrape();
-    const code = (await this.#service?.end(signal)) ?? null;
+    const { url } = this;
+    const from = now();
+    const code = (await this.#service?.end(signal, signal === 'SIGTERM' && url ? NOTICED_MS : 0)) ?? null;
+    const to = now();
+    if (url !== undefined) this.endings.push({ name: this.name, url, signal, from, to });
     for (const name of NAMES) this.#past.set(name, this.count(name));
     this.#now = new Map();
+    const { log } = this;
     await this.#begin();
-    return code;
+    return { code, forMs: to - from, log };
   }
 
   pause(): void {

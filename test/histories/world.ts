@@ -5,6 +5,7 @@ import { asAdmin, type TestDatabase } from '../support/database.js';
 import { type PrivatePostgres, privatePostgres } from '../support/postgres.js';
 import { type PrivateRedis, privateRedis } from '../support/redis.js';
 import { SimulatedBank } from '../support/simulated-bank.js';
+import { DELAY_MS } from './deploys.js';
 import { Disk } from './disk.js';
 import type { Policy } from './run.js';
 import type { Build } from './servers.js';
@@ -39,6 +40,7 @@ const SETTINGS = {
   SETTLEMENT_INTERVAL_MS: '15000',
   IDEMPOTENCY_WAIT_MS: '1000',
   REQUEST_DEADLINE_MS: '3000',
+  SHUTDOWN_DELAY_MS: String(DELAY_MS),
   // A lease, a job's lock and a claim all end within a pause.
   RELAY_IDLE_MS: '50',
   RELAY_LEASE_MS: '1500',
@@ -81,32 +83,41 @@ export interface World {
   end(): Promise<void>;
 }
 
+type Kept = <Part>(starting: Promise<Part>, stop: (part: Part) => unknown) => Promise<Part>;
+
+async function startDatabase(disk: Disk, kept: Kept) {
+  const postgres = await kept(privatePostgres(POSTGRES, disk.folder), (started) => {
+    started.signal('SIGCONT');
+    return started.stop();
+  });
+  const on = await postgres.database('counted');
+  await asAdmin(on.ownerUrl, (owner) => owner.query(RECORDS));
+  return { postgres, on };
+}
+
 export async function startWorld(build: Build, policy: Policy): Promise<World> {
   const cleanup: (() => unknown)[] = [];
   const end = async (): Promise<void> => {
     for (const step of cleanup.splice(0).reverse()) await step();
   };
   try {
+    const kept: Kept = async (starting, stop) => {
+      const part = await starting;
+      cleanup.push(() => stop(part));
+      return part;
+    };
     const disk = new Disk();
     cleanup.push(() => disk.remove());
-    const postgres = await privatePostgres(POSTGRES, disk.folder);
-    cleanup.push(async () => {
-      postgres.signal('SIGCONT');
-      await postgres.stop();
-    });
-    const [on, cache, queue] = await Promise.all([
-      postgres.database('counted'),
-      privateRedis('cache'),
-      privateRedis('queue'),
-    ]);
-    cleanup.push(() => Promise.all([cache.stop(), queue.stop()]));
-    await asAdmin(on.ownerUrl, (owner) => owner.query(RECORDS));
     const bankState = join(build.folder, `bank-${process.hrtime.bigint()}`);
-    const bank = await SimulatedBank.start({ BANK_STATE: bankState });
-    cleanup.push(async () => {
-      await bank.end('SIGKILL');
-      rmSync(bankState, { recursive: true, force: true });
-    });
+    const [{ postgres, on }, cache, queue, bank] = await Promise.all([
+      startDatabase(disk, kept),
+      kept(privateRedis('cache'), (redis) => redis.stop()),
+      kept(privateRedis('queue'), (redis) => redis.stop()),
+      kept(SimulatedBank.start({ BANK_STATE: bankState }), async (started) => {
+        await started.end('SIGKILL');
+        rmSync(bankState, { recursive: true, force: true });
+      }),
+    ]);
     const wires = await Wires.to([...Array(4).fill(on.runtimeUrl), cache.url, cache.url]);
     cleanup.push(() => wires.end());
     const [database, caches] = [wires.all.slice(0, 4), wires.all.slice(4)];

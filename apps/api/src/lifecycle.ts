@@ -208,14 +208,11 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
    */
   function beginTrace(request: FastifyRequest, reply: FastifyReply, state: RequestState, isTrusted: boolean): void {
     if (state.span !== NO_SPAN) return;
+    const { method, url } = request;
     const { traceparent } = request.headers;
+    const route = request.routeOptions.url ?? '';
     state.span = telemetry.startRequest(
-      {
-        method: request.method,
-        route: request.routeOptions.url ?? '',
-        path: toldPath(request),
-        startedMs: state.startedMs,
-      },
+      { method, route, path: () => toldPath(url, route), startedMs: state.startedMs },
       isTrusted && typeof traceparent === 'string' ? traceparent : undefined,
     );
     const { traceId, spanId, traceFlags } = state.span.spanContext();
@@ -240,10 +237,10 @@ export function installLifecycle(fastify: FastifyInstance, parts: LifecycleParts
 }
 
 /** The route with the ids that were asked for: whatever else stands in a path might be a key that strayed there. */
-function toldPath({ url, routeOptions }: FastifyRequest): string {
+function toldPath(url: string, route: string): string {
   const asked = url.split('?', 1)[0]?.split('/') ?? [];
-  const route = routeOptions.url?.split('/') ?? [];
   return route
+    .split('/')
     .map((part, index) => (part.startsWith(':') && /^\d{1,19}$/.test(asked[index] ?? '') ? asked[index] : part))
     .join('/');
 }

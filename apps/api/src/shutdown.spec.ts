@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Shutdown } from './shutdown.js';
@@ -8,9 +8,9 @@ import { Shutdown } from './shutdown.js';
 const ASK = 'GET / HTTP/1.1\r\nHost: here\r\n\r\n';
 /** Longer than idle connections are left open. */
 const ASLEEP_MS = 1_100;
+const GRACE_MS = 5_000;
 
-it('a request that arrived while the process slept is answered before its connection counts as idle', async () => {
-  const shutdown = new Shutdown();
+async function listening(shutdown: Shutdown): Promise<Server> {
   const server = createServer((_request, response) => {
     shutdown.requestBegan();
     response.on('close', () => shutdown.requestEnded());
@@ -18,19 +18,50 @@ it('a request that arrived while the process slept is answered before its connec
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
+  return server;
+}
+
+/** Asks at once; answers what the client was told, once its connection has ended. */
+function asking(server: Server): { client: Socket; told: Promise<string> } {
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
   let told = '';
   client.on('data', (data) => {
     told += data.toString();
   });
   client.write(ASK);
+  const ended = new Promise<string>((resolve) => {
+    client.on('error', (error) => resolve(String(error)));
+    client.on('close', () => resolve(told));
+  });
+  return { client, told: ended };
+}
+
+/** The process stands still, as one that is not scheduled: the system alone goes on. */
+function sleepFor(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+it('a request that arrived while the process slept is answered before its connection counts as idle', async () => {
+  const shutdown = new Shutdown();
+  const server = await listening(shutdown);
+  const { client, told } = asking(server);
   await once(client, 'data');
-  const drained = shutdown.drain(server, { delayMs: 0, graceMs: 5_000 });
+  const drained = shutdown.drain(server, { delayMs: 0, graceMs: GRACE_MS });
   while (server.listening) await nextTurn();
-  // Written at once to the system; the process then stands still, as one that was not scheduled.
+  // Written at once to the system.
   client.write(ASK);
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ASLEEP_MS);
+  sleepFor(ASLEEP_MS);
   await drained;
-  if (!client.closed) await once(client, 'close');
-  expect(told.match(/heard/g)).toHaveLength(2);
+  expect((await told).match(/heard/g)).toHaveLength(2);
+});
+
+it('a connection that was made within the delay while the process slept is accepted before nobody listens any more', async () => {
+  const shutdown = new Shutdown();
+  const server = await listening(shutdown);
+  const drained = shutdown.drain(server, { delayMs: 100, graceMs: GRACE_MS });
+  const { told } = asking(server);
+  // Behind the turn of the loop in which the system is asked to connect.
+  process.nextTick(() => process.nextTick(() => sleepFor(200)));
+  await drained;
+  expect(await told).toContain('heard');
 });

@@ -44,18 +44,23 @@ export class Shutdown {
     for (const listener of this.#listeners) listener();
     const endMs = performance.now() + options.graceMs;
     await sleep(Math.min(options.delayMs, options.graceMs));
+    await readWhatCame();
     // Not Server.close of http: that one cuts idle connections at once.
     NetServer.prototype.close.call(server);
     const lingerEndMs = Math.min(endMs, performance.now() + IDLE_LINGER_MS);
     while (performance.now() < lingerEndMs && (this.#inHand > 0 || (await connectionsOf(server)) > 0))
       await sleep(POLL_MS);
-    // A process that slept finds its timers due before it has read what came meanwhile: the requests in there are read first.
-    await nextTurn();
-    await nextTurn();
+    await readWhatCame();
     server.closeIdleConnections();
     while (performance.now() < endMs && this.#inHand > 0) await sleep(POLL_MS);
     server.closeAllConnections();
   }
+}
+
+/** A process that slept finds its timers due before it has accepted the connections and read the requests that came meanwhile. */
+async function readWhatCame(): Promise<void> {
+  await nextTurn();
+  await nextTurn();
 }
 
 function connectionsOf(server: Server): Promise<number> {

@@ -42,7 +42,8 @@ export async function tracedRead<T>(
 
 function startCall(parent: Span, script: string, calls: number): Span {
   const summary = `${script} balances`;
-  return startChild(parent, summary, { kind: SpanKind.CLIENT, attributes: redisAttributes(summary, calls) });
+  const attributes = () => redisAttributes(summary, calls);
+  return startChild(parent, summary, { kind: SpanKind.CLIENT, attributes });
 }
 
 function endFailed(span: Span, error: unknown): void {

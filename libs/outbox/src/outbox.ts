@@ -172,7 +172,7 @@ export class Outbox {
       () => this.#hints?.failures ?? 0,
     );
     metrics.gauge('counterfoil_queue_connected', '1 while the connection stands that jobs come by.', () =>
-      Number(this.#bull?.isConnected ?? false),
+      this.#bull ? Number(this.#bull.isConnected) : [],
     );
     metrics.counter('counterfoil_consumer_jobs_total', 'Jobs begun here.', () =>
       this.#hosts.map((host) => [{ consumer: host.consumer }, host.counts.jobs]),

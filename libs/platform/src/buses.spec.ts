@@ -27,7 +27,7 @@ class OpenThingCommand implements Message {
 }
 
 function command({ traced = true } = {}): OpenThingCommand {
-  const request = { method: 'POST', route: '/test', path: '/test', startedMs: performance.now() };
+  const request = { method: 'POST', route: '/test', path: () => '/test', startedMs: performance.now() };
   const span = (traced ? telemetry : untraced).startRequest(request, undefined);
   return new OpenThingCommand({ deadline: Deadline.after(1_000), span, cost: new Cost() }, 'sesame');
 }

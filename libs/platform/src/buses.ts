@@ -6,7 +6,7 @@ import type { Labels, Metrics, Seconds } from './metrics.js';
 import type { RequestBounds } from './request-context.js';
 import type { BringsMetrics } from './room-hooks.js';
 import { ATTRIBUTE } from './span-names.js';
-import { endSpan, failSpan, startChild } from './tracing.js';
+import { endSpan, failSpan, spanTimeAt, startChild } from './tracing.js';
 
 /** A command or query. */
 export interface Message {
@@ -44,17 +44,20 @@ export class MessageCalls {
   async run<M extends Message, R>(message: M, handle: (message: M) => Promise<R>): Promise<R> {
     const calls = this.#callsOf(message);
     const parent = message.context.span;
-    const span = parent.isRecording() ? startChild(parent, calls.spanName) : undefined;
     const startedMs = performance.now();
+    const span = parent.isRecording()
+      ? startChild(parent, calls.spanName, { startTime: spanTimeAt(startedMs) })
+      : undefined;
     try {
       const reply = await handle(span ? below(span, message) : message);
       const outcome = outcomeOf(reply);
-      count(calls, outcome, startedMs);
-      if (span) endWith(span, outcome, (reply as Told | undefined)?.replayed === true);
+      const endedMs = performance.now();
+      count(calls, outcome, endedMs - startedMs);
+      if (span) endWith(span, outcome, (reply as Told | undefined)?.replayed === true, endedMs);
       return reply;
     } catch (error) {
       const outcome = error instanceof ProblemError ? error.code : 'error';
-      count(calls, outcome, startedMs);
+      count(calls, outcome, performance.now() - startedMs);
       if (span) endThrown(span, outcome, error);
       throw error;
     }
@@ -97,20 +100,20 @@ function outcomeOf(reply: unknown): Outcome {
   return typeof status === 'number' && status >= 400 ? (body?.code ?? 'error') : 'ok';
 }
 
-function count(calls: Calls, outcome: Outcome, startedMs: number): void {
+function count(calls: Calls, outcome: Outcome, tookMs: number): void {
   let sums = calls.outcomes.get(outcome);
   if (!sums) {
     sums = { count: 0, seconds: 0 };
     calls.outcomes.set(outcome, sums);
   }
   sums.count += 1;
-  sums.seconds += (performance.now() - startedMs) / 1_000;
+  sums.seconds += tookMs / 1_000;
 }
 
-function endWith(span: Span, outcome: Outcome, replayed: boolean): void {
+function endWith(span: Span, outcome: Outcome, replayed: boolean, endedMs: number): void {
   span.setAttribute(ATTRIBUTE.outcome, outcome);
   if (replayed) span.setAttribute(ATTRIBUTE.replayed, true);
-  endSpan(span);
+  span.end(spanTimeAt(endedMs));
 }
 
 /** To be refused is no error of the span's, as it is none of the request's. */

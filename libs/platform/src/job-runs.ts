@@ -94,7 +94,7 @@ export class JobRuns {
 
   /** BringsMetrics, which knows duties, and so this. */
   addMetrics(metrics: Metrics): void {
-    const done = <T>(read: (one: Done) => T) => [...this.#done].map(([job, one]) => [{ job }, read(one)] as const);
+    const done = <T>(read: (one: Done) => T) => [...this.#done].map(([name, one]) => [{ name }, read(one)] as const);
     metrics.histogram(
       'counterfoil_job_seconds',
       'How long rounds of duties and schedulers took, failed ones included.',

@@ -18,7 +18,7 @@ interface Client {
 export async function tracedQuery<R>(parent: Span | undefined, query: Statement, send: () => Promise<R>): Promise<R> {
   if (!parent?.isRecording()) return send();
   const summary = statementName(query);
-  const span = startChild(parent, summary, { kind: SpanKind.CLIENT, attributes: postgresAttributes(summary) });
+  const span = startChild(parent, summary, { kind: SpanKind.CLIENT, attributes: () => postgresAttributes(summary) });
   try {
     const result = await send();
     const { rows } = result as Partial<pg.QueryResult>;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { INVALID_SPAN_CONTEXT, type Span, SpanKind, trace } from '@opentelemetry/api';
 import { DelayedError, type Job, type JobsOptions, type Processor, Queue, Worker, type WorkerOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -7,8 +8,10 @@ import { openRedis } from './redis.js';
 import { ATTRIBUTE } from './span-names.js';
 import { endSpan, failSpan, spanTime, startFrom } from './tracing.js';
 
-/** Longest that whoever adds a job, or closes a queue, waits for the queues' Redis. */
+/** Longest that whoever adds a job waits for the queues' Redis. */
 const QUEUE_TIMEOUT_MS = 3_000;
+/** Longest that whoever ends waits for it, with nothing in hand: it may be away, and what it is not told it finds out by itself. */
+const FAREWELL_MS = 500;
 
 /**
  * BullMQ's queues of one database. A job names what is to be done; whether it is, PostgreSQL knows: Redis may lose every job. Schedulers
@@ -19,7 +22,8 @@ export class Queues {
   readonly #prefix: string;
   readonly #logger: Logger | undefined;
   readonly #queues: Queue[] = [];
-  readonly #workers: Worker[] = [];
+  /** With their jobs in hand. */
+  readonly #workers = new Map<Pick<Worker, 'close'>, Set<Promise<void>>>();
   #sending: Redis | undefined;
   #working: Redis | undefined;
 
@@ -48,11 +52,30 @@ export class Queues {
     options: Omit<WorkerOptions, 'connection' | 'prefix'>,
   ): Worker<Data> {
     this.#working ??= openRedis(this.#url, { maxRetriesPerRequest: null });
-    const processor: Processor<Data> = (job, token) => traced(name, job, (span) => work(job, token, span));
+    const inHand = new Set<Promise<void>>();
+    const processor: Processor<Data> = (job, token) => {
+      const ended = traced(name, job, (span) => work(job, token, span)).finally(() => inHand.delete(ended));
+      inHand.add(ended);
+      return ended;
+    };
     const worker = new Worker<Data>(name, processor, { ...options, connection: this.#working, prefix: this.#prefix });
     worker.on('error', (error) => this.#logger?.debug({ err: error, queue: name }, 'the queue is away'));
-    this.#workers.push(worker as Worker);
+    this.#workers.set(worker, inHand);
     return worker;
+  }
+
+  /** The same for one of them. */
+  async closeWorker(worker: Pick<Worker, 'close'>, graceMs: number): Promise<void> {
+    await within(graceMs, Promise.race([worker.close(), this.#idle(worker)]));
+  }
+
+  /** Resolves once nothing has been in hand for as long as Redis is waited for. */
+  async #idle(worker: Pick<Worker, 'close'>): Promise<void> {
+    const inHand = this.#workers.get(worker) ?? new Set();
+    do {
+      await Promise.allSettled([...inHand]);
+      await sleep(FAREWELL_MS, undefined, { ref: false });
+    } while (inHand.size > 0);
   }
 
   /** Whether the connection that jobs come by stands. */
@@ -62,8 +85,8 @@ export class Queues {
 
   /** Workers first: resolves when the jobs in hand have ended, or after `graceMs`: then they are another worker's. */
   async close(graceMs = 0): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => within(graceMs, worker.close())));
-    await Promise.all(this.#queues.map((queue) => within(QUEUE_TIMEOUT_MS, queue.close())));
+    await Promise.all([...this.#workers.keys()].map((worker) => this.closeWorker(worker, graceMs)));
+    await Promise.all(this.#queues.map((queue) => within(FAREWELL_MS, queue.close())));
     this.#sending?.disconnect();
     this.#working?.disconnect();
   }

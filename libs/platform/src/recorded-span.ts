@@ -6,6 +6,7 @@ import {
   type Span,
   type SpanContext,
   SpanKind,
+  type SpanOptions,
   type SpanStatus,
   SpanStatusCode,
   type TimeInput,
@@ -26,50 +27,66 @@ export interface LocalTrace {
   keep(): void;
 }
 
-export interface SpanParts {
-  name: string;
-  kind?: SpanKind | undefined;
-  startTime?: TimeInput | undefined;
-  attributes?: Attributes | undefined;
-  links?: Link[] | undefined;
-  parent?: RecordedSpan | SpanContext | undefined;
+/** How a span begins. */
+export interface SpanStart extends Omit<SpanOptions, 'attributes'> {
+  /** Kept as they are, and not written to; or how to find them once somebody asks. */
+  readonly attributes?: Attributes | (() => Attributes);
 }
 
 const SCOPE = { name: 'counterfoil' };
+const PLAIN: SpanStart = {};
 /** Most spans have no links and no events. Never written to. */
 const NOTHING: never[] = [];
 const UNSET: SpanStatus = { code: SpanStatusCode.UNSET };
+/** It does not change while a process runs; asking for it costs as much as the time does. */
+const { timeOrigin } = performance;
 
 /**
- * A span as a bare object: the SDK's own costs 1.7 µs, this one 0.2, and every request has a dozen, sampled or not (docs/adr/0038).
- * What exporters ask for is made when they ask.
+ * A span as a bare object: every request has a dozen, and of a hundred requests one is asked for what they say (docs/adr/0038). So it only
+ * keeps what it is given, and what exporters read is made when they read it.
  */
 export class RecordedSpan implements Span, ReadableSpan {
   name: string;
+  readonly trace: LocalTrace;
   readonly kind: SpanKind;
-  links: Link[];
-  events: ReadableSpan['events'] = NOTHING;
-  readonly instrumentationScope = SCOPE;
-  readonly droppedAttributesCount = 0;
-  readonly droppedEventsCount = 0;
-  readonly droppedLinksCount = 0;
   readonly startMs: number;
   status: SpanStatus = UNSET;
-  #endMs: number | undefined;
+  #endMs = 0;
+  #isOver = false;
   #spanId: string | undefined;
-  readonly #attributes: Attributes;
+  readonly #given: Attributes | (() => Attributes) | undefined;
+  /** Key, value, key, value: an object of keys that come one by one is a slow one. */
+  #told: (string | AttributeValue)[] | undefined;
+  /** A span in place of its context: nobody may ever ask for it. */
+  #links: (Link | RecordedSpan)[] | undefined;
+  #events: ReadableSpan['events'] | undefined;
   readonly #parent: RecordedSpan | SpanContext | undefined;
 
-  constructor(
-    readonly trace: LocalTrace,
-    { name, kind = SpanKind.INTERNAL, startTime, attributes, links, parent }: SpanParts,
-  ) {
+  constructor(trace: LocalTrace, name: string, parent: RecordedSpan | SpanContext | undefined, start = PLAIN) {
+    const { kind, startTime, attributes, links } = start;
+    this.trace = trace;
     this.name = name;
-    this.kind = kind;
-    this.startMs = msOf(startTime);
-    this.#attributes = attributes ? { ...attributes } : {};
-    this.links = links ?? NOTHING;
+    this.kind = kind ?? SpanKind.INTERNAL;
+    this.startMs = startTime === undefined ? spanTime() : msOf(startTime);
+    this.#given = attributes;
+    this.#links = links;
     this.#parent = parent;
+  }
+
+  get instrumentationScope(): ReadableSpan['instrumentationScope'] {
+    return SCOPE;
+  }
+
+  get droppedAttributesCount(): number {
+    return 0;
+  }
+
+  get droppedEventsCount(): number {
+    return 0;
+  }
+
+  get droppedLinksCount(): number {
+    return 0;
   }
 
   get resource(): ReadableSpan['resource'] {
@@ -78,9 +95,22 @@ export class RecordedSpan implements Span, ReadableSpan {
 
   /** Those of its own; and whose it is, as of the span that it lies below. */
   get attributes(): Attributes {
-    if (ATTRIBUTE.merchantId in this.#attributes) return this.#attributes;
     const inherited = this.#parent instanceof RecordedSpan ? this.#parent.attributes[ATTRIBUTE.merchantId] : undefined;
-    return inherited === undefined ? this.#attributes : { [ATTRIBUTE.merchantId]: inherited, ...this.#attributes };
+    const attributes: Attributes = inherited === undefined ? {} : { [ATTRIBUTE.merchantId]: inherited };
+    Object.assign(attributes, typeof this.#given === 'function' ? this.#given() : this.#given);
+    const told = this.#told ?? NOTHING;
+    for (let at = 0; at < told.length; at += 2) attributes[told[at] as string] = told[at + 1] as AttributeValue;
+    return attributes;
+  }
+
+  get links(): Link[] {
+    return (
+      this.#links?.map((link) => (link instanceof RecordedSpan ? { context: link.spanContext() } : link)) ?? NOTHING
+    );
+  }
+
+  get events(): ReadableSpan['events'] {
+    return this.#events ?? NOTHING;
   }
 
   get parentSpanContext(): SpanContext | undefined {
@@ -92,7 +122,7 @@ export class RecordedSpan implements Span, ReadableSpan {
   }
 
   get endTime(): HrTime {
-    return hrTime(this.#endMs ?? this.startMs);
+    return hrTime(this.#isOver ? this.#endMs : this.startMs);
   }
 
   get duration(): HrTime {
@@ -100,11 +130,11 @@ export class RecordedSpan implements Span, ReadableSpan {
   }
 
   get durationMs(): number {
-    return Math.max(0, (this.#endMs ?? this.startMs) - this.startMs);
+    return this.#isOver ? Math.max(0, this.#endMs - this.startMs) : 0;
   }
 
   get ended(): boolean {
-    return this.#endMs !== undefined;
+    return this.#isOver;
   }
 
   get failed(): boolean {
@@ -118,16 +148,18 @@ export class RecordedSpan implements Span, ReadableSpan {
   }
 
   isRecording(): boolean {
-    return this.#endMs === undefined;
+    return !this.#isOver;
   }
 
   setAttribute(key: string, value: AttributeValue | undefined): this {
-    if (!this.ended && value !== undefined) this.#attributes[key] = value;
+    if (this.#isOver || value === undefined) return this;
+    if (this.#told) this.#told.push(key, value);
+    else this.#told = [key, value];
     return this;
   }
 
   setAttributes(attributes: Attributes): this {
-    if (!this.ended) Object.assign(this.#attributes, attributes);
+    for (const [key, value] of Object.entries(attributes)) this.setAttribute(key, value);
     return this;
   }
 
@@ -135,35 +167,34 @@ export class RecordedSpan implements Span, ReadableSpan {
     const hasAttributes = isAttributes(attributesOrTime);
     const at = hasAttributes ? time : (attributesOrTime as TimeInput | undefined);
     const attributes = hasAttributes ? attributesOrTime : {};
-    if (this.ended) return this;
+    if (this.#isOver) return this;
     const event = { name, attributes, time: hrTime(msOf(at)), droppedAttributesCount: 0 };
-    this.events = [...this.events, event];
+    this.#events = [...this.events, event];
     return this;
   }
 
   addLink(link: Link): this {
-    if (!this.ended) this.links = [...this.links, link];
-    return this;
+    return this.addLinks([link]);
   }
 
-  addLinks(links: Link[]): this {
-    for (const link of links) this.addLink(link);
+  addLinks(links: readonly (Link | RecordedSpan)[]): this {
+    if (!this.#isOver) this.#links = this.#links ? [...this.#links, ...links] : [...links];
     return this;
   }
 
   setStatus(status: SpanStatus): this {
-    if (!this.ended) this.status = status;
+    if (!this.#isOver) this.status = status;
     return this;
   }
 
   /** Links to the span of another request, below which the work for both is done. */
   shareWorkOf(leader: RecordedSpan): void {
-    this.addLink({ context: leader.spanContext() });
+    this.addLinks([leader]);
     this.trace.leansOn(leader.trace);
   }
 
   updateName(name: string): this {
-    if (!this.ended) this.name = name;
+    if (!this.#isOver) this.name = name;
     return this;
   }
 
@@ -174,15 +205,21 @@ export class RecordedSpan implements Span, ReadableSpan {
   }
 
   end(endTime?: TimeInput): void {
-    if (this.ended) return;
+    if (this.#isOver) return;
     this.#endMs = msOf(endTime);
+    this.#isOver = true;
     this.trace.ended(this);
   }
 }
 
 /** Now, as milliseconds since 1970 with their fractions. A whole millisecond would have a child begin before its parent. */
 export function spanTime(): number {
-  return performance.timeOrigin + performance.now();
+  return spanTimeAt(performance.now());
+}
+
+/** The same of a time that `performance.now` has told. */
+export function spanTimeAt(monotonicMs: number): number {
+  return timeOrigin + monotonicMs;
 }
 
 function isAttributes(value: Attributes | TimeInput | undefined): value is Attributes {

@@ -38,6 +38,17 @@ describe('which traces are exported', () => {
     expect(root.spanContext().traceFlags).toBe(1);
   });
 
+  it('of a ratio between those whose ids say so, as in every process', () => {
+    const recorder = recorderOf(0.25);
+    const contexts = Array.from({ length: 4_000 }, () => recorder.startSpan('root').spanContext());
+    // OpenTelemetry: where the last 56 bits are at least (1 - ratio) * 2^56.
+    for (const { traceId, traceFlags } of contexts)
+      expect(traceFlags === 1).toBe(traceId.slice(18) >= `c${'0'.repeat(13)}`);
+    const sampled = contexts.filter(({ traceFlags }) => traceFlags === 1).length;
+    expect(sampled).toBeGreaterThan(800);
+    expect(sampled).toBeLessThan(1_200);
+  });
+
   it('none of a ratio of 0 that goes well', () => {
     const { root } = traced(recorderOf(0), { tookMs: SLOW_MS - 1 });
     expect(root.spanContext().traceFlags).toBe(0);
@@ -127,6 +138,20 @@ describe('a recorded span', () => {
     expect(query.attributes).toEqual({});
     root.setAttribute('counterfoil.merchant_id', '7');
     expect(query.attributes).toEqual({ 'counterfoil.merchant_id': '7' });
+  });
+
+  it('is asked what it says once it is sent, and says the newest', () => {
+    let asked = 0;
+    const attributes = () => ({ at: ++asked, of: 'start' });
+    for (const failing of [false, true]) {
+      expect(asked).toBe(0);
+      const span = recorderOf(0).startSpan('root', { attributes });
+      span.setAttribute('of', 'once').setAttributes({ of: 'twice', more: 1 }).setAttribute('none', undefined);
+      if (failing) failSpan(span, new Error('late'));
+      else span.end();
+    }
+    expect(exporter.getFinishedSpans().map((span) => span.attributes)).toMatchObject([{ of: 'twice', more: 1 }]);
+    expect(asked).toBe(1);
   });
 
   it('tells an error by its class and code, never by what it says', () => {

@@ -1,21 +1,15 @@
-import {
-  type Context,
-  context,
-  isSpanContextValid,
-  ROOT_CONTEXT,
-  type SpanOptions,
-  TraceFlags,
-  trace,
-} from '@opentelemetry/api';
+import { type Context, context, isSpanContextValid, type SpanContext, TraceFlags, trace } from '@opentelemetry/api';
 import type { Resource } from '@opentelemetry/resources';
-import { SamplingDecision, type SpanProcessor, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace';
+import type { SpanProcessor } from '@opentelemetry/sdk-trace';
 import { randomHex } from './random-hex.js';
-import { type LocalTrace, RecordedSpan } from './recorded-span.js';
+import { type LocalTrace, RecordedSpan, type SpanStart } from './recorded-span.js';
 
 /** Spans of one trace that may wait for its end; what comes after them is lost. */
 const MAX_HELD = 256;
 /** Traces that are kept though they were not sampled, a second: where everything fails, telling so must not cost what is left. */
 const MAX_KEPT_PER_SECOND = 100;
+/** What a trace's id decides by, of 32 bits: where its last 56 begin, which OpenTelemetry has be random, whoever drew it. */
+const DECIDING = [18, 26] as const;
 
 export interface SpanRecorderOptions {
   readonly resource: Resource;
@@ -31,26 +25,31 @@ export interface SpanRecorderOptions {
  * it begins; else when its root ends, if that was slow or anything in it failed.
  */
 export class SpanRecorder {
-  readonly #sampler: TraceIdRatioBasedSampler;
+  readonly #sampledFrom: number;
   #keptSecond = 0;
   #kept = 0;
   /** Spans and traces that were not kept though they would have been: too many. */
   lost = 0;
 
   constructor(readonly options: SpanRecorderOptions) {
-    this.#sampler = new TraceIdRatioBasedSampler(options.sampleRatio);
+    this.#sampledFrom = (1 - options.sampleRatio) * 2 ** 32;
   }
 
-  startSpan(name: string, { root, ...rest }: SpanOptions = {}, within: Context = context.active()): RecordedSpan {
-    const parent = root ? undefined : trace.getSpan(within);
-    if (parent instanceof RecordedSpan) return new RecordedSpan(parent.trace, { ...rest, name, parent });
+  startSpan(name: string, start: SpanStart = {}, within: Context = context.active()): RecordedSpan {
+    const parent = start.root ? undefined : trace.getSpan(within);
+    if (parent instanceof RecordedSpan) return new RecordedSpan(parent.trace, name, parent, start);
     const caller = parent?.spanContext();
-    if (caller === undefined || !isSpanContextValid(caller)) {
-      const traceId = randomHex(16);
-      return this.#begin(traceId, this.#isSampled(traceId), { ...rest, name });
-    }
-    const isSampled = (caller.traceFlags & TraceFlags.SAMPLED) !== 0;
-    return this.#begin(caller.traceId, isSampled, { ...rest, name, parent: caller });
+    return this.startRoot(name, caller && isSpanContextValid(caller) ? caller : undefined, start);
+  }
+
+  /** The first span of a trace in this process; `caller`: whom it lies below. */
+  startRoot(name: string, caller: SpanContext | undefined, start: SpanStart): RecordedSpan {
+    const traceId = caller?.traceId ?? randomHex(16);
+    const isSampled = caller ? (caller.traceFlags & TraceFlags.SAMPLED) !== 0 : this.#isDrawn(traceId);
+    if (isSampled) return new RecordedSpan(new SampledTrace(traceId, this), name, caller, start);
+    const trace = new HeldTrace(traceId, this);
+    trace.root = new RecordedSpan(trace, name, caller, start);
+    return trace.root;
   }
 
   /** Whether one more trace may be kept in this second. */
@@ -61,16 +60,8 @@ export class SpanRecorder {
     return this.#kept <= MAX_KEPT_PER_SECOND;
   }
 
-  #begin(traceId: string, isSampled: boolean, parts: ConstructorParameters<typeof RecordedSpan>[1]): RecordedSpan {
-    const trace = isSampled ? new SampledTrace(traceId, this) : new HeldTrace(traceId, this);
-    const root = new RecordedSpan(trace, parts);
-    if (trace instanceof HeldTrace) trace.root = root;
-    return root;
-  }
-
-  #isSampled(traceId: string): boolean {
-    const { decision } = this.#sampler.shouldSample(ROOT_CONTEXT, traceId);
-    return decision === SamplingDecision.RECORD_AND_SAMPLED;
+  #isDrawn(traceId: string): boolean {
+    return Number.parseInt(traceId.slice(...DECIDING), 16) >= this.#sampledFrom;
   }
 }
 
@@ -106,7 +97,7 @@ class HeldTrace implements LocalTrace {
   #isOver = false;
   /** Also of one that was dropped, for as long as somebody leans on it. */
   #held: RecordedSpan[] = [];
-  readonly #others = new Set<LocalTrace>();
+  #others: LocalTrace[] | undefined;
 
   constructor(
     readonly traceId: string,
@@ -127,7 +118,8 @@ class HeldTrace implements LocalTrace {
 
   leansOn(other: LocalTrace): void {
     if (this.isExported) other.keep();
-    else this.#others.add(other);
+    else if (this.#others) this.#others.push(other);
+    else this.#others = [other];
   }
 
   keep(): void {
@@ -135,7 +127,7 @@ class HeldTrace implements LocalTrace {
     this.isExported = true;
     for (const span of this.#held) this.recorder.options.processor.onEnd(span);
     this.#held = [];
-    for (const other of this.#others) other.keep();
+    for (const other of this.#others ?? []) other.keep();
   }
 
   #decide(root: RecordedSpan): void {

@@ -5,7 +5,7 @@ import { parseTraceparent, Telemetry } from './telemetry.js';
 import { startChild, traceIdOf, traceparentOf } from './tracing.js';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
-const REQUEST = { method: 'GET', route: '/v1/x', path: '/v1/x', startedMs: performance.now() };
+const REQUEST = { method: 'GET', route: '/v1/x', path: () => '/v1/x', startedMs: performance.now() };
 const PARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
 
 describe('parseTraceparent', () => {

@@ -1,4 +1,4 @@
-import { type Context, context, type Span, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
+import { type Span, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import type { SpanProcessor } from '@opentelemetry/sdk-trace';
 import type { Metrics } from './metrics.js';
@@ -7,7 +7,7 @@ import type { BringsMetrics } from './room-hooks.js';
 import { SpanExports } from './span-exports.js';
 import { ATTRIBUTE } from './span-names.js';
 import { SpanRecorder } from './span-recorder.js';
-import { endSpan, recordSpansBy } from './tracing.js';
+import { endSpan, recordSpansBy, spanTimeAt } from './tracing.js';
 
 export interface TelemetryOptions {
   /** Undefined: nothing is traced. */
@@ -19,6 +19,15 @@ export interface TelemetryOptions {
   serviceName: string;
   /** Instead of the OTLP exporter, in tests. */
   spanProcessor?: SpanProcessor;
+}
+
+export interface StartedRequest {
+  readonly method: string;
+  readonly route: string;
+  /** Asked for when the span is sent. */
+  readonly path: () => string;
+  /** Monotonic. */
+  readonly startedMs: number;
 }
 
 /** Traces of this process. Install once, before the first request. */
@@ -48,12 +57,9 @@ export class Telemetry implements BringsMetrics {
 
   /**
    * The span of a request, with the caller's trace when `traceparent` is well-formed. Never without a trace id: when nothing
-   * is traced it is a no-op that carries the caller's, or a random one. `startedMs` is monotonic.
+   * is traced it is a no-op that carries the caller's, or a random one.
    */
-  startRequest(
-    { method, route, path, startedMs }: { method: string; route: string; path: string; startedMs: number },
-    traceparent: string | undefined,
-  ): Span {
+  startRequest({ method, route, path, startedMs }: StartedRequest, traceparent: string | undefined): Span {
     const parent = traceparent === undefined ? undefined : parseTraceparent(traceparent);
     if (!this.#recorder) {
       const traceId = parent ? parent.traceId : randomHex(16);
@@ -63,23 +69,16 @@ export class Telemetry implements BringsMetrics {
         traceFlags: parent?.traceFlags ?? TraceFlags.NONE,
       });
     }
-    const parentContext: Context = parent
-      ? trace.setSpanContext(context.active(), { ...parent, isRemote: true })
-      : context.active();
-    return this.#recorder.startSpan(
-      `${method} ${route}`,
-      {
-        kind: SpanKind.SERVER,
-        startTime: performance.timeOrigin + startedMs,
-        attributes: {
-          [ATTRIBUTE.httpMethod]: method,
-          [ATTRIBUTE.httpRoute]: route,
-          [ATTRIBUTE.urlPath]: path,
-          [ATTRIBUTE.urlScheme]: 'http',
-        },
-      },
-      parentContext,
-    );
+    return this.#recorder.startRoot(`${method} ${route}`, parent && { ...parent, isRemote: true }, {
+      kind: SpanKind.SERVER,
+      startTime: spanTimeAt(startedMs),
+      attributes: () => ({
+        [ATTRIBUTE.httpMethod]: method,
+        [ATTRIBUTE.httpRoute]: route,
+        [ATTRIBUTE.urlPath]: path(),
+        [ATTRIBUTE.urlScheme]: 'http',
+      }),
+    });
   }
 
   endRequest(span: Span, status: number): void {

@@ -6,18 +6,17 @@ import {
   type Link,
   ROOT_CONTEXT,
   type Span,
-  type SpanOptions,
   SpanStatusCode,
   TraceFlags,
   trace,
 } from '@opentelemetry/api';
 import pg from 'pg';
 import { ProblemError } from '#kernel/problem.js';
-import { RecordedSpan, spanTime } from './recorded-span.js';
+import { RecordedSpan, type SpanStart, spanTime } from './recorded-span.js';
 import { ATTRIBUTE } from './span-names.js';
 import type { SpanRecorder } from './span-recorder.js';
 
-export { spanTime } from './recorded-span.js';
+export { spanTime, spanTimeAt } from './recorded-span.js';
 
 let recorder: SpanRecorder | undefined;
 
@@ -34,20 +33,19 @@ export function recordSpansBy(one: SpanRecorder): () => void {
  * OTEL_EXPORTER_OTLP_ENDPOINT) a span records nothing, and carries its parent's trace id.
  */
 export const tracer = {
-  startSpan(name: string, options: SpanOptions = {}, within: Context = context.active()): Span {
-    if (recorder) return recorder.startSpan(name, options, within);
-    return trace.wrapSpanContext((options.root ? undefined : trace.getSpanContext(within)) ?? INVALID_SPAN_CONTEXT);
+  startSpan(name: string, start: SpanStart = {}, within: Context = context.active()): Span {
+    if (recorder) return recorder.startSpan(name, start, within);
+    return trace.wrapSpanContext((start.root ? undefined : trace.getSpanContext(within)) ?? INVALID_SPAN_CONTEXT);
   },
 };
 
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
 /** A span below `parent`. Explicit rather than through async context: the writer serves many requests at once. */
-export function startChild(parent: Span, name: string, options: SpanOptions = {}): Span {
-  const timed = { startTime: spanTime(), ...options };
+export function startChild(parent: Span, name: string, start?: SpanStart): Span {
   // Every request has some: without a context for each.
-  if (parent instanceof RecordedSpan) return new RecordedSpan(parent.trace, { ...timed, name, parent });
-  return tracer.startSpan(name, timed, contextOf(parent));
+  if (parent instanceof RecordedSpan) return new RecordedSpan(parent.trace, name, parent, start);
+  return tracer.startSpan(name, start, contextOf(parent));
 }
 
 export function endSpan(span: Span): void {
@@ -86,6 +84,7 @@ export async function inSpan<T>(span: Span, work: () => Promise<T>): Promise<T> 
 
 /** Whether its trace is sent, as far as is known by now. */
 export function isSent(span: Span): boolean {
+  if (span instanceof RecordedSpan) return span.trace.isExported;
   return (span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0;
 }
 
@@ -98,11 +97,11 @@ export function shareWork(span: Span, leader: Span): void {
 export function step<T>(
   parent: Span | undefined,
   name: string,
-  options: SpanOptions,
+  start: SpanStart,
   work: (span?: Span) => Promise<T>,
 ): Promise<T> {
   if (!parent?.isRecording()) return work();
-  const span = startChild(parent, name, options);
+  const span = startChild(parent, name, start);
   return inSpan(span, () => work(span));
 }
 
@@ -114,7 +113,7 @@ export function contextOf(span: Span): Context {
 export function traceparentOf(span: Span): string | undefined {
   const { traceId, spanId, traceFlags } = span.spanContext();
   if (traceId === INVALID_TRACE_ID) return undefined;
-  return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`;
+  return `00-${traceId}-${spanId}-0${traceFlags & TraceFlags.SAMPLED}`;
 }
 
 /** Below a span of another process, as its W3C traceparent names it. */
@@ -132,8 +131,8 @@ export function remoteContext(traceparent: string): Context {
  * Goes on with a step of this process, or of another one or another time, as its W3C traceparent names it. Without one it is a trace of its
  * own.
  */
-export function startFrom(origin: Span | string | undefined, name: string, options: SpanOptions = {}): Span {
-  return tracer.startSpan(name, { startTime: spanTime(), ...options }, originContext(origin));
+export function startFrom(origin: Span | string | undefined, name: string, start?: SpanStart): Span {
+  return tracer.startSpan(name, start, originContext(origin));
 }
 
 function originContext(origin: Span | string | undefined): Context {
@@ -149,12 +148,12 @@ export function startIn(
   traceparent: string | undefined,
   within: Span | undefined,
   name: string,
-  options: SpanOptions = {},
+  start: SpanStart = {},
 ): Span {
   const step = within && traceparentOf(within);
-  if (step === undefined) return startFrom(traceparent, name, options);
-  if (traceparent === undefined || isOneTrace(traceparent, step)) return startFrom(within, name, options);
-  return startFrom(traceparent, name, { ...options, links: [...(options.links ?? []), ...linksTo([step])] });
+  if (step === undefined) return startFrom(traceparent, name, start);
+  if (traceparent === undefined || isOneTrace(traceparent, step)) return startFrom(within, name, start);
+  return startFrom(traceparent, name, { ...start, links: [...(start.links ?? []), ...linksTo([step])] });
 }
 
 const linked = new WeakMap<Span, Set<string>>();

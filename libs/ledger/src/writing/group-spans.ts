@@ -1,6 +1,6 @@
-import { type Link, type Span, SpanKind } from '@opentelemetry/api';
+import { type Attributes, type Link, type Span, SpanKind } from '@opentelemetry/api';
 import { ATTRIBUTE, postgresAttributes } from '#platform/span-names.js';
-import { endSpan, failSpan, isSent, shareWork, spanTime, startChild, step } from '#platform/tracing.js';
+import { failSpan, isSent, shareWork, spanTime, startChild, step } from '#platform/tracing.js';
 import type { Outcome } from './group-extension.js';
 
 export interface TracedRequest {
@@ -30,17 +30,15 @@ export class GroupSpans {
     for (const { submission, enqueuedAt, attempts } of traced) {
       if (attempts === 1) startChild(submission.span, 'wait in lane', { startTime: enqueuedAt }).end(startedAt);
     }
-    const attributesOf = ({ attempts }: TracedRequest) => ({
-      [ATTRIBUTE.groupRequests]: group.length,
-      [ATTRIBUTE.groupAttempt]: attempts,
-    });
+    // Most are at their first try: one object for all of these.
+    const firstTry = attributesOf(group, 1);
     const first = traced.find(({ submission }) => isSent(submission.span)) ?? (traced[0] as TracedRequest);
     const rest = traced.filter((waiting) => waiting !== first);
     const sent = rest.filter(({ submission }) => isSent(submission.span));
-    const start = (waiting: TracedRequest, links: Link[]): Span =>
-      startChild(waiting.submission.span, 'commit group', {
+    const start = ({ submission, attempts }: TracedRequest, links?: Link[]): Span =>
+      startChild(submission.span, 'commit group', {
         startTime: startedAt,
-        attributes: attributesOf(waiting),
+        attributes: attempts === 1 ? firstTry : attributesOf(group, attempts),
         links,
       });
     const leader = start(
@@ -49,7 +47,7 @@ export class GroupSpans {
     );
     this.#leader = leader;
     this.#others = rest.map((waiting) => {
-      const span = start(waiting, []);
+      const span = start(waiting);
       shareWork(span, leader);
       return span;
     });
@@ -66,14 +64,19 @@ export class GroupSpans {
   }
 
   end(): void {
-    if (this.#leader) endSpan(this.#leader);
-    for (const span of this.#others) endSpan(span);
+    const endedAt = spanTime();
+    this.#leader?.end(endedAt);
+    for (const span of this.#others) span.end(endedAt);
   }
 
   fail(error: unknown): void {
     if (this.#leader) failSpan(this.#leader, error);
     for (const span of this.#others) failSpan(span, error);
   }
+}
+
+function attributesOf(group: readonly TracedRequest[], attempt: number): Attributes {
+  return { [ATTRIBUTE.groupRequests]: group.length, [ATTRIBUTE.groupAttempt]: attempt };
 }
 
 /** With a transaction's id on its command's span, its trace is one search away. */

@@ -40,6 +40,7 @@ export class ConsumerHost {
   readonly #ids: SnowflakeGenerator;
   readonly #logger: Logger;
   readonly #runner: TaskRunner;
+  readonly #queues: Queues;
   readonly #worker: Worker<BatchJob>;
   readonly #pageEvents: number;
   readonly #onApplied: () => void;
@@ -68,6 +69,7 @@ export class ConsumerHost {
     this.#onApplied = parts.onApplied;
     this.#pageEvents = options.pageEvents;
     this.#runner = parts.runner;
+    this.#queues = parts.queues;
     this.#worker = parts.queues.worker<BatchJob>(queueName(consumer), (...taken) => this.#apply(...taken), {
       ...RETRIES,
       autorun: false,
@@ -164,9 +166,7 @@ export class ConsumerHost {
 
   /** Resolves when the job in hand has ended, or after `graceMs`: then it is another worker's. */
   async close(graceMs: number): Promise<void> {
-    await Deadline.after(graceMs)
-      .race(this.#worker.close())
-      .catch(() => undefined);
+    await this.#queues.closeWorker(this.#worker, graceMs);
     await this.#runner.close();
   }
 

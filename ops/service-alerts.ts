@@ -1,0 +1,181 @@
+import { type Alert, C, RISES, ZERO } from './alert.js';
+
+/** Of the service, and of what it stands on. */
+export const SERVICE_ALERTS: readonly Alert[] = [
+  {
+    name: 'ServiceDown',
+    severity: 'page',
+    summary: 'An API or a worker does not answer its metrics.',
+    expr: () => 'up{job="counterfoil"} == 0',
+    above: 0,
+    forMinutes: 1,
+    drill: 'worker-killed',
+    test: {
+      series: { 'up{job="counterfoil",instance="worker"}': ['0x30', '1x30'] },
+      labels: { job: 'counterfoil', instance: 'worker' },
+    },
+  },
+  {
+    name: 'ServerErrors',
+    severity: 'page',
+    summary: 'More than one answer in a hundred is a fault of ours (5xx).',
+    expr: (window, above) =>
+      `sum(rate(${C}http_requests_total{status="5xx"}[${window}])) / sum(rate(${C}http_requests_total[${window}])) > ${above}`,
+    above: 0.01,
+    forMinutes: 2,
+    drill: 'database-stopped',
+    test: {
+      series: {
+        'counterfoil_http_requests_total{status="5xx"}': [RISES, ZERO],
+        'counterfoil_http_requests_total{status="2xx"}': ['0+600x30', '0+600x30'],
+      },
+    },
+  },
+  {
+    name: 'DatabaseUnavailable',
+    severity: 'page',
+    summary: 'Commands fail because PostgreSQL is away or too slow for their deadlines.',
+    expr: (window, above) =>
+      `sum(rate(${C}command_seconds_count{outcome=~"database_unavailable|deadline_exceeded"}[${window}])) > ${above}`,
+    above: 0,
+    forMinutes: 1,
+    drill: 'database-stopped',
+    test: {
+      series: {
+        'counterfoil_command_seconds_count{name="PostTransaction",outcome="database_unavailable"}': [RISES, ZERO],
+      },
+    },
+  },
+  {
+    name: 'PostingsSlow',
+    severity: 'page',
+    summary: 'One posting in a hundred takes longer than a second.',
+    expr: (window, above) =>
+      `histogram_quantile(0.99, sum by (le) (rate(${C}http_request_seconds_bucket{method="POST",route="/v1/transactions"}[${window}]))) > ${above}`,
+    above: 1,
+    forMinutes: 5,
+    drill: 'slow-database',
+    test: {
+      series: {
+        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",status="2xx",le="1.0"}': [
+          ZERO,
+          RISES,
+        ],
+        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",status="2xx",le="2.5"}': [
+          RISES,
+          RISES,
+        ],
+        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",status="2xx",le="+Inf"}': [
+          RISES,
+          RISES,
+        ],
+      },
+    },
+  },
+  {
+    name: 'PostingsWait',
+    severity: 'page',
+    summary: 'More than half of the places for postings that wait are taken: then come 503 overloaded.',
+    expr: (_, above) => `${C}writer_waiting / ${C}writer_capacity > ${above}`,
+    above: 0.5,
+    forMinutes: 2,
+    drill: 'slow-database',
+    test: {
+      series: { counterfoil_writer_waiting: ['900x30', '9x30'], counterfoil_writer_capacity: ['1000x30', '1000x30'] },
+    },
+  },
+  {
+    name: 'ConnectionsBusy',
+    severity: 'ticket',
+    summary: 'Requests wait for a connection to PostgreSQL all the time.',
+    expr: (_, above) => `${C}database_pool_waiting > ${above}`,
+    above: 0,
+    forMinutes: 5,
+    drill: 'table-locked',
+    test: { series: { counterfoil_database_pool_waiting: ['4x30', '0x30'] } },
+  },
+  {
+    name: 'EventLoopLate',
+    severity: 'page',
+    summary: 'A process is late by a quarter of a second: it is blocked, or has no core to run on.',
+    expr: (_, above) => `nodejs_eventloop_lag_p99_seconds > ${above}`,
+    above: 0.25,
+    forMinutes: 5,
+    drill: 'event-loop-stopped',
+    test: { series: { nodejs_eventloop_lag_p99_seconds: ['0.4x30', '0.02x30'] } },
+  },
+  {
+    name: 'CacheAway',
+    severity: 'ticket',
+    summary: 'The cache’s Redis does not answer in time; balances come from PostgreSQL.',
+    expr: (_, above) => `${C}balance_breaker{state="closed"} == ${above}`,
+    above: 0,
+    forMinutes: 2,
+    drill: 'cache-stopped',
+    test: { series: { 'counterfoil_balance_breaker{state="closed"}': ['0x30', '1x30'] }, labels: { state: 'closed' } },
+  },
+  {
+    name: 'CacheRefuses',
+    severity: 'ticket',
+    summary: 'The cache’s Redis has no memory for fences, or may evict them, so that balances are not cached.',
+    expr: (_, above) => `${C}balance_refusing == ${above}`,
+    above: 1,
+    forMinutes: 5,
+    drill: 'cache-evicts',
+    test: { series: { counterfoil_balance_refusing: ['1x30', '0x30'] } },
+  },
+  {
+    name: 'CacheWrong',
+    severity: 'page',
+    summary: 'The monitor has found cached balances that were wrong. They are healed; why they were is not known.',
+    expr: (window, above) =>
+      `sum by (verdict) (increase(${C}balance_monitor_accounts_total{verdict=~"stale|ahead|corrupt"}[${window}])) > ${above}`,
+    above: 0,
+    forMinutes: 0,
+    drill: 'wrong-balance',
+    test: {
+      series: { 'counterfoil_balance_monitor_accounts_total{verdict="ahead"}': [RISES, ZERO] },
+      labels: { verdict: 'ahead' },
+    },
+  },
+  {
+    name: 'InvalidationsPending',
+    severity: 'page',
+    summary: 'A Redis that others may still reach has not confirmed what changed.',
+    expr: (_, above) => `${C}balance_pending_invalidations > ${above}`,
+    above: 0,
+    forMinutes: 5,
+    drill: 'cache-stopped',
+    test: { series: { counterfoil_balance_pending_invalidations: ['7x30', '0x30'] } },
+  },
+  {
+    name: 'BudgetsAway',
+    severity: 'ticket',
+    summary: 'Budgets cannot be asked for in Redis, and shares of them are spent.',
+    expr: (_, above) => `${C}limit_shares == ${above}`,
+    above: 1,
+    forMinutes: 2,
+    drill: 'cache-stopped',
+    test: { series: { counterfoil_limit_shares: ['1x30', '0x30'] } },
+  },
+  {
+    name: 'UsageUnwritten',
+    severity: 'ticket',
+    summary: 'Sums of usage cannot be written. They are kept until they can.',
+    expr: (window, above) => `sum(increase(${C}usage_failures_total[${window}])) > ${above}`,
+    above: 0,
+    forMinutes: 1,
+    drill: 'usage-locked',
+    test: { series: { counterfoil_usage_failures_total: [RISES, ZERO] } },
+  },
+  {
+    name: 'StrangersRefused',
+    severity: 'ticket',
+    summary: 'Somebody guesses keys, or TRUSTED_PROXIES is not set.',
+    expr: (window, above) => `sum by (by) (rate(${C}stranger_refusals_total[${window}])) > ${above}`,
+    above: 0,
+    forMinutes: 1,
+    drill: 'strangers',
+    test: { series: { 'counterfoil_stranger_refusals_total{by="address"}': [RISES, ZERO] }, labels: { by: 'address' } },
+  },
+];
