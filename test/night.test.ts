@@ -5,7 +5,7 @@ import { Telemetry } from '#platform/telemetry.js';
 import { type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { Contract } from './support/contract.js';
-import { daysAgo, finished, noonOf, owe, settle, settlementsOf, startRun } from './support/night.js';
+import { daysAgo, finished, noonOf, owe, settle, settlementsOf } from './support/night.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
 import { startWorker } from './support/worker.js';
@@ -196,25 +196,49 @@ test('settlements are found by day and currency, and by nobody else', async () =
   expect(await settlementsOf(stranger)).toEqual([]);
 });
 
-test('a run is one trace, with a job and a span for each range', async () => {
-  const telemetry = Telemetry.start({
-    otlpEndpoint: undefined,
-    sampleRatio: 1,
-    serviceName: 'test',
-    spanProcessor: new SimpleSpanProcessor({ exporter }),
-  });
+test('a run’s trace has its jobs, each of which leads to a range, and that to its merchants’ days: none grows with the merchants', async () => {
+  const spanProcessor = new SimpleSpanProcessor({ exporter });
+  // None but those that follow one another.
+  const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 0, serviceName: 'test', spanProcessor });
   const traced = await openApi(api.on);
   const merchants = await shops(3);
-  const run = await finished(traced, (await startRun(traced, YESTERDAY, merchants)).body.id);
-  const spans = () => exporter.getFinishedSpans().filter((span) => span.spanContext().traceId === run.trace_id);
-  await until('its spans have ended', () => spans().filter(({ name }) => name === 'process night').length === 2);
-  const root = spans().find(({ name }) => name === 'settlement run');
-  for (const span of spans().filter(({ name }) => name === 'settle range')) {
-    const job = spans().find((other) => other.spanContext().spanId === span.parentSpanContext?.spanId);
-    expect(job?.name).toBe('process night');
-    expect(job?.parentSpanContext?.spanId).toBe(root?.spanContext().spanId);
-    expect(span.attributes).toMatchObject({ 'counterfoil.settlement_run_id': run.id });
+  await Promise.all(merchants.map((shop) => owe(shop, '100', YESTERDAY)));
+  const ask = { business_date: YESTERDAY, merchant_ids: merchants.map(({ id }) => id) };
+  const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+  const asked = await traced.operator.post('/v1/settlement_runs', { body: ask, headers: { traceparent } });
+  const run = await finished(traced, asked.body.id);
+  const traceOf = (traceId: unknown) =>
+    exporter.getFinishedSpans().filter((span) => span.spanContext().traceId === traceId);
+  /** Traces that the spans of this name link to. */
+  const linkedFrom = (traceId: unknown, name: string) =>
+    traceOf(traceId).flatMap((span) => (span.name === name ? span.links.map(({ context }) => context.traceId) : []));
+  const jobsOf = () => traceOf(run.trace_id).filter(({ name }) => name === 'process night');
+  await until('its jobs have ended', () => jobsOf().length === 2);
+  const root = traceOf(run.trace_id).find(({ name }) => name === 'settlement run');
+  for (const job of jobsOf()) expect(job.parentSpanContext?.spanId).toBe(root?.spanContext().spanId);
+  expect(new Set(traceOf(run.trace_id).map(({ name }) => name))).toEqual(
+    new Set(['settlement run', 'process night', 'UPDATE settlement_runs']),
+  );
+
+  const ranges = linkedFrom(run.trace_id, 'process night');
+  expect(ranges).toHaveLength(2);
+  const days = ranges.map((range) => linkedFrom(range, 'settle range').filter((trace) => trace !== run.trace_id));
+  expect(days.map(({ length }) => length).sort()).toEqual([1, 2]);
+  for (const [at, range] of ranges.entries()) {
+    const [first] = traceOf(range).filter(({ name }) => name === 'settle range');
+    expect(first?.attributes).toMatchObject({ 'counterfoil.settlement_run_id': run.id });
+    expect(linkedFrom(range, 'settle range')).toContain(run.trace_id);
+    for (const day of days[at] ?? []) expect(linkedFrom(day, 'close day')).toEqual([range]);
   }
+  // Of one merchant and of two.
+  const [one, two] = ranges.map((range) => traceOf(range).map(({ name }) => name));
+  expect(one?.toSorted()).toEqual(two?.toSorted());
+  expect(one).toContain('INSERT settlement_drafts');
+  const merchantsOf = (trace: string) =>
+    traceOf(trace).flatMap(({ name, attributes }) =>
+      name === 'close day' ? [attributes['counterfoil.merchant_id']] : [],
+    );
+  expect(days.flat().flatMap(merchantsOf).sort()).toEqual(merchants.map(({ id }) => id).sort());
   await traced.stop();
   await telemetry.shutdown();
 });

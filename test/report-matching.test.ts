@@ -82,8 +82,14 @@ describe('a report that was received', () => {
     });
     const spans = exporter.getFinishedSpans().filter((span) => span.spanContext().traceId === traceId);
     const whole = spans.filter(({ name }) => name === 'match report').map((span) => span.spanContext().spanId);
-    const within = spans.filter((span) => whole.includes(span.parentSpanContext?.spanId ?? ''));
-    expect(new Set(within.map(({ name }) => name))).toEqual(new Set(['match chunk', 'close report']));
+    const below = (ids: readonly string[]) =>
+      spans.filter((span) => ids.includes(span.parentSpanContext?.spanId ?? ''));
+    const steps = below(whole).filter(({ attributes }) => attributes['db.system.name'] === undefined);
+    expect(new Set(steps.map(({ name }) => name))).toEqual(new Set(['match chunk', 'close report']));
+    for (const step of steps) {
+      const [statement] = below([step.spanContext().spanId]);
+      expect(statement?.attributes['db.system.name']).toBe('postgresql');
+    }
     const events = await query(
       `SELECT type, trace_context FROM events WHERE merchant_id = $1 AND (type LIKE 'break.%' OR type LIKE 'reconciliation.%')`,
     );

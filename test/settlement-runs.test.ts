@@ -6,7 +6,7 @@ import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import { Telemetry } from '#platform/telemetry.js';
-import { NightQueue } from '#settlement/runs/night-queue.js';
+import { NightQueue, RANGES_LINKED } from '#settlement/runs/night-queue.js';
 import { purgeRuns } from '#settlement/runs/purge-runs.js';
 import { beginRange, completeRange, type Range } from '#settlement/runs/range-store.js';
 import { type Answer, type Json, type Merchant, TestApi } from './support/api.js';
@@ -16,6 +16,7 @@ import { until } from './support/until.js';
 
 const DAY = '2026-11-20';
 const RANGE = 3;
+const TRACED = `00-${'c'.repeat(32)}-${'d'.repeat(16)}-01`;
 
 let api: TestApi;
 let bystander: Bystander;
@@ -93,9 +94,14 @@ describe('a run', () => {
 
   test('of more ranges than are added at once has a job for each of them', async () => {
     const ranges = [...Array(2_001).keys()];
-    await api.app.get(NightQueue).add(7n, ranges, undefined);
+    await api.app.get(NightQueue).add(7n, ranges, TRACED);
     const own = (await jobIds()).filter((id) => id?.startsWith('settle-7-'));
     expect(own.sort()).toEqual(ranges.map((range) => `settle-7-${range}`).sort());
+    // A run's trace holds so many of its jobs.
+    const night = queues.view('night');
+    const places = [0, RANGES_LINKED - 1, RANGES_LINKED];
+    const jobs = await Promise.all(places.map((range) => night.getJob(`settle-7-${range}`)));
+    expect(jobs.map((job) => job?.opts.telemetry?.metadata)).toEqual([TRACED, TRACED, undefined]);
   });
 
   test('is there without Redis, and asks nobody to wait for it', async () => {

@@ -77,6 +77,21 @@ const post = (client: Client, body: object = transfer('cash:EUR', 'suspense:EUR'
   client.post('/v1/transactions', { body, key: `post-${++keys}` });
 const traceOf = ({ headers }: { headers: Headers }): string => headers.get('traceresponse')?.split('-')[1] as string;
 
+/** The statements right below the spans of this name, by their names, each once. */
+function statementsBelow(traceId: string, name: string): string[] {
+  const all = spans.traceOf(traceId);
+  const parents = new Set(all.filter((span) => span.name === name).map(({ spanId }) => spanId));
+  const below = all.filter(({ parentId, attributes }) => attributes['db.system.name'] && parents.has(parentId ?? ''));
+  return [...new Set(below.map((span) => span.name))].sort();
+}
+
+/** The trace that another one leads to by a link to a span of this name. */
+function ledTo(traceId: string, name: string): string {
+  const links = new Set(spans.traceOf(traceId).flatMap((span) => span.links.map(({ spanId }) => spanId)));
+  const [first] = spans.spans.filter((span) => span.name === name && links.has(span.spanId));
+  return first?.traceId as string;
+}
+
 const event = (type: string, sequence: number, atMs = Date.now() - 60_000) => {
   const occurred_at = new Date(atMs + sequence).toISOString();
   const of = { provider: 'acme', payment_ref: 'p1', event_id: type, sequence };
@@ -122,8 +137,9 @@ test(
       `
 POST /v1/transactions
   command PostTransaction
-    POST webhook
     commit group
+    deliver webhook
+      POST webhook
     send events-daily_summaries → command PostTransaction, command PostTransaction
       process events-daily_summaries
         apply daily_summaries → command PostTransaction, command PostTransaction
@@ -139,10 +155,11 @@ POST /v1/transactions
         `
 POST /v1/transactions
   command PostTransaction
-    POST webhook
     apply daily_summaries → apply daily_summaries
     apply webhooks → apply webhooks
     commit group
+    deliver webhook
+      POST webhook
     wait in lane
 `,
       );
@@ -163,6 +180,31 @@ const follow = (indent: string): string =>
     ]),
   ].join('\n');
 
+/** What each step does in PostgreSQL and Redis. */
+const APPLIES = [
+  'COMMIT',
+  'consumer_positions move',
+  'enter relay',
+  'enter scope',
+  'log of partition',
+  'parked merchants',
+];
+const EFFECTS = {
+  'relay balances': ['invalidate balances', 'newest versions'],
+  'relay late_facts': ['names of late facts'],
+  'apply webhooks': [...APPLIES, 'webhooks fan out'],
+  'apply daily_summaries': [...APPLIES, 'add to daily summaries'].sort(),
+  'apply daily_payouts': APPLIES,
+  'deliver webhook': ['webhooks record'],
+};
+/** Among others. */
+const SETTLES = {
+  'begin days': 'INSERT settlement_drafts',
+  'draft chunk': 'INSERT settlement_lines',
+  'close days': 'SELECT settlement_drafts',
+  'settle range': 'UPDATE settlement_ranges',
+};
+
 test(
   'a posting and its webhook are one trace: each attempt is in it, and leads to the one before',
   async () => {
@@ -181,9 +223,11 @@ test(
       `
 POST /v1/transactions
   command PostTransaction
-    POST webhook !
-    POST webhook → POST webhook
     commit group
+    deliver webhook
+      POST webhook !
+    deliver webhook
+      POST webhook → POST webhook
 ${follow('    ')}
     wait in lane
 `,
@@ -195,7 +239,17 @@ ${follow('    ')}
     ]);
     for (const { attributes, kind } of attempts) {
       expect(kind).toBe(SpanKind.CLIENT);
-      expect(attributes).toMatchObject({ 'http.request.method': 'POST', 'server.address': '127.0.0.1' });
+      const told = { 'http.request.method': 'POST', 'server.address': '127.0.0.1', 'counterfoil.merchant_id': id };
+      expect(attributes).toMatchObject(told);
+    }
+    for (const [name, statements] of Object.entries(EFFECTS)) {
+      expect([name, statementsBelow(trace, name).filter((one) => one !== 'relay move')]).toEqual([name, statements]);
+    }
+    expect(spans.traceOf(trace).map(({ name }) => name)).toContain('relay move');
+    const deliveries = spans.traceOf(trace).filter(({ name }) => name === 'deliver webhook');
+    const [first, second] = deliveries;
+    expect(second?.startMs).toBeGreaterThanOrEqual(first?.endMs ?? Infinity);
+    for (const { attributes } of deliveries) {
       expect(attributes).toMatchObject({
         'counterfoil.merchant_id': id,
         'counterfoil.event_type': 'transaction.posted',
@@ -268,7 +322,7 @@ ${follow('    ')}
 );
 
 test(
-  'a night is one trace, from the run through its ranges and what they pay out to what the bank says',
+  'a night leads from trace to trace: the run, its ranges, and each merchant’s day with what is paid out and what the bank says',
   async () => {
     const { id, client } = await shop();
     const schedule = { schedule: 'daily', destination: 'bank_daily' };
@@ -292,40 +346,59 @@ test(
     const called = await callBack({ client: () => new Client(api.url as string, {}) }, callback);
     await reaches('paid');
     await followed(id);
-    const posts = (indent: string) => `${indent}commit group`;
     await expectTree(
       asked.body.trace_id,
       `
 settlement run → command StartRun
-  process night
-    settle range
-${posts('      ')}
-${follow('      ').replace(
-  '          apply daily_payouts',
-  `          apply daily_payouts
-            react daily_payouts
-              command PayOutDaily
-                advance payout
-                  GET bank
-                  PUT bank
-                  command TellPayout
-                    commit group
-                    wait in lane
-                advance payout
-                  GET bank
-                  command TellPayout
-                    commit group
-${follow('                    ')}
-                    wait in lane
-                commit group
-                hear bank callback → command BankCallback
-${follow('                ')}
-                wait in lane`,
-)}
-      wait in lane
+  process night → settle range
 `,
     );
-    const instruct = spans.traceOf(asked.body.trace_id).find(({ name }) => name === 'PUT bank');
+    const range = ledTo(asked.body.trace_id, 'settle range');
+    await expectTree(
+      range,
+      `
+settle range → close day, process night
+  begin days
+  close days
+  draft chunk
+`,
+    );
+    const day = ledTo(range, 'close day');
+    await expectTree(
+      day,
+      `
+close day → settle range
+  commit group
+${follow('  ').replace(
+  '      apply daily_payouts',
+  `      apply daily_payouts
+        react daily_payouts
+          command PayOutDaily
+            advance payout
+              GET bank
+              PUT bank
+              command TellPayout
+                commit group
+                wait in lane
+            advance payout
+              GET bank
+              command TellPayout
+                commit group
+${follow('                ')}
+                wait in lane
+            commit group
+            hear bank callback → command BankCallback
+${follow('            ')}
+            wait in lane`,
+)}
+  wait in lane
+`,
+    );
+    expect(statementsBelow(asked.body.trace_id, 'process night')).toEqual(['UPDATE settlement_runs']);
+    for (const [name, statement] of Object.entries(SETTLES)) {
+      expect([name, statementsBelow(range, name)]).toEqual([name, expect.arrayContaining([statement])]);
+    }
+    const instruct = spans.traceOf(day).find(({ name }) => name === 'PUT bank');
     expect(instruct?.attributes).toMatchObject({ 'http.response.status_code': 202, 'server.address': '127.0.0.1' });
     await expectTree(
       traceOf(called),
@@ -351,7 +424,7 @@ test('all spans have arrived once, what they lie below and link to as well, and 
   const roots = new Set(all.filter(({ parentId }) => parentId === undefined).map(({ name }) => name));
   // Besides requests; the night has the books checked, sooner or later.
   const itself = [...roots].filter((name) => !/^(GET|POST|PUT) \//.test(name) && name !== 'match report');
-  expect(itself).toEqual(['settlement run']);
+  expect(itself.toSorted()).toEqual(['close day', 'settle range', 'settlement run']);
   expect(new Set(all.map(({ service }) => service))).toEqual(
     new Set(['counterfoil-api', 'counterfoil-worker', 'counterfoil-consumer']),
   );

@@ -85,12 +85,12 @@ export const FAULT_MUTANTS = [
     changes: [
       {
         file: 'dist/libs/outbox/src/consumers/batch-applier.js',
-        search: 'if (due.length > 0) await call.apply(consumer, client, due);',
+        search: 'if (due.length > 0) await call.apply(consumer, span.clientOf(client), due);',
         replace: `if (due.length > 0) {
           await client.query('COMMIT');
           await client.query('BEGIN');
           await client.query(enterScope({ merchantIds: [...new Set(due.map((event) => event.merchantId))] }, deadline));
-          await call.apply(consumer, client, due);
+          await call.apply(consumer, span.clientOf(client), due);
         }`,
       },
     ],

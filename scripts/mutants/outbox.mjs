@@ -184,10 +184,10 @@ export const OUTBOX_MUTANTS = [
     ['what a later round makes good is an error', 'const PERSISTS_FROM = 3;', 'const PERSISTS_FROM = 1;'],
     ['failures add up although rounds go well', 'this.#failures = 0;', ''],
   ]),
-  mutantsOf('libs/outbox/src/relay/relay.ts', OUTBOX)(
+  mutantsOf('libs/outbox/src/relay/relay-spans.ts', OUTBOX)(
     'the cursor moves before the events are dispatched',
-    'await handOver(this.#target, [...batches, ...turns]);',
-    'queueMicrotask(() => handOver(this.#target, [...batches, ...turns]));',
+    'await target.dispatch(named, leader);',
+    'queueMicrotask(() => target.dispatch(named, leader));',
   ),
   mutantsOf('libs/outbox/src/consumers/consumer-queue.ts', OUTBOX)(
     'a job that has failed often waits for minutes',

@@ -20,6 +20,7 @@ import { PAYMENT_STORE_MUTANTS } from './payment-store.mjs';
 import { PAYMENT_MUTANTS } from './payments.mjs';
 import { RECONCILIATION_MUTANTS } from './reconciliation.mjs';
 import { STRANGER_MUTANTS } from './strangers.mjs';
+import { TRACE_MUTANTS } from './traces.mjs';
 import { WEBHOOK_MUTANTS } from './webhooks.mjs';
 
 /** @typedef {import('./mutant.mjs').Mutant} Mutant */
@@ -227,6 +228,7 @@ export const MUTANTS = [
   ...LIMIT_MUTANTS,
   ...BALANCE_MUTANTS,
   ...BUDGET_MUTANTS,
+  ...TRACE_MUTANTS,
   ...WEBHOOK_MUTANTS,
   ...PAYMENT_MUTANTS,
   ...PAYMENT_STORE_MUTANTS,

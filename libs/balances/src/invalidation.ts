@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import type { EventBatch } from '#outbox/log/position.js';
 import type { RelayTarget } from '#outbox/relay/relay.js';
 import { int2Array, int8Array } from '#platform/binary-array.js';
@@ -51,10 +52,10 @@ export class BalanceInvalidation implements RelayTarget {
     this.#ttlMs = options.ttlMs;
   }
 
-  async dispatch(batches: readonly EventBatch[]): Promise<void> {
+  async dispatch(batches: readonly EventBatch[], within?: Span): Promise<void> {
     const rows = await this.#database.read<{ merchant_id: bigint; account_id: bigint; version: bigint }>(
       'relay',
-      Deadline.after(DEADLINE_MS),
+      Deadline.after(DEADLINE_MS).under(within),
       {
         ...NEWEST_VERSIONS,
         values: [
@@ -72,6 +73,8 @@ export class BalanceInvalidation implements RelayTarget {
         account: { merchantId: merchant_id, accountId: account_id },
         args: [version, this.#ttlMs],
       })),
+      Infinity,
+      within,
     );
   }
 }

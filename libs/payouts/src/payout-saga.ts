@@ -1,12 +1,12 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import type { Span } from '@opentelemetry/api';
 import { type Clock, systemClock } from '#kernel/clock.js';
-import { Cost } from '#platform/cost.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueResult, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
+import { boundsIn } from '#platform/request-context.js';
 import { inSpan, startFrom } from '#platform/tracing.js';
 import type { Bank, Instructed, Known } from './bank.js';
 import { instructionKey } from './instruction-key.js';
@@ -71,7 +71,7 @@ export class PayoutSaga {
       const payout = await findPayout(database, merchantId, subjectId, deadline);
       if (!payout) return 'done';
       const span = spanOf(payout);
-      return inSpan(span, () => this.#advance(name, payout, { merchantId, deadline, span, cost: new Cost() }));
+      return inSpan(span, () => this.#advance(name, payout, { merchantId, ...boundsIn(span, deadline) }));
     };
     return new DueWork(database, { name, atOnce: this.#options.concurrency, run }, logger);
   }

@@ -1,5 +1,5 @@
 import type { Span } from '@opentelemetry/api';
-import type { Cost } from './cost.js';
+import { Cost } from './cost.js';
 import type { Deadline } from './deadline.js';
 
 /** What every command and query of the platform itself is told about the request that it serves. */
@@ -9,6 +9,11 @@ export interface RequestBounds {
   readonly span: Span;
   /** What it has touched so far. A worker has one that nobody reads. */
   readonly cost: Cost;
+}
+
+/** Of work that no request waits for: all that it does, its SQL included, shows below `span`. */
+export function boundsIn(span: Span, deadline: Deadline): RequestBounds {
+  return { deadline: deadline.under(span), span, cost: new Cost() };
 }
 
 /** The same for a request on behalf of one merchant. */

@@ -3,7 +3,7 @@ import { emptyResource } from '@opentelemetry/resources';
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RecordedSpan, spanTime } from './recorded-span.js';
-import { SpanRecorder } from './span-recorder.js';
+import { MAX_SENT, SpanRecorder } from './span-recorder.js';
 import { failSpan, remoteContext } from './tracing.js';
 
 const exporter = new InMemorySpanExporter();
@@ -71,6 +71,14 @@ describe('which traces are exported', () => {
     expect(root.parentSpanContext).toMatchObject({ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) });
     traced(recorderOf(0), { caller: CALLER, fails: true });
     expect(exported()).toHaveLength(6);
+  });
+
+  it('of a trace without an end so many spans and its root, which tells how long it took', () => {
+    const recorder = recorderOf(1);
+    const root = recorder.startSpan('root');
+    for (let at = 0; at < MAX_SENT + 5; at += 1) recorder.startSpan('step', {}, below(root)).end();
+    root.end();
+    expect([exported().length, exported().at(-1), recorder.lost]).toEqual([MAX_SENT, 'root', 6]);
   });
 
   it('what ends behind its root as the root was', () => {

@@ -6,6 +6,8 @@ import { type LocalTrace, RecordedSpan, type SpanStart } from './recorded-span.j
 
 /** Spans of one trace that may wait for its end; what comes after them is lost. */
 const MAX_HELD = 256;
+/** Spans of one trace that one process sends; what comes after them is lost, but for the first one of the process, which ends last. */
+export const MAX_SENT = 2_048;
 /** Traces that are kept though they were not sampled, a second: where everything fails, telling so must not cost what is left. */
 const MAX_KEPT_PER_SECOND = 100;
 /** What a trace's id decides by, of 32 bits: where its last 56 begin, which OpenTelemetry has be random, whoever drew it. */
@@ -42,12 +44,11 @@ export class SpanRecorder {
     return this.startRoot(name, caller && isSpanContextValid(caller) ? caller : undefined, start);
   }
 
-  /** The first span of a trace in this process; `caller`: whom it lies below. */
-  startRoot(name: string, caller: SpanContext | undefined, start: SpanStart): RecordedSpan {
+  /** The first span of a trace in this process; `caller`: whom it lies below; `follows`: it is sampled, whatever the ratio says. */
+  startRoot(name: string, caller: SpanContext | undefined, start: SpanStart, follows = false): RecordedSpan {
     const traceId = caller?.traceId ?? randomHex(16);
-    const isSampled = caller ? (caller.traceFlags & TraceFlags.SAMPLED) !== 0 : this.#isDrawn(traceId);
-    if (isSampled) return new RecordedSpan(new SampledTrace(traceId, this), name, caller, start);
-    const trace = new HeldTrace(traceId, this);
+    const isSampled = follows || (caller ? (caller.traceFlags & TraceFlags.SAMPLED) !== 0 : this.#isDrawn(traceId));
+    const trace = isSampled ? new SampledTrace(traceId, this) : new HeldTrace(traceId, this);
     trace.root = new RecordedSpan(trace, name, caller, start);
     return trace.root;
   }
@@ -67,7 +68,9 @@ export class SpanRecorder {
 
 /** Exported span by span. */
 class SampledTrace implements LocalTrace {
+  root: RecordedSpan | undefined;
   readonly isExported = true;
+  #sent = 0;
 
   constructor(
     readonly traceId: string,
@@ -79,7 +82,9 @@ class SampledTrace implements LocalTrace {
   }
 
   ended(span: RecordedSpan): void {
-    this.recorder.options.processor.onEnd(span);
+    this.#sent += 1;
+    if (this.#sent < MAX_SENT || span === this.root) this.recorder.options.processor.onEnd(span);
+    else this.recorder.lost += 1;
   }
 
   leansOn(other: LocalTrace): void {

@@ -18,6 +18,7 @@ it.each([
     { text: 'SELECT k.id FROM unnest($1::bigint[]) AS k CROSS JOIN LATERAL (SELECT 1 FROM entries) e' },
     'SELECT entries',
   ],
+  [{ text: 'SELECT extract(epoch FROM z.from_at) FROM merchant_time_zones z' }, 'SELECT merchant_time_zones'],
   [{ text: "SELECT set_config('lock_timeout', $1, true)" }, 'SELECT'],
   [{ text: 'ROLLBACK TO SAVEPOINT before_work' }, 'ROLLBACK'],
 ])('%j is called %s', (statement, name) => {

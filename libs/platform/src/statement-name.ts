@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 const names = new LRUCache<string, string>({ max: 1_000 });
 /** The rows that a statement writes, or else those that it reads first: tables' names are written small, keywords large. */
 const WRITES = /\b(INSERT INTO|UPDATE|DELETE FROM) "?([a-z_]+)/;
-const READS = /(?<!DISTINCT )\bFROM "?([a-z_]+)"?(?![a-z_"(])/;
+const READS = /(?<!DISTINCT )\bFROM "?([a-z_]+)"?(?![a-z_"(.])/;
 
 /**
  * How a statement is called in traces: by the name that it is prepared under, or as OpenTelemetry has it for those without one, `INSERT

@@ -141,6 +141,25 @@ function originContext(origin: Span | string | undefined): Context {
 }
 
 /**
+ * Begins a trace of its own with what goes on from `origin` and may become too much for its trace. It leads to that. Where it `follows`, that
+ * leads to it as well, and it is sent whenever that is.
+ */
+export function startApart(
+  origin: Span | string | undefined,
+  name: string,
+  options: SpanStart = {},
+  { follows = true } = {},
+): Span {
+  const from = [typeof origin === 'object' ? traceparentOf(origin) : origin].filter(isSampled);
+  const isSampledToo = follows && from.length > 0;
+  const start = { startTime: spanTime(), ...options };
+  const span = recorder?.startRoot(name, undefined, start, isSampledToo) ?? startFrom(undefined, name);
+  linkOnce(span, from);
+  if (follows && typeof origin === 'object') linkOnce(origin, [traceparentOf(span)].filter(isSampled));
+  return span;
+}
+
+/**
  * In a trace, as its W3C traceparent names it: below `within`, a step that leads to it, where that is in the same trace, and otherwise linked
  * to it.
  */

@@ -8,9 +8,11 @@ import type { Writer } from '#ledger/writing/writer.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import { Histogram } from '#platform/histogram.js';
 import type { Database } from '#platform/postgres.js';
-import type { RequestBounds } from '#platform/request-context.js';
+import { boundsIn, type RequestBounds } from '#platform/request-context.js';
+import { inSpan, step } from '#platform/tracing.js';
 import { begin } from './begin.js';
 import { closeDay, currenciesWithFees } from './closing.js';
+import { DaySpans } from './day-spans.js';
 import { chunksOf, type DraftTerms, draftChunk, type OpenDraft, openDrafts, type Slice } from './drafts.js';
 import { needsEarliest, nextStep, type Step } from './next-step.js';
 import type { SettleResult } from './settle-result.js';
@@ -22,12 +24,15 @@ export type { SettleResult } from './settle-result.js';
 const PAGE = 200;
 /** Between two looks at what somebody else is at work on. */
 const OTHERS_WORK_WAIT_MS = 25;
+/** Their spans. */
+const STEPS = { begin: 'begin days', draft: 'draft chunk', close: 'close days' } as const;
 
 /** What a page of merchants has come to. */
 interface Page {
   readonly businessDate: string;
   readonly bounds: RequestBounds;
   readonly results: Map<bigint, SettleResult>;
+  readonly daySpans: DaySpans;
 }
 
 export interface SettlerParts {
@@ -61,8 +66,9 @@ export class Settler {
   async settle(merchantIds: readonly bigint[], businessDate: string, bounds: RequestBounds): Promise<SettleResult[]> {
     const all = [...new Set(merchantIds)];
     const results: SettleResult[] = [];
+    const daySpans = new DaySpans(bounds.span);
     for (let from = 0; from < all.length; from += PAGE) {
-      const page: Page = { businessDate, bounds, results: new Map() };
+      const page: Page = { businessDate, bounds, results: new Map(), daySpans };
       await this.#settlePage(all.slice(from, from + PAGE), page);
       results.push(...page.results.values());
     }
@@ -90,7 +96,7 @@ export class Settler {
     const [drafting, whole] = [true, false].map((is) =>
       steps.filter(({ standing }) => isOpen.has(standing.merchantId) === is),
     ) as [Step[], Step[]];
-    const closed = whole.length > 0 ? await this.durations.close.measure(() => this.#close(whole, page)) : [];
+    const closed = whole.length > 0 ? await this.#step(page, 'close', (until) => this.#close(whole, page, until)) : [];
     const rest = drafting.length > 0 ? await this.#draft(drafting, open, page) : [];
     return { rest, hasClosed: closed.includes(true) };
   }
@@ -122,7 +128,7 @@ export class Settler {
   async #begin(steps: readonly Step[], page: Page): Promise<readonly Step[]> {
     if (steps.length === 0) return [];
     return this.#together(steps, page, (some) =>
-      this.durations.begin.measure(() => begin(this.#parts.database, this.#parts.ids, some, this.#deadline(page))),
+      this.#step(page, 'begin', (until) => begin(this.#parts.database, this.#parts.ids, some, until)),
     );
   }
 
@@ -134,7 +140,7 @@ export class Settler {
     for (const slices of chunksOf(open, this.#parts.chunkEntries)) {
       const draft = async (some: readonly Slice[]) => {
         const { database } = this.#parts;
-        wentOn += await this.durations.draft.measure(() => draftChunk(database, some, termsOf, this.#deadline(page)));
+        wentOn += await this.#step(page, 'draft', (until) => draftChunk(database, some, termsOf, until));
       };
       await this.#together(slices, page, draft);
     }
@@ -153,15 +159,16 @@ export class Settler {
   }
 
   /** Side by side, so that they fill commit groups. Returns of each whether it was closed by this. */
-  async #close(steps: readonly Step[], page: Page): Promise<boolean[]> {
+  async #close(steps: readonly Step[], page: Page, until: Deadline): Promise<boolean[]> {
     const ids = steps.map(({ standing }) => standing.merchantId);
-    const currencies = await currenciesWithFees(this.#parts, ids, this.#deadline(page));
+    const currencies = await currenciesWithFees(this.#parts, ids, until);
     return Promise.all(
       steps.map(async (step, index) => {
         const merchantId = ids[index] as bigint;
-        const context = { ...page.bounds, merchantId, deadline: this.#deadline(page) };
+        const span = page.daySpans.start(step);
+        const context = { merchantId, ...boundsIn(span, this.#deadline(page)) };
         try {
-          return await closeDay(this.#parts, step, currencies.get(merchantId) ?? [], context);
+          return await inSpan(span, () => closeDay(this.#parts, step, currencies.get(merchantId) ?? [], context));
         } catch (error) {
           if (!(error instanceof ProblemError && error.code === 'overloaded')) fail(page, merchantId, error);
           return false;
@@ -196,6 +203,12 @@ export class Settler {
   async #waitForOthers({ bounds }: Page): Promise<void> {
     if (bounds.deadline.expired) throw deadlineExceeded();
     await sleep(OTHERS_WORK_WAIT_MS);
+  }
+
+  /** Timed, and in a span of the range's. */
+  #step<T>(page: Page, name: keyof typeof STEPS, work: (until: Deadline) => Promise<T>): Promise<T> {
+    const traced = () => step(page.bounds.span, STEPS[name], {}, (span) => work(this.#deadline(page).under(span)));
+    return this.durations[name].measure(traced);
   }
 
   #deadline({ bounds }: Page): Deadline {

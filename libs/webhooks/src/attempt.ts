@@ -3,18 +3,20 @@ import type { Clock } from '#kernel/clock.js';
 import { positionText } from '#outbox/log/position.js';
 import { type HttpAnswer, type PublicHttp, RequestAborted, RequestFailed } from '#platform/public-http.js';
 import { endRequestSpan, failRequestSpan, startRequestSpan } from '#platform/request-spans.js';
+import { ATTRIBUTE } from '#platform/span-names.js';
 import { signatureOf } from '#platform/standard-webhooks.js';
-import { isSampled, linksTo, traceparentOf } from '#platform/tracing.js';
+import { isSampled, linksTo, startFrom, traceparentOf } from '#platform/tracing.js';
 import type { DueDelivery, EndpointLease, Verdict } from './delivery-store.js';
 import { nextDelayMs, parseRetryAfter, type RetryRules } from './retry-schedule.js';
 
 const GONE = 410;
 
-/** One request, and what is to be recorded of it. Undefined when it was dropped because the process ends. */
+/** One request, in a span below `within`, and what is to be recorded of it. Undefined when it was dropped because the process ends. */
 export async function attemptOf(
   { http, clock, rules, signal }: { http: PublicHttp; clock: Clock; rules: RetryRules; signal: AbortSignal },
   lease: EndpointLease,
   delivery: DueDelivery,
+  within: Span,
 ): Promise<Verdict | undefined> {
   const atMs = clock.now();
   const { event } = delivery;
@@ -23,7 +25,7 @@ export async function attemptOf(
     return { outcome: 'lapsed', status: 'failed', tries: delivery.tries, nextDelayMs: undefined, gone: false, attempt };
   }
   const startMs = clock.monotonic();
-  const span = spanOf(lease, delivery, event);
+  const span = attemptSpan(lease, delivery, within);
   const traceContext = traceparentOf(span) ?? event.traceContext;
   const message = messageFor(lease, delivery, { ...event, traceContext }, atMs);
   let answer: HttpAnswer | undefined;
@@ -60,22 +62,24 @@ export async function attemptOf(
   };
 }
 
-/** In the trace of what the event tells of, linked to the attempt before it. */
-function spanOf(
-  { merchantId, endpointId, url }: EndpointLease,
-  { id, type, tries, triedIn }: DueDelivery,
-  { traceContext }: NonNullable<DueDelivery['event']>,
-): Span {
-  const request = { method: 'POST', of: 'webhook', url };
-  return startRequestSpan(traceContext, request, {
-    links: linksTo(triedIn === undefined ? [] : [triedIn]),
+/** Of an attempt and its record, in the trace of what the event tells of. */
+export function deliverySpan({ merchantId, endpointId }: EndpointLease, { id, type, event }: DueDelivery): Span {
+  return startFrom(event?.traceContext, 'deliver webhook', {
     attributes: {
-      'counterfoil.merchant_id': String(merchantId),
+      [ATTRIBUTE.merchantId]: String(merchantId),
       'counterfoil.webhook_endpoint_id': String(endpointId),
       'counterfoil.webhook_delivery_id': String(id),
       'counterfoil.event_type': type,
-      ...(tries > 0 && { 'http.request.resend_count': tries }),
     },
+  });
+}
+
+/** Linked to the attempt before it. */
+function attemptSpan({ url }: EndpointLease, { tries, triedIn }: DueDelivery, within: Span): Span {
+  const request = { method: 'POST', of: 'webhook', url };
+  return startRequestSpan(within, request, {
+    links: linksTo(triedIn === undefined ? [] : [triedIn]),
+    ...(tries > 0 && { attributes: { 'http.request.resend_count': tries } }),
   });
 }
 

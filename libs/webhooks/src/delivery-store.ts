@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import { MerchantLog, type NewEvent } from '#outbox/log/append.js';
 import { int4Array, int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
@@ -255,16 +256,17 @@ export class DeliveryStore {
     delivery: DueDelivery,
     verdict: Verdict,
     options: { leaseMs: number; disableAfterMs: number; isLast: boolean },
+    within?: Span,
   ): Promise<{ disabled: boolean; released: boolean } | undefined> {
     const values = recordValues(lease, delivery, verdict, options);
     const { isLast } = options;
     const scope = { merchantIds: [lease.merchantId] };
-    const [recorded] = await this.#database.write<RecordRow>(scope, deadline(), {
+    const [recorded] = await this.#database.write<RecordRow>(scope, deadline().under(within), {
       ...RECORD,
       values: [...values, false, isLast, verdict.attempt.traceContext ?? null],
     });
     if (!recorded?.reason) return recorded && { disabled: false, released: recorded.is_released };
-    return this.#database.transaction(scope, deadline(), async (client) => {
+    return this.#database.transaction(scope, deadline().under(within), async (client) => {
       const log = await MerchantLog.lock(client, lease.merchantId);
       const [row] = (
         await client.query<RecordRow>({

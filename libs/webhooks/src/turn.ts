@@ -1,7 +1,9 @@
+import type { Span } from '@opentelemetry/api';
 import type { Clock } from '#kernel/clock.js';
 import type { Histogram } from '#platform/histogram.js';
 import type { PublicHttp } from '#platform/public-http.js';
-import { attemptOf } from './attempt.js';
+import { inSpan } from '#platform/tracing.js';
+import { attemptOf, deliverySpan } from './attempt.js';
 import type { DeliveryStore, DueDelivery, EndpointLease, Verdict } from './delivery-store.js';
 import type { RetryRules } from './retry-schedule.js';
 import type { Room, Rooms } from './rooms.js';
@@ -187,7 +189,17 @@ export class Turn {
    * One request and its record. Returns where the delivery then stands; undefined: nothing was recorded, the turn is over. `isLast`, asked
    * when it has been answered: the turn knows of no other, and ends if there is none.
    */
-  async #deliver(
+  #deliver(
+    delivery: DueDelivery,
+    room: Room,
+    isLast: () => boolean,
+  ): Promise<'due' | 'delivered' | 'failed' | undefined> {
+    const span = deliverySpan(this.#lease, delivery);
+    return inSpan(span, () => this.#deliverIn(span, delivery, room, isLast));
+  }
+
+  async #deliverIn(
+    span: Span,
     delivery: DueDelivery,
     room: Room,
     isLast: () => boolean,
@@ -196,16 +208,15 @@ export class Turn {
     const { store, http, clock } = this.#parts;
     const { leaseMs, disableAfterMs, slowMs } = this.#options;
     const slow = setTimeout(() => rooms.linger(room), slowMs);
-    const verdict = await attemptOf({ http, clock, rules: this.#options, signal }, this.#lease, delivery).finally(
-      () => {
-        clearTimeout(slow);
-        rooms.quicken(room);
-      },
-    );
+    const parts = { http, clock, rules: this.#options, signal };
+    const verdict = await attemptOf(parts, this.#lease, delivery, span).finally(() => {
+      clearTimeout(slow);
+      rooms.quicken(room);
+    });
     if (verdict) this.#observe(verdict, delivery);
     this.#isEnding = isLast();
     const limits = { leaseMs, disableAfterMs, isLast: this.#isEnding };
-    const recorded = verdict && (await store.record(this.#lease, delivery, verdict, limits));
+    const recorded = verdict && (await store.record(this.#lease, delivery, verdict, limits, span));
     if (this.#isEnding) this.#isDry = false;
     this.#isEnding = false;
     if (!recorded) {

@@ -1,11 +1,11 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import { ProblemError } from '#kernel/problem.js';
-import { Cost } from '#platform/cost.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
+import { boundsIn } from '#platform/request-context.js';
 import { inSpan, spanTime, tracer } from '#platform/tracing.js';
 import { ChangeTransactionCommand } from '../posting/change-transaction.command.js';
 import { HOLD_EXPIRY } from '../writing/group-parameters.js';
@@ -28,7 +28,7 @@ function expire(
   return inSpan(span, async () => {
     const change = { kind: 'expire', parentId: subjectId } as const;
     const { result } = await commands.execute(
-      new ChangeTransactionCommand({ merchantId, deadline, span, cost: new Cost() }, change, undefined),
+      new ChangeTransactionCommand({ merchantId, ...boundsIn(span, deadline) }, change, undefined),
     );
     if ('posting' in result) return 'done';
     const { code, detail } = result.refusal;

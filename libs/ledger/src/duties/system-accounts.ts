@@ -1,10 +1,10 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
-import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { Logger } from '#platform/logging.js';
 import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database } from '#platform/postgres.js';
+import { boundsIn } from '#platform/request-context.js';
 import { inSpan, spanTime, tracer } from '#platform/tracing.js';
 import { ChangeAccountStatusCommand } from '../accounts/account-status.command.js';
 import {
@@ -60,7 +60,7 @@ async function complete(mender: Mender, merchantId: bigint, flaws: readonly Flaw
 /** It was closed while it was the merchant's own. */
 function reopen(commands: CommandBus, merchantId: bigint, accountId: bigint): Promise<unknown> {
   const span = tracer.startSpan('reopen system account', { root: true, startTime: spanTime() });
-  const context = { merchantId, deadline: newDeadline(), span, cost: new Cost() };
+  const context = { merchantId, ...boundsIn(span, newDeadline()) };
   return inSpan(span, () => commands.execute(new ChangeAccountStatusCommand(context, accountId, 'reopen', undefined)));
 }
 

@@ -165,13 +165,13 @@ export class BatchApplier {
     const span = new PageSpan('apply', consumer.name, range.traceContext);
     if ('react' in consumer)
       return span.within(() => this.#reactions(consumer, { position, claim, call, span }, range));
-    const deadline = this.#deadline();
+    const deadline = this.#deadline().under(span.span);
     const apply = async (client: TransactionClient): Promise<Page> => {
       const { events, end, due, crowd } = await this.#read(client, claim.position, range, deadline);
       span.about(due);
       await position.move(client, claim.position, end, isBefore(end, range.through));
       await goApart(client, consumer.name, crowd, claim.position);
-      if (due.length > 0) await call.apply(consumer, client, due);
+      if (due.length > 0) await call.apply(consumer, span.clientOf(client), due);
       return { events, end };
     };
     return span.within(() => this.#transaction(range.whose, apply, deadline));
@@ -183,7 +183,7 @@ export class BatchApplier {
     { position, claim, call, span }: { position: ConsumerPosition; claim: Claim; call: HandlerCall; span: PageSpan },
     range: Range,
   ): Promise<Page> {
-    const deadline = this.#deadline();
+    const deadline = this.#deadline().under(span.span);
     const read = (client: TransactionClient) => this.#read(client, claim.position, range, deadline);
     const page = await this.#transaction(range.whose, read, deadline);
     span.about(page.due);
@@ -192,12 +192,14 @@ export class BatchApplier {
     // Up to what it did last: what lies between that and the rest is parked or apart, and passed over with it.
     const events = rest ? page.events.slice(0, page.events.indexOf(rest)) : page.events;
     const end = rest ? (events.at(-1) as LoggedEvent) : page.end;
-    await this.#transaction(range.whose, async (client) => {
+    const moved = this.#deadline().under(span.span);
+    const move = async (client: TransactionClient) => {
       await position.move(client, claim.position, end, isBefore(end, range.through));
       if (page.crowd.length === 0) return;
-      await client.query(enterScope({ merchantIds: page.crowd }, deadline));
+      await client.query(enterScope({ merchantIds: page.crowd }, moved));
       await goApart(client, reactions.name, page.crowd, claim.position);
-    });
+    };
+    await this.#transaction(range.whose, move, moved);
     return { events, end };
   }
 
@@ -229,9 +231,9 @@ export class BatchApplier {
     { whose, through, letterId, traceContext }: Goal & { whose: Whose },
     error = 'the process ended while the event was applied',
   ): Promise<Page> {
-    const deadline = this.#deadline();
     const { position: before, tries } = claim;
     const span = new PageSpan('park', this.#consumer.name, traceContext);
+    const deadline = this.#deadline().under(span.span);
     const park = async (client: TransactionClient): Promise<Page> => {
       const [event] = await readRange(client, this.#logOf(whose), { after: before, through, limit: 1 });
       const end = event ?? through;
@@ -240,7 +242,7 @@ export class BatchApplier {
       span.about([event]);
       await client.query(enterScope({ merchantIds: [event.merchantId] }, deadline));
       const letter = { id: letterId, tries, error: error.slice(0, ERROR_LENGTH), before };
-      await parkEvent(client, this.#consumer, event, letter);
+      await parkEvent(span.clientOf(client), this.#consumer, event, letter);
       return { events: [event], end };
     };
     return span.within(() => this.#transaction(whose, park, deadline));

@@ -2,9 +2,9 @@ import { hash } from 'node:crypto';
 import type { CommandBus } from '@nestjs/cqrs';
 import type { Span } from '@opentelemetry/api';
 import { type ProblemCode, ProblemError } from '#kernel/problem.js';
-import { Cost } from '#platform/cost.js';
 import { type Deadline, deadlineExceeded } from '#platform/deadline.js';
 import type { Idempotency } from '#platform/idempotency.js';
+import { boundsIn } from '#platform/request-context.js';
 import { inSpan, startIn } from '#platform/tracing.js';
 import { readEvent } from '../log/catalogue.js';
 import type { LoggedEvent } from './consumer.js';
@@ -105,7 +105,7 @@ class KeyedReaction implements Reaction {
     const { commands, call, deadline } = this.#parts;
     // A reaction that goes on behind its deadline begins nothing: others have taken over.
     if (deadline.expired) throw deadlineExceeded();
-    const context = { merchantId: this.#event.merchantId, deadline, span: this.#span, cost: new Cost() };
+    const context = { merchantId: this.#event.merchantId, ...boundsIn(this.#span, deadline) };
     const command = commandOf(context, this.#keyOf(effect));
     return notRefused(await call.waitingFor(commands.execute(command) as Promise<R>));
   }

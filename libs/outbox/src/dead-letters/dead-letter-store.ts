@@ -192,6 +192,8 @@ export interface DecidedLetter {
   partition: number;
   /** The event itself. */
   at: Position;
+  /** Its W3C traceparent. */
+  traceContext?: string | undefined;
 }
 
 interface DecidedRow extends pg.QueryResultRow {
@@ -202,13 +204,14 @@ interface DecidedRow extends pg.QueryResultRow {
   partition: number;
   xid: bigint;
   seq: bigint;
+  trace_context: string | null;
 }
 
 const DECIDED = `
-SELECT merchant_id, id, consumer, status, xid, seq, partition_of(merchant_id) AS partition FROM dead_letters
+SELECT merchant_id, id, consumer, status, xid, seq, partition_of(merchant_id) AS partition, trace_context FROM dead_letters
  WHERE consumer = $1 AND status IN ('redriving', 'discarding') ORDER BY merchant_id, id LIMIT $2`;
 const DECIDED_ONE = `
-SELECT merchant_id, id, consumer, status, xid, seq, partition_of(merchant_id) AS partition FROM dead_letters
+SELECT merchant_id, id, consumer, status, xid, seq, partition_of(merchant_id) AS partition, trace_context FROM dead_letters
  WHERE merchant_id = $1 AND id = $2 AND status IN ('redriving', 'discarding') FOR UPDATE`;
 
 /** Dead letters whose fate is decided and not yet carried out, of all merchants. In the scope `relay`. */
@@ -258,6 +261,7 @@ function decided(row: DecidedRow): DecidedLetter {
     decision: row.status === 'redriving' ? 'redrive' : 'discard',
     partition: row.partition,
     at: { xid: row.xid, seq: row.seq },
+    traceContext: row.trace_context ?? undefined,
   };
 }
 

@@ -1,9 +1,12 @@
+import type { Span } from '@opentelemetry/api';
 import { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
+import { ATTRIBUTE } from '#platform/span-names.js';
 import { goOnApart } from '../consumers/apart.js';
 import { type ApplierOptions, type BatchApplier, describe } from '../consumers/batch-applier.js';
 import type { Consumer, LoggedEvent } from '../consumers/consumer.js';
 import { HandlerCall } from '../consumers/handler-call.js';
+import { PageSpan } from '../consumers/page-span.js';
 import { ClaimLost } from '../consumers/position-store.js';
 import type { Reactions } from '../consumers/reactions.js';
 import { readEventAt, readRange } from '../log/event-log.js';
@@ -53,25 +56,14 @@ export class Redriver {
    * Applies the dead letter's event, or passes over it. A failure parks it again; one that says nothing of it leaves it due.
    * Returns false when another process has the partition.
    */
-  redrive({ merchantId, id, at, partition }: DecidedLetter, onProgress: () => void): Promise<boolean> {
+  redrive(decided: DecidedLetter, onProgress: () => void): Promise<boolean> {
+    const { merchantId, id, partition, decision, traceContext } = decided;
     onProgress();
     const call = new HandlerCall();
+    const span = new PageSpan(decision, this.#consumer.name, traceContext);
     return this.#holding({ merchantId, partition }, async (stands) => {
       try {
-        await this.#reactToLetter({ merchantId, id, at }, stands, call);
-        await this.#within(merchantId, async (client) => {
-          await stands.hold(client);
-          const letter = await lockDecided(client, merchantId, id);
-          if (!letter) return;
-          if (letter.decision === 'redrive' && 'apply' in this.#consumer) {
-            await call.apply(this.#consumer, client, [await eventAt(client, merchantId, at)]);
-          }
-          const status = letter.decision === 'redrive' ? 'redriven' : 'discarded';
-          await settleLetter(client, merchantId, id, { status });
-          if (await parkedPosition(client, merchantId, this.#consumer.name)) {
-            await moveParked(client, merchantId, this.#consumer.name, at);
-          }
-        });
+        await span.within(() => this.#carryOut(decided, stands, call, span.span));
       } catch (error) {
         if (error instanceof ClaimLost || call.isPassing(error)) throw error;
         onProgress();
@@ -111,33 +103,61 @@ export class Redriver {
     });
   }
 
+  async #carryOut(decided: DecidedLetter, stands: StreamHold, call: HandlerCall, span?: Span): Promise<void> {
+    const { merchantId, id, at } = decided;
+    const consumer = this.#consumer;
+    span?.setAttribute(ATTRIBUTE.merchantId, String(merchantId));
+    await this.#reactToLetter(decided, stands, call, span);
+    const settle = async (client: TransactionClient) => {
+      await stands.hold(client);
+      const letter = await lockDecided(client, merchantId, id);
+      if (!letter) return;
+      if (letter.decision === 'redrive' && 'apply' in consumer) {
+        await call.apply(consumer, client, [await eventAt(client, merchantId, at)]);
+      }
+      const status = letter.decision === 'redrive' ? 'redriven' : 'discarded';
+      await settleLetter(client, merchantId, id, { status });
+      if (await parkedPosition(client, merchantId, consumer.name)) {
+        await moveParked(client, merchantId, consumer.name, at);
+      }
+    };
+    await this.#within(merchantId, settle, span);
+  }
+
   /** A reactor's part, before the letter is settled. */
   async #reactToLetter(
     { merchantId, id, at }: Pick<DecidedLetter, 'merchantId' | 'id' | 'at'>,
     stands: StreamHold,
     call: HandlerCall,
+    span: Span | undefined,
   ): Promise<void> {
     if (!('react' in this.#consumer)) return;
-    const event = await this.#within(merchantId, async (client) => {
+    const read = async (client: TransactionClient) => {
       await stands.hold(client);
       const letter = await lockDecided(client, merchantId, id);
       return letter?.decision === 'redrive' ? eventAt(client, merchantId, at) : undefined;
-    });
-    if (event) await this.#consumer.react([event], call, Deadline.after(this.#timeoutMs));
+    };
+    const event = await this.#within(merchantId, read, span);
+    if (event) await this.#consumer.react([event], call, Deadline.after(this.#timeoutMs), span);
   }
 
   /** Returns whether the stream has caught up, and waits no longer. */
   #page(merchantId: bigint, stands: StreamHold, call: HandlerCall, limit: number): Promise<boolean> {
     const consumer = this.#consumer;
-    if ('react' in consumer) return this.#reactToPage(consumer, merchantId, stands, call, limit);
-    return this.#within(merchantId, async (client) => {
+    const span = new PageSpan('catch up', consumer.name);
+    if ('react' in consumer)
+      return span.within(() => this.#reactToPage(consumer, merchantId, stands, call, limit, span));
+    const apply = async (client: TransactionClient) => {
       const waiting = await this.#waiting(client, merchantId, stands, limit);
       if (!waiting) return true;
       const { events, hasAll } = waiting;
-      if (events.length > 0) await call.apply(consumer, client, events);
-      await moveParked(client, merchantId, consumer.name, hasAll ? undefined : events.at(-1));
-      return hasAll || this.#goOnApart(client, merchantId, limit);
-    });
+      span.about(events);
+      const traced = span.clientOf(client);
+      if (events.length > 0) await call.apply(consumer, traced, events);
+      await moveParked(traced, merchantId, consumer.name, hasAll ? undefined : events.at(-1));
+      return hasAll || this.#goOnApart(traced, merchantId, limit);
+    };
+    return span.within(() => this.#within(merchantId, apply));
   }
 
   async #reactToPage(
@@ -146,14 +166,16 @@ export class Redriver {
     stands: StreamHold,
     call: HandlerCall,
     limit: number,
+    span: PageSpan,
   ): Promise<boolean> {
     const waiting = await this.#within(merchantId, (client) => this.#waiting(client, merchantId, stands, limit));
     if (!waiting) return true;
     const { events } = waiting;
+    span.about(events);
     const deadline = Deadline.after(this.#timeoutMs);
-    const done = events.length > 0 ? await reactions.react(events, call, deadline) : 0;
+    const done = events.length > 0 ? await reactions.react(events, call, deadline, span.span) : 0;
     const hasCaughtUp = waiting.hasAll && done === events.length;
-    return this.#within(merchantId, async (client) => {
+    const move = async (client: TransactionClient) => {
       // The claim may have run out meanwhile: then others may have gone on, and the partition, too.
       const level = await stands.hold(client);
       const after = await parkedPosition(client, merchantId, reactions.name);
@@ -162,7 +184,8 @@ export class Redriver {
       }
       await moveParked(client, merchantId, reactions.name, hasCaughtUp ? undefined : events[done - 1]);
       return hasCaughtUp || this.#goOnApart(client, merchantId, limit);
-    });
+    };
+    return this.#within(merchantId, move, span.span);
   }
 
   /** What has more than a page to catch up with does so apart, in turn with its partition. Returns whether it waits no longer. */
@@ -196,8 +219,10 @@ export class Redriver {
     }
   }
 
-  #within<T>(merchantId: bigint, work: (client: TransactionClient) => Promise<T>): Promise<T> {
-    return this.#database.transaction({ merchantIds: [merchantId] }, Deadline.after(this.#timeoutMs), work);
+  /** Its statements show below `span`. */
+  #within<T>(merchantId: bigint, work: (client: TransactionClient) => Promise<T>, span?: Span): Promise<T> {
+    const deadline = Deadline.after(this.#timeoutMs).under(span);
+    return this.#database.transaction({ merchantIds: [merchantId] }, deadline, work);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import type { EventBatch } from '../log/position.js';
 import type { RelayPlaces } from './relay.js';
 import type { Handed, LookLimits, RelayStore } from './relay-store.js';
@@ -12,7 +13,7 @@ interface Ask<In, Out> {
   resolve(answer: Out | Promise<Out>): void;
 }
 type Look = Ask<{ partitions: readonly number[]; limits: LookLimits }, EventBatch[]>;
-type Move = Ask<readonly Handed[], Set<number>>;
+type Move = Ask<{ handed: readonly Handed[]; within: Span | undefined }, Set<number>>;
 
 /**
  * The relays of one process, each of a target of its own, at the places of the log: what they look for at one moment is one statement, and so is
@@ -41,9 +42,11 @@ export class JoinedStore implements RelayPlaces {
     return new Promise((resolve) => this.#looks.push({ consumer, what: { partitions, limits }, resolve }));
   }
 
-  move(consumer: string, handed: readonly Handed[]): Promise<Set<number>> {
+  move(consumer: string, handed: readonly Handed[], within?: Span): Promise<Set<number>> {
     this.#dispatching.delete(consumer);
-    const moved = new Promise<Set<number>>((resolve) => this.#moves.push({ consumer, what: handed, resolve }));
+    const moved = new Promise<Set<number>>((resolve) =>
+      this.#moves.push({ consumer, what: { handed, within }, resolve }),
+    );
     if (this.#dispatching.size === 0) this.#move();
     else this.#timer ??= setTimeout(() => this.#move(), MOVE_WITHIN_MS);
     return moved;
@@ -73,8 +76,10 @@ export class JoinedStore implements RelayPlaces {
     this.#timer = undefined;
     const moves = this.#moves;
     this.#moves = [];
-    const moved = this.#store.moveOf(new Map(moves.map(({ consumer, what }) => [consumer, what])));
-    answer(moves, moved, ({ consumer, what }) => this.#store.move(consumer, what), new Set());
+    const handed = new Map(moves.map(({ consumer, what }) => [consumer, what.handed]));
+    const within = moves.find(({ what }) => what.within !== undefined)?.what.within;
+    const moved = this.#store.moveOf(handed, within);
+    answer(moves, moved, ({ consumer, what }) => this.#store.move(consumer, what.handed, what.within), new Set());
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import { Deadline } from '#platform/deadline.js';
 import type { Database } from '#platform/postgres.js';
 import { tracingIsOn } from '#platform/tracing.js';
@@ -203,12 +204,12 @@ export class RelayStore {
   }
 
   /** Records what has been dispatched. Returns the partitions that moved: those of a lost lease did not. */
-  async move(consumer: string, handed: readonly Handed[]): Promise<Set<number>> {
-    return (await this.moveOf(new Map([[consumer, handed]]))).get(consumer) ?? new Set();
+  async move(consumer: string, handed: readonly Handed[], within?: Span): Promise<Set<number>> {
+    return (await this.moveOf(new Map([[consumer, handed]]), within)).get(consumer) ?? new Set();
   }
 
   /** The same for several at once. */
-  async moveOf(handed: ReadonlyMap<string, readonly Handed[]>): Promise<Map<string, Set<number>>> {
+  async moveOf(handed: ReadonlyMap<string, readonly Handed[]>, within?: Span): Promise<Map<string, Set<number>>> {
     const all = [...handed].flatMap(([consumer, its]) => its.map((one) => ({ consumer, ...one })));
     const values = [
       all.map(({ consumer }) => consumer),
@@ -217,7 +218,8 @@ export class RelayStore {
       all.map(({ through }) => through.xid),
       all.map(({ through }) => through.seq),
     ];
-    const rows = await this.#database.write<{ consumer: string; partition: number }>('relay', deadline(), {
+    const until = deadline().under(within);
+    const rows = await this.#database.write<{ consumer: string; partition: number }>('relay', until, {
       ...MOVE,
       values,
     });

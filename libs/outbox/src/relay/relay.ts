@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import type { Logger } from '#platform/logging.js';
 import { type EventBatch, positionText } from '../log/position.js';
 import type { RelayLease } from './relay-lease.js';
@@ -18,9 +19,9 @@ export interface RelayTarget {
   readonly destination?: string;
   /**
    * Resolves when the batches are safe where they went; rejects, and they come again. Whatever it does may be done twice,
-   * also by a process that lost its lease meanwhile.
+   * also by a process that lost its lease meanwhile. Its steps show below `within`.
    */
-  dispatch(batches: readonly EventBatch[]): Promise<void>;
+  dispatch(batches: readonly EventBatch[], within?: Span): Promise<void>;
 }
 
 /** Where a relay finds what comes next, and records what it has dispatched. */
@@ -110,13 +111,16 @@ export class Relay {
     const turns = this.#turns.notUnderWay(next);
     const batches = next.filter(({ merchantId }) => merchantId === undefined);
     if (batches.length + turns.length === 0) return 0;
-    await handOver(this.#target, [...batches, ...turns]);
-    this.#turns.begin(turns);
+    const handed = batches.map(({ partition, through }) => ({
+      partition,
+      through,
+      epoch: epochs.get(partition) ?? -1n,
+    }));
+    const moved = await handOver(this.#target, [...batches, ...turns], async (within) => {
+      this.#turns.begin(turns);
+      return handed.length === 0 ? new Set() : this.#store.move(consumer, handed, within);
+    });
     if (batches.length === 0) return turns.length;
-    const moved = await this.#store.move(
-      consumer,
-      batches.map(({ partition, through }) => ({ partition, through, epoch: epochs.get(partition) ?? -1n })),
-    );
     this.counts.fenced += batches.length - moved.size;
     this.counts.batches += moved.size;
     this.counts.resent += batches.filter(({ isAgain }) => isAgain).length;

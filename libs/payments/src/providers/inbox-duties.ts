@@ -1,10 +1,10 @@
 import { firstSnowflakeAt } from '#kernel/snowflake.js';
-import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import { merchantPages } from '#platform/merchant-pages.js';
 import type { Database } from '#platform/postgres.js';
+import { boundsIn } from '#platform/request-context.js';
 import { inSpan, startFrom } from '#platform/tracing.js';
 import type { Inbox } from './inbox.js';
 import { findReceived, PROVIDER_INBOX, purgeBatch } from './inbox-store.js';
@@ -21,7 +21,7 @@ export function inboxWork(database: Database, inbox: Inbox, logger?: Logger): Du
       if (!row) return 'done';
       const attributes = { 'counterfoil.merchant_id': String(merchantId), 'counterfoil.provider': row.provider };
       const span = startFrom(row.traceContext, 'apply provider inbox', { attributes });
-      await inSpan(span, () => inbox.apply(row, { deadline, span, cost: new Cost() }));
+      await inSpan(span, () => inbox.apply(row, boundsIn(span, deadline)));
       return 'done';
     },
   };

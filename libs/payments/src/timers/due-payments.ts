@@ -1,11 +1,11 @@
 import type { CommandBus } from '@nestjs/cqrs';
 import { decidedRoomLetters } from '#outbox/dead-letters/room-letters.js';
-import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
+import { boundsIn } from '#platform/request-context.js';
 import { inSpan, startFrom } from '#platform/tracing.js';
 import { PAYMENT_FACTS } from './parked-letters.js';
 import { ExpirePaymentCommand, SettleParkedFactCommand, type TimerOutcome } from './timer.commands.js';
@@ -31,7 +31,7 @@ function traced<T>(
   work: (context: Context) => Promise<T>,
 ): Promise<T> {
   const span = startFrom(undefined, name, { attributes: { 'counterfoil.merchant_id': String(merchantId) } });
-  return inSpan(span, () => work({ merchantId, deadline, span, cost: new Cost() }));
+  return inSpan(span, () => work({ merchantId, ...boundsIn(span, deadline) }));
 }
 
 /** The group that takes away what is held takes its row away. */

@@ -2,13 +2,13 @@ import type { Span } from '@opentelemetry/api';
 import { type Clock, systemClock } from '#kernel/clock.js';
 import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { nextAskAt } from '#platform/ask-schedule.js';
-import { Cost } from '#platform/cost.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, type DueResult, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import { type HttpAnswer, type PublicHttp, RequestFailed } from '#platform/public-http.js';
+import { boundsIn, type RequestBounds } from '#platform/request-context.js';
 import { endRequestSpan, failRequestSpan, startRequestSpan } from '#platform/request-spans.js';
 import { inSpan, isSampled, startFrom, traceparentOf } from '#platform/tracing.js';
 import { KnownPayment } from '../known-payment.js';
@@ -39,11 +39,9 @@ interface Parts {
   readonly logger?: Logger;
 }
 
-interface Asking {
+interface Asking extends RequestBounds {
   readonly row: DueRow;
   readonly subject: string;
-  readonly deadline: Deadline;
-  readonly span: Span;
 }
 
 /** Asks providers about what is unknown or unconfirmed. What they answer goes the way of their webhooks. */
@@ -75,7 +73,8 @@ export class PaymentQueries {
     const began = found.facts.map(({ trace_context }) => trace_context).find(isSampled);
     const attributes = { 'counterfoil.merchant_id': String(merchantId), 'counterfoil.payment_id': String(subjectId) };
     const span = startFrom(began, 'ask provider', { attributes });
-    return inSpan(span, () => this.#ask({ row, subject: found.subject, deadline, span }, question));
+    const asking = { row, subject: found.subject, ...boundsIn(span, deadline) };
+    return inSpan(span, () => this.#ask(asking, question));
   }
 
   async #ask(asking: Asking, question: Question): Promise<DueResult> {
@@ -128,11 +127,11 @@ export class PaymentQueries {
   }
 
   /** Kept first, as a webhook is: an answer that was read is not lost. */
-  async #apply({ row: { merchantId }, deadline, span }: Asking, provider: string, body: Buffer): Promise<void> {
+  async #apply({ row: { merchantId }, ...bounds }: Asking, provider: string, body: Buffer): Promise<void> {
     const { database, ids, inbox } = this.#parts;
-    const told = { merchantId, id: ids.next(), provider, body, traceContext: traceparentOf(span) };
-    const kept = await receive(database, told, this.#clock.now() + this.#options.inboxRetryMs, deadline);
-    await inbox.apply(kept, { deadline, span, cost: new Cost() });
+    const told = { merchantId, id: ids.next(), provider, body, traceContext: traceparentOf(bounds.span) };
+    const kept = await receive(database, told, this.#clock.now() + this.#options.inboxRetryMs, bounds.deadline);
+    await inbox.apply(kept, bounds);
   }
 
   async #keep({ row, subject, deadline }: Asking, outcome: AnswerOutcome, detail: string | null): Promise<true> {

@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import { ProblemError } from '#kernel/problem.js';
 import { int8Array } from '#platform/binary-array.js';
 import { Deadline } from '#platform/deadline.js';
@@ -25,21 +26,22 @@ export class InternalCheck {
     private readonly options: InternalCheckOptions,
   ) {}
 
-  async run(report: MatchedReport): Promise<void> {
-    const { stepDeadline } = this.options;
-    const inspection = await this.#inspect(report);
+  /** Its statements show below `within`. */
+  async run(report: MatchedReport, within?: Span): Promise<void> {
+    const stepDeadline = () => this.options.stepDeadline().under(within);
+    const inspection = await this.#inspect(report, within);
     const offences = offencesOf(inspection);
     this.offences += offences.size;
-    await this.#open(report, [...offences.values()]);
-    await this.#endGone(report, offences, inspection);
+    await this.#open(report, [...offences.values()], stepDeadline);
+    await this.#endGone(report, offences, inspection, stepDeadline);
     const counted = inspection.checks.reduce((sum, check) => sum + check.counted, 0n);
     await noteLookedAt(this.matching.database, report, counted, stepDeadline());
   }
 
-  async #inspect(report: MatchedReport): Promise<Inspection> {
+  async #inspect(report: MatchedReport, within: Span | undefined): Promise<Inspection> {
     const { timeoutMs, stepDeadline } = this.options;
     try {
-      return await inspect(this.inspectors, report.merchantId, Deadline.after(timeoutMs));
+      return await inspect(this.inspectors, report.merchantId, Deadline.after(timeoutMs).under(within));
     } catch (error) {
       // Again it would take as long: the next day's report tries.
       if (error instanceof ProblemError && error.code === 'deadline_exceeded') {
@@ -51,8 +53,7 @@ export class InternalCheck {
   }
 
   /** What was found before and ended is another break: who mends a fault twice is told twice. */
-  async #open(report: MatchedReport, offences: readonly Offence[]): Promise<void> {
-    const { stepDeadline } = this.options;
+  async #open(report: MatchedReport, offences: readonly Offence[], stepDeadline: () => Deadline): Promise<void> {
     const items = offences.map(({ item }) => item);
     const ended = await timesEnded(this.matching.database, report.merchantId, items, stepDeadline());
     const found = offences.map((offence) => {
@@ -65,9 +66,9 @@ export class InternalCheck {
     report: MatchedReport,
     offences: ReadonlyMap<string, Offence>,
     { incomplete }: Inspection,
+    stepDeadline: () => Deadline,
   ): Promise<void> {
     const { database, breaksAtOnce } = this.matching;
-    const { stepDeadline } = this.options;
     const isGone = (one: OpenBreak) => !offences.has(one.item) && !incomplete.has(checkOf(one));
     for await (const page of openBreaks(database, report.merchantId, breaksAtOnce, stepDeadline)) {
       const gone = page.filter(isGone).map(({ id }) => id);

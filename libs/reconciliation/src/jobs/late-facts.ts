@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import type { EventBatch } from '#outbox/log/position.js';
 import type { RelayTarget } from '#outbox/relay/relay.js';
 import { int2Array, int8Array, textArray } from '#platform/binary-array.js';
@@ -55,8 +56,8 @@ export class LateFacts implements RelayTarget {
     private readonly waitMs: number,
   ) {}
 
-  async dispatch(batches: readonly EventBatch[]): Promise<void> {
-    const deadline = Deadline.after(DEADLINE_MS);
+  async dispatch(batches: readonly EventBatch[], within?: Span): Promise<void> {
+    const deadline = Deadline.after(DEADLINE_MS).under(within);
     const values = [
       int2Array(batches.map(({ partition }) => partition)),
       batches.map(({ after }) => after.xid),

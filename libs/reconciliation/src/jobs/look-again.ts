@@ -2,9 +2,11 @@ import type { Deadline } from '#platform/deadline.js';
 import type { DueRow } from '#platform/due-rows.js';
 import { type DueKind, type DueResult, DueWork } from '#platform/due-work.js';
 import type { Logger } from '#platform/logging.js';
-import { inSpan, remoteContext, spanTime, tracer } from '#platform/tracing.js';
+import { ATTRIBUTE } from '#platform/span-names.js';
+import { inSpan, startFrom } from '#platform/tracing.js';
 import { lookAgain, lookAtLateFacts, RECONCILIATION_DUE } from '../closing/close-report.js';
 import type { Matching } from '../matching/match-report.js';
+import type { ReportInWork } from '../reports/report.js';
 import { LATE_FACTS } from './names.js';
 import { reportInWork } from './work-store.js';
 
@@ -24,12 +26,21 @@ async function lookAt(matching: Matching, row: DueRow, deadline: Deadline): Prom
   const { merchantId, subjectId } = row;
   const report = await reportInWork(matching.database, { merchantId, id: subjectId }, 'completed', deadline);
   if (!report) return untilCompleted(matching, row, deadline);
-  const attributes = { 'counterfoil.reconciliation_id': String(subjectId) };
-  const upload = remoteContext(report.traceContext ?? '');
-  const span = tracer.startSpan('look at report again', { startTime: spanTime(), attributes }, upload);
   // The next time is set with what is found.
-  await inSpan(span, () => lookAgain(matching, report, () => deadline));
+  await inUploadOf(report, 'look at report again', deadline, (until) => lookAgain(matching, report, until));
   return 'done';
+}
+
+/** In a span of the upload's trace. */
+function inUploadOf(
+  { merchantId, id, traceContext }: ReportInWork,
+  name: string,
+  deadline: Deadline,
+  work: (until: () => Deadline) => Promise<void>,
+): Promise<void> {
+  const attributes = { [ATTRIBUTE.merchantId]: String(merchantId), 'counterfoil.reconciliation_id': String(id) };
+  const span = startFrom(traceContext, name, { attributes });
+  return inSpan(span, () => work(() => deadline.under(span)));
 }
 
 /** What becomes of the row of a report that is not completed. One that has failed is looked at when somebody has it tried again. */
@@ -45,7 +56,7 @@ export function lateFacts(matching: Matching, logger: Logger): DueWork {
     const { merchantId, subjectId: id } = row;
     const report = await reportInWork(matching.database, { merchantId, id }, 'completed', deadline);
     if (!report) return untilCompleted(matching, row, deadline);
-    await lookAtLateFacts(matching, report, () => deadline);
+    await inUploadOf(report, 'look at late facts', deadline, (until) => lookAtLateFacts(matching, report, until));
     return 'done';
   };
   return new DueWork(matching.database, { name: LATE_FACTS, atOnce: AT_ONCE, run }, logger);

@@ -1,7 +1,7 @@
-import { type Context, ROOT_CONTEXT } from '@opentelemetry/api';
+import type { Span } from '@opentelemetry/api';
 import { MerchantLog } from '#outbox/log/append.js';
 import type { Deadline } from '#platform/deadline.js';
-import { inSpan, spanTime, tracer } from '#platform/tracing.js';
+import { step } from '#platform/tracing.js';
 import { closeReport } from '../closing/close-report.js';
 import { INTERNAL } from '../internal/found.js';
 import type { InternalCheck } from '../internal/internal-check.js';
@@ -44,11 +44,12 @@ export class ReportMatcher {
   }
 
   /** One turn of a report. Its spans are below `within`. */
-  async match(key: ReportKey, within: Context = ROOT_CONTEXT): Promise<TurnOutcome> {
-    const report = await reportInWork(this.matching.database, key, 'matching', this.options.stepDeadline());
+  async match(key: ReportKey, within?: Span): Promise<TurnOutcome> {
+    const report = await reportInWork(this.matching.database, key, 'matching', this.#deadline(within));
     if (!report) return 'left';
-    const outcome = report.source === INTERNAL ? await this.#check(report) : await this.#matchRows(report, within);
-    return outcome === 'completed' && !(await this.#complete(report)) ? 'left' : outcome;
+    const outcome =
+      report.source === INTERNAL ? await this.#check(report, within) : await this.#matchRows(report, within);
+    return outcome === 'completed' && !(await this.#complete(report, within)) ? 'left' : outcome;
   }
 
   /** Counts a try that failed. Returns whether it was the last one of so many. */
@@ -58,26 +59,26 @@ export class ReportMatcher {
     return countFailure(this.matching.database, key, { tries, why }, this.options.stepDeadline());
   }
 
-  async #check(report: ReportInWork): Promise<TurnOutcome> {
-    await this.options.internal?.run(report);
+  async #check(report: ReportInWork, within: Span | undefined): Promise<TurnOutcome> {
+    await this.options.internal?.run(report, within);
     return this.options.internal === undefined ? 'left' : 'completed';
   }
 
-  async #matchRows(report: ReportInWork, within: Context): Promise<TurnOutcome> {
-    const { stepDeadline, isStopping, turnChunks = Number.POSITIVE_INFINITY } = this.options;
-    const spanOf = (name: string) => tracer.startSpan(name, { startTime: spanTime() }, within);
+  async #matchRows(report: ReportInWork, within: Span | undefined): Promise<TurnOutcome> {
+    const { isStopping, turnChunks = Number.POSITIVE_INFINITY } = this.options;
+    const { matching } = this;
     for (let rows = 1, chunks = 0; rows > 0; this.rows += rows, chunks += 1) {
       if (isStopping() || chunks >= turnChunks) return 'more';
-      rows = await inSpan(spanOf('match chunk'), () => matchNext(this.matching, report, stepDeadline));
+      rows = await step(within, 'match chunk', {}, (span) => matchNext(matching, report, () => this.#deadline(span)));
     }
-    await inSpan(spanOf('close report'), () => closeReport(this.matching, report, stepDeadline));
+    await step(within, 'close report', {}, (span) => closeReport(matching, report, () => this.#deadline(span)));
     return 'completed';
   }
 
-  #complete(report: ReportInWork): Promise<boolean> {
+  #complete(report: ReportInWork, within: Span | undefined): Promise<boolean> {
     const { merchantId, id, traceContext } = report;
     const scope = { merchantIds: [merchantId] };
-    return this.matching.database.transaction(scope, this.options.stepDeadline(), async (client) => {
+    return this.matching.database.transaction(scope, this.#deadline(within), async (client) => {
       const log = await MerchantLog.lock(client, merchantId);
       const completed = await completeReport(client, report);
       if (!completed) return false;
@@ -95,5 +96,9 @@ export class ReportMatcher {
       await log.append({ type: 'reconciliation.completed', occurredAtMs: completedAtMs, traceContext, data });
       return true;
     });
+  }
+
+  #deadline(within: Span | undefined): Deadline {
+    return this.options.stepDeadline().under(within);
   }
 }

@@ -3,7 +3,7 @@ import { DelayedError, type Job, type Worker } from 'bullmq';
 import { Histogram, LATE_SECONDS } from '#platform/histogram.js';
 import type { Logger } from '#platform/logging.js';
 import type { Queues } from '#platform/queues.js';
-import { contextOf, inSpan, startIn } from '#platform/tracing.js';
+import { inSpan, startIn } from '#platform/tracing.js';
 import { untiring } from '#platform/untiring-jobs.js';
 import type { ReportKey } from '../reports/report.js';
 import { RECONCILIATION_QUEUE } from './names.js';
@@ -80,7 +80,7 @@ export class ReportWorker {
     const span = startIn(traceContext ?? undefined, job, 'match report', { attributes });
     const startedMs = performance.now();
     try {
-      const outcome = await inSpan(span, () => this.matcher.match(key, contextOf(span)));
+      const outcome = await inSpan(span, () => this.matcher.match(key, span));
       this.turns[outcome] += 1;
       return outcome;
     } catch (error) {

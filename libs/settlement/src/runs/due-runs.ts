@@ -3,7 +3,8 @@ import type { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { int8Array } from '#platform/binary-array.js';
 import type { Deadline } from '#platform/deadline.js';
 import type { Database, TransactionClient } from '#platform/postgres.js';
-import { endSpan, traceparentOf } from '#platform/tracing.js';
+import { tracedClient } from '#platform/query-spans.js';
+import { inSpan, traceparentOf } from '#platform/tracing.js';
 import { SETTLEMENT_DUE } from '../close-day.js';
 import { lastDaysOver } from '../due-days.js';
 import { insertRun } from './run-store.js';
@@ -76,8 +77,8 @@ async function makeRuns(
     const id = ids.next();
     const span = runSpan(id, businessDate);
     const traceContext = traceparentOf(span);
-    await insertRun(client, { id, businessDate, askedBy: 'schedule', merchantIds, rangeMerchants, traceContext });
-    endSpan(span);
+    const run = { id, businessDate, askedBy: 'schedule', merchantIds, rangeMerchants, traceContext } as const;
+    await inSpan(span, () => insertRun(tracedClient(client, span), run));
   }
   return due.size;
 }

@@ -16,6 +16,8 @@ export type NightJob = { run_id: string; range: number } | Record<string, never>
 /** Jobs without a priority go first: to look at what is due never waits for ranges. */
 const AFTER_LOOKS = 1;
 const AT_ONCE = 1_000;
+/** Ranges whose jobs are in their run's trace, and that are sent where it is. Those of others lead to the run, and the ratio has some sent. */
+export const RANGES_LINKED = 100;
 
 /** The night's jobs. Without REDIS_QUEUE_URL there are none, and runs wait. */
 @Injectable()
@@ -36,7 +38,10 @@ export class NightQueue implements OnApplicationShutdown {
     const jobs = ranges.map((range) => ({
       name: 'settle',
       data: { run_id: String(runId), range },
-      opts: { ...untiringJob(`settle-${runId}-${range}`, traceContext), priority: AFTER_LOOKS },
+      opts: {
+        ...untiringJob(`settle-${runId}-${range}`, range < RANGES_LINKED ? traceContext : undefined),
+        priority: AFTER_LOOKS,
+      },
     }));
     for (let from = 0; from < jobs.length; from += AT_ONCE) {
       if (this.#queue) await inTime(this.#queue.addBulk(jobs.slice(from, from + AT_ONCE)));

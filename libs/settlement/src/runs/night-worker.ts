@@ -1,18 +1,18 @@
 import type { Span } from '@opentelemetry/api';
 import type { Job, Worker } from 'bullmq';
 import { problemDocument } from '#kernel/problem.js';
-import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { Histogram, LATE_SECONDS } from '#platform/histogram.js';
 import type { JobPlan, JobRuns } from '#platform/job-runs.js';
 import type { Logger } from '#platform/logging.js';
 import type { Database } from '#platform/postgres.js';
 import type { Queues } from '#platform/queues.js';
-import { inSpan, startIn } from '#platform/tracing.js';
+import { boundsIn } from '#platform/request-context.js';
+import { inSpan, startApart } from '#platform/tracing.js';
 import { untiring } from '#platform/untiring-jobs.js';
 import type { SettleResult, Settler } from '../settler.js';
 import { NIGHT_QUEUE } from './names.js';
-import { LOOK, type NightJob } from './night-queue.js';
+import { LOOK, type NightJob, RANGES_LINKED } from './night-queue.js';
 import { beginRange, completeRange, countsOf, type Range } from './range-store.js';
 
 /** When what was away is back, no range waits for longer than this. */
@@ -84,7 +84,7 @@ export class NightWorker {
     const { database, logger } = this.#parts;
     const startedMs = performance.now();
     try {
-      const range = await beginRange(database, named, Deadline.after(STATEMENT_DEADLINE_MS));
+      const range = await beginRange(database, named, Deadline.after(STATEMENT_DEADLINE_MS).under(job));
       if (range) await this.#complete(range, job);
       else this.ranges.superseded += 1;
     } catch (error) {
@@ -96,7 +96,7 @@ export class NightWorker {
     }
   }
 
-  /** In a span of the run's own trace, whether or not the job's is. */
+  /** In a trace of its own, linked to the job, or where that is not traced, to the run. */
   async #complete(range: Range, job: Span): Promise<void> {
     const { database, settler } = this.#parts;
     const { runId, businessDate, merchantIds, traceContext } = range;
@@ -106,14 +106,15 @@ export class NightWorker {
       'counterfoil.business_date': businessDate,
       'counterfoil.merchants': merchantIds.length,
     };
-    const span = startIn(traceContext ?? undefined, job, 'settle range', { attributes });
+    const origin = job.isRecording() ? job : (traceContext ?? undefined);
+    const span = startApart(origin, 'settle range', { attributes }, { follows: range.range < RANGES_LINKED });
     await inSpan(span, async () => {
-      const deadline = Deadline.after(this.#options.rangeTimeoutMs);
-      const results = await settler.settle(merchantIds, businessDate, { deadline, span, cost: new Cost() });
+      const bounds = boundsIn(span, Deadline.after(this.#options.rangeTimeoutMs));
+      const results = await settler.settle(merchantIds, businessDate, bounds);
       const counts = countsOf(results);
       const unsettled = results.filter(({ outcome }) => outcome === 'failed' || outcome === 'not_due');
       const outcome = { counts, errors: errorsOf(range, unsettled), unsettled };
-      const status = await completeRange(database, range, outcome, Deadline.after(STATEMENT_DEADLINE_MS));
+      const status = await completeRange(database, range, outcome, Deadline.after(STATEMENT_DEADLINE_MS).under(span));
       span.setAttributes(Object.fromEntries(Object.entries(counts).map(([of, count]) => [`counterfoil.${of}`, count])));
       this.#count(status, counts);
     });

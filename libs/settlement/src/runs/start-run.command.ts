@@ -7,7 +7,7 @@ import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { type Answer, type Answering, IdempotentRequests, PLATFORM_TENANT } from '#platform/idempotency.js';
 import { CONFIG } from '#platform/platform.module.js';
 import type { RequestBounds } from '#platform/request-context.js';
-import { inSpan, spanTime, traceparentOf, tracer } from '#platform/tracing.js';
+import { inSpan, startApart, traceparentOf } from '#platform/tracing.js';
 import type { SettlementSettings } from '../settings.js';
 import { NightQueue } from './night-queue.js';
 import { findRun, insertRun, type Run, unknownMerchants } from './run-store.js';
@@ -62,12 +62,9 @@ function newestDay(nowMs: number): string {
   return new Date(nowMs + MOST_AHEAD_MS).toISOString().slice(0, 10);
 }
 
-/** A trace of its own, which the spans of its ranges are in: it goes on long after the request. */
+/** A trace of its own, which its jobs are in: it goes on long after the request. */
 export function runSpan(id: bigint, businessDate: string, request?: Span): Span {
-  return tracer.startSpan('settlement run', {
-    root: true,
-    startTime: spanTime(),
-    links: request ? [{ context: request.spanContext() }] : [],
+  return startApart(request, 'settlement run', {
     attributes: { 'counterfoil.settlement_run_id': String(id), 'counterfoil.business_date': businessDate },
   });
 }
