@@ -1,12 +1,12 @@
 /**
- * Two merchants post and read at a modest rate: alone; beside a third that sends 50 times as much of one thing as each of them does; and while the
+ * Three merchants post and read at a modest rate: alone; beside a fourth that sends 50 times as much of one thing as each of them does; and while the
  * same is sent *elsewhere*, to a server that answers as the service did: k6 has the same machine, and what it takes is not the service's doing.
- * Beside and elsewhere take turns, and the first two's waits of all windows beside are held against those of all windows elsewhere. The third
+ * Beside and elsewhere take turns, and the three's waits of all windows beside are held against those of all windows elsewhere. The fourth
  * has a plan of UNITS_PER_SECOND, which refuses much of it; floods come last, with the plan of every merchant: there only turns protect the others.
- * They are refused nothing. The noisy one may be refused, as the contract says. Afterwards each posting of the two must be there once, and their books right.
+ * They are refused nothing. The noisy one may be refused, as the contract says. Afterwards each posting of the three must be there once, and their books right.
  *
  *   npm run k6 -- noisy-neighbour                                  (eight minutes, on a machine that does nothing else)
- *   npm run k6 -- noisy-neighbour -e ONLY=flood,pages
+ *   npm run k6 -- noisy-neighbour -e ONLY='flood of postings,pages'
  *   npm run k6 -- noisy-neighbour --smoke        (short phases: does it work at all?)
  *   npm run k6 -- noisy-neighbour -e ONLY=postings -e UNITS_PER_SECOND=100000        (a plan that is not kept: it must fail)
  */
