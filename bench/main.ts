@@ -10,6 +10,7 @@ import { sqlFile } from '#db/bench/sql-file.js';
 import { startApi } from './api-process.js';
 import { openBook } from './book.js';
 import { CacheCallers } from './cache-callers.js';
+import { chosen } from './chosen.js';
 import { postmasterOf } from './cpu.js';
 import { Generator } from './generator-process.js';
 import { LoneCaller } from './lone-caller.js';
@@ -18,7 +19,7 @@ import { findPgbench, PGBENCH_MISSING } from './pgbench.js';
 import { ratioTable, trialTable } from './report.js';
 import type { BenchMerchant } from './requests.js';
 import { openSpanSink } from './span-sink.js';
-import { type Round, runRound } from './trials.js';
+import { ORDER, type Round, runRound } from './trials.js';
 
 /** `npm run bench`: the write path over HTTP beside a reference function in pgbench, on one server, in alternating rounds. */
 
@@ -32,7 +33,7 @@ interface Options {
   accounts: number;
   layoutRows: number;
   /** Names of trials, for a closer look at one of them; empty: all, and the layouts. */
-  only: string[];
+  only: readonly string[];
   /** Without verdicts: the trials are too short for them. */
   smoke: boolean;
   /** The compiled API. */
@@ -92,7 +93,7 @@ function readOptions(): Options {
     merchants: positive('merchants', defaults.merchants),
     accounts: positive('accounts', defaults.accounts),
     layoutRows: positive('layout-rows', defaults.layoutRows),
-    only: values.only?.split(',') ?? defaults.only,
+    only: values.only === undefined ? defaults.only : chosen(values.only, ORDER),
     api: values.api ?? defaults.api,
   };
 }

@@ -1,6 +1,7 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { median, textTable } from '#db/bench/text-table.js';
+import { chosen } from './chosen.js';
 import { NightBook } from './night-book.js';
 import { payOut } from './night-payouts.js';
 import { postBeside } from './night-postings.js';
@@ -26,7 +27,9 @@ const defaults = values.smoke
 const merchants = Number(values.merchants ?? defaults.merchants);
 const entries = Number(values.entries ?? defaults.entries);
 const rounds = Number(values.rounds ?? defaults.rounds);
-const wanted = (part: string): boolean => values.only === undefined || values.only.split(',').includes(part);
+const PARTS = ['memory', 'payouts', 'settlement', 'postings'] as const;
+const parts = chosen(values.only, PARTS);
+const wanted = (part: (typeof PARTS)[number]): boolean => parts.includes(part);
 const serverUrl = process.env.DATABASE_URL;
 if (!serverUrl) throw new Error('DATABASE_URL is not set; run npm run bench:night');
 

@@ -88,7 +88,7 @@ export class NoiseCallers {
         connection ??= await HttpConnection.open(port);
         if (!(await this.#turn())) break;
         const status = await this.#ask(connection, requests);
-        if (status < REFUSED || this.#noise.kind !== 'batches of 1,000') continue;
+        if (status < REFUSED || this.#noise.kind !== 'batches of 1000') continue;
         // A body that was not read takes its connection along.
         connection.close();
         connection = undefined;

@@ -6,7 +6,7 @@ import { type BenchMerchant, balanceAtRequest, getRequest, type Load, RequestSou
 export const KINDS = [
   'postings',
   'hot account',
-  'batches of 1,000',
+  'batches of 1000',
   'full pages',
   'point in time',
   'exports',
@@ -21,7 +21,7 @@ export type Kind = (typeof KINDS)[number];
 export const CONNECTIONS: Record<Kind, number> = {
   postings: 16,
   'hot account': 16,
-  'batches of 1,000': 4,
+  'batches of 1000': 4,
   'full pages': 8,
   'point in time': 8,
   exports: 8,
@@ -53,7 +53,7 @@ export function requestsOf(kind: Kind, merchant: BenchMerchant, connection: numb
       return posting({ spread: 'uniform', batch: 1 });
     case 'hot account':
       return posting({ spread: 'hot', batch: 1 });
-    case 'batches of 1,000':
+    case 'batches of 1000':
       return posting({ spread: 'uniform', batch: 1_000 });
     case 'full pages':
       return { next: () => getRequest(merchant, `transactions?limit=${PAGE}`) };

@@ -1,6 +1,7 @@
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { chosen } from './chosen.js';
 import { rateOf } from './elsewhere.js';
 import { KINDS, type Kind } from './noise.js';
 import type { Answers, Heard } from './noise-callers.js';
@@ -23,7 +24,7 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds ?? (values.smoke ? 1 : 2));
 const windowMs = Number(values.seconds ?? (values.smoke ? 0.15 : 3)) * 1_000;
-const kinds = values.only === undefined ? KINDS : (values.only.split(',') as Kind[]);
+const kinds = chosen(values.only, KINDS);
 /** Postings a second of the neighbour, and as many reads. */
 const PER_SECOND = 20;
 const TIMES = 50;

@@ -132,7 +132,7 @@ async function settledMerchants(service: NightService, accounts: number): Promis
 
 /** Of the noisy one. Both processes have been warm then. */
 async function makeHistory(noise: NoiseProcess, merchant: BenchMerchant, ports: number[], ms: number): Promise<void> {
-  noise.begin({ kind: 'batches of 1,000', merchant, ports, perSecond: 1_000 });
+  noise.begin({ kind: 'batches of 1000', merchant, ports, perSecond: 1_000 });
   await sleep(ms);
   const { answers } = await noise.end();
   if (!answers[200]) throw new Error(`no batch was taken: ${JSON.stringify(answers)}`);

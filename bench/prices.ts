@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { scratchDatabase } from '#db/bench/scratch-database.js';
 import { textTable } from '#db/bench/text-table.js';
 import { openBook } from './book.js';
+import { chosen } from './chosen.js';
 import { HttpConnection } from './http-connection.js';
 import { OPERATOR_KEY } from './night-service.js';
 import { type Priced, type PricedBook, pricedRequests } from './priced-requests.js';
@@ -49,7 +50,8 @@ try {
   const priced = await PricedService.start(scratch);
   try {
     const all = pricedRequests(await prepare(priced));
-    const wanted = all.filter(({ price }) => values.only?.split(',').includes(price) ?? true);
+    const prices = chosen(values.only, [...new Set(all.map(({ price }) => price))]);
+    const wanted = all.filter(({ price }) => prices.includes(price));
     const idle = await idleCpu(priced);
     const costs: Cost[] = [];
     for (const of of wanted) {

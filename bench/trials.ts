@@ -101,7 +101,7 @@ const HALF_LOADS: Record<HalfLoad, 'uniform 64' | 'facts 64'> = {
 };
 
 /** Neighbours are compared with each other: a noisy minute then falls on both sides of a ratio. */
-const ORDER: readonly TrialName[] = [
+export const ORDER: readonly TrialName[] = [
   'by hand',
   'writer',
   ...PROTOCOLS.map((protocol) => `post: ${protocol}` as const),

@@ -43,7 +43,6 @@ if (asked !== 'all' && !scenarios.includes(asked))
 useRunningApi();
 if (!process.env.COUNTERFOIL_OPERATOR_KEY) fail('set COUNTERFOIL_OPERATOR_KEY beside COUNTERFOIL_URL.');
 const service = process.env.COUNTERFOIL_URL ?? '';
-const elsewhere = await serveElsewhere();
 const program = findK6(fail);
 const folderOfReports = process.env.K6_REPORTS ?? join(root, 'k6', 'reports');
 const reports = join(folderOfReports, new Date().toISOString().slice(0, 19).replaceAll(':', '-'));
@@ -51,6 +50,7 @@ const reports = join(folderOfReports, new Date().toISOString().slice(0, 19).repl
 /** @type {import('node:child_process').ChildProcess | undefined} */
 let running;
 let isStopped = false;
+const elsewhere = await serveElsewhere(() => running?.pid);
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
   process.on(signal, () => {
     isStopped = true;

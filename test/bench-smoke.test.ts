@@ -35,7 +35,7 @@ const ROWS = [
 const NOISES = [
   'postings',
   'hot account',
-  'batches of 1,000',
+  'batches of 1000',
   'full pages',
   'point in time',
   'exports',
