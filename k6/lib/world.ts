@@ -57,7 +57,9 @@ function headersOf({ key, idempotencyKey, body }: Request, traceId: string): Rec
 
 function answerOf(response: RefinedResponse<'text'>, traceId: string): Answer {
   const { status, body, timings, headers } = response;
-  return { status, body: body ?? '', ms: timings.duration, traceId, header: (name) => headers[name] };
+  // Where the key is not known (in time), the service's trace is another than the one that was asked for.
+  const [, told] = /^00-([0-9a-f]{32})-/.exec(headers.Traceresponse ?? '') ?? [];
+  return { status, body: body ?? '', ms: timings.duration, traceId: told ?? traceId, header: (name) => headers[name] };
 }
 
 function hex(digits: number): string {
