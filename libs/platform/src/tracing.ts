@@ -147,12 +147,11 @@ function originContext(origin: Span | string | undefined): Context {
 export function startApart(
   origin: Span | string | undefined,
   name: string,
-  options: SpanStart = {},
+  start: SpanStart = {},
   { follows = true } = {},
 ): Span {
   const from = [typeof origin === 'object' ? traceparentOf(origin) : origin].filter(isSampled);
   const isSampledToo = follows && from.length > 0;
-  const start = { startTime: spanTime(), ...options };
   const span = recorder?.startRoot(name, undefined, start, isSampledToo) ?? startFrom(undefined, name);
   linkOnce(span, from);
   if (follows && typeof origin === 'object') linkOnce(origin, [traceparentOf(span)].filter(isSampled));

@@ -60,8 +60,8 @@ export class Redriver {
     const { merchantId, id, partition, decision, traceContext } = decided;
     onProgress();
     const call = new HandlerCall();
-    const span = new PageSpan(decision, this.#consumer.name, traceContext);
     return this.#holding({ merchantId, partition }, async (stands) => {
+      const span = new PageSpan(decision, this.#consumer.name, traceContext);
       try {
         await span.within(() => this.#carryOut(decided, stands, call, span.span));
       } catch (error) {
