@@ -82,22 +82,12 @@ describe('PostgreSQL refuses the runtime role', () => {
 
   const ENTRY = `INSERT INTO entries (merchant_id, account_id, account_version, transaction_id, direction, currency, posted_amount,
     pending_amount, posted_debits, posted_credits, pending_debits, pending_credits, effective_at, type) VALUES `;
+  type Totals = 'posted' | 'pending' | 'debits' | 'credits' | 'pendingDebits' | 'pendingCredits';
+  type Line = Partial<
+    Record<'id' | 'account' | 'version', bigint> & Record<'direction' | Totals, number> & { currency: string }
+  >;
   /** A line on cash or payable after the two postings of the set-up. */
-  const line = (
-    more: Partial<{
-      id: bigint;
-      currency: string;
-      account: bigint;
-      version: bigint;
-      direction: number;
-      posted: number;
-      pending: number;
-      debits: number;
-      credits: number;
-      pendingDebits: number;
-      pendingCredits: number;
-    }> = {},
-  ): string => {
+  const line = (more: Line = {}): string => {
     const { direction = 1, posted: amount = 7, id = ledger.ids.next(), currency = 'EUR' } = more;
     const values = {
       account: direction === 1 ? cash : payable,
@@ -112,7 +102,6 @@ describe('PostgreSQL refuses the runtime role', () => {
     return `(${merchant}, ${values.account}, ${values.version}, ${id}, ${direction}, '${currency}', ${amount}, ${values.pending},
       ${values.debits}, ${values.credits}, ${values.pendingDebits}, ${values.pendingCredits}, now(), 'transfer')`;
   };
-  type Line = NonNullable<Parameters<typeof line>[0]>;
   /** Both lines of one transaction. */
   const pair = (id: bigint, debit: Line = {}, credit: Line = {}): string =>
     `${ENTRY}${line({ ...debit, id })}, ${line({ direction: -1, ...credit, id })}`;
