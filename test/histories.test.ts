@@ -92,6 +92,10 @@ function right(): void {
           expect(outcome.offences).toEqual([]);
           expectHits(hit, seconds);
         }
+      } catch (error) {
+        // Vitest tells of it when all worlds are through.
+        process.stdout.write(`this world broke off: ${(error as Error).stack}\n`);
+        throw error;
       } finally {
         await run.end();
       }
