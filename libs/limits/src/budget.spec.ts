@@ -32,7 +32,7 @@ describe('what a request came to', () => {
 
 describe('a stream', () => {
   const streamOf = (budget: Budget, clock: () => number) => {
-    const cost = { rows: 0, entries: 0, bytes: 0, rounds: 1 };
+    const cost = { rows: 0, passedBy: 0, entries: 0, bytes: 0, rounds: 1 };
     const asking = {
       merchantId: 1n,
       byOperator: false,
