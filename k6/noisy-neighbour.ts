@@ -23,6 +23,7 @@ import { openMerchant, openMerchants, operatorPut, random, twoWallets } from './
 import { type Merchant, requestOf } from './lib/postings.ts';
 import { ANSWERS, begin, broken, client, noteAll, verify } from './lib/run.ts';
 import { IS_SMOKE, numberOf, secondsOf, URL } from './lib/settings.ts';
+import { rank, ratiosOf, SHARES, type Sides, type Waits, type Window } from './lib/windows.ts';
 import { world } from './lib/world.ts';
 
 /**
@@ -125,7 +126,6 @@ function transfer(): object {
   return { type: 'transfer', entries };
 }
 
-const SHARES = ['p50', 'p90', 'p99'] as const;
 const ratios = {
   p50: new Trend('neighbour_p50_ratio'),
   p90: new Trend('neighbour_p90_ratio'),
@@ -250,18 +250,6 @@ function usePlan({ id }: Merchant, plan: object): Promise<void> {
   return operatorPut(`/v1/merchants/${id}/limits`, plan);
 }
 
-/** Milliseconds. */
-interface Waits {
-  readonly postings: number[];
-  readonly reads: number[];
-}
-
-interface Window extends Waits {
-  readonly cpu: Cpu;
-}
-
-type Sides = Record<'alone' | 'beside' | 'elsewhere', Window[]>;
-
 /** One window: each request is sent when it is due, whatever has become of those before. */
 async function live({ quiet }: Run, window: string): Promise<Window> {
   const waits: Waits = { postings: [], reads: [] };
@@ -328,27 +316,8 @@ function tellRatios(noise: string, sides: Sides): void {
   );
 }
 
-function ratiosOf({ beside, elsewhere }: Sides, what: keyof Waits): Record<(typeof SHARES)[number], number> {
-  const ofAll = (share: number): number => rank(beside, what, share) / rank(elsewhere, what, share);
-  const pairs = beside.map((window, n) => rank([window], what, 0.99) / rank(elsewhere.slice(n, n + 1), what, 0.99));
-  return { p50: ofAll(0.5), p90: ofAll(0.9), p99: median(pairs) };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const upper = sorted.length >> 1;
-  const lower = (sorted.length - 1) >> 1;
-  return ((sorted[lower] ?? Number.NaN) + (sorted[upper] ?? Number.NaN)) / 2;
-}
-
 function mean(windows: readonly Window[], who: keyof Cpu): string {
   return (windows.reduce((sum, { cpu }) => sum + cpu[who], 0) / windows.length).toFixed(0);
-}
-
-/** Of all of a side's windows together. */
-function rank(windows: readonly Window[], what: keyof Waits, share: number): number {
-  const sorted = windows.flatMap((window) => window[what]).sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
 }
 
 export function postings({ noisy, beganMs }: Run): void {
