@@ -45,7 +45,7 @@ describe('stopping', () => {
     expect(ready).toMatchObject({ status: 503, body: { checks: { accepting: false } } });
     await Promise.all([...callers, stopped]);
     expect(new Set(outcomes)).toEqual(new Set([200]));
-        expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     await expect(fetch(`${test.url}/healthz`)).rejects.toThrow();
   });
 });
