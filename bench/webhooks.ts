@@ -126,7 +126,7 @@ async function measure({ endpoints, ordering, failing }: Case): Promise<Figure> 
   const beganMs = performance.now();
   for (let at = 0; at < log.length; at += PAGE) {
     await database.transaction({ merchantIds }, Deadline.after(DEADLINE_MS), (client) =>
-      fanOut.apply(client, log.slice(at, at + PAGE)),
+      fanOut.apply(client, log.slice(at, at + PAGE), () => undefined),
     );
   }
   const fannedMs = performance.now();

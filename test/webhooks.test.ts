@@ -120,7 +120,14 @@ describe('what is sent', () => {
     // One batch of the consumer holds many merchants.
     await hooks.append(mine.merchantId, 10);
     await hooks.append(theirs.merchantId, 10);
-    await hooks.fanOut(mine.merchantId, theirs.merchantId);
+    const without = await hooks.ledger.createMerchant();
+    await hooks.append(without, 1);
+    // Told of are those who have something due now, and the next time nobody.
+    const all = [mine.merchantId, theirs.merchantId, without];
+    const left = await hooks.fanOut(...all);
+    expect(new Set(left)).toEqual(new Set([mine.merchantId, theirs.merchantId]));
+    expect(left).toHaveLength(2);
+    expect(await hooks.fanOut(...all)).toEqual([]);
     const sender = hooks.sender();
     await hooks.sendAll(sender, mine.merchantId, mine.endpointId);
     await hooks.sendAll(sender, theirs.merchantId, theirs.endpointId);

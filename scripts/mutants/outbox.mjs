@@ -240,6 +240,8 @@ export const OUTBOX_MUTANTS = [
   ]),
   ...inFile('libs/outbox/src/consumers/consumer-host.ts', 'test/applied.test.ts', [
     ['what a lost answer told of is told by nobody', "outcome.outcome !== 'busy'", 'outcome.events > 0'],
+    ['what an earlier try left is forgotten', 'outcome.events > 0 && job.attemptsStarted === 1', 'outcome.events > 0'],
+    ['who lost an answer knows all', 'outcome.events > 0 && job.attemptsStarted === 1', 'job.attemptsStarted > 0'],
   ]),
   applier(
     'the position moves before the effect',

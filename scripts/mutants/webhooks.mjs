@@ -174,6 +174,7 @@ export const WEBHOOK_MUTANTS = [
   inFile('libs/webhooks/src/fan-out.ts', SENDING, [
     ['every endpoint gets every type', 'AND (e.event_types IS NULL OR v.type = ANY (e.event_types))', ''],
     ['a new endpoint gets all of history', 'AND v.xid > e.since_xid', ''],
+    ['deliveries are told of nobody', 'leaves(rows.map(({ merchant_id }) => merchant_id));', ''],
     ['a batch cannot be repeated', 'ON CONFLICT (merchant_id, endpoint_id, event_xid, event_seq) DO NOTHING', ''],
   ]),
   inFile('libs/webhooks/src/endpoint-store.ts', LEASES, [

@@ -148,12 +148,14 @@ export class TestWebhooks {
     return (await this.log(merchantId)).filter(({ type }) => !type.startsWith('webhook_endpoint.')).map(positionText);
   }
 
-  /** Hands the whole log of the merchants to the consumer, once more each time, in one transaction. */
-  async fanOut(...merchantIds: bigint[]): Promise<void> {
+  /** Hands the whole log of the merchants to the consumer, once more each time, in one transaction. Answers for whom it left something. */
+  async fanOut(...merchantIds: bigint[]): Promise<bigint[]> {
     const events = await this.log(...merchantIds);
+    const left: bigint[] = [];
     await this.database.transaction({ merchantIds }, Deadline.after(20_000), (client) =>
-      new WebhookFanOut().apply(client, events),
+      new WebhookFanOut().apply(client, events, (ids) => left.push(...ids)),
     );
+    return left;
   }
 
   /** A merchant whose one endpoint has `count` deliveries due. */

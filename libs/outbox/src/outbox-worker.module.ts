@@ -70,8 +70,8 @@ export class OutboxWorkerModule
     const { consumers, process, reactors } = this.options;
     const targets = whoHas<BringsRelayTargets>(this.discovery, 'relayTargets').flatMap((room) => room.relayTargets());
     const listeners = whoHas<HearsApplied>(this.discovery, 'applied');
-    const onApplied = (consumer: string): void => {
-      for (const listener of listeners) listener.applied(consumer);
+    const onApplied = (consumer: string, merchantIds?: readonly bigint[]): void => {
+      for (const listener of listeners) listener.applied(consumer, merchantIds);
     };
     const reactions = reactors.map((reactor) => new Reactions(reactor, this.commands));
     this.#outbox = new Outbox({ config, database, ids, logger, targets, consumers, process, reactions, onApplied });

@@ -33,7 +33,7 @@ export interface OutboxParts {
   /** The same, in this process. */
   reactions?: readonly Reactions[];
   /** Told, once it is committed, that a consumer has applied something here. */
-  onApplied?: (consumer: string) => void;
+  onApplied?: (consumer: string, merchantIds?: readonly bigint[]) => void;
 }
 
 const DEAD_LETTERS = `
@@ -250,7 +250,14 @@ export class Outbox {
     this.#hosts.push(
       new ConsumerHost(
         name,
-        { runner, queues, database, ids, logger, onApplied: () => this.#parts.onApplied?.(name) },
+        {
+          runner,
+          queues,
+          database,
+          ids,
+          logger,
+          onApplied: (merchantIds) => this.#parts.onApplied?.(name, merchantIds),
+        },
         { jobLockMs, pageEvents, concurrency },
       ),
     );

@@ -34,7 +34,10 @@ export interface BringsRelayTargets {
   relayTargets(): readonly RelayTarget[];
 }
 
-/** Hears, once it is committed, that a consumer has applied something in this process. */
+/**
+ * Hears, once it is committed, that a consumer has applied something in this process. `merchantIds`: for whom it has left something to be
+ * done, possibly nobody; undefined: that is not known.
+ */
 export interface HearsApplied {
-  applied(consumer: string): void;
+  applied(consumer: string, merchantIds?: readonly bigint[]): void;
 }

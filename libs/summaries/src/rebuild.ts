@@ -156,7 +156,7 @@ class PassingOver implements Consumer {
 
   async applyAll(client: TransactionClient, events: readonly LoggedEvent[]): Promise<void> {
     try {
-      await this.#inner.apply(client, events);
+      await this.#inner.apply(client, events, () => undefined);
     } catch (error) {
       // The live consumer could: nothing is parked here, the rebuild ends.
       if (error instanceof Unprocessable) throw new Error(describe(error), { cause: error });

@@ -64,9 +64,9 @@ export class WebhooksWorkerModule
   }
 
   /** What was fanned out here may be sent here or by another worker. */
-  applied(consumer: string): void {
-    if (consumer !== WebhookFanOut.NAME) return;
-    this.#sender.wake();
+  applied(consumer: string, merchantIds?: readonly bigint[]): void {
+    if (consumer !== WebhookFanOut.NAME || merchantIds?.length === 0) return;
+    this.#sender.wake(merchantIds);
     this.due.send(this.#name);
   }
 

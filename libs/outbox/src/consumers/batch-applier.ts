@@ -52,6 +52,8 @@ export interface RunOutcome {
   events: number;
   /** Of each event that was applied: how old it was by then, in milliseconds, and its traceparent where that is sampled. */
   ages: Age[];
+  /** Merchants for whom the consumer has left something to be done. */
+  left: bigint[];
 }
 
 /** A claim outlives its transaction's deadline by this share of it. */
@@ -96,7 +98,7 @@ export class BatchApplier {
     const whose = { merchantId };
     onProgress();
     const turn = await this.#transaction(whose, (client) => turnOf(client, name, merchantId, apart));
-    if (!turn) return { outcome: 'done', events: 0, ages: [] };
+    if (!turn) return { outcome: 'done', events: 0, ages: [], left: [] };
     const outcome = await this.#run(whose, { through: turn.through, letterId, traceContext }, onProgress);
     if (!turn.isLast || outcome.outcome !== 'done') return outcome;
     onProgress();
@@ -109,7 +111,7 @@ export class BatchApplier {
     const { through } = goal;
     onProgress();
     let claim = await this.#transaction(whose, (client) => position.claim(client, through));
-    const outcome: RunOutcome = { outcome: 'done', events: 0, ages: [] };
+    const outcome: RunOutcome = { outcome: 'done', events: 0, ages: [], left: [] };
     if (!claim) {
       onProgress();
       const stands = await this.#transaction(whose, (client) => position.read(client));
@@ -133,6 +135,7 @@ export class BatchApplier {
         outcome.events += done.events.length;
         if (gaveUp) return { ...outcome, outcome: 'again' };
         outcome.ages.push(...agesOf(done.events));
+        outcome.left.push(...call.left);
         claim = isBefore(done.end, through)
           ? { ...held, position: done.end, tries: 1, lastError: undefined }
           : undefined;

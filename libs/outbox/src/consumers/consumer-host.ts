@@ -43,7 +43,7 @@ export class ConsumerHost {
   readonly #queues: Queues;
   readonly #worker: Worker<BatchJob>;
   readonly #pageEvents: number;
-  readonly #onApplied: () => void;
+  readonly #onApplied: (merchantIds?: readonly bigint[]) => void;
   /** Merchants whose waiting stream has taken a process along, and is gone through one by one. */
   readonly #suspects = new Set<bigint>();
   /** How old events were when they had been applied here. */
@@ -58,7 +58,8 @@ export class ConsumerHost {
       database: Database;
       ids: SnowflakeGenerator;
       logger: Logger;
-      onApplied: () => void;
+      /** `merchantIds`: for whom the consumer has left something to be done; undefined: not known. */
+      onApplied: (merchantIds?: readonly bigint[]) => void;
     },
     options: HostOptions,
   ) {
@@ -179,7 +180,8 @@ export class ConsumerHost {
       this.counts.events += outcome.events;
       for (const [ms, traceparent] of outcome.ages) this.ages.observe(ms / 1_000, traceparent);
       // Also of a job that finds nothing left: whoever applied it before may have died, or been given up, before he could say so.
-      if (outcome.outcome !== 'busy' || outcome.events > 0) this.#onApplied();
+      const isAllKnown = outcome.events > 0 && job.attemptsStarted === 1;
+      if (outcome.outcome !== 'busy' || outcome.events > 0) this.#onApplied(isAllKnown ? outcome.left : undefined);
       if (outcome.outcome === 'done') return;
       if (outcome.outcome === 'busy' || outcome.outcome === 'lost') {
         this.counts[outcome.outcome === 'busy' ? 'busy' : 'claimsLost'] += 1;

@@ -29,8 +29,11 @@ export interface Consumer {
    * `stream`: all later events of its merchant, which wait until it is redriven or discarded.
    */
   readonly failureScope: 'event' | 'stream';
-  apply(client: TransactionClient, events: readonly LoggedEvent[]): Promise<void>;
+  apply(client: TransactionClient, events: readonly LoggedEvent[], leaves: Leaves): Promise<void>;
 }
+
+/** Called with merchants for whom something is left to be done, of which others are told once it is committed (HearsApplied). */
+export type Leaves = (merchantIds: readonly bigint[]) => void;
 
 /** An event that no further try will help, such as one of a version from the future: it is dead-lettered at once. */
 export class Unprocessable extends Error {

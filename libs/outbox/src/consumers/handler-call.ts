@@ -7,11 +7,13 @@ import type { Consumer, LoggedEvent } from './consumer.js';
  * ledger a command), or before the handler was called, tells nothing of the events: on a slow database healthy ones would become dead letters.
  */
 export class HandlerCall {
+  /** Merchants for whom the consumer has left something to be done. */
+  readonly left: bigint[] = [];
   #isRunning = false;
   #waits = 0;
 
   apply(consumer: Consumer, client: TransactionClient, events: readonly LoggedEvent[]): Promise<void> {
-    return this.handling(() => consumer.apply(this.#watched(client), events));
+    return this.handling(() => consumer.apply(this.#watched(client), events, (ids) => this.left.push(...ids)));
   }
 
   async handling(work: () => Promise<void>): Promise<void> {
