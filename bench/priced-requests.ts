@@ -58,6 +58,8 @@ export function pricedRequests(book: PricedBook): Priced[] {
     get(merchant, 'get', () => `transactions/${drawn(transactionIds)}`),
     get(merchant, 'get', () => `accounts/${account()}`),
     ...list(merchant, 'list', 'transactions'),
+    // None fits: it looks at as many as it may.
+    get(merchant, 'list', 'transactions?type=nothing&limit=100', FEW),
     ...list(merchant, 'list', `accounts/${merchant.accounts[0]}/entries`),
     ...list(merchant, 'events', 'events'),
     { price: 'change', what: 'POST accounts', callers: MANY, next: () => accountRequest(merchant) },

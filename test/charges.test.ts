@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Charged } from '#limits/charge.js';
 import { Limits } from '#limits/limits.js';
-import { PRICES } from '#limits/prices.js';
+import { PASSED_BY, PRICES } from '#limits/prices.js';
 import { LogWatch } from '#outbox/log/log-watch.js';
 import { CONTROLLERS } from '../apps/api/src/app.module.js';
 import { routesOf } from '../apps/api/src/openapi.js';
@@ -183,7 +183,7 @@ describe('a request is charged', () => {
       const { body } = await shop.client.get(`/v1/${list}`);
       expect([body.data, body.has_more]).toEqual([[], false]);
       // Every transaction of the merchant has an entry there.
-      const units = (PRICES.list.base + PRICES.list.row * Number(newest.account_version)) / 1_000;
+      const units = (PRICES.list.base + PASSED_BY * Number(newest.account_version)) / 1_000;
       expect((await theCharge()).actual).toBe(Math.round(units));
     }
   });

@@ -156,7 +156,7 @@ describe('what is tested row by row is looked for in so many rows a request', ()
       );
     expect((await sorts(['true'])).rows).toMatchObject([{ sorts: 'off' }]);
     // One was looked at and found: whoever shows it counts it, and the next read of the page may look at one less.
-    expect([cost.rows, cost.mayLookAt]).toEqual([0, 9_999]);
+    expect([cost.rows, cost.passedBy, cost.mayLookAt]).toEqual([0, 0, 9_999]);
     expect((await sorts([])).rows).toMatchObject([{ sorts: 'on' }]);
   });
 

@@ -26,6 +26,7 @@ describe('what an answer to a client of the load suite is', () => {
     ['a cut connection', answer(0, ''), 'ambiguous'],
     ['a busy service', problem(503, 'overloaded'), 'ambiguous'],
     ['no database', problem(503, 'database_unavailable'), 'ambiguous'],
+    ['a request that was not sent in time', problem(408, 'malformed_json'), 'ambiguous'],
     ['a deadline', problem(504, 'deadline_exceeded'), 'ambiguous'],
     ['the first one still at work', problem(409, 'idempotency_in_flight'), 'ambiguous'],
   ])('%s', (_what, given, kind) => {
@@ -48,6 +49,7 @@ describe('what an answer to a client of the load suite is', () => {
     ['a busy service that does not either', problem(503, 'overloaded', {}, { 'Retry-After': 'soon' })],
     ['a page of a proxy', answer(502, '<html>Bad gateway</html>', { 'Content-Type': 'text/html' })],
     ['a page of a proxy that says 503', answer(503, '<html></html>', { 'Content-Type': 'text/html' })],
+    ['a proxy that was not sent it in time', answer(408, '<html></html>', { 'Content-Type': 'text/html' })],
     ['half a document', answer(422, '{"code":"insuff')],
   ])('%s is wrong', (_what, given) => {
     expect(kindOf(given, POST)).toBe('wrong');

@@ -17,7 +17,7 @@ export interface Expected {
 }
 
 /**
- * `limited`: 429, nothing was done. `ambiguous`: a cut connection, 503, 504, or 409 while the first with this key runs: whether anything was
+ * `limited`: 429, nothing was done. `ambiguous`: a cut connection, 408, 503, 504, or 409 while the first with this key runs: whether anything was
  * done the same key tells. `wrong`: no answer that the contract has for this request; it fails the run.
  */
 export type Kind = 'done' | 'refused' | 'limited' | 'ambiguous' | 'wrong';
@@ -34,6 +34,8 @@ const LATER: Record<string, Kind> = {
 export function kindOf(answer: Answer, { status, refusals = [] }: Expected): Kind {
   if (answer.status === status) return 'done';
   if (answer.status === 0) return 'ambiguous';
+  // It was not sent in time, as by a load generator that has too little of the machine, and never became a request.
+  if (answer.status === 408 && isProblem(answer)) return 'ambiguous';
   const code = problemOf(answer);
   if (code === undefined) return 'wrong';
   const later = LATER[code];
@@ -44,13 +46,16 @@ export function kindOf(answer: Answer, { status, refusals = [] }: Expected): Kin
 
 /** The code of a problem that is whole: typed as one, with the status of its code, and the trace to look for. */
 export function problemOf(answer: Answer): string | undefined {
-  if (!answer.header('Content-Type')?.startsWith('application/problem+json')) return undefined;
+  if (!isProblem(answer)) return undefined;
   const { code, status, trace_id } = jsonOf<Record<string, unknown>>(answer.body) ?? {};
   if (typeof code !== 'string' || !Object.hasOwn(PROBLEMS, code)) return undefined;
   const known = PROBLEMS[code as keyof typeof PROBLEMS].status;
   const isWhole = status === known && answer.status === known && /^[0-9a-f]{32}$/.test(String(trace_id));
   return isWhole ? code : undefined;
 }
+
+const isProblem = (answer: Answer): boolean =>
+  answer.header('Content-Type')?.startsWith('application/problem+json') === true;
 
 export function jsonOf<T>(text: string): T | undefined {
   try {

@@ -217,7 +217,7 @@ export const BUDGET_MUTANTS = [
     ['an export is charged by its characters', 'cost.addBytes(Buffer.byteLength(text))', 'cost.addBytes(text.length)'],
   ]),
   ...inFile('libs/platform/src/cost.ts', SEARCHES, [
-    ['what is found is charged twice', 'this.#rows += looked - found;', 'this.#rows += looked + found;'],
+    ['what is found is charged twice', 'this.#passedBy += looked - found;', 'this.#passedBy += looked + found;'],
     ['each read of a page may look at as many', 'this.#mayLookAt -= looked;', ''],
   ]),
   ...inFile('libs/platform/src/search.ts', SEARCHES, [

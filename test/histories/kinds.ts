@@ -238,8 +238,13 @@ async function storm(ownerUrl: string, dice: Dice): Promise<void> {
   });
 }
 
+/** Of what is asked of a Redis that is not there, as when the run broke off. */
+const ADMIN_RETRIES = 5;
+
 async function withAdmin(redis: PrivateRedis, work: (admin: Redis) => Promise<unknown>): Promise<void> {
-  const admin = new Redis(redis.url);
+  const admin = new Redis(redis.url, { maxRetriesPerRequest: ADMIN_RETRIES });
+  // What it asks then fails; a listener for each attempt at connecting would only be told of it before.
+  admin.on('error', () => undefined);
   try {
     await work(admin);
   } finally {

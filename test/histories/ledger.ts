@@ -45,8 +45,11 @@ SELECT count(*)::int AS count FROM transaction_states s
   JOIN transactions t ON t.merchant_id = s.merchant_id AND t.id = s.transaction_id
  WHERE s.remaining > 0 AND t.expires_at IS NOT NULL`;
 const UNPAID = `SELECT count(*)::int AS count FROM payouts WHERE status IN ('reserved', 'instructed')`;
-/** What failed while its servers were away is tried again after a wait that has grown. */
-const END_LIMIT_MS = 90_000;
+/**
+ * What failed while its servers were away is tried again after a wait that has grown: 80 s after the fourth failure (due-rows.ts), and a
+ * claimer that was killed keeps it for 30 s more.
+ */
+const END_LIMIT_MS = 200_000;
 
 /** A hold that has an end has ended by the hand of the worker, and a payout has come to one. Answers what has not. */
 export async function untilEnded(ownerUrl: string): Promise<string[]> {

@@ -136,7 +136,10 @@ export class Run {
     }
   }
 
+  /** Also in the midst of a round that broke off: nobody works or does harm any more. */
   async end(): Promise<void> {
+    const { clients, nights, payments, faults } = this.parts;
+    for (const part of [clients, nights, payments, faults, ...this.followers]) part.stop();
     await Promise.all(this.followers.map((follower) => follower.close()));
     await this.world.end();
   }

@@ -42,7 +42,7 @@ it('a plan that was looked up before the one that is known is news to nobody', (
 
 describe('a stream', () => {
   const streamOf = (budget: Budget, clock: () => number) => {
-    const cost = { rows: 0, entries: 0, bytes: 0, rounds: 1 };
+    const cost = { rows: 0, passedBy: 0, entries: 0, bytes: 0, rounds: 1 };
     const asking = {
       merchantId: 1n,
       byOperator: false,

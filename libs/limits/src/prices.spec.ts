@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { estimateOf, PRICES, unitsOf } from './prices.js';
 
-const NOTHING = { rows: 0, entries: 0, bytes: 0, rounds: 1 };
+const NOTHING = { rows: 0, passedBy: 0, entries: 0, bytes: 0, rounds: 1 };
 
 describe('a price', () => {
   it.each(Object.entries(PRICES))('%s is of whole thousandths, and never free', (_name, price) => {
@@ -11,7 +11,7 @@ describe('a price', () => {
 
   it('adds up what was touched, in whole units', () => {
     const price = { base: 2_000, row: 100, entry: 1_000, kib: 50 };
-    expect(unitsOf(price, { rows: 10, entries: 3, bytes: 20_480, rounds: 1 })).toBe(2 + 1 + 3 + 1);
+    expect(unitsOf(price, { rows: 10, passedBy: 100, entries: 3, bytes: 20_480, rounds: 1 })).toBe(2 + 1 + 1 + 3 + 1);
     expect(unitsOf(price, { ...NOTHING, rounds: 3 })).toBe(6);
     expect(unitsOf(price, { ...NOTHING, rows: 4 })).toBe(2);
     expect(unitsOf(price, { ...NOTHING, rows: 5 })).toBe(3);

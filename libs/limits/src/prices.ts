@@ -37,6 +37,9 @@ export const PRICES = {
   open: { base: 1_500, row: 0, entry: 0, kib: 30 },
 } as const satisfies Record<string, Price>;
 
+/** A row that a search looked at and that did not fit, of any list: it is read and tested, and nothing is made of it. */
+export const PASSED_BY = 10;
+
 export type PriceName = keyof typeof PRICES;
 
 /** What is known of a request before its body is read. */
@@ -49,6 +52,7 @@ export interface Announced {
 /** What has become of it. */
 interface Touched {
   readonly rows: number;
+  readonly passedBy: number;
   readonly entries: number;
   readonly bytes: number;
   readonly rounds: number;
@@ -66,10 +70,12 @@ export function inUnits({ base, row, entry, kib }: Price): Record<keyof Price, n
 
 /** Whole units, at least one. */
 export function estimateOf(price: Price, { bytes, rows }: Announced): number {
-  return unitsOf(price, { rows, entries: price.entry === 0 ? 0 : bytes / BYTES_PER_ENTRY, bytes, rounds: 1 });
+  const entries = price.entry === 0 ? 0 : bytes / BYTES_PER_ENTRY;
+  return unitsOf(price, { rows, passedBy: 0, entries, bytes, rounds: 1 });
 }
 
-export function unitsOf({ base, row, entry, kib }: Price, { rows, entries, bytes, rounds }: Touched): number {
-  const thousandths = base * rounds + row * rows + entry * entries + (kib * bytes) / KIB;
+export function unitsOf({ base, row, entry, kib }: Price, touched: Touched): number {
+  const { rows, passedBy, entries, bytes, rounds } = touched;
+  const thousandths = base * rounds + row * rows + PASSED_BY * passedBy + entry * entries + (kib * bytes) / KIB;
   return Math.max(1, Math.round(thousandths / THOUSANDTHS));
 }

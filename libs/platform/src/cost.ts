@@ -7,6 +7,7 @@ const SEARCHED_ROWS = 10_000;
  */
 export class Cost {
   #rows = 0;
+  #passedBy = 0;
   #entries = 0;
   #bytes = 0;
   #rounds = 1;
@@ -16,9 +17,14 @@ export class Cost {
     this.#mayLookAt = searchedRows;
   }
 
-  /** Rows that were read, also those that are not shown. */
+  /** Rows that were read. */
   get rows(): number {
     return this.#rows;
+  }
+
+  /** Rows that a search looked at, and that did not fit. */
+  get passedBy(): number {
+    return this.#passedBy;
   }
 
   /** Entries that were written. */
@@ -52,7 +58,7 @@ export class Cost {
 
   /** Rows that were looked at; those of them that were found are told by whoever shows them. */
   addSearch(looked: number, found: number): void {
-    this.#rows += looked - found;
+    this.#passedBy += looked - found;
     this.#mayLookAt -= looked;
   }
 

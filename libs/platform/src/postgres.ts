@@ -230,13 +230,15 @@ export class Database {
     return this.#withClient(scope, deadline, async (connection) => {
       const client = tracedClient(connection, deadline.span);
       const enter = enterScope(scope, deadline);
-      const begun = () => inOnePacket(connection, () => [connection.query(begin), connection.query(enter)]);
-      await tracedQuery(deadline.span, enter, () => allSettledThenThrow(begun()));
+      const begun = () => allSettledThenThrow([connection.query(begin), connection.query(enter)]);
       try {
-        const result = await work(client);
+        // What `work` asks first goes with BEGIN: a round trip less. Where that fails, so does whatever follows, and its error is the one to tell.
+        const entering = () => [tracedQuery(deadline.span, enter, begun), (async () => work(client))()] as const;
+        const [entered, worked] = inOnePacket(connection, entering);
+        await allSettledThenThrow<unknown>([entered, worked]);
         const { command } = await client.query({ text: 'COMMIT' });
         if (command !== 'COMMIT') throw new Error(`COMMIT was answered by ${command}`);
-        return result;
+        return await worked;
       } catch (error) {
         await client.query({ text: 'ROLLBACK' }).catch(() => undefined);
         throw error;

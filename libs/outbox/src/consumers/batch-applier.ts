@@ -290,8 +290,10 @@ async function enterUnparked(
   deadline: Deadline,
 ): Promise<readonly LoggedEvent[]> {
   const merchantIds = [...new Set(events.map(({ merchantId }) => merchantId))];
-  await client.query(enterScope({ merchantIds }, deadline));
-  const parked = await parkedMerchants(client, consumer);
+  const [, parked] = await Promise.all([
+    client.query(enterScope({ merchantIds }, deadline)),
+    parkedMerchants(client, consumer),
+  ]);
   return parked.size === 0 ? events : events.filter(({ merchantId }) => !parked.has(merchantId));
 }
 
