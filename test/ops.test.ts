@@ -35,6 +35,14 @@ function usedIn(expr: string): { names: string[]; labels: string[] } {
   return { names, labels: [...matched, ...grouped] };
 }
 
+/** Values of labels that an expression picks out, but for Prometheus' own. */
+function pickedIn(expr: string): string[] {
+  const matched = [...expr.matchAll(/(\w+)=~?"([^"]*)"/g)].filter(
+    ([, label]) => !OF_PROMETHEUS.includes(String(label)),
+  );
+  return matched.flatMap(([, , values]) => String(values).split('|'));
+}
+
 /** Of a line of a histogram or a summary: what it is a line of. */
 const familyOf = (name: string): string => name.replace(/_(bucket|count|sum)$/, '');
 
@@ -118,6 +126,23 @@ test('each metric is in an alert, or docs/metrics.md says why it is in none; and
   expect(named.filter((name) => !known.includes(name))).toEqual([]);
 });
 
+test('what an alert or a dashboard picks out by a label is a value that the sources have', () => {
+  const sources = ['apps', 'libs'].flatMap((folder) =>
+    readdirSync(new URL(`../${folder}`, import.meta.url), { recursive: true })
+      .map((name) => `${folder}/${name}`)
+      .filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts')),
+  );
+  const text = sources.map(read).join('\n');
+  // Texts, and keys of what is told by its keys.
+  const known = new Set([...text.matchAll(/'([^'\n]*)'|\b(\w+):/g)].map(([, quoted, key]) => quoted ?? key));
+  // Classes of answers: 2xx.
+  const isKnown = (value: string) =>
+    known.has(value) || /^[1-5]xx$/.test(value) || known.has(value.replace('/v1/', ''));
+  const picked = EXPRESSIONS.flatMap(([of, expr]) => pickedIn(expr).map((value) => `${of}: ${value}`));
+  expect(picked.length).toBeGreaterThan(15);
+  expect(picked.filter((one) => !isKnown(one.slice(one.indexOf(': ') + 2)))).toEqual([]);
+});
+
 test('each alert has been seen to fire and to be gone again', () => {
   const seen = [...read('docs/figures/drills.md').matchAll(/^\| \S+ \| .* \| (\w+) \| \d+ s \| \d+ s \|$/gm)];
   expect(seen.map(([, name]) => name).sort()).toEqual(ALERTS.map(({ name }) => name).sort());
@@ -127,6 +152,8 @@ test('in a drill an alert is the same one, only sooner', () => {
   const calm = (rules: string) => rules.replace(/\[\d+[ms]\]| for: \d+[ms]/g, '').replace(/> \d+(\.\d+)?"/g, '"');
   expect(calm(rulesFile(IN_A_DRILL))).toBe(calm(rulesFile(IN_SERVICE)));
   expect(rulesFile(IN_A_DRILL)).not.toMatch(/\d+m\b/);
+  const lasting = [...rulesFile(IN_SERVICE).matchAll(/ for: (\S+)/g)].map(([, how]) => how);
+  expect(lasting).toEqual(ALERTS.map(({ forMinutes }) => `${forMinutes}m`));
 });
 
 test('every metric and label in alerts and dashboards is one that a running API or worker tells', async () => {

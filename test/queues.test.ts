@@ -91,8 +91,10 @@ test('without Redis adding a job fails, and closing ends', async () => {
 test('closing does not wait for a Redis that is away, where nothing is in hand', async () => {
   const redis = await privateRedis('queue');
   const queues = openQueues(databaseUrl(), redis.url);
-  const worker = queues.worker('night', async () => undefined, OPTIONS);
-  await worker.waitUntilReady();
+  const done: string[] = [];
+  queues.worker<object>('night', async ({ name }) => void done.push(name), OPTIONS);
+  await queues.queue<object>('night', { removeOnComplete: true }).add('settle', {});
+  await until('the job is done', () => done.length === 1);
   redis.signal('SIGSTOP');
   try {
     const from = performance.now();

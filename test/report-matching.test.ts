@@ -53,6 +53,18 @@ async function withWorker(work: () => Promise<void>, environment: Record<string,
   }
 }
 
+/** From now until `stop`; without what a busy machine shows besides: who waits for a connection has a span. */
+function tracing() {
+  const exporter = new InMemorySpanExporter();
+  const spanProcessor = new SimpleSpanProcessor({ exporter });
+  const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+  const spansOf = (traceId: string) =>
+    exporter
+      .getFinishedSpans()
+      .filter((span) => span.spanContext().traceId === traceId && span.name !== 'wait for a connection');
+  return { spansOf, stop: () => telemetry.shutdown() };
+}
+
 describe('a report that was received', () => {
   test('is matched by a worker: of what the ledger lacks each row is a break, and the log tells of it', async () => {
     shop = await api.merchant();
@@ -70,9 +82,7 @@ describe('a report that was received', () => {
   });
 
   test('has one trace, from its upload through matching and closing to what the log tells of it', async () => {
-    const exporter = new InMemorySpanExporter();
-    const spanProcessor = new SimpleSpanProcessor({ exporter });
-    const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+    const { spansOf, stop } = tracing();
     shop = await api.merchant();
     const traceId = randomUUID().replaceAll('-', '');
     const headers = { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` };
@@ -80,7 +90,7 @@ describe('a report that was received', () => {
       const { body } = await upload(api, { merchantId: shop.id, headers }, genericReport(5));
       await completed(body.id);
     });
-    const spans = exporter.getFinishedSpans().filter((span) => span.spanContext().traceId === traceId);
+    const spans = spansOf(traceId);
     const whole = spans.filter(({ name }) => name === 'match report').map((span) => span.spanContext().spanId);
     const below = (ids: readonly string[]) =>
       spans.filter((span) => ids.includes(span.parentSpanContext?.spanId ?? ''));
@@ -98,7 +108,34 @@ describe('a report that was received', () => {
       'reconciliation.completed',
     ]);
     expect(new Set(events.map(({ trace_context }) => trace_context.split('-')[1]))).toEqual(new Set([traceId]));
-    await telemetry.shutdown();
+    await stop();
+  });
+
+  test('is looked at again in the trace of its upload, whosever trace tells what has become known', async () => {
+    const { spansOf, stop } = tracing();
+    shop = await api.merchant();
+    const traceId = randomUUID().replaceAll('-', '');
+    const headers = { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` };
+    const looks = () => spansOf(traceId).filter(({ name }) => name === 'look at late facts');
+    await withWorker(
+      async () => {
+        const { body } = await upload(api, { merchantId: shop.id, headers }, genericReport(1));
+        await completed(body.id);
+        const fact = { provider: 'acme', payment_ref: 'pay-0', currency: 'EUR', event_id: randomUUID() };
+        const authorised = { ...fact, type: 'authorised', amount: '1000', occurred_at: new Date().toISOString() };
+        expect((await shop.client.post('/v1/provider_events', { body: authorised })).body.outcome).toBe('applied');
+        await until('it has been looked at', () => looks().length > 0);
+        const [look] = looks();
+        expect(look?.attributes).toMatchObject({
+          'counterfoil.merchant_id': shop.id,
+          'counterfoil.reconciliation_id': body.id,
+        });
+        const below = spansOf(traceId).filter((span) => span.parentSpanContext?.spanId === look?.spanContext().spanId);
+        expect(below.map(({ attributes }) => attributes['db.system.name'])).toContain('postgresql');
+      },
+      { RECONCILIATION_LATE_MS: '100' },
+    );
+    await stop();
   });
 
   test('is matched though its job was lost, or could never be added', async () => {

@@ -91,5 +91,10 @@ export const API_MUTANTS = [
   ]),
   inFile('apps/api/src/shutdown.ts', 'apps/api/src/shutdown.spec.ts', [
     ['a process that slept cuts requests that it has not read', 'await nextTurn();\n    await nextTurn();', ''],
+    [
+      'whoever has not seen /readyz yet is refused',
+      'await sleep(Math.min(options.delayMs, options.graceMs));',
+      'await sleep(0);',
+    ],
   ]),
 ].flat();

@@ -99,6 +99,7 @@ export const BUDGET_MUTANTS = [
   ]),
   ...inFile('libs/limits/src/budget.ts', SPEC, [
     ['each settle charges the whole again', 'taken.units = units;', ''],
+    ['a plan that was looked up earlier replaces a newer one', 'if (atMs < this.#planAtMs) return false;', ''],
     [
       'a share does not pay what a request came to',
       'if (taken.isShare && this.#share) this.#share.level -= units - taken.units;',

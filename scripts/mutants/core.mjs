@@ -44,6 +44,7 @@ export const CORE_MUTANTS = [
     ['databases share their queues', '`{counterfoil-${new URL(databaseUrl).pathname.slice(1)}}`', "'{counterfoil}'"],
     ['a queue that was opened in a bad moment never works', ', skipVersionCheck: true', ''],
     ['whoever looks writes', ', skipMetasUpdate: true', ''],
+    ['who has worked once waits for a Redis that is away', '.finally(() => inHand.delete(ended))', ''],
   ]),
   ...inFile('libs/platform/src/due-work.ts', 'test/due-rows.test.ts', [
     ['a database that is away is the row’s failure', "is: isPassing(error) ? 'away' : 'failed'", "is: 'failed'"],

@@ -32,6 +32,22 @@ export const TRACE_MUTANTS = [
       'this.#span ??= this.#start(undefined);',
     ],
   ]),
+  inFile('libs/outbox/src/consumers/page-span.ts', 'libs/outbox/src/consumers/page-span.spec.ts', [
+    ['a page leads to as many traces as it has events', '.slice(0, TRACES)', ''],
+    ['who was slower than another process has failed', 'if (error instanceof ClaimLost) {', 'if (false) {'],
+  ]),
+  inFile('libs/outbox/src/relay/relay-spans.ts', 'libs/outbox/src/relay/relay-spans.spec.ts', [
+    [
+      'batches behind the first have not failed with it',
+      'for (const span of spans.values()) failSpan(span, error);',
+      'if (leader) failSpan(leader, error);',
+    ],
+    [
+      'a batch does not lead to the one that it was handed over with',
+      'if (leader) for (const other of others) shareWork(other, leader);',
+      '',
+    ],
+  ]),
   inFile('libs/outbox/src/consumers/consumer-process.ts', CONSUMERS, [
     ['a consumer’s process exports nothing', 'telemetry = Telemetry.start(message.telemetry);', ''],
   ]),
@@ -40,6 +56,28 @@ export const TRACE_MUTANTS = [
       'a span tells what its error says',
       'span.setAttribute(ATTRIBUTE.errorType, errorTypeOf(error));',
       'span.setAttribute(ATTRIBUTE.errorType, String(error));',
+    ],
+  ]),
+  inFile('libs/platform/src/tracing.ts', 'libs/platform/src/tracing.spec.ts', [
+    ['a step that is tried again leads to the same traces again', '!known.has(other) && ', ''],
+    [
+      'what is done in another trace does not lead to the step that did it',
+      'links: [...(start.links ?? []), ...linksTo([step])]',
+      'links: start.links ?? []',
+    ],
+  ]),
+  inFile('libs/platform/src/telemetry.ts', 'libs/platform/src/telemetry.spec.ts', [
+    [
+      'a process ends with spans that it has not sent',
+      'await this.#recorder?.options.processor.shutdown().catch(() => undefined);',
+      '',
+    ],
+  ]),
+  inFile('libs/reconciliation/src/jobs/look-again.ts', 'test/report-matching.test.ts', [
+    [
+      'a report is looked at again in no trace of its own',
+      'const span = startFrom(traceContext, name, { attributes });',
+      'const span = startFrom(undefined, name, { attributes });',
     ],
   ]),
   inFile('libs/platform/src/tracing.ts', 'libs/settlement/src/day-spans.spec.ts', [
@@ -57,6 +95,7 @@ export const TRACE_MUTANTS = [
   ]),
   inFile('libs/settlement/src/day-spans.ts', 'libs/settlement/src/day-spans.spec.ts', [
     ['a range leads to all of its days', 'this.#linked < DAYS_LINKED', 'this.#linked < Infinity'],
+    ['a day’s span does not tell which day', "'counterfoil.business_date': day.day,", ''],
   ]),
   inFile('libs/settlement/src/runs/night-queue.ts', 'test/settlement-runs.test.ts', [
     [

@@ -65,3 +65,20 @@ it('a connection that was made within the delay while the process slept is accep
   await drained;
   expect(await told).toContain('heard');
 });
+
+it('new connections are accepted until the delay is over, or the grace is', async () => {
+  for (const [delayMs, graceMs] of [
+    [300, GRACE_MS],
+    [GRACE_MS, 300],
+  ] as const) {
+    const shutdown = new Shutdown();
+    const server = await listening(shutdown);
+    const from = performance.now();
+    const drained = shutdown.drain(server, { delayMs, graceMs });
+    while (server.listening) await nextTurn();
+    const tookMs = performance.now() - from;
+    expect(tookMs).toBeGreaterThan(290);
+    expect(tookMs).toBeLessThan(GRACE_MS / 2);
+    await drained;
+  }
+});

@@ -30,6 +30,16 @@ describe('what a request came to', () => {
   });
 });
 
+it('a plan that was looked up before the one that is known is news to nobody', () => {
+  const budget = budgetOf();
+  const [older, newer] = [PLAN, { ...PLAN, burstUnits: 400 }];
+  expect(budget.know(newer, NOW_MS + 2)).toBe(true);
+  expect(budget.know(older, NOW_MS + 1)).toBe(false);
+  expect([budget.plan, budget.planAtMs]).toEqual([newer, NOW_MS + 2]);
+  expect(budget.know(newer, NOW_MS + 3)).toBe(false);
+  expect(budget.planAtMs).toBe(NOW_MS + 3);
+});
+
 describe('a stream', () => {
   const streamOf = (budget: Budget, clock: () => number) => {
     const cost = { rows: 0, passedBy: 0, entries: 0, bytes: 0, rounds: 1 };

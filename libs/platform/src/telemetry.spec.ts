@@ -1,8 +1,9 @@
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { describe, expect, it } from 'vitest';
+import { SpanReceiver } from '../../../test/support/span-receiver.js';
 import { randomHex } from './random-hex.js';
 import { parseTraceparent, Telemetry } from './telemetry.js';
-import { startChild, traceIdOf, traceparentOf } from './tracing.js';
+import { startChild, traceIdOf, traceparentOf, tracingIsOn } from './tracing.js';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const REQUEST = { method: 'GET', route: '/v1/x', path: () => '/v1/x', startedMs: performance.now() };
@@ -55,6 +56,17 @@ describe('Telemetry', () => {
     ]);
     await telemetry.shutdown();
   });
+});
+
+it('sends what waits for its batch before it ends, and records nothing any more', async () => {
+  const receiver = await SpanReceiver.open();
+  const telemetry = Telemetry.start({ otlpEndpoint: receiver.url, sampleRatio: 1, serviceName: 'test' });
+  telemetry.endRequest(telemetry.startRequest(REQUEST, PARENT), 200);
+  expect([tracingIsOn(), receiver.spans]).toEqual([true, []]);
+  await telemetry.shutdown();
+  expect(tracingIsOn()).toBe(false);
+  expect(receiver.spans.map(({ traceId, name }) => [traceId, name])).toEqual([[TRACE, 'GET /v1/x']]);
+  await receiver.close();
 });
 
 describe('randomHex', () => {

@@ -27,6 +27,8 @@ it.each(['01', '00'])(
     expect(days.findIndex((one) => !isSent(one))).toBe(flags === '01' ? DAYS_LINKED : 0);
     for (const one of [...days, range]) endSpan(one);
     const [first] = exporter.getFinishedSpans();
+    const told = { 'counterfoil.merchant_id': '0', 'counterfoil.business_date': '2026-11-20' };
+    if (flags === '01') expect(first?.attributes).toEqual(told);
     const whole = exporter.getFinishedSpans().find(({ name }) => name === 'settle range');
     expect(whole?.links.length ?? 0).toBe(flags === '01' ? DAYS_LINKED : 0);
     expect(first?.links.map(({ context }) => context) ?? []).toMatchObject(flags === '01' ? [range.spanContext()] : []);
