@@ -49,7 +49,8 @@ test('a statement that outlives its deadline is cancelled by PostgreSQL too, and
 test('a transaction whose process says nothing more is ended by PostgreSQL, its locks with it', async () => {
   const proxy = await TcpProxy.open(on.runtimeUrl);
   const silent = new Database(proxy.url, { poolSize: 1, connectTimeoutMs: 2_000, applicationName: 'pool' });
-  const expired = silent.transaction('platform', Deadline.after(300), () => {
+  const expired = silent.transaction('platform', Deadline.after(300), async (client) => {
+    await client.query({ text: 'SELECT 1' });
     // As where the process is stopped: nothing goes through any more, and nothing says so.
     proxy.stall();
     return new Promise(() => undefined);
