@@ -19,8 +19,8 @@ SELECT merchant_id::text AS merchant, account_id::text AS account, version::text
        concat_ws('/', posted_debits, posted_credits, pending_debits, pending_credits) AS sums FROM balances`;
 
 /**
- * Nobody writes any more: what the cache serves, once `readAll` has filled it anew, is the ledger's, and soon no fence is left.
- * Answers what is not so.
+ * No client writes any more: what the cache serves, once `readAll` has filled it anew, is the ledger's, and soon no fence is left. Of an account
+ * that the service itself writes to at that moment, as when it settles a day, the next look tells. Answers what is not so.
  */
 export async function untilQuiet(
   url: string,
@@ -30,15 +30,18 @@ export async function untilQuiet(
 ): Promise<string[]> {
   const redis = new Redis(url);
   try {
-    const rows = (await asAdmin(ownerUrl, (owner) => owner.query<Row>(BALANCES))).rows;
+    const balances = async () => (await asAdmin(ownerUrl, (owner) => owner.query<Row>(BALANCES))).rows;
     // What X2 left behind is dead by then, and so is everything else.
     await sleep(ttlMs);
     const wrong = new Set<string>();
     const end = now() + QUIET_LIMIT_MS;
     for (;;) {
       await readAll();
+      const rows = await balances();
       const looks = await Promise.all(rows.map((row) => look(redis, row)));
-      for (const { differs } of looks) if (differs) wrong.add(differs);
+      const versions = new Map((await balances()).map(({ account, version }) => [account, version]));
+      for (const [index, { differs }] of looks.entries())
+        if (differs && versions.get(rows[index]?.account as string) === rows[index]?.version) wrong.add(differs);
       const fenced = looks.flatMap((one) => one.fenced ?? []);
       const isFilled = looks.some(({ isCached }) => isCached);
       // A fenced value is served to nobody, and a fence may outlive its writer for a while; nothing else may be wrong.
