@@ -62,7 +62,7 @@ bank_found AS MATERIALIZED (
     FROM (
       SELECT b.reconciliation_id, b.line, b.gross, b.currency, coalesce(f.items, 0) AS items, f.currency AS payment_currency, f.item, f.amount, f.at, f.state,
              m.item IS NOT NULL OR coalesce(h.is_held, false) AS is_taken, h.missing,
-             row_number() OVER (PARTITION BY f.items, f.item ORDER BY b.currency <> f.currency, b.gross <> f.amount, b.reconciliation_id, b.line) AS nth
+             row_number() OVER (PARTITION BY f.items, f.item ORDER BY b.currency <> f.currency, b.currency = f.currency AND b.gross <> f.amount, b.reconciliation_id, b.line) AS nth
         FROM bank_rows b
         LEFT JOIN (SELECT reconciliation_id, line, count(*) AS items, min(item) AS item, min(currency) AS currency, min(amount) AS amount, min(at) AS at,
                           min(state) AS state FROM bank_found GROUP BY reconciliation_id, line) f
