@@ -38,7 +38,8 @@ const WINDOW_S = secondsOf(__ENV.WINDOW || (IS_SMOKE ? '2s' : '10s'));
 const PAIRS = numberOf('PAIRS', 2, 1);
 /**
  * Beside ÷ elsewhere that passes: of a kind, and of all kinds with a plan together. A window's p99 is the second longest of its 150 waits, and is held
- * only where twelve pairs of windows say it; so is p90, as batches take about a tenth of their windows. What a good service and ones with planted faults come to is in docs/figures/limits.md. The goal is GOAL.
+ * only where twelve pairs of windows say it; so is p90, as batches take about a tenth of their windows. What a good service and ones with planted
+ * faults come to is in docs/figures/limits.md. The goal is GOAL.
  */
 const PASSING = {
   // Both cores are full then, and the rest is told, not held.

@@ -331,6 +331,18 @@ test('a credit that names two batches is of neither, takes nothing from who name
   expect(await matching.rowsOf(await reconcile(other, both, BANK))).toEqual({ 1: null, 2: 'exact 2' });
 });
 
+test('of two credits in another currency the first holds the batch that both name, whatever their amounts', async () => {
+  const merchantId = await matching.ledger.createMerchant();
+  await reconcile(merchantId, [{ line: 2, type: 'other', gross: 500, batch: '4' }]);
+  const rows = [300, 500].map((gross, line) => ({ line, type: 'other', batch: '4', currency: 'USD', gross }) as const);
+  await reconcile(merchantId, rows, BANK);
+  const found = await matching.breaksOf(merchantId);
+  const holding = found.flatMap(({ kind, line, item }) =>
+    kind === 'currency_mismatch' && item !== null ? [line] : [],
+  );
+  expect(holding).toEqual([0]);
+});
+
 test('balances of a statement that its entries do not explain are a break', async () => {
   const merchantId = await matching.ledger.createMerchant();
   const report = await matching.stage(merchantId, [], BANK);

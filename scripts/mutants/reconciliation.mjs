@@ -91,6 +91,11 @@ export const RECONCILIATION_MUTANTS = [
       'PARTITION BY f.items, f.item ORDER',
       'PARTITION BY f.item ORDER',
     ],
+    [
+      'amounts of two currencies are compared',
+      'b.currency = f.currency AND b.gross <> f.amount',
+      'b.gross <> f.amount',
+    ],
   ]),
   ...inFile('libs/reconciliation/src/closing/absent-payouts.ts', CLOSING, [
     ['what a row may be is missing as well', 'AND b.item IS NULL AND c.item IS NULL', 'AND b.item IS NULL'],
