@@ -74,7 +74,9 @@ test('runs the Jaeger that is on PATH, on the loopback alone, until it is ended'
   haveJaeger();
   const running = run();
   await until('it is ready', () => running.output.includes('Ctrl-C ends it') || running.child.exitCode !== null);
-  expect(running.output).toContain(`\n  ${blocksOf('tracing.md')[1]?.code}\n`);
+  const [jaeger, start] = blocksOf('tracing.md');
+  expect(running.output).toBe(`${jaeger?.shown}\n`);
+  expect(running.output).toContain(`\n  ${start?.code}\n`);
   expect(await pages()).toEqual({ args: [], host: '127.0.0.1' });
   const second = run();
   expect(await second.ended).toBe(1);
