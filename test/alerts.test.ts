@@ -101,6 +101,15 @@ describe('an alert', () => {
     expect(new Set(windows)).toEqual(new Set([`[${minutes}m]`]));
   });
 
+  test('sums what grows over all processes, and of what stands takes the worst', () => {
+    for (const alert of ALERTS) {
+      const expr = exprOf(alert);
+      const expected = /\b(rate|increase)\(/.test(expr) ? 'sum' : 'max';
+      const used = expr.match(/\b(sum|max|min|avg|count)\b/g) ?? [];
+      expect([alert.name, ...used]).toEqual([alert.name, ...used.map(() => expected)]);
+    }
+  });
+
   test('has a trial by each thing that it names alone, and by nothing else', () => {
     for (const alert of ALERTS) {
       const tried = Object.keys(alert.trials.alone).map((series) => {
