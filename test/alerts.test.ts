@@ -53,7 +53,7 @@ function said(name: string): object {
 function done(alert: Alert): object {
   const expr = exprOf(alert);
   const [, by] = /by \((?!le\))([^)]*)\)/.exec(expr) ?? [];
-  const metrics = selectorsIn(expr).map(([all]) => all.replace(/^counterfoil_/, '').replace('{job="counterfoil"}', ''));
+  const metrics = selectorsIn(expr).map(([all]) => all.replace(/^counterfoil_/, ''));
   return {
     name: alert.name,
     metrics: metrics.map((metric) => metric.replace(/_(bucket|count)(?=\{)/, '')),
