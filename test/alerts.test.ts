@@ -46,6 +46,7 @@ function said(name: string): object {
     quantile: /^p(\d+) of/.exec(looksAt)?.[1],
     by,
     limit: LIMITS[limit],
+    counts: limit.startsWith('grows by'),
     minutes: Number(minutes),
   };
 }
@@ -60,6 +61,8 @@ function done(alert: Alert): object {
     quantile: /histogram_quantile\(0\.(\d+),/.exec(expr)?.[1],
     by,
     limit: /(==|>=?|<=?) \S+$/.exec(expr)?.[0],
+    // Above zero, a rate is as good.
+    counts: alert.above > 0 && expr.includes('increase('),
     minutes: alert.forMinutes,
   };
 }
