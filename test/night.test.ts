@@ -1,10 +1,9 @@
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { Queues } from '#platform/queues.js';
-import { Telemetry } from '#platform/telemetry.js';
 import { type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { Contract } from './support/contract.js';
+import { keepSpans } from './support/kept-spans.js';
 import { daysAgo, finished, noonOf, owe, settle, settlementsOf } from './support/night.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
@@ -16,7 +15,6 @@ const ENVIRONMENT = { SETTLEMENT_RANGE_MERCHANTS: '2', SETTLEMENT_INTERVAL_MS: '
 let api: TestApi;
 let bystander: Bystander;
 let stops: (() => Promise<void>)[];
-const exporter = new InMemorySpanExporter();
 
 const openApi = async (on?: TestApi['on']): Promise<TestApi> =>
   TestApi.start({ ...(on && { on }), environment: { REDIS_QUEUE_URL: inject('redisQueueUrl'), ...ENVIRONMENT } });
@@ -197,9 +195,8 @@ test('settlements are found by day and currency, and by nobody else', async () =
 });
 
 test('a run’s trace has its jobs, each of which leads to a range, and that to its merchants’ days: none grows with the merchants', async () => {
-  const spanProcessor = new SimpleSpanProcessor({ exporter });
   // None but those that follow one another.
-  const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 0, serviceName: 'test', spanProcessor });
+  const { exporter, telemetry } = keepSpans(0);
   const traced = await openApi(api.on);
   const merchants = await shops(3);
   await Promise.all(merchants.map((shop) => owe(shop, '100', YESTERDAY)));

@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { type Span, SpanKind, SpanStatusCode } from '@opentelemetry/api';
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { DelayedError, type Job } from 'bullmq';
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterEach, describe, expect, inject, test } from 'vitest';
 import { inTime, Queues } from '#platform/queues.js';
 import { openRedis, RECONNECT_LONGEST_MS } from '#platform/redis.js';
-import { Telemetry } from '#platform/telemetry.js';
 import { endSpan, spanTime, startChild, traceparentOf, tracer } from '#platform/tracing.js';
+import { keepSpansOfTests } from './support/kept-spans.js';
 import { privateRedis } from './support/redis.js';
 import { until } from './support/until.js';
 
@@ -136,15 +135,8 @@ test('a connection to Redis is tried again for as long as Redis is away, at most
 });
 
 describe('the span of a job', () => {
-  const exporter = new InMemorySpanExporter();
+  const exporter = keepSpansOfTests();
   const spans = (name: string) => exporter.getFinishedSpans().filter((span) => span.name === name);
-  let telemetry: Telemetry;
-
-  beforeAll(() => {
-    const spanProcessor = new SimpleSpanProcessor({ exporter });
-    telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
-  });
-  afterAll(() => telemetry.shutdown());
 
   test('is of one try, below the span that added it; of one that is put off it has not failed', async () => {
     const queues = openQueues(databaseUrl());

@@ -1,17 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
-import { Telemetry } from '#platform/telemetry.js';
 import { RECONCILIATION_QUEUE } from '#reconciliation/jobs/names.js';
 import { ReportMatcher } from '#reconciliation/jobs/report-matcher.js';
 import { type Json, type Merchant, TestApi } from './support/api.js';
 import { asAdmin } from './support/database.js';
+import { keepSpans } from './support/kept-spans.js';
 import { until } from './support/until.js';
 import { GENERIC_HEAD, genericReport, Upload, upload } from './support/uploads.js';
 import { startWorker } from './support/worker.js';
@@ -55,9 +54,7 @@ async function withWorker(work: () => Promise<void>, environment: Record<string,
 
 /** From now until `stop`; without what a busy machine shows besides: who waits for a connection has a span. */
 function tracing() {
-  const exporter = new InMemorySpanExporter();
-  const spanProcessor = new SimpleSpanProcessor({ exporter });
-  const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+  const { exporter, telemetry } = keepSpans();
   const spansOf = (traceId: string) =>
     exporter
       .getFinishedSpans()

@@ -1,17 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { problemDocument } from '#kernel/problem.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
-import { Telemetry } from '#platform/telemetry.js';
 import { NightQueue, RANGES_LINKED } from '#settlement/runs/night-queue.js';
 import { purgeRuns } from '#settlement/runs/purge-runs.js';
 import { beginRange, completeRange, type Range } from '#settlement/runs/range-store.js';
 import { type Answer, type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
 import { Contract } from './support/contract.js';
+import { keepSpans } from './support/kept-spans.js';
 import { until } from './support/until.js';
 
 const DAY = '2026-11-20';
@@ -112,9 +111,7 @@ describe('a run', () => {
   });
 
   test('has a trace of its own, linked to the request', async () => {
-    const exporter = new InMemorySpanExporter();
-    const spanProcessor = new SimpleSpanProcessor({ exporter });
-    const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+    const { exporter, telemetry } = keepSpans();
     const traced = await TestApi.start({ on: api.on });
     const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
     const ask = { body: named(shops[0] as Merchant), headers: { traceparent } };

@@ -1,28 +1,24 @@
 import { randomUUID } from 'node:crypto';
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
+import type { InMemorySpanExporter } from '@opentelemetry/sdk-trace';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { Telemetry } from '#platform/telemetry.js';
 import { type Api, startApi } from '../apps/api/src/api.js';
 import { readConfig } from '../apps/config.js';
 import { freePort } from '../scripts/ports.mjs';
 import { OPERATOR_KEY, transfer } from './support/api.js';
 import { callAt } from './support/bare-api.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
+import { keepSpans } from './support/kept-spans.js';
 import { until } from './support/until.js';
 
-const exporter = new InMemorySpanExporter();
+let exporter: InMemorySpanExporter;
 let on: TestDatabase;
 let api: Api;
 let key: string;
 
 beforeAll(async () => {
   on = await freshDatabase();
-  const telemetry = Telemetry.start({
-    otlpEndpoint: undefined,
-    sampleRatio: 1,
-    serviceName: 'test',
-    spanProcessor: new SimpleSpanProcessor({ exporter }),
-  });
+  const kept = keepSpans();
+  exporter = kept.exporter;
   const config = readConfig({
     PORT: '0',
     LOG_LEVEL: 'error',
@@ -31,7 +27,7 @@ beforeAll(async () => {
     COUNTERFOIL_OPERATOR_KEY: OPERATOR_KEY,
     METRICS_PORT: String(await freePort()),
   });
-  api = await startApi(config, { telemetry });
+  api = await startApi(config, { telemetry: kept.telemetry });
   const body = { name: 'T', time_zone: 'UTC', settlement_cutoff: '00:00', currencies: ['EUR'] };
   const merchant = await callAt(api.url, 'POST', '/v1/merchants', { key: OPERATOR_KEY, body });
   key = merchant.body.api_key.secret;

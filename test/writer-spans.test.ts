@@ -1,16 +1,17 @@
-import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
+import type { InMemorySpanExporter, ReadableSpan } from '@opentelemetry/sdk-trace';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
-import { Telemetry } from '#platform/telemetry.js';
+import type { Telemetry } from '#platform/telemetry.js';
 import { endSpan } from '#platform/tracing.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
+import { keepSpans } from './support/kept-spans.js';
 import { TestLedger, transfer } from './support/ledger.js';
 import { COMMIT, cut, TcpProxy } from './support/tcp-proxy.js';
 
 const ERROR = 2;
-const exporter = new InMemorySpanExporter();
+let exporter: InMemorySpanExporter;
 let telemetry: Telemetry;
 let on: TestDatabase;
 let bystander: Bystander;
@@ -21,8 +22,7 @@ let accounts: [bigint, bigint];
 let empty: bigint;
 
 beforeAll(async () => {
-  const spanProcessor = new SimpleSpanProcessor({ exporter });
-  telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+  ({ exporter, telemetry } = keepSpans());
   on = await freshDatabase();
   bystander = await Bystander.open(on);
   proxy = await TcpProxy.open(on.runtimeUrl);

@@ -1,6 +1,6 @@
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { notFound, ProblemError } from '#kernel/problem.js';
+import { keepSpans } from '../../../test/support/kept-spans.js';
 import { type Message, MessageCalls } from './buses.js';
 import { Cost } from './cost.js';
 import { Deadline } from './deadline.js';
@@ -8,9 +8,7 @@ import { Metrics } from './metrics.js';
 import { Telemetry } from './telemetry.js';
 import { endSpan, startChild } from './tracing.js';
 
-const exporter = new InMemorySpanExporter();
-const spanProcessor = new SimpleSpanProcessor({ exporter });
-const telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test', spanProcessor });
+const { exporter, telemetry } = keepSpans();
 const untraced = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 1, serviceName: 'test' });
 afterAll(() => telemetry.shutdown());
 beforeEach(() => exporter.reset());

@@ -1,5 +1,5 @@
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { describe, expect, it } from 'vitest';
+import { keepSpans } from '../../../test/support/kept-spans.js';
 import { SpanReceiver } from '../../../test/support/span-receiver.js';
 import { randomHex } from './random-hex.js';
 import { parseTraceparent, Telemetry } from './telemetry.js';
@@ -37,13 +37,7 @@ describe('Telemetry', () => {
   });
 
   it("continues the caller's trace, and marks only our own failures as errors", async () => {
-    const exporter = new InMemorySpanExporter();
-    const telemetry = Telemetry.start({
-      otlpEndpoint: undefined,
-      sampleRatio: 0,
-      serviceName: 'test',
-      spanProcessor: new SimpleSpanProcessor({ exporter }),
-    });
+    const { exporter, telemetry } = keepSpans(0);
     const unsampled = telemetry.startRequest(REQUEST, undefined);
     expect(traceIdOf(unsampled)).toMatch(/^[0-9a-f]{32}$/);
     expect(traceparentOf(unsampled)).toMatch(/-00$/);

@@ -1,7 +1,6 @@
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { keepSpansOfTests } from '../../../test/support/kept-spans.js';
 import { RecordedSpan } from './recorded-span.js';
-import { Telemetry } from './telemetry.js';
 import { linkOnce, startFrom, startIn, traceparentOf } from './tracing.js';
 
 const [OWN, OTHER, THIRD] = ['a', 'b', 'c'].map((id) => `00-${id.repeat(32)}-${id.repeat(16)}-01`) as [
@@ -9,12 +8,7 @@ const [OWN, OTHER, THIRD] = ['a', 'b', 'c'].map((id) => `00-${id.repeat(32)}-${i
   string,
   string,
 ];
-let telemetry: Telemetry;
-beforeAll(() => {
-  const spanProcessor = new SimpleSpanProcessor({ exporter: new InMemorySpanExporter() });
-  telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 0, serviceName: 'test', spanProcessor });
-});
-afterAll(() => telemetry.shutdown());
+keepSpansOfTests(0);
 
 const linkedFrom = (span: unknown) => (span as RecordedSpan).links.map(({ context }) => context.spanId[0]);
 

@@ -1,16 +1,10 @@
-import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
-import { afterEach, expect, it } from 'vitest';
-import { Telemetry } from '#platform/telemetry.js';
+import { expect, it } from 'vitest';
 import { endSpan, isSent, startFrom, traceIdOf } from '#platform/tracing.js';
+import { keepSpansOfTests } from '../../../test/support/kept-spans.js';
 import { DAYS_LINKED, DaySpans } from './day-spans.js';
 import type { Step } from './next-step.js';
 
-const exporter = new InMemorySpanExporter();
-const telemetry = () => {
-  const spanProcessor = new SimpleSpanProcessor({ exporter });
-  return Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 0, serviceName: 'test', spanProcessor });
-};
-afterEach(() => exporter.reset());
+const exporter = keepSpansOfTests(0);
 
 const day = { day: '2026-11-20', startMs: 0, endMs: 86_400_000 };
 const stepOf = (merchantId: bigint) => ({ standing: { merchantId }, day }) as Step;
@@ -18,7 +12,6 @@ const stepOf = (merchantId: bigint) => ({ standing: { merchantId }, day }) as St
 it.each(['01', '00'])(
   'begins a trace for each merchant; of a range of flags %s so many are sampled where it is',
   (flags) => {
-    const stopping = telemetry();
     const range = startFrom(`00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}`, 'settle range');
     const spans = new DaySpans(range);
     const days = Array.from({ length: DAYS_LINKED + 1 }, (_, at) => spans.start(stepOf(BigInt(at))));
@@ -32,6 +25,5 @@ it.each(['01', '00'])(
     const whole = exporter.getFinishedSpans().find(({ name }) => name === 'settle range');
     expect(whole?.links.length ?? 0).toBe(flags === '01' ? DAYS_LINKED : 0);
     expect(first?.links.map(({ context }) => context) ?? []).toMatchObject(flags === '01' ? [range.spanContext()] : []);
-    return stopping.shutdown();
   },
 );

@@ -1,20 +1,13 @@
-import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace';
+import { expect, it } from 'vitest';
 import { ATTRIBUTE } from '#platform/span-names.js';
-import { Telemetry } from '#platform/telemetry.js';
+import { keepSpansOfTests } from '../../../../test/support/kept-spans.js';
 import type { LoggedEvent } from './consumer.js';
 import { PageSpan } from './page-span.js';
 import { ClaimLost } from './position-store.js';
 
 const ERROR = 2;
-const exporter = new InMemorySpanExporter();
-let telemetry: Telemetry;
-beforeAll(() => {
-  const spanProcessor = new SimpleSpanProcessor({ exporter });
-  telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 0, serviceName: 'test', spanProcessor });
-});
-beforeEach(() => exporter.reset());
-afterAll(() => telemetry.shutdown());
+const exporter = keepSpansOfTests(0);
 
 const traceOf = (place: number) => String(place).padStart(32, '0');
 /** Of traces 1 and so on, each of another merchant. */

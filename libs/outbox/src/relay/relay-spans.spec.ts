@@ -1,19 +1,12 @@
-import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { Telemetry } from '#platform/telemetry.js';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace';
+import { expect, it } from 'vitest';
 import { traceparentOf } from '#platform/tracing.js';
+import { keepSpansOfTests } from '../../../../test/support/kept-spans.js';
 import { BEGINNING, type EventBatch } from '../log/position.js';
 import { handOver } from './relay-spans.js';
 
 const ERROR = 2;
-const exporter = new InMemorySpanExporter();
-let telemetry: Telemetry;
-beforeAll(() => {
-  const spanProcessor = new SimpleSpanProcessor({ exporter });
-  telemetry = Telemetry.start({ otlpEndpoint: undefined, sampleRatio: 0, serviceName: 'test', spanProcessor });
-});
-beforeEach(() => exporter.reset());
-afterAll(() => telemetry.shutdown());
+const exporter = keepSpansOfTests(0);
 
 const parentOf = (trace: string) => `00-${trace.repeat(32)}-${trace.repeat(16)}-01`;
 /** Of a partition, with events of these traces. */
