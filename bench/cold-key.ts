@@ -5,8 +5,6 @@ import type { ApiProcess } from './api-process.js';
 import { type BenchMerchant, balanceRequest } from './requests.js';
 import type { TrialResult } from './trial-result.js';
 
-/** In all, shared out evenly. */
-const READS = 10_000;
 const CONNECTIONS = 200;
 const WITHIN_MS = 30_000;
 const STATUS = /HTTP\/1\.1 (\d{3})/g;
@@ -15,12 +13,14 @@ const QUIET_MS = 100;
 
 /**
  * A stampede: every read is on its way before the first can be answered, pipelined on its connections, at all the processes
- * together, for an account that Redis does not hold. What counts is how many balances PostgreSQL was asked for.
+ * together, for an account that Redis does not hold. What counts is how many balances PostgreSQL was asked for. `reads`: in all, shared
+ * out evenly.
  */
 export async function readColdKey(
   apis: readonly ApiProcess[],
   redis: Redis,
   merchant: BenchMerchant,
+  reads: number,
 ): Promise<TrialResult> {
   const request = balanceRequest(merchant, 0);
   // Keys and accounts are known to each process, as they are in one that has been up for a second.
@@ -29,7 +29,7 @@ export async function readColdKey(
   await redis.del(`bal:{${merchant.id}}:${merchant.accounts[0]}`);
   const before = await databaseReads(apis);
   const startedAt = performance.now();
-  const each = READS / CONNECTIONS;
+  const each = reads / CONNECTIONS;
   await Promise.all(
     Array.from({ length: CONNECTIONS }, (_, index) =>
       pipelined((apis[index % apis.length] as ApiProcess).port, request, each),
@@ -37,7 +37,7 @@ export async function readColdKey(
   );
   const seconds = (performance.now() - startedAt) / 1_000;
   return {
-    perSecond: READS / seconds,
+    perSecond: reads / seconds,
     p50: Number.NaN,
     p99: Number.NaN,
     p999: Number.NaN,

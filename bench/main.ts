@@ -19,7 +19,7 @@ import { findPgbench, PGBENCH_MISSING } from './pgbench.js';
 import { ratioTable, trialTable } from './report.js';
 import type { BenchMerchant } from './requests.js';
 import { openSpanSink } from './span-sink.js';
-import { ORDER, type Round, runRound } from './trials.js';
+import { BATCH_CALLERS, ORDER, type Round, runRound } from './trials.js';
 
 /** `npm run bench`: the write path over HTTP beside a reference function in pgbench, on one server, in alternating rounds. */
 
@@ -32,6 +32,8 @@ interface Options {
   merchants: number;
   accounts: number;
   layoutRows: number;
+  batchCallers: number;
+  coldReads: number;
   /** Names of trials, for a closer look at one of them; empty: all, and the layouts. */
   only: readonly string[];
   /** Without verdicts: the trials are too short for them. */
@@ -49,6 +51,8 @@ const FULL: Options = {
   merchants: 20,
   accounts: 1_000,
   layoutRows: 300_000,
+  batchCallers: BATCH_CALLERS,
+  coldReads: 10_000,
   api: join(ROOT, 'dist/apps/api/src/main.js'),
 };
 /** Every row in seconds; its figures say nothing. */
@@ -61,6 +65,8 @@ const SMOKE: Options = {
   merchants: 2,
   accounts: 20,
   layoutRows: 10_000,
+  batchCallers: 2,
+  coldReads: 400,
 };
 
 function readOptions(): Options {
@@ -143,7 +149,9 @@ async function main(): Promise<void> {
       options.only.length === 0
         ? await measureLayout(serverUrl, options)
         : { vacuumed: Number.NaN, newest: Number.NaN };
-    console.log(`\n${ratioTable(rounds, { layout, verdicts: !options.smoke })}\n\n${trialTable(rounds)}\n`);
+    console.log(
+      `\n${ratioTable(rounds, { layout, coldReads: options.coldReads, verdicts: !options.smoke })}\n\n${trialTable(rounds)}\n`,
+    );
     console.log(
       'CPU, calls of Redis (commands that their scripts ran) and balances read from PostgreSQL are per transaction or read.',
     );
@@ -166,7 +174,7 @@ async function measureWrites(
   pgbench: string | undefined,
   cleanup: Cleanup,
 ): Promise<Round[]> {
-  const { merchants, accounts } = options;
+  const { merchants, accounts, batchCallers, coldReads } = options;
   const scratch = await scratchDatabase(serverUrl, 'bench');
   cleanup.add(() => scratch.drop());
   const owner = new pg.Client({ connectionString: scratch.url });
@@ -226,6 +234,7 @@ async function measureWrites(
     redis: [redis, queue],
     postmasterPid,
     generator,
+    batchCallers,
     apiPort: api.port,
     merchant: book[0] as BenchMerchant,
   });
@@ -244,6 +253,8 @@ async function measureWrites(
     cacheCallers,
     reference: pgbench === undefined ? undefined : { pgbench, databaseUrl: scratch.url, merchants, accounts },
     only: options.only,
+    batchCallers,
+    coldReads,
     postmasterPid,
     times: { warmUpMs: options.warmUpSeconds * 1_000, measureMs: options.seconds * 1_000 },
     onRefused: (trial: string, count: number, first: string) => {

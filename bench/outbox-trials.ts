@@ -15,7 +15,7 @@ const PROBES_PER_SECOND = 50;
 /** Some of what is counted comes every few seconds only; PostgreSQL's backends tell their counts once a second. */
 const IDLE_TIMES = 3;
 const STATISTICS_MS = 2_000;
-const BATCH = { callers: 16, spread: 'uniform', batch: 100, lateMs: 0 } as const;
+const BATCH = { spread: 'uniform', batch: 100, lateMs: 0 } as const;
 const SINGLE = { callers: 64, spread: 'uniform', batch: 1, lateMs: 0 } as const;
 
 /** Of probes, each on an account of its own: from the commit of the entry to that of its summary. $1 accounts. */
@@ -30,6 +30,7 @@ export interface OutboxParts {
   redis: readonly Redis[];
   postmasterPid: number | undefined;
   generator: Generator;
+  batchCallers: number;
   apiPort: number;
   merchant: BenchMerchant;
 }
@@ -51,8 +52,8 @@ export class OutboxTrials {
 
   /** What the load of a trial, and trials before, have left, drained by one worker and its consumers. */
   async drain({ warmUpMs, measureMs }: Times): Promise<TrialResult> {
-    const { owner, postmasterPid } = this.#parts;
-    await this.#load({ ...BATCH, warmUpMs, measureMs });
+    const { owner, postmasterPid, batchCallers: callers } = this.#parts;
+    await this.#load({ ...BATCH, callers, warmUpMs, measureMs });
     const drained = await this.#working((worker) => drain(owner, postmasterPid, () => worker));
     const { workerUs, consumersUs, postgresUs } = drained.cpu;
     return {

@@ -40,7 +40,11 @@ function verdict({ goal, atMost, samples }: Row, verdicts: boolean): string {
 
 export function ratioTable(
   rounds: readonly Round[],
-  { layout, verdicts }: { layout: { vacuumed: number; newest: number }; verdicts: boolean },
+  {
+    layout,
+    coldReads,
+    verdicts,
+  }: { layout: { vacuumed: number; newest: number }; coldReads: number; verdicts: boolean },
 ): string {
   const p50 = (trial: TrialResult): number => trial.p50;
   const secondsEach = (trial: TrialResult): number => 1 / trial.perSecond;
@@ -111,7 +115,7 @@ export function ratioTable(
     },
     {
       number: '',
-      title: '10,000 reads of one cold key in 2 processes: database reads',
+      title: `${coldReads.toLocaleString('en')} reads of one cold key in 2 processes: database reads`,
       atMost: 2,
       samples: rounds.map((round) => round.get('cold key')?.databaseReads ?? Number.NaN),
     },

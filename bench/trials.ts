@@ -14,7 +14,7 @@ import type { TrialResult } from './trial-result.js';
 
 export const CALLERS = [1, 16, 64, 256] as const;
 const BATCH = 100;
-const BATCH_CALLERS = 16;
+export const BATCH_CALLERS = 16;
 const LATE_MS = 3_600_000;
 /** Accounts of each merchant: so few that each is read many times before its cached balance expires. */
 const WORKING_SET = 25;
@@ -165,6 +165,10 @@ export interface Bench {
   reference: Reference | undefined;
   postmasterPid: number | undefined;
   times: { warmUpMs: number; measureMs: number };
+  /** Of one key that the cache does not hold. */
+  coldReads: number;
+  /** Each sends one at least, however short the trial is. */
+  batchCallers: number;
   /** The trials to run; empty: all. */
   only: readonly string[];
   /** Told of requests that were refused. */
@@ -204,7 +208,7 @@ async function runTrial(bench: Bench, name: TrialName): Promise<TrialResult | un
     case 'facts at half load':
       return halfLoadTrial(bench, name);
     case 'cold key':
-      return readColdKey([bench.api, bench.other], bench.redis, bench.merchant);
+      return readColdKey([bench.api, bench.other], bench.redis, bench.merchant, bench.coldReads);
     default: {
       const [what, protocol] = name.split(': ') as ['post' | 'read', Protocol?];
       return protocol ? bench.cacheCallers.of(protocol)[what](bench.times) : loadTrial(bench, name);
@@ -231,7 +235,8 @@ async function loadTrial(bench: Bench, name: TrialName, perSecond?: number): Pro
   const { generator, postmasterPid, times, redis } = bench;
   const known = LOADS[name];
   if (!known) throw new Error(`no load is called ${name}`);
-  const { at, ...load } = { ...known, perSecond };
+  const callers = known.batch > 1 ? bench.batchCallers : known.callers;
+  const { at, ...load } = { ...known, callers, perSecond };
   const api = at ? bench[at] : bench.api;
   const count = () => ({
     api: cpuOfMs(api.pid),

@@ -14,7 +14,7 @@ const ROWS = [
   /^3 +ours hot ÷ ours uniform, 256 callers +\d/m,
   /^4 +batches of 100, transactions\/s ÷ reference/m,
   /^5 +cached balance read ÷ bare node:http, 64 callers +\d/m,
-  /^ +10,000 reads of one cold key in 2 processes: database reads +\d/m,
+  /^ +400 reads of one cold key in 2 processes: database reads +\d/m,
   /^8 +last 100: pages of PK \(id\) \+ index ÷ ours, vacuumed +\d/m,
   /^8 +last 100: the same, newest rows not yet vacuumed +\d/m,
   /^18 +facts in batches of 100 ÷ transactions in batches of 100 +\d/m,
