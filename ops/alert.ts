@@ -12,11 +12,22 @@ export interface Alert {
   readonly forMinutes: number;
   /** Of `npm run drills`: what makes it fire on a running service. */
   readonly drill: DrillName;
-  /** For `promtool test rules`: series whose values fire it, those that do not, and the labels it then has. */
-  readonly test: {
-    readonly series: Readonly<Record<string, readonly [fires: string, quiet: string]>>;
-    readonly labels?: Readonly<Record<string, string>>;
-  };
+  readonly trials: Trials;
+}
+
+/**
+ * For `promtool test rules`: series, a value each minute. Numbers are written here again and not taken from the alert, so that one
+ * whose limit, `for` or expression is changed is noticed.
+ */
+export interface Trials {
+  /** Series of which each alone makes it fire, while the others go on as they begin. Without them it is quiet. */
+  readonly alone: Readonly<Record<string, string>>;
+  /** What is there in each trial, and makes nothing fire. */
+  readonly beside?: Readonly<Record<string, string>>;
+  /** Labels that the alert has of the series that makes it fire. */
+  readonly by?: readonly string[];
+  /** Minutes: it fires from one on and until the other, and not before or after. */
+  readonly fires: readonly [from: number, until: number];
 }
 
 export const DRILLS = [
@@ -50,6 +61,13 @@ export type DrillName = (typeof DRILLS)[number];
 /** What the names of the service's own metrics begin with. */
 export const C = 'counterfoil_';
 
-/** For `promtool test rules`, a value each minute: a counter that rises, and what stands at zero. */
-export const RISES = '0+60x30';
-export const ZERO = '0x30';
+/** A gauge: as it may be for ten minutes, beyond its limit for ten, and again as it may be. */
+export function spell(quiet: number, beyond: number): string {
+  return `${quiet}x9 ${beyond}x9 ${quiet}x9`;
+}
+
+/** A counter: what it rises by in a minute, for as long. */
+export function rising(quiet: number, beyond: number): string {
+  const [turn, end] = [10 * quiet, 10 * quiet + 10 * beyond];
+  return `0+${quiet}x10 ${turn + beyond}+${beyond}x9 ${end + quiet}+${quiet}x9`;
+}

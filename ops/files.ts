@@ -24,6 +24,9 @@ export const IN_A_DRILL: Pace = {
 
 /** Where docs/operations.md is read; RUNBOOK_URL of `npm run docs:ops` is where your copy of it is. */
 const RUNBOOK = 'https://counterfoil.dev/docs/operations.md';
+/** In trials of rules. */
+const LOOK_S = 15;
+const TRIAL_MINUTES = 30;
 const PANELS_A_ROW = 4;
 const COLUMNS = 24;
 const HEIGHT = 8;
@@ -54,32 +57,50 @@ export function rulesFile(pace: Pace, runbook = RUNBOOK): string {
   return lines('# From ops/alerts.ts: npm run docs:ops', 'groups:', '  - name: counterfoil', '    rules:', ...rules);
 }
 
-/** Each alert fires with what it is for, and not without. */
+/** Each alert fires by each thing that it is for, in its time, and not before or after. */
 function rulesTestFile(runbook: string): string {
-  const tests = ALERTS.flatMap((alert) => [testOf(alert, runbook, 0), testOf(alert, runbook, 1)]);
+  const tests = ALERTS.flatMap((alert) =>
+    Object.keys(alert.trials.alone).map((series) => trialOf(alert, runbook, series)),
+  );
   return lines(
     '# From ops/alerts.ts: npm run docs:ops',
     'rule_files: [alerts.yml]',
-    'evaluation_interval: 1m',
+    `evaluation_interval: ${LOOK_S}s`,
     'tests:',
     ...tests,
   );
 }
 
-function testOf(alert: Alert, runbook: string, place: 0 | 1): string {
-  const { name, severity, test } = alert;
-  const series = Object.entries(test.series).map(
-    ([of, values]) => `      - { series: ${quoted(of)}, values: ${quoted(values[place])} }`,
+/** By one series, whose values change. The others stay with how they begin. */
+function trialOf(alert: Alert, runbook: string, series: string): string {
+  const { name, severity, trials } = alert;
+  const others = Object.entries(trials.alone).map(([of, values]) => [of, of === series ? values : firstPart(values)]);
+  const input = [...others, ...Object.entries(trials.beside ?? {})].map(
+    ([of, values]) => `      - { series: ${quoted(of)}, values: ${quoted(values)} }`,
   );
-  const fired = { exp_labels: { severity, ...test.labels }, exp_annotations: annotationsOf(alert, runbook) };
+  const own = [...series.matchAll(/(\w+)="([^"]*)"/g)].filter(([, label = '']) => trials.by?.includes(label));
+  const labels = Object.fromEntries(own.map(([, label, value]) => [label, value]));
+  const fired = { exp_labels: { severity, ...labels }, exp_annotations: annotationsOf(alert, runbook) };
+  const [from, until] = trials.fires.map((minutes) => minutes * 60) as [number, number];
+  const expected = [
+    [from - LOOK_S, '[]'],
+    [from, `&fired ${quoted([fired])}`],
+    [until - LOOK_S, '*fired'],
+    [until, '[]'],
+  ];
   return [
-    `  - name: ${quoted(`${name} ${place === 0 ? 'fires' : 'is quiet'}`)}`,
+    `  - name: ${quoted(`${name} by ${series}`)}`,
     '    interval: 1m',
     '    input_series:',
-    ...series,
+    ...input,
     '    alert_rule_test:',
-    `      - { eval_time: 20m, alertname: ${name}, exp_alerts: ${place === 0 ? quoted([fired]) : '[]'} }`,
+    ...expected.map(([at, alerts]) => `      - { eval_time: ${at}s, alertname: ${name}, exp_alerts: ${alerts} }`),
   ].join('\n');
+}
+
+/** `1x9 0x9 1x9` → `1x30` */
+function firstPart(values: string): string {
+  return values.replace(/x.*/, `x${TRIAL_MINUTES}`);
 }
 
 /** `targets`: host and port of each `/metrics`. */

@@ -1,4 +1,4 @@
-import { type Alert, C, RISES, ZERO } from './alert.js';
+import { type Alert, C, rising, spell } from './alert.js';
 
 /** Of the service, and of what it stands on. */
 export const SERVICE_ALERTS: readonly Alert[] = [
@@ -10,9 +10,11 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 1,
     drill: 'worker-killed',
-    test: {
-      series: { 'up{job="counterfoil",instance="worker"}': ['0x30', '1x30'] },
-      labels: { job: 'counterfoil', instance: 'worker' },
+    trials: {
+      alone: { 'up{job="counterfoil",instance="worker"}': spell(1, 0) },
+      beside: { 'up{job="node",instance="worker"}': '0x30' },
+      by: ['job', 'instance'],
+      fires: [11, 20],
     },
   },
   {
@@ -24,11 +26,16 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0.01,
     forMinutes: 2,
     drill: 'database-stopped',
-    test: {
-      series: {
-        'counterfoil_http_requests_total{status="5xx"}': [RISES, ZERO],
-        'counterfoil_http_requests_total{status="2xx"}': ['0+600x30', '0+600x30'],
+    trials: {
+      alone: {
+        'counterfoil_http_requests_total{route="/v1/transactions",status="5xx"}': rising(50, 61),
+        'counterfoil_http_requests_total{route="/v1/transactions",status="2xx"}': rising(4900, 3900),
       },
+      beside: {
+        'counterfoil_http_requests_total{route="/v1/accounts",status="5xx"}': '0+44x30',
+        'counterfoil_http_requests_total{route="/v1/accounts",status="4xx"}': '0+5000x30',
+      },
+      fires: [15, 22],
     },
   },
   {
@@ -40,10 +47,13 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 1,
     drill: 'database-stopped',
-    test: {
-      series: {
-        'counterfoil_command_seconds_count{name="PostTransaction",outcome="database_unavailable"}': [RISES, ZERO],
+    trials: {
+      alone: {
+        'counterfoil_command_seconds_count{name="PostTransaction",outcome="database_unavailable"}': rising(0, 0.125),
+        'counterfoil_command_seconds_count{name="PostTransaction",outcome="deadline_exceeded"}': rising(0, 0.125),
       },
+      beside: { 'counterfoil_command_seconds_count{name="PostTransaction",outcome="ok"}': '0+60x30' },
+      fires: [12, 24],
     },
   },
   {
@@ -55,21 +65,20 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 1,
     forMinutes: 5,
     drill: 'slow-database',
-    test: {
-      series: {
-        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",status="2xx",le="1.0"}': [
-          ZERO,
-          RISES,
-        ],
-        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",status="2xx",le="2.5"}': [
-          RISES,
-          RISES,
-        ],
-        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",status="2xx",le="+Inf"}': [
-          RISES,
-          RISES,
-        ],
+    trials: {
+      alone: {
+        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",le="1.0"}': rising(991, 988),
       },
+      beside: {
+        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",le="0.5"}': '0x30',
+        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",le="2.5"}': '0+1000x30',
+        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/transactions",le="+Inf"}': '0+1000x30',
+        'counterfoil_http_request_seconds_bucket{method="GET",route="/v1/transactions",le="2.5"}': '0+1000x30',
+        'counterfoil_http_request_seconds_bucket{method="GET",route="/v1/transactions",le="+Inf"}': '0+1000x30',
+        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/accounts",le="2.5"}': '0+1000x30',
+        'counterfoil_http_request_seconds_bucket{method="POST",route="/v1/accounts",le="+Inf"}': '0+1000x30',
+      },
+      fires: [17, 23],
     },
   },
   {
@@ -80,8 +89,13 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0.5,
     forMinutes: 2,
     drill: 'slow-database',
-    test: {
-      series: { counterfoil_writer_waiting: ['900x30', '9x30'], counterfoil_writer_capacity: ['1000x30', '1000x30'] },
+    trials: {
+      alone: {
+        'counterfoil_writer_waiting{instance="api"}': spell(500, 501),
+        'counterfoil_writer_capacity{instance="api"}': spell(1000, 998),
+      },
+      by: ['instance'],
+      fires: [12, 20],
     },
   },
   {
@@ -92,7 +106,11 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 5,
     drill: 'table-locked',
-    test: { series: { counterfoil_database_pool_waiting: ['4x30', '0x30'] } },
+    trials: {
+      alone: { 'counterfoil_database_pool_waiting{instance="api"}': spell(0, 1) },
+      by: ['instance'],
+      fires: [15, 20],
+    },
   },
   {
     name: 'EventLoopLate',
@@ -102,7 +120,11 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0.25,
     forMinutes: 5,
     drill: 'event-loop-stopped',
-    test: { series: { nodejs_eventloop_lag_p99_seconds: ['0.4x30', '0.02x30'] } },
+    trials: {
+      alone: { 'nodejs_eventloop_lag_p99_seconds{instance="api"}': spell(0.25, 0.26) },
+      by: ['instance'],
+      fires: [15, 20],
+    },
   },
   {
     name: 'CacheAway',
@@ -112,7 +134,12 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 2,
     drill: 'cache-stopped',
-    test: { series: { 'counterfoil_balance_breaker{state="closed"}': ['0x30', '1x30'] }, labels: { state: 'closed' } },
+    trials: {
+      alone: { 'counterfoil_balance_breaker{instance="api",state="closed"}': spell(1, 0) },
+      beside: { 'counterfoil_balance_breaker{instance="api",state="open"}': '0x30' },
+      by: ['instance', 'state'],
+      fires: [12, 20],
+    },
   },
   {
     name: 'CacheRefuses',
@@ -122,7 +149,11 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 1,
     forMinutes: 5,
     drill: 'cache-evicts',
-    test: { series: { counterfoil_balance_refusing: ['1x30', '0x30'] } },
+    trials: {
+      alone: { 'counterfoil_balance_refusing{instance="api"}': spell(0, 1) },
+      by: ['instance'],
+      fires: [15, 20],
+    },
   },
   {
     name: 'CacheWrong',
@@ -133,9 +164,19 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 0,
     drill: 'wrong-balance',
-    test: {
-      series: { 'counterfoil_balance_monitor_accounts_total{verdict="ahead"}': [RISES, ZERO] },
-      labels: { verdict: 'ahead' },
+    trials: {
+      alone: {
+        'counterfoil_balance_monitor_accounts_total{instance="worker",verdict="stale"}': rising(0, 0.125),
+        'counterfoil_balance_monitor_accounts_total{instance="worker",verdict="ahead"}': rising(0, 0.125),
+        'counterfoil_balance_monitor_accounts_total{instance="worker",verdict="corrupt"}': rising(0, 0.125),
+      },
+      beside: {
+        'counterfoil_balance_monitor_accounts_total{instance="worker",verdict="fresh"}': '0+60x30',
+        'counterfoil_balance_monitor_accounts_total{instance="worker",verdict="absent"}': '0+60x30',
+        'counterfoil_balance_monitor_accounts_total{instance="worker",verdict="fenced"}': '0+60x30',
+      },
+      by: ['verdict'],
+      fires: [11, 24],
     },
   },
   {
@@ -146,7 +187,11 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 5,
     drill: 'cache-stopped',
-    test: { series: { counterfoil_balance_pending_invalidations: ['7x30', '0x30'] } },
+    trials: {
+      alone: { 'counterfoil_balance_pending_invalidations{instance="api"}': spell(0, 1) },
+      by: ['instance'],
+      fires: [15, 20],
+    },
   },
   {
     name: 'BudgetsAway',
@@ -156,7 +201,11 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 1,
     forMinutes: 2,
     drill: 'cache-stopped',
-    test: { series: { counterfoil_limit_shares: ['1x30', '0x30'] } },
+    trials: {
+      alone: { 'counterfoil_limit_shares{instance="api"}': spell(0, 1) },
+      by: ['instance'],
+      fires: [12, 20],
+    },
   },
   {
     name: 'UsageUnwritten',
@@ -166,7 +215,10 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 1,
     drill: 'usage-locked',
-    test: { series: { counterfoil_usage_failures_total: [RISES, ZERO] } },
+    trials: {
+      alone: { 'counterfoil_usage_failures_total{instance="api"}': rising(0, 0.125) },
+      fires: [12, 24],
+    },
   },
   {
     name: 'StrangersRefused',
@@ -176,6 +228,11 @@ export const SERVICE_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 1,
     drill: 'strangers',
-    test: { series: { 'counterfoil_stranger_refusals_total{by="address"}': [RISES, ZERO] }, labels: { by: 'address' } },
+    trials: {
+      alone: { 'counterfoil_stranger_refusals_total{instance="api",by="address"}': rising(0, 0.125) },
+      beside: { 'counterfoil_stranger_refusals_total{instance="api",by="all"}': '0x30' },
+      by: ['by'],
+      fires: [12, 24],
+    },
   },
 ];

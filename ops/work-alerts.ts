@@ -1,4 +1,4 @@
-import { type Alert, C, RISES, ZERO } from './alert.js';
+import { type Alert, C, rising, spell } from './alert.js';
 
 /** Of what is done after the answer. */
 export const WORK_ALERTS: readonly Alert[] = [
@@ -11,9 +11,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 4,
     forMinutes: 2,
     drill: 'queue-stopped',
-    test: {
-      series: { 'counterfoil_events_lag_seconds{consumer="balances"}': ['90x30', '1x30'] },
-      labels: { consumer: 'balances' },
+    trials: {
+      alone: { 'counterfoil_events_lag_seconds{instance="a",consumer="balances"}': spell(60, 61) },
+      beside: { 'counterfoil_events_lag_seconds{instance="b",consumer="balances"}': spell(60, 0) },
+      by: ['consumer'],
+      fires: [12, 20],
     },
   },
   {
@@ -24,7 +26,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 2,
     drill: 'queue-refused',
-    test: { series: { counterfoil_queue_connected: ['0x30', '1x30'] } },
+    trials: {
+      alone: { 'counterfoil_queue_connected{instance="worker"}': spell(1, 0) },
+      by: ['instance'],
+      fires: [12, 20],
+    },
   },
   {
     name: 'EventsApartLate',
@@ -35,9 +41,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 4,
     forMinutes: 5,
     drill: 'apart-stuck',
-    test: {
-      series: { 'counterfoil_events_apart_lag_seconds{consumer="webhooks"}': ['900x30', '9x30'] },
-      labels: { consumer: 'webhooks' },
+    trials: {
+      alone: { 'counterfoil_events_apart_lag_seconds{instance="a",consumer="webhooks"}': spell(600, 601) },
+      beside: { 'counterfoil_events_apart_lag_seconds{instance="b",consumer="webhooks"}': spell(600, 0) },
+      by: ['consumer'],
+      fires: [15, 20],
     },
   },
   {
@@ -49,7 +57,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 4,
     forMinutes: 1,
     drill: 'open-transaction',
-    test: { series: { counterfoil_events_held_back_seconds: ['90x30', '1x30'] } },
+    trials: {
+      alone: { 'counterfoil_events_held_back_seconds{instance="a"}': spell(60, 61) },
+      beside: { 'counterfoil_events_held_back_seconds{instance="b"}': spell(60, 0) },
+      fires: [11, 20],
+    },
   },
   {
     name: 'DeadLetters',
@@ -59,9 +71,14 @@ export const WORK_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 1,
     drill: 'future-event',
-    test: {
-      series: { 'counterfoil_dead_letters{consumer="daily_summaries",status="parked"}': ['2x30', '0x30'] },
-      labels: { consumer: 'daily_summaries' },
+    trials: {
+      alone: { 'counterfoil_dead_letters{instance="a",consumer="daily_summaries",status="parked"}': spell(0, 1) },
+      beside: {
+        'counterfoil_dead_letters{instance="b",consumer="daily_summaries",status="parked"}': '0x30',
+        'counterfoil_dead_letters{instance="a",consumer="daily_summaries",status="redriven"}': '9x30',
+      },
+      by: ['consumer'],
+      fires: [11, 20],
     },
   },
   {
@@ -72,9 +89,10 @@ export const WORK_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 0,
     drill: 'handler-killed',
-    test: {
-      series: { 'counterfoil_consumer_processes_lost_total{consumer="webhooks"}': [RISES, ZERO] },
-      labels: { consumer: 'webhooks' },
+    trials: {
+      alone: { 'counterfoil_consumer_processes_lost_total{instance="a",consumer="webhooks"}': rising(0, 0.125) },
+      by: ['consumer'],
+      fires: [11, 24],
     },
   },
   {
@@ -86,9 +104,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 4,
     forMinutes: 1,
     drill: 'hold-locked',
-    test: {
-      series: { 'counterfoil_due_rows_overdue_seconds{kind="settlement"}': ['900x30', '9x30'] },
-      labels: { kind: 'settlement' },
+    trials: {
+      alone: { 'counterfoil_due_rows_overdue_seconds{instance="a",kind="settlement"}': spell(600, 601) },
+      beside: { 'counterfoil_due_rows_overdue_seconds{instance="b",kind="settlement"}': spell(600, 0) },
+      by: ['kind'],
+      fires: [11, 20],
     },
   },
   {
@@ -100,9 +120,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 0,
     forMinutes: 2,
     drill: 'database-stopped',
-    test: {
-      series: { 'counterfoil_job_failures_total{name="watch the log"}': [RISES, ZERO] },
-      labels: { name: 'watch the log' },
+    trials: {
+      alone: { 'counterfoil_job_failures_total{instance="a",name="watch the log"}': rising(0.1875, 0.25) },
+      beside: { 'counterfoil_job_failures_total{instance="b",name="watch the log"}': '0+0.1875x30' },
+      by: ['name'],
+      fires: [14, 23],
     },
   },
   {
@@ -114,7 +136,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 4,
     forMinutes: 1,
     drill: 'bank-stopped',
-    test: { series: { counterfoil_payouts_unanswered_oldest_seconds: ['1200x30', '10x30'] } },
+    trials: {
+      alone: { 'counterfoil_payouts_unanswered_oldest_seconds{instance="a"}': spell(900, 901) },
+      beside: { 'counterfoil_payouts_unanswered_oldest_seconds{instance="b"}': spell(900, 0) },
+      fires: [11, 20],
+    },
   },
   {
     name: 'WebhooksLate',
@@ -125,7 +151,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 4,
     forMinutes: 5,
     drill: 'webhook-away',
-    test: { series: { counterfoil_webhook_due_age_seconds: ['1200x30', '10x30'] } },
+    trials: {
+      alone: { 'counterfoil_webhook_due_age_seconds{instance="a"}': spell(900, 901) },
+      beside: { 'counterfoil_webhook_due_age_seconds{instance="b"}': spell(900, 0) },
+      fires: [15, 20],
+    },
   },
   {
     name: 'WebhooksGivenUp',
@@ -137,12 +167,14 @@ export const WORK_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 0,
     drill: 'webhook-gone',
-    test: {
-      series: {
-        'counterfoil_webhook_deliveries_total{outcome="failed"}': [RISES, ZERO],
-        'counterfoil_webhook_deliveries_total{outcome="retried"}': [RISES, RISES],
-        counterfoil_webhook_disables_total: [ZERO, ZERO],
+    trials: {
+      alone: {
+        'counterfoil_webhook_deliveries_total{outcome="failed"}': rising(0, 0.125),
+        'counterfoil_webhook_deliveries_total{outcome="lapsed"}': rising(0, 0.125),
+        counterfoil_webhook_disables_total: rising(0, 0.125),
       },
+      beside: { 'counterfoil_webhook_deliveries_total{outcome="retried"}': '0+60x30' },
+      fires: [11, 24],
     },
   },
   {
@@ -154,7 +186,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 4,
     forMinutes: 5,
     drill: 'fact-early',
-    test: { series: { counterfoil_parked_facts_oldest_seconds: ['9000x30', '90x30'] } },
+    trials: {
+      alone: { 'counterfoil_parked_facts_oldest_seconds{instance="a"}': spell(7200, 7201) },
+      beside: { 'counterfoil_parked_facts_oldest_seconds{instance="b"}': spell(7200, 0) },
+      fires: [15, 20],
+    },
   },
   {
     name: 'ReportsGivenUp',
@@ -164,11 +200,10 @@ export const WORK_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 0,
     drill: 'report-refused',
-    test: {
-      series: {
-        'counterfoil_reconciliation_turns_total{outcome="given_up"}': [RISES, ZERO],
-        'counterfoil_reconciliation_turns_total{outcome="failed"}': [RISES, RISES],
-      },
+    trials: {
+      alone: { 'counterfoil_reconciliation_turns_total{outcome="given_up"}': rising(0, 0.125) },
+      beside: { 'counterfoil_reconciliation_turns_total{outcome="failed"}': '0+60x30' },
+      fires: [11, 24],
     },
   },
   {
@@ -179,11 +214,13 @@ export const WORK_ALERTS: readonly Alert[] = [
     above: 0,
     forMinutes: 0,
     drill: 'books-changed',
-    test: {
-      series: {
-        'counterfoil_breaks_open{kind="internal_mismatch"}': ['1x30', '_x30'],
-        'counterfoil_breaks_open{kind="missing_in_ledger"}': ['9x30', '9x30'],
+    trials: {
+      alone: { 'counterfoil_breaks_open{instance="a",kind="internal_mismatch"}': spell(0, 1) },
+      beside: {
+        'counterfoil_breaks_open{instance="b",kind="internal_mismatch"}': '0x30',
+        'counterfoil_breaks_open{instance="a",kind="missing_in_ledger"}': '9x30',
       },
+      fires: [10, 20],
     },
   },
   {
@@ -197,12 +234,18 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 4,
     forMinutes: 5,
     drill: 'report-unknown',
-    test: {
-      series: {
-        'counterfoil_breaks_open_oldest_seconds{kind="payout_mismatch"}': ['4000x30', '400x30'],
-        'counterfoil_breaks_open_oldest_seconds{kind="fee_mismatch"}': ['4000x30', '4000x30'],
+    trials: {
+      alone: {
+        'counterfoil_breaks_open_oldest_seconds{instance="a",kind="payout_mismatch"}': spell(3600, 3601),
+        'counterfoil_breaks_open_oldest_seconds{instance="a",kind="status_mismatch"}': spell(3600, 3601),
       },
-      labels: { kind: 'payout_mismatch' },
+      beside: {
+        'counterfoil_breaks_open_oldest_seconds{instance="b",kind="payout_mismatch"}': spell(3600, 0),
+        'counterfoil_breaks_open_oldest_seconds{instance="b",kind="status_mismatch"}': spell(3600, 0),
+        'counterfoil_breaks_open_oldest_seconds{instance="a",kind="fee_mismatch"}': '4000x30',
+      },
+      by: ['kind'],
+      fires: [15, 20],
     },
   },
   {
@@ -214,9 +257,11 @@ export const WORK_ALERTS: readonly Alert[] = [
     drillAbove: 4,
     forMinutes: 5,
     drill: 'report-unknown',
-    test: {
-      series: { 'counterfoil_breaks_open_oldest_seconds{kind="fee_mismatch"}': ['300000x30', '90000x30'] },
-      labels: { kind: 'fee_mismatch' },
+    trials: {
+      alone: { 'counterfoil_breaks_open_oldest_seconds{instance="a",kind="fee_mismatch"}': spell(259_200, 259_201) },
+      beside: { 'counterfoil_breaks_open_oldest_seconds{instance="b",kind="fee_mismatch"}': spell(259_200, 0) },
+      by: ['kind'],
+      fires: [15, 20],
     },
   },
 ];

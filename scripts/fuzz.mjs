@@ -6,8 +6,8 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { callApi } from './call-api.mjs';
-import { root } from './compile.mjs';
 import { cacheFolder } from './services/cache-folder.mjs';
+import { dataFolder } from './services/data-folder.mjs';
 import { useRunningApi } from './services/running.mjs';
 
 const SCHEMATHESIS = 'schemathesis==4.32.0';
@@ -15,7 +15,7 @@ const HOW = `Get it with \`pip install ${SCHEMATHESIS}\` (https://schemathesis.r
 /** Streams and long polls wait for what happens: a request of the fuzzer is over in time. */
 const REQUEST_SECONDS = '30';
 
-const REPORTS = join(root, '.counterfoil', 'fuzz');
+const REPORTS = join(dataFolder(), 'fuzz');
 
 /** @param {string} message @returns {never} */
 function fail(message) {

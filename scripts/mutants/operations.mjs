@@ -6,7 +6,7 @@ const REBUILD = 'test/rebuild.test.ts';
 const LETTERS = 'test/dead-letter-routes.test.ts';
 
 /**
- * Planted bugs of rebuilds, their checks and the routes of operators.
+ * Planted bugs of rebuilds, their checks, the routes of operators and alerts.
  *
  * @type {import('./table.mjs').Mutant[]}
  */
@@ -52,5 +52,10 @@ export const OPERATIONS_MUTANTS = [
       "WHERE merchant_id = $1 AND id = $2 AND status = 'parked'`",
       'WHERE merchant_id = $1 AND id = $2`',
     ],
+  ]),
+  ...inFile('ops/work-alerts.ts', 'test/alerts.test.ts', [
+    ['nobody is told of webhooks whose events are gone', 'outcome=~"failed|lapsed"', 'outcome=~"failed"'],
+    ['nobody is told of endpoints that are disabled', ' + sum(increase(${C}webhook_disables_total[${window}]))', ''],
+    ['facts wait twice as long until somebody is told', 'above: 7_200', 'above: 14_400'],
   ]),
 ];

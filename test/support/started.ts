@@ -22,10 +22,10 @@ export class Started {
   readonly exported: Record<string, string> = {};
   readonly process: ChildProcess;
 
-  constructor(dataDir: string, port: number) {
+  constructor(dataDir: string, port: number, more: NodeJS.ProcessEnv = {}) {
     this.process = spawn(process.execPath, [join(ROOT, 'scripts/start.mjs')], {
       cwd: ROOT,
-      env: { ...environment(dataDir), PORT: String(port) },
+      env: { ...environment(dataDir), PORT: String(port), ...more },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [this.process.stdout, this.process.stderr]) {
