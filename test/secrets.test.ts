@@ -56,8 +56,9 @@ beforeAll(async () => {
     OTEL_EXPORTER_OTLP_ENDPOINT: spans.url,
     TRACE_SAMPLE_RATIO: '1',
     WEBHOOK_ALLOW_LOOPBACK: '1',
-    // What was running when its Redis broke comes again once its lock has passed.
+    // What was running when its Redis broke comes again once its lock has passed, and what it forgot is dispatched again.
     CONSUMER_JOB_LOCK_MS: '1000',
+    RELAY_RESEND_MS: '2000',
     WEBHOOK_POLL_MS: '20',
     WEBHOOK_RETRY_SCHEDULE_S: '1,1,1,1',
   };

@@ -31,6 +31,7 @@ export class FolderInUseError extends ServicesError {
  * @property {string} [name] the sub-folder, default `demo`
  * @property {boolean} [durable] false: data may be lost when the machine (not merely a process) stops
  * @property {boolean} [fresh] true: delete what the sub-folder holds first
+ * @property {boolean} [leavesNothing] true: delete it as well when the servers have been stopped
  * @property {Record<string, string | number | boolean>} [settings] PostgreSQL settings on top of ours
  * @property {NodeJS.ProcessEnv} [env]
  * @property {(message: string) => void} [onNotice] told of what takes long
@@ -50,6 +51,7 @@ export async function startServices({
   name = 'demo',
   durable = true,
   fresh = false,
+  leavesNothing = false,
   settings = {},
   onNotice,
 } = {}) {
@@ -69,7 +71,9 @@ export async function startServices({
   /** @type {Promise<void> | undefined} */
   let stopped;
   const stop = () => {
-    stopped ??= stopAll(servers).finally(release);
+    stopped ??= stopAll(servers)
+      .then(() => leavesNothing && empty(folder))
+      .finally(release);
     return stopped;
   };
   /** @param {string} service @param {Promise<import('./private-server.mjs').PrivateServer>} starting */
@@ -82,7 +86,7 @@ export async function startServices({
 
   try {
     await stopOrphans(folder);
-    if (fresh) for (const entry of readdirSync(folder)) rmSync(join(folder, entry), { recursive: true, force: true });
+    if (fresh) empty(folder);
     const program = redisUrl && redisQueueUrl ? undefined : findRedis({ onNotice });
     /** @param {'cache' | 'queue'} role */
     const redis = async (role) => {
@@ -99,6 +103,11 @@ export async function startServices({
     await stop().catch(() => {});
     throw error;
   }
+}
+
+/** @param {string} folder */
+function empty(folder) {
+  for (const entry of readdirSync(folder)) rmSync(join(folder, entry), { recursive: true, force: true });
 }
 
 /** @param {import('./private-server.mjs').PrivateServer[]} servers */
