@@ -91,9 +91,11 @@ const answers = (url) =>
 
 await supervise(async (keep) => {
   if (await answers(`${PAGES}/api/services`)) throw new ServicesError(`There is a Jaeger already: ${PAGES}`);
-  // Bare, it listens on the loopback alone, and keeps everything in memory.
+  // Bare, it keeps everything in memory. Its receivers listen where JAEGER_LISTEN_HOST says, its pages and queries only where these do.
+  const queries = ['http.endpoint=127.0.0.1:16686', 'grpc.endpoint=127.0.0.1:16685'];
+  const loopback = queries.map((setting) => `--set=extensions.jaeger_query.${setting}`);
   const jaeger = keep(
-    new Child('jaeger', [await findJaeger()], {
+    new Child('jaeger', [await findJaeger(), ...loopback], {
       env: { ...process.env, JAEGER_LISTEN_HOST: '127.0.0.1' },
       stdio: ['ignore', 'ignore', process.env.JAEGER_LOG ? 'inherit' : 'ignore'],
     }),

@@ -40,8 +40,8 @@ afterAll(async () => {
 });
 beforeEach(() => exporter.reset());
 
-/** Posts in a trace of its own; answers its spans in the order of their starts. */
-async function traced(request = transfer(...accounts, 1n), { key = true } = {}): Promise<ReadableSpan[]> {
+/** Posts, so many at once, in a trace of its own; answers its spans in the order of their starts. */
+async function traced(request = transfer(...accounts, 1n), { key = true, times = 1 } = {}): Promise<ReadableSpan[]> {
   const span = telemetry.startRequest(
     { method: 'POST', route: '/test', path: () => '/test', startedMs: performance.now() },
     undefined,
@@ -50,11 +50,11 @@ async function traced(request = transfer(...accounts, 1n), { key = true } = {}):
     request,
   ]);
   const context = { merchantId: merchant, deadline: Deadline.after(60_000), span, cost: new Cost() };
-  const idempotency = key ? { key: crypto.randomUUID(), requestSha256: Buffer.alloc(32) } : undefined;
-  await ledger.writer
-    .post(context, { mode: 'single', commands, accounts: touched, idempotency })
-    .catch(() => undefined)
-    .finally(() => endSpan(span));
+  const post = () => {
+    const idempotency = key ? { key: crypto.randomUUID(), requestSha256: Buffer.alloc(32) } : undefined;
+    return ledger.writer.post(context, { mode: 'single', commands, accounts: touched, idempotency });
+  };
+  await Promise.allSettled(Array.from({ length: times }, post)).finally(() => endSpan(span));
   const { traceId } = span.spanContext();
   const spans = exporter.getFinishedSpans().filter((finished) => finished.spanContext().traceId === traceId);
   return spans.sort((a, b) => startOf(a) - startOf(b));
@@ -92,6 +92,16 @@ test('a try that fails ends its spans with the error, and the next one has spans
   const groups = spans.filter(({ name }) => name === 'commit group');
   expect(groups.map(({ attributes }) => attributes['counterfoil.group.attempt'])).toEqual([1, 2]);
   expect(startOf(groups[1] as ReadableSpan)).toBeGreaterThanOrEqual(endOf(groups[0] as ReadableSpan));
+});
+
+test('requests that one command makes come to one group in it, which links to nothing of its own trace', async () => {
+  const spans = await traced(undefined, { times: 5 });
+  const groups = spans.filter(({ name }) => name === 'commit group');
+  const requests = groups.map(({ attributes }) => Number(attributes['counterfoil.group.requests']));
+  expect(requests.reduce((sum, count) => sum + count)).toBe(5);
+  expect(Math.max(...requests)).toBeGreaterThan(1);
+  expect(groups.flatMap(({ links }) => links)).toEqual([]);
+  expect(spans.filter(({ name }) => name === 'wait in lane')).toHaveLength(groups.length);
 });
 
 test('a step before COMMIT that fails has its span, too', async () => {

@@ -18,6 +18,9 @@ export const TRACE_MUTANTS = [
     ],
     ['what catches up has no statements', 'const traced = span.clientOf(client);', 'const traced = client;'],
   ]),
+  inFile('libs/ledger/src/writing/group-spans.ts', 'test/writer-spans.test.ts', [
+    ['each request of a batch has a group of its own in their span', ' || seen.has(span)) return', ') return'],
+  ]),
   inFile('libs/outbox/src/consumers/page-span.ts', CONSUMERS, [
     ['a page that fails does not end its spans', 'for (const span of this.#all) failSpan(span, error);', ''],
     ['a page of which nothing is traced hides that it failed', 'this.#span ??= this.#start(undefined);', ''],

@@ -12,16 +12,16 @@ export interface TracedRequest {
 }
 
 /**
- * Spans of one try: in each recorded request's trace the group, and before its first one the wait in the lane; one request's group
- * span, of a sampled one where there is any, is the parent of what is asked of PostgreSQL and Redis and links all sampled requests that
- * the group carries, the others' link to it. They end when the balances are published, and the requests may be answered.
+ * Spans of one try: below each recorded span whose requests it carries the group, and before its first one the wait in the lane; one
+ * group's span, of a sampled request where there is any, is the parent of what is asked of PostgreSQL and Redis and links all sampled
+ * ones that the group carries, the others' link to it. They end when the balances are published, and the requests may be answered.
  */
 export class GroupSpans {
   readonly #leader: Span | undefined;
   readonly #others: Span[];
 
   constructor(group: readonly TracedRequest[]) {
-    const traced = group.filter((waiting) => waiting.submission.span.isRecording());
+    const traced = firstOfEachSpan(group);
     if (traced.length === 0) {
       this.#others = [];
       return;
@@ -73,6 +73,16 @@ export class GroupSpans {
     if (this.#leader) failSpan(this.#leader, error);
     for (const span of this.#others) failSpan(span, error);
   }
+}
+
+/** Requests of one batch share their command's span, and come to one group in it. */
+function firstOfEachSpan(group: readonly TracedRequest[]): TracedRequest[] {
+  const seen = new Set<Span>();
+  return group.filter(({ submission: { span } }) => {
+    if (!span.isRecording() || seen.has(span)) return false;
+    seen.add(span);
+    return true;
+  });
 }
 
 function attributesOf(group: readonly TracedRequest[], attempt: number): Attributes {
