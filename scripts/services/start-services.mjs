@@ -72,7 +72,9 @@ export async function startServices({
   let stopped;
   const stop = () => {
     stopped ??= stopAll(servers)
-      .then(() => leavesNothing && empty(folder))
+      .then(() => {
+        if (leavesNothing) empty(folder);
+      })
       .finally(release);
     return stopped;
   };

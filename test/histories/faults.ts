@@ -27,6 +27,8 @@ interface Hand {
 }
 
 const WATCH_MS = 50;
+/** Longer than a request waits, and a TTL. */
+const BEFORE_MS = 6_000;
 
 /** Hands that do harm at once: to the processes, to PostgreSQL, to each role of Redis, and to the order of the log. */
 export class Faults {
@@ -93,7 +95,7 @@ export class Faults {
 
   /**
    * X2 holds from the fault until the API uses Redis again, and for one TTL more: what it told nobody has expired then. An
-   * API that is paused or dead writes and reads nothing meanwhile.
+   * API that is paused or dead writes and reads nothing meanwhile; one that is told to stop answers what it has, to its end.
    */
   async #watch(
     api: Slot,
@@ -109,7 +111,7 @@ export class Faults {
       () => true,
     );
     for (let [times, since] = [0, from]; times < 2; since = now()) {
-      if (api.paused || api.url === undefined) {
+      if (api.paused || !api.lives) {
         close();
       } else {
         if (!open) {
@@ -117,12 +119,25 @@ export class Faults {
           this.cut.push(open);
         }
         const ended = await Promise.race([isOver, sleep(0, false)]);
-        const isBack = ended && (await cacheState(api.url)) === 'ok';
+        const isBack = ended && api.url !== undefined && (await cacheState(api.url)) === 'ok';
         times = isBack && !api.paused ? times + 1 : 0;
       }
       await sleep(WATCH_MS);
     }
     close();
+  }
+
+  /** What was done, when APIs may have been without a Redis that others reached, and which were ended, shortly before `at`. */
+  before(at: number): string[] {
+    const told = (what: string, { from, to }: Interval) => `${what} [${from.toFixed(0)}, ${to.toFixed(0)}]`;
+    const near = ({ from, to }: Interval) => from <= at && to >= at - BEFORE_MS;
+    return [
+      ...this.done.filter(near).map((fault) => told(fault.kind, fault)),
+      ...this.cut.filter(near).map((cut) => told(`X2, ${cut.cause}`, cut)),
+      ...this.#world.apis.flatMap(({ endings }) =>
+        endings.filter(near).map((end) => told(`${end.name} ${end.signal}`, end)),
+      ),
+    ];
   }
 
   /** Resolves when every API uses Redis again. */

@@ -261,7 +261,7 @@ export class Run {
         ...unexpected.slice(0, SHOWN),
         ...deploys.offences.slice(0, SHOWN).map((what) => `deploys: ${what}`),
         ...quiet.map((what) => `I5: ${what}`),
-        ...tellOf(history, [...verdict.stale, ...verdict.wrong]),
+        ...tellOf(history, [...verdict.stale, ...verdict.wrong], faults),
         ...books.filter(({ wrong }) => wrong > 0).map(({ name, wrong }) => `${name}: ${wrong} are not`),
         ...(await nights.overdrawn(owner)),
         ...log.offences.map((what) => `I6: ${what}`),
@@ -277,11 +277,12 @@ export class Run {
   }
 }
 
-export function tellOf(history: History, violations: readonly Violation[]): string[] {
+function tellOf(history: History, violations: readonly Violation[], faults: Faults): string[] {
   return violations
     .slice(0, SHOWN)
     .flatMap(({ rule, account, at, text }) => [
       `${rule}: account ${account}: ${text}`,
       ...(account === undefined ? [] : storyOf(history, account, at).map((line) => `    ${line}`)),
+      ...faults.before(at).map((line) => `    ${line}`),
     ]);
 }

@@ -85,6 +85,10 @@ export class Service {
     return this.#child?.process.pid;
   }
 
+  get lives(): boolean {
+    return this.#child !== undefined && this.#child.how === undefined;
+  }
+
   async start(): Promise<void> {
     const child = Child.node(this.name, [join(this.#build.folder, this.#file)], {
       cwd: this.#build.folder,

@@ -64,6 +64,11 @@ export class Slot {
     return this.#service?.url;
   }
 
+  /** From its start until its end: also while it answers the last of what it has, and listens no more. */
+  get lives(): boolean {
+    return this.#service?.lives ?? false;
+  }
+
   get paused(): boolean {
     return this.#service?.paused ?? false;
   }
