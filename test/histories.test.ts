@@ -22,6 +22,8 @@ const FIXED = 20_261_121;
 const SHORT_S = 5;
 /** That do harm at once, each of them soon. */
 const HANDS = 5;
+/** What chance brings once in twenty minutes: consumer-claims.test.ts brings it each time. */
+const RARER = 'claims lost';
 /** Of a long run: so long until all of it is judged, so many rounds of one world of processes. */
 const ROUND_S = 120;
 const ROUNDS = 3;
@@ -117,7 +119,7 @@ function expectHits(hit: Hit, seconds: number): void {
 }
 
 function expectAll({ seconds, faults, counts, kinds }: Totals): void {
-  for (const [what, count] of counts) expect.soft([what, count > 0]).toEqual([what, true]);
+  for (const [what, count] of counts) if (what !== RARER) expect.soft([what, count > 0]).toEqual([what, true]);
   for (const kind of ['transfer', 'hold', 'capture', 'void', 'reverse', 'expiry'])
     expect.soft([kind, (kinds.get(kind) ?? 0) > seconds / 60]).toEqual([kind, true]);
   const sorts = countSorts(faults);
