@@ -77,7 +77,10 @@ test('runs the Jaeger that is on PATH, on the loopback alone, until it is ended'
   const [jaeger, start] = blocksOf('tracing.md');
   expect(running.output).toBe(`${jaeger?.shown}\n`);
   expect(running.output).toContain(`\n  ${start?.code}\n`);
-  expect(await pages()).toEqual({ args: [], host: '127.0.0.1' });
+  // Where its receivers listen, and where its pages and queries do.
+  const queries = ['http.endpoint=127.0.0.1:16686', 'grpc.endpoint=127.0.0.1:16685'];
+  const args = queries.map((one) => `--set=extensions.jaeger_query.${one}`);
+  expect(await pages()).toEqual({ args, host: '127.0.0.1' });
   const second = run();
   expect(await second.ended).toBe(1);
   expect(second.output).toBe('counterfoil: There is a Jaeger already: http://127.0.0.1:16686\n');
