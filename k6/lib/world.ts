@@ -56,10 +56,17 @@ function headersOf({ key, idempotencyKey, body }: Request, traceId: string): Rec
 }
 
 function answerOf(response: RefinedResponse<'text'>, traceId: string): Answer {
-  const { status, body, timings, headers } = response;
+  const { status, body, timings, headers, error } = response;
   // Where the key is not known (in time), the service's trace is another than the one that was asked for.
   const [, told] = /^00-([0-9a-f]{32})-/.exec(headers.Traceresponse ?? '') ?? [];
-  return { status, body: body ?? '', ms: timings.duration, traceId: told ?? traceId, header: (name) => headers[name] };
+  // A connection that was cut has no body: why, as k6 says it.
+  return {
+    status,
+    body: status === 0 ? error : (body ?? ''),
+    ms: timings.duration,
+    traceId: told ?? traceId,
+    header: (name) => headers[name],
+  };
 }
 
 function hex(digits: number): string {
