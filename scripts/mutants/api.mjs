@@ -92,6 +92,11 @@ export const API_MUTANTS = [
   inFile('apps/api/src/shutdown.ts', 'apps/api/src/shutdown.spec.ts', [
     ['a process that slept cuts requests that it has not read', 'await nextTurn();\n    await nextTurn();', ''],
     [
+      'of many who wait to be accepted the first alone are',
+      'for (let before = -1; before < accepted && accepted < BACKLOG; ) {',
+      'for (let before = -1; before < 0; ) {',
+    ],
+    [
       'whoever has not seen /readyz yet is refused',
       'await sleep(Math.min(options.delayMs, options.graceMs));',
       'await sleep(0);',

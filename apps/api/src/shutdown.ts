@@ -3,6 +3,8 @@ import { Server as NetServer } from 'node:net';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 10;
+/** Of connections that wait to be accepted: Node's own. */
+const BACKLOG = 511;
 /** How long idle keep-alive connections are left open for a request that may be under way in them. */
 const IDLE_LINGER_MS = 1_000;
 
@@ -44,7 +46,7 @@ export class Shutdown {
     for (const listener of this.#listeners) listener();
     const endMs = performance.now() + options.graceMs;
     await sleep(Math.min(options.delayMs, options.graceMs));
-    await readWhatCame();
+    await acceptWhatCame(server);
     // Not Server.close of http: that one cuts idle connections at once.
     NetServer.prototype.close.call(server);
     const lingerEndMs = Math.min(endMs, performance.now() + IDLE_LINGER_MS);
@@ -55,6 +57,23 @@ export class Shutdown {
     while (performance.now() < endMs && this.#inHand > 0) await sleep(POLL_MS);
     server.closeAllConnections();
   }
+}
+
+/**
+ * Until nobody waits to be accepted: who still does when the server closes is reset. A turn of the event loop accepts one connection, and the
+ * system keeps BACKLOG of them.
+ */
+async function acceptWhatCame(server: Server): Promise<void> {
+  let accepted = 0;
+  const count = () => {
+    accepted += 1;
+  };
+  server.on('connection', count);
+  for (let before = -1; before < accepted && accepted < BACKLOG; ) {
+    before = accepted;
+    await readWhatCame();
+  }
+  server.off('connection', count);
 }
 
 /** A process that slept finds its timers due before it has accepted the connections and read the requests that came meanwhile. */
