@@ -38,7 +38,7 @@ function inMemory() {
  * @returns {Promise<import('./services/start-services.mjs').Services>}
  */
 export async function startTestServices(options = {}) {
-  const memory = inMemory();
+  const memory = options.dataDir === undefined ? inMemory() : undefined;
   const place = memory ? { dataDir: memory, leavesNothing: true, settings: { max_wal_size: '512MB' } } : {};
   for (let run = 1; run <= RUNS_AT_ONCE; run += 1) {
     try {
@@ -53,5 +53,7 @@ export async function startTestServices(options = {}) {
       if (!(error instanceof FolderInUseError)) throw error;
     }
   }
-  throw new Error(`${RUNS_AT_ONCE} test runs use ${memory ?? dataFolder()} already; wait for one to end.`);
+  throw new Error(
+    `${RUNS_AT_ONCE} test runs use ${options.dataDir ?? memory ?? dataFolder()} already; wait for one to end.`,
+  );
 }

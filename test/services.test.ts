@@ -190,7 +190,11 @@ describe('private servers', () => {
     const runs = await Promise.all([1, 2].map(() => startTestServices({ dataDir, env: {} })));
     for (const run of runs) cleanUps.push(() => run.stop());
     expect(new Set(runs.map((run) => run.databaseUrl)).size).toBe(2);
-    expect(['test', 'test-2'].map((name) => existsSync(join(dataDir, name, 'postgres')))).toEqual([true, true]);
+    const keptIn = () => ['test', 'test-2'].map((name) => existsSync(join(dataDir, name, 'postgres')));
+    expect(keptIn()).toEqual([true, true]);
+    // A folder that somebody named is not emptied behind him.
+    await Promise.all(runs.map((run) => run.stop()));
+    expect(keptIn()).toEqual([true, true]);
   });
 
   it('say what the log says when a setting is wrong, and free the folder', async () => {

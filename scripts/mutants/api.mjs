@@ -93,7 +93,7 @@ export const API_MUTANTS = [
     ['a process that slept cuts requests that it has not read', 'await nextTurn();\n    await nextTurn();', ''],
     [
       'of many who wait to be accepted the first alone are',
-      'for (let before = -1; before < accepted && accepted < BACKLOG; ) {',
+      'for (let before = -1; before < accepted && accepted < BACKLOG && performance.now() < endMs; ) {',
       'for (let before = -1; before < 0; ) {',
     ],
     [

@@ -46,7 +46,7 @@ export class Shutdown {
     for (const listener of this.#listeners) listener();
     const endMs = performance.now() + options.graceMs;
     await sleep(Math.min(options.delayMs, options.graceMs));
-    await acceptWhatCame(server);
+    await acceptWhatCame(server, endMs);
     // Not Server.close of http: that one cuts idle connections at once.
     NetServer.prototype.close.call(server);
     const lingerEndMs = Math.min(endMs, performance.now() + IDLE_LINGER_MS);
@@ -61,15 +61,15 @@ export class Shutdown {
 
 /**
  * Until nobody waits to be accepted: who still does when the server closes is reset. A turn of the event loop accepts one connection, and the
- * system keeps BACKLOG of them.
+ * system keeps BACKLOG of them. Ends by `endMs` (monotonic).
  */
-async function acceptWhatCame(server: Server): Promise<void> {
+async function acceptWhatCame(server: Server, endMs: number): Promise<void> {
   let accepted = 0;
   const count = () => {
     accepted += 1;
   };
   server.on('connection', count);
-  for (let before = -1; before < accepted && accepted < BACKLOG; ) {
+  for (let before = -1; before < accepted && accepted < BACKLOG && performance.now() < endMs; ) {
     before = accepted;
     await readWhatCame();
   }
