@@ -16,6 +16,7 @@ afterAll(() => on.drop());
 const [A, B, C] = [{ merchantIds: [1n] }, { merchantIds: [2n] }, { merchantIds: [3n] }];
 const soon = () => Deadline.after(15_000);
 const ONE = { text: 'SELECT 1 AS one' };
+const SLOW = { text: 'SELECT pg_sleep(0.003)' };
 
 function open(options: Partial<DatabaseOptions>): Database {
   const database = new Database(on.runtimeUrl, {
@@ -139,24 +140,33 @@ test('a pool of two is enough for any number of merchants', async () => {
   expect(database.waiting).toBe(0);
 });
 
-test('deadlines that pass at any moment lose no connection, and let in no more than there are', async () => {
+test('deadlines that pass at any moment lose no connection, and let in no more than there are, in all and of a merchant', async () => {
   const database = open({ poolSize: 2, merchantConnections: 1 });
-  let [inUse, most] = [0, 0];
-  const reads = Array.from({ length: 300 }, (_, index) =>
-    database.transaction([A, B, C][index % 3] ?? A, Deadline.after(1 + (index % 40)), async (client) => {
-      inUse += 1;
-      most = Math.max(most, inUse);
-      await client.query(ONE).finally(() => {
-        inUse -= 1;
-      });
-    }),
-  );
+  // Whoever is at work and in time: what is late has lost its connection, however long the work goes on.
+  const atWork = new Set<Deadline>();
+  let most = 0;
+  const reads = Array.from({ length: 300 }, (_, index) => {
+    const deadline = Deadline.after(1 + (index % 40));
+    return database.transaction([A, B, C][index % 3] ?? A, deadline, async (client) => {
+      atWork.add(deadline);
+      most = Math.max(most, [...atWork].filter(({ expired }) => !expired).length);
+      await client.query(SLOW).finally(() => atWork.delete(deadline));
+    });
+  });
   await Promise.allSettled(reads);
   expect(most).toBeLessThanOrEqual(2);
   // A connection that came too late is given back by whoever no longer waits for it.
   await until('nobody waits', () => database.waiting === 0);
+  // None is lost, and A, which has all that it may, waits.
   const letGo = await Promise.all([hold(database, A), hold(database, B)]);
-  await Promise.all(letGo.map((one) => one()));
+  await letGo[1]();
+  const order: string[] = [];
+  const waiting = reading(database, order, [['A', A]]);
+  await until('A waits', () => database.waiting === 1);
+  await Promise.all(reading(database, order, [['B', B]]));
+  await letGo[0]();
+  await Promise.all(waiting);
+  expect(order).toEqual(['B', 'A']);
 });
 
 test('what fails gives its connection back', async () => {

@@ -91,6 +91,11 @@ export const LIMIT_MUTANTS = [
       'if (place && !this.#waiting.remove(place)) this.leave(holder);',
       '',
     ],
+    [
+      'who waits no longer gives back what it never had',
+      'if (place && !this.#waiting.remove(place)) this.leave(holder);',
+      'if (place) this.#waiting.remove(place);\n      this.leave(holder);',
+    ],
     ['merchants’ reads weigh the same', 'PLATFORM_WEIGHT : options.weightOf(holder)', 'PLATFORM_WEIGHT : 1'],
   ]),
 ];
