@@ -15,7 +15,7 @@ export interface Ending extends Interval {
 export interface Broken {
   /** Requests that were with an API that had been told to stop, and were answered. */
   readonly answered: number;
-  readonly offences: readonly string[];
+  readonly offences: readonly { readonly at: number; readonly text: string }[];
 }
 
 /**
@@ -25,7 +25,7 @@ export interface Broken {
 export function judgeDeploys(sent: readonly Sent[], endings: readonly Ending[]): Broken {
   const byUrl = Map.groupBy(endings, ({ url }) => url);
   let answered = 0;
-  const offences: string[] = [];
+  const offences: Broken['offences'][number][] = [];
   for (const one of sent) {
     // Its port may have been another's before.
     const ending = byUrl.get(new URL(one.url).origin)?.find(({ to }) => one.from <= to);
@@ -36,7 +36,8 @@ export function judgeDeploys(sent: readonly Sent[], endings: readonly Ending[]):
     const when = meets
       ? `${ending.name} was told to stop at ${at(ending.from)}, ended at ${at(ending.to)}`
       : 'its API lived';
-    offences.push(`${one.url}, sent at ${at(one.from)}, broke at ${at(one.to)} (${one.error}); ${when}`);
+    const text = `${one.url}, sent at ${at(one.from)}, broke at ${at(one.to)} (${one.error}); ${when}`;
+    offences.push({ at: one.to, text });
   }
   return { answered, offences };
 }

@@ -259,7 +259,13 @@ export class Run {
         ...before,
         ...(clients.unsettled > 0 ? [`${clients.unsettled} requests were never answered`] : []),
         ...unexpected.slice(0, SHOWN),
-        ...deploys.offences.slice(0, SHOWN).map((what) => `deploys: ${what}`),
+        ...broken(deploys.offences.length),
+        ...deploys.offences
+          .slice(0, SHOWN)
+          .flatMap(({ at, text }) => [`deploys: ${text}`, ...faults.before(at).map((line) => `    ${line}`)]),
+        ...[...world.apis, ...world.workers]
+          .flatMap(({ deaths }) => deaths)
+          .flatMap(({ at, text }) => [`I8: ${text}`, ...faults.before(at).map((line) => `    ${line}`)]),
         ...quiet.map((what) => `I5: ${what}`),
         ...tellOf(history, [...verdict.stale, ...verdict.wrong], faults),
         ...books.filter(({ wrong }) => wrong > 0).map(({ name, wrong }) => `${name}: ${wrong} are not`),
@@ -276,6 +282,9 @@ export class Run {
     });
   }
 }
+
+const broken = (count: number): string[] =>
+  count > SHOWN ? [`deploys: ${count} broke, of which these were the first`] : [];
 
 function tellOf(history: History, violations: readonly Violation[], faults: Faults): string[] {
   return violations

@@ -63,11 +63,15 @@ export class Service {
   readonly #file: string;
   readonly #env: NodeJS.ProcessEnv;
   #child: Child | undefined;
+  /** Somebody ends it. */
+  #isEnded = false;
   /** Where the API listens; undefined while it does not. */
   url: string | undefined;
   paused = false;
   /** The last of what it logged. */
   log = '';
+  /** Called where it ends and nobody ended it, once it has said its last. */
+  onDeath: (how: string) => void = () => undefined;
   /** Called with all that it logs. */
   onOutput: (text: string) => void = () => undefined;
   /** When what listens is ready: an API unless told. */
@@ -96,6 +100,7 @@ export class Service {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     this.#child = child;
+    this.#isEnded = false;
     for (const stream of [child.process.stdout, child.process.stderr]) {
       stream?.on('data', (chunk) => {
         this.log = (this.log + chunk).slice(-4_000);
@@ -108,6 +113,7 @@ export class Service {
     // Its first requests would find Redis not connected yet, and that is a fault of another kind.
     if (url !== undefined) await this.isReady(url);
     this.url = url;
+    void this.#tellOfDeath(child);
   }
 
   /** Without a chance to say anything. */
@@ -122,6 +128,7 @@ export class Service {
   async end(signal: NodeJS.Signals, noticedMs = 0): Promise<number | null> {
     const child = this.#child;
     if (!child || child.how !== undefined) return null;
+    this.#isEnded = true;
     this.paused = false;
     const ended = child.end(signal);
     // A stopped process takes nothing but SIGKILL.
@@ -150,7 +157,15 @@ export class Service {
 
   /** For the end of a run that went wrong. */
   killNow(): void {
+    this.#isEnded = true;
     this.#child?.process.kill('SIGKILL');
+  }
+
+  async #tellOfDeath(child: Child): Promise<void> {
+    const how = await child.ended;
+    if (this.#isEnded) return;
+    await sleep(LAST_WORDS_MS);
+    this.onDeath(how);
   }
 }
 

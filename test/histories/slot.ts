@@ -30,11 +30,18 @@ export const NAMES = Object.keys(COUNTED) as Counted[];
 
 export type Part = 'api' | 'worker';
 
+export interface Death {
+  readonly at: number;
+  readonly text: string;
+}
+
 /** One process after the other in the place of one API or worker. */
 export class Slot {
   readonly name: string;
   /** Of the API's processes so far. */
   readonly endings: Ending[] = [];
+  /** Those that ended and nobody had ended them, though they had been ready. */
+  readonly deaths: Death[] = [];
   readonly #part: Part;
   readonly #build: Build;
   readonly #env: NodeJS.ProcessEnv;
@@ -135,11 +142,13 @@ export class Slot {
     for (let tries = 1; ; tries += 1) {
       this.#port = await freePort();
       const env = { ...this.#env, METRICS_PORT: String(this.#port) };
-      this.#service = new Service(this.name, this.#build, `dist/apps/${this.#part}/src/main.js`, env);
+      const service = new Service(this.name, this.#build, `dist/apps/${this.#part}/src/main.js`, env);
+      this.#service = service;
+      service.onDeath = (how) => this.deaths.push({ at: now(), text: `${this.name} ended (${how}): ${service.log}` });
       try {
-        return await this.#service.start();
+        return await service.start();
       } catch (error) {
-        await this.#service.end('SIGKILL');
+        await service.end('SIGKILL');
         if (tries === START_TRIES) throw error;
       }
     }
