@@ -49,6 +49,23 @@ test('a worker that gets SIGTERM while the queue’s Redis is gone ends with 0',
   expect(await worker.end('SIGTERM')).toBe(0);
 });
 
+test('the harness is told of a process that ended and nobody had ended it, and of no other', async () => {
+  const worker = new Service('worker', build, 'dist/apps/worker/src/main.js', {
+    PATH: process.env.PATH,
+    DATABASE_URL: on.ownerUrl,
+    DATABASE_RUNTIME_URL: on.runtimeUrl,
+    REDIS_QUEUE_URL: inject('redisUrl'),
+  });
+  const deaths: string[] = [];
+  worker.onDeath = (how) => deaths.push(how);
+  await worker.start();
+  await worker.end('SIGKILL');
+  await worker.start();
+  process.kill(worker.pid as number, 'SIGABRT');
+  await until('it is told', () => deaths.length > 0);
+  expect(deaths).toEqual(['SIGABRT']);
+});
+
 interface Posted {
   /** Its status, or the error. */
   outcome: number | string;
