@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { childrenOf } from '../../bench/cpu.js';
@@ -120,7 +120,10 @@ export class Slot {
 
   /** See harm.mjs. */
   harm(what: { blockMs: number } | { clockMs: number }): void {
-    writeFileSync(this.#env.HARM_FILE as string, JSON.stringify(what));
+    const file = this.#env.HARM_FILE as string;
+    // One that was busy reads it whenever it comes to it, and finds it whole.
+    writeFileSync(`${file}.new`, JSON.stringify(what));
+    renameSync(`${file}.new`, file);
     this.#service?.signal('SIGUSR2');
   }
 
