@@ -24,6 +24,8 @@ test('what an API breaks off that lives is an offence, and one that is killed ma
 test('the API that has the port of one that ended answers for itself', () => {
   expect(found(broken(3_100, 3_200), STOPPED)).toBe(1);
   expect(found(broken(4_000, 4_500), KILLED, { ...KILLED, from: 4_200, to: 4_300 })).toBe(0);
+  // Whoever had it later is told of first.
+  expect(found(broken(500, 1_200), { ...STOPPED, from: 8_000, to: 9_000 }, KILLED)).toBe(0);
 });
 
 test('what its client gave up says nothing; what an API answers while it stops is counted', () => {

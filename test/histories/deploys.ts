@@ -27,13 +27,12 @@ export function judgeDeploys(sent: readonly Sent[], endings: readonly Ending[]):
   let answered = 0;
   const offences: Broken['offences'][number][] = [];
   for (const one of sent) {
-    // Its port may have been another's before.
-    const ending = byUrl.get(new URL(one.url).origin)?.find(({ to }) => one.from <= to);
-    const meets = ending !== undefined && one.to >= ending.from;
-    if (one.outcome === 'answered' && meets && ending.signal === 'SIGTERM') answered += 1;
+    // Its port may have been another's before, and be another's since.
+    const ending = byUrl.get(new URL(one.url).origin)?.find(({ from, to }) => from <= one.to && one.from <= to);
+    if (one.outcome === 'answered' && ending?.signal === 'SIGTERM') answered += 1;
     if (one.outcome !== 'broken') continue;
-    if (meets && (ending.signal !== 'SIGTERM' || one.from >= ending.from + DELAY_MS)) continue;
-    const when = meets
+    if (ending && (ending.signal !== 'SIGTERM' || one.from >= ending.from + DELAY_MS)) continue;
+    const when = ending
       ? `${ending.name} was told to stop at ${at(ending.from)}, ended at ${at(ending.to)}`
       : 'its API lived';
     const text = `${one.url}, sent at ${at(one.from)}, broke at ${at(one.to)} (${one.error}); ${when}`;
