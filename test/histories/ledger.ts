@@ -22,8 +22,10 @@ const FEES = `
 SELECT merchant_id::text AS merchant, to_char(business_date, 'YYYY-MM-DD') AS date, transaction_id::text AS transaction FROM settlements
  WHERE transaction_id IS NOT NULL`;
 
+/** All of one moment: the service itself may be writing, as when it settles a day. */
 export function readLedger(ownerUrl: string): Promise<Ledger> {
   return asAdmin(ownerUrl, async (owner) => {
+    await owner.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     const entries = (await owner.query(ENTRIES)).rows.map((row): LedgerEntry => {
       const { account, version, direction, transaction, key, expiry_of: expiryOf, is_adjustment: isAdjustment } = row;
       const [p, h] = [BigInt(row.posted), BigInt(row.pending)];

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
 import { verify } from '#platform/verify.js';
 import { checksOf, ROOMS } from '../../apps/rooms.js';
 import { Client } from '../payments/client.js';
@@ -17,7 +18,7 @@ import { Follower } from './followers.js';
 import { Dice, emptyHistory, type History, now } from './history.js';
 import { exchange, sent } from './http.js';
 import { readLedger, untilEnded } from './ledger.js';
-import { behind, judgeLog } from './log.js';
+import { behind, type Judgement, judgeLog } from './log.js';
 import { Nights } from './nights.js';
 import { openPlan, openShops, openTenant, openTenants, poster } from './open.js';
 import { untilQuiet } from './quiet.js';
@@ -231,6 +232,14 @@ export class Run {
     });
   }
 
+  /** What the service itself is writing at that moment, as when it settles a day, is applied first. */
+  async #judgeLog(owner: pg.Client): Promise<Judgement> {
+    const log = await judgeLog(owner);
+    if (log.offences.length === 0) return log;
+    await until('all is applied', async () => (await behind(owner)) === 0, APPLIED_WITHIN_MS).catch(() => undefined);
+    return judgeLog(owner);
+  }
+
   async #judge(before: readonly string[]) {
     const { clients, nights, followers, history, world, teller, faults, payments } = this.parts;
     const { on, cache } = world;
@@ -253,7 +262,7 @@ export class Run {
     ];
     return asAdmin(on.ownerUrl, async (owner) => {
       const books = await readBooks(owner);
-      const log = await judgeLog(owner);
+      const log = await this.#judgeLog(owner);
       const paid = await judgePayments(payments.ended, teller.client, owner);
       const offences = [
         ...before,
