@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CacheUnavailable } from '#balances/cache-client.js';
 import { type AccountKey, cacheKey } from '#balances/cached-balance.js';
 import { EMPTY_BALANCE } from '#ledger/accounts/account.js';
@@ -55,6 +55,24 @@ describe('a Redis that is not well', () => {
     proxy.accept();
     await until('the cache serves again', async () => (await one.cached(account))?.source === 'cache');
     expect(one.client.state).toMatchObject({ breaker: 'closed', connected: true, lastFailure: undefined });
+    await proxy.close();
+  });
+
+  test('back again: it is found also where nobody asks for a balance, and where the clock was set back meanwhile', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const one = await open(proxy.url);
+    await one.cached(account);
+    proxy.refuse();
+    for (let call = 0; call < 20; call += 1) await one.cached(account);
+    expect(one.client.state.breaker).not.toBe('closed');
+    const now = Date.now;
+    const wallClock = vi.spyOn(Date, 'now').mockImplementation(() => now() - 3_600_000);
+    try {
+      proxy.accept();
+      await until('the breaker closes', () => one.client.state.breaker === 'closed', 10_000);
+    } finally {
+      wallClock.mockRestore();
+    }
     await proxy.close();
   });
 

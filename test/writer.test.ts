@@ -7,6 +7,7 @@ import { Deadline } from '#platform/deadline.js';
 import { Bystander } from './support/bystander.js';
 import { freshDatabase, type TestDatabase } from './support/database.js';
 import { postedId, TestLedger, transfer } from './support/ledger.js';
+import { TcpProxy } from './support/tcp-proxy.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
 
@@ -99,6 +100,15 @@ describe('the group-commit writer', () => {
     const left = `SELECT (SELECT count(*)::int FROM write_fences WHERE token = $1) AS fences,
                          (SELECT closed FROM balances WHERE account_id = $2) AS closed`;
     expect(await bystander.one(left, [token, account])).toEqual({ fences: 0, closed: false });
+  });
+
+  test('a server that has gone silent is not waited for, at the end of a transaction or of its connection', async () => {
+    const proxy = await TcpProxy.open(on.runtimeUrl);
+    const [left, closed] = await Promise.all([proxy.url, proxy.url].map((url) => GroupConnection.open(url, 5_000)));
+    proxy.halfOpen();
+    await Promise.all([expect(left?.rollback()).rejects.toThrow('did not answer'), closed?.close()]);
+    expect([left?.broken, closed?.broken]).toEqual([true, true]);
+    await proxy.close();
   });
 
   test.each([

@@ -97,6 +97,11 @@ export const API_MUTANTS = [
       'for (let before = -1; before < 0; ) {',
     ],
     [
+      'those who wait are accepted for as long as others come',
+      'Math.min(endMs, performance.now() + ACCEPT_MS)',
+      'endMs',
+    ],
+    [
       'whoever has not seen /readyz yet is refused',
       'await sleep(Math.min(options.delayMs, options.graceMs));',
       'await sleep(0);',

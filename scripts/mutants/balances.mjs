@@ -46,6 +46,25 @@ export const BALANCE_MUTANTS = [
   ...inFile('libs/balances/src/cache-client.ts', 'test/redis-gone.test.ts', [
     ['a Redis that refused does so for ever', "if (calls[index]?.script === 'fence') this.#refusing = false;", ''],
   ]),
+  ...inFile('libs/balances/src/cache-client.ts', 'test/balance-cache-faults.test.ts', [
+    [
+      'Redis is left alone for as long as the clock was set back',
+      'new MonotonicPause(\n      new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),\n    ),',
+      'new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),',
+    ],
+    ['where nobody asks Redis is never back', 'if (this.#breaker.state === CircuitState.Closed) return;', 'return;'],
+  ]),
+  ...inFile('libs/platform/src/redis.ts', 'test/redis-silent.test.ts', [
+    ['a silent Redis is waited for', 'reconnectUnlessReady(redis, readyTimeoutMs);', ''],
+  ]),
+  ...inFile('libs/ledger/src/writing/group-store.ts', 'test/writer.test.ts', [
+    [
+      'the end of a transaction is waited for',
+      "this.#orCut(this.#client.query('ROLLBACK'))",
+      "this.#client.query('ROLLBACK')",
+    ],
+    ['the end of a connection is waited for', 'this.#orCut(this.#client.end())', 'this.#client.end()'],
+  ]),
   ...inFile('libs/ledger/src/writing/lane.ts', 'test/redis-gone.test.ts', [
     [
       'what is acknowledged was not committed',

@@ -142,9 +142,10 @@ export class TcpProxy {
 
   resume(): void {
     this.#stalled = false;
-    for (const { client, server } of this.#links) {
-      client.resume();
-      server.resume();
+    for (const link of this.#links) {
+      if (this.#silent.has(link)) continue;
+      link.client.resume();
+      link.server.resume();
     }
   }
 

@@ -66,6 +66,24 @@ it('connections that were made within the delay while the process slept are all 
   for (const { told } of clients) expect(await told).toContain('heard');
 });
 
+it('while others go on coming, those who wait are accepted for a moment and not until the grace is over', async () => {
+  const shutdown = new Shutdown();
+  const server = await listening(shutdown);
+  const asked: Promise<string>[] = [];
+  // A slow process, to which somebody comes in each of its turns.
+  server.on('connection', () => {
+    asked.push(asking(server).told);
+    sleepFor(20);
+  });
+  const from = performance.now();
+  const drained = shutdown.drain(server, { delayMs: 0, graceMs: GRACE_MS });
+  asked.push(asking(server).told);
+  while (server.listening) await nextTurn();
+  expect(performance.now() - from).toBeLessThan(GRACE_MS / 2);
+  await drained;
+  await Promise.all(asked);
+});
+
 it('new connections are accepted until the delay is over, or the grace is', async () => {
   for (const [delayMs, graceMs] of [
     [300, GRACE_MS],

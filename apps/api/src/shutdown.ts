@@ -5,6 +5,8 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 const POLL_MS = 10;
 /** Of connections that wait to be accepted: Node's own. */
 const BACKLOG = 511;
+/** How long those who wait are accepted, while others go on coming. */
+const ACCEPT_MS = 1_000;
 /** How long idle keep-alive connections are left open for a request that may be under way in them. */
 const IDLE_LINGER_MS = 1_000;
 
@@ -39,14 +41,14 @@ export class Shutdown {
   /**
    * Lets clients go without failing one of their requests: first only the readiness changes, then no new connections are
    * accepted, and the open ones end with their next answer. Idle ones are closed after a moment rather than at once, since a
-   * request may be on its way in them. Ends by `deadlineMs` (monotonic) whatever is still in hand.
+   * request may be on its way in them. Ends whatever is still in hand after `graceMs`.
    */
   async drain(server: Server, options: { delayMs: number; graceMs: number }): Promise<void> {
     this.#draining = true;
     for (const listener of this.#listeners) listener();
     const endMs = performance.now() + options.graceMs;
     await sleep(Math.min(options.delayMs, options.graceMs));
-    await acceptWhatCame(server, endMs);
+    await acceptWhatCame(server, Math.min(endMs, performance.now() + ACCEPT_MS));
     // Not Server.close of http: that one cuts idle connections at once.
     NetServer.prototype.close.call(server);
     const lingerEndMs = Math.min(endMs, performance.now() + IDLE_LINGER_MS);

@@ -6,6 +6,8 @@ import {
   circuitBreaker,
   ExponentialBackoff,
   handleAll,
+  type IBackoff,
+  type IBackoffFactory,
   isBrokenCircuitError,
 } from 'cockatiel';
 import type { ChainableCommander, Redis } from 'ioredis';
@@ -87,6 +89,29 @@ const POLICY_EVERY_MS = 2_000;
 const CALLS_PER_TURN = 2_000;
 
 /**
+ * How long the breaker stays open, by the monotonic clock. It compares what `duration` says with the wall clock, and would leave Redis alone for
+ * as long as that one was set back.
+ */
+class MonotonicPause implements IBackoff<unknown> {
+  readonly #pauses: IBackoffFactory<unknown>;
+  readonly #endMs: number;
+
+  constructor(pauses: IBackoffFactory<unknown>, forMs = 0) {
+    this.#pauses = pauses;
+    this.#endMs = performance.now() + forMs;
+  }
+
+  get duration(): number {
+    return performance.now() < this.#endMs ? Infinity : -Infinity;
+  }
+
+  next(context: unknown): MonotonicPause {
+    const next = this.#pauses.next(context);
+    return new MonotonicPause(next, next.duration);
+  }
+}
+
+/**
  * The one way to Redis for balances. Each call is sent at most once: no offline queue, no resend after a reconnect, no
  * retry. (A NOSCRIPT answer says that nothing ran; only then is the script loaded and the call sent again.)
  */
@@ -98,7 +123,9 @@ export class CacheClient {
   readonly durations = Object.fromEntries(CALLS.map((name) => [name, new Histogram()])) as Record<CallName, Histogram>;
   readonly #scripts: Readonly<Record<ScriptName, Script>> = loadScripts();
   readonly #breaker = circuitBreaker(handleAll, {
-    halfOpenAfter: new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),
+    halfOpenAfter: new MonotonicPause(
+      new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),
+    ),
     breaker: new CountBreaker({
       threshold: BREAKER_THRESHOLD,
       size: BREAKER_WINDOW,
@@ -244,6 +271,9 @@ export class CacheClient {
     // What was known holds until it is known better.
     if (memory === undefined) return;
     this.#evictsFences = /^maxmemory:[1-9]/m.test(memory) && /^maxmemory_policy:allkeys/m.test(memory);
+    // Where nobody else asks, this is what finds that Redis is back.
+    if (this.#breaker.state === CircuitState.Closed) return;
+    await this.#breaker.execute(() => this.#within(this.#timeoutMs, this.#redis.ping())).catch(() => undefined);
   }
 
   async #guarded<T>(name: CallName, timeoutMs: number, call: () => Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { insertEvents } from '#outbox/log/append.js';
 import { int8Array, textArray } from '#platform/binary-array.js';
+import { answeredWithin } from '#platform/late.js';
 import { allSettledThenThrow, connectionOptions, inOnePacket, isConnectionLoss } from '#platform/postgres.js';
 import { finishInTurns, type Pieces } from '#platform/turns.js';
 import { bindUncopied } from '#platform/uncopied-bind.js';
@@ -147,6 +148,9 @@ const WRITE_LATE_SUMS = {
         newest_version = greatest(s.newest_version, excluded.newest_version)`,
 };
 
+/** How long the end of a transaction, and of a connection, is waited for. */
+const LAST_ANSWER_MS = 1_500;
+
 /** One connection of the writer. At most one group is in flight on it. */
 export class GroupConnection {
   readonly #client: pg.Client;
@@ -193,7 +197,7 @@ export class GroupConnection {
   async close(): Promise<void> {
     if (this.#broken) return;
     this.#broken = true;
-    await this.#client.end();
+    await this.#orCut(this.#client.end()).catch(() => undefined);
   }
 
   /** Trip 1. On an error the transaction is open and failed: call `rollback`. */
@@ -271,7 +275,15 @@ export class GroupConnection {
   }
 
   async rollback(): Promise<void> {
-    await this.#client.query('ROLLBACK');
+    await this.#orCut(this.#client.query('ROLLBACK'));
+  }
+
+  /** A server that does not answer never says that it has closed either. What is open on a connection that is cut is rolled back. */
+  async #orCut<T>(last: Promise<T>): Promise<T> {
+    return answeredWithin(LAST_ANSWER_MS, last, () => {
+      this.destroy();
+      return new Error(`PostgreSQL did not answer within ${LAST_ANSWER_MS} ms`);
+    });
   }
 
   /**
