@@ -187,6 +187,17 @@ describe('/metrics of the API', () => {
     await expect(fetch(`http://127.0.0.1:${own}/metrics`)).rejects.toThrow();
   });
 
+  test('tells whether budgets can be asked for where there is a Redis to have them, and nothing where there is none', async () => {
+    expect(readingOf((await scrape(url)).text, 'counterfoil_limit_shares')).toBe(0);
+    const own = await freePort();
+    const environment = { METRICS_PORT: String(own) };
+    const other = await TestApi.start({ on: api.on, environment, config: { redisUrl: undefined } });
+    const { text } = await scrape(`http://127.0.0.1:${own}`);
+    expect(readingOf(text, 'counterfoil_limit_budgets')).toBe(0);
+    expect(readingOf(text, 'counterfoil_limit_shares')).toBeUndefined();
+    await other.stop();
+  });
+
   test('answers whom METRICS_ALLOW names, and no other', async () => {
     const own = await freePort();
     const environment = { METRICS_ALLOW: '127.0.0.2, ::1', METRICS_PORT: String(own) };

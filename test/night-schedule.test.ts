@@ -1,11 +1,12 @@
 import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Cost } from '#platform/cost.js';
 import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import { makeDueRuns } from '#settlement/runs/due-runs.js';
+import { NightQueue } from '#settlement/runs/night-queue.js';
 import { Settler } from '#settlement/settler.js';
 import { type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
@@ -17,6 +18,7 @@ import { startWorker } from './support/worker.js';
 
 const [TODAY, YESTERDAY, BEFORE] = [daysAgo(0), daysAgo(1), daysAgo(2)];
 const LIMIT_MS = 120_000;
+const HOUR_MS = 3_600_000;
 const SOON = { SETTLEMENT_INTERVAL_MS: '200', SETTLEMENT_RANGE_MERCHANTS: '2', SETTLEMENT_JOB_LOCK_MS: '1000' };
 
 let redis: PrivateRedis;
@@ -192,6 +194,28 @@ test(
       return night?.schedulers.length === 1 && night;
     });
     expect(queue.schedulers[0]).toMatchObject({ name: 'settle what is due', every_ms: 200 });
+  },
+  LIMIT_MS,
+);
+
+test(
+  'looks that a worker with a clock far ahead has put off are made in time by the others',
+  async () => {
+    const now = Date.now;
+    const ahead = vi.spyOn(Date, 'now').mockImplementation(() => now() + HOUR_MS);
+    await api.app.get(NightQueue).keepSchedule(Number(SOON.SETTLEMENT_INTERVAL_MS));
+    ahead.mockRestore();
+    const queues = new Queues(redis.url, api.on.runtimeUrl);
+    const next = async () => (await queues.view('night').getJobSchedulers())[0]?.next ?? 0;
+    expect(await next()).toBeGreaterThan(now() + HOUR_MS / 2);
+    await work();
+    const near = await until('the next look is near', async () => {
+      const atMs = await next();
+      return atMs < now() + HOUR_MS / 2 && atMs;
+    });
+    await until('it is made, and another one is next', async () => (await next()) > near);
+    expect(await next()).toBeLessThan(now() + HOUR_MS / 2);
+    await queues.close();
   },
   LIMIT_MS,
 );

@@ -16,6 +16,13 @@ const SEARCHES = 'test/list-searches.test.ts';
  * @type {import('./mutant.mjs').Mutant[]}
  */
 export const BUDGET_MUTANTS = [
+  ...inFile('libs/limits/src/limit-metrics.ts', 'test/metrics.test.ts', [
+    [
+      'budgets that nobody shares are away for good',
+      'limits.budgets.areShared ? Number(limits.budgets.isAway) : []',
+      'Number(limits.budgets.isAway)',
+    ],
+  ]),
   ...inFile('libs/limits/src/budget.ts', PROPERTIES, [
     [
       'units are counted after the work',

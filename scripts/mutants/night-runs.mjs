@@ -39,6 +39,14 @@ export const RUN_MUTANTS = [
     ['two schedulers make runs at once', 'await client.query(TAKE_LOCK);', ''],
     ['who waits in a range is put into another', 'q.id = d.merchant_id)', 'q.id = -d.merchant_id)'],
   ]),
+  ...inFile('libs/settlement/src/runs/night-queue.ts', SCHEDULE, [
+    [
+      'looks that are put off for an hour count as kept',
+      'Math.abs(known.next - Date.now()) < 2 * everyMs',
+      'known.next > Date.now() - 2 * everyMs',
+    ],
+    ['looks that were put off stay so', 'await inTime(this.#queue.removeJobScheduler(LOOK));', ''],
+  ]),
   ...inFile('libs/settlement/src/settlement-worker.module.ts', SCHEDULE, [
     ['jobs that are lost stay so', 'await this.queue.add(runId, ranges, traceContext ?? undefined);', ''],
   ]),

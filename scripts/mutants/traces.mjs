@@ -115,6 +115,11 @@ export const TRACE_MUTANTS = [
     ],
   ]),
   inFile('libs/platform/src/span-recorder.ts', RECORDER, [
+    [
+      'traces that end together are counted by when they began',
+      'this.recorder.mayKeep(root.endMs)',
+      'this.recorder.mayKeep(root.startMs)',
+    ],
     ['a slow trace is not kept', 'slowMs > 0 && root.durationMs >= slowMs', 'false'],
     [
       'the caller’s flag is not asked',

@@ -44,6 +44,11 @@ export class Budgets {
     return this.#budgets.size;
   }
 
+  /** Whether Redis is to be asked at all. */
+  get areShared(): boolean {
+    return this.client !== undefined;
+  }
+
   /** Whether shares are spent because Redis cannot be asked. */
   get isAway(): boolean {
     return this.client === undefined || this.client.isAway;

@@ -26,8 +26,10 @@ export function addLimitMetrics(metrics: Metrics, parts: { counts: LimitCounts; 
     () => limits.budgets.inHand,
   );
   metrics.gauge('counterfoil_limit_budgets', 'Merchants whose budget the process spends.', () => limits.budgets.size);
-  metrics.gauge('counterfoil_limit_shares', '1 while budgets cannot be asked for in Redis, and shares are spent.', () =>
-    Number(limits.budgets.isAway),
+  metrics.gauge(
+    'counterfoil_limit_shares',
+    '1 while budgets cannot be asked for in Redis, and shares are spent.',
+    () => (limits.budgets.areShared ? Number(limits.budgets.isAway) : []),
   );
   metrics.gauge('counterfoil_usage_waiting', 'Sums of usage that are not written yet.', () => usage.waiting);
   metrics.counter('counterfoil_usage_failures_total', 'Tries to write them that failed.', () => usage.failures);

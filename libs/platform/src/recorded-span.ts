@@ -122,7 +122,11 @@ export class RecordedSpan implements Span, ReadableSpan {
   }
 
   get endTime(): HrTime {
-    return hrTime(this.#isOver ? this.#endMs : this.startMs);
+    return hrTime(this.endMs);
+  }
+
+  get endMs(): number {
+    return this.#isOver ? this.#endMs : this.startMs;
   }
 
   get duration(): HrTime {

@@ -127,6 +127,19 @@ describe('which traces are exported', () => {
     expect(exported()).toHaveLength(3_000);
   });
 
+  it('no more of those that end together and began in different seconds', () => {
+    const recorder = recorderOf(0);
+    const endMs = 1_000_000;
+    for (let at = 0; at < 1_000; at += 1) {
+      const startTime = endMs - 1_000 * (1 + (at % 2));
+      recorder.startSpan('root', { startTime }).end(endMs);
+    }
+    expect(exported()).toHaveLength(100);
+    expect(recorder.lost).toBe(900);
+    recorder.startSpan('root', { startTime: endMs }).end(endMs + 1_000);
+    expect(exported()).toHaveLength(101);
+  });
+
   it('not more than a bounded number of spans of one that is held, its root among them', () => {
     const recorder = recorderOf(0);
     const root = recorder.startSpan('root');

@@ -140,7 +140,8 @@ class HeldTrace implements LocalTrace {
     this.#isOver = true;
     const isSlow = slowMs > 0 && root.durationMs >= slowMs;
     if (!this.#hasFailed && !isSlow) return;
-    if (this.recorder.mayKeep(root.startMs)) this.keep();
+    // Those that end together may have begun in any seconds, and would begin the count of one again and again.
+    if (this.recorder.mayKeep(root.endMs)) this.keep();
     else this.recorder.lost += this.#held.length;
   }
 }

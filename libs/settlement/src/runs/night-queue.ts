@@ -55,12 +55,14 @@ export class NightQueue implements OnApplicationShutdown {
     );
   }
 
-  /** Sets up the scheduler where Redis has none, has lost its next job, or has one of another interval. */
+  /** Sets up the scheduler where Redis has none, has lost its next job, has put it off as a clock far ahead said, or has one of another interval. */
   async keepSchedule(everyMs: number): Promise<void> {
     if (!this.#queue) return;
     const known = await inTime(this.#queue.getJobScheduler(LOOK));
-    const isAlive = known?.next !== undefined && known.next > Date.now() - 2 * everyMs;
+    const isAlive = known?.next !== undefined && Math.abs(known.next - Date.now()) < 2 * everyMs;
     if (isAlive && known.every === everyMs) return;
+    // Whoever only sets it up again leaves its next job where it is.
+    await inTime(this.#queue.removeJobScheduler(LOOK));
     const opts = { removeOnComplete: true, removeOnFail: true };
     await inTime(this.#queue.upsertJobScheduler(LOOK, { every: everyMs }, { name: LOOK, data: {}, opts }));
   }
