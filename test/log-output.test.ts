@@ -20,25 +20,38 @@ afterEach(() => {
   for (const close of open.splice(0)) close();
 });
 
+interface HowToStart {
+  /** Whether what it has to end ever ends. */
+  stops?: 'soon' | 'never';
+  graceMs?: number;
+  stderr?: 'pipe' | number;
+  /** `busy`: a write to a pipe that is full fails, and does not wait. */
+  mode?: 'waits' | 'busy';
+}
+
 /** A process of ours that logs to `stdout`, and what it has told. */
 class Logging {
   readonly process: ChildProcess;
   readonly told: unknown[] = [];
   errors = '';
 
-  private constructor(stdout: 'pipe' | number, args: readonly string[]) {
+  private constructor(stdout: 'pipe' | number, stderr: 'pipe' | number, args: readonly string[]) {
     const { entry, execArgv = [] } = sourceProcess(LOGGING);
-    this.process = spawn(process.execPath, [...execArgv, fileURLToPath(entry), ...args], {
-      stdio: ['ignore', stdout, 'pipe', 'ipc'],
+    // A warning would touch stderr, whose pipe would then never wait.
+    this.process = spawn(process.execPath, ['--no-warnings', ...execArgv, fileURLToPath(entry), ...args], {
+      stdio: ['ignore', stdout, stderr, 'ipc'],
     });
     this.process.on('message', (message) => this.told.push(message));
     this.process.stderr?.on('data', (chunk) => (this.errors += chunk));
     open.push(() => this.process.kill('SIGKILL'));
   }
 
-  /** One that takes signals. `stops`: whether what it has to end ever ends. */
-  static async start(stdout: 'pipe' | number, stops: 'soon' | 'never' = 'soon', graceMs = 60_000): Promise<Logging> {
-    const logging = new Logging(stdout, [stops, String(graceMs)]);
+  /** One that takes signals. */
+  static async start(
+    stdout: 'pipe' | number,
+    { stops = 'soon', graceMs = 60_000, stderr = 'pipe', mode = 'waits' }: HowToStart = {},
+  ): Promise<Logging> {
+    const logging = new Logging(stdout, stderr, [stops, String(graceMs), mode]);
     await until('it is ready', () => logging.#live().told.includes('ready'));
     return logging;
   }
@@ -137,7 +150,7 @@ describe('a log that nobody reads', () => {
   });
 
   test('does not keep one that has not stopped within its grace', async () => {
-    const logging = await Logging.start(fullPipe().writer, 'never', 0);
+    const logging = await Logging.start(fullPipe().writer, { stops: 'never', graceMs: 0 });
     await logging.log(100);
     await logging.stopping();
     expect(await logging.ended()).toBe('SIGKILL');
@@ -151,12 +164,38 @@ describe('a log that nobody reads', () => {
     await until('it has said why', () => logging.errors.includes('nobody catches this'));
   });
 
+  test('does not keep one that fails and would say why in the same pipe', async () => {
+    const { writer } = fullPipe();
+    const logging = await Logging.start(writer, { stderr: writer });
+    await logging.log(100);
+    logging.ask({ failAfterMs: HANGS_MS + 100 });
+    expect(await logging.ended()).toBe('SIGKILL');
+  });
+
   test('does not keep one that is told twice', async () => {
-    const logging = await Logging.start(fullPipe().writer, 'never');
+    const logging = await Logging.start(fullPipe().writer, { stops: 'never' });
     await logging.log(100);
     await logging.stopping();
     logging.process.kill('SIGTERM');
     expect(await logging.ended()).toBe('SIGKILL');
+  });
+});
+
+describe('a log whose pipe is full and says so', () => {
+  test('is there, in order, once somebody reads', async () => {
+    const pipe = fullPipe();
+    const logging = await Logging.start(pipe.writer, { mode: 'busy' });
+    expect(await logging.log(20_000)).toBe(0);
+    expect(countsOf(await pipe.read((text) => text.endsWith('\n') && text.includes('"count":19999,')))).toEqual(
+      upTo(20_000),
+    );
+  });
+
+  test('does not keep a process that is told to stop, which ends with its code', async () => {
+    const logging = await Logging.start(fullPipe().writer, { mode: 'busy' });
+    await logging.log(100);
+    await logging.stopping();
+    expect(await logging.ended()).toBe(0);
   });
 });
 
@@ -194,7 +233,7 @@ describe('a log that is read', () => {
   });
 
   test('has all that was logged when its process is told to stop twice', async () => {
-    const logging = await Logging.start('pipe', 'never');
+    const logging = await Logging.start('pipe', { stops: 'never' });
     const text = heard(logging);
     await logging.log(10);
     await logging.stopping();

@@ -9,7 +9,9 @@ export interface Logged {
   dropped: number;
 }
 
-const [stops, graceMs] = process.argv.slice(2);
+const [stops, graceMs, mode] = process.argv.slice(2);
+// Whoever touches it makes its pipe one that says EAGAIN in place of waiting.
+if (mode === 'busy') process.stdout;
 const logger = createLogger({ level: 'info', service: 'test' });
 let count = 0;
 
