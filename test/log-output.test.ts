@@ -24,7 +24,6 @@ interface HowToStart {
   /** Whether what it has to end ever ends. */
   stops?: 'soon' | 'never';
   graceMs?: number;
-  stderr?: 'pipe' | number;
   /** `busy`: a write to a pipe that is full fails, and does not wait. */
   mode?: 'waits' | 'busy';
 }
@@ -35,11 +34,10 @@ class Logging {
   readonly told: unknown[] = [];
   errors = '';
 
-  private constructor(stdout: 'pipe' | number, stderr: 'pipe' | number, args: readonly string[]) {
+  private constructor(stdout: 'pipe' | number, args: readonly string[]) {
     const { entry, execArgv = [] } = sourceProcess(LOGGING);
-    // A warning would touch stderr, whose pipe would then never wait.
-    this.process = spawn(process.execPath, ['--no-warnings', ...execArgv, fileURLToPath(entry), ...args], {
-      stdio: ['ignore', stdout, stderr, 'ipc'],
+    this.process = spawn(process.execPath, [...execArgv, fileURLToPath(entry), ...args], {
+      stdio: ['ignore', stdout, 'pipe', 'ipc'],
     });
     this.process.on('message', (message) => this.told.push(message));
     this.process.stderr?.on('data', (chunk) => (this.errors += chunk));
@@ -49,9 +47,9 @@ class Logging {
   /** One that takes signals. */
   static async start(
     stdout: 'pipe' | number,
-    { stops = 'soon', graceMs = 60_000, stderr = 'pipe', mode = 'waits' }: HowToStart = {},
+    { stops = 'soon', graceMs = 60_000, mode = 'waits' }: HowToStart = {},
   ): Promise<Logging> {
-    const logging = new Logging(stdout, stderr, [stops, String(graceMs), mode]);
+    const logging = new Logging(stdout, [stops, String(graceMs), mode]);
     await until('it is ready', () => logging.#live().told.includes('ready'));
     return logging;
   }
@@ -162,14 +160,6 @@ describe('a log that nobody reads', () => {
     logging.ask({ failAfterMs: HANGS_MS + 100 });
     expect(await logging.ended()).toBe('SIGKILL');
     await until('it has said why', () => logging.errors.includes('nobody catches this'));
-  });
-
-  test('does not keep one that fails and would say why in the same pipe', async () => {
-    const { writer } = fullPipe();
-    const logging = await Logging.start(writer, { stderr: writer });
-    await logging.log(100);
-    logging.ask({ failAfterMs: HANGS_MS + 100 });
-    expect(await logging.ended()).toBe('SIGKILL');
   });
 
   test('does not keep one that is told twice', async () => {

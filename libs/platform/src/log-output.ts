@@ -1,4 +1,4 @@
-import { fstatSync, write, writeSync } from 'node:fs';
+import { write, writeSync } from 'node:fs';
 import { inspect } from 'node:util';
 
 /** Lines are written together, so many bytes or a second's: a write per request would cost as much as the request's JSON. */
@@ -116,8 +116,12 @@ export class LogOutput {
 
 /** exit() waits for libuv's threads, and with them for a write that does not come back. */
 function endTheHardWay(uncaught: unknown): never {
-  // Node would tell it after the exit. Where both are one (2>&1), that would hang, too.
-  if (uncaught !== undefined && fstatSync(1).ino !== fstatSync(2).ino) writeSync(2, `${inspect(uncaught)}\n`);
+  try {
+    // Node would tell it after the exit.
+    if (uncaught !== undefined) writeSync(2, `${inspect(uncaught)}\n`);
+  } catch {
+    // Nobody reads that either.
+  }
   process.kill(process.pid, 'SIGKILL');
   // The first process of a container cannot be killed by itself.
   process.abort();
