@@ -81,8 +81,8 @@ test.each(['api', 'worker'])('a start that fails ends the process though nobody 
   try {
     const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
     await until('it has ended', hasEnded, START_FAILS_MS);
-    // By process-end.ts, which no code can be told from.
-    expect(child.signalCode).toBe('SIGKILL');
+    // The code is lost where a write to the pipe waits, and does not fail: which it is decides who has touched process.stdout.
+    expect([1, 'SIGKILL']).toContain(child.exitCode ?? child.signalCode);
   } finally {
     child.kill('SIGKILL');
     pipe.close();
