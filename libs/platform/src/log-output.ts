@@ -99,10 +99,10 @@ export class LogOutput {
 
   /** At the process's exit, which has no event loop any more. */
   #end(): void {
-    const hangsForMs = this.#writingSinceMs === undefined ? 0 : performance.now() - this.#writingSinceMs;
-    if (this.#writingSinceMs !== undefined && (this.#isGivenUp || hangsForMs > HANGS_MS)) {
-      endTheHardWay(this.#uncaught);
-    }
+    const writesForMs = this.#writingSinceMs === undefined ? 0 : performance.now() - this.#writingSinceMs;
+    // One that fails, as its pipe is full, comes back, this time too.
+    const mayHang = this.#isGivenUp && !this.#hasFailed;
+    if (this.#writingSinceMs !== undefined && (mayHang || writesForMs > HANGS_MS)) endTheHardWay(this.#uncaught);
     if (this.#isGivenUp) return;
     const first = this.#writingSinceMs === undefined ? this.#inHand : undefined;
     let rest = Buffer.concat([first ?? Buffer.alloc(0), Buffer.from(this.#chunks.join(''))]);
