@@ -16,7 +16,6 @@ export const LOG_MUTANTS = [
     ['the last lines wait for more', 'setInterval(() => this.#next(), TOGETHER_MS).unref();', ''],
     ['the rest of a write is lost', 'this.#inHand = rest?.length ? rest : undefined;', 'this.#inHand = undefined;'],
     ['an exit waits for a write that hangs', 'endTheHardWay(this.#uncaught);', ''],
-    ['an exit loses its code though no write hangs', 'if (this.#writingSinceMs !== undefined && (', 'if (('],
     ['what waits at the exit is lost', 'while (rest.length > 0) rest', 'if (rest.length < 0) rest'],
     ['who fails beside a log that hangs does not say why', 'if (uncaught !== undefined)', 'if (false)'],
   ]),
