@@ -1,8 +1,11 @@
+import { spawn } from 'node:child_process';
 import { Agent, request } from 'node:http';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { Build, Service } from './histories/servers.js';
 import { Client, transfer } from './support/api.js';
 import { asAdmin, freshDatabase, type TestDatabase } from './support/database.js';
+import { FullPipe } from './support/full-pipe.js';
 import { privateRedis } from './support/redis.js';
 import { until } from './support/until.js';
 import { expectVerified } from './support/verified.js';
@@ -64,6 +67,26 @@ test('the harness is told of a process that ended and nobody had ended it, and o
   process.kill(worker.pid as number, 'SIGABRT');
   await until('it is told', () => deaths.length > 0);
   expect(deaths).toEqual(['SIGABRT']);
+});
+
+/** TypeORM asks a database that is not there for so long, and as long again on a slow machine. */
+const START_FAILS_MS = 45_000;
+
+test.each(['api', 'worker'])('a start that fails ends the process though nobody reads its log: %s', async (name) => {
+  const pipe = new FullPipe();
+  const child = spawn(process.execPath, [join(build.folder, `dist/apps/${name}/src/main.js`)], {
+    stdio: ['ignore', pipe.writer, 'inherit'],
+    env: { PATH: process.env.PATH, DATABASE_URL: 'postgres://counterfoil@127.0.0.1:1/counterfoil', PORT: '0' },
+  });
+  try {
+    const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+    await until('it has ended', hasEnded, START_FAILS_MS);
+    // The code is lost where a write to the pipe waits, and does not fail: which it is decides who has touched process.stdout.
+    expect([1, 'SIGKILL']).toContain(child.exitCode ?? child.signalCode);
+  } finally {
+    child.kill('SIGKILL');
+    pipe.close();
+  }
 });
 
 interface Posted {

@@ -7,6 +7,7 @@ import { BUDGET_MUTANTS } from './budgets.mjs';
 import { CORE_MUTANTS } from './core.mjs';
 import { EVENT_MUTANTS } from './events.mjs';
 import { LIMIT_MUTANTS } from './limits.mjs';
+import { LOG_MUTANTS } from './log.mjs';
 import { mutantsOf } from './mutant.mjs';
 import { FEE_MUTANTS } from './night-fees.mjs';
 import { PAYOUT_MUTANTS } from './night-payouts.mjs';
@@ -239,4 +240,5 @@ export const MUTANTS = [
   ...PAYOUT_MUTANTS,
   ...RECONCILIATION_MUTANTS,
   ...STRANGER_MUTANTS,
+  ...LOG_MUTANTS,
 ];

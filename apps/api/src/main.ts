@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { createLogger } from '#platform/logging.js';
-import { endOnSignal } from '#platform/process-end.js';
+import { endOnSignal, endProcess } from '#platform/process-end.js';
 import { readConfigOrExit } from '../../config.js';
 import { startApi } from './api.js';
 import type { SupervisorMessage } from './example-ids.js';
@@ -17,5 +17,5 @@ try {
   endOnSignal(logger, config.shutdownGraceMs, () => api.stop());
 } catch (error) {
   logger.fatal({ err: error }, 'the API could not start');
-  logger.flush(() => process.exit(1));
+  endProcess(logger, 1);
 }

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { createLogger, NestLog } from '#platform/logging.js';
-import { endOnSignal } from '#platform/process-end.js';
+import { endOnSignal, endProcess } from '#platform/process-end.js';
 import { Telemetry } from '#platform/telemetry.js';
 import { readConfigOrExit } from '../../config.js';
 import { WorkerModule } from './worker.module.js';
@@ -29,5 +29,5 @@ try {
   endOnSignal(logger, config.shutdownGraceMs, () => app.close());
 } catch (error) {
   logger.fatal({ err: error }, 'the worker could not start');
-  logger.flush(() => process.exit(1));
+  endProcess(logger, 1);
 }

@@ -1,5 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 import pino from 'pino';
+import { logOutput } from './log-output.js';
 
 export type Logger = pino.Logger;
 
@@ -20,8 +21,7 @@ export function createLogger(
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: REDACTED, censor: '[redacted]' },
     },
-    // Lines are written together, up to 4 KiB or a second: a write per request would cost as much as the request's JSON.
-    destination ?? pino.destination({ dest: 1, sync: false, minLength: 4_096, periodicFlush: 1_000 }),
+    destination ?? logOutput(),
   );
 }
 

@@ -9,6 +9,7 @@ import { observedCqrs } from './buses.js';
 import { CursorCodec } from './cursor.js';
 import { Entities } from './entities.js';
 import { IdempotentRequests } from './idempotency.js';
+import { logOutput } from './log-output.js';
 import type { Logger } from './logging.js';
 import { MerchantWeights } from './merchant-weights.js';
 import { labelled, type Metrics } from './metrics.js';
@@ -112,6 +113,8 @@ export class PlatformModule implements OnApplicationShutdown, BringsMetrics {
       'How long the event loop has been at work: its rate is the share of a core that is used.',
       () => performance.eventLoopUtilization().active / 1_000,
     );
+    const dropped = 'Lines of the log that were dropped, as it could not be written and too many waited.';
+    metrics.counter('counterfoil_log_lines_dropped_total', dropped, () => logOutput().dropped);
   }
 
   async onApplicationShutdown(): Promise<void> {
