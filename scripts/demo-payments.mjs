@@ -113,7 +113,7 @@ function story(shop, { id, status, timeline, ...amounts }) {
 ${lines.join('\n')}
 
 What was heard before its cause waited, and was posted with it. The payment is ${status}, as if it had been told in order: captured ${amounts.amount_captured},
-refunded ${amounts.amount_refunded}, settled ${amounts.amount_settled}. The shop's other payments are being told just now.
+refunded ${amounts.amount_refunded}, settled ${amounts.amount_settled}.
 `;
   const commands = `
   export SHOP_KEY=${shop.key}

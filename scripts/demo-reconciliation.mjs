@@ -104,11 +104,12 @@ async function statementOf({ url, secret }, batch, paid) {
 /** @param {{ name: string, date: string }} day @param {Report[]} reports @param {Break[]} breaks @returns {import('./demo-payments.mjs').Story} */
 function story({ name, date }, reports, breaks) {
   const [rows, matched] = [sum(reports.map((one) => one.rows)), sum(reports.map((one) => one.matched))];
+  const open = breaks.filter(({ status }) => status === 'open').length;
   const lines = breaks.map(
     ({ kind, status, reference, difference, currency }) =>
       `  ${kind.padEnd(18)} ${(reference ?? '').padEnd(20)} ${(difference ?? '').padStart(7)} ${(difference && currency) ?? ''}${status === 'open' ? '' : `   ${status}`}`,
   );
-  const text = `The processor's report of ${name}'s ${date} and today's statement of the bank are held against the ledger: ${matched} of ${rows} rows are matched, and ${breaks.length} are breaks:
+  const text = `The processor's report of ${name}'s ${date} and today's statement of the bank are held against the ledger: ${matched} of ${rows} rows are matched, and ${breaks.length} breaks were found (of rows, and of what no row tells), of which ${open} are open:
 
 ${lines.map((line) => line.trimEnd()).join('\n')}
 `;
