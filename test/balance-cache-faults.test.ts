@@ -145,9 +145,30 @@ describe('a Redis that is not well', () => {
       return one.client.state.breaker !== 'closed';
     });
     expect(one.client.state.timeouts).toBeGreaterThan(0);
-    await expect(one.client.run([{ script: 'invalidate', account, args: [1, TTL] }])).rejects.toThrow(CacheUnavailable);
+    // Of many that ask at once one tries, if its time has come.
+    const ask = () => one.client.run([{ script: 'invalidate', account, args: [1, TTL] }]).catch((error) => error);
+    const answers = await Promise.all(Array.from({ length: 50 }, ask));
+    expect(answers.every((answer) => answer instanceof CacheUnavailable)).toBe(true);
+    expect(answers.filter(({ isLeftAlone }) => isLeftAlone).length).toBeGreaterThanOrEqual(49);
     proxy.resume();
     await until('the cache serves again', async () => (await one.cached(account))?.source === 'cache');
+    await proxy.close();
+  });
+
+  test('silent again as it is looked for: nobody waits for that look', async () => {
+    const proxy = await TcpProxy.open(redis.url);
+    const one = await open(proxy.url, { timeoutMs: 40 });
+    const ask = () => one.client.run([{ script: 'invalidate', account, args: [1, TTL] }]).catch((error) => error);
+    proxy.refuse();
+    await until('the breaker opens', async () => (await ask()).isLeftAlone === true);
+    let looked = false;
+    proxy.onNext('ping', () => {
+      looked = true;
+      proxy.stall();
+    });
+    proxy.accept();
+    await until('it is looked for', () => looked);
+    expect(await ask()).toBeInstanceOf(CacheUnavailable);
     await proxy.close();
   });
 

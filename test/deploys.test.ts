@@ -19,6 +19,7 @@ test('what an API breaks off that lives is an offence, and one that is killed ma
   expect(found(broken(500, 1_200), KILLED)).toBe(0);
   expect(found(broken(500, 900), KILLED)).toBe(1);
   expect(found(broken(500, 900))).toBe(1);
+  expect(found(broken(500, 1_200), { ...KILLED, url: 'http://127.0.0.1:4001' })).toBe(1);
 });
 
 test('the API that has the port of one that ended answers for itself', () => {

@@ -1,7 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { LogOutput } from '#platform/log-output.js';
 import { FullPipe } from './support/full-pipe.js';
 import type { Asked, Logged } from './support/logging-process.js';
 import { sourceProcess } from './support/source-process.js';
@@ -12,6 +15,8 @@ const LOGGING = new URL('./support/logging-process.ts', import.meta.url);
 const SOON_MS = 15_000;
 /** Longer than a write takes that somebody reads. */
 const HANGS_MS = 1_000;
+/** What closing may take beyond the grace. */
+const CLOSE_EXTRA_MS = 2_000;
 /** Far more than may wait, by any count. */
 const TOO_MANY_LINES = 300_000;
 
@@ -148,10 +153,13 @@ describe('a log that nobody reads', () => {
   });
 
   test('does not keep one that has not stopped within its grace', async () => {
-    const logging = await Logging.start(fullPipe().writer, { stops: 'never', graceMs: 0 });
+    const graceMs = 1_500;
+    const logging = await Logging.start(fullPipe().writer, { stops: 'never', graceMs });
     await logging.log(100);
+    const from = performance.now();
     await logging.stopping();
     expect(await logging.ended()).toBe('SIGKILL');
+    expect(performance.now() - from).toBeGreaterThan(graceMs + CLOSE_EXTRA_MS);
   });
 
   test('does not keep one that fails once it has hung for long', async () => {
@@ -231,5 +239,46 @@ describe('a log that is read', () => {
     expect(await logging.ended()).toBe(1);
     await until('it is read', () => text().includes('last words'));
     expect(countsOf(text())).toEqual(upTo(10));
+  });
+});
+
+describe('what is flushed', () => {
+  /** In this process, to a file; without the look of each second. */
+  function written(): { log: LogOutput; text: () => string; flushed: () => Promise<void> } {
+    const folder = mkdtempSync(join(tmpdir(), 'counterfoil-log-'));
+    const path = join(folder, 'log');
+    const fd = openSync(path, 'w');
+    vi.useFakeTimers({ toFake: ['setInterval'] });
+    const log = new LogOutput(fd);
+    vi.useRealTimers();
+    open.push(() => {
+      closeSync(fd);
+      rmSync(folder, { recursive: true });
+    });
+    const flushed = async () => {
+      let isFlushed = false;
+      log.flush(() => {
+        isFlushed = true;
+      });
+      await until('it is flushed', () => isFlushed, SOON_MS);
+    };
+    return { log, text: () => readFileSync(path, 'utf8'), flushed };
+  }
+
+  test('is written by then, whatever its letters', async () => {
+    const { log, text, flushed } = written();
+    for (const line of ['é'.repeat(5_000), 'last words']) {
+      log.write(`${line}\n`);
+      await flushed();
+      expect(text().endsWith(`${line}\n`)).toBe(true);
+    }
+  });
+
+  test('does not wait for more where it came behind a write', async () => {
+    const { log, text, flushed } = written();
+    log.write(`${'x'.repeat(5_000)}\n`);
+    log.write('last words\n');
+    await flushed();
+    expect(text().endsWith('last words\n')).toBe(true);
   });
 });

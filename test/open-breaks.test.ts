@@ -86,16 +86,21 @@ test('each kind is counted, and its oldest told, however many there are of anoth
   expect(await told(['internal_mismatch'])).toEqual([['internal_mismatch', undefined, undefined]]);
   await found(1, 'duplicate', 90, 1, '{}');
   await found(1, 'internal_mismatch', 91, 1, '{}');
+  // Between two that are open.
+  await found(1, 'missing_in_report', 92, 1, '{}');
   await found(1, 'missing_in_ledger', 5, FLOOD);
   await found(2, 'payout_mismatch', 4);
   await found(1, 'internal_mismatch', 2);
   await found(3, 'internal_mismatch', 3);
   await found(2, 'missing_in_ledger', 80);
-  expect(await told(['internal_mismatch', 'missing_in_ledger', 'payout_mismatch', 'duplicate'])).toEqual([
+  expect(
+    await told(['internal_mismatch', 'missing_in_ledger', 'payout_mismatch', 'duplicate', 'missing_in_report']),
+  ).toEqual([
     ['internal_mismatch', 2, 3],
     ['missing_in_ledger', 10_000, 80],
     ['payout_mismatch', 1, 4],
     ['duplicate', undefined, undefined],
+    ['missing_in_report', undefined, undefined],
   ]);
 });
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, inject, test } from 'vitest';
 import { openRedis } from '#platform/redis.js';
 import { TcpProxy } from './support/tcp-proxy.js';
@@ -13,4 +14,16 @@ test('a Redis that accepts a connection and says nothing is asked by another one
   expect(await redis.ping()).toBe('PONG');
   redis.disconnect();
   await proxy.close();
+});
+
+test('one that is ready is left alone', async () => {
+  const redis = openRedis(inject('redisUrl'), {}, 100);
+  let closes = 0;
+  redis.on('close', () => {
+    closes += 1;
+  });
+  expect(await redis.ping()).toBe('PONG');
+  await sleep(300);
+  expect([redis.status, closes]).toEqual(['ready', 0]);
+  redis.disconnect();
 });

@@ -52,10 +52,21 @@ export const BALANCE_MUTANTS = [
       'new MonotonicPause(\n      new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),\n    ),',
       'new ExponentialBackoff({ initialDelay: HALF_OPEN_FIRST_MS, maxDelay: HALF_OPEN_LONGEST_MS }),',
     ],
+    [
+      'an open breaker leaves Redis alone for no time',
+      'this.#endMs = performance.now() + forMs;',
+      'this.#endMs = performance.now();',
+    ],
+    [
+      'a look for Redis has no end',
+      '.execute(() => this.#within(this.#timeoutMs, this.#redis.ping()))',
+      '.execute(() => this.#redis.ping())',
+    ],
     ['where nobody asks Redis is never back', 'if (this.#breaker.state === CircuitState.Closed) return;', 'return;'],
   ]),
   ...inFile('libs/platform/src/redis.ts', 'test/redis-silent.test.ts', [
     ['a silent Redis is waited for', 'reconnectUnlessReady(redis, readyTimeoutMs);', ''],
+    ['a Redis that is ready is cut', "for (const end of ['ready', 'close'])", "for (const end of ['close'])"],
   ]),
   ...inFile('libs/ledger/src/writing/group-store.ts', 'test/writer.test.ts', [
     [

@@ -12,6 +12,8 @@ export const LOG_MUTANTS = [
   ...inFile('libs/platform/src/log-output.ts', LOG, [
     ['a log that cannot be written ends its process', 'if (error) this.#failed(error);', 'if (error) throw error;'],
     ['lines that wait have no bound', 'if (this.#waitingBytes + bytes > WAITING_BYTES) {', 'if (bytes < 0) {'],
+    ['letters are counted for bytes', 'const bytes = Buffer.byteLength(line);', 'const bytes = line.length;'],
+    ['a flush behind a write waits for more', ' || this.#onFlushed.length > 0) this.#next();', ') this.#next();'],
     ['dropped lines are not counted', 'this.dropped += 1;', ''],
     ['the last lines wait for more', 'setInterval(() => this.#next(), TOGETHER_MS).unref();', ''],
     ['the rest of a write is lost', 'this.#inHand = rest?.length ? rest : undefined;', 'this.#inHand = undefined;'],
@@ -20,6 +22,7 @@ export const LOG_MUTANTS = [
     ['who fails beside a log that hangs does not say why', 'if (uncaught !== undefined)', 'if (false)'],
   ]),
   ...inFile('libs/platform/src/process-end.ts', LOG, [
+    ['there is no grace', '}, graceMs + CLOSE_EXTRA_MS)', '}, CLOSE_EXTRA_MS)'],
     ['an end has no deadline', 'logOutput().giveUp(); process.exit(exitCode);', ''],
     ['a second signal ends nothing', 'return endProcess(logger, 1, AT_ONCE_MS);', 'return;'],
   ]),

@@ -23,6 +23,11 @@ export const RECONCILIATION_MUTANTS = [
       'FROM kinds k WHERE k.kind IS NOT NULL',
       'FROM kinds k WHERE false',
     ],
+    [
+      'a kind of which all are ended is told',
+      'WHERE b.resolution IS NULL AND b.kind > k.kind',
+      'WHERE b.kind > k.kind',
+    ],
     ['all open breaks of a kind are looked at', 'ORDER BY id LIMIT ${COUNTED}', 'ORDER BY id'],
     ['the newest breaks of a kind are counted', 'ORDER BY id LIMIT', 'ORDER BY id DESC LIMIT'],
     ['what has been ended is counted as open', 'WHERE kind = k.kind AND resolution IS NULL', 'WHERE kind = k.kind'],
