@@ -226,10 +226,14 @@ test('a schedule whose next look is long past is set up again, and so is one of 
   const queues = new Queues(redis.url, api.on.runtimeUrl);
   const scheduler = async () => (await queues.view('night').getJobSchedulers())[0];
   const admin = new Redis(redis.url);
-  await night.keepSchedule(60_000);
-  const [key = ''] = await admin.keys('*night:repeat');
-  await admin.zadd(key, 'XX', Date.now() - HOUR_MS, LOOK);
-  expect((await scheduler())?.next).toBeLessThan(Date.now() - HOUR_MS / 2);
+  const lost = async () => {
+    await night.keepSchedule(60_000);
+    const [key = ''] = await admin.keys('*night:repeat');
+    await admin.zadd(key, 'XX', Date.now() - HOUR_MS, LOOK);
+    return ((await scheduler())?.next ?? 0) < Date.now() - HOUR_MS / 2;
+  };
+  // A worker of before may be setting it up as it stops.
+  await until('its next look is long past', lost);
   await night.keepSchedule(60_000);
   expect((await scheduler())?.next).toBeGreaterThan(Date.now() - HOUR_MS / 2);
   await night.keepSchedule(5_000);
