@@ -55,7 +55,6 @@ import { LocksWithin1765020100000 } from './migrations/1765020100000-locks-withi
 import { MerchantsApart1765020100100 } from './migrations/1765020100100-merchants-apart.js';
 import { EpochOfEachStart1765040100000 } from './migrations/1765040100000-epoch-of-each-start.js';
 import { TraceContexts1765050310000 } from './migrations/1765050310000-trace-contexts.js';
-import { OpenBreaksByKind1765050320000 } from './migrations/1765050320000-open-breaks-by-kind.js';
 
 /** Every migration, oldest first. Listed by hand: a glob would find TypeScript or JavaScript depending on who runs. */
 export const MIGRATIONS = [
@@ -113,7 +112,6 @@ export const MIGRATIONS = [
   MerchantsApart1765020100100,
   EpochOfEachStart1765040100000,
   TraceContexts1765050310000,
-  OpenBreaksByKind1765050320000,
 ];
 
 export const MIGRATIONS_TABLE = 'schema_migrations';

@@ -1,5 +1,4 @@
 import { INVALID_SPAN_CONTEXT, trace } from '@opentelemetry/api';
-import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { SnowflakeGenerator } from '#kernel/snowflake.js';
 import { Cost } from '#platform/cost.js';
@@ -7,7 +6,7 @@ import { Deadline } from '#platform/deadline.js';
 import { Database } from '#platform/postgres.js';
 import { Queues } from '#platform/queues.js';
 import { makeDueRuns } from '#settlement/runs/due-runs.js';
-import { LOOK, NightQueue } from '#settlement/runs/night-queue.js';
+import { NightQueue } from '#settlement/runs/night-queue.js';
 import { Settler } from '#settlement/settler.js';
 import { type Json, type Merchant, TestApi } from './support/api.js';
 import { Bystander } from './support/bystander.js';
@@ -220,27 +219,6 @@ test(
   },
   LIMIT_MS,
 );
-
-test('a schedule whose next look is long past is set up again, and so is one of another interval', async () => {
-  const night = api.app.get(NightQueue);
-  const queues = new Queues(redis.url, api.on.runtimeUrl);
-  const scheduler = async () => (await queues.view('night').getJobSchedulers())[0];
-  const admin = new Redis(redis.url);
-  const lost = async () => {
-    await night.keepSchedule(60_000);
-    const [key = ''] = await admin.keys('*night:repeat');
-    await admin.zadd(key, 'XX', Date.now() - HOUR_MS, LOOK);
-    return ((await scheduler())?.next ?? 0) < Date.now() - HOUR_MS / 2;
-  };
-  // A worker of before may be setting it up as it stops.
-  await until('its next look is long past', lost);
-  await night.keepSchedule(60_000);
-  expect((await scheduler())?.next).toBeGreaterThan(Date.now() - HOUR_MS / 2);
-  await night.keepSchedule(5_000);
-  expect((await scheduler())?.every).toBe(5_000);
-  admin.disconnect();
-  await queues.close();
-});
 
 test(
   'a run that was asked for while Redis was away begins when it is back',

@@ -393,8 +393,6 @@ describe('PostgreSQL refuses the runtime role', () => {
 
   test('keys and indexes of every tenant table lead with merchant_id, but for these', async () => {
     const exceptions = {
-      breaks_open_of_kind:
-        'the worker counts what is open of each kind, whosever it is: merchant by merchant has no bound',
       due_rows_next: 'the worker asks what is due next, whosever it is, instead of asking merchant by merchant',
       events_partition: 'the relay reads one partition of all tenants in the order of commits',
       idempotency_keys_age: 'block ranges for the purge by age: a B-tree would cost every posting',

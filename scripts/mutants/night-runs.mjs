@@ -40,8 +40,6 @@ export const RUN_MUTANTS = [
     ['who waits in a range is put into another', 'q.id = d.merchant_id)', 'q.id = -d.merchant_id)'],
   ]),
   ...inFile('libs/settlement/src/runs/night-queue.ts', SCHEDULE, [
-    ['a schedule whose next look is long past is left', 'Math.abs(known.next - Date.now())', 'known.next - Date.now()'],
-    ['another interval is never taken', 'isAlive && known.every === everyMs', 'isAlive'],
     [
       'looks that are put off for an hour count as kept',
       'Math.abs(known.next - Date.now()) < 2 * everyMs',

@@ -9,7 +9,6 @@ const FAIRNESS = 'test/report-fairness.test.ts';
 const CLOSING = 'test/matching-closing.test.ts';
 const BREAKS = 'test/breaks.test.ts';
 const APPROVALS = 'test/break-approvals.test.ts';
-const OPEN = 'test/open-breaks.test.ts';
 
 /**
  * Planted bugs of reconciliation: what peers are complained of for.
@@ -17,24 +16,6 @@ const OPEN = 'test/open-breaks.test.ts';
  * @type {import('./table.mjs').Mutant[]}
  */
 export const RECONCILIATION_MUTANTS = [
-  ...inFile('libs/reconciliation/src/jobs/open-breaks.ts', OPEN, [
-    [
-      'only the first kind of open breaks is counted',
-      'FROM kinds k WHERE k.kind IS NOT NULL',
-      'FROM kinds k WHERE false',
-    ],
-    [
-      'a kind of which all are ended is told',
-      'WHERE b.resolution IS NULL AND b.kind > k.kind',
-      'WHERE b.kind > k.kind',
-    ],
-    ['all open breaks of a kind are looked at', 'ORDER BY id LIMIT ${COUNTED}', 'ORDER BY id'],
-    ['the newest breaks of a kind are counted', 'ORDER BY id LIMIT', 'ORDER BY id DESC LIMIT'],
-    ['what has been ended is counted as open', 'WHERE kind = k.kind AND resolution IS NULL', 'WHERE kind = k.kind'],
-  ]),
-  ...inFile('db/migrations/1765050320000-open-breaks-by-kind.ts', OPEN, [
-    ['open breaks are looked for among those of all kinds', 'ON breaks (kind, id)', 'ON breaks (id, kind)'],
-  ]),
   ...inFile('libs/reconciliation/src/jobs/report-worker.ts', FAIRNESS, [
     [
       'whoever has reports keeps its turn until all are matched',

@@ -5,24 +5,13 @@ import type { Metrics } from '#platform/metrics.js';
 import type { Database } from '#platform/postgres.js';
 
 const LOOK_DEADLINE_MS = 5_000;
-/** Of one kind. Beyond that a number tells nothing more. */
-const COUNTED = 10_000;
+/** Beyond that a number tells nothing more. */
+const COUNTED = 100_000;
 
-/**
- * Kind by kind, each found by the one before it: so that many of one kind, such as a bad report brings, hide none of another that somebody
- * has to be woken for. Ids ascend with time.
- */
+/** Ids ascend with time. */
 const OPEN = `
-WITH RECURSIVE kinds AS (
-  SELECT min(kind) AS kind FROM breaks WHERE resolution IS NULL
-  UNION ALL
-  SELECT (SELECT min(b.kind) FROM breaks b WHERE b.resolution IS NULL AND b.kind > k.kind) FROM kinds k WHERE k.kind IS NOT NULL
-)
-SELECT k.kind, o.count, o.oldest FROM kinds k
- CROSS JOIN LATERAL (
-   SELECT count(*)::int AS count, min(b.id) AS oldest
-     FROM (SELECT id FROM breaks WHERE kind = k.kind AND resolution IS NULL ORDER BY id LIMIT ${COUNTED}) b) o
- WHERE k.kind IS NOT NULL`;
+SELECT kind, count(*)::int AS count, min(id) AS oldest
+  FROM (SELECT kind, id FROM breaks WHERE resolution IS NULL LIMIT ${COUNTED}) b GROUP BY kind`;
 const IN_WORK = `
 SELECT status, count(*)::int AS count FROM reconciliations WHERE status IN ('receiving', 'matching') GROUP BY status`;
 
@@ -51,7 +40,7 @@ export class OpenBreaks {
   addMetrics(metrics: Metrics): void {
     metrics.gauge(
       'counterfoil_breaks_open',
-      `Breaks that are neither resolved nor written off, by kind; at most ${COUNTED} of each.`,
+      `Breaks that are neither resolved nor written off, by kind; at most ${COUNTED} in all.`,
       () => this.#open.map(({ kind, count }) => [{ kind }, count] as const),
     );
     metrics.gauge('counterfoil_breaks_open_oldest_seconds', 'How long ago the oldest of them was found, by kind.', () =>
